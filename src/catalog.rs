@@ -1,0 +1,311 @@
+//! The catalog file: YAML to the domain's [`Catalog`], every mistake found in one pass and named with its line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use flashgate_ledger::Credits;
+use flashgate_ledger::catalog::{
+    Catalog, Offer, Pack, PackLimit, PackLimitScope, PackPurchases, PaymentMode, PaymentPolicy, Plan,
+    Policies, Rate,
+};
+
+use node::{Node, Position};
+use reader::{Entry, Fields, Reader};
+
+mod bounds;
+mod node;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+/// The text of the catalog that is built in.
+pub const SHIPPED: &str = include_str!("catalog/shipped.yaml");
+
+/// Says why a catalog could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The file could not be read.
+    #[error("cannot read the catalog {}; it must be a readable file of UTF-8 text", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no valid catalog.
+    #[error(transparent)]
+    Refused(#[from] CatalogErrors),
+}
+
+/// Everything that is wrong with a catalog file, in the file's order.
+///
+/// Displays one line each: `file:line:column: path: what is wrong; what must be there`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogErrors {
+    file: String,
+    problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Problem {
+    position: Position,
+    /// The way to the node, such as `plans[2].lapsesTo`; empty for the whole file.
+    path: String,
+    message: String,
+}
+
+/// Returns the catalog that is built in.
+///
+/// # Panics
+/// Never: its text is part of the binary, and a test holds it valid.
+#[must_use]
+pub fn shipped() -> Catalog {
+    parse(SHIPPED, "shipped.yaml").expect("the shipped catalog is valid")
+}
+
+/// Returns the catalog that the file at `path` holds.
+///
+/// # Errors
+/// When the file cannot be read or is no valid catalog.
+pub fn load(path: &Path) -> Result<Catalog, CatalogError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| CatalogError::Read { path: path.to_owned(), source })?;
+    Ok(parse(&text, &path.to_string_lossy())?)
+}
+
+/// Returns the catalog that `text` states; `file` is its name in messages.
+///
+/// # Guarantees
+/// What the catalog refers to exists, names and rates are unique, and every number is within its bounds.
+///
+/// # Errors
+/// When `text` is no valid catalog: all that is wrong at once, or, where it is not YAML, the first thing.
+pub fn parse(text: &str, file: &str) -> Result<Catalog, CatalogErrors> {
+    let refused = |mut problems: Vec<Problem>| {
+        problems.sort_by_key(|problem| problem.position);
+        CatalogErrors { file: file.to_owned(), problems }
+    };
+    let root = node::parse(text).map_err(|problem| refused(vec![problem]))?;
+    let mut reader = Reader::default();
+    let catalog = read(&mut reader, &root);
+    if reader.problems.is_empty() { Ok(catalog) } else { Err(refused(reader.problems)) }
+}
+
+/// Returns the JSON Schema of a catalog file as text, for editors.
+#[must_use]
+pub fn schema() -> String {
+    format!("{:#}\n", schema::generate())
+}
+
+fn read(reader: &mut Reader, root: &Node) -> Catalog {
+    reader.mapping(&Entry { path: String::new(), node: root }, |fields| Catalog {
+        currency: fields.required("currency", Reader::currency),
+        rates: fields.optional("rates", rates).unwrap_or_default(),
+        plans: fields.required("plans", plans),
+        packs: fields.optional("packs", packs).unwrap_or_default(),
+        policies: fields.optional("policies", policies).unwrap_or_default(),
+    })
+}
+
+fn rates(reader: &mut Reader, entry: &Entry) -> Vec<Rate> {
+    let rates = reader.list(entry, |reader, entry| reader.mapping(entry, rate));
+    refuse_repeats(reader, &rates, |Rate { node_type, operation, .. }| {
+        (!node_type.is_empty() && !operation.is_empty()).then(|| format!("{operation} on {node_type}"))
+    });
+    rates.into_iter().map(|(_, rate)| rate).collect()
+}
+
+fn rate(fields: &mut Fields) -> Rate {
+    Rate {
+        node_type: fields.required("nodeType", Reader::word),
+        operation: fields.required("operation", Reader::word),
+        unit: fields.required("unit", Reader::unit),
+        credits: fields.required("credits", Reader::amount),
+    }
+}
+
+fn plans(reader: &mut Reader, entry: &Entry) -> Vec<Plan> {
+    let known = reader.problems.len();
+    let plans = reader.list(entry, plan);
+    if plans.is_empty() && reader.problems.len() == known {
+        reader.refuse(entry, "no plan is given; must be at least one");
+    }
+    refuse_repeats(reader, &plans, |(plan, _)| quoted(&plan.name));
+    for (_, (plan, lapses_to)) in &plans {
+        if let (Some(target), Some(entry)) = (&plan.lapses_to, lapses_to) {
+            refuse_lapse(reader, entry, plan, target, plans.iter().map(|(_, (plan, _))| plan));
+        }
+    }
+    plans.into_iter().map(|(_, (plan, _))| plan).collect()
+}
+
+/// Reads a plan, and where it says what it lapses to.
+fn plan<'file>(reader: &mut Reader, entry: &Entry<'file>) -> (Plan, Option<Entry<'file>>) {
+    let purchases = [("Allowed", PackPurchases::Allowed), ("Refused", PackPurchases::Refused)];
+    let known = reader.problems.len();
+    let (plan, lapses_to) = reader.mapping(entry, |fields| {
+        let name = fields.required("name", Reader::name);
+        let display_name =
+            fields.optional("displayName", Reader::display_name).unwrap_or_else(|| name.clone());
+        let pack_purchases = fields.choice("packPurchases", &purchases, PackPurchases::Refused);
+        let (lapses_to, lapses_to_entry) =
+            fields.optional("lapsesTo", |reader, entry| (reader.name(entry), entry.clone())).unzip();
+        let (monthly, yearly) = (fields.optional("monthly", offer), fields.optional("yearly", offer));
+        (Plan { name, display_name, pack_purchases, lapses_to, monthly, yearly }, lapses_to_entry)
+    });
+    if plan.monthly.is_none() && plan.yearly.is_none() && reader.problems.len() == known {
+        reader.refuse(entry, "neither monthly nor yearly is given; must be offered for at least one of them");
+    }
+    (plan, lapses_to)
+}
+
+fn offer(reader: &mut Reader, entry: &Entry) -> Offer {
+    reader.mapping(entry, |fields| Offer {
+        credits: fields.required("credits", Reader::amount),
+        price: fields.optional("price", Reader::amount).unwrap_or(Credits::ZERO),
+    })
+}
+
+/// Refuses a `target` that `plan` cannot lapse to: what is lapsed into begins a month of another plan (Law 16).
+fn refuse_lapse<'plan>(
+    reader: &mut Reader,
+    entry: &Entry,
+    plan: &Plan,
+    target: &str,
+    plans: impl Iterator<Item = &'plan Plan> + Clone,
+) {
+    let fits = |other: &&Plan| other.name != plan.name && other.monthly.is_some();
+    if plans.clone().filter(fits).any(|other| other.name == target) {
+        return;
+    }
+    let wrong = if plan.name == target {
+        "is this plan itself"
+    } else if plans.clone().any(|other| other.name == target) {
+        "is not offered monthly, as a plan lapsed into is"
+    } else {
+        "is not a plan of this catalog"
+    };
+    let fitting: Vec<&str> = plans.filter(fits).map(|other| other.name.as_str()).collect();
+    let remedy = if fitting.is_empty() {
+        "must be left out, as no other plan is offered monthly".to_owned()
+    } else {
+        format!("must be one of {}", fitting.join(", "))
+    };
+    reader.refuse(entry, format!("'{target}' {wrong}; {remedy}"));
+}
+
+fn packs(reader: &mut Reader, entry: &Entry) -> Vec<Pack> {
+    let packs = reader.list(entry, |reader, entry| reader.mapping(entry, pack));
+    refuse_repeats(reader, &packs, |pack| quoted(&pack.name));
+    packs.into_iter().map(|(_, pack)| pack).collect()
+}
+
+fn pack(fields: &mut Fields) -> Pack {
+    let name = fields.required("name", Reader::name);
+    Pack {
+        display_name: fields.optional("displayName", Reader::display_name).unwrap_or_else(|| name.clone()),
+        name,
+        credits: fields.required("credits", Reader::amount_above_zero),
+        price: fields.optional("price", Reader::amount).unwrap_or(Credits::ZERO),
+        expires_after_days: fields
+            .optional("expiresAfterDays", |reader, entry| reader.whole(entry, &bounds::EXPIRES_AFTER_DAYS)),
+    }
+}
+
+fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
+    let Policies {
+        pack_limit,
+        settlement_grace_seconds,
+        accept_usage_for_seconds,
+        payments,
+        keep_reports_for_seconds,
+        alert_thresholds_percent,
+    } = Policies::default();
+    let scopes = [("AllPacks", PackLimitScope::AllPacks), ("PerPack", PackLimitScope::PerPack)];
+    let modes = [("Internal", PaymentMode::Internal), ("External", PaymentMode::External)];
+    reader.mapping(entry, |fields| Policies {
+        pack_limit: fields.mapping("packLimit", pack_limit, |fields| PackLimit {
+            max: fields.whole("max", &bounds::PACK_LIMIT, pack_limit.max),
+            scope: fields.choice("scope", &scopes, pack_limit.scope),
+        }),
+        settlement_grace_seconds: fields.whole(
+            "settlementGraceSeconds",
+            &bounds::SETTLEMENT_GRACE_SECONDS,
+            settlement_grace_seconds,
+        ),
+        accept_usage_for_seconds: fields.mapping("lateUsage", accept_usage_for_seconds, |fields| {
+            fields.whole("acceptForSeconds", &bounds::ACCEPT_FOR_SECONDS, accept_usage_for_seconds)
+        }),
+        payments: fields.mapping("payments", payments, |fields| PaymentPolicy {
+            mode: fields.choice("mode", &modes, payments.mode),
+            due_within_seconds: fields.whole(
+                "dueWithinSeconds",
+                &bounds::DUE_WITHIN_SECONDS,
+                payments.due_within_seconds,
+            ),
+        }),
+        keep_reports_for_seconds: fields.mapping("reports", keep_reports_for_seconds, |fields| {
+            fields.whole("keepForSeconds", &bounds::KEEP_FOR_SECONDS, keep_reports_for_seconds)
+        }),
+        alert_thresholds_percent: fields
+            .optional("alertThresholdsPercent", thresholds)
+            .unwrap_or(alert_thresholds_percent),
+    })
+}
+
+fn thresholds(reader: &mut Reader, entry: &Entry) -> Vec<u32> {
+    let thresholds =
+        reader.list(entry, |reader, entry| reader.whole(entry, &bounds::ALERT_THRESHOLD_PERCENT));
+    if thresholds.len() > bounds::ALERT_THRESHOLDS {
+        let most = bounds::ALERT_THRESHOLDS;
+        reader.refuse(entry, format!("{} thresholds are given; must be at most {most}", thresholds.len()));
+    }
+    for pair in thresholds.windows(2) {
+        if let [(_, before), (entry, threshold)] = pair
+            && threshold <= before
+        {
+            reader.refuse(entry, format!("{threshold} follows {before}; must be ascending, each given once"));
+        }
+    }
+    thresholds.into_iter().map(|(_, threshold)| threshold).collect()
+}
+
+/// Refuses every entry that is called as an earlier one; what lacks its name has been refused for that.
+fn refuse_repeats<T>(reader: &mut Reader, entries: &[(Entry, T)], called: impl Fn(&T) -> Option<String>) {
+    let mut first_lines = BTreeMap::new();
+    for (entry, item) in entries {
+        let Some(name) = called(item) else { continue };
+        if let Some(line) = first_lines.get(&name) {
+            reader.refuse(entry, format!("{name} is already given on line {line}; must be given once"));
+        } else {
+            first_lines.insert(name, entry.node.position.line);
+        }
+    }
+}
+
+fn quoted(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| format!("'{name}'"))
+}
+
+impl Problem {
+    fn new(position: Position, message: impl Into<String>) -> Self {
+        Self { position, path: String::new(), message: message.into() }
+    }
+}
+
+impl fmt::Display for CatalogErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Problem { position, path, message }) in self.problems.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            let colon = if path.is_empty() { "" } else { ": " };
+            write!(formatter, "{separator}{}:{position}: {path}{colon}{message}", self.file)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CatalogErrors {}
