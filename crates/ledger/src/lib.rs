@@ -1,7 +1,50 @@
 //! The laws of credit billing as pure functions.
+//!
+//! An account's [`Ledger`](ledger::Ledger) and the [`Facts`](facts::Facts) that others state about it go into
+//! [`decide`](decide::decide) with the time; the next ledger, what happened, and a verdict on each fact come out.
+//! Nothing here reads a clock, a file or a cluster, and no amount is ever rounded but where Law 1 says so.
+//!
+//! | law | where |
+//! |---|---|
+//! | 0 arrival and the order of facts | [`decide`] |
+//! | 1 exactness, 2 quantities | [`credits`], [`rating`], [`quantity`] |
+//! | 3 periods | [`period`] |
+//! | 4, 5, 7 plan grants, burn order, settlement | [`grant`], `account` |
+//! | 6, 8, 10 debt, late and early, all or nothing | [`charge`] |
+//! | 9 once | [`coverage`] |
+//! | 11, 19 renewal, deletion | `renewal` |
+//! | 12, 13, 17, 20 upgrade, downgrade, start, catalog edits | [`plan_change`] |
+//! | 14, 15 packs | [`purchase`] |
+//! | 16 lapse | `lapse` |
+//! | 18 payments | [`invoice`], [`payment`] |
+//! | 21 conservation | [`ledger`] |
+//! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
+//! | 25 adjustments | [`adjustment`] |
 
+mod account;
+pub mod adjustment;
 pub mod catalog;
+pub mod charge;
+pub mod coverage;
 pub mod credits;
+pub mod decide;
+pub mod entry;
+pub mod facts;
+pub mod forecast;
+pub mod grant;
+pub mod invoice;
+mod lapse;
+pub mod ledger;
+pub mod payment;
+pub mod period;
+pub mod plan_change;
+pub mod purchase;
 pub mod quantity;
+pub mod rating;
+pub mod refusal;
+mod renewal;
+pub mod statement;
+pub mod threshold;
 
 pub use credits::Credits;
+pub use quantity::Quantity;

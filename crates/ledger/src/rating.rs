@@ -31,13 +31,18 @@ use crate::quantity::Quantity;
 /// ```
 pub fn rate(quantity: Quantity, rate: &Rate) -> Result<Credits, AmountOverflow> {
     // At most 10^36 x 10^27, which 256 bits hold. A catalog's unit is above zero.
-    let dividend = U256::from(quantity.attos())
-        .checked_mul(U256::from(rate.credits.nanos().unsigned_abs()))
-        .ok_or(AmountOverflow)?;
-    let nanos =
-        i128::try_from(divide_half_even(dividend, U256::from(rate.unit.attos())).ok_or(AmountOverflow)?)
-            .map_err(|_| AmountOverflow)?;
-    Credits::from_nanos(nanos)
+    let nanos = ratio(quantity.attos(), rate.credits.nanos().unsigned_abs(), rate.unit.attos())?;
+    Credits::from_nanos(i128::try_from(nanos).map_err(|_| AmountOverflow)?)
+}
+
+/// Returns `factor` x `other` / `divisor`, taken exactly and rounded half-even once.
+///
+/// # Errors
+/// When the result does not fit, or `divisor` is zero.
+pub(crate) fn ratio(factor: u128, other: u128, divisor: u128) -> Result<u128, AmountOverflow> {
+    let dividend = U256::from(factor).checked_mul(U256::from(other)).ok_or(AmountOverflow)?;
+    let whole = divide_half_even(dividend, U256::from(divisor)).ok_or(AmountOverflow)?;
+    u128::try_from(whole).map_err(|_| AmountOverflow)
 }
 
 /// Returns the whole number nearest to `dividend` / `divisor`, the even one of two equally near.

@@ -1,0 +1,353 @@
+//! An account while it is decided on: the steps that all laws share.
+
+use jiff::Timestamp;
+
+use crate::catalog::{Catalog, PaymentMode};
+use crate::credits::Credits;
+use crate::entry::{Detail, Entry, FactKind, ObjectName, PlanPeriod};
+use crate::facts::Subscription;
+use crate::grant::{Expiration, Grant, GrantSource, SETTLEMENT_CLOSES_AFTER_SECONDS};
+use crate::invoice::{INVOICES_KEPT, Invoice, InvoiceState, Purpose, VoidCause};
+use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Violation};
+use crate::period::{Anchor, Window, seconds_after};
+use crate::refusal::Refusal;
+use crate::statement::{Book, BookLine, Statement};
+
+/// An account at an instant, with what happened to it so far.
+pub(crate) struct Account<'a> {
+    /// The book, as far as it is decided.
+    pub(crate) ledger: Ledger,
+    /// What is sold.
+    pub(crate) catalog: &'a Catalog,
+    /// The Subscription, unless it does not exist.
+    pub(crate) subscription: Option<&'a Subscription>,
+    /// Instant at which the next step takes effect.
+    pub(crate) time: Timestamp,
+    /// Balance at that instant.
+    pub(crate) balance: Credits,
+    /// What happened, in order.
+    pub(crate) entries: Vec<Entry>,
+    /// Gaps of a source that were closed (Law 9).
+    pub(crate) closed_gaps: Vec<(String, Window)>,
+    /// Size of the stored ledger in bytes.
+    pub(crate) ledger_bytes: usize,
+    /// Whether the account's start is what takes effect now (Law 17).
+    pub(crate) starting: bool,
+}
+
+/// An invoice that was just issued.
+#[derive(Clone, Copy)]
+pub(crate) struct IssuedInvoice {
+    pub(crate) number: u32,
+    pub(crate) is_settled: bool,
+    pub(crate) due_time: Option<Timestamp>,
+}
+
+impl<'a> Account<'a> {
+    /// Returns the account of `ledger` at the time it was last decided on.
+    pub(crate) fn resume(
+        ledger: Ledger,
+        catalog: &'a Catalog,
+        subscription: Option<&'a Subscription>,
+        ledger_bytes: usize,
+    ) -> Result<Self, Violation> {
+        let (time, balance) = (ledger.clock_time, ledger.balance()?);
+        Ok(Self {
+            ledger,
+            catalog,
+            subscription,
+            time,
+            balance,
+            entries: Vec::new(),
+            closed_gaps: Vec::new(),
+            ledger_bytes,
+            starting: false,
+        })
+    }
+
+    /// Adds a line to the history that moves the balance by `credits`.
+    pub(crate) fn record(&mut self, credits: Credits, detail: Detail) -> Result<(), Violation> {
+        self.balance = self.balance.checked_add(credits)?;
+        self.entries.push(Entry { time: self.time, credits, balance: self.balance, detail });
+        Ok(())
+    }
+
+    /// Gives credits; they repay debt first (Law 6).
+    pub(crate) fn credit(
+        &mut self,
+        mut grant: Grant,
+        detail: impl FnOnce(&Grant, Credits) -> Detail,
+    ) -> Result<(), Violation> {
+        let credits = grant.credits;
+        let debt_repaid = credits.min(self.ledger.debt);
+        grant.remaining = credits.checked_sub(debt_repaid)?;
+        self.ledger.debt = self.ledger.debt.checked_sub(debt_repaid)?;
+        let (total, line) = match grant.source {
+            GrantSource::Plan { .. } => (&mut self.ledger.totals.granted, BookLine::Granted),
+            GrantSource::Adjustment { .. } => (&mut self.ledger.totals.adjusted, BookLine::Adjusted),
+            GrantSource::Pack { .. } => (&mut self.ledger.totals.purchased, BookLine::Purchased),
+        };
+        *total = total.checked_add(credits)?;
+        self.ledger.statements.book_now(line, credits)?;
+        self.record(credits, detail(&grant, debt_repaid))?;
+        if grant.remaining.is_positive() {
+            self.ledger.grants.push(grant);
+            self.ledger.grants.sort_by(Grant::burn_order);
+        }
+        self.rearm_thresholds()
+    }
+
+    /// Counts what is left of a grant as expired (Law 4); late usage may still claim it (Law 7).
+    pub(crate) fn expire(&mut self, source: &GrantSource) -> Result<(), Violation> {
+        let Some(grant) = self.ledger.grants.iter_mut().find(|grant| grant.source == *source) else {
+            return Ok(());
+        };
+        let Some(expiration) = grant.expiration.as_mut().filter(|expiration| !expiration.passed) else {
+            return Ok(());
+        };
+        expiration.passed = true;
+        let (amount, time, grant) = (grant.remaining, expiration.time, grant.source.to_string());
+        self.book_expired(time, amount)?;
+        self.record(amount.negated(), Detail::Expired { amount, grant })
+    }
+
+    /// Books `amount`, which may be negative, as expired at `time`.
+    pub(crate) fn book_expired(&mut self, time: Timestamp, amount: Credits) -> Result<(), Violation> {
+        self.ledger.totals.expired = self.ledger.totals.expired.checked_add(amount)?;
+        self.ledger.statements.book_at(time, BookLine::Expired, amount)?;
+        Ok(())
+    }
+
+    /// Gives up what was settling of a grant (Law 7).
+    pub(crate) fn close_settlement(&mut self, source: &GrantSource) -> Result<(), Violation> {
+        let Some(index) = self.ledger.grants.iter().position(|grant| grant.source == *source) else {
+            return Ok(());
+        };
+        let grant = self.ledger.grants.remove(index);
+        self.record(
+            Credits::ZERO,
+            Detail::SettlementClosed { amount: grant.remaining, grant: grant.source.to_string() },
+        )
+    }
+
+    /// Remembers a refusal by the object's name and adds it to the history.
+    pub(crate) fn refuse(
+        &mut self,
+        kind: FactKind,
+        name: &str,
+        pack: Option<&str>,
+        refusal: Refusal,
+    ) -> Result<(), Violation> {
+        let object = ObjectName { kind, name: name.to_owned() };
+        self.record(Credits::ZERO, Detail::Refused { object, refusal: refusal.clone() })?;
+        let refusals = &mut self.ledger.refusals;
+        refusals.push(RefusalRecord { kind, name: name.to_owned(), pack: pack.map(str::to_owned), refusal });
+        let surplus = refusals.len().saturating_sub(REFUSALS_KEPT);
+        refusals.drain(..surplus);
+        Ok(())
+    }
+
+    /// Issues an invoice over `price`; nothing is issued over nothing (Law 18).
+    pub(crate) fn issue_invoice(
+        &mut self,
+        purpose: Purpose,
+        price: Credits,
+    ) -> Result<Option<IssuedInvoice>, Violation> {
+        if price.is_zero() {
+            return Ok(None);
+        }
+        let payments = self.catalog.policies.payments;
+        let due_time = match payments.mode {
+            PaymentMode::Internal => None,
+            PaymentMode::External => Some(seconds_after(self.time, i64::from(payments.due_within_seconds))),
+        };
+        let number = self.ledger.next_invoice;
+        self.ledger.next_invoice = number.saturating_add(1);
+        let object = match &purpose {
+            Purpose::Pack { name } => Some(ObjectName { kind: FactKind::CreditPack, name: name.clone() }),
+            Purpose::Change { .. } | Purpose::Renewal { .. } => None,
+        };
+        let invoice = Invoice {
+            number,
+            time: self.time,
+            purpose,
+            amount: price,
+            currency: self.catalog.currency.clone(),
+            state: InvoiceState::Open,
+            due_time,
+            grant: None,
+            payments: Vec::new(),
+        };
+        let detail = Detail::Invoiced {
+            amount: price,
+            currency: invoice.currency.clone(),
+            invoice: self.ledger.invoice_name(number),
+            reason: invoice.reason(),
+            object,
+            due_time,
+        };
+        self.record(Credits::ZERO, detail)?;
+        self.ledger.invoices.push(invoice);
+        let is_settled = due_time.is_none();
+        if is_settled {
+            self.settle_invoice(number, None)?;
+        }
+        Ok(Some(IssuedInvoice { number, is_settled, due_time }))
+    }
+
+    /// Marks an open invoice as paid.
+    pub(crate) fn settle_invoice(&mut self, number: u32, payment: Option<ObjectName>) -> Result<(), Violation> {
+        self.change_invoice(number, InvoiceState::Settled, |invoice, name| Detail::Settled {
+            amount: invoice.amount,
+            currency: invoice.currency.clone(),
+            invoice: name,
+            state: invoice.state,
+            object: payment,
+        })
+    }
+
+    /// Marks an open invoice as no longer owed.
+    pub(crate) fn void_invoice(&mut self, number: u32, cause: VoidCause) -> Result<(), Violation> {
+        self.change_invoice(number, InvoiceState::Void, |invoice, name| Detail::Voided {
+            amount: invoice.amount,
+            currency: invoice.currency.clone(),
+            invoice: name,
+            cause,
+        })
+    }
+
+    /// Gives an invoice another state and adds that to the history.
+    pub(crate) fn change_invoice(
+        &mut self,
+        number: u32,
+        state: InvoiceState,
+        detail: impl FnOnce(&Invoice, String) -> Detail,
+    ) -> Result<(), Violation> {
+        let name = self.ledger.invoice_name(number);
+        let Some(invoice) = self.invoice_mut(number) else { return Ok(()) };
+        invoice.state = state;
+        let detail = detail(invoice, name);
+        self.record(Credits::ZERO, detail)
+    }
+
+    pub(crate) fn invoice_mut(&mut self, number: u32) -> Option<&mut Invoice> {
+        self.ledger.invoices.iter_mut().find(|invoice| invoice.number == number)
+    }
+
+    /// Returns the plan invoice that is open, if any; there is at most one.
+    pub(crate) fn open_plan_invoice(&self) -> Option<&Invoice> {
+        self.ledger.invoices.iter().find(|invoice| invoice.is_open_plan_invoice())
+    }
+
+    /// Voids the open plan invoice, since something else takes its place.
+    pub(crate) fn void_open_plan_invoice(&mut self, cause: VoidCause) -> Result<(), Violation> {
+        match self.open_plan_invoice().map(|invoice| invoice.number) {
+            Some(number) => self.void_invoice(number, cause),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the current period at `self.time`, or at its planned end if that is earlier; what is left of a free
+    /// period's credits expires when it is cut short (Law 12).
+    pub(crate) fn end_period(&mut self) -> Result<(), Violation> {
+        let Some(window) = self.ledger.period.window.take() else { return Ok(()) };
+        self.ledger.period.payment_due_time = None;
+        let end_time = window.end_time.min(self.time);
+        let is_free = self.ledger.terms.as_ref().is_some_and(|terms| terms.price.is_zero());
+        if is_free && end_time < window.end_time {
+            let source = GrantSource::Plan { period_number: self.ledger.period.number };
+            if let Some(grant) = self.ledger.grants.iter_mut().find(|grant| grant.source == source)
+                && let Some(expiration) = &mut grant.expiration
+            {
+                expiration.time = end_time;
+            }
+            self.expire(&source)?;
+            self.ledger.grants.sort_by(Grant::burn_order);
+        }
+        let grace = i64::from(self.catalog.policies.settlement_grace_seconds);
+        let final_time = seconds_after(end_time, grace.saturating_add(SETTLEMENT_CLOSES_AFTER_SECONDS));
+        self.ledger.statements.end(end_time, final_time);
+        self.ledger.usage.clear();
+        Ok(())
+    }
+
+    /// Begins the period at `anchor` under `terms`, after `skipped` that were never granted (Law 17).
+    pub(crate) fn begin_period(&mut self, terms: Terms, anchor: Anchor, skipped: u32) -> Result<(), Violation> {
+        let number = self.ledger.period.number.saturating_add(1).saturating_add(skipped);
+        let window = Window { start_time: anchor.start_time(), end_time: anchor.end_time(terms.billing_period) };
+        self.ledger.statements.begin(Statement {
+            period_number: number,
+            start_time: window.start_time,
+            end_time: window.end_time,
+            plan: terms.plan.clone(),
+            billing_period: terms.billing_period,
+            final_time: None,
+            is_final: false,
+            book: Book::default(),
+        })?;
+        self.ledger.terms = Some(terms);
+        self.ledger.anchor = Some(anchor);
+        self.ledger.period = PeriodState { number, window: Some(window), payment_due_time: None };
+        self.forget_what_is_old();
+        self.rearm_thresholds()
+    }
+
+    /// Grants the current period's credits (Law 4); `invoice` is what paid for them.
+    pub(crate) fn grant_period(&mut self, invoice: Option<u32>) -> Result<(), Violation> {
+        self.ledger.period.payment_due_time = None;
+        let period_number = self.ledger.period.number;
+        let source = GrantSource::Plan { period_number };
+        if let Some(invoice) = invoice.and_then(|number| self.invoice_mut(number)) {
+            invoice.grant = Some(source.clone());
+        }
+        let (Some(terms), Some(window)) = (&self.ledger.terms, self.ledger.period.window) else { return Ok(()) };
+        let (credits, plan) = (terms.credits, PlanPeriod::of(terms));
+        if credits.is_zero() {
+            return Ok(());
+        }
+        let grace_seconds = self.catalog.policies.settlement_grace_seconds;
+        let expiration = Expiration { time: window.end_time, grace_seconds, passed: false };
+        let grant = Grant {
+            source,
+            credits,
+            remaining: credits,
+            effective_time: self.time,
+            expiration: Some(expiration),
+        };
+        self.credit(grant, |grant, debt_repaid| Detail::Granted {
+            amount: grant.credits,
+            grant: grant.source.to_string(),
+            plan,
+            period_number,
+            expiration_time: expiration.time,
+            debt_repaid,
+        })
+    }
+
+    /// Returns whether the account has had no plan yet and may still get its first: then packs wait (Law 14).
+    pub(crate) fn first_period_may_come(&self) -> bool {
+        self.ledger.period.number == 0
+            && (self.open_plan_invoice().is_some()
+                || self.ledger.request.as_ref().is_none_or(|decided| decided.state.is_unknown()))
+    }
+
+    /// Drops what no law can ask for again, so that the book stays small.
+    fn forget_what_is_old(&mut self) {
+        let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
+        self.ledger.coverage.forget_before(self.time, accept_for_seconds);
+        self.ledger.purchases.forget_before(self.time);
+        let surplus = self.ledger.invoices.len().saturating_sub(INVOICES_KEPT);
+        let mut index = 0_usize;
+        self.ledger.invoices.retain(|invoice| {
+            index = index.saturating_add(1);
+            index > surplus || matches!(invoice.state, InvoiceState::Open | InvoiceState::RefundDue)
+        });
+    }
+}
+
+impl PlanPeriod {
+    /// Returns the plan and billing period of `terms`.
+    pub(crate) fn of(terms: &Terms) -> Self {
+        Self { plan: terms.plan.clone(), billing_period: terms.billing_period }
+    }
+}

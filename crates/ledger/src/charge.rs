@@ -1,0 +1,188 @@
+//! Usage: what a report costs, who pays it, and why it may be refused (Laws 6 to 10).
+
+use jiff::Timestamp;
+
+use crate::account::Account;
+use crate::credits::Credits;
+use crate::entry::{Detail, FactKind, ObjectName, PaidBy};
+use crate::facts::Report;
+use crate::ledger::{Charge, LEDGER_BYTES_LIMIT, RatedUsage, Violation};
+use crate::period::{seconds_after, utc_date};
+use crate::coverage::SOURCES;
+use crate::rating;
+use crate::refusal::Refusal;
+use crate::statement::BookLine;
+
+/// Most credits that one report may cost (Law 2).
+pub const REPORT_LIMIT: &str = "1000000000000";
+
+/// Days with a charge that are kept for the forecast (Law 24).
+pub const DAYS_KEPT: usize = 8;
+
+/// Returns the last instant at which usage from `window_start` is accepted (Law 8).
+#[must_use]
+pub fn accepted_until(window_start: Timestamp, accept_for_seconds: u32) -> Timestamp {
+    seconds_after(window_start, i64::from(accept_for_seconds))
+}
+
+/// What a report costs, before anyone pays.
+pub(crate) struct RatedReport {
+    credits: Credits,
+    lines: Vec<RatedUsage>,
+}
+
+/// Who paid a charge.
+struct Payment {
+    paid_by: Vec<PaidBy>,
+    settled: Credits,
+    debt: Credits,
+}
+
+impl Account<'_> {
+    /// Rates a report, or says why it cannot be charged, in the order of Law 10.
+    pub(crate) fn judge_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
+        let Report { source, window, arrival, .. } = report;
+        let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
+        if window.end_time <= self.ledger.start_time {
+            return Err(Refusal::before_subscription(window.end_time, self.ledger.start_time));
+        }
+        if accepted_until(window.start_time, accept_for_seconds) < *arrival {
+            return Err(Refusal::too_late(window.start_time, accept_for_seconds));
+        }
+        if let Some(charged) = self.ledger.coverage.overlap(source, *window) {
+            return Err(Refusal::duplicate_window(source, charged));
+        }
+        if self.ledger.coverage.is_full_for(source, self.time, accept_for_seconds) {
+            return Err(Refusal::too_many_sources(SOURCES, accept_for_seconds));
+        }
+        let rated = self.rate_report(report)?;
+        let is_new_source = !self.ledger.coverage.sources.contains_key(source);
+        if is_new_source && self.ledger_bytes >= LEDGER_BYTES_LIMIT {
+            return Err(Refusal::ledger_full("the account's ledger has no room for another source"));
+        }
+        Ok(rated)
+    }
+
+    fn rate_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
+        let limit: Credits = REPORT_LIMIT.parse().unwrap_or_default();
+        let unknown = report
+            .usage
+            .iter()
+            .filter(|total| self.catalog.rate(&total.node_type, &total.operation).is_none())
+            .min_by_key(|total| total.first_line);
+        if let Some(total) = unknown {
+            let (node_type, operation) = (&total.node_type, &total.operation);
+            return Err(Refusal::unknown_rate(total.first_line, node_type, operation, self.catalog));
+        }
+        let mut lines = Vec::with_capacity(report.usage.len());
+        let mut sum = Credits::ZERO;
+        for total in &report.usage {
+            let Some(rate) = self.catalog.rate(&total.node_type, &total.operation) else { continue };
+            let credits = rating::rate(total.quantity, rate).map_err(|_| Refusal::too_large(limit))?;
+            sum = sum.checked_add(credits).map_err(|_| Refusal::too_large(limit))?;
+            lines.push(RatedUsage {
+                node_type: total.node_type.clone(),
+                operation: total.operation.clone(),
+                quantity: total.quantity,
+                credits,
+            });
+        }
+        if sum > limit { Err(Refusal::too_large(limit)) } else { Ok(RatedReport { credits: sum, lines }) }
+    }
+
+    /// Charges a report in full (Law 6) and books it where its window ended (Law 22).
+    pub(crate) fn charge(&mut self, report: &Report, rated: RatedReport) -> Result<Charge, Violation> {
+        let RatedReport { credits, lines } = rated;
+        let window = report.window;
+        let Payment { paid_by, settled, debt } = self.burn(report, credits)?;
+        self.ledger.totals.consumed = self.ledger.totals.consumed.checked_add(credits)?;
+        let period_number = self.ledger.statements.book_at(window.end_time, BookLine::Consumed, credits)?;
+        if period_number.is_none_or(|number| number == self.ledger.period.number) {
+            self.add_usage(&lines)?;
+        }
+        self.add_to_day(credits)?;
+        if let Some(gap) = self.ledger.coverage.cover(&report.source, window, self.time) {
+            self.closed_gaps.push((report.source.clone(), gap));
+        }
+        let charge = Charge {
+            name: report.name.clone(),
+            uid: report.uid.clone(),
+            credits,
+            lines,
+            period_number,
+            charge_time: self.time,
+        };
+        self.ledger.unacknowledged.push(charge.clone());
+        let detail = Detail::Charged {
+            amount: credits,
+            object: ObjectName { kind: FactKind::UsageReport, name: report.name.clone() },
+            source: report.source.clone(),
+            window,
+            period_number,
+            paid_by,
+            debt,
+        };
+        self.record(settled.checked_sub(credits)?, detail)?;
+        self.cross_thresholds()?;
+        Ok(charge)
+    }
+
+    /// Lets grants pay in burn order (Law 5); what no grant can pay becomes debt (Law 6).
+    fn burn(&mut self, report: &Report, credits: Credits) -> Result<Payment, Violation> {
+        let (mut owed, mut settled, mut paid_by) = (credits, Credits::ZERO, Vec::new());
+        let mut claimed = Vec::new();
+        for grant in &mut self.ledger.grants {
+            if !owed.is_positive() {
+                break;
+            }
+            if !grant.may_pay(report.window.end_time, report.arrival) {
+                continue;
+            }
+            let amount = owed.min(grant.remaining);
+            grant.remaining = grant.remaining.checked_sub(amount)?;
+            owed = owed.checked_sub(amount)?;
+            if let Some(expiration) = grant.expiration.filter(|expiration| expiration.passed) {
+                settled = settled.checked_add(amount)?;
+                claimed.push((expiration.time, amount));
+            }
+            paid_by.push(PaidBy { grant: grant.source.to_string(), amount });
+        }
+        self.ledger.grants.retain(|grant| grant.remaining.is_positive());
+        for (time, amount) in claimed {
+            self.book_expired(time, amount.negated())?;
+        }
+        self.ledger.debt = self.ledger.debt.checked_add(owed)?;
+        Ok(Payment { paid_by, settled, debt: owed })
+    }
+
+    fn add_usage(&mut self, lines: &[RatedUsage]) -> Result<(), Violation> {
+        for line in lines {
+            let known = self
+                .ledger
+                .usage
+                .iter_mut()
+                .find(|usage| usage.node_type == line.node_type && usage.operation == line.operation);
+            match known {
+                Some(usage) => {
+                    usage.quantity = usage.quantity.checked_add(line.quantity)?;
+                    usage.credits = usage.credits.checked_add(line.credits)?;
+                }
+                None => self.ledger.usage.push(line.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_to_day(&mut self, credits: Credits) -> Result<(), Violation> {
+        let day = utc_date(self.time);
+        self.ledger.last_charge_time = self.ledger.last_charge_time.max(Some(self.time));
+        let days = &mut self.ledger.daily_consumption;
+        match days.last_mut().filter(|(last, _)| *last == day) {
+            Some((_, sum)) => *sum = sum.checked_add(credits)?,
+            None => days.push((day, credits)),
+        }
+        let surplus = days.len().saturating_sub(DAYS_KEPT);
+        days.drain(..surplus);
+        Ok(())
+    }
+}

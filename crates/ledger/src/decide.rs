@@ -1,0 +1,715 @@
+//! The decision: facts and timers in time order, up to now (Law 0).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::account::Account;
+use crate::adjustment::AdjustmentOutcome;
+use crate::catalog::Catalog;
+use crate::charge::accepted_until;
+use crate::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
+use crate::facts::{Adjustment, Facts, PackOrder, Payment, Report, Subscription};
+use crate::grant::GrantSource;
+use crate::invoice::{InvoiceState, Purpose};
+use crate::ledger::{Charge, Ledger, SubscriptionIdentity, UNACKNOWLEDGED_LIMIT, Violation};
+use crate::payment::PaymentOutcome;
+use crate::period::Window;
+use crate::purchase::{ORDER_WAITS_HOURS, OrderOutcome, OrderState, order_waits_until};
+use crate::refusal::Refusal;
+
+/// What is to be written, said and waited for.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The ledger to commit; absent when there is nothing to commit.
+    pub commit: Option<Box<Ledger>>,
+    /// What happened, in order; refused reports, which are not part of the ledger, included.
+    pub entries: Vec<Entry>,
+    /// Gaps between charged windows that had to close, by source (Law 9).
+    pub closed_gaps: Vec<(String, Window)>,
+    /// What became of each report.
+    pub reports: Vec<Verdict<ReportVerdict>>,
+    /// What became of each pack.
+    pub packs: Vec<Verdict<PackVerdict>>,
+    /// What became of each payment.
+    pub payments: Vec<Verdict<PaymentVerdict>>,
+    /// What became of each adjustment.
+    pub adjustments: Vec<Verdict<AdjustmentVerdict>>,
+    /// When something will happen by itself; absent when nothing will.
+    pub wake_time: Option<Timestamp>,
+    /// Whether facts are left that the next commit will take up.
+    pub has_more: bool,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict<T> {
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// What became of it.
+    pub verdict: T,
+}
+
+/// What became of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportVerdict {
+    /// It was charged by this commit.
+    Charged(Charge),
+    /// It was refused; final once decided on a ledger that is known to be current.
+    Rejected(Refusal),
+    /// It waits.
+    Waits(Wait),
+}
+
+/// What became of a pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PackVerdict {
+    /// It is an order with this state.
+    Ordered(OrderState),
+    /// It waits.
+    Waits(Wait),
+}
+
+/// What became of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentVerdict {
+    /// It was applied or refused.
+    Judged(PaymentOutcome),
+    /// It waits.
+    Waits(Wait),
+}
+
+/// What became of an adjustment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdjustmentVerdict {
+    /// It was granted or refused.
+    Judged(AdjustmentOutcome),
+    /// It waits.
+    Waits(Wait),
+}
+
+/// What a fact waits for; it comes by itself or runs out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The window ends at this time.
+    WindowNotOver(Timestamp),
+    /// There is no Subscription; it can appear until this time.
+    NoSubscription(Timestamp),
+    /// The account starts at this time.
+    NotStarted(Timestamp),
+    /// The first period has not begun.
+    FirstPeriod,
+    /// Earlier charges wait for their receipts; the next commit takes it up.
+    Receipts,
+}
+
+/// A fact in the queue, by the order in which facts take effect (Law 0).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn<'a> {
+    time: Timestamp,
+    rank: Rank,
+    /// Arrival, among usage only; other facts of an instant go by name.
+    arrival: Timestamp,
+    name: &'a str,
+    uid: &'a str,
+}
+
+/// What goes first at one instant (Law 0).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Usage,
+    Expiration,
+    SettlementEnd,
+    StatementEnd,
+    Boundary,
+    Payment,
+    RunsOut,
+    Purchase,
+    Adjustment,
+}
+
+#[derive(Clone, Copy)]
+enum Fact<'a> {
+    Report(&'a Report),
+    Pack(&'a PackOrder),
+    Payment(&'a Payment),
+    Adjustment(&'a Adjustment),
+}
+
+/// Something that happens by itself.
+enum Timer {
+    Expire(GrantSource),
+    CloseSettlement(GrantSource),
+    FinalizeStatements,
+    Start,
+    Resume,
+    Boundary,
+    InvoiceRunsOut(u32),
+    PeriodRunsOut,
+}
+
+/// Decides on an account: what `facts` and the passing of time up to `now` make of `ledger`.
+///
+/// # Guarantees
+/// - Deciding again on the committed result with the same facts commits nothing (quiescence).
+/// - The order of the facts in their lists does not matter.
+/// - Deciding at a later time what could have been decided before gives the same amounts (Law 0).
+///
+/// # Errors
+/// An invariant that does not hold; then nothing may be written for this account.
+pub fn decide(
+    ledger: Option<&Ledger>,
+    facts: &Facts,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<Decision, Violation> {
+    let Some(before) = ledger.cloned().or_else(|| open_account(facts, now)) else {
+        return Ok(wait_for_account(facts, catalog, now));
+    };
+    if ledger.is_some() {
+        before.check()?;
+    }
+    let mut base = before.clone();
+    base.unacknowledged.retain(|charge| {
+        !facts.acknowledged.iter().any(|(name, uid)| charge.name == *name && charge.uid == *uid)
+    });
+    let now = now.max(base.clock_time);
+    let account = Account::resume(base.clone(), catalog, facts.subscription.as_ref(), facts.ledger_bytes)?;
+    let mut course = Course::new(account, facts, ledger.is_none(), now);
+    course.run()?;
+    course.conclude(&base, ledger)
+}
+
+/// Returns the book of an account whose start has come, or nothing while it has not (Law 17).
+fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
+    let subscription = facts.subscription.as_ref()?;
+    let start_time = subscription.start_time.unwrap_or(subscription.arrival);
+    let identity = SubscriptionIdentity { uid: subscription.uid.clone(), generation: subscription.generation };
+    (start_time <= now).then(|| {
+        let clock_time = start_time.max(subscription.arrival);
+        let test_clock_time = facts.has_test_clock.then_some(now);
+        let ledger = Ledger::open(facts.name.clone(), facts.new_account_id.clone(), identity, start_time);
+        Ledger { clock_time, test_clock_time, ..ledger }
+    })
+}
+
+/// Says what facts wait for while there is no account, and ends the wait of those whose time is over.
+fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decision {
+    let start = facts
+        .subscription
+        .as_ref()
+        .map(|subscription| subscription.start_time.unwrap_or(subscription.arrival).max(subscription.arrival));
+    let mut idle = Idle { now, start, entries: Vec::new(), wake_time: start };
+    let accept_for_seconds = catalog.policies.accept_usage_for_seconds;
+    let late = |report: &Report| Refusal::too_late(report.window.start_time, accept_for_seconds);
+    let missing = || Refusal::subscription_not_found(&facts.name, ORDER_WAITS_HOURS);
+    let reports = idle.judge(&facts.reports, FactKind::UsageReport, |report| {
+        let until = accepted_until(report.window.start_time, accept_for_seconds);
+        (&report.name, &report.uid, until, late(report))
+    });
+    let packs = idle.judge(&facts.packs, FactKind::CreditPack, |pack| {
+        (&pack.name, &pack.uid, order_waits_until(pack.arrival), missing())
+    });
+    let payments = idle.judge(&facts.payments, FactKind::Payment, |payment| {
+        let refusal = Refusal::unknown_invoice(&payment.invoice);
+        (&payment.name, &payment.uid, order_waits_until(payment.arrival), refusal)
+    });
+    let adjustments = idle.judge(&facts.adjustments, FactKind::CreditAdjustment, |adjustment| {
+        (&adjustment.name, &adjustment.uid, order_waits_until(adjustment.arrival), missing())
+    });
+    Decision {
+        commit: None,
+        entries: idle.entries,
+        closed_gaps: Vec::new(),
+        reports: reports
+            .map_verdicts(|judged| judged.map_or_else(ReportVerdict::Waits, ReportVerdict::Rejected)),
+        packs: packs.map_verdicts(|judged| {
+            judged.map_or_else(PackVerdict::Waits, |refusal| PackVerdict::Ordered(OrderState::Refused(refusal)))
+        }),
+        payments: payments.map_verdicts(|judged| {
+            let refused = |refusal| PaymentVerdict::Judged(PaymentOutcome::Refused(refusal));
+            judged.map_or_else(PaymentVerdict::Waits, refused)
+        }),
+        adjustments: adjustments.map_verdicts(|judged| {
+            let refused = |refusal| AdjustmentVerdict::Judged(AdjustmentOutcome::Refused(refusal));
+            judged.map_or_else(AdjustmentVerdict::Waits, refused)
+        }),
+        wake_time: idle.wake_time,
+        has_more: false,
+    }
+}
+
+/// Judges facts while there is no account.
+struct Idle {
+    now: Timestamp,
+    start: Option<Timestamp>,
+    entries: Vec<Entry>,
+    wake_time: Option<Timestamp>,
+}
+
+/// Verdicts of facts without an account: refused, or waiting.
+struct IdleVerdicts(Vec<Verdict<Result<Refusal, Wait>>>);
+
+impl IdleVerdicts {
+    fn map_verdicts<T>(self, map: impl Fn(Result<Refusal, Wait>) -> T) -> Vec<Verdict<T>> {
+        let map = |Verdict { name, uid, verdict }| Verdict { name, uid, verdict: map(verdict) };
+        self.0.into_iter().map(map).collect()
+    }
+}
+
+impl Idle {
+    fn judge<'f, F>(
+        &mut self,
+        facts: &'f [F],
+        kind: FactKind,
+        limits: impl Fn(&'f F) -> (&'f String, &'f String, Timestamp, Refusal),
+    ) -> IdleVerdicts {
+        let judged = facts.iter().map(|fact| {
+            let (name, uid, until, refusal) = limits(fact);
+            let verdict = if until <= self.now {
+                self.entries.push(Entry {
+                    time: until,
+                    credits: crate::Credits::ZERO,
+                    balance: crate::Credits::ZERO,
+                    detail: Detail::Refused {
+                        object: ObjectName { kind, name: name.clone() },
+                        refusal: refusal.clone(),
+                    },
+                });
+                Ok(refusal)
+            } else {
+                self.wake_time = Some(self.wake_time.map_or(until, |time| time.min(until)));
+                Err(match self.start {
+                    Some(start) if start <= until => Wait::NotStarted(start),
+                    Some(_) | None => Wait::NoSubscription(until),
+                })
+            };
+            Verdict { name: name.clone(), uid: uid.clone(), verdict }
+        });
+        IdleVerdicts(judged.collect())
+    }
+}
+
+/// One run through time, from the ledger's clock to now.
+struct Course<'a> {
+    account: Account<'a>,
+    facts: &'a Facts,
+    now: Timestamp,
+    queue: BTreeMap<Turn<'a>, Fact<'a>>,
+    /// Orders that wait for the account's first period.
+    parked: Vec<Fact<'a>>,
+    /// Start or resumption that is still to take effect, with its time.
+    arrival: Option<(Timestamp, bool)>,
+    /// Charges that still fit before receipts must be confirmed; none at all when receipts do not come.
+    room: usize,
+    receipts_are_stuck: bool,
+    stopped: bool,
+    reports: Vec<Verdict<ReportVerdict>>,
+    packs: Vec<(&'a PackOrder, PackVerdict)>,
+    payments: Vec<Verdict<PaymentVerdict>>,
+    adjustments: Vec<Verdict<AdjustmentVerdict>>,
+}
+
+impl<'a> Course<'a> {
+    fn new(account: Account<'a>, facts: &'a Facts, is_new: bool, now: Timestamp) -> Self {
+        let room = UNACKNOWLEDGED_LIMIT.saturating_sub(account.ledger.unacknowledged.len());
+        let identity = &account.ledger.subscription;
+        let arrival = facts.subscription.as_ref().and_then(|subscription| {
+            let resumes = subscription.uid != identity.uid;
+            (is_new || resumes).then(|| (subscription.arrival.max(account.ledger.clock_time), is_new))
+        });
+        let mut course = Self {
+            account,
+            facts,
+            now,
+            queue: BTreeMap::new(),
+            parked: Vec::new(),
+            arrival,
+            room,
+            receipts_are_stuck: room == 0,
+            stopped: false,
+            reports: Vec::new(),
+            packs: Vec::new(),
+            payments: Vec::new(),
+            adjustments: Vec::new(),
+        };
+        course.enqueue_reports();
+        course.enqueue_orders();
+        course
+    }
+
+    fn enqueue_reports(&mut self) {
+        let accept_for_seconds = self.account.catalog.policies.accept_usage_for_seconds;
+        for report in &self.facts.reports {
+            let time = report.window.end_time.max(report.arrival);
+            let until = accepted_until(report.window.start_time, accept_for_seconds);
+            if self.facts.subscription.is_none() {
+                if until <= self.now {
+                    self.reject_report(report, Refusal::too_late(report.window.start_time, accept_for_seconds));
+                } else {
+                    self.give_report(report, ReportVerdict::Waits(Wait::NoSubscription(until)));
+                }
+            } else if time > self.now {
+                self.give_report(report, ReportVerdict::Waits(Wait::WindowNotOver(report.window.end_time)));
+            } else if let Some(charge) = self.charged_before(report) {
+                self.give_report(report, ReportVerdict::Charged(charge));
+            } else if self.receipts_are_stuck {
+                self.give_report(report, ReportVerdict::Waits(Wait::Receipts));
+            } else {
+                let turn =
+                    Turn { time, rank: Rank::Usage, arrival: report.arrival, name: &report.name, uid: &report.uid };
+                self.queue.insert(turn, Fact::Report(report));
+            }
+        }
+    }
+
+    /// Returns the charge of this very object whose receipt is not confirmed, if there is one.
+    fn charged_before(&self, report: &Report) -> Option<Charge> {
+        let charges = &self.account.ledger.unacknowledged;
+        charges.iter().find(|charge| charge.uid == report.uid && charge.name == report.name).cloned()
+    }
+
+    /// Enqueues packs, payments and adjustments; those that wait for a Subscription run out after a day.
+    fn enqueue_orders(&mut self) {
+        let present_from = match (&self.facts.subscription, self.arrival) {
+            (None, _) => None,
+            (Some(_), Some((time, _))) => Some(time),
+            (Some(_), None) => Some(Timestamp::MIN),
+        };
+        let facts = self.facts;
+        let packs = facts.packs.iter().map(|pack| (Fact::Pack(pack), Rank::Purchase, pack.arrival));
+        let payments = facts.payments.iter().map(|payment| (Fact::Payment(payment), Rank::Payment, payment.arrival));
+        let adjustments = facts
+            .adjustments
+            .iter()
+            .map(|adjustment| (Fact::Adjustment(adjustment), Rank::Adjustment, adjustment.arrival));
+        for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
+            let until = order_waits_until(arrival);
+            let (time, rank) = match present_from {
+                _ if rank == Rank::Payment => (arrival, rank),
+                Some(from) if from <= until => (arrival.max(from), rank),
+                Some(_) | None => (until, Rank::RunsOut),
+            };
+            if time > self.now {
+                self.give_wait(fact, Wait::NoSubscription(until));
+                continue;
+            }
+            let (name, uid) = fact.identity();
+            self.queue.insert(Turn { time, rank, arrival: Timestamp::MIN, name, uid }, fact);
+        }
+    }
+
+    /// Lets everything up to now take effect, in order.
+    fn run(&mut self) -> Result<(), Violation> {
+        self.run_to_now()?;
+        if self.stopped {
+            return Ok(());
+        }
+        self.account.time = self.account.time.max(self.now);
+        if let (Some(subscription), None) = (self.facts.subscription.as_ref(), self.arrival) {
+            self.account.follow_request(&subscription.request)?;
+            self.release_parked();
+            self.run_to_now()?;
+        }
+        Ok(())
+    }
+
+    fn run_to_now(&mut self) -> Result<(), Violation> {
+        while !self.stopped {
+            let timer = self.next_timer().filter(|(time, ..)| *time <= self.now);
+            let fact = self.queue.first_key_value().map(|(turn, fact)| (*turn, *fact));
+            match (timer, fact) {
+                (None, None) => break,
+                (Some((time, rank, timer)), fact)
+                    if fact.is_none_or(|(turn, _)| (time, rank) < (turn.time, turn.rank)) =>
+                {
+                    self.account.time = self.account.time.max(time);
+                    self.fire(timer)?;
+                }
+                (_, Some((turn, fact))) => {
+                    self.account.time = self.account.time.max(turn.time);
+                    self.take(turn, fact)?;
+                }
+                (Some(_), None) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what happens next by itself, and when.
+    fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
+        let ledger = &self.account.ledger;
+        let grant = ledger.grants.iter().filter_map(|grant| {
+            let expiration = grant.expiration?;
+            Some(if expiration.passed {
+                (expiration.settlement_end_time(), Rank::SettlementEnd, grant)
+            } else {
+                (expiration.time, Rank::Expiration, grant)
+            })
+        });
+        let grant = grant.min_by_key(|(time, rank, _)| (*time, *rank)).map(|(time, rank, grant)| {
+            let source = grant.source.clone();
+            let is_settling = rank == Rank::SettlementEnd;
+            (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
+        });
+        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final).filter_map(
+            |statement| Some((statement.final_time?, Rank::StatementEnd, Timer::FinalizeStatements)),
+        );
+        let invoices = ledger.invoices.iter().filter(|invoice| {
+            invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
+        });
+        let invoices = invoices
+            .filter_map(|invoice| Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number))));
+        grant.into_iter().chain(statements).chain(invoices).chain(self.next_boundary()).min_by_key(|(time, rank, _)| (*time, *rank))
+    }
+
+    /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
+    fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
+        if let Some((time, is_new)) = self.arrival {
+            return Some((time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume }));
+        }
+        self.facts.subscription.as_ref()?;
+        let period = &self.account.ledger.period;
+        let end = period.window.map(|window| (window.end_time, Rank::Boundary, Timer::Boundary));
+        let due = period.payment_due_time.map(|due| (due, Rank::RunsOut, Timer::PeriodRunsOut));
+        end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
+    }
+
+    fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
+        let request = self.facts.subscription.as_ref().map(|subscription| &subscription.request);
+        match (timer, request) {
+            (Timer::Expire(source), _) => self.account.expire(&source)?,
+            (Timer::CloseSettlement(source), _) => self.account.close_settlement(&source)?,
+            (Timer::FinalizeStatements, _) => {
+                let time = self.account.time;
+                self.account.ledger.statements.finalize(time);
+            }
+            (Timer::InvoiceRunsOut(number), _) => self.account.run_out(number)?,
+            (Timer::Start, Some(request)) => {
+                self.arrival = None;
+                self.account.starting = true;
+                self.account.follow_request(request)?;
+                self.account.starting = false;
+            }
+            (Timer::Resume, Some(request)) => {
+                self.arrival = None;
+                if let Some(Subscription { uid, generation, .. }) = self.facts.subscription.as_ref() {
+                    let identity = SubscriptionIdentity { uid: uid.clone(), generation: *generation };
+                    self.account.ledger.subscription = identity;
+                }
+                self.account.resume_subscription(request)?;
+            }
+            (Timer::Boundary, Some(request)) => self.account.cross_boundary(request)?,
+            (Timer::PeriodRunsOut, Some(request)) => self.account.lapse(request, LapseCause::PaymentOverdue)?,
+            (Timer::Start | Timer::Resume | Timer::Boundary | Timer::PeriodRunsOut, None) => {}
+        }
+        self.release_parked();
+        Ok(())
+    }
+
+    /// Puts what waited for the first period back into the queue; it takes its turn at this instant.
+    fn release_parked(&mut self) {
+        for fact in std::mem::take(&mut self.parked) {
+            let rank = if matches!(fact, Fact::Adjustment(_)) { Rank::Adjustment } else { Rank::Purchase };
+            let (name, uid) = fact.identity();
+            let turn = Turn { time: self.account.time, rank, arrival: Timestamp::MIN, name, uid };
+            self.queue.insert(turn, fact);
+        }
+    }
+
+    /// Lets one fact take effect.
+    fn take(&mut self, turn: Turn<'a>, fact: Fact<'a>) -> Result<(), Violation> {
+        if let Fact::Report(report) = fact {
+            return self.take_report(turn, report);
+        }
+        self.queue.remove(&turn);
+        if turn.rank == Rank::RunsOut {
+            return self.run_out_of_time(fact);
+        }
+        match fact {
+            Fact::Report(_) => {}
+            Fact::Pack(order) => match self.account.purchase(order)? {
+                OrderOutcome::Decided(state) => self.give_pack(order, PackVerdict::Ordered(state)),
+                OrderOutcome::Waits => self.parked.push(fact),
+            },
+            Fact::Payment(payment) => {
+                let outcome = self.account.pay(payment)?;
+                self.release_parked();
+                self.payments.push(Verdict {
+                    name: payment.name.clone(),
+                    uid: payment.uid.clone(),
+                    verdict: PaymentVerdict::Judged(outcome),
+                });
+            }
+            Fact::Adjustment(adjustment) => {
+                let outcome = self.account.adjust(adjustment)?;
+                self.give_adjustment(adjustment, AdjustmentVerdict::Judged(outcome));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_report(&mut self, turn: Turn<'a>, report: &'a Report) -> Result<(), Violation> {
+        let verdict = match self.account.judge_report(report) {
+            Err(refusal) => {
+                self.queue.remove(&turn);
+                self.reject_report(report, refusal);
+                return Ok(());
+            }
+            Ok(_) if self.room == 0 => {
+                self.stopped = true;
+                return Ok(());
+            }
+            Ok(rated) => ReportVerdict::Charged(self.account.charge(report, rated)?),
+        };
+        self.queue.remove(&turn);
+        self.room = self.room.saturating_sub(1);
+        self.give_report(report, verdict);
+        Ok(())
+    }
+
+    /// Ends the wait of an order for which no account began in time (Laws 15, 25).
+    fn run_out_of_time(&mut self, fact: Fact<'a>) -> Result<(), Violation> {
+        let refusal = Refusal::subscription_not_found(&self.facts.name, ORDER_WAITS_HOURS);
+        match fact {
+            Fact::Pack(order) => {
+                let state = match self.account.known_order(order) {
+                    Some(known) => known,
+                    None => {
+                        self.account.refuse(FactKind::CreditPack, &order.name, Some(&order.pack), refusal.clone())?;
+                        OrderState::Refused(refusal)
+                    }
+                };
+                self.give_pack(order, PackVerdict::Ordered(state));
+            }
+            Fact::Adjustment(adjustment) => {
+                let outcome = self.account.run_out_adjustment(adjustment, refusal)?;
+                self.give_adjustment(adjustment, AdjustmentVerdict::Judged(outcome));
+            }
+            Fact::Report(_) | Fact::Payment(_) => {}
+        }
+        Ok(())
+    }
+
+    fn reject_report(&mut self, report: &Report, refusal: Refusal) {
+        let object = ObjectName { kind: FactKind::UsageReport, name: report.name.clone() };
+        self.account.entries.push(Entry {
+            time: self.account.time,
+            credits: crate::Credits::ZERO,
+            balance: self.account.balance,
+            detail: Detail::Refused { object, refusal: refusal.clone() },
+        });
+        self.give_report(report, ReportVerdict::Rejected(refusal));
+    }
+
+    fn give_report(&mut self, report: &Report, verdict: ReportVerdict) {
+        self.reports.push(Verdict { name: report.name.clone(), uid: report.uid.clone(), verdict });
+    }
+
+    fn give_pack(&mut self, order: &'a PackOrder, verdict: PackVerdict) {
+        self.packs.push((order, verdict));
+    }
+
+    fn give_adjustment(&mut self, adjustment: &Adjustment, verdict: AdjustmentVerdict) {
+        self.adjustments.push(Verdict { name: adjustment.name.clone(), uid: adjustment.uid.clone(), verdict });
+    }
+
+    fn give_wait(&mut self, fact: Fact<'a>, wait: Wait) {
+        match fact {
+            Fact::Report(report) => self.give_report(report, ReportVerdict::Waits(wait)),
+            Fact::Pack(order) => self.give_pack(order, PackVerdict::Waits(wait)),
+            Fact::Adjustment(adjustment) => self.give_adjustment(adjustment, AdjustmentVerdict::Waits(wait)),
+            Fact::Payment(payment) => self.payments.push(Verdict {
+                name: payment.name.clone(),
+                uid: payment.uid.clone(),
+                verdict: PaymentVerdict::Waits(wait),
+            }),
+        }
+    }
+
+    /// Turns the end of the run into what is to be written.
+    fn conclude(mut self, base: &Ledger, stored: Option<&Ledger>) -> Result<Decision, Violation> {
+        for fact in std::mem::take(&mut self.parked) {
+            self.give_wait(fact, Wait::FirstPeriod);
+        }
+        let has_more = self.stopped;
+        for fact in std::mem::take(&mut self.queue).into_values() {
+            self.give_wait(fact, Wait::Receipts);
+        }
+        for (order, verdict) in &mut self.packs {
+            if let Some(known) = self.account.known_order(order) {
+                *verdict = PackVerdict::Ordered(known);
+            }
+        }
+        let wake_time = self.wake_time();
+        let packs = self.packs.into_iter().map(|(order, verdict)| {
+            Verdict { name: order.name.clone(), uid: order.uid.clone(), verdict }
+        });
+        let packs = packs.collect();
+        let Account { ledger: mut after, entries, closed_gaps, time, .. } = self.account;
+        let changed = stored.is_none() || after != *base;
+        if changed {
+            after.sequence = base.sequence.saturating_add(1);
+            after.clock_time = if has_more { time } else { time.max(self.now) };
+            after.test_clock_time = after.test_clock_time.map(|_| self.now);
+            if let Some(subscription) = self.facts.subscription.as_ref() {
+                after.subscription.generation = subscription.generation;
+            }
+            after.check()?;
+            after.check_follows(base)?;
+        }
+        Ok(Decision {
+            commit: changed.then(|| Box::new(after)),
+            entries,
+            closed_gaps,
+            reports: self.reports,
+            packs,
+            payments: self.payments,
+            adjustments: self.adjustments,
+            wake_time,
+            has_more,
+        })
+    }
+
+    /// Returns the next instant at which a timer fires or a wait ends.
+    fn wake_time(&self) -> Option<Timestamp> {
+        let timer = self.next_timer().map(|(time, ..)| time);
+        let reports = self.reports.iter().filter_map(|verdict| match verdict.verdict {
+            ReportVerdict::Waits(wait) => wait.ends(),
+            ReportVerdict::Charged(_) | ReportVerdict::Rejected(_) => None,
+        });
+        let packs = self.packs.iter().filter_map(|(_, verdict)| match verdict {
+            PackVerdict::Waits(wait) => wait.ends(),
+            PackVerdict::Ordered(_) => None,
+        });
+        let adjustments = self.adjustments.iter().filter_map(|verdict| match verdict.verdict {
+            AdjustmentVerdict::Waits(wait) => wait.ends(),
+            AdjustmentVerdict::Judged(_) => None,
+        });
+        timer.into_iter().chain(reports).chain(packs).chain(adjustments).min()
+    }
+}
+
+impl Wait {
+    /// Returns when the wait ends by itself, if it does.
+    #[must_use]
+    pub fn ends(self) -> Option<Timestamp> {
+        match self {
+            Self::WindowNotOver(time) | Self::NoSubscription(time) | Self::NotStarted(time) => Some(time),
+            Self::FirstPeriod | Self::Receipts => None,
+        }
+    }
+}
+
+impl<'a> Fact<'a> {
+    fn identity(&self) -> (&'a str, &'a str) {
+        match self {
+            Self::Report(report) => (&report.name, &report.uid),
+            Self::Pack(order) => (&order.name, &order.uid),
+            Self::Payment(payment) => (&payment.name, &payment.uid),
+            Self::Adjustment(adjustment) => (&adjustment.name, &adjustment.uid),
+        }
+    }
+}

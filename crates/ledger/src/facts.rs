@@ -1,0 +1,171 @@
+//! Facts: what others stated about an account, as the decision sees it.
+
+use jiff::Timestamp;
+
+use crate::Credits;
+use crate::catalog::BillingPeriod;
+use crate::period::Window;
+use crate::quantity::Quantity;
+
+/// Everything that is stated about one account at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Name of the account's Subscription.
+    pub name: String,
+    /// Id that the account gets with its first commit; its invoice numbers carry it.
+    pub new_account_id: String,
+    /// Whether a new account is to live by a test clock: then now is that clock's time.
+    pub has_test_clock: bool,
+    /// The Subscription, unless it does not exist.
+    pub subscription: Option<Subscription>,
+    /// Reports without a verdict.
+    pub reports: Vec<Report>,
+    /// Packs without a final state.
+    pub packs: Vec<PackOrder>,
+    /// Payments without a verdict.
+    pub payments: Vec<Payment>,
+    /// Adjustments without a verdict.
+    pub adjustments: Vec<Adjustment>,
+    /// Charged reports, by name and UID, whose receipt is confirmed or no longer wanted.
+    pub acknowledged: Vec<(String, String)>,
+    /// Size of the stored ledger in bytes.
+    pub ledger_bytes: usize,
+}
+
+/// What a Subscription says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// UID of the object.
+    pub uid: String,
+    /// Generation of its spec.
+    pub generation: i64,
+    /// Creation of the object.
+    pub arrival: Timestamp,
+    /// What is asked for.
+    pub request: Request,
+    /// When the account is to start, unless at the arrival.
+    pub start_time: Option<Timestamp>,
+    /// Thresholds of this account, unless the catalog's.
+    pub alert_thresholds_percent: Option<Vec<u32>>,
+}
+
+/// What a Subscription asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Name of the plan.
+    pub plan: String,
+    /// Length of its periods.
+    pub billing_period: BillingPeriod,
+    /// What follows at a period's end.
+    pub renewal: Renewal,
+}
+
+/// What follows at a period's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Another period.
+    Automatic,
+    /// The plan lapses.
+    None,
+}
+
+impl Renewal {
+    /// Returns the name that a Subscription uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "Automatic",
+            Self::None => "None",
+        }
+    }
+}
+
+/// A UsageReport, its lines summed per rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// Creation of the object.
+    pub arrival: Timestamp,
+    /// The writer.
+    pub source: String,
+    /// When the usage took place.
+    pub window: Window,
+    /// Quantities, one for each (node type, operation) pair, in the order of their first lines.
+    pub usage: Vec<UsageTotal>,
+}
+
+/// The sum of a report's lines of one (node type, operation) pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageTotal {
+    /// Node type.
+    pub node_type: String,
+    /// Operation.
+    pub operation: String,
+    /// Sum of the quantities.
+    pub quantity: Quantity,
+    /// Index of the first line of the pair.
+    pub first_line: usize,
+}
+
+/// A CreditPack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackOrder {
+    /// Name of the object: the order number.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// Creation of the object.
+    pub arrival: Timestamp,
+    /// Pack of the catalog.
+    pub pack: String,
+}
+
+/// A Payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Name of the object: the provider's event.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// Creation of the object.
+    pub arrival: Timestamp,
+    /// Number of the invoice, such as `acme-1f3a9c2e-0007`.
+    pub invoice: String,
+    /// What happened to it.
+    pub state: PaymentState,
+    /// Money that moved.
+    pub amount: Credits,
+    /// Currency of the amount.
+    pub currency: String,
+}
+
+/// What happened to an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentState {
+    /// It was paid.
+    Settled,
+    /// The payment failed.
+    Failed,
+    /// The money was returned.
+    Refunded,
+}
+
+/// A CreditAdjustment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Name of the object: the order number.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// Creation of the object.
+    pub arrival: Timestamp,
+    /// Credits to give; above zero.
+    pub credits: Credits,
+    /// Why.
+    pub reason: String,
+    /// When what is left of them expires, if ever.
+    pub expiration_time: Option<Timestamp>,
+}

@@ -1,0 +1,164 @@
+//! Grants: credits in, the order in which they burn, and how they settle (Laws 4, 5, 7).
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::Credits;
+
+/// Seconds after the settlement grace for which a settlement stays open, so that all that arrived in time has
+/// been seen (Law 7).
+pub const SETTLEMENT_CLOSES_AFTER_SECONDS: i64 = 60;
+
+/// What gave a grant, in the order in which equals burn (Law 5).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrantSource {
+    /// The plan, for one period.
+    Plan {
+        /// Number of the period.
+        period_number: u32,
+    },
+    /// An administrator, by a CreditAdjustment of this name.
+    Adjustment {
+        /// Name of the CreditAdjustment.
+        name: String,
+    },
+    /// A purchase, by a CreditPack of this name.
+    Pack {
+        /// Name of the CreditPack.
+        name: String,
+    },
+}
+
+impl fmt::Display for GrantSource {
+    /// Writes the grant's id, such as `plan/4` or `pack/march-top-up`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan { period_number } => write!(formatter, "plan/{period_number}"),
+            Self::Adjustment { name } => write!(formatter, "adjustment/{name}"),
+            Self::Pack { name } => write!(formatter, "pack/{name}"),
+        }
+    }
+}
+
+impl GrantSource {
+    const fn burn_rank(&self) -> u8 {
+        match self {
+            Self::Plan { .. } => 0,
+            Self::Adjustment { .. } => 1,
+            Self::Pack { .. } => 2,
+        }
+    }
+}
+
+/// Credits that were given, and what is left of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// What gave it; also its identity.
+    pub source: GrantSource,
+    /// Credits given.
+    pub credits: Credits,
+    /// Credits left; once expired, what late usage may still claim.
+    pub remaining: Credits,
+    /// Instant from which it counts.
+    pub effective_time: Timestamp,
+    /// Instant at which what is left stops counting; never, when absent.
+    pub expiration: Option<Expiration>,
+}
+
+/// When a grant expires and how long late usage may claim what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiration {
+    /// Instant of the expiration.
+    pub time: Timestamp,
+    /// Seconds for which usage from before it may still arrive.
+    pub grace_seconds: u32,
+    /// Whether the expiration has been counted: what is left is settling.
+    pub passed: bool,
+}
+
+impl Expiration {
+    /// Returns the last instant at which usage from before the expiration may arrive.
+    #[must_use]
+    pub fn settles_until(self) -> Timestamp {
+        crate::period::seconds_after(self.time, i64::from(self.grace_seconds))
+    }
+
+    /// Returns the instant at which what is left is gone for good.
+    #[must_use]
+    pub fn settlement_end_time(self) -> Timestamp {
+        crate::period::seconds_after(self.settles_until(), SETTLEMENT_CLOSES_AFTER_SECONDS)
+    }
+}
+
+impl Grant {
+    /// Returns whether what is left counts in the balance.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.expiration.is_none_or(|expiration| !expiration.passed)
+    }
+
+    /// Returns whether what is left is settling.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        !self.is_current()
+    }
+
+    /// Returns whether the grant may pay usage whose window ended at `window_end` and that arrived at `arrival`
+    /// (Law 7).
+    #[must_use]
+    pub fn may_pay(&self, window_end: Timestamp, arrival: Timestamp) -> bool {
+        self.expiration.is_none_or(|expiration| {
+            !expiration.passed || (window_end <= expiration.time && arrival <= expiration.settles_until())
+        })
+    }
+
+    /// Orders grants as they burn (Law 5): earliest expiration first, among equals plan, adjustment, pack, then
+    /// earlier effective time, then id.
+    #[must_use]
+    pub fn burn_order(&self, other: &Self) -> Ordering {
+        let expiration = |grant: &Self| grant.expiration.map_or(Timestamp::MAX, |expiration| expiration.time);
+        expiration(self)
+            .cmp(&expiration(other))
+            .then_with(|| self.expiration.is_none().cmp(&other.expiration.is_none()))
+            .then_with(|| self.source.burn_rank().cmp(&other.source.burn_rank()))
+            .then_with(|| self.effective_time.cmp(&other.effective_time))
+            .then_with(|| self.source.cmp(&other.source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(source: GrantSource, effective: i64, expires: Option<i64>) -> Grant {
+        let at = |second| Timestamp::from_second(second).expect("time");
+        let credits = "10".parse().expect("amount");
+        Grant {
+            source,
+            credits,
+            remaining: credits,
+            effective_time: at(effective),
+            expiration: expires.map(|second| Expiration { time: at(second), grace_seconds: 0, passed: false }),
+        }
+    }
+
+    #[test]
+    fn grants_burn_by_expiration_then_kind_then_age_then_id() {
+        let pack = |name: &str| GrantSource::Pack { name: name.into() };
+        let ordered = [
+            grant(pack("early"), 9, Some(50)),
+            grant(GrantSource::Plan { period_number: 7 }, 8, Some(60)),
+            grant(GrantSource::Adjustment { name: "a".into() }, 7, Some(60)),
+            grant(pack("z"), 1, Some(60)),
+            grant(pack("a"), 2, Some(60)),
+            grant(pack("b"), 2, Some(60)),
+            grant(GrantSource::Adjustment { name: "a".into() }, 7, None),
+            grant(pack("a"), 1, None),
+        ];
+        let mut shuffled: Vec<Grant> = ordered.iter().rev().cloned().collect();
+        shuffled.sort_by(Grant::burn_order);
+        assert_eq!(shuffled, ordered);
+    }
+}

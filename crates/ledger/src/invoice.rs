@@ -1,0 +1,176 @@
+//! Invoices: what is owed in money, and what becomes of it (Law 18).
+
+use jiff::Timestamp;
+
+use crate::Credits;
+use crate::grant::GrantSource;
+use crate::ledger::Terms;
+
+/// Invoices that the ledger keeps beside those that are still open.
+pub const INVOICES_KEPT: usize = 36;
+
+/// What is owed for a period or a pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// Number in the account's own gap-free count, from 1.
+    pub number: u32,
+    /// When it was issued.
+    pub time: Timestamp,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Money owed.
+    pub amount: Credits,
+    /// Currency of the amount.
+    pub currency: String,
+    /// What became of it.
+    pub state: InvoiceState,
+    /// Last instant at which it can be paid in time; absent when it was settled as it was issued.
+    pub due_time: Option<Timestamp>,
+    /// Grant that its settlement gave.
+    pub grant: Option<GrantSource>,
+    /// Names of the Payments that were applied to it.
+    pub payments: Vec<String>,
+}
+
+/// What an invoice is for, with what its settlement will bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A period that begins with the settlement, under these terms.
+    Change {
+        /// Why it begins.
+        reason: ChangeReason,
+        /// Terms of that period, as decided when the invoice was issued (Law 20).
+        terms: Terms,
+    },
+    /// The credits of a period that has begun.
+    Renewal {
+        /// Number of the period.
+        period_number: u32,
+    },
+    /// A pack.
+    Pack {
+        /// Name of the CreditPack.
+        name: String,
+    },
+}
+
+/// Why a period begins with a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeReason {
+    /// It is the account's first.
+    Start,
+    /// A higher plan was asked for (Law 12).
+    Upgrade,
+    /// The account had lapsed (Law 16).
+    Reactivation,
+}
+
+/// What an invoice is for, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvoiceReason {
+    /// The first period.
+    Start,
+    /// A further period.
+    Renewal,
+    /// A higher plan.
+    Upgrade,
+    /// A return after a lapse.
+    Reactivation,
+    /// A pack.
+    Pack,
+}
+
+impl InvoiceReason {
+    /// Returns the name of the reason.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Renewal => "Renewal",
+            Self::Upgrade => "Upgrade",
+            Self::Reactivation => "Reactivation",
+            Self::Pack => "Pack",
+        }
+    }
+}
+
+/// What became of an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvoiceState {
+    /// It is to be paid.
+    Open,
+    /// It was paid.
+    Settled,
+    /// It is no longer owed.
+    Void,
+    /// It was paid when it was void; the money is to be returned.
+    RefundDue,
+    /// The money was returned.
+    Refunded,
+}
+
+impl InvoiceState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Settled, Self::Void, Self::RefundDue, Self::Refunded];
+
+    /// Returns the name of the state.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "Open",
+            Self::Settled => "Settled",
+            Self::Void => "Void",
+            Self::RefundDue => "RefundDue",
+            Self::Refunded => "Refunded",
+        }
+    }
+}
+
+/// Why an invoice is no longer owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoidCause {
+    /// Another request, a boundary or a lapse took its place.
+    Superseded,
+    /// The payment failed.
+    PaymentFailed,
+    /// It was not paid in time.
+    PaymentExpired,
+}
+
+impl VoidCause {
+    /// Returns the name of the cause.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Superseded => "Superseded",
+            Self::PaymentFailed => "PaymentFailed",
+            Self::PaymentExpired => "PaymentExpired",
+        }
+    }
+}
+
+impl Invoice {
+    /// Returns what it is for, in one word.
+    #[must_use]
+    pub const fn reason(&self) -> InvoiceReason {
+        match &self.purpose {
+            Purpose::Change { reason: ChangeReason::Start, .. } => InvoiceReason::Start,
+            Purpose::Change { reason: ChangeReason::Upgrade, .. } => InvoiceReason::Upgrade,
+            Purpose::Change { reason: ChangeReason::Reactivation, .. } => InvoiceReason::Reactivation,
+            Purpose::Renewal { .. } => InvoiceReason::Renewal,
+            Purpose::Pack { .. } => InvoiceReason::Pack,
+        }
+    }
+
+    /// Returns whether it is for a plan and still to be paid; an account has at most one such.
+    #[must_use]
+    pub const fn is_open_plan_invoice(&self) -> bool {
+        matches!(self.state, InvoiceState::Open) && !matches!(self.purpose, Purpose::Pack { .. })
+    }
+}
+
+/// Returns the number that people see, such as `acme-1f3a9c2e-0007`.
+#[must_use]
+pub fn invoice_name(subscription: &str, account: &str, number: u32) -> String {
+    format!("{subscription}-{account}-{number:04}")
+}

@@ -1,0 +1,474 @@
+//! The ledger: the whole state of an account, its balance and its invariants (Law 21).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::catalog::{BillingPeriod, PackPurchases};
+use crate::coverage::Coverage;
+use crate::credits::{AmountOverflow, Credits};
+use crate::entry::FactKind;
+use crate::facts::Request;
+use crate::grant::Grant;
+use crate::invoice::Invoice;
+use crate::period::{Anchor, Window};
+use crate::purchase::Purchases;
+use crate::quantity::Quantity;
+use crate::refusal::Refusal;
+use crate::statement::Statements;
+
+/// Charges whose receipt may be outstanding at once.
+pub const UNACKNOWLEDGED_LIMIT: usize = 128;
+
+/// Grants that may be open at once; purchases and adjustments stop a few below, so that a plan's always fits.
+pub const OPEN_GRANTS_LIMIT: usize = 64;
+
+/// Open grants above which purchases and adjustments are refused.
+pub const OPEN_GRANTS_FOR_ORDERS: usize = 56;
+
+/// Size in bytes from which nothing that grows the ledger for good is accepted.
+pub const LEDGER_BYTES_LIMIT: usize = 192 * 1024;
+
+/// Refusals of orders that are remembered by name.
+pub const REFUSALS_KEPT: usize = 64;
+
+/// The state of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Commits so far.
+    pub sequence: i64,
+    /// Highest time that was decided on.
+    pub clock_time: Timestamp,
+    /// Id that the account's invoice numbers carry.
+    pub account_id: String,
+    /// Name of the Subscription.
+    pub name: String,
+    /// Subscription that the account was last decided for.
+    pub subscription: SubscriptionIdentity,
+    /// Frozen "now" of an account that lives by a test clock.
+    pub test_clock_time: Option<Timestamp>,
+    /// Start of the account, which never moves.
+    pub start_time: Timestamp,
+    /// Terms in force, while there is a plan.
+    pub terms: Option<Terms>,
+    /// Where periods are counted from, while there is a plan.
+    pub anchor: Option<Anchor>,
+    /// The current period, or the number of the last.
+    pub period: PeriodState,
+    /// What was asked for last, and what came of it.
+    pub request: Option<DecidedRequest>,
+    /// Whether the plan in force was lapsed into rather than asked for (Law 16).
+    pub lapsed: bool,
+    /// Change at the period's end, as decided (Law 13).
+    pub pending_change: Option<PendingChange>,
+    /// Grants with something left, in burn order.
+    pub grants: Vec<Grant>,
+    /// Consumption that no grant could pay.
+    pub debt: Credits,
+    /// What was charged of each source.
+    pub coverage: Coverage,
+    /// Packs bought.
+    pub purchases: Purchases,
+    /// Adjustments by name.
+    pub adjustments: BTreeMap<String, AdjustmentRecord>,
+    /// The last refusals of orders and payments, oldest first.
+    pub refusals: Vec<RefusalRecord>,
+    /// Invoices, oldest first.
+    pub invoices: Vec<Invoice>,
+    /// Number of the next invoice.
+    pub next_invoice: u32,
+    /// Usage booked in the current period, by rate.
+    pub usage: Vec<RatedUsage>,
+    /// Credits charged on each of the last days with a charge, oldest first (Law 24).
+    pub daily_consumption: Vec<(Date, Credits)>,
+    /// When something was charged last.
+    pub last_charge_time: Option<Timestamp>,
+    /// Thresholds that were reached and not left since (Law 23), ascending.
+    pub crossed_thresholds_percent: Vec<u32>,
+    /// Sums over the account's life.
+    pub totals: Totals,
+    /// Statements of the current and earlier periods.
+    pub statements: Statements,
+    /// Charges whose receipt is not confirmed, oldest first.
+    pub unacknowledged: Vec<Charge>,
+}
+
+/// A Subscription as an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionIdentity {
+    /// UID of the object.
+    pub uid: String,
+    /// Generation of its spec.
+    pub generation: i64,
+}
+
+/// Terms under which a period runs; a catalog edit does not touch them (Law 20).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Name of the plan.
+    pub plan: String,
+    /// Length of its periods.
+    pub billing_period: BillingPeriod,
+    /// Credits of a period.
+    pub credits: Credits,
+    /// Price of a period.
+    pub price: Credits,
+    /// Rank of the plan, the lowest being 0.
+    pub rank: u32,
+    /// Plan that follows when it lapses.
+    pub lapses_to: Option<String>,
+    /// Whether packs may be bought.
+    pub pack_purchases: PackPurchases,
+}
+
+impl Terms {
+    /// Returns whether these are the terms of the plan and billing period that `request` asks for.
+    #[must_use]
+    pub fn are_of(&self, request: &Request) -> bool {
+        self.plan == request.plan && self.billing_period == request.billing_period
+    }
+}
+
+/// The current period, or the number of the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeriodState {
+    /// Number of the current period; of the last, while there is none; 0 before the first.
+    pub number: u32,
+    /// Window of the current period.
+    pub window: Option<Window>,
+    /// Last instant at which the current period can be paid; absent when it is paid.
+    pub payment_due_time: Option<Timestamp>,
+}
+
+/// A request, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedRequest {
+    /// What was asked for.
+    pub request: Request,
+    /// What came of it.
+    pub state: RequestState,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// It is in force, pending, or its invoice is open.
+    Decided,
+    /// The account lapsed under it; while the Subscription says the same, nothing more happens (Law 16).
+    Lapsed,
+    /// Its invoice became void; while the Subscription says the same, nothing more happens (Law 18).
+    Voided,
+    /// The catalog has no such plan (Law 20).
+    PlanNotFound,
+    /// The plan is not offered for that billing period (Law 20).
+    BillingPeriodNotOffered,
+}
+
+impl RequestState {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::Decided, Self::Lapsed, Self::Voided, Self::PlanNotFound, Self::BillingPeriodNotOffered];
+
+    /// Returns the name of the state.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decided => "Decided",
+            Self::Lapsed => "Lapsed",
+            Self::Voided => "Voided",
+            Self::PlanNotFound => "PlanNotFound",
+            Self::BillingPeriodNotOffered => "BillingPeriodNotOffered",
+        }
+    }
+
+    /// Returns whether the request is remembered and inert until another is made.
+    #[must_use]
+    pub const fn is_remembered(self) -> bool {
+        matches!(self, Self::Lapsed | Self::Voided)
+    }
+
+    /// Returns whether the catalog could not serve the request.
+    #[must_use]
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::PlanNotFound | Self::BillingPeriodNotOffered)
+    }
+}
+
+/// A change at the period's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingChange {
+    /// Name of the plan.
+    pub plan: String,
+    /// Length of its periods.
+    pub billing_period: BillingPeriod,
+    /// When it takes effect.
+    pub effective_time: Timestamp,
+}
+
+/// An adjustment that was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdjustmentRecord {
+    /// Credits given.
+    pub credits: Credits,
+    /// When they took effect.
+    pub time: Timestamp,
+}
+
+/// A refusal that is shown again when the name comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalRecord {
+    /// Kind of the object.
+    pub kind: FactKind,
+    /// Its name.
+    pub name: String,
+    /// Pack of the catalog, for a CreditPack.
+    pub pack: Option<String>,
+    /// Why, and what to do.
+    pub refusal: Refusal,
+}
+
+/// What was used and consumed at one rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RatedUsage {
+    /// Node type.
+    pub node_type: String,
+    /// Operation.
+    pub operation: String,
+    /// Quantity used.
+    pub quantity: Quantity,
+    /// Credits consumed.
+    pub credits: Credits,
+}
+
+/// Sums over an account's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Plan credits.
+    pub granted: Credits,
+    /// Pack credits.
+    pub purchased: Credits,
+    /// Credits given by hand.
+    pub adjusted: Credits,
+    /// Credits consumed.
+    pub consumed: Credits,
+    /// Credits that expired, less what late usage claimed of them.
+    pub expired: Credits,
+    /// Credits taken back with a refund.
+    pub refunded: Credits,
+}
+
+/// A charged report; its receipt repeats exactly this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Name of the UsageReport.
+    pub name: String,
+    /// UID of the UsageReport.
+    pub uid: String,
+    /// Credits consumed.
+    pub credits: Credits,
+    /// Totals by rate.
+    pub lines: Vec<RatedUsage>,
+    /// Period in which it is booked, if there was one.
+    pub period_number: Option<u32>,
+    /// When it was charged.
+    pub charge_time: Timestamp,
+}
+
+/// An invariant that does not hold: a fault of the program or of the stored book, never of a user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// An amount left the range that is held exactly.
+    #[error("an amount would exceed 10^18 credits")]
+    AmountOverflow,
+    /// Law 21 does not hold.
+    #[error("conservation: {credited} came in, {debited} went out, {remaining} remain, {debt} are debt")]
+    Conservation {
+        /// Granted, purchased and adjusted.
+        credited: Credits,
+        /// Consumed, expired and refunded.
+        debited: Credits,
+        /// Remaining of unexpired grants.
+        remaining: Credits,
+        /// Debt.
+        debt: Credits,
+    },
+    /// A grant has less than nothing or more than it gave.
+    #[error("grant {grant} has {remaining} of {credits} credits")]
+    GrantOutOfBounds {
+        /// Id of the grant.
+        grant: String,
+        /// What is left.
+        remaining: Credits,
+        /// What it gave.
+        credits: Credits,
+    },
+    /// Two grants have the same id.
+    #[error("grant {grant} is held twice")]
+    GrantTwice {
+        /// Id of the grant.
+        grant: String,
+    },
+    /// Charged windows of a source overlap.
+    #[error("charged windows overlap or are out of order")]
+    CoverageUnsound,
+    /// A month has more packs than the limit in force allowed.
+    #[error("{used} packs were bought in a month that allows {max}")]
+    PackLimitExceeded {
+        /// Packs of the month.
+        used: u32,
+        /// The limit.
+        max: u32,
+    },
+    /// A number or clock went back.
+    #[error("{what} went back")]
+    WentBack {
+        /// What went back.
+        what: &'static str,
+    },
+    /// The current statement does not close at the balance.
+    #[error("the statement closes at {closing}, the balance is {balance}")]
+    StatementUnbalanced {
+        /// Closing balance of the current statement.
+        closing: Credits,
+        /// The balance.
+        balance: Credits,
+    },
+}
+
+impl From<AmountOverflow> for Violation {
+    fn from(_: AmountOverflow) -> Self {
+        Self::AmountOverflow
+    }
+}
+
+impl Ledger {
+    /// Returns the book of an account that starts at `start_time`, before anything happened.
+    #[must_use]
+    pub fn open(name: String, account_id: String, subscription: SubscriptionIdentity, start_time: Timestamp) -> Self {
+        Self {
+            sequence: 0,
+            clock_time: start_time,
+            account_id,
+            name,
+            subscription,
+            test_clock_time: None,
+            start_time,
+            terms: None,
+            anchor: None,
+            period: PeriodState::default(),
+            request: None,
+            lapsed: false,
+            pending_change: None,
+            grants: Vec::new(),
+            debt: Credits::ZERO,
+            coverage: Coverage::default(),
+            purchases: Purchases::default(),
+            adjustments: BTreeMap::new(),
+            refusals: Vec::new(),
+            invoices: Vec::new(),
+            next_invoice: 1,
+            usage: Vec::new(),
+            daily_consumption: Vec::new(),
+            last_charge_time: None,
+            crossed_thresholds_percent: Vec::new(),
+            totals: Totals::default(),
+            statements: Statements::default(),
+            unacknowledged: Vec::new(),
+        }
+    }
+
+    /// Returns what is left of unexpired grants.
+    ///
+    /// # Errors
+    /// When the sum overflows.
+    pub fn remaining(&self) -> Result<Credits, AmountOverflow> {
+        Credits::sum(self.grants.iter().filter(|grant| grant.is_current()).map(|grant| grant.remaining))
+    }
+
+    /// Returns what late usage may still claim.
+    ///
+    /// # Errors
+    /// When the sum overflows.
+    pub fn settling(&self) -> Result<Credits, AmountOverflow> {
+        Credits::sum(self.grants.iter().filter(|grant| grant.is_settling()).map(|grant| grant.remaining))
+    }
+
+    /// Returns the balance: remaining of unexpired grants less debt; may be negative.
+    ///
+    /// # Errors
+    /// When the sum overflows.
+    pub fn balance(&self) -> Result<Credits, AmountOverflow> {
+        self.remaining()?.checked_sub(self.debt)
+    }
+
+    /// Returns the number that people see of the account's `number`th invoice.
+    #[must_use]
+    pub fn invoice_name(&self, number: u32) -> String {
+        crate::invoice::invoice_name(&self.name, &self.account_id, number)
+    }
+
+    /// Returns the invoice that people know as `name`.
+    #[must_use]
+    pub fn invoice(&self, name: &str) -> Option<&Invoice> {
+        self.invoices.iter().find(|invoice| self.invoice_name(invoice.number) == name)
+    }
+
+    /// Returns the refusal that is remembered for an object of `kind` called `name`.
+    #[must_use]
+    pub fn refusal(&self, kind: FactKind, name: &str) -> Option<&RefusalRecord> {
+        self.refusals.iter().find(|record| record.kind == kind && record.name == name)
+    }
+
+    /// Checks what must hold of every book by itself (invariants I1, I2, I3).
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn check(&self) -> Result<(), Violation> {
+        let Totals { granted, purchased, adjusted, consumed, expired, refunded } = self.totals;
+        let credited = Credits::sum([granted, purchased, adjusted])?;
+        let debited = Credits::sum([consumed, expired, refunded])?;
+        let (remaining, debt) = (self.remaining()?, self.debt);
+        if credited.checked_sub(debited)? != remaining.checked_sub(debt)? || debt.is_negative() {
+            return Err(Violation::Conservation { credited, debited, remaining, debt });
+        }
+        for (index, grant) in self.grants.iter().enumerate() {
+            let Grant { remaining, credits, .. } = *grant;
+            if remaining.is_negative() || remaining > credits {
+                return Err(Violation::GrantOutOfBounds { grant: grant.source.to_string(), remaining, credits });
+            }
+            if self.grants.iter().skip(index.saturating_add(1)).any(|other| other.source == grant.source) {
+                return Err(Violation::GrantTwice { grant: grant.source.to_string() });
+            }
+        }
+        if !self.coverage.is_sound() {
+            return Err(Violation::CoverageUnsound);
+        }
+        if let Some(statement) = self.statements.current() {
+            let (closing, balance) = (statement.book.closing()?, self.balance()?);
+            if closing != balance {
+                return Err(Violation::StatementUnbalanced { closing, balance });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that this book may follow `before` (invariant I5).
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn check_follows(&self, before: &Self) -> Result<(), Violation> {
+        let what = if self.clock_time < before.clock_time {
+            "the clock"
+        } else if self.period.number < before.period.number {
+            "the period number"
+        } else if self.next_invoice < before.next_invoice {
+            "the invoice number"
+        } else if self.coverage.closed_before_time < before.coverage.closed_before_time {
+            "the horizon of forgotten usage"
+        } else {
+            return Ok(());
+        };
+        Err(Violation::WentBack { what })
+    }
+}

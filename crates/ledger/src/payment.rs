@@ -1,0 +1,169 @@
+//! Payments: what a payment agent reports about invoices, each thing once (Law 18).
+
+use crate::Credits;
+use crate::account::Account;
+use crate::entry::{Detail, FactKind, ObjectName};
+use crate::facts::{Payment, PaymentState};
+use crate::grant::{Grant, GrantSource};
+use crate::invoice::{Invoice, InvoiceState, Purpose, VoidCause};
+use crate::ledger::{RequestState, Violation};
+use crate::purchase::PurchaseState;
+use crate::refusal::{Refusal, RefusalReason};
+use crate::statement::BookLine;
+
+/// What a Payment came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentOutcome {
+    /// It was applied to its invoice.
+    Applied {
+        /// Whether the money is now to be returned.
+        refund_due: bool,
+    },
+    /// It was refused.
+    Refused(Refusal),
+}
+
+impl Account<'_> {
+    /// Applies a Payment (Law 18); one that was applied before shows the same again.
+    pub(crate) fn pay(&mut self, payment: &Payment) -> Result<PaymentOutcome, Violation> {
+        if let Some(record) = self.ledger.refusal(FactKind::Payment, &payment.name) {
+            return Ok(PaymentOutcome::Refused(record.refusal.clone()));
+        }
+        let applied = self.ledger.invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
+        if let Some(invoice) = applied {
+            let refund_due = payment.state == PaymentState::Settled && invoice.state == InvoiceState::RefundDue;
+            return Ok(PaymentOutcome::Applied { refund_due });
+        }
+        let invoice = match self.judge_payment(payment) {
+            Ok(invoice) => invoice,
+            Err(refusal) => {
+                self.refuse(FactKind::Payment, &payment.name, None, refusal.clone())?;
+                return Ok(PaymentOutcome::Refused(refusal));
+            }
+        };
+        if let Some(invoice) = self.invoice_mut(invoice.number) {
+            invoice.payments.push(payment.name.clone());
+        }
+        let object = ObjectName { kind: FactKind::Payment, name: payment.name.clone() };
+        match payment.state {
+            PaymentState::Settled => self.settle(&invoice, object)?,
+            PaymentState::Failed => self.fail(&invoice)?,
+            PaymentState::Refunded => self.refund(&invoice, object)?,
+        }
+        let refund_due = payment.state == PaymentState::Settled && invoice.state == InvoiceState::Void;
+        Ok(PaymentOutcome::Applied { refund_due })
+    }
+
+    fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {
+        let Some(invoice) = self.ledger.invoice(&payment.invoice) else {
+            return Err(Refusal::unknown_invoice(&payment.invoice));
+        };
+        if invoice.amount != payment.amount || invoice.currency != payment.currency {
+            return Err(Refusal::wrong_amount(&payment.invoice, invoice.amount, &invoice.currency));
+        }
+        let is_paid =
+            matches!(invoice.state, InvoiceState::Settled | InvoiceState::RefundDue | InvoiceState::Refunded);
+        let can_be_refunded = matches!(invoice.state, InvoiceState::Settled | InvoiceState::RefundDue);
+        match payment.state {
+            PaymentState::Settled | PaymentState::Failed if is_paid => {
+                Err(Refusal::already_settled(&payment.invoice))
+            }
+            PaymentState::Refunded if !can_be_refunded => {
+                Err(Refusal::not_settled(&payment.invoice, invoice.state.as_str()))
+            }
+            _ => Ok(invoice.clone()),
+        }
+    }
+
+    fn settle(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
+        if invoice.state == InvoiceState::Void {
+            return self.change_invoice(invoice.number, InvoiceState::RefundDue, |invoice, name| Detail::Settled {
+                amount: invoice.amount,
+                currency: invoice.currency.clone(),
+                invoice: name,
+                state: invoice.state,
+                object: Some(object),
+            });
+        }
+        self.settle_invoice(invoice.number, Some(object))?;
+        match &invoice.purpose {
+            Purpose::Change { terms, .. } => self.begin_changed_period(terms.clone(), Some(invoice.number)),
+            Purpose::Renewal { .. } => self.grant_period(Some(invoice.number)),
+            Purpose::Pack { name } => {
+                let source = GrantSource::Pack { name: name.clone() };
+                if let Some(invoice) = self.invoice_mut(invoice.number) {
+                    invoice.grant = Some(source);
+                }
+                self.grant_pack(name)
+            }
+        }
+    }
+
+    /// A failed payment ends what waited for it; a renewal can still be paid until its due time.
+    fn fail(&mut self, invoice: &Invoice) -> Result<(), Violation> {
+        let is_open = invoice.state == InvoiceState::Open;
+        if !is_open || matches!(invoice.purpose, Purpose::Renewal { .. }) {
+            return Ok(());
+        }
+        self.give_up(invoice, VoidCause::PaymentFailed)
+    }
+
+    /// Lets an invoice run out that was not paid by its due time, which is now.
+    pub(crate) fn run_out(&mut self, number: u32) -> Result<(), Violation> {
+        match self.invoice_mut(number).cloned() {
+            Some(invoice) if invoice.state == InvoiceState::Open => self.give_up(&invoice, VoidCause::PaymentExpired),
+            _ => Ok(()),
+        }
+    }
+
+    fn give_up(&mut self, invoice: &Invoice, cause: VoidCause) -> Result<(), Violation> {
+        self.void_invoice(invoice.number, cause)?;
+        let reason = match cause {
+            VoidCause::PaymentExpired => RefusalReason::PaymentExpired,
+            VoidCause::PaymentFailed | VoidCause::Superseded => RefusalReason::PaymentFailed,
+        };
+        if let Purpose::Pack { name } = &invoice.purpose {
+            if let Some(purchase) = self.purchase_mut(name) {
+                purchase.state = PurchaseState::Refused { reason };
+            }
+        } else if let Some(decided) = &mut self.ledger.request
+            && decided.state == RequestState::Decided
+        {
+            decided.state = RequestState::Voided;
+        }
+        Ok(())
+    }
+
+    /// Takes what is left of the grant that the invoice paid for, settling included; the plan stays.
+    fn refund(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
+        if let Some(invoice) = self.invoice_mut(invoice.number) {
+            invoice.state = InvoiceState::Refunded;
+        }
+        if let Purpose::Pack { name } = &invoice.purpose
+            && let Some(purchase) = self.purchase_mut(name)
+            && let PurchaseState::Granted { time } = purchase.state
+        {
+            purchase.state = PurchaseState::Refunded { grant_time: time };
+        }
+        let index =
+            invoice.grant.as_ref().and_then(|source| self.ledger.grants.iter().position(|grant| grant.source == *source));
+        let grant = index.map(|index| self.ledger.grants.remove(index));
+        let amount = grant.as_ref().map_or(Credits::ZERO, |grant| grant.remaining);
+        let leaves_balance = grant.as_ref().filter(|grant| grant.is_current()).map_or(Credits::ZERO, |_| amount);
+        if let Some(Grant { expiration: Some(expiration), .. }) = grant
+            && expiration.passed
+        {
+            self.book_expired(expiration.time, amount.negated())?;
+        }
+        self.ledger.totals.refunded = self.ledger.totals.refunded.checked_add(amount)?;
+        self.ledger.statements.book_now(BookLine::Refunded, amount)?;
+        let detail = Detail::Refunded {
+            amount,
+            grant: invoice.grant.as_ref().map(ToString::to_string).unwrap_or_default(),
+            invoice: self.ledger.invoice_name(invoice.number),
+            object,
+        };
+        self.record(leaves_balance.negated(), detail)?;
+        self.rearm_thresholds()
+    }
+}

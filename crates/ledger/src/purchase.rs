@@ -1,0 +1,333 @@
+//! Packs: who may buy, how many, and a name that is an order number for ever (Laws 14, 15).
+
+use jiff::Timestamp;
+
+use crate::Credits;
+use crate::catalog::{Pack, PackLimitScope, PackPurchases};
+use crate::account::Account;
+use crate::entry::{Detail, FactKind, ObjectName};
+use crate::facts::PackOrder;
+use crate::grant::{Expiration, Grant, GrantSource};
+use crate::invoice::Purpose;
+use crate::ledger::{LEDGER_BYTES_LIMIT, OPEN_GRANTS_FOR_ORDERS, Violation};
+use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
+use crate::refusal::{Refusal, RefusalReason};
+
+/// Months for which a purchase is kept in full; its name is kept for ever.
+pub const PURCHASES_KEPT_MONTHS: u32 = 24;
+
+/// Hours that an order waits for its Subscription (Laws 15, 25).
+pub const ORDER_WAITS_HOURS: i64 = 24;
+
+/// Returns the last instant at which an order that arrived at `arrival` finds an account in time.
+#[must_use]
+pub fn order_waits_until(arrival: Timestamp) -> Timestamp {
+    seconds_after(arrival, ORDER_WAITS_HOURS.saturating_mul(3_600))
+}
+
+/// Packs that were bought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purchases {
+    /// Purchases of the last months, in the order in which they were decided.
+    pub records: Vec<Purchase>,
+    /// Names of all earlier ones.
+    pub names: Vec<OrderName>,
+}
+
+/// One purchase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    /// Name of the CreditPack.
+    pub name: String,
+    /// Pack of the catalog.
+    pub pack: String,
+    /// Arrival of the CreditPack; its month is the purchase's.
+    pub arrival: Timestamp,
+    /// Credits, as sold.
+    pub credits: Credits,
+    /// Price, as sold.
+    pub price: Credits,
+    /// Currency of the price.
+    pub currency: String,
+    /// Days after which the credits expire, as sold.
+    pub expires_after_days: Option<u32>,
+    /// Number of its invoice, unless it was free.
+    pub invoice: Option<u32>,
+    /// What became of it.
+    pub state: PurchaseState,
+}
+
+/// What became of a purchase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurchaseState {
+    /// Its invoice is open; it holds its place in the month.
+    AwaitingPayment,
+    /// Its credits were granted.
+    Granted {
+        /// When.
+        time: Timestamp,
+    },
+    /// Its payment failed or was overdue; its place is free again.
+    Refused {
+        /// Which of the two.
+        reason: RefusalReason,
+    },
+    /// Its money was returned and what was left of its credits taken; its place stays taken.
+    Refunded {
+        /// When it had been granted.
+        grant_time: Timestamp,
+    },
+}
+
+impl PurchaseState {
+    /// Returns whether the purchase counts against its month's limit (Law 14).
+    #[must_use]
+    pub const fn holds_a_place(self) -> bool {
+        !matches!(self, Self::Refused { .. })
+    }
+}
+
+/// The name of an old order, as two hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OrderName {
+    /// Hash of the name.
+    pub name: u64,
+    /// Hash of the pack it bought.
+    pub pack: u16,
+}
+
+impl OrderName {
+    /// Returns the hashes of an order's name and pack.
+    #[must_use]
+    pub fn of(name: &str, pack: &str) -> Self {
+        let [.., high, low] = fnv1a(pack).to_be_bytes();
+        Self { name: fnv1a(name), pack: u16::from_be_bytes([high, low]) }
+    }
+}
+
+/// FNV-1a: stable over versions and platforms, which the standard library's hasher does not promise.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// What became of an order, as its CreditPack shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderState {
+    /// It waits for its payment.
+    AwaitingPayment(Purchase),
+    /// Its credits were granted.
+    Granted(Purchase),
+    /// The same, so long ago that only its name is known.
+    GrantedLongAgo,
+    /// Its money was returned.
+    Refunded(Purchase),
+    /// It was refused.
+    Refused(Refusal),
+}
+
+impl Purchases {
+    /// Returns the purchase called `name`, if it is kept in full.
+    #[must_use]
+    pub fn record(&self, name: &str) -> Option<&Purchase> {
+        self.records.iter().find(|purchase| purchase.name == name)
+    }
+
+    /// Returns how many places of month `month` are taken; of `pack` alone, when given.
+    #[must_use]
+    pub fn places_taken(&self, start: Timestamp, month: u32, pack: Option<&str>) -> u32 {
+        let taken = self.records.iter().filter(|purchase| {
+            purchase.state.holds_a_place()
+                && months_begun(start, purchase.arrival) == month
+                && pack.is_none_or(|pack| purchase.pack == pack)
+        });
+        u32::try_from(taken.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps only the names of purchases that are settled one way or another and older than the kept months.
+    pub(crate) fn forget_before(&mut self, at: Timestamp) {
+        let names = &mut self.names;
+        self.records.retain(|purchase| {
+            let old = months_begun(purchase.arrival, at) >= PURCHASES_KEPT_MONTHS
+                && purchase.state != PurchaseState::AwaitingPayment;
+            if old {
+                names.push(OrderName::of(&purchase.name, &purchase.pack));
+            }
+            !old
+        });
+    }
+}
+
+/// What an order comes to.
+pub(crate) enum OrderOutcome {
+    /// It has its state.
+    Decided(OrderState),
+    /// It waits for the account's first period.
+    Waits,
+}
+
+impl Account<'_> {
+    /// Decides an order (Laws 14, 15).
+    pub(crate) fn purchase(&mut self, order: &PackOrder) -> Result<OrderOutcome, Violation> {
+        if let Some(known) = self.known_order(order) {
+            return Ok(OrderOutcome::Decided(known));
+        }
+        match self.judge_order(order) {
+            Judgement::Waits => Ok(OrderOutcome::Waits),
+            Judgement::Refused(refusal) => {
+                self.refuse(FactKind::CreditPack, &order.name, Some(&order.pack), refusal.clone())?;
+                Ok(OrderOutcome::Decided(OrderState::Refused(refusal)))
+            }
+            Judgement::Accepted(pack) => {
+                let state = self.sell(order, &pack)?;
+                Ok(OrderOutcome::Decided(state))
+            }
+        }
+    }
+
+    /// Returns what an order of that name came to before, if there was one (Law 15).
+    pub(crate) fn known_order(&self, order: &PackOrder) -> Option<OrderState> {
+        let purchases = &self.ledger.purchases;
+        if let Some(purchase) = purchases.record(&order.name)
+            && purchase.pack == order.pack
+        {
+            return Some(self.order_state(purchase));
+        }
+        if let Some(record) = self.ledger.refusal(FactKind::CreditPack, &order.name) {
+            return Some(OrderState::Refused(record.refusal.clone()));
+        }
+        purchases.names.contains(&OrderName::of(&order.name, &order.pack)).then_some(OrderState::GrantedLongAgo)
+    }
+
+    /// Returns what a purchase looks like from outside.
+    pub(crate) fn order_state(&self, purchase: &Purchase) -> OrderState {
+        let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number)).unwrap_or_default();
+        match purchase.state {
+            PurchaseState::AwaitingPayment => OrderState::AwaitingPayment(purchase.clone()),
+            PurchaseState::Granted { .. } => OrderState::Granted(purchase.clone()),
+            PurchaseState::Refunded { .. } => OrderState::Refunded(purchase.clone()),
+            PurchaseState::Refused { reason: RefusalReason::PaymentExpired } => {
+                let due = purchase
+                    .invoice
+                    .and_then(|number| self.ledger.invoices.iter().find(|invoice| invoice.number == number))
+                    .and_then(|invoice| invoice.due_time);
+                OrderState::Refused(Refusal::payment_expired(&invoice, due.unwrap_or(purchase.arrival)))
+            }
+            PurchaseState::Refused { .. } => OrderState::Refused(Refusal::payment_failed(&invoice)),
+        }
+    }
+
+    fn judge_order(&self, order: &PackOrder) -> Judgement {
+        let purchases = &self.ledger.purchases;
+        let name = OrderName::of(&order.name, &order.pack).name;
+        if let Some(purchase) = purchases.record(&order.name) {
+            let used_for = format!("used for pack '{}' before", purchase.pack);
+            return Judgement::Refused(Refusal::name_already_used(&order.name, &used_for));
+        }
+        if purchases.names.iter().any(|old| old.name == name) {
+            return Judgement::Refused(Refusal::name_already_used(&order.name, "used for another pack long ago"));
+        }
+        let Some(pack) = self.catalog.pack(&order.pack) else {
+            return Judgement::Refused(Refusal::unknown_pack(&order.pack, self.catalog));
+        };
+        if self.first_period_may_come() {
+            return Judgement::Waits;
+        }
+        if let Some(refusal) = self.plan_refuses_packs().or_else(|| self.month_is_full(order)) {
+            return Judgement::Refused(refusal);
+        }
+        if self.ledger_bytes >= LEDGER_BYTES_LIMIT || self.ledger.grants.len() >= OPEN_GRANTS_FOR_ORDERS {
+            let what = format!("the account's ledger has no room for another pack ({} grants are open)", self.ledger.grants.len());
+            return Judgement::Refused(Refusal::ledger_full(&what));
+        }
+        Judgement::Accepted(Box::new(pack.clone()))
+    }
+
+    fn plan_refuses_packs(&self) -> Option<Refusal> {
+        let cause = match &self.ledger.terms {
+            None => "no plan is in force".to_owned(),
+            Some(terms) if terms.pack_purchases == PackPurchases::Refused => {
+                format!("plan '{}' does not allow packs", terms.plan)
+            }
+            Some(terms) if self.ledger.period.payment_due_time.is_some() => {
+                format!("the current period of plan '{}' is not paid", terms.plan)
+            }
+            Some(_) => return None,
+        };
+        Some(Refusal::plan_not_eligible(&cause, self.catalog))
+    }
+
+    fn month_is_full(&self, order: &PackOrder) -> Option<Refusal> {
+        let limit = self.catalog.policies.pack_limit;
+        let (pack, kind) = match limit.scope {
+            PackLimitScope::AllPacks => (None, "packs".to_owned()),
+            PackLimitScope::PerPack => (Some(order.pack.as_str()), format!("packs '{}'", order.pack)),
+        };
+        let start = self.ledger.start_time;
+        let month = months_begun(start, order.arrival);
+        let used = self.ledger.purchases.places_taken(start, month, pack);
+        let next = months_after(start, month.saturating_add(1));
+        (used >= limit.max).then(|| Refusal::pack_limit_reached(used, limit.max, &kind, next))
+    }
+
+    fn sell(&mut self, order: &PackOrder, pack: &Pack) -> Result<OrderState, Violation> {
+        let name = order.name.clone();
+        self.ledger.purchases.records.push(Purchase {
+            name: name.clone(),
+            pack: pack.name.clone(),
+            arrival: order.arrival,
+            credits: pack.credits,
+            price: pack.price,
+            currency: self.catalog.currency.clone(),
+            expires_after_days: pack.expires_after_days,
+            invoice: None,
+            state: PurchaseState::AwaitingPayment,
+        });
+        let invoice = self.issue_invoice(Purpose::Pack { name: name.clone() }, pack.price)?;
+        if let Some(purchase) = self.purchase_mut(&name) {
+            purchase.invoice = invoice.map(|invoice| invoice.number);
+        }
+        if invoice.is_none_or(|invoice| invoice.is_settled) {
+            self.grant_pack(&name)?;
+        }
+        let state = self.ledger.purchases.record(&name).map(|purchase| self.order_state(purchase));
+        Ok(state.unwrap_or(OrderState::GrantedLongAgo))
+    }
+
+    /// Grants the credits of the purchase called `name`, now that they are paid.
+    pub(crate) fn grant_pack(&mut self, name: &str) -> Result<(), Violation> {
+        let time = self.time;
+        let grace_seconds = self.catalog.policies.settlement_grace_seconds;
+        let Some(purchase) = self.purchase_mut(name) else { return Ok(()) };
+        purchase.state = PurchaseState::Granted { time };
+        let purchase = purchase.clone();
+        let expiration = purchase.expires_after_days.map(|days| Expiration {
+            time: seconds_after(time, i64::from(days).saturating_mul(DAY_SECONDS)),
+            grace_seconds,
+            passed: false,
+        });
+        let source = GrantSource::Pack { name: purchase.name.clone() };
+        let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number));
+        self.credit(
+            Grant { source, credits: purchase.credits, remaining: purchase.credits, effective_time: time, expiration },
+            |grant, debt_repaid| Detail::Purchased {
+                amount: grant.credits,
+                grant: grant.source.to_string(),
+                object: ObjectName { kind: FactKind::CreditPack, name: purchase.name.clone() },
+                pack: purchase.pack.clone(),
+                invoice,
+                expiration_time: grant.expiration.map(|expiration| expiration.time),
+                debt_repaid,
+            },
+        )
+    }
+
+    pub(crate) fn purchase_mut(&mut self, name: &str) -> Option<&mut Purchase> {
+        self.ledger.purchases.records.iter_mut().find(|purchase| purchase.name == name)
+    }
+}
+
+enum Judgement {
+    Accepted(Box<Pack>),
+    Refused(Refusal),
+    Waits,
+}

@@ -1,0 +1,314 @@
+//! A rule's "no" with its reason and remedy; a value, never an error.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::Credits;
+use crate::catalog::Catalog;
+use crate::period::Window;
+
+/// Why a fact was refused; the closed list that conditions, events and metrics use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusalReason {
+    /// The usage lies before the account's start (Law 8).
+    BeforeSubscription,
+    /// The report came too long after its window started (Law 8).
+    TooLate,
+    /// A part of the window was charged already for this source (Law 9).
+    DuplicateWindow,
+    /// Too many sources of this account are active (Law 9).
+    TooManySources,
+    /// The catalog has no rate for a line (Law 10).
+    UnknownRate,
+    /// The report is worth more than one report may be (Law 2).
+    TooLarge,
+    /// The catalog has no such pack (Law 14).
+    UnknownPack,
+    /// Packs cannot be bought under the plan in force (Law 14).
+    PlanNotEligible,
+    /// The month's packs are used up (Law 14).
+    PackLimitReached,
+    /// The name was used for another order (Laws 15, 25).
+    NameAlreadyUsed,
+    /// No Subscription of that name appeared in time (Laws 15, 25).
+    SubscriptionNotFound,
+    /// The payment of the order failed (Law 18).
+    PaymentFailed,
+    /// The order was not paid in time (Law 18).
+    PaymentExpired,
+    /// The account's book has no room for another record.
+    LedgerFull,
+    /// No invoice has that number (Law 18).
+    UnknownInvoice,
+    /// Amount or currency are not the invoice's (Law 18).
+    WrongAmount,
+    /// The invoice was settled before (Law 18).
+    AlreadySettled,
+    /// What was never settled cannot be refunded (Law 18).
+    NotSettled,
+    /// The credits would have expired before they arrived (Law 25).
+    AlreadyExpired,
+}
+
+impl RefusalReason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Self; 19] = [
+        Self::BeforeSubscription,
+        Self::TooLate,
+        Self::DuplicateWindow,
+        Self::TooManySources,
+        Self::UnknownRate,
+        Self::TooLarge,
+        Self::UnknownPack,
+        Self::PlanNotEligible,
+        Self::PackLimitReached,
+        Self::NameAlreadyUsed,
+        Self::SubscriptionNotFound,
+        Self::PaymentFailed,
+        Self::PaymentExpired,
+        Self::LedgerFull,
+        Self::UnknownInvoice,
+        Self::WrongAmount,
+        Self::AlreadySettled,
+        Self::NotSettled,
+        Self::AlreadyExpired,
+    ];
+
+    /// Returns the name that conditions and events show.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeSubscription => "BeforeSubscription",
+            Self::TooLate => "TooLate",
+            Self::DuplicateWindow => "DuplicateWindow",
+            Self::TooManySources => "TooManySources",
+            Self::UnknownRate => "UnknownRate",
+            Self::TooLarge => "TooLarge",
+            Self::UnknownPack => "UnknownPack",
+            Self::PlanNotEligible => "PlanNotEligible",
+            Self::PackLimitReached => "PackLimitReached",
+            Self::NameAlreadyUsed => "NameAlreadyUsed",
+            Self::SubscriptionNotFound => "SubscriptionNotFound",
+            Self::PaymentFailed => "PaymentFailed",
+            Self::PaymentExpired => "PaymentExpired",
+            Self::LedgerFull => "LedgerFull",
+            Self::UnknownInvoice => "UnknownInvoice",
+            Self::WrongAmount => "WrongAmount",
+            Self::AlreadySettled => "AlreadySettled",
+            Self::NotSettled => "NotSettled",
+            Self::AlreadyExpired => "AlreadyExpired",
+        }
+    }
+
+    /// Returns the reason with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A "no": why, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule that refused.
+    pub reason: RefusalReason,
+    /// A sentence with the figures and the remedy.
+    pub message: String,
+    /// When the same would be allowed, where waiting helps.
+    pub next_available_time: Option<Timestamp>,
+}
+
+impl Refusal {
+    fn new(reason: RefusalReason, message: String) -> Self {
+        Self { reason, message, next_available_time: None }
+    }
+
+    pub(crate) fn before_subscription(window_end: Timestamp, start: Timestamp) -> Self {
+        Self::new(
+            RefusalReason::BeforeSubscription,
+            format!(
+                "the window ended at {window_end}, at or before the account's start at {start}; usage before the \
+                 start cannot be charged"
+            ),
+        )
+    }
+
+    pub(crate) fn too_late(window_start: Timestamp, accept_for_seconds: u32) -> Self {
+        let until = crate::period::seconds_after(window_start, i64::from(accept_for_seconds));
+        Self::new(
+            RefusalReason::TooLate,
+            format!(
+                "usage from {window_start} was accepted until {until} ({accept_for_seconds} seconds after the \
+                 window's start); send reports sooner, or ask for a CreditAdjustment"
+            ),
+        )
+    }
+
+    pub(crate) fn duplicate_window(source: &str, charged: Window) -> Self {
+        let Window { start_time, end_time } = charged;
+        Self::new(
+            RefusalReason::DuplicateWindow,
+            format!(
+                "usage of source '{source}' from {start_time} to {end_time} was charged already; windows of one \
+                 source must not overlap: report the rest in a window that touches it, or use another source"
+            ),
+        )
+    }
+
+    pub(crate) fn too_many_sources(limit: usize, accept_for_seconds: u32) -> Self {
+        Self::new(
+            RefusalReason::TooManySources,
+            format!(
+                "{limit} of {limit} sources of this account had a report charged in the last {accept_for_seconds} \
+                 seconds; report through one of them and create the report again"
+            ),
+        )
+    }
+
+    pub(crate) fn unknown_rate(line: usize, node_type: &str, operation: &str, catalog: &Catalog) -> Self {
+        let known: Vec<String> =
+            catalog.rates.iter().map(|rate| format!("{}/{}", rate.node_type, rate.operation)).collect();
+        Self::new(
+            RefusalReason::UnknownRate,
+            format!(
+                "`spec.usage[{line}]`: the catalog has no rate for '{node_type}/{operation}'; must be one of {}. \
+                 Nothing of this report was charged",
+                known.join(", ")
+            ),
+        )
+    }
+
+    pub(crate) fn too_large(limit: Credits) -> Self {
+        Self::new(
+            RefusalReason::TooLarge,
+            format!(
+                "the report is worth more than {limit} credits; must be less than or equal to that: split it into \
+                 shorter windows"
+            ),
+        )
+    }
+
+    pub(crate) fn unknown_pack(pack: &str, catalog: &Catalog) -> Self {
+        let known: Vec<&str> = catalog.packs.iter().map(|pack| pack.name.as_str()).collect();
+        Self::new(
+            RefusalReason::UnknownPack,
+            format!(
+                "the catalog has no pack '{pack}'; must be one of {}: create a CreditPack with another name",
+                known.join(", ")
+            ),
+        )
+    }
+
+    pub(crate) fn plan_not_eligible(cause: &str, catalog: &Catalog) -> Self {
+        let eligible: Vec<&str> = catalog
+            .plans
+            .iter()
+            .filter(|plan| plan.pack_purchases == crate::catalog::PackPurchases::Allowed)
+            .map(|plan| plan.name.as_str())
+            .collect();
+        Self::new(
+            RefusalReason::PlanNotEligible,
+            format!(
+                "{cause}; packs can be bought under a paid period of {}: change the plan, then create a CreditPack \
+                 with another name",
+                eligible.join(", ")
+            ),
+        )
+    }
+
+    pub(crate) fn pack_limit_reached(used: u32, max: u32, kind: &str, next: Timestamp) -> Self {
+        Self {
+            next_available_time: Some(next),
+            ..Self::new(
+                RefusalReason::PackLimitReached,
+                format!(
+                    "used {used} of {max} {kind} of this month; the next is allowed from {next}: create a CreditPack \
+                     with another name then"
+                ),
+            )
+        }
+    }
+
+    pub(crate) fn name_already_used(name: &str, used_for: &str) -> Self {
+        Self::new(
+            RefusalReason::NameAlreadyUsed,
+            format!("order '{name}' was {used_for}; a name is an order number for ever: use a new name"),
+        )
+    }
+
+    pub(crate) fn subscription_not_found(subscription: &str, hours: i64) -> Self {
+        Self::new(
+            RefusalReason::SubscriptionNotFound,
+            format!(
+                "no account of Subscription '{subscription}' began within {hours} hours; create the Subscription \
+                 first, then this under a new name"
+            ),
+        )
+    }
+
+    pub(crate) fn payment_failed(invoice: &str) -> Self {
+        Self::new(
+            RefusalReason::PaymentFailed,
+            format!("the payment of invoice {invoice} failed; use a new name to buy again"),
+        )
+    }
+
+    pub(crate) fn payment_expired(invoice: &str, due: Timestamp) -> Self {
+        Self::new(
+            RefusalReason::PaymentExpired,
+            format!("invoice {invoice} was not paid by {due}; use a new name to buy again"),
+        )
+    }
+
+    pub(crate) fn ledger_full(what: &str) -> Self {
+        Self::new(
+            RefusalReason::LedgerFull,
+            format!("{what}; ask an administrator, and create it again under a new name when there is room"),
+        )
+    }
+
+    pub(crate) fn unknown_invoice(invoice: &str) -> Self {
+        Self::new(
+            RefusalReason::UnknownInvoice,
+            format!("this account has no invoice '{invoice}'; must be a number of `status.invoices`"),
+        )
+    }
+
+    pub(crate) fn wrong_amount(invoice: &str, amount: Credits, currency: &str) -> Self {
+        Self::new(
+            RefusalReason::WrongAmount,
+            format!("invoice {invoice} is over {amount} {currency}; `spec.amount` and `spec.currency` must be these"),
+        )
+    }
+
+    pub(crate) fn already_settled(invoice: &str) -> Self {
+        Self::new(
+            RefusalReason::AlreadySettled,
+            format!("invoice {invoice} was settled before; nothing more is to be paid for it"),
+        )
+    }
+
+    pub(crate) fn not_settled(invoice: &str, state: &str) -> Self {
+        Self::new(
+            RefusalReason::NotSettled,
+            format!("invoice {invoice} is {state}; only what is Settled or RefundDue can be refunded"),
+        )
+    }
+
+    pub(crate) fn already_expired(expiration: Timestamp, arrival: Timestamp) -> Self {
+        Self::new(
+            RefusalReason::AlreadyExpired,
+            format!(
+                "`spec.expirationTime` {expiration} is at or before the creation at {arrival}; must be later: create \
+                 it again under a new name"
+            ),
+        )
+    }
+}

@@ -1,0 +1,182 @@
+//! Statements: the account of one period (Law 22).
+
+use jiff::Timestamp;
+
+use crate::credits::{AmountOverflow, Credits};
+use crate::catalog::BillingPeriod;
+
+/// Closed statements that the ledger keeps beside the current one.
+pub const STATEMENTS_KEPT: usize = 13;
+
+/// What was booked in one period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Book {
+    /// Balance at its start.
+    pub opening: Credits,
+    /// Plan credits.
+    pub granted: Credits,
+    /// Pack credits.
+    pub purchased: Credits,
+    /// Credits given by hand.
+    pub adjusted: Credits,
+    /// Credits taken back with a refund.
+    pub refunded: Credits,
+    /// Credits consumed.
+    pub consumed: Credits,
+    /// Credits that expired, less what late usage claimed of them.
+    pub expired: Credits,
+}
+
+/// A line of a [`Book`] that something is booked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BookLine {
+    /// Plan credits.
+    Granted,
+    /// Pack credits.
+    Purchased,
+    /// Credits given by hand.
+    Adjusted,
+    /// Credits taken back with a refund.
+    Refunded,
+    /// Credits consumed.
+    Consumed,
+    /// Credits that expired.
+    Expired,
+}
+
+impl Book {
+    /// Returns all credits that came in, the opening balance included: the base of the used share (Law 23).
+    ///
+    /// # Errors
+    /// When the sum overflows.
+    pub fn available(&self) -> Result<Credits, AmountOverflow> {
+        Credits::sum([self.opening, self.granted, self.purchased, self.adjusted])
+    }
+
+    /// Returns the balance at the end.
+    ///
+    /// # Errors
+    /// When the sum overflows.
+    pub fn closing(&self) -> Result<Credits, AmountOverflow> {
+        self.available()?.checked_sub(Credits::sum([self.refunded, self.consumed, self.expired])?)
+    }
+
+    /// Adds `amount`, which may be negative, to `line`; returns by how much the closing balance moved.
+    ///
+    /// # Errors
+    /// When the sum overflows.
+    pub fn add(&mut self, line: BookLine, amount: Credits) -> Result<Credits, AmountOverflow> {
+        let (place, change) = match line {
+            BookLine::Granted => (&mut self.granted, amount),
+            BookLine::Purchased => (&mut self.purchased, amount),
+            BookLine::Adjusted => (&mut self.adjusted, amount),
+            BookLine::Refunded => (&mut self.refunded, amount.negated()),
+            BookLine::Consumed => (&mut self.consumed, amount.negated()),
+            BookLine::Expired => (&mut self.expired, amount.negated()),
+        };
+        *place = place.checked_add(amount)?;
+        Ok(change)
+    }
+}
+
+/// The account of one period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Number of the period.
+    pub period_number: u32,
+    /// Start of the period.
+    pub start_time: Timestamp,
+    /// End of the period; of the current one, the end that is planned.
+    pub end_time: Timestamp,
+    /// Plan of the period.
+    pub plan: String,
+    /// Billing period of the plan.
+    pub billing_period: BillingPeriod,
+    /// When nothing more can be booked in it: absent while it is the current one.
+    pub final_time: Option<Timestamp>,
+    /// Whether that time has passed.
+    pub is_final: bool,
+    /// What was booked.
+    pub book: Book,
+}
+
+/// The statements that are kept, oldest first; the last is the current period's while there is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statements {
+    /// Statements in the order of their periods.
+    pub kept: Vec<Statement>,
+    /// What is to be booked in the next period, while there is none; its opening is unused.
+    pub next: Book,
+}
+
+impl Statements {
+    /// Returns the current period's statement.
+    #[must_use]
+    pub fn current(&self) -> Option<&Statement> {
+        self.kept.last().filter(|statement| statement.final_time.is_none())
+    }
+
+    /// Books `amount` on `line` in the period current now.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub fn book_now(&mut self, line: BookLine, amount: Credits) -> Result<Option<u32>, AmountOverflow> {
+        let current = self.kept.len().checked_sub(1).filter(|_| self.current().is_some());
+        self.book_in(current, line, amount)
+    }
+
+    /// Books `amount` on `line` in the period with start < `time` <= end; where it is final, in the current one;
+    /// where there is none, in the next. Returns the number of that period.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub fn book_at(&mut self, time: Timestamp, line: BookLine, amount: Credits) -> Result<Option<u32>, AmountOverflow> {
+        let index = self.kept.partition_point(|statement| statement.end_time < time);
+        match self.kept.get(index) {
+            Some(statement) if !statement.is_final => self.book_in(Some(index), line, amount),
+            _ => self.book_now(line, amount),
+        }
+    }
+
+    fn book_in(&mut self, index: Option<usize>, line: BookLine, amount: Credits) -> Result<Option<u32>, AmountOverflow> {
+        let Some(index) = index else {
+            self.next.add(line, amount)?;
+            return Ok(None);
+        };
+        let mut later = self.kept.iter_mut().skip(index);
+        let Some(statement) = later.next() else { return Ok(None) };
+        let change = statement.book.add(line, amount)?;
+        for after in later {
+            after.book.opening = after.book.opening.checked_add(change)?;
+        }
+        Ok(Some(statement.period_number))
+    }
+
+    /// Begins the statement of a period, with what was waiting for it.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub fn begin(&mut self, mut statement: Statement) -> Result<(), AmountOverflow> {
+        let opening = self.kept.last().map_or(Ok(Credits::ZERO), |last| last.book.closing())?;
+        statement.book = Book { opening, ..std::mem::take(&mut self.next) };
+        self.kept.push(statement);
+        let surplus = self.kept.len().saturating_sub(STATEMENTS_KEPT.saturating_add(1));
+        self.kept.drain(..surplus);
+        Ok(())
+    }
+
+    /// Ends the current statement at `end_time`; nothing is booked in it from `final_time` on.
+    pub fn end(&mut self, end_time: Timestamp, final_time: Timestamp) {
+        if let Some(statement) = self.kept.last_mut().filter(|statement| statement.final_time.is_none()) {
+            statement.end_time = end_time;
+            statement.final_time = Some(final_time);
+        }
+    }
+
+    /// Marks every statement as final whose time has come.
+    pub fn finalize(&mut self, now: Timestamp) {
+        for statement in &mut self.kept {
+            statement.is_final |= statement.final_time.is_some_and(|time| time <= now);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Thresholds: how much of a period's credits is used, and when that is said (Law 23).
+
+use crate::account::Account;
+use crate::credits::{AmountOverflow, Credits};
+use crate::entry::Detail;
+use crate::ledger::{Ledger, Violation};
+use crate::rating::ratio;
+use crate::statement::Book;
+
+/// 100 % in hundredths of a percent, to which a share is rounded.
+const HUNDREDTHS_OF_ALL: u128 = 10_000;
+
+/// A hundredth, in the units of 10^-9 that [`Credits`] counts.
+const NANOS_OF_A_HUNDREDTH: u128 = 10_000_000;
+
+/// Returns whether `book` has used at least `percent` % of what came in; all of nothing is 100 %.
+fn has_used(book: &Book, percent: u32) -> Result<bool, Violation> {
+    let available = book.available()?;
+    if !available.is_positive() {
+        return Ok(percent <= 100);
+    }
+    let used = book.consumed.nanos().saturating_mul(100);
+    Ok(used >= available.nanos().saturating_mul(i128::from(percent)))
+}
+
+impl Ledger {
+    /// Returns the share of the current period's credits that is used, in percent with at most two fractional
+    /// digits, rounded half-even; nothing while there is no period.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub fn used_percent(&self) -> Result<Option<Credits>, Violation> {
+        let Some(statement) = self.statements.current() else { return Ok(None) };
+        let (available, consumed) = (statement.book.available()?, statement.book.consumed);
+        if !available.is_positive() {
+            return Ok(Some(Credits::from_nanos(100_000_000_000)?));
+        }
+        let (consumed, available) = (consumed.nanos().unsigned_abs(), available.nanos().unsigned_abs());
+        let hundredths = ratio(consumed, HUNDREDTHS_OF_ALL, available)?;
+        let nanos = hundredths.saturating_mul(NANOS_OF_A_HUNDREDTH);
+        Ok(Some(Credits::from_nanos(i128::try_from(nanos).map_err(|_| AmountOverflow)?)?))
+    }
+
+    /// Returns whether the current period's use has reached `percent` %.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub fn has_reached(&self, percent: u32) -> Result<bool, Violation> {
+        self.statements.current().map_or(Ok(false), |statement| has_used(&statement.book, percent))
+    }
+}
+
+impl Account<'_> {
+    /// Returns the thresholds of this account.
+    fn thresholds(&self) -> &[u32] {
+        self.subscription
+            .and_then(|subscription| subscription.alert_thresholds_percent.as_deref())
+            .unwrap_or(&self.catalog.policies.alert_thresholds_percent)
+    }
+
+    /// Says each threshold that the charge just booked has reached.
+    pub(crate) fn cross_thresholds(&mut self) -> Result<(), Violation> {
+        let mut crossed = Vec::new();
+        for &percent in self.thresholds() {
+            if !self.ledger.crossed_thresholds_percent.contains(&percent) && self.ledger.has_reached(percent)? {
+                crossed.push(percent);
+            }
+        }
+        crossed.sort_unstable();
+        for percent in crossed {
+            self.ledger.crossed_thresholds_percent.push(percent);
+            self.record(Credits::ZERO, Detail::Threshold { percent })?;
+        }
+        self.ledger.crossed_thresholds_percent.sort_unstable();
+        Ok(())
+    }
+
+    /// Makes ready again each threshold that the share has fallen below.
+    pub(crate) fn rearm_thresholds(&mut self) -> Result<(), Violation> {
+        let mut still = Vec::new();
+        for &percent in &self.ledger.crossed_thresholds_percent {
+            if self.ledger.has_reached(percent)? {
+                still.push(percent);
+            }
+        }
+        self.ledger.crossed_thresholds_percent = still;
+        Ok(())
+    }
+}
