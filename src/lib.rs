@@ -1,1 +1,5 @@
-//! x
+//! Kubernetes operator that bills usage in credits: exact, once, and explained.
+
+pub mod admission;
+pub mod api;
+pub mod crdgen;

@@ -1,0 +1,47 @@
+//! The custom resources as they travel: what users write and what `kubectl explain` prints.
+//!
+//! Wire types only. They hold texts as they were written; `operator::convert` parses them once into the types
+//! of the ledger. Doc comments of fields are user documentation: they become the descriptions of the CRDs.
+
+pub mod amount;
+pub mod condition;
+pub mod credit_adjustment;
+pub mod credit_ledger;
+pub mod credit_pack;
+pub mod payment;
+pub mod quantity;
+pub mod schema;
+pub mod subscription;
+pub mod usage_report;
+
+pub use amount::Amount;
+pub use credit_adjustment::{
+    CreditAdjustment, CreditAdjustmentSpec, CreditAdjustmentState, CreditAdjustmentStatus,
+};
+pub use credit_ledger::{CreditLedger, CreditLedgerSpec};
+pub use credit_pack::{CreditPack, CreditPackSpec, CreditPackState, CreditPackStatus};
+pub use payment::{Payment, PaymentSpec, PaymentState, PaymentStatus, PaymentVerdict};
+pub use quantity::Quantity;
+pub use subscription::{BillingPeriod, Renewal, Subscription, SubscriptionSpec, SubscriptionStatus};
+pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use schema::{OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
+
+/// API group of every kind.
+pub const GROUP: &str = "billing.flashgate.dev";
+/// API version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// Value of `apiVersion` of every object.
+pub const API_VERSION: &str = "billing.flashgate.dev/v1alpha1";
+
+/// Names a Subscription of the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionRef {
+    /// Name of a Subscription in the same namespace. It may be created later: the object waits for it.
+    #[schemars(length(min = 1, max = OBJECT_NAME_LENGTH), extend("pattern" = OBJECT_NAME_PATTERN))]
+    pub name: String,
+}

@@ -1,0 +1,118 @@
+//! CreditPack: a purchase of credits on top of a plan.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::{
+    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, immutable, rule,
+};
+use super::{Amount, SubscriptionRef, condition};
+
+/// What is bought, and for whom.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[kube(
+    group = "billing.flashgate.dev",
+    version = "v1alpha1",
+    kind = "CreditPack",
+    plural = "creditpacks",
+    namespaced,
+    shortname = "fgpack",
+    category = "flashgate",
+    status = "CreditPackStatus",
+    derive = "PartialEq",
+    selectable = ".spec.subscriptionRef.name",
+    selectable = ".status.state",
+    doc = "A CreditPack is one purchase of credits on top of a plan. Its name is its order number, for ever: deleting \
+           it neither refunds it nor allows one more, and the same name again shows the same purchase and buys \
+           nothing. A new name buys again, so a changed name prefix (of Kustomize, a Helm release, or another \
+           namespace) buys everything in it once more.",
+    printcolumn(name = "Subscription", type_ = "string", json_path = ".spec.subscriptionRef.name",
+        description = "Who buys"),
+    printcolumn(name = "Pack", type_ = "string", json_path = ".spec.pack", description = "What is bought"),
+    printcolumn(name = "Credits", type_ = "string", json_path = ".status.credits", description = "Credits it gives"),
+    printcolumn(name = "Price", type_ = "string", json_path = ".status.price", description = "Its price"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it stands"),
+    printcolumn(name = "Invoice", type_ = "string", json_path = ".status.invoice", priority = 1,
+        description = "Number of its invoice"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1, description = "Reason of the Ready condition"),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1, description = "Message of the Ready condition"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
+        description = "Time since creation")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(
+    description = "What is bought, and for whom. Immutable.",
+    extend("x-kubernetes-validations" =
+        [immutable("a CreditPack is an order: create one with a new name to buy again")])
+)]
+pub struct CreditPackSpec {
+    /// The Subscription that buys. Its plan must allow packs, and its current period must be paid.
+    pub subscription_ref: SubscriptionRef,
+    /// A pack of the operator's catalog, such as `plus-100`.
+    #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = NAME_PATTERN))]
+    pub pack: String,
+}
+
+/// What became of the order.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(description = "What became of the order. Written by the operator alone.")]
+pub struct CreditPackStatus {
+    /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = MAX_INTEGER))]
+    pub observed_generation: Option<i64>,
+    /// `AwaitingPayment` holds its place under the monthly limit until its invoice is settled; `Granted` has
+    /// given its credits; `Refused` is final, the reason is in the condition Ready; `Refunded` is final too.
+    /// Absent while the order waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = [rule(
+        "self == oldSelf || (oldSelf == 'AwaitingPayment' && (self == 'Granted' || self == 'Refused')) \
+         || (oldSelf == 'Granted' && self == 'Refunded')",
+        "must only go from 'AwaitingPayment' to 'Granted' or 'Refused', or from 'Granted' to 'Refunded'",
+    )]))]
+    pub state: Option<CreditPackState>,
+    /// Credits that the pack gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credits: Option<Amount>,
+    /// Price, in units of the currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Amount>,
+    /// Currency of the price, such as `USD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 3), extend("pattern" = CURRENCY_PATTERN))]
+    pub currency: Option<String>,
+    /// Number of its invoice. Absent for a free pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = INVOICE_NUMBER_LENGTH))]
+    pub invoice: Option<String>,
+    /// When the credits were granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_time: Option<Timestamp>,
+    /// When the next pack may be bought, where this one was refused for the monthly limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_available_time: Option<Timestamp>,
+    /// `Ready` says whether the credits were granted; `Reconciling` that the order waits; `Stalled` that it was
+    /// refused, with the reason and the remedy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "condition::conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum CreditPackState {
+    /// Its invoice is open.
+    AwaitingPayment,
+    /// Its credits were granted.
+    Granted,
+    /// It was refused; final.
+    Refused,
+    /// It was granted and paid back; final.
+    Refunded,
+}

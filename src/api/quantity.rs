@@ -1,0 +1,104 @@
+//! Metered quantities as they travel.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::schema::rule;
+
+/// The grammar of quantities; the ledger's parser accepts exactly the same texts.
+pub const QUANTITY_PATTERN: &str = r"^\+?([0-9]{1,16}(\.[0-9]{0,9})?|\.[0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE](\+?[0-9]{1,2}|-[0-9]))?$";
+
+/// A quantity in the Kubernetes grammar, such as `12G`, as it was written; a YAML number becomes its digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Quantity(pub String);
+
+impl Quantity {
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(QuantityVisitor)
+    }
+}
+
+/// Takes a text or an integer; a fraction must be written as text, so that nothing is rounded on the way.
+struct QuantityVisitor;
+
+impl Visitor<'_> for QuantityVisitor {
+    type Value = Quantity;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a quantity such as \"12G\" or 2500000")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Quantity, E> {
+        Ok(Quantity(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Quantity, E> {
+        Ok(Quantity(text))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Quantity, E> {
+        Ok(Quantity(number.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Quantity, E> {
+        Ok(Quantity(number.to_string()))
+    }
+}
+
+impl JsonSchema for Quantity {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    // `maxLength` is also what keeps the rule within the server's cost budget (Kubernetes 1.34 and later count
+    // it for integers-or-strings).
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [{ "type": "integer" }, { "type": "string" }],
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 32,
+            "pattern": QUANTITY_PATTERN,
+            "x-kubernetes-validations": [rule(
+                "type(self) == int ? self >= 0 && self <= 1000000000000000 : isQuantity(self) \
+                 && quantity(self).compareTo(quantity('0')) >= 0 && quantity(self).compareTo(quantity('1P')) <= 0",
+                "must be a quantity from 0 to 10^15 such as '12G', '1.5Gi', '2500000' or '500m', with at most \
+                 16 digits before and 9 after the point",
+            )],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_integers_are_taken_as_written_and_fractions_only_as_text() {
+        let lines: Vec<Quantity> = serde_json::from_str(r#"["12G", 2500000, "1.5Gi", -1]"#).expect("quantities");
+        assert_eq!(lines.iter().map(Quantity::as_str).collect::<Vec<_>>(), ["12G", "2500000", "1.5Gi", "-1"]);
+        assert!(serde_json::from_str::<Quantity>("1.5").is_err());
+    }
+}
