@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Prints a folder that holds etcd, kube-apiserver, kube-controller-manager and kubectl.
+#
+# KUBEBUILDER_ASSETS is used when set (kube-controller-manager, which envtest lacks, is built when it is missing
+# there). Else they are built once from this folder's go.mod into the cache. Progress goes to standard error.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+programs=(etcd kube-apiserver kube-controller-manager kubectl)
+declare -A package=(
+  [etcd]=go.etcd.io/etcd/server/v3
+  [kube-apiserver]=k8s.io/kubernetes/cmd/kube-apiserver
+  [kube-controller-manager]=k8s.io/kubernetes/cmd/kube-controller-manager
+  [kubectl]=k8s.io/kubernetes/cmd/kubectl
+)
+declare -A first_time=(
+  [etcd]='about 4 minutes' [kube-apiserver]='about 10 minutes'
+  [kube-controller-manager]='about 2 minutes' [kubectl]='about a minute'
+)
+
+say() { echo "control-plane: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+version_of() { sed -n "s|^[[:space:]]*$1 v\([^ ]*\).*|\1|p" go.mod | head -n 1; }
+kubernetes=$(version_of k8s.io/kubernetes)
+etcd=$(version_of go.etcd.io/etcd/server/v3)
+# Readable, and different whenever any pinned module is.
+key="kubernetes-$kubernetes-etcd-$etcd-$(cat go.mod go.sum | sha256sum | cut -c1-8)"
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing/control-plane"
+
+# Without its version the server calls itself v0.0.0, and clients misbehave.
+linker_flags() {
+  local major minor
+  IFS=. read -r major minor _ <<<"$kubernetes"
+  local version=k8s.io/component-base/version
+  echo "-s -w -X $version.gitVersion=v$kubernetes -X $version.gitMajor=$major -X $version.gitMinor=$minor"
+}
+
+missing_in() {
+  local program
+  for program in "${programs[@]}"; do
+    [[ -x $1/$program ]] || echo "$program"
+  done
+}
+
+# A line every 15 seconds: a build of ten silent minutes looks like one that hangs.
+report_time() {
+  local seconds=0
+  # Silent, or a sleep left behind would hold the pipe of whoever reads our output.
+  while sleep 15 >/dev/null 2>&1; do
+    seconds=$((seconds + 15))
+    say "still building $1, $((seconds / 60)) min $((seconds % 60)) s"
+  done
+}
+
+build() {
+  local program=$1 folder=$2 version=$kubernetes started=$SECONDS
+  [[ $program == etcd ]] && version=$etcd
+  say "building $program $version (${first_time[$program]} the first time)"
+  report_time "$program" >/dev/null 9>&- &
+  reporter=$!
+  unfinished="$folder/.$program.unfinished"
+  CGO_ENABLED=0 go build -trimpath -ldflags "$(linker_flags)" -o "$unfinished" "${package[$program]}" >&2 9>&- ||
+    fail "building $program failed, see above"
+  kill "$reporter" && reporter=''
+  mv "$unfinished" "$folder/$program"
+  say "built $program in $((SECONDS - started)) s"
+}
+
+stop_building() {
+  [[ -n ${reporter:-} ]] && kill "$reporter" 2>/dev/null
+  rm -f -- "${unfinished:-}"
+}
+
+build_missing_into() {
+  local folder=$1 program
+  if ! command -v go >/dev/null; then
+    fail "go was not found. Go $(sed -n 's/^go //p' go.mod) or later must be installed to build $(missing_in "$folder" | xargs)," \
+      'or KUBEBUILDER_ASSETS must name a folder that holds them'
+  fi
+  # Two builds at once would only take each other's processor.
+  exec 9>"$folder/.lock"
+  flock -n 9 || { say 'another build is running, waiting for it'; flock 9; }
+  trap stop_building EXIT
+  for program in $(missing_in "$folder"); do build "$program" "$folder"; done
+  exec 9>&-
+}
+
+# One folder that shows the given programs and will receive the ones that are built.
+link_assets() {
+  local assets=$1 folder program
+  [[ -d $assets ]] || fail "KUBEBUILDER_ASSETS must be a folder with etcd, kube-apiserver and kubectl, '$assets' is none"
+  assets=$(cd "$assets" && pwd)
+  folder="$cache/with-assets-$(echo "$assets" | sha256sum | cut -c1-8)-$key"
+  mkdir -p "$folder"
+  for program in "${programs[@]}"; do
+    [[ -x $assets/$program ]] && ln -sfn "$assets/$program" "$folder/$program"
+  done
+  echo "$folder"
+}
+
+if [[ -z ${KUBEBUILDER_ASSETS:-} ]]; then
+  folder="$cache/$key"
+elif [[ -z $(missing_in "$KUBEBUILDER_ASSETS") ]]; then
+  folder=$(cd "$KUBEBUILDER_ASSETS" && pwd)
+else
+  folder=$(link_assets "$KUBEBUILDER_ASSETS")
+fi
+mkdir -p "$folder"
+[[ -z $(missing_in "$folder") ]] || build_missing_into "$folder"
+echo "$folder"

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Owns the processes and the folder of one private control plane.
+#
+# The owner (a test, the demo) holds the other end of our standard input. When it goes away, on whatever path,
+# SIGKILL included, the kernel closes that pipe: we kill the servers and remove the folder. Nothing else gives
+# this guarantee: a destructor does not run in a killed process.
+#
+# Says the folder first, then answers one line to each order:
+#   start NAME   runs FOLDER/NAME.command (one argument a line), output to FOLDER/NAME.log   -> started
+#   kill NAME    SIGKILL, and waits until it is gone                                         -> killed
+#   alive NAME                                                                               -> yes | no
+set -u
+
+folder=''
+declare -A pids=()
+
+# Asks the shell's own table of children: a number alone could meanwhile belong to a stranger.
+is_alive() {
+  local pid
+  for pid in $(jobs -pr); do
+    [[ $pid == "${pids[$1]:-none}" ]] && return 0
+  done
+  return 1
+}
+
+start_server() {
+  local -a command
+  mapfile -t command <"$folder/$1.command"
+  "${command[@]}" >>"$folder/$1.log" 2>&1 </dev/null &
+  pids[$1]=$!
+}
+
+# SIGKILL at once: everything these servers hold is thrown away with them.
+kill_server() {
+  is_alive "$1" && kill -KILL "${pids[$1]}"
+  wait "${pids[$1]:-}" 2>/dev/null
+  unset "pids[$1]"
+}
+
+clean_up() {
+  local name
+  for name in "${!pids[@]}"; do kill_server "$name"; done
+  [[ -n $folder ]] && rm -rf -- "$folder"
+}
+
+trap clean_up EXIT
+trap 'exit 143' TERM INT HUP
+# The owner may die between an order and our answer; `:` and not '', which the servers would inherit.
+trap : PIPE
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/flashgate-control-plane.XXXXXX") || exit 1
+echo "$folder"
+exec 2>"$folder/guard.log"
+
+while read -r order name; do
+  case $order in
+    start) start_server "$name" && echo started ;;
+    kill) kill_server "$name"; echo killed ;;
+    alive) if is_alive "$name"; then echo yes; else echo no; fi ;;
+  esac
+done

@@ -1,0 +1,78 @@
+//! What a control plane is to have, and its start.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::access::User;
+use crate::error::Error;
+use crate::guard::Guard;
+use crate::plane::{ADMINISTRATOR, ControlPlane, Plane};
+use crate::programs::Programs;
+
+/// States what a control plane is to have; [`Builder::start`] starts it.
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    users: Vec<(String, Vec<String>)>,
+    pub(crate) controllers: Vec<String>,
+    pub(crate) api_server_flags: Vec<String>,
+}
+
+impl Builder {
+    /// Adds a user with its groups. It may do what RBAC grants to it, which is nothing at first; its kubeconfig is
+    /// [`ControlPlane::kubeconfig_for`] its name.
+    #[must_use]
+    pub fn user(mut self, name: &str, groups: &[&str]) -> Self {
+        self.users.push((name.to_owned(), groups.iter().map(ToString::to_string).collect()));
+        self
+    }
+
+    /// Adds controllers of kube-controller-manager, by its own names: `garbage-collector-controller` (foreground
+    /// deletion, owners), `namespace-controller` (namespaces that are deleted go away), …. Without any,
+    /// kube-controller-manager does not run.
+    #[must_use]
+    pub fn controllers(mut self, names: &[&str]) -> Self {
+        self.controllers.extend(names.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Adds a flag of kube-apiserver, such as `--feature-gates=WatchList=false`.
+    #[must_use]
+    pub fn api_server_flag(mut self, flag: &str) -> Self {
+        self.api_server_flags.push(flag.to_owned());
+        self
+    }
+
+    /// Starts the servers and returns when they are ready. Programs that are missing are built first, with progress
+    /// on standard error.
+    ///
+    /// # Errors
+    /// A program could not be built, or a server ended or was not ready in time; the error shows the end of its log.
+    pub async fn start(self) -> Result<ControlPlane, Error> {
+        let plane = spawn_blocking(move || self.start_blocking()).await??;
+        Ok(ControlPlane::new(Arc::new(plane)))
+    }
+
+    fn start_blocking(self) -> Result<Plane, Error> {
+        let programs = Programs::find()?;
+        let guard = Guard::start()?;
+        let users = self.users().map_err(|source| Error::WriteFile { path: "tokens.csv".into(), source })?;
+        Plane::start(programs, guard, users, self)
+    }
+
+    fn users(&self) -> io::Result<Vec<User>> {
+        let administrator = (ADMINISTRATOR.to_owned(), vec!["system:masters".to_owned()]);
+        std::iter::once(&administrator)
+            .chain(&self.users)
+            .map(|(name, groups)| User::new(name, groups.clone()))
+            .collect()
+    }
+}
+
+/// Asks the operating system for a port that is free now.
+pub(crate) fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::FindPort)?;
+    Ok(listener.local_addr().map_err(Error::FindPort)?.port())
+}

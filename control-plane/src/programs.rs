@@ -1,0 +1,38 @@
+//! Where etcd, kube-apiserver and the others lie.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::Error;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build.sh");
+
+/// Names the folder with the control plane's programs.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Finds the programs; builds what is missing, with progress on standard error.
+    pub(crate) fn find() -> Result<Self, Error> {
+        let output = Command::new(SCRIPT)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|source| Error::RunBuild { path: SCRIPT.into(), source })?;
+        if !output.status.success() {
+            return Err(Error::BuildPrograms { status: output.status });
+        }
+        let folder = String::from_utf8_lossy(&output.stdout).trim_end().into();
+        Ok(Self { folder })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn path(&self, program: &str) -> PathBuf {
+        self.folder.join(program)
+    }
+}

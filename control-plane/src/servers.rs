@@ -1,0 +1,84 @@
+//! The command lines of the servers. Each flag that is not plain has its reason beside it.
+
+use std::path::Path;
+
+use crate::programs::Programs;
+
+pub(crate) const ETCD: &str = "etcd";
+pub(crate) const API_SERVER: &str = "kube-apiserver";
+pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+
+/// The certificate the API server makes for itself, with the authority that signed it.
+pub(crate) const CERTIFICATE: &str = "certificates/apiserver.crt";
+
+pub(crate) fn etcd(programs: &Programs, folder: &Path) -> Vec<String> {
+    let folder = folder.display();
+    vec![
+        program(programs, ETCD),
+        format!("--data-dir={folder}/etcd"),
+        // Sockets in a folder that only we can enter: no ports to race for, no strangers.
+        format!("--listen-client-urls=unix://{folder}/etcd.socket"),
+        format!("--listen-peer-urls=unix://{folder}/etcd-peer.socket"),
+        // Must look like host and port; no client asks for it.
+        "--advertise-client-urls=http://localhost:0".to_owned(),
+        // The data is thrown away in any case. Not for benchmarks that claim durability.
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+    ]
+}
+
+pub(crate) fn api_server(
+    programs: &Programs,
+    folder: &Path,
+    port: u16,
+    admit_service_accounts: bool,
+    extra: &[String],
+) -> Vec<String> {
+    let folder = folder.display();
+    let mut command = vec![
+        program(programs, API_SERVER),
+        format!("--etcd-servers=unix://{folder}/etcd.socket"),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--cert-dir={folder}/certificates"),
+        "--authorization-mode=RBAC".to_owned(),
+        format!("--token-auth-file={folder}/tokens.csv"),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        // The key of its own certificate serves for tokens as well: one key less to make.
+        format!("--service-account-key-file={folder}/certificates/apiserver.key"),
+        format!("--service-account-signing-key-file={folder}/certificates/apiserver.key"),
+    ];
+    if !admit_service_accounts {
+        // Nobody makes the account `default` that this plug-in would ask of each pod.
+        command.push("--disable-admission-plugins=ServiceAccount".to_owned());
+    }
+    command.extend_from_slice(extra);
+    command
+}
+
+pub(crate) fn controller_manager(
+    programs: &Programs,
+    folder: &Path,
+    port: u16,
+    kubeconfig: &Path,
+    controllers: &[String],
+) -> Vec<String> {
+    let folder = folder.display();
+    vec![
+        program(programs, CONTROLLER_MANAGER),
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--controllers={}", controllers.join(",")),
+        // It is alone: an election would only delay it.
+        "--leader-elect=false".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--cert-dir={folder}/certificates"),
+        format!("--root-ca-file={folder}/{CERTIFICATE}"),
+        format!("--service-account-private-key-file={folder}/certificates/apiserver.key"),
+    ]
+}
+
+fn program(programs: &Programs, name: &str) -> String {
+    programs.path(name).display().to_string()
+}
