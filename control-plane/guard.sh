@@ -48,7 +48,10 @@ trap 'exit 143' TERM INT HUP
 # The owner may die between an order and our answer; `:` and not '', which the servers would inherit.
 trap : PIPE
 
-folder=$(mktemp -d "${TMPDIR:-/tmp}/flashgate-control-plane.XXXXXX") || exit 1
+# The path of a socket has at most 107 bytes: a deep TMPDIR leaves too few for ours.
+parent=${TMPDIR:-/tmp}
+(( ${#parent} <= 60 )) || parent=/tmp
+folder=$(mktemp -d "$parent/flashgate-control-plane.XXXXXX") || exit 1
 echo "$folder"
 exec 2>"$folder/guard.log"
 

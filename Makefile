@@ -1,0 +1,97 @@
+# The gate and the demo. Every target says what it does while it does it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside the checkout: a fresh clone finds what another one has built.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-billing/target
+
+# What `make generate` writes; never edited by hand.
+GENERATED := crds docs/reference/api.md
+
+CARGO_DENY := 0.20.2
+
+say = @printf '\n==> %s\n'
+
+.PHONY: help
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: control-plane ## runs the operator on a private control plane, applies examples/, shows the balances
+	$(say) 'building the operator'
+	@cargo build --bin flashgate-billing
+	$(say) 'starting a private control plane for the demo'
+	@cargo run --quiet --package flashgate-control-plane -- run --controller namespace-controller \
+	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
+
+.PHONY: test
+test: check control-plane ## the gate and every test on a real control plane
+	$(say) 'testing the control planes themselves'
+	@cargo test --workspace --test control_plane
+	$(say) 'testing the operator on a real control plane'
+	@cargo test --workspace --exclude flashgate-ledger --exclude flashgate-control-plane --test '*'
+
+.PHONY: check
+check: format lint quick-tests docs generated licences ## the gate that needs no control plane, the same in CI
+
+.PHONY: generate
+generate: ## writes the generated files anew
+	$(say) 'generating $(GENERATED)'
+	@cargo run --quiet --bin crdgen
+
+.PHONY: bench
+bench: ## measures (benches/)
+	$(say) 'measuring'
+	@cargo bench --workspace --benches
+
+.PHONY: control-plane
+control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
+	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'
+	@control-plane/build.sh
+
+# The parts of `check`, each callable alone.
+
+.PHONY: format
+format:
+	$(say) 'checking the format'
+	@cargo fmt --all --check
+
+.PHONY: lint
+lint:
+	$(say) 'linting'
+	@cargo clippy --workspace --all-targets -- --deny warnings
+
+.PHONY: quick-tests
+quick-tests:
+	$(say) 'testing the ledger'
+	@cargo test --package flashgate-ledger
+	$(say) 'testing what needs no control plane'
+	@cargo test --workspace --exclude flashgate-ledger --lib --bins
+	@cargo test --workspace --exclude flashgate-ledger --doc
+
+.PHONY: docs
+docs:
+	$(say) 'building the documentation'
+	@RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
+
+# Compared with what was there before, not with the last commit: right before a commit it must pass, too.
+.PHONY: generated
+generated:
+	$(say) 'comparing $(GENERATED) with what is generated'
+	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
+	cp -R $(GENERATED) "$$before"; \
+	$(MAKE) --no-print-directory generate; \
+	for path in $(GENERATED); do diff -r "$$before/$$(basename $$path)" "$$path" || { \
+	  echo "$$path was not what is generated; it is now: look at it and commit it"; exit 1; }; done
+
+.PHONY: licences
+licences:
+	$(say) 'checking licences, bans and sources of the dependencies'
+	@if cargo deny --version >/dev/null 2>&1; then \
+	  cargo deny check licenses bans sources; \
+	elif [[ -n "$${CI:-}" ]]; then \
+	  echo 'cargo-deny must be installed in CI'; exit 1; \
+	else \
+	  echo 'skipped, CI does it: cargo install --locked cargo-deny --version $(CARGO_DENY)'; \
+	fi

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# The demo: billing on a real API server, from `kubectl apply` to balances. Called by `make demo`, which starts the
+# private control plane around it; works against any cluster that KUBECONFIG names and that has no operator yet.
+#
+#   demo/run.sh PATH/TO/flashgate-billing
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+operator=$1
+namespace=demo
+folder=$(mktemp -d)
+log=$folder/operator.log
+
+title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+# Shows the command as one would type it, then does it.
+run() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
+
+end() {
+  local code=$?
+  if (( code != 0 )) && [[ -s $log ]]; then
+    title 'The demo failed. The last lines of the operator:'
+    tail -n 20 "$log"
+  fi
+  if [[ -n ${operator_process:-} ]]; then
+    kill "$operator_process" 2>/dev/null || true
+    wait "$operator_process" 2>/dev/null || true
+  fi
+  rm -rf "$folder"
+  exit "$code"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+# A copy, so that the default namespace below is set for this demo only.
+kubectl config view --raw --flatten --minify >"$folder/kubeconfig"
+export KUBECONFIG=$folder/kubeconfig
+
+title '1. Install: the custom resource definitions, and the operator'
+run kubectl apply --server-side -f crds/
+kubectl wait --for=condition=Established --timeout=60s -f crds/ >/dev/null
+run kubectl create namespace "$namespace"
+kubectl config set-context --current --namespace "$namespace" >/dev/null
+printf '\033[2m$ flashgate-billing run &\033[0m\n'
+"$operator" run >"$log" 2>&1 &
+operator_process=$!
+
+title '2. Apply: subscriptions, packs, usage'
+for example in examples/[0-9]*.yaml; do
+  run kubectl apply -f "$example"
+done
+
+title '3. Wait, as any tool would: for conditions and states'
+run kubectl wait --for=condition=Ready --timeout=60s subscriptions.billing.flashgate.dev --all
+run kubectl wait --for=jsonpath='{.status.state}' --timeout=60s creditpacks,usagereports --all
+
+title '4. Look: the balances'
+run kubectl get subscriptions.billing.flashgate.dev
+title '   what was bought, what was used'
+run kubectl get creditpacks
+run kubectl get usagereports
+title '   and the book they are projections of'
+run kubectl get creditledgers
+
+refused=$(kubectl get creditpacks --field-selector status.state=Refused -o name | head -n 1)
+if [[ -n $refused ]]; then
+  title '5. A refusal says why, and what to do'
+  run kubectl describe "$refused"
+fi
+
+title 'That was a real kube-apiserver. It is gone now; `make help` shows what else there is.'
