@@ -11,9 +11,12 @@ namespace=demo
 folder=$(mktemp -d)
 log=$folder/operator.log
 
-title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+if [[ -t 1 ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; }
 # Shows the command as one would type it, then does it.
-run() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
+run() { show "$@"; "$@"; }
 
 end() {
   local code=$?
@@ -40,7 +43,7 @@ run kubectl apply --server-side -f crds/
 kubectl wait --for=condition=Established --timeout=60s -f crds/ >/dev/null
 run kubectl create namespace "$namespace"
 kubectl config set-context --current --namespace "$namespace" >/dev/null
-printf '\033[2m$ flashgate-billing run &\033[0m\n'
+show 'flashgate-billing run &'
 "$operator" run >"$log" 2>&1 &
 operator_process=$!
 
@@ -67,4 +70,4 @@ if [[ -n $refused ]]; then
   run kubectl describe "$refused"
 fi
 
-title 'That was a real kube-apiserver. It is gone now; `make help` shows what else there is.'
+title 'That was a real kube-apiserver. It goes now; `make help` shows what else there is.'

@@ -325,3 +325,38 @@ fn with_free_port(start: impl Fn(u16) -> Result<(), Error>) -> Result<(), Error>
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn ended(log: &str) -> Result<(), Error> {
+        Err(Error::ServerEnded { server: API_SERVER, log: log.to_owned() })
+    }
+
+    #[test]
+    fn a_port_that_somebody_took_first_is_not_asked_for_again() {
+        let taken = Cell::new(None);
+        let result = with_free_port(|port| match taken.replace(Some(port)) {
+            None => ended("listen tcp 127.0.0.1:6443: bind: address already in use"),
+            Some(first) => {
+                assert_ne!(first, port);
+                Ok(())
+            }
+        });
+        assert!(result.is_ok(), "{result:?}");
+    }
+
+    #[test]
+    fn any_other_end_of_a_server_is_not_tried_again() {
+        let tries = Cell::new(0);
+        let result = with_free_port(|_| {
+            tries.set(tries.get() + 1);
+            ended("unknown flag")
+        });
+        assert!(matches!(result, Err(Error::ServerEnded { .. })), "{result:?}");
+        assert_eq!(tries.get(), 1);
+    }
+}
