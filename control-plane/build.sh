@@ -59,16 +59,21 @@ build() {
   say "building $program $version (${first_time[$program]} the first time)"
   report_time "$program" >/dev/null 9>&- &
   reporter=$!
-  unfinished="$folder/.$program.unfinished"
-  CGO_ENABLED=0 go build -trimpath -ldflags "$(linker_flags)" -o "$unfinished" "${package[$program]}" >&2 9>&- ||
-    fail "building $program failed, see above"
+  unfinished="$folder/.$program.unfinished.$$"
+  # Beside us, so that a signal to us ends it at once, and not when it is done.
+  CGO_ENABLED=0 go build -trimpath -ldflags "$(linker_flags)" -o "$unfinished" "${package[$program]}" >&2 9>&- &
+  compiler=$!
+  wait "$compiler" || fail "building $program failed, see above"
+  compiler=''
   kill "$reporter" && reporter=''
   mv "$unfinished" "$folder/$program"
   say "built $program in $((SECONDS - started)) s"
 }
 
 stop_building() {
-  [[ -n ${reporter:-} ]] && kill "$reporter" 2>/dev/null
+  local process
+  for process in ${reporter:-} ${compiler:-}; do kill "$process" 2>/dev/null || true; done
+  wait
   rm -f -- "${unfinished:-}"
 }
 
@@ -82,6 +87,8 @@ build_missing_into() {
   exec 9>"$folder/.lock"
   flock -n 9 || { say 'another build is running, waiting for it'; flock 9; }
   trap stop_building EXIT
+  # Of builds that were killed; ours is the only one now.
+  rm -f -- "$folder"/.*.unfinished.*
   for program in $(missing_in "$folder"); do build "$program" "$folder"; done
   exec 9>&-
 }
