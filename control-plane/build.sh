@@ -47,7 +47,7 @@ missing_in() {
 report_time() {
   local seconds=0
   # Silent, or a sleep left behind would hold the pipe of whoever reads our output.
-  while sleep 15 >/dev/null 2>&1; do
+  while sleep 15 >/dev/null 2>&1 && kill -0 "$$" 2>/dev/null; do
     seconds=$((seconds + 15))
     say "still building $1, $((seconds / 60)) min $((seconds % 60)) s"
   done
