@@ -2,4 +2,10 @@
 
 pub mod admission;
 pub mod api;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
 pub mod crdgen;
+pub mod metrics;
+pub mod operator;
+pub mod telemetry;

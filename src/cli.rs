@@ -1,0 +1,64 @@
+//! The command line, one file per command.
+
+pub mod catalog;
+pub mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Bills usage in credits on Kubernetes: exact, once, and explained.
+#[derive(Debug, Parser)]
+#[command(name = "flashgate-billing", version, arg_required_else_help = true)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the operator
+    Run(run::Args),
+    /// Prints the custom resource definitions
+    Crds,
+    /// Checks a catalog, or prints its JSON Schema
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+}
+
+/// What to do with catalogs.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Checks a catalog file; every mistake is told with its line
+    Check {
+        /// The catalog, in YAML
+        file: PathBuf,
+    },
+    /// Prints the JSON Schema of catalog files, for editors
+    Schema,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What went wrong, for the user to read.
+pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
+    match command_line.command {
+        Command::Run(args) => run::run(args),
+        Command::Crds => {
+            anstream::print!("{}", crate::crdgen::all_yaml());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Catalog(CatalogCommand::Check { file }) => {
+            anstream::println!("{}", catalog::check(&file)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Catalog(CatalogCommand::Schema) => {
+            anstream::print!("{}", catalog::schema());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

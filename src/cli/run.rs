@@ -1,0 +1,153 @@
+//! `run`: the operator.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::catalog;
+use crate::clock::Clock;
+use crate::operator::cluster::Cluster;
+use crate::operator::cluster::failpoints::{Failing, Failpoint};
+use crate::operator::cluster::kubernetes::Kubernetes;
+use crate::operator::health::{self, Health};
+use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
+use crate::operator::watch::Synced;
+use crate::telemetry::{self, LogFormat};
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What is sold, in YAML; the shipped catalog when absent
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+    /// Namespaces to bill; all when absent
+    #[arg(long = "namespace", value_name = "NAMESPACE", num_args = 1..)]
+    namespaces: Vec<String>,
+    /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8080; not served when absent
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_addr: Option<SocketAddr>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What is logged
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
+    log_filter: String,
+    /// Namespaces whose Subscriptions may live by a test clock; never in production
+    #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
+    allow_test_clocks: Vec<String>,
+    /// Reconciles nothing and commits nothing: for restores
+    #[arg(long)]
+    hold: bool,
+    /// How many accounts are reconciled at once
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// Stops or dies at a moment of a call, for tests: CALL#NTH@MOMENT=ACTION
+    #[arg(long = "failpoint", value_name = "FAILPOINT", hide = true)]
+    failpoints: Vec<Failpoint>,
+}
+
+/// Runs the operator until it is told to stop.
+///
+/// # Errors
+/// When the catalog is wrong, or there is no cluster to connect to.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    telemetry::start(args.log_format, &args.log_filter).context("`--log-filter` cannot be understood")?;
+    let catalog = match &args.catalog {
+        Some(file) => catalog::load(file)?,
+        None => catalog::shipped(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(operate(args, catalog))
+}
+
+async fn operate(args: Args, catalog: flashgate_ledger::catalog::Catalog) -> anyhow::Result<ExitCode> {
+    let mut config = kube::Config::infer().await.context(
+        "no cluster to connect to: set KUBECONFIG, or run in a pod with a service account",
+    )?;
+    // A write that is sent again by itself could meet its own effect; what repeats is the reconcile.
+    config.default_retry = false;
+    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let clock = Clock::system();
+    let writer = writer();
+    let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
+    if args.failpoints.is_empty() {
+        serve(args, catalog, client, cluster, clock, writer).await
+    } else {
+        let cluster = Failing::new(cluster, args.failpoints.clone());
+        serve(args, catalog, client, cluster, clock, writer).await
+    }
+}
+
+async fn serve<C: Cluster>(
+    args: Args,
+    catalog: flashgate_ledger::catalog::Catalog,
+    client: Client,
+    cluster: C,
+    clock: Clock,
+    writer: String,
+) -> anyhow::Result<ExitCode> {
+    let mut operator = Operator::new(cluster, catalog, clock, writer);
+    operator.hold = args.hold;
+    operator.test_clock_namespaces = args.allow_test_clocks.iter().cloned().collect();
+    let operator = Arc::new(operator);
+    let synced = Synced::default();
+    if let Some(address) = args.metrics_addr {
+        let health = health_of(&operator, &synced);
+        tokio::spawn(async move {
+            if let Err(error) = health::serve(address, health).await {
+                tracing::error!(%address, %error, "health and metrics cannot be served");
+            }
+        });
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
+    let stop = stop_signal()?;
+    let concurrency = usize::from(args.concurrency);
+    crate::operator::run(operator, client, args.namespaces, concurrency, synced, stop).await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced) -> Health {
+    let (metrics, operator, synced) = (operator.metrics.clone(), Arc::clone(operator), synced.clone());
+    let unready = move || {
+        let skew_seconds = operator.cluster.clock_skew_seconds();
+        if !synced.all() {
+            Some("the first lists are under way".to_owned())
+        } else if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
+            Some(format!("commits hold: the local clock is {skew_seconds} seconds ahead of the API server's"))
+        } else {
+            None
+        }
+    };
+    Health { metrics, unready: Arc::new(unready) }
+}
+
+/// Returns a signal that turns true with SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let (send, stop) = watch::channel(false);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: reconciles under way come to their end"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: reconciles under way come to their end"),
+        }
+        if send.send(true).is_err() {
+            tracing::debug!("already stopped");
+        }
+    });
+    Ok(stop)
+}
+
+/// Returns who commits, as ledgers and events name it: the program's version and the machine's or pod's name.
+fn writer() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let writer = format!("flashgate-billing/{} {host}", env!("CARGO_PKG_VERSION"));
+    writer.chars().take(128).collect()
+}

@@ -1,0 +1,104 @@
+//! The operator: one file per step of a reconcile, and what drives them.
+
+pub mod cluster;
+pub mod commit;
+pub mod convert;
+pub mod decide;
+pub mod facts;
+pub mod health;
+pub mod inbox;
+pub mod observe;
+pub mod project;
+pub mod publish;
+pub mod reason;
+pub mod receipts;
+pub mod reconcile;
+pub mod sweep;
+pub mod wake;
+pub mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kube::Client;
+use tokio::sync::{mpsc, watch as signal};
+use tokio::time::Instant;
+
+use crate::operator::cluster::{AccountKey, Cluster};
+use crate::operator::reconcile::{Next, Operator, ReconcileError};
+use crate::operator::watch::{Synced, Watches};
+
+/// How often the first lists are looked after while they are under way.
+const SYNC_LOOK: Duration = Duration::from_millis(20);
+
+/// Time between two tries of a sweep that failed.
+const SWEEP_RETRY: Duration = Duration::from_secs(60);
+
+/// Runs the operator until `stop` says so; reconciles under way come to their end.
+pub async fn run<C: Cluster>(
+    operator: Arc<Operator<C>>,
+    client: Client,
+    namespaces: Vec<String>,
+    concurrency: usize,
+    synced: Synced,
+    stop: signal::Receiver<bool>,
+) {
+    let (ask, asked) = mpsc::unbounded_channel::<AccountKey>();
+    let watches = Watches {
+        client,
+        namespaces,
+        inbox: Arc::clone(&operator.inbox),
+        ask,
+        metrics: operator.metrics.clone(),
+        synced: synced.clone(),
+    };
+    let watching = tokio::spawn(watches.run());
+    let mut ended = stop.clone();
+    tokio::select! {
+        () = wait_for_sync(&synced) => tracing::info!("caches are synced; reconciling"),
+        _ = ended.changed() => {}
+    }
+    let sweeping = tokio::spawn(sweep(Arc::clone(&operator)));
+    let reconcile = |key| reconcile(&operator, key).boxed();
+    wake::run(asked, stop, &operator.clock, concurrency, reconcile).await;
+    sweeping.abort();
+    watching.abort();
+}
+
+async fn wait_for_sync(synced: &Synced) {
+    while !synced.all() {
+        tokio::time::sleep(SYNC_LOOK).await;
+    }
+}
+
+async fn reconcile<C: Cluster>(operator: &Operator<C>, key: AccountKey) -> Result<Next, ReconcileError> {
+    let started = Instant::now();
+    let result = operator.reconcile(&key).await;
+    let name = result.as_ref().map_or_else(ReconcileError::name, |_| "ok");
+    operator.metrics.count_reconcile(name, started.elapsed());
+    operator.metrics.show_clock_skew(operator.cluster.clock_skew_seconds());
+    result
+}
+
+/// Mends at once what another operator may have left behind, then sweeps for ever.
+async fn sweep<C: Cluster>(operator: Arc<Operator<C>>) {
+    let interval = sweep::interval(operator.catalog.policies.keep_reports_for_seconds);
+    if let Err(error) = operator.mend_refusals().await {
+        tracing::warn!(%error, "refused reports could not be listed");
+    }
+    let mut pause = interval;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = match operator.sweep().await {
+            Ok(deleted) => {
+                tracing::debug!(deleted, "swept");
+                interval
+            }
+            Err(error) => {
+                tracing::warn!(%error, "sweep failed; trying again");
+                SWEEP_RETRY.min(interval)
+            }
+        };
+    }
+}

@@ -1,0 +1,273 @@
+//! The real cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Status};
+use kube::api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta, PostParams, Preconditions, Request};
+use kube::client::Body;
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{CreditLedger, UsageReport};
+use crate::clock::Clock;
+use crate::operator::cluster::{Announcement, CallError, Cluster, Kind, SettledReport, Version};
+
+/// Name under which the operator writes; the API server keeps it in `managedFields`.
+pub const FIELD_MANAGER: &str = "flashgate-billing";
+
+/// Limit of one call. The client library has none for replies: a call into a black hole would hold its account
+/// for ever.
+pub const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+
+/// The API server, by its own calls.
+#[derive(Clone)]
+pub struct Kubernetes {
+    client: Client,
+    clock: Clock,
+    namespaces: Vec<String>,
+    instance: String,
+    /// By how many seconds the local clock is ahead of the API server's.
+    skew_seconds: Arc<AtomicI64>,
+}
+
+impl Kubernetes {
+    /// Returns the cluster behind `client`, limited to `namespaces` unless these are none.
+    #[must_use]
+    pub fn new(client: Client, clock: Clock, namespaces: Vec<String>, instance: String) -> Self {
+        Self { client, clock, namespaces, instance, skew_seconds: Arc::default() }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, CallError> {
+        let call = || call.to_owned();
+        let request = request.map_err(|source| CallError::Transport { call: call(), source: source.into() })?;
+        let exchange = async {
+            let response = self
+                .client
+                .send(request.map(Body::from))
+                .await
+                .map_err(|source| CallError::Transport { call: call(), source: source.into() })?;
+            self.note_clock(response.headers());
+            let (code, retry_after) = (response.status(), retry_after(response.headers()));
+            let bytes = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(|source| CallError::Transport { call: call(), source: source.into() })?
+                .to_bytes();
+            if code.is_success() {
+                serde_json::from_slice(&bytes).map_err(|source| CallError::Decode { call: call(), source })
+            } else {
+                Err(refusal(call(), code.as_u16(), retry_after, &bytes))
+            }
+        };
+        tokio::time::timeout(CALL_LIMIT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(CallError::TimedOut { call: call(), limit: CALL_LIMIT }))
+    }
+
+    /// Compares the local clock with the reply's Date header, which has whole seconds.
+    fn note_clock(&self, headers: &http::HeaderMap) {
+        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
+            let skew = self.clock.now().as_second().saturating_sub(date.timestamp().as_second());
+            self.skew_seconds.store(skew, Ordering::Relaxed);
+        }
+    }
+
+    async fn list_page(
+        &self,
+        url: &str,
+        state: &str,
+        token: Option<String>,
+    ) -> Result<ObjectList<PartialObjectMeta<UsageReport>>, CallError> {
+        let params = ListParams {
+            continue_token: token,
+            ..ListParams::default().fields(&format!("status.state={state}")).limit(PAGE)
+        };
+        self.call("list UsageReports", Request::new(url).list_metadata(&params)).await
+    }
+}
+
+impl Cluster for Kubernetes {
+    async fn fetch<K: Kind>(&self, namespace: &str, name: &str) -> Result<K, CallError> {
+        let request = Request::new(K::url_path(&(), Some(namespace))).get(name, &kube::api::GetParams::default());
+        self.call(&format!("get {} {namespace}/{name}", K::kind(&())), request).await
+    }
+
+    async fn create_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
+        let namespace = ledger.namespace().unwrap_or_default();
+        let call = format!("create CreditLedger {namespace}/{}", ledger.name_any());
+        let body = encode(&call, ledger)?;
+        let url = CreditLedger::url_path(&(), Some(&namespace));
+        self.call(&call, Request::new(url).create(&writes(), body).map(strict)).await
+    }
+
+    async fn replace_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
+        let (namespace, name) = (ledger.namespace().unwrap_or_default(), ledger.name_any());
+        let call = format!("replace CreditLedger {namespace}/{name}");
+        let body = encode(&call, ledger)?;
+        let url = CreditLedger::url_path(&(), Some(&namespace));
+        self.call(&call, Request::new(url).replace(&name, &writes(), body).map(strict)).await
+    }
+
+    async fn replace_status<K: Kind, S: Serialize + Sync>(
+        &self,
+        version: &Version,
+        status: &S,
+    ) -> Result<K, CallError> {
+        let Version { namespace, name, uid, resource_version } = version;
+        let call = format!("replace status of {} {namespace}/{name}", K::kind(&()));
+        let object = serde_json::json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": resource_version},
+            "status": status,
+        });
+        let body = encode(&call, &object)?;
+        let request = Request::new(K::url_path(&(), Some(namespace)));
+        self.call(&call, request.replace_subresource("status", name, &writes(), body)).await
+    }
+
+    async fn delete_report(&self, version: &Version) -> Result<(), CallError> {
+        let Version { namespace, name, uid, resource_version } = version;
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(uid.clone()),
+                resource_version: Some(resource_version.clone()),
+            }),
+            ..DeleteParams::default()
+        };
+        let request = Request::new(UsageReport::url_path(&(), Some(namespace))).delete(name, &params);
+        let reply: Result<serde_json::Value, _> =
+            self.call(&format!("delete UsageReport {namespace}/{name}"), request).await;
+        match reply {
+            Ok(_) | Err(CallError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list_settled_reports(&self, state: &str) -> Result<Vec<SettledReport>, CallError> {
+        let urls = if self.namespaces.is_empty() {
+            vec![UsageReport::url_path(&(), None)]
+        } else {
+            self.namespaces.iter().map(|namespace| UsageReport::url_path(&(), Some(namespace))).collect()
+        };
+        let mut reports = Vec::new();
+        for url in urls {
+            let mut token = None;
+            loop {
+                let page = self.list_page(&url, state, token).await?;
+                reports.extend(page.items.iter().map(settled_report));
+                token = page.metadata.continue_.filter(|token| !token.is_empty());
+                if token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(reports)
+    }
+
+    fn clock_skew_seconds(&self) -> i64 {
+        self.skew_seconds.load(Ordering::Relaxed)
+    }
+
+    async fn announce(&self, announcement: &Announcement) -> Result<(), CallError> {
+        let Announcement { object: (api_version, kind), version, is_warning, reason, message } = announcement;
+        let event = Event {
+            action: Some("Decide".to_owned()),
+            event_time: Some(MicroTime(self.clock.now())),
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{}.", version.name)),
+                namespace: Some(version.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            note: Some(message.chars().take(1_024).collect()),
+            reason: Some(reason.as_str().to_owned()),
+            regarding: Some(ObjectReference {
+                api_version: Some(api_version.clone()),
+                kind: Some(kind.clone()),
+                name: Some(version.name.clone()),
+                namespace: Some(version.namespace.clone()),
+                uid: Some(version.uid.clone()),
+                ..ObjectReference::default()
+            }),
+            reporting_controller: Some(FIELD_MANAGER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            type_: Some(if *is_warning { "Warning" } else { "Normal" }.to_owned()),
+            ..Event::default()
+        };
+        let call = format!("create Event about {kind} {}/{}", version.namespace, version.name);
+        let body = encode(&call, &event)?;
+        let request = Request::new(Event::url_path(&(), Some(&version.namespace))).create(&writes(), body);
+        self.call::<serde_json::Value>(&call, request).await.map(|_| ())
+    }
+}
+
+fn writes() -> PostParams {
+    PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) }
+}
+
+fn encode(call: &str, object: &impl Serialize) -> Result<Vec<u8>, CallError> {
+    serde_json::to_vec(object).map_err(|source| CallError::Decode { call: call.to_owned(), source })
+}
+
+/// Makes the server refuse fields it does not know, where it would otherwise drop them silently: an old definition
+/// of the kind must never lose a part of a ledger.
+fn strict(mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
+    let separator = if request.uri().query().is_some() { "&" } else { "?" };
+    if let Ok(uri) = format!("{}{separator}fieldValidation=Strict", request.uri()).parse() {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn refusal(call: String, code: u16, retry_after: Option<Duration>, body: &[u8]) -> CallError {
+    let status: Option<Status> = serde_json::from_slice(body).ok();
+    let message = status
+        .and_then(|status| status.message)
+        .unwrap_or_else(|| String::from_utf8_lossy(body).chars().take(1_024).collect());
+    match code {
+        404 => CallError::NotFound { call },
+        409 => CallError::Conflict { call, message },
+        429 | 500..=599 => CallError::Unavailable { call, code, message, retry_after },
+        _ => CallError::Refused { call, code, message },
+    }
+}
+
+/// Reads when a report got its verdict from the time of the last write of its status.
+fn settled_report(report: &PartialObjectMeta<UsageReport>) -> SettledReport {
+    let metadata = report.meta();
+    let written = metadata.managed_fields.iter().flatten().filter(|fields| {
+        fields.subresource.as_deref() == Some("status") && fields.manager.as_deref() == Some(FIELD_MANAGER)
+    });
+    let written = written.filter_map(|fields| fields.time.as_ref().map(|time| time.0)).max();
+    let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+    SettledReport {
+        version: Version {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        },
+        verdict_time: written.or(created).unwrap_or(Timestamp::MAX),
+    }
+}

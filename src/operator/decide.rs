@@ -1,0 +1,58 @@
+//! Third step: decide, and say what the decision may rest on. Pure: no client, no clock, nothing asynchronous.
+
+use flashgate_ledger::decide::{Decision, ReportVerdict};
+use flashgate_ledger::entry::{Detail, FactKind};
+use flashgate_ledger::ledger::Ledger;
+
+/// What has to be read from the server before a decision may be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Nothing.
+    Nothing,
+    /// The ledger: no final verdict rests on a cached one, nor does an account's first commit.
+    Ledger,
+    /// The Subscription, after the ledger: what it decides rests on nothing older.
+    Subscription,
+}
+
+/// How well the parts are known that a decision was made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knowledge {
+    /// Whether the ledger was read from the server.
+    pub ledger_is_fresh: bool,
+    /// Whether the Subscription was read from the server after the ledger.
+    pub subscription_is_fresh: bool,
+}
+
+/// Returns what `decision`, made on `before`, lacks to be carried out.
+#[must_use]
+pub fn lack(before: Option<&Ledger>, decision: &Decision, knowledge: Knowledge) -> Lack {
+    let refuses_a_report =
+        decision.reports.iter().any(|verdict| matches!(verdict.verdict, ReportVerdict::Rejected(_)));
+    let refuses_an_order = refuses_an_order(decision);
+    let is_first = before.is_none() && (decision.commit.is_some() || refuses_an_order);
+    if !knowledge.ledger_is_fresh && (refuses_a_report || is_first) {
+        return Lack::Ledger;
+    }
+    let rests_on_subscription = is_first || refuses_an_order || changes_plan(before, decision);
+    if rests_on_subscription && !knowledge.subscription_is_fresh { Lack::Subscription } else { Lack::Nothing }
+}
+
+/// Returns whether a pack, payment or adjustment is refused.
+fn refuses_an_order(decision: &Decision) -> bool {
+    decision.entries.iter().any(|entry| {
+        matches!(&entry.detail, Detail::Refused { object, .. } if object.kind != FactKind::UsageReport)
+    })
+}
+
+/// Returns whether the Subscription decides: a resumption, a plan change or a boundary.
+fn changes_plan(before: Option<&Ledger>, decision: &Decision) -> bool {
+    before.zip(decision.commit.as_deref()).is_some_and(|(before, after)| {
+        before.subscription.uid != after.subscription.uid
+            || before.request != after.request
+            || before.terms != after.terms
+            || before.period != after.period
+            || before.pending_change != after.pending_change
+            || before.lapsed != after.lapsed
+    })
+}

@@ -1,0 +1,111 @@
+//! First step: what is known of an account, and how well it is known.
+
+use std::sync::Arc;
+
+use flashgate_ledger::facts;
+
+use crate::api::{
+    CreditAdjustmentStatus, CreditLedger, CreditPackStatus, PaymentStatus, Subscription, UsageReportStatus,
+};
+use crate::operator::cluster::{AccountKey, CallError, Cluster};
+use crate::operator::inbox::{Inbox, Pending};
+
+/// What is known of an account.
+#[derive(Clone)]
+pub struct Seen {
+    /// The account.
+    pub key: AccountKey,
+    /// Its Subscription, unless there is none.
+    pub subscription: Option<Arc<Subscription>>,
+    /// Whether the Subscription was read from the server after the ledger was.
+    pub subscription_is_fresh: bool,
+    /// Its ledger, unless there is none.
+    pub ledger: Option<Arc<CreditLedger>>,
+    /// Whether the ledger was read from the server in this reconcile.
+    pub ledger_is_fresh: bool,
+    /// Whether the ledger was confirmed, by a read or a commit, after the Subscription was read.
+    pub ledger_is_confirmed: bool,
+    /// Reports without a verdict.
+    pub reports: Vec<Arc<Pending<facts::Report, UsageReportStatus>>>,
+    /// Packs without a final state.
+    pub packs: Vec<Arc<Pending<facts::PackOrder, CreditPackStatus>>>,
+    /// Payments without a verdict.
+    pub payments: Vec<Arc<Pending<facts::Payment, PaymentStatus>>>,
+    /// Adjustments without a verdict.
+    pub adjustments: Vec<Arc<Pending<facts::Adjustment, CreditAdjustmentStatus>>>,
+}
+
+impl Seen {
+    /// Returns what the watches brought of `key`.
+    #[must_use]
+    pub fn in_inbox(inbox: &Inbox, key: &AccountKey) -> Self {
+        Self {
+            key: key.clone(),
+            subscription: inbox.subscriptions.of(key),
+            subscription_is_fresh: false,
+            ledger: inbox.ledgers.of(key),
+            ledger_is_fresh: false,
+            ledger_is_confirmed: false,
+            reports: inbox.reports.rows(key),
+            packs: inbox.packs.rows(key),
+            payments: inbox.payments.rows(key),
+            adjustments: inbox.adjustments.rows(key),
+        }
+    }
+
+    /// Returns whether there is nothing at all to decide on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subscription.is_none()
+            && self.ledger.is_none()
+            && self.reports.is_empty()
+            && self.packs.is_empty()
+            && self.payments.is_empty()
+            && self.adjustments.is_empty()
+    }
+
+    /// Reads the ledger from the server; what is known of the Subscription is then older than it.
+    ///
+    /// # Errors
+    /// When the call fails otherwise than by not finding it.
+    pub async fn fetch_ledger(&mut self, cluster: &impl Cluster) -> Result<(), CallError> {
+        let AccountKey { namespace, name } = &self.key;
+        self.ledger = found(cluster.fetch::<CreditLedger>(namespace, name).await)?.map(Arc::new);
+        self.ledger_is_fresh = true;
+        self.ledger_is_confirmed = true;
+        self.subscription_is_fresh = false;
+        Ok(())
+    }
+
+    /// Reads the Subscription from the server.
+    ///
+    /// # Errors
+    /// When the call fails otherwise than by not finding it.
+    pub async fn fetch_subscription(&mut self, cluster: &impl Cluster) -> Result<(), CallError> {
+        let AccountKey { namespace, name } = &self.key;
+        self.subscription = found(cluster.fetch::<Subscription>(namespace, name).await)?.map(Arc::new);
+        self.subscription_is_fresh = true;
+        self.ledger_is_confirmed = false;
+        Ok(())
+    }
+
+    /// Returns whether the Subscription names this very ledger in its status.
+    #[must_use]
+    pub fn subscription_names_ledger(&self) -> bool {
+        let named = self
+            .subscription
+            .as_ref()
+            .and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref())
+            .map(|ledger| ledger.uid.as_str());
+        named.is_some() && named == self.ledger.as_ref().and_then(|ledger| ledger.metadata.uid.as_deref())
+    }
+}
+
+/// Turns "not found" into nothing.
+fn found<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,68 @@
+//! Sixth step: what people see. The Subscription's status, whose only writer this is, and Events.
+
+use std::sync::Arc;
+
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::decide::Decision;
+use flashgate_ledger::entry::FactKind;
+use jiff::Timestamp;
+use kube::Resource;
+
+use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
+use crate::operator::cluster::{Announcement, CallError, Cluster, Version};
+use crate::operator::observe::Seen;
+use crate::operator::project::{self, Book, NoteKind};
+
+/// Writes the Subscription's status, unless it says the same already. Returns the Subscription as it now is.
+///
+/// # Errors
+/// When the call fails; the next reconcile writes it again.
+pub async fn write_subscription_status(
+    cluster: &impl Cluster,
+    subscription: &Subscription,
+    book: Book<'_>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<Option<Arc<Subscription>>, CallError> {
+    let status = project::subscription_status(subscription.status.as_ref(), subscription, book, catalog, now);
+    if subscription.status.as_ref() == Some(&status) {
+        return Ok(None);
+    }
+    let version = Version::of(subscription);
+    let written = cluster.replace_status::<Subscription, _>(&version, &status).await?;
+    Ok(Some(Arc::new(written)))
+}
+
+/// Publishes an Event for each transition of a committed decision. Best effort: the ledger is the record.
+pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) {
+    for note in project::notes(decision) {
+        let about = match &note.object {
+            None => seen.subscription.as_deref().map(|object| (named::<Subscription>(), Version::of(object))),
+            Some(object) => {
+                let of_kind = match object.kind {
+                    FactKind::UsageReport => (named::<UsageReport>(), version(&seen.reports, &object.name)),
+                    FactKind::CreditPack => (named::<CreditPack>(), version(&seen.packs, &object.name)),
+                    FactKind::Payment => (named::<Payment>(), version(&seen.payments, &object.name)),
+                    FactKind::CreditAdjustment => {
+                        (named::<CreditAdjustment>(), version(&seen.adjustments, &object.name))
+                    }
+                };
+                of_kind.1.map(|version| (of_kind.0, version))
+            }
+        };
+        let Some((object, version)) = about else { continue };
+        let is_warning = note.kind == NoteKind::Warning;
+        let announcement = Announcement { object, version, is_warning, reason: note.reason, message: note.message };
+        if let Err(error) = cluster.announce(&announcement).await {
+            tracing::debug!(%error, "event not published");
+        }
+    }
+}
+
+fn named<K: Resource<DynamicType = ()>>() -> (String, String) {
+    (K::api_version(&()).into_owned(), K::kind(&()).into_owned())
+}
+
+fn version<F, S>(rows: &[Arc<crate::operator::inbox::Pending<F, S>>], name: &str) -> Option<Version> {
+    rows.iter().find(|pending| pending.version.name == name).map(|pending| pending.version.clone())
+}

@@ -1,0 +1,274 @@
+//! Fifth step: the verdicts, written to the objects that asked for them.
+//!
+//! A receipt may be written late, twice or be lost; the ledger repeats it. It is bound to the version of an object
+//! whose UID is the recorded one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::decide::{
+    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
+};
+use flashgate_ledger::ledger::{Charge, Ledger};
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::api::{
+    CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment, PaymentStatus,
+    UsageReport, UsageReportState, UsageReportStatus,
+};
+use crate::operator::cluster::{CallError, Cluster, Kind, Version};
+use crate::operator::inbox::{Inbox, Pending, Row, Table};
+use crate::operator::observe::Seen;
+use crate::operator::project;
+
+/// Receipts of one account that are under way at once.
+const AT_ONCE: usize = 16;
+
+/// What came of the receipts of one reconcile.
+#[derive(Debug, Default)]
+pub struct Receipts {
+    /// Charged reports, by name and UID, that need no receipt any more.
+    pub acknowledged: Vec<(String, String)>,
+    /// The first failure; the others are written all the same.
+    pub failure: Option<CallError>,
+}
+
+/// What came of one receipt.
+enum Written {
+    /// The object shows its verdict.
+    Confirmed,
+    /// There is no object any more that could show it.
+    Moot,
+}
+
+/// Writes what `decision` says about each object, where the object does not say it already.
+pub async fn write_receipts(
+    cluster: &impl Cluster,
+    inbox: &Inbox,
+    seen: &Seen,
+    decision: &Decision,
+    ledger: Option<&Ledger>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Receipts {
+    let mut receipts = write_report_receipts(cluster, inbox, seen, decision, now).await;
+    let orders = write_order_receipts(cluster, inbox, seen, decision, ledger, catalog, now).await;
+    receipts.failure = receipts.failure.or(orders);
+    receipts
+}
+
+async fn write_report_receipts(
+    cluster: &impl Cluster,
+    inbox: &Inbox,
+    seen: &Seen,
+    decision: &Decision,
+    now: Timestamp,
+) -> Receipts {
+    let judge = |pending: &Pending<_, _>, verdict: &ReportVerdict| {
+        let status = project::report_status(pending.status.as_ref(), pending.generation, verdict, now);
+        match verdict {
+            ReportVerdict::Waits(Wait::Receipts) => None,
+            ReportVerdict::Waits(_) => Some((status, false)),
+            ReportVerdict::Charged(_) | ReportVerdict::Rejected(_) => Some((status, true)),
+        }
+    };
+    let write = async |version: &Version, verdict: &ReportVerdict, status: &UsageReportStatus| match verdict {
+        ReportVerdict::Charged(charge) => write_charge(cluster, version, charge, status, now).await,
+        ReportVerdict::Rejected(_) | ReportVerdict::Waits(_) => {
+            write_status::<UsageReport, _>(cluster, version, status).await
+        }
+    };
+    let mut receipts = Receipts::default();
+    let mut writes = due_writes(&seen.reports, &decision.reports, judge, write);
+    while let Some((verdict, is_final, result)) = writes.next().await {
+        if settle(&inbox.reports, seen, verdict, is_final, result, &mut receipts.failure)
+            && let ReportVerdict::Charged(charge) = &verdict.verdict
+        {
+            receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
+        }
+    }
+    receipts
+}
+
+/// Pairs objects with their verdicts and gives the writes of those whose status is news, a few at once.
+fn due_writes<'a, F, S, V, W>(
+    objects: &'a [Arc<Pending<F, S>>],
+    verdicts: &'a [Verdict<V>],
+    judge: impl Fn(&Pending<F, S>, &V) -> Option<(S, bool)> + 'a,
+    write: W,
+) -> impl Stream<Item = (&'a Verdict<V>, bool, Result<Written, CallError>)> + 'a
+where
+    S: PartialEq + 'a,
+    W: AsyncFn(&Version, &V, &S) -> Result<Written, CallError> + 'a,
+{
+    let by_object: HashMap<(&str, &str), &Verdict<V>> =
+        verdicts.iter().map(|verdict| ((verdict.name.as_str(), verdict.uid.as_str()), verdict)).collect();
+    let due = objects.iter().filter_map(move |pending| {
+        let verdict = *by_object.get(&(pending.version.name.as_str(), pending.version.uid.as_str()))?;
+        let (status, is_final) = judge(pending, &verdict.verdict)?;
+        (pending.status.as_ref() != Some(&status)).then_some((pending, verdict, status, is_final))
+    });
+    let write = Arc::new(write);
+    let writes = due.map(move |(pending, verdict, status, is_final)| {
+        let write = Arc::clone(&write);
+        async move { (verdict, is_final, write(&pending.version, &verdict.verdict, &status).await) }
+    });
+    futures::stream::iter(writes).buffer_unordered(AT_ONCE)
+}
+
+/// Takes note of a write; returns whether the object has its final verdict now, or is gone.
+///
+/// A conflict is no failure: the object has changed, and the watch brings what it is now.
+fn settle<R: Row, V>(
+    table: &Table<R>,
+    seen: &Seen,
+    verdict: &Verdict<V>,
+    is_final: bool,
+    result: Result<Written, CallError>,
+    failure: &mut Option<CallError>,
+) -> bool {
+    match result {
+        Ok(Written::Confirmed | Written::Moot) if is_final => {
+            table.remove_if(&seen.key, &verdict.name, |held| held.version().uid == verdict.uid);
+            true
+        }
+        Ok(_) => false,
+        Err(error) if error.is_conflict() => false,
+        Err(error) => {
+            failure.get_or_insert(error);
+            false
+        }
+    }
+}
+
+/// Writes the receipt of a charge; where the object has changed, on the version that the server holds, if it is
+/// the same object.
+async fn write_charge(
+    cluster: &impl Cluster,
+    version: &Version,
+    charge: &Charge,
+    status: &UsageReportStatus,
+    now: Timestamp,
+) -> Result<Written, CallError> {
+    match write_status::<UsageReport, _>(cluster, version, status).await {
+        Err(error) if error.is_conflict() => {}
+        result => return result,
+    }
+    confirm_charge(cluster, &version.namespace, charge, now).await
+}
+
+/// Makes sure, by reading it from the server, that the object of a charge shows it: also over a refusal that
+/// another operator wrote while the charge was under way.
+///
+/// # Errors
+/// When a call fails; whether the object shows the charge is then unknown.
+async fn confirm_charge(
+    cluster: &impl Cluster,
+    namespace: &str,
+    charge: &Charge,
+    now: Timestamp,
+) -> Result<Written, CallError> {
+    let report = match cluster.fetch::<UsageReport>(namespace, &charge.name).await {
+        Ok(report) => report,
+        Err(error) if error.is_not_found() => return Ok(Written::Moot),
+        Err(error) => return Err(error),
+    };
+    let version = Version::of(&report);
+    if version.uid != charge.uid {
+        return Ok(Written::Moot);
+    }
+    if report.status.as_ref().is_some_and(|status| status.state == Some(UsageReportState::Charged)) {
+        return Ok(Written::Confirmed);
+    }
+    let generation = report.metadata.generation.unwrap_or_default();
+    let status = project::charge_status(report.status.as_ref(), generation, charge, now);
+    write_status::<UsageReport, _>(cluster, &version, &status).await
+}
+
+/// Confirms charges whose receipts this process has not seen confirmed; needed only where they take the room that
+/// new charges need.
+pub async fn confirm_charges(
+    cluster: &impl Cluster,
+    namespace: &str,
+    charges: &[Charge],
+    now: Timestamp,
+) -> Receipts {
+    let mut receipts = Receipts::default();
+    let confirmations =
+        charges.iter().map(|charge| async move { (charge, confirm_charge(cluster, namespace, charge, now).await) });
+    let mut confirmations = futures::stream::iter(confirmations).buffer_unordered(AT_ONCE);
+    while let Some((charge, result)) = confirmations.next().await {
+        match result {
+            Ok(Written::Confirmed | Written::Moot) => {
+                receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
+            }
+            Err(failure) => receipts.failure = receipts.failure.or(Some(failure)),
+        }
+    }
+    receipts
+}
+
+async fn write_order_receipts(
+    cluster: &impl Cluster,
+    inbox: &Inbox,
+    seen: &Seen,
+    decision: &Decision,
+    ledger: Option<&Ledger>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Option<CallError> {
+    let mut failure = None;
+    let judge = |pending: &Pending<_, _>, verdict: &PackVerdict| {
+        let (before, generation) = (pending.status.as_ref(), pending.generation);
+        let status = project::pack_status(before, generation, verdict, ledger, catalog, now);
+        let is_final = status.state.is_some_and(|state| state != CreditPackState::AwaitingPayment);
+        Some((status, is_final))
+    };
+    let write = async |version: &Version, _: &PackVerdict, status: &CreditPackStatus| {
+        write_status::<CreditPack, _>(cluster, version, status).await
+    };
+    let mut writes = due_writes(&seen.packs, &decision.packs, judge, write);
+    while let Some((verdict, is_final, result)) = writes.next().await {
+        settle(&inbox.packs, seen, verdict, is_final, result, &mut failure);
+    }
+    drop(writes);
+    let judge = |pending: &Pending<_, _>, verdict: &PaymentVerdict| {
+        let status = project::payment_status(pending.status.as_ref(), pending.generation, verdict, now);
+        Some((status, matches!(verdict, PaymentVerdict::Judged(_))))
+    };
+    let write = async |version: &Version, _: &PaymentVerdict, status: &PaymentStatus| {
+        write_status::<Payment, _>(cluster, version, status).await
+    };
+    let mut writes = due_writes(&seen.payments, &decision.payments, judge, write);
+    while let Some((verdict, is_final, result)) = writes.next().await {
+        settle(&inbox.payments, seen, verdict, is_final, result, &mut failure);
+    }
+    drop(writes);
+    let judge = |pending: &Pending<_, _>, verdict: &AdjustmentVerdict| {
+        let status = project::adjustment_status(pending.status.as_ref(), pending.generation, verdict, now);
+        Some((status, matches!(verdict, AdjustmentVerdict::Judged(_))))
+    };
+    let write = async |version: &Version, _: &AdjustmentVerdict, status: &CreditAdjustmentStatus| {
+        write_status::<CreditAdjustment, _>(cluster, version, status).await
+    };
+    let mut writes = due_writes(&seen.adjustments, &decision.adjustments, judge, write);
+    while let Some((verdict, is_final, result)) = writes.next().await {
+        settle(&inbox.adjustments, seen, verdict, is_final, result, &mut failure);
+    }
+    failure
+}
+
+async fn write_status<K: Kind, S: Serialize + Sync>(
+    cluster: &impl Cluster,
+    version: &Version,
+    status: &S,
+) -> Result<Written, CallError> {
+    match cluster.replace_status::<K, S>(version, status).await {
+        Ok(_) => Ok(Written::Confirmed),
+        Err(error) if error.is_not_found() => Ok(Written::Moot),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,505 @@
+//! A reconcile: observe, convert, decide, commit, receipts, publish, wake. A bare sequence; what is chosen is chosen
+//! in decide.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::decide::{Decision, ReportVerdict, Wait, decide};
+use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::api::{CreditLedger, LedgerReference};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::operator::cluster::{AccountKey, CallError, Cluster};
+use crate::operator::commit::write_ledger;
+use crate::operator::convert::{self, ConvertError};
+use crate::operator::decide::{Knowledge, Lack, lack};
+use crate::operator::facts::{AccountClock, facts_of};
+use crate::operator::inbox::Inbox;
+use crate::operator::observe::Seen;
+use crate::operator::project::{Book, Trouble};
+use crate::operator::publish::{announce, write_subscription_status};
+use crate::operator::receipts::{confirm_charges, write_receipts};
+
+/// How far the local clock may be from the API server's before commits hold.
+pub const CLOCK_TOLERANCE_SECONDS: i64 = 60;
+
+/// Least time between two writes of one Subscription's status while more is to come.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a reconcile needs besides the account.
+pub struct Operator<C> {
+    /// The cluster.
+    pub cluster: C,
+    /// What the watches brought.
+    pub inbox: Arc<Inbox>,
+    /// What is sold.
+    pub catalog: Catalog,
+    /// The present.
+    pub clock: Clock,
+    /// Who commits, as the ledger names it.
+    pub writer: String,
+    /// Namespaces whose Subscriptions may live by a test clock.
+    pub test_clock_namespaces: HashSet<String>,
+    /// Whether nothing is to be committed or written at all.
+    pub hold: bool,
+    /// What is counted.
+    pub metrics: Metrics,
+    memories: Mutex<HashMap<AccountKey, Memory>>,
+}
+
+/// What is remembered of an account between reconciles; losing it costs reads, never meaning.
+#[derive(Default)]
+struct Memory {
+    /// Whether the outcome of a commit is unknown: the ledger is then read before anything is decided.
+    is_in_doubt: bool,
+    /// Charged reports whose receipt is confirmed.
+    acknowledged: HashSet<(String, String)>,
+    /// When the Subscription's status was written last.
+    status_written: Option<Instant>,
+}
+
+impl Memory {
+    fn is_worth_keeping(&self) -> bool {
+        self.is_in_doubt
+            || !self.acknowledged.is_empty()
+            || self.status_written.is_some_and(|written| written.elapsed() < STATUS_INTERVAL)
+    }
+}
+
+/// When to reconcile next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Next {
+    /// At this instant something happens by itself.
+    pub wake_time: Option<Timestamp>,
+    /// After this time something is to be taken up again.
+    pub after: Option<Duration>,
+}
+
+impl Next {
+    const AT_ONCE: Self = Self { wake_time: None, after: Some(Duration::ZERO) };
+}
+
+/// Why a reconcile could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// A read failed.
+    #[error("reading of account {account} failed")]
+    Read {
+        /// The account.
+        account: AccountKey,
+        /// The call.
+        #[source]
+        source: CallError,
+    },
+    /// A commit's outcome is unknown; the ledger is read before anything is decided again.
+    #[error("commit of account {account} is in doubt")]
+    Commit {
+        /// The account.
+        account: AccountKey,
+        /// The call.
+        #[source]
+        source: CallError,
+    },
+    /// A receipt or status could not be written; it is written again.
+    #[error("projection of account {account} failed")]
+    Project {
+        /// The account.
+        account: AccountKey,
+        /// The call.
+        #[source]
+        source: CallError,
+    },
+    /// The Subscription cannot be understood.
+    #[error("subscription of account {account} cannot be understood")]
+    Convert {
+        /// The account.
+        account: AccountKey,
+        /// What is wrong with it.
+        #[source]
+        source: ConvertError,
+    },
+    /// The local clock cannot be trusted.
+    #[error("commits hold: the local clock is {skew_seconds} seconds ahead of the API server's")]
+    Clock {
+        /// By how much it is ahead.
+        skew_seconds: i64,
+    },
+}
+
+impl ReconcileError {
+    /// Returns the call that failed.
+    #[must_use]
+    pub const fn call(&self) -> Option<&CallError> {
+        match self {
+            Self::Read { source, .. } | Self::Commit { source, .. } | Self::Project { source, .. } => Some(source),
+            Self::Convert { .. } | Self::Clock { .. } => None,
+        }
+    }
+
+    /// Returns the name under which it is counted.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read",
+            Self::Commit { .. } => "commit",
+            Self::Project { .. } => "project",
+            Self::Convert { .. } => "convert",
+            Self::Clock { .. } => "clock",
+        }
+    }
+}
+
+/// What was decided, or why nothing may be.
+enum Decided {
+    On(Box<Choice>),
+    Troubled(Trouble),
+}
+
+/// A decision with what it rests on.
+struct Choice {
+    before: Option<Ledger>,
+    decision: Decision,
+    clock: AccountClock,
+}
+
+impl<C: Cluster> Operator<C> {
+    /// Returns an operator that remembers nothing.
+    pub fn new(cluster: C, catalog: Catalog, clock: Clock, writer: String) -> Self {
+        Self {
+            cluster,
+            inbox: Arc::default(),
+            catalog,
+            clock,
+            writer,
+            test_clock_namespaces: HashSet::new(),
+            hold: false,
+            metrics: Metrics::default(),
+            memories: Mutex::default(),
+        }
+    }
+
+    /// Reconciles an account. At most one reconcile of an account may run at a time.
+    ///
+    /// # Errors
+    /// When a call fails; the account is to be reconciled again.
+    #[tracing::instrument(skip_all, fields(namespace = key.namespace, name = key.name))]
+    pub async fn reconcile(&self, key: &AccountKey) -> Result<Next, ReconcileError> {
+        let mut memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
+        let result = self.run(key, &mut memory).await;
+        memory.is_in_doubt |= matches!(result, Err(ReconcileError::Commit { .. }));
+        if memory.is_worth_keeping() {
+            self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), memory);
+        }
+        result
+    }
+
+    async fn run(&self, key: &AccountKey, memory: &mut Memory) -> Result<Next, ReconcileError> {
+        let mut seen = Seen::in_inbox(&self.inbox, key);
+        if self.hold || seen.is_empty() {
+            return Ok(Next::default());
+        }
+        if memory.is_in_doubt {
+            seen.fetch_ledger(&self.cluster).await.map_err(|source| read(key, source))?;
+            memory.is_in_doubt = false;
+        }
+        let decided = match self.decide(&mut seen, memory).await? {
+            Decided::On(decided) => *decided,
+            Decided::Troubled(trouble) => return self.say_trouble(&seen, trouble).await,
+        };
+        let Choice { before, mut decision, clock } = decided;
+        if self.must_be_named_first(&seen, &decision) {
+            return self.name_ledger(&mut seen, before.as_ref(), clock).await;
+        }
+        let committed = decision.commit.take();
+        if let Some(next) = &committed {
+            self.commit(&mut seen, next, &decision, memory).await?;
+        }
+        let ledger = committed.as_deref().or(before.as_ref());
+        self.give_receipts(&seen, &decision, ledger, clock, memory).await?;
+        if committed.is_some() {
+            announce(&self.cluster, &seen, &decision).await;
+        }
+        let delay = self.show(&mut seen, ledger, clock, memory).await?;
+        let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
+        let after = if has_more { Some(Duration::ZERO) } else { delay };
+        Ok(Next { wake_time: decision.wake_time.filter(|_| !clock.is_test), after })
+    }
+
+    /// Decides, and reads from the server what the decision lacks, until it lacks nothing.
+    async fn decide(&self, seen: &mut Seen, memory: &Memory) -> Result<Decided, ReconcileError> {
+        let key = seen.key.clone();
+        let read = |source| read(&key, source);
+        loop {
+            let before = match self.book(seen) {
+                Ok(before) => before,
+                Err(_) if !seen.ledger_is_confirmed => {
+                    seen.fetch_ledger(&self.cluster).await.map_err(read)?;
+                    continue;
+                }
+                Err(Trouble::Missing) if !seen.subscription_is_fresh => {
+                    seen.fetch_subscription(&self.cluster).await.map_err(read)?;
+                    seen.ledger_is_confirmed = true;
+                    continue;
+                }
+                Err(trouble) => return Ok(Decided::Troubled(trouble)),
+            };
+            if is_doubtful(seen, before.as_ref()) && !seen.subscription_is_fresh {
+                seen.fetch_subscription(&self.cluster).await.map_err(read)?;
+                continue;
+            }
+            let clock = self.account_clock(seen, before.as_ref());
+            let facts = facts_of(seen, before.as_ref(), memory.acknowledged.iter().cloned().collect(), clock)
+                .map_err(|source| ReconcileError::Convert { account: key.clone(), source })?;
+            let decision = match decide(before.as_ref(), &facts, &self.catalog, clock.now) {
+                Ok(decision) => decision,
+                Err(violation) => {
+                    if !seen.ledger_is_fresh {
+                        seen.fetch_ledger(&self.cluster).await.map_err(read)?;
+                        continue;
+                    }
+                    return Ok(Decided::Troubled(Trouble::Inconsistent(violation.to_string())));
+                }
+            };
+            let knowledge = Knowledge {
+                ledger_is_fresh: seen.ledger_is_fresh,
+                subscription_is_fresh: seen.subscription_is_fresh,
+            };
+            match lack(before.as_ref(), &decision, knowledge) {
+                Lack::Nothing => return Ok(Decided::On(Box::new(Choice { before, decision, clock }))),
+                Lack::Ledger => seen.fetch_ledger(&self.cluster).await.map_err(read)?,
+                Lack::Subscription => seen.fetch_subscription(&self.cluster).await.map_err(read)?,
+            }
+        }
+    }
+
+    /// Reads the book that was seen, or says what is wrong with it.
+    fn book(&self, seen: &Seen) -> Result<Option<Ledger>, Trouble> {
+        let shown = seen.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref());
+        let Some(stored) = &seen.ledger else {
+            return if shown.is_some() { Err(Trouble::Missing) } else { Ok(None) };
+        };
+        if let Some(shown) = shown.filter(|shown| shown.sequence > stored.spec.sequence) {
+            return Err(Trouble::Regression { held: stored.spec.sequence, shown: shown.sequence });
+        }
+        match convert::ledger_from_wire(&seen.key.name, &stored.spec) {
+            Ok(ledger) => Ok(Some(ledger)),
+            Err(ConvertError::NewerFormat { found, .. }) => Err(Trouble::NewerFormat(found)),
+            Err(error) => Err(Trouble::Inconsistent(error.to_string())),
+        }
+    }
+
+    fn account_clock(&self, seen: &Seen, before: Option<&Ledger>) -> AccountClock {
+        let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
+        AccountClock::of(seen.subscription.as_deref(), before, is_allowed, self.clock.now())
+    }
+
+    /// Returns whether the Subscription has yet to name this ledger before anything more is committed on it: else a
+    /// ledger that is lost could be begun anew unnoticed.
+    fn must_be_named_first(&self, seen: &Seen, decision: &Decision) -> bool {
+        decision.commit.is_some()
+            && seen.ledger.is_some()
+            && seen.subscription.is_some()
+            && !seen.subscription_names_ledger()
+    }
+
+    async fn name_ledger(
+        &self,
+        seen: &mut Seen,
+        ledger: Option<&Ledger>,
+        clock: AccountClock,
+    ) -> Result<Next, ReconcileError> {
+        let mut memory = Memory::default();
+        self.show(seen, ledger, clock, &mut memory).await?;
+        Ok(Next::AT_ONCE)
+    }
+
+    async fn commit(
+        &self,
+        seen: &mut Seen,
+        next: &Ledger,
+        decision: &Decision,
+        memory: &mut Memory,
+    ) -> Result<(), ReconcileError> {
+        let skew_seconds = self.cluster.clock_skew_seconds();
+        if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
+            return Err(ReconcileError::Clock { skew_seconds });
+        }
+        let written = write_ledger(&self.cluster, seen, next, &decision.entries, &self.writer)
+            .await
+            .map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
+        self.metrics.count_commit(&decision.entries);
+        self.keep_ledger(&written);
+        seen.ledger = Some(written);
+        seen.ledger_is_confirmed = true;
+        memory.acknowledged.retain(|(name, uid)| {
+            next.unacknowledged.iter().any(|charge| charge.name == *name && charge.uid == *uid)
+        });
+        Ok(())
+    }
+
+    async fn give_receipts(
+        &self,
+        seen: &Seen,
+        decision: &Decision,
+        ledger: Option<&Ledger>,
+        clock: AccountClock,
+        memory: &mut Memory,
+    ) -> Result<(), ReconcileError> {
+        let mut receipts =
+            write_receipts(&self.cluster, &self.inbox, seen, decision, ledger, &self.catalog, clock.now).await;
+        memory.acknowledged.extend(receipts.acknowledged.drain(..));
+        if waits_for_receipts(decision) {
+            let unconfirmed = unconfirmed(ledger, seen, memory);
+            if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 {
+                let confirmed = confirm_charges(&self.cluster, &seen.key.namespace, &unconfirmed, clock.now).await;
+                memory.acknowledged.extend(confirmed.acknowledged);
+                receipts.failure = receipts.failure.or(confirmed.failure);
+            }
+        }
+        match receipts.failure {
+            None => Ok(()),
+            Some(source) => Err(ReconcileError::Project { account: seen.key.clone(), source }),
+        }
+    }
+
+    /// Writes the Subscription's status. Returns after what time it is to be looked at again, if it was put off.
+    async fn show(
+        &self,
+        seen: &mut Seen,
+        ledger: Option<&Ledger>,
+        clock: AccountClock,
+        memory: &mut Memory,
+    ) -> Result<Option<Duration>, ReconcileError> {
+        let Some(subscription) = seen.subscription.clone() else { return Ok(None) };
+        let since = memory.status_written.map(|written| written.elapsed());
+        if let Some(since) = since.filter(|since| *since < STATUS_INTERVAL) {
+            return Ok(Some(STATUS_INTERVAL.saturating_sub(since)));
+        }
+        let stored = seen.ledger.clone();
+        let book = match (ledger, &stored) {
+            (Some(ledger), Some(stored)) => Book::Held { ledger, reference: reference(stored) },
+            _ => Book::Absent,
+        };
+        let project = |source| ReconcileError::Project { account: seen.key.clone(), source };
+        let shows_already = {
+            let before = subscription.status.as_ref();
+            let status = crate::operator::project::subscription_status(
+                before,
+                &subscription,
+                book.clone(),
+                &self.catalog,
+                clock.now,
+            );
+            before == Some(&status)
+        };
+        if shows_already {
+            return Ok(None);
+        }
+        if !seen.ledger_is_confirmed {
+            let version = stored.as_ref().map(|stored| stored.metadata.resource_version.clone());
+            seen.fetch_ledger(&self.cluster).await.map_err(|source| read(&seen.key, source))?;
+            if version != seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone()) {
+                if let Some(stored) = &seen.ledger {
+                    self.keep_ledger(stored);
+                }
+                return Ok(Some(Duration::ZERO));
+            }
+        }
+        let written =
+            write_subscription_status(&self.cluster, &subscription, book, &self.catalog, clock.now).await;
+        match written {
+            Ok(None) => {}
+            Ok(Some(written)) => {
+                memory.status_written = Some(Instant::now());
+                self.keep_subscription(&written);
+            }
+            Err(error) if error.is_conflict() || error.is_not_found() => {
+                tracing::debug!(%error, "the Subscription has changed; its watch brings what it is now");
+            }
+            Err(error) => return Err(project(error)),
+        }
+        Ok(None)
+    }
+
+    /// Says in the Subscription's conditions what is wrong; nothing else is written.
+    async fn say_trouble(&self, seen: &Seen, trouble: Trouble) -> Result<Next, ReconcileError> {
+        self.metrics.count_trouble();
+        tracing::error!(account = %seen.key, ?trouble, "nothing is written for this account");
+        if let Some(subscription) = &seen.subscription {
+            let book = Book::Troubled(trouble);
+            let written =
+                write_subscription_status(&self.cluster, subscription, book, &self.catalog, self.clock.now()).await;
+            match written {
+                Ok(Some(written)) => self.keep_subscription(&written),
+                Ok(None) => {}
+                Err(error) if error.is_conflict() || error.is_not_found() => {}
+                Err(source) => return Err(ReconcileError::Project { account: seen.key.clone(), source }),
+            }
+        }
+        Ok(Next::default())
+    }
+
+    fn keep_ledger(&self, ledger: &CreditLedger) {
+        if let Err(error) = self.inbox.ledgers.put(ledger.clone()) {
+            tracing::error!(%error, "a ledger that was just written cannot be kept");
+        }
+    }
+
+    fn keep_subscription(&self, subscription: &crate::api::Subscription) {
+        if let Err(error) = self.inbox.subscriptions.put(subscription.clone()) {
+            tracing::error!(%error, "a Subscription that was just written cannot be kept");
+        }
+    }
+}
+
+fn read(key: &AccountKey, source: CallError) -> ReconcileError {
+    ReconcileError::Read { account: key.clone(), source }
+}
+
+/// Returns whether what is known of the Subscription may not be decided on: it is older than what the ledger was
+/// decided on, or another object, or gone.
+fn is_doubtful(seen: &Seen, before: Option<&Ledger>) -> bool {
+    let Some(before) = before else { return false };
+    match &seen.subscription {
+        None => false,
+        Some(subscription) => {
+            let uid = subscription.metadata.uid.as_deref().unwrap_or_default();
+            let generation = subscription.metadata.generation.unwrap_or_default();
+            uid != before.subscription.uid || generation < before.subscription.generation
+        }
+    }
+}
+
+fn reference(ledger: &CreditLedger) -> LedgerReference {
+    LedgerReference {
+        uid: ledger.metadata.uid.clone().unwrap_or_default(),
+        sequence: ledger.spec.sequence,
+        hash: ledger.spec.hash.clone(),
+    }
+}
+
+fn waits_for_receipts(decision: &Decision) -> bool {
+    decision.reports.iter().any(|verdict| matches!(verdict.verdict, ReportVerdict::Waits(Wait::Receipts)))
+}
+
+/// Returns whether reports that wait for room can be taken up at once, since receipts were confirmed meanwhile.
+fn has_room_again(ledger: Option<&Ledger>, decision: &Decision, memory: &Memory) -> bool {
+    let held = ledger.map_or(0, |ledger| ledger.unacknowledged.len());
+    waits_for_receipts(decision) && held.saturating_sub(memory.acknowledged.len()) < UNACKNOWLEDGED_LIMIT
+}
+
+/// Returns the charges whose receipt is not known to be confirmed and whose object is not known to be pending.
+fn unconfirmed(ledger: Option<&Ledger>, seen: &Seen, memory: &Memory) -> Vec<Charge> {
+    let pending: HashSet<&str> = seen.reports.iter().map(|pending| pending.version.uid.as_str()).collect();
+    let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);
+    charges
+        .filter(|charge| !pending.contains(charge.uid.as_str()))
+        .filter(|charge| !memory.acknowledged.contains(&(charge.name.clone(), charge.uid.clone())))
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! The sweep: reports are deleted some time after their verdict; a refusal that stands over a charge is mended.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use flashgate_ledger::ledger::Charge;
+use flashgate_ledger::period::seconds_after;
+
+use crate::operator::cluster::{AccountKey, CallError, Cluster, SettledReport};
+use crate::operator::convert;
+use crate::operator::receipts::confirm_charges;
+use crate::operator::reconcile::Operator;
+
+/// Longest time between two sweeps.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Shortest time between two sweeps.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Returns the time between two sweeps of reports that are kept for `keep_for_seconds`.
+#[must_use]
+pub fn interval(keep_for_seconds: u32) -> Duration {
+    Duration::from_secs(keep_for_seconds.into()).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+}
+
+impl<C: Cluster> Operator<C> {
+    /// Deletes the reports whose verdict is older than they are kept for. Returns how many.
+    ///
+    /// # Guarantees
+    /// Only an object of the very version that has its verdict is deleted; a charge is in the ledger by then.
+    ///
+    /// # Errors
+    /// When a list fails; a report that cannot be deleted is left for the next sweep.
+    pub async fn sweep(&self) -> Result<usize, CallError> {
+        let rejected = self.mend_refusals().await?;
+        let charged = self.cluster.list_settled_reports("Charged").await?;
+        let mut deleted = 0;
+        for report in rejected.iter().chain(&charged).filter(|report| self.is_over(report)) {
+            match self.cluster.delete_report(&report.version).await {
+                Ok(()) => deleted += 1,
+                Err(error) => tracing::debug!(%error, "report not deleted; the next sweep tries again"),
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Writes the charge over each refusal that another operator wrote while the charge was under way. Returns the
+    /// other refused reports.
+    ///
+    /// # Errors
+    /// When the list fails.
+    pub async fn mend_refusals(&self) -> Result<Vec<SettledReport>, CallError> {
+        let mut rejected = self.cluster.list_settled_reports("Rejected").await?;
+        if rejected.is_empty() {
+            return Ok(rejected);
+        }
+        let mut charges: HashMap<String, (AccountKey, Charge)> = HashMap::new();
+        self.inbox.ledgers.for_each(|key, ledger| {
+            for charge in convert::unacknowledged(&ledger.spec).unwrap_or_default() {
+                charges.insert(charge.uid.clone(), (key.clone(), charge));
+            }
+        });
+        let refused_though_charged: Vec<_> =
+            rejected.iter().filter_map(|report| charges.get(&report.version.uid)).collect();
+        for (key, charge) in refused_though_charged {
+            let charge = std::slice::from_ref(charge);
+            let receipts = confirm_charges(&self.cluster, &key.namespace, charge, self.clock.now()).await;
+            if let Some(error) = receipts.failure {
+                tracing::warn!(account = %key, %error, "refusal of a charged report not mended; trying again later");
+            }
+        }
+        rejected.retain(|report| !charges.contains_key(&report.version.uid));
+        Ok(rejected)
+    }
+
+    fn is_over(&self, report: &SettledReport) -> bool {
+        let keep_for_seconds = self.catalog.policies.keep_reports_for_seconds;
+        seconds_after(report.verdict_time, keep_for_seconds.into()) <= self.clock.now()
+    }
+}

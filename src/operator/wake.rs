@@ -1,0 +1,197 @@
+//! Last step: when to reconcile again. A queue of accounts by time; no polling.
+//!
+//! At most one reconcile of an account runs at a time, and a bounded number in all. What is asked for while an
+//! account is being reconciled joins its next turn.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::operator::cluster::AccountKey;
+use crate::operator::reconcile::{Next, ReconcileError};
+
+/// Shortest and longest time before a failed reconcile is tried again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// Longest time that a sleep is trusted: wall clocks are set, timers are not.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Accounts that wait for their turn.
+#[derive(Default)]
+struct Queue {
+    /// To be taken at once, in the order in which they came.
+    ready: BTreeMap<u64, AccountKey>,
+    is_ready: HashSet<AccountKey>,
+    counter: u64,
+    /// To be taken after a while.
+    delayed: BTreeSet<(Instant, AccountKey)>,
+    delayed_until: HashMap<AccountKey, Instant>,
+    /// To be taken when something happens by itself.
+    timed: BTreeSet<(Timestamp, AccountKey)>,
+    wake_times: HashMap<AccountKey, Timestamp>,
+}
+
+impl Queue {
+    fn push(&mut self, key: AccountKey) {
+        if self.is_ready.insert(key.clone()) {
+            self.ready.insert(self.counter, key);
+            self.counter += 1;
+        }
+    }
+
+    /// Takes an account that may run: the first that is not running already.
+    fn pop(&mut self, running: &HashSet<AccountKey>) -> Option<AccountKey> {
+        let turn = self.ready.iter().find(|(_, key)| !running.contains(*key)).map(|(turn, _)| *turn)?;
+        let key = self.ready.remove(&turn)?;
+        self.is_ready.remove(&key);
+        if let Some(until) = self.delayed_until.remove(&key) {
+            self.delayed.remove(&(until, key.clone()));
+        }
+        Some(key)
+    }
+
+    fn delay(&mut self, key: AccountKey, until: Instant) {
+        let earlier = self.delayed_until.get(&key).copied();
+        if earlier.is_some_and(|earlier| earlier <= until) {
+            return;
+        }
+        if let Some(later) = earlier {
+            self.delayed.remove(&(later, key.clone()));
+        }
+        self.delayed.insert((until, key.clone()));
+        self.delayed_until.insert(key, until);
+    }
+
+    fn wake_at(&mut self, key: AccountKey, time: Option<Timestamp>) {
+        if let Some(before) = self.wake_times.remove(&key) {
+            self.timed.remove(&(before, key.clone()));
+        }
+        if let Some(time) = time {
+            self.timed.insert((time, key.clone()));
+            self.wake_times.insert(key, time);
+        }
+    }
+
+    /// Makes ready whatever is due.
+    fn advance(&mut self, now: Timestamp, instant: Instant) {
+        while let Some((until, key)) = self.delayed.first().filter(|(until, _)| *until <= instant).cloned() {
+            self.delayed.remove(&(until, key.clone()));
+            self.delayed_until.remove(&key);
+            self.push(key);
+        }
+        while let Some((time, key)) = self.timed.first().filter(|(time, _)| *time <= now).cloned() {
+            self.timed.remove(&(time, key.clone()));
+            self.wake_times.remove(&key);
+            self.push(key);
+        }
+    }
+
+    /// Returns when something will be due, at the latest.
+    fn next_due(&self, clock: &Clock, instant: Instant) -> Instant {
+        let timed = self.timed.first().map_or(LONGEST_SLEEP, |(time, _)| clock.until(*time).min(LONGEST_SLEEP));
+        let delayed = self.delayed.first().map(|(until, _)| *until);
+        delayed.into_iter().chain([instant + timed]).min().unwrap_or(instant + LONGEST_SLEEP)
+    }
+}
+
+/// Reconciles accounts as they are asked for, at most `concurrency` at once, until `stop` says so; then lets those
+/// that run come to their end.
+pub async fn run<'a, F>(
+    mut asked: mpsc::UnboundedReceiver<AccountKey>,
+    mut stop: watch::Receiver<bool>,
+    clock: &Clock,
+    concurrency: usize,
+    reconcile: F,
+) where
+    F: Fn(AccountKey) -> BoxFuture<'a, Result<Next, ReconcileError>>,
+{
+    let mut queue = Queue::default();
+    let mut running = HashSet::new();
+    let mut failures: HashMap<AccountKey, u32> = HashMap::new();
+    let mut reconciles = FuturesUnordered::new();
+    while !*stop.borrow() {
+        queue.advance(clock.now(), Instant::now());
+        while running.len() < concurrency
+            && let Some(key) = queue.pop(&running)
+        {
+            running.insert(key.clone());
+            let reconcile = reconcile(key.clone());
+            reconciles.push(async move { (key, reconcile.await) });
+        }
+        let due = queue.next_due(clock, Instant::now());
+        tokio::select! {
+            biased;
+            _ = stop.changed() => break,
+            Some((key, result)) = reconciles.next() => {
+                running.remove(&key);
+                plan_next(&mut queue, &mut failures, key, result);
+            }
+            key = asked.recv() => match key {
+                Some(key) => {
+                    queue.push(key);
+                    while let Ok(key) = asked.try_recv() {
+                        queue.push(key);
+                    }
+                }
+                None => break,
+            },
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+    while reconciles.next().await.is_some() {}
+}
+
+/// Puts an account back where its reconcile says.
+fn plan_next(
+    queue: &mut Queue,
+    failures: &mut HashMap<AccountKey, u32>,
+    key: AccountKey,
+    result: Result<Next, ReconcileError>,
+) {
+    match result {
+        Ok(Next { wake_time, after }) => {
+            failures.remove(&key);
+            queue.wake_at(key.clone(), wake_time);
+            match after {
+                Some(Duration::ZERO) => queue.push(key),
+                Some(after) => queue.delay(key, Instant::now() + after),
+                None => {}
+            }
+        }
+        Err(error) => {
+            let count = failures.entry(key.clone()).or_default();
+            *count = count.saturating_add(1);
+            let delay = backoff(*count, &key).max(asked_delay(&error));
+            let is_conflict = error.call().is_some_and(crate::operator::cluster::CallError::is_conflict);
+            if is_conflict && *count == 1 {
+                tracing::debug!(account = %key, %error, "somebody else wrote first; reading again");
+            } else {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(account = %key, error, ?delay, "reconcile failed; trying again");
+            }
+            queue.delay(key, Instant::now() + delay);
+        }
+    }
+}
+
+fn asked_delay(error: &ReconcileError) -> Duration {
+    error.call().and_then(crate::operator::cluster::CallError::retry_after).unwrap_or_default()
+}
+
+/// Returns how long to wait after the `count`th failure in a row: doubling, with a jitter by account so that a
+/// thousand accounts that failed together do not come back together.
+fn backoff(count: u32, key: &AccountKey) -> Duration {
+    let (least, most) = BACKOFF;
+    let doubled = least.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16))).min(most);
+    let spread = key.name.bytes().chain(key.namespace.bytes()).fold(u32::from(count.to_le_bytes()[0]), |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    doubled.mul_f64(0.5 + f64::from(spread % 1_000) / 2_000.0)
+}
