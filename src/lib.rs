@@ -2,4 +2,6 @@
 
 pub mod admission;
 pub mod api;
+pub mod catalog;
 pub mod crdgen;
+pub mod operator;
