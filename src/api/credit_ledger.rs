@@ -38,15 +38,36 @@ const FENCE_MESSAGE: &str = "must continue the ledger by exactly one commit: the
     doc = "A CreditLedger is the book of the account of the same name. The operator alone writes it, one commit at a \
            time; every other status is taken from it. It outlives its Subscription. Include it in backups, and do \
            not edit or delete it: removing it is the explicit reset of an account.",
-    printcolumn(name = "Sequence", type_ = "integer", json_path = ".spec.sequence",
-        description = "Number of the last commit"),
-    printcolumn(name = "Plan", type_ = "string", json_path = ".spec.terms.plan", description = "Plan in force"),
-    printcolumn(name = "Period", type_ = "integer", json_path = ".spec.period.number",
-        description = "Number of the current period"),
-    printcolumn(name = "Debt", type_ = "string", json_path = ".spec.debt",
-        description = "Consumption that no credits could pay"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "Sequence",
+        type_ = "integer",
+        json_path = ".spec.sequence",
+        description = "Number of the last commit"
+    ),
+    printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".spec.terms.plan",
+        description = "Plan in force"
+    ),
+    printcolumn(
+        name = "Period",
+        type_ = "integer",
+        json_path = ".spec.period.number",
+        description = "Number of the current period"
+    ),
+    printcolumn(
+        name = "Debt",
+        type_ = "string",
+        json_path = ".spec.debt",
+        description = "Consumption that no credits could pay"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
@@ -89,9 +110,11 @@ pub struct CreditLedgerSpec {
     pub anchor: Option<LedgerAnchor>,
     /// The current period.
     pub period: LedgerPeriod,
-    /// The request that was last answered by something other than doing it.
+    /// The request that was last decided on, and what came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<LedgerRequest>,
+    /// Whether the plan in force was asked for or lapsed into.
+    pub plan_origin: LedgerPlanOrigin,
     /// A downgrade that takes effect when the period ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_change: Option<LedgerPendingChange>,
@@ -101,7 +124,9 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<256, 1024>")]
     pub grants: Vec<String>,
-    /// Windows already charged, by source of usage.
+    /// Windows already charged, by source of usage, such as
+    /// `2026-03-01T10:00:00Z|1767225600-1767229200,1767232800-1767236400`: the last charge, then the stretches of
+    /// time as seconds since 1970, each without its end.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "coverage")]
     pub coverage: BTreeMap<String, String>,
@@ -110,23 +135,24 @@ pub struct CreditLedgerSpec {
     pub usage_closed_before_time: Option<Timestamp>,
     /// Packs bought in the last 24 months, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<1024, 2048>")]
+    #[schemars(schema_with = "records::<4096, 2048>")]
     pub purchases: Vec<String>,
-    /// Hashes of the names of all packs ever bought: a name is an order number for ever.
+    /// Hashes of all packs bought earlier, since a name is an order number for ever: 20 hexadecimal digits each,
+    /// 16 of the name and 4 of what it bought.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 131_072))]
+    #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub purchase_names: String,
     /// Adjustments, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<4096, 1024>")]
+    #[schemars(schema_with = "records::<16_384, 1024>")]
     pub adjustments: Vec<String>,
-    /// Packs and adjustments that were refused, one record each.
+    /// Packs, payments and adjustments that were refused last, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<256, 2048>")]
+    #[schemars(schema_with = "records::<256, 65_536>")]
     pub refusals: Vec<String>,
     /// Invoices with the payments applied to them, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<1024, 4096>")]
+    #[schemars(schema_with = "records::<1024, 131_072>")]
     pub invoices: Vec<String>,
     /// Number of the next invoice.
     #[schemars(range(min = 1, max = MAX_INTEGER))]
@@ -142,7 +168,7 @@ pub struct CreditLedgerSpec {
     /// Alert thresholds that the current period has crossed, in percent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "percents")]
-    pub crossed_thresholds_percent: Vec<i32>,
+    pub crossed_thresholds_percent: Vec<i64>,
     /// Time of the charge that the forecast is made at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast_time: Option<Timestamp>,
@@ -158,11 +184,11 @@ pub struct CreditLedgerSpec {
     pub statements: Vec<String>,
     /// The last facts, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<64, 8192>")]
+    #[schemars(schema_with = "records::<64, 131_072>")]
     pub entries: Vec<String>,
     /// Receipts of charged reports whose status is not known to be written, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<512, 65536>")]
+    #[schemars(schema_with = "records::<512, 262_144>")]
     pub unacknowledged: Vec<String>,
     /// Sequence that an administrator last accepted as the truth.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,7 +223,7 @@ pub struct LedgerTerms {
     pub price: Amount,
     /// Rank of the plan in the catalog; the lowest is 0.
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub rank: i32,
+    pub rank: i64,
     /// Plan that follows when it lapses.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = NAME_LENGTH))]
@@ -223,7 +249,7 @@ pub struct LedgerAnchor {
     pub time: Timestamp,
     /// Months from it to the start of the current period.
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub months: i32,
+    pub months: i64,
 }
 
 /// The current period; without times while there is none.
@@ -269,9 +295,18 @@ pub enum LedgerRequestState {
     /// Its invoice became void.
     Voided,
     /// The catalog does not have the plan.
-    Unknown,
+    PlanNotFound,
     /// The plan does not offer the billing period.
-    NotOffered,
+    BillingPeriodNotOffered,
+}
+
+/// How the plan in force came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum LedgerPlanOrigin {
+    /// It was asked for.
+    Asked,
+    /// A plan that was not renewed lapsed into it.
+    LapsedInto,
 }
 
 /// A downgrade that takes effect when the period ends.
@@ -320,7 +355,7 @@ fn records<const ITEMS: u32, const LENGTH: u32>(_: &mut SchemaGenerator) -> Sche
 fn coverage(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "maxProperties": 2000,
+        "maxProperties": 8192,
         "x-kubernetes-map-type": "atomic",
         "additionalProperties": {
             "type": "string",
@@ -338,7 +373,7 @@ fn percents(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-type": "atomic",
         "items": {
             "type": "integer",
-            "format": "int32",
+            "format": "int64",
             "minimum": 0,
             "maximum": 1_000_000,
             "description": "A share in percent.",

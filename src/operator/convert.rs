@@ -1,0 +1,170 @@
+//! Between the wire and the laws: parse, don't validate.
+//!
+//! Wire types hold texts as they were written. What comes out of here are the types of [`flashgate_ledger`], or an
+//! error with the path of the field and what must be there.
+
+use std::fmt::Write as _;
+
+use flashgate_ledger::credits::ParseCreditsError;
+use flashgate_ledger::quantity::ParseQuantityError;
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::api::CreditLedgerSpec;
+use crate::operator::reason::Reason;
+
+mod choice;
+mod coverage;
+mod entry;
+mod facts;
+mod ledger;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use entry::{entry_schema, entry_to_json};
+pub use facts::{adjustment_fact, pack_fact, payment_fact, report_fact, subscription_fact};
+pub use ledger::{accepted_ledger_from_wire, ledger_from_wire, ledger_to_wire};
+
+/// Version of the ledger's format that is written, and the newest that is read.
+pub const FORMAT_VERSION: i32 = 1;
+
+/// Entries that a ledger keeps; the log has them all.
+pub const ENTRIES_KEPT: usize = 20;
+
+/// Characters of the id that an account's invoice numbers carry.
+const ACCOUNT_ID_LENGTH: usize = 8;
+
+/// Says why an object cannot be taken as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// A ledger was written by a later version of the operator.
+    #[error(
+        "`spec.formatVersion` is {found}, and this operator knows {FORMAT_VERSION}: it must be upgraded to write this \
+         ledger"
+    )]
+    NewerFormat {
+        /// Version that was found.
+        found: i32,
+    },
+    /// A ledger is not what its hash was taken of.
+    #[error(
+        "`spec.hash` is '{stored}', and the content's is '{computed}': the ledger was changed by someone else"
+    )]
+    WrongHash {
+        /// Hash that was found.
+        stored: String,
+        /// Hash of the content.
+        computed: String,
+    },
+    /// A field does not hold what it must.
+    #[error("`{path}`: {problem}")]
+    Field {
+        /// Way to the field, such as `spec.usage[3].quantity`.
+        path: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is no amount.
+    #[error(transparent)]
+    Amount(#[from] ParseCreditsError),
+    /// It is no quantity.
+    #[error(transparent)]
+    Quantity(#[from] ParseQuantityError),
+    /// It is not above zero.
+    #[error("'{0}' is not above 0; it must be greater than 0")]
+    NotPositive(String),
+    /// Its lines come to more than can be held.
+    #[error(
+        "the quantities of '{node_type}/{operation}' exceed 10^18; their sum must be less than or equal to that"
+    )]
+    SumTooLarge {
+        /// Node type of the lines.
+        node_type: String,
+        /// Operation of the lines.
+        operation: String,
+    },
+    /// It is a number that is too large or too small.
+    #[error("{value} is out of range; it must be from {least} to {most}")]
+    OutOfRange {
+        /// The number.
+        value: i64,
+        /// The least that is allowed.
+        least: i64,
+        /// The most that is allowed.
+        most: i64,
+    },
+    /// It is a time between two seconds.
+    #[error("'{0}' is not a whole second; it must be a time such as '2026-01-31T10:00:00Z'")]
+    FractionOfSecond(Timestamp),
+    /// It ends before it starts.
+    #[error("'{0}' is not later than `startTime`; it must be")]
+    NotLater(Timestamp),
+    /// It is not there.
+    #[error("it is missing; the API server must have set it")]
+    Missing,
+    /// It is no record of a ledger.
+    #[error("it is not a record of this format: {0}")]
+    Record(String),
+}
+
+impl ConvertError {
+    /// Returns the error that `problem` is at `path`.
+    fn at(path: impl Into<String>, problem: impl Into<Problem>) -> Self {
+        Self::Field { path: path.into(), problem: problem.into() }
+    }
+
+    /// Returns the reason that conditions, events and metrics show.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NewerFormat { .. } => Reason::LedgerNewerFormat,
+            Self::WrongHash { .. } => Reason::LedgerInconsistent,
+            Self::Field { .. } => Reason::Undecodable,
+        }
+    }
+}
+
+/// Returns the hash of a ledger: SHA-256, in lower-case hexadecimal, of its canonical JSON (keys sorted, no spaces)
+/// without the field `hash`.
+///
+/// # Panics
+/// Never: every field of a ledger has a form in JSON.
+#[must_use]
+pub fn hash_of(spec: &CreditLedgerSpec) -> String {
+    let mut content = serde_json::to_value(spec).expect("a ledger has a form in JSON");
+    if let Some(fields) = content.as_object_mut() {
+        fields.remove("hash");
+    }
+    sha256(&canonical(&content))
+}
+
+/// Returns the id of an account whose first commit is made at `now` (Law 18): invoice numbers carry it, so an
+/// account that was reset never meets old payments.
+#[must_use]
+pub fn new_account_id(subscription_uid: &str, now: Timestamp) -> String {
+    let mut id = sha256(&format!("{subscription_uid}/{now}"));
+    id.truncate(ACCOUNT_ID_LENGTH);
+    id
+}
+
+/// Returns JSON without spaces; objects of `serde_json` keep their keys sorted.
+fn canonical(value: &Value) -> String {
+    value.to_string()
+}
+
+/// Returns the SHA-256 of a text in lower-case hexadecimal.
+fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,406 @@
+//! A ledger as it is stored, and as it is decided on.
+//!
+//! Both ways name every field, so one that is added on either side does not compile until it is carried over.
+
+use std::collections::BTreeMap;
+
+use flashgate_ledger::Credits;
+use flashgate_ledger::coverage::Coverage;
+use flashgate_ledger::entry::{Detail, Entry, FactKind};
+use flashgate_ledger::facts::Request;
+use flashgate_ledger::ledger::{
+    DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity, Terms, Totals,
+};
+use flashgate_ledger::period::{Anchor, Window};
+use flashgate_ledger::purchase::Purchases;
+use flashgate_ledger::statement::{Book, Statements};
+use jiff::Timestamp;
+
+use super::record::{Adjustment, Day, Record};
+use super::{ConvertError, ENTRIES_KEPT, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of};
+use crate::api::credit_ledger::{
+    LedgerAnchor, LedgerPendingChange, LedgerPeriod, LedgerPlanOrigin, LedgerRequest, LedgerSubscription,
+    LedgerTerms, LedgerTotals,
+};
+use crate::api::{Amount, CreditLedgerSpec};
+
+/// Reads the ledger of the account `name`.
+///
+/// # Errors
+/// When a later operator wrote it, when it is not what its hash was taken of, or when a field is not of this format.
+pub fn ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<Ledger, ConvertError> {
+    let found = spec.format_version;
+    if found > FORMAT_VERSION {
+        return Err(ConvertError::NewerFormat { found });
+    }
+    let computed = hash_of(spec);
+    if computed != spec.hash {
+        return Err(ConvertError::WrongHash { stored: spec.hash.clone(), computed });
+    }
+    accepted_ledger_from_wire(name, spec)
+}
+
+/// Reads the ledger of the account `name` whatever its hash: an administrator accepted its content as the truth.
+///
+/// # Errors
+/// When a later operator wrote it, or when a field is not of this format.
+#[expect(clippy::too_many_lines, reason = "one line for each field of both sides, so that none is forgotten")]
+pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<Ledger, ConvertError> {
+    let CreditLedgerSpec {
+        format_version,
+        sequence,
+        previous_hash: _, // what the chain and the log need, and no law does
+        hash: _,
+        writer: _,
+        clock_time,
+        account,
+        subscription: LedgerSubscription { uid, generation },
+        test_clock_time,
+        start_time,
+        terms,
+        anchor,
+        period,
+        request,
+        plan_origin,
+        pending_change,
+        debt,
+        grants,
+        coverage,
+        usage_closed_before_time,
+        purchases,
+        purchase_names,
+        adjustments,
+        refusals,
+        invoices,
+        next_invoice,
+        usage,
+        daily_consumption,
+        crossed_thresholds_percent,
+        forecast_time,
+        carried,
+        totals,
+        statements,
+        entries: _, // history, on which nothing is decided
+        unacknowledged,
+        accepted_sequence: _,
+    } = spec;
+    if *format_version > FORMAT_VERSION {
+        return Err(ConvertError::NewerFormat { found: *format_version });
+    }
+    Ok(Ledger {
+        sequence: *sequence,
+        clock_time: *clock_time,
+        account_id: account.clone(),
+        name: name.to_owned(),
+        subscription: SubscriptionIdentity { uid: uid.clone(), generation: *generation },
+        test_clock_time: *test_clock_time,
+        start_time: *start_time,
+        terms: terms.as_ref().map(read_terms).transpose()?,
+        anchor: anchor.as_ref().map(read_anchor).transpose()?,
+        period: read_period(period)?,
+        request: request.as_ref().map(read_request),
+        lapsed: *plan_origin == LedgerPlanOrigin::LapsedInto,
+        pending_change: pending_change.as_ref().map(read_pending_change),
+        grants: read_records("grants", grants)?,
+        debt: read_amount("debt", debt)?,
+        coverage: read_coverage(coverage, *usage_closed_before_time)?,
+        purchases: read_purchases(purchases, purchase_names)?,
+        adjustments: read_records("adjustments", adjustments)?
+            .into_iter()
+            .map(|Adjustment { name, given }| (name, given))
+            .collect(),
+        refusals: read_records("refusals", refusals)?,
+        invoices: read_records("invoices", invoices)?,
+        next_invoice: read_number("nextInvoice", *next_invoice)?,
+        usage: read_records("usage", usage)?,
+        daily_consumption: read_records("dailyConsumption", daily_consumption)?
+            .into_iter()
+            .map(|Day(day, credits)| (day, credits))
+            .collect(),
+        last_charge_time: *forecast_time,
+        crossed_thresholds_percent: crossed_thresholds_percent
+            .iter()
+            .map(|percent| read_number("crossedThresholdsPercent", *percent))
+            .collect::<Result<_, _>>()?,
+        totals: read_totals(totals)?,
+        statements: Statements {
+            kept: read_records("statements", statements)?,
+            next: carried.as_deref().map_or(Ok(Book::default()), |book| read_record("carried", book))?,
+        },
+        unacknowledged: read_records("unacknowledged", unacknowledged)?,
+    })
+}
+
+/// Writes a ledger for storage: as the commit after `previous`, with what happened added to its last entries.
+///
+/// `subscription` is `namespace/name`; `writer` is the process that commits.
+#[must_use]
+#[expect(clippy::too_many_lines, reason = "one line for each field of both sides, so that none is forgotten")]
+pub fn ledger_to_wire(
+    ledger: &Ledger,
+    previous: Option<&CreditLedgerSpec>,
+    entries: &[Entry],
+    subscription: &str,
+    writer: &str,
+) -> CreditLedgerSpec {
+    let Ledger {
+        sequence,
+        clock_time,
+        account_id,
+        name: _, // the name of the object
+        subscription: SubscriptionIdentity { uid, generation },
+        test_clock_time,
+        start_time,
+        terms,
+        anchor,
+        period,
+        request,
+        lapsed,
+        pending_change,
+        grants,
+        debt,
+        coverage: Coverage { sources, closed_before_time },
+        purchases: Purchases { records, names },
+        adjustments,
+        refusals,
+        invoices,
+        next_invoice,
+        usage,
+        daily_consumption,
+        last_charge_time,
+        crossed_thresholds_percent,
+        totals,
+        statements: Statements { kept, next },
+        unacknowledged,
+    } = ledger;
+    let mut spec = CreditLedgerSpec {
+        format_version: FORMAT_VERSION,
+        sequence: *sequence,
+        previous_hash: previous.map(|previous| previous.hash.clone()).unwrap_or_default(),
+        hash: String::new(),
+        writer: writer.to_owned(),
+        clock_time: *clock_time,
+        account: account_id.clone(),
+        subscription: LedgerSubscription { uid: uid.clone(), generation: *generation },
+        test_clock_time: *test_clock_time,
+        start_time: *start_time,
+        terms: terms.as_ref().map(write_terms),
+        anchor: anchor.map(|Anchor { time, months }| LedgerAnchor { time, months: months.into() }),
+        period: write_period(*period),
+        request: request.as_ref().map(write_request),
+        plan_origin: if *lapsed { LedgerPlanOrigin::LapsedInto } else { LedgerPlanOrigin::Asked },
+        pending_change: pending_change.as_ref().map(write_pending_change),
+        debt: amount(*debt),
+        grants: write_records(grants),
+        coverage: sources
+            .iter()
+            .map(|(source, charged)| (source.clone(), coverage::write_source(charged)))
+            .collect(),
+        usage_closed_before_time: *closed_before_time,
+        purchases: write_records(records),
+        purchase_names: coverage::write_order_names(names),
+        adjustments: adjustments
+            .iter()
+            .map(|(name, given)| Adjustment { name: name.clone(), given: given.clone() }.write())
+            .collect(),
+        refusals: write_records(refusals),
+        invoices: write_records(invoices),
+        next_invoice: (*next_invoice).into(),
+        usage: write_records(usage),
+        daily_consumption: daily_consumption
+            .iter()
+            .map(|(day, credits)| Day(*day, *credits).write())
+            .collect(),
+        crossed_thresholds_percent: crossed_thresholds_percent.iter().copied().map(i64::from).collect(),
+        forecast_time: *last_charge_time,
+        carried: (*next != Book::default()).then(|| next.write()),
+        totals: write_totals(*totals),
+        statements: write_records(kept),
+        entries: last_entries(previous, entries, subscription),
+        unacknowledged: write_records(unacknowledged),
+        accepted_sequence: previous.and_then(|previous| previous.accepted_sequence),
+    };
+    spec.hash = hash_of(&spec);
+    spec
+}
+
+/// Returns the last entries of the ledger, oldest first, with what happened now.
+fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscription: &str) -> Vec<String> {
+    let known = previous.map(|previous| previous.entries.as_slice()).unwrap_or_default();
+    let new: Vec<&Entry> = entries.iter().filter(|entry| belongs_to_ledger(entry)).collect();
+    let new = new.get(new.len().saturating_sub(ENTRIES_KEPT)..).unwrap_or_default();
+    let forgotten = known.len().saturating_add(new.len()).saturating_sub(ENTRIES_KEPT);
+    let new = new.iter().map(|entry| entry_to_json(subscription, entry).to_string());
+    known.iter().skip(forgotten).cloned().chain(new).collect()
+}
+
+/// Returns whether an entry is part of the ledger: the refusal of a report is not, since it commits nothing.
+fn belongs_to_ledger(entry: &Entry) -> bool {
+    !matches!(&entry.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
+}
+
+/// Returns an amount as it travels.
+pub(super) fn amount(credits: Credits) -> Amount {
+    Amount(credits.to_string())
+}
+
+fn write_records<T: Record>(records: &[T]) -> Vec<String> {
+    records.iter().map(Record::write).collect()
+}
+
+fn read_records<T: Record>(field: &str, texts: &[String]) -> Result<Vec<T>, ConvertError> {
+    let read = |(index, text): (usize, &String)| read_record(&format!("{field}[{index}]"), text);
+    texts.iter().enumerate().map(read).collect()
+}
+
+fn read_record<T: Record>(field: &str, text: &str) -> Result<T, ConvertError> {
+    T::read(text).map_err(|error| at(field, Problem::Record(error.to_string())))
+}
+
+fn read_amount(field: &str, amount: &Amount) -> Result<Credits, ConvertError> {
+    amount.as_str().parse().map_err(|error| at(field, Problem::Amount(error)))
+}
+
+fn read_number(field: &str, value: i64) -> Result<u32, ConvertError> {
+    let range = Problem::OutOfRange { value, least: 0, most: u32::MAX.into() };
+    u32::try_from(value).map_err(|_| at(field, range))
+}
+
+fn at(field: &str, problem: Problem) -> ConvertError {
+    ConvertError::at(format!("spec.{field}"), problem)
+}
+
+fn read_terms(terms: &LedgerTerms) -> Result<Terms, ConvertError> {
+    let LedgerTerms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases } = terms;
+    Ok(Terms {
+        plan: plan.clone(),
+        billing_period: (*billing_period).into(),
+        credits: read_amount("terms.credits", credits)?,
+        price: read_amount("terms.price", price)?,
+        rank: read_number("terms.rank", *rank)?,
+        lapses_to: lapses_to.clone(),
+        pack_purchases: (*pack_purchases).into(),
+    })
+}
+
+fn write_terms(terms: &Terms) -> LedgerTerms {
+    let Terms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases } = terms;
+    LedgerTerms {
+        plan: plan.clone(),
+        billing_period: (*billing_period).into(),
+        credits: amount(*credits),
+        price: amount(*price),
+        rank: (*rank).into(),
+        lapses_to: lapses_to.clone(),
+        pack_purchases: (*pack_purchases).into(),
+    }
+}
+
+fn read_anchor(anchor: &LedgerAnchor) -> Result<Anchor, ConvertError> {
+    let LedgerAnchor { time, months } = anchor;
+    Ok(Anchor { time: *time, months: read_number("anchor.months", *months)? })
+}
+
+fn read_period(period: &LedgerPeriod) -> Result<PeriodState, ConvertError> {
+    let LedgerPeriod { number, start_time, end_time, payment_due_time } = period;
+    let window = match (*start_time, *end_time) {
+        (Some(start_time), Some(end_time)) if start_time < end_time => Some(Window { start_time, end_time }),
+        (Some(_), Some(end_time)) => return Err(at("period.endTime", Problem::NotLater(end_time))),
+        (None, None) => None,
+        (None, Some(_)) => return Err(at("period.startTime", Problem::Missing)),
+        (Some(_), None) => return Err(at("period.endTime", Problem::Missing)),
+    };
+    Ok(PeriodState {
+        number: read_number("period.number", *number)?,
+        window,
+        payment_due_time: *payment_due_time,
+    })
+}
+
+fn write_period(period: PeriodState) -> LedgerPeriod {
+    let PeriodState { number, window, payment_due_time } = period;
+    LedgerPeriod {
+        number: number.into(),
+        start_time: window.map(|window| window.start_time),
+        end_time: window.map(|window| window.end_time),
+        payment_due_time,
+    }
+}
+
+fn read_request(request: &LedgerRequest) -> DecidedRequest {
+    let LedgerRequest { plan, billing_period, renewal, state } = request;
+    let request =
+        Request { plan: plan.clone(), billing_period: (*billing_period).into(), renewal: (*renewal).into() };
+    DecidedRequest { request, state: (*state).into() }
+}
+
+fn write_request(decided: &DecidedRequest) -> LedgerRequest {
+    let DecidedRequest { request: Request { plan, billing_period, renewal }, state } = decided;
+    LedgerRequest {
+        plan: plan.clone(),
+        billing_period: (*billing_period).into(),
+        renewal: (*renewal).into(),
+        state: (*state).into(),
+    }
+}
+
+fn read_pending_change(change: &LedgerPendingChange) -> PendingChange {
+    let LedgerPendingChange { plan, billing_period, effective_time } = change;
+    PendingChange {
+        plan: plan.clone(),
+        billing_period: (*billing_period).into(),
+        effective_time: *effective_time,
+    }
+}
+
+fn write_pending_change(change: &PendingChange) -> LedgerPendingChange {
+    let PendingChange { plan, billing_period, effective_time } = change;
+    LedgerPendingChange {
+        plan: plan.clone(),
+        billing_period: (*billing_period).into(),
+        effective_time: *effective_time,
+    }
+}
+
+fn read_coverage(
+    sources: &BTreeMap<String, String>,
+    closed_before_time: Option<Timestamp>,
+) -> Result<Coverage, ConvertError> {
+    let read = |(source, text): (&String, &String)| match coverage::read_source(text) {
+        Some(charged) => Ok((source.clone(), charged)),
+        None => Err(at(&format!("coverage[{source}]"), Problem::Record(format!("'{text}'")))),
+    };
+    Ok(Coverage { sources: sources.iter().map(read).collect::<Result<_, _>>()?, closed_before_time })
+}
+
+fn read_purchases(records: &[String], names: &str) -> Result<Purchases, ConvertError> {
+    let not_written = || at("purchaseNames", Problem::Record("20 hexadecimal digits for each".to_owned()));
+    Ok(Purchases {
+        records: read_records("purchases", records)?,
+        names: coverage::read_order_names(names).ok_or_else(not_written)?,
+    })
+}
+
+fn read_totals(totals: &LedgerTotals) -> Result<Totals, ConvertError> {
+    let LedgerTotals { granted, purchased, adjusted, consumed, expired, refunded } = totals;
+    Ok(Totals {
+        granted: read_amount("totals.granted", granted)?,
+        purchased: read_amount("totals.purchased", purchased)?,
+        adjusted: read_amount("totals.adjusted", adjusted)?,
+        consumed: read_amount("totals.consumed", consumed)?,
+        expired: read_amount("totals.expired", expired)?,
+        refunded: read_amount("totals.refunded", refunded)?,
+    })
+}
+
+fn write_totals(totals: Totals) -> LedgerTotals {
+    let Totals { granted, purchased, adjusted, consumed, expired, refunded } = totals;
+    LedgerTotals {
+        granted: amount(granted),
+        purchased: amount(purchased),
+        adjusted: amount(adjusted),
+        consumed: amount(consumed),
+        expired: amount(expired),
+        refunded: amount(refunded),
+    }
+}

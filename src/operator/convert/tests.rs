@@ -1,0 +1,386 @@
+//! What goes through the wire comes back, and what was tampered with is found.
+
+use std::path::Path;
+
+use flashgate_ledger::facts::PaymentState;
+use flashgate_ledger::ledger::Ledger;
+use flashgate_ledger::period::Window;
+use flashgate_ledger::purchase::OrderName;
+use flashgate_ledger::quantity::ParseQuantityError;
+use kube::core::ObjectMeta;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::api;
+use crate::api::usage_report::UsageLine;
+use crate::operator::story::{Story, any_story, time};
+
+fn stored(story: &Story, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
+    ledger_to_wire(story.book(), previous, &story.entries, "default/acme", "operator-0")
+}
+
+/// Returns the ledger as the API server would hand it out.
+fn through_json(spec: &CreditLedgerSpec) -> CreditLedgerSpec {
+    let text = serde_json::to_string(spec).expect("JSON");
+    serde_json::from_str(&text).expect("a ledger")
+}
+
+fn rich_story() -> Story {
+    let mut story = Story::begin_unpaid("starter", "2026-01-31T10:00:00Z");
+    story.pay(1, PaymentState::Settled);
+    story.buy("march-top-up", "plus-500");
+    story.buy("march-top-up", "plus-100");
+    story.pay(2, PaymentState::Settled);
+    story.adjust("outage", "250", Some(time("2026-05-01T00:00:00Z")));
+    story.until("2026-02-10T00:00:00Z");
+    story.report("gw-eu-1", "StorageEgress", "12G");
+    story.report("gw-eu-1", "StorageEgress", "12G");
+    story.edit(|request| request.plan = "growth".to_owned());
+    story
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_ledger_comes_back_from_the_wire_as_it_was((mut story, steps) in any_story()) {
+        let mut previous = stored(&story, None);
+        for step in &steps {
+            let sequence = story.book().sequence;
+            story.take(step);
+            if story.book().sequence == sequence {
+                continue;
+            }
+            let spec = through_json(&stored(&story, Some(&previous)));
+            prop_assert_eq!(&ledger_from_wire("acme", &spec).expect("a ledger"), story.book());
+            prop_assert_eq!(&spec.previous_hash, &previous.hash);
+            prop_assert!(spec.entries.len() <= ENTRIES_KEPT);
+            previous = spec;
+        }
+    }
+
+    #[test]
+    fn every_tampered_field_is_found((mut story, steps) in any_story(), at in any::<prop::sample::Index>()) {
+        steps.iter().for_each(|step| story.take(step));
+        let spec = stored(&story, None);
+        let mut tampered = serde_json::to_value(&spec).expect("JSON");
+        let fields = tampered.as_object_mut().expect("an object");
+        let names: Vec<String> =
+            fields.keys().filter(|name| !["hash", "formatVersion"].contains(&name.as_str())).cloned().collect();
+        fields.remove(&names[at.index(names.len())]);
+        // What is left out either does not decode at all or is found by the hash.
+        if let Ok(tampered) = serde_json::from_value::<CreditLedgerSpec>(tampered) {
+            let is_found = matches!(ledger_from_wire("acme", &tampered), Err(ConvertError::WrongHash { .. }));
+            prop_assert!(is_found);
+        }
+    }
+
+    #[test]
+    fn what_admission_accepts_as_a_quantity_parses(
+        text in proptest::string::string_regex(api::quantity::QUANTITY_PATTERN.trim_matches(['^', '$']))
+            .expect("a pattern"),
+    ) {
+        let mut report = report();
+        report.spec.usage[0].quantity = api::Quantity(text.clone());
+        match report_fact(&report) {
+            Ok(fact) => prop_assert_eq!(fact.usage.len(), 2),
+            // The pattern lets these through, the rule beside it does not.
+            Err(ConvertError::Field { problem: Problem::Quantity(ParseQuantityError::TooLarge(_)), .. }) => {}
+            Err(error) => prop_assert!(false, "{}: {}", text, error),
+        }
+    }
+
+    #[test]
+    fn no_quantity_makes_conversion_panic(text in any::<String>()) {
+        let mut report = report();
+        report.spec.usage[0].quantity = api::Quantity(text);
+        let _ = report_fact(&report);
+    }
+}
+
+#[test]
+fn the_hash_is_over_the_sorted_content_without_itself() {
+    let spec = stored(&rich_story(), None);
+    let mut content = serde_json::to_value(&spec).expect("JSON");
+    content.as_object_mut().expect("an object").remove("hash");
+    assert!(content.to_string().starts_with(r#"{"account":""#));
+    assert_eq!(spec.hash, sha256(&content.to_string()));
+    assert_eq!(hash_of(&CreditLedgerSpec { hash: "other".to_owned(), ..spec.clone() }), spec.hash);
+    assert_eq!(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+#[test]
+fn an_amount_in_another_form_is_found_by_the_hash() {
+    let mut spec = stored(&rich_story(), None);
+    spec.debt = "0.0".into();
+    assert!(matches!(ledger_from_wire("acme", &spec), Err(ConvertError::WrongHash { .. })));
+    assert_eq!(accepted_ledger_from_wire("acme", &spec).as_ref(), Ok(rich_story().book()));
+}
+
+#[test]
+fn a_ledger_of_a_later_version_is_told_from_a_broken_one() {
+    let mut spec = stored(&rich_story(), None);
+    spec.format_version = 2;
+    assert_eq!(ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: 2 }));
+    assert_eq!(accepted_ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: 2 }));
+}
+
+#[test]
+fn every_field_that_does_not_decode_is_named() {
+    type Tamper = fn(&mut CreditLedgerSpec);
+    let cases: [(&str, Tamper); 9] = [
+        ("spec.debt", |spec| spec.debt = "1e3".into()),
+        ("spec.grants[0]", |spec| spec.grants[0] = "{}".to_owned()),
+        ("spec.grants[1]", |spec| spec.grants[1].push('x')),
+        ("spec.grants[0]", |spec| spec.grants[0] = spec.grants[0].replacen("plan/", "plane/", 1)),
+        ("spec.coverage[gw-eu-1]", |spec| {
+            spec.coverage.insert("gw-eu-1".to_owned(), "2026-01-01T00:00:00Z|1-".to_owned());
+        }),
+        ("spec.purchaseNames", |spec| spec.purchase_names = "0123".to_owned()),
+        ("spec.nextInvoice", |spec| spec.next_invoice = -1),
+        ("spec.period.endTime", |spec| spec.period.end_time = None),
+        ("spec.period.endTime", |spec| spec.period.end_time = spec.period.start_time),
+    ];
+    for (expected, tamper) in cases {
+        let mut spec = stored(&rich_story(), None);
+        tamper(&mut spec);
+        spec.hash = hash_of(&spec);
+        match ledger_from_wire("acme", &spec) {
+            Err(ConvertError::Field { path, .. }) => assert_eq!(path, expected),
+            other => assert!(false, "{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_record_is_compact_json_and_a_source_one_text() {
+    let spec = stored(&rich_story(), None);
+    assert_eq!(
+        spec.grants[0],
+        r#"{"source":"plan/1","credits":"1100","remaining":"980","effectiveTime":"2026-01-31T10:00:00Z","expiration":{"time":"2026-02-28T10:00:00Z","graceSeconds":7200}}"#
+    );
+    assert_eq!(spec.coverage["gw-eu-1"], "2026-02-10T00:00:00Z|1770678000-1770681600");
+    assert!(spec.invoices[2].contains(r#""for":{"change":{"reason":"Upgrade","terms":{"plan":"growth""#));
+}
+
+#[test]
+fn names_of_old_orders_have_a_fixed_width() {
+    let mut ledger: Ledger = rich_story().book().clone();
+    ledger.purchases.names =
+        vec![OrderName { name: 1, pack: 2 }, OrderName { name: u64::MAX, pack: u16::MAX }];
+    let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+    assert_eq!(spec.purchase_names, "00000000000000010002ffffffffffffffffffff");
+    assert_eq!(ledger_from_wire("acme", &spec).as_ref(), Ok(&ledger));
+}
+
+#[test]
+fn the_ledger_keeps_the_last_entries_but_no_refused_reports() {
+    let mut story = Story::begin("starter", "2026-01-31T10:00:00Z");
+    let mut spec = stored(&story, None);
+    assert_eq!(spec.entries.len(), story.entries.len());
+    story.report("gw", "Unknown", "1");
+    assert_eq!(story.entries.len(), 1);
+    assert_eq!(stored(&story, Some(&spec)).entries, spec.entries);
+    for name in 0..30 {
+        story.adjust(&format!("gift-{name}"), "1", None);
+        spec = stored(&story, Some(&spec));
+    }
+    assert_eq!(spec.entries.len(), ENTRIES_KEPT);
+    assert!(spec.entries[0].contains("adjustment/gift-10"));
+    assert!(spec.entries[19].contains("adjustment/gift-29"));
+}
+
+#[test]
+fn an_entry_is_told_with_decimals_in_text_and_objects_by_kind_and_name() {
+    let mut story = Story::begin("starter", "2026-02-09T22:00:00Z");
+    story.until("2026-02-10T00:00:00Z");
+    story.report("gw-eu-1", "StorageEgress", "12G");
+    assert_eq!(
+        entry_to_json("default/acme", &story.entries[0]),
+        json!({
+            "time": "2026-02-10T00:00:00Z",
+            "subscription": "default/acme",
+            "kind": "Charged",
+            "credits": "-120",
+            "balance": "980",
+            "detail": {
+                "amount": "120",
+                "object": "UsageReport/report-uid-2",
+                "source": "gw-eu-1",
+                "window": {"startTime": "2026-02-09T23:00:00Z", "endTime": "2026-02-10T00:00:00Z"},
+                "periodNumber": 1,
+                "paidBy": [{"grant": "plan/1", "amount": "120"}],
+                "debt": "0",
+            },
+        })
+    );
+    story.buy("top-up", "plus-9");
+    let refused = entry_to_json("default/acme", &story.entries[0]);
+    assert_eq!(refused["kind"], "Refused");
+    assert_eq!(refused["detail"]["object"], "CreditPack/top-up");
+    assert_eq!(refused["detail"]["reason"], "UnknownPack");
+    assert!(refused["detail"].get("nextAvailableTime").is_none());
+}
+
+#[test]
+fn the_schema_of_entries_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/entries.schema.json");
+    let committed = std::fs::read_to_string(path).expect("docs/reference/entries.schema.json");
+    assert!(committed == entry_schema(), "run `make generate`");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_entry_follows_its_schema((mut story, steps) in any_story()) {
+        let schema = serde_json::from_str(&entry_schema()).expect("JSON");
+        let schema = jsonschema::validator_for(&schema).expect("a schema");
+        for step in &steps {
+            story.take(step);
+            for entry in &story.entries {
+                let entry = entry_to_json("default/acme", entry);
+                let errors: Vec<String> = schema.iter_errors(&entry).map(|error| error.to_string()).collect();
+                prop_assert!(errors.is_empty(), "{entry}: {errors:?}");
+            }
+        }
+    }
+}
+
+fn metadata() -> ObjectMeta {
+    ObjectMeta {
+        name: Some("gw-eu-1-0800".to_owned()),
+        uid: Some("uid-1".to_owned()),
+        generation: Some(1),
+        creation_timestamp: Some(condition_time("2026-03-01T09:00:05Z")),
+        ..ObjectMeta::default()
+    }
+}
+
+fn condition_time(text: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time(text))
+}
+
+fn report() -> api::UsageReport {
+    api::UsageReport {
+        metadata: metadata(),
+        spec: serde_json::from_value(json!({
+            "subscriptionRef": {"name": "acme"},
+            "source": "gw-eu-1",
+            "window": {"startTime": "2026-03-01T08:00:00Z", "endTime": "2026-03-01T09:00:00Z"},
+            "usage": [
+                {"nodeType": "Public", "operation": "StorageEgress", "quantity": "12G", "labels": {"repo": "media"}},
+                {"nodeType": "Private", "operation": "TokensOut", "quantity": 2_500_000},
+                {"nodeType": "Public", "operation": "StorageEgress", "quantity": "500m"},
+            ],
+        }))
+        .expect("a report"),
+        status: None,
+    }
+}
+
+#[test]
+fn lines_are_summed_by_rate_in_the_order_of_the_first() {
+    let fact = report_fact(&report()).expect("a fact");
+    let usage: Vec<_> = fact
+        .usage
+        .iter()
+        .map(|total| (total.node_type.as_str(), total.quantity.to_string(), total.first_line))
+        .collect();
+    assert_eq!(usage, [("Public", "12000000000.5".to_owned(), 0), ("Private", "2500000".to_owned(), 1)]);
+    assert_eq!(
+        fact.window,
+        Window { start_time: time("2026-03-01T08:00:00Z"), end_time: time("2026-03-01T09:00:00Z") }
+    );
+    assert_eq!((fact.arrival, fact.uid.as_str()), (time("2026-03-01T09:00:05Z"), "uid-1"));
+}
+
+#[test]
+fn what_is_wrong_with_a_report_is_told_with_its_path() {
+    type Tamper = fn(&mut api::UsageReport);
+    let cases: [(Tamper, &str); 5] = [
+        (
+            |report| report.metadata.uid = None,
+            "`metadata.uid`: it is missing; the API server must have set it",
+        ),
+        (
+            |report| report.spec.usage[1].quantity = api::Quantity("-1".to_owned()),
+            "`spec.usage[1].quantity`: '-1' is negative: a quantity must not be negative",
+        ),
+        (
+            |report| report.spec.usage[2].quantity = api::Quantity("2P".to_owned()),
+            "`spec.usage[2].quantity`: '2P' is too large: a quantity must be at most 10^15 (1P)",
+        ),
+        (
+            |report| report.spec.window.end_time = time("2026-03-01T08:00:00.5Z"),
+            "`spec.window.endTime`: '2026-03-01T08:00:00.5Z' is not a whole second; it must be a time such as \
+             '2026-01-31T10:00:00Z'",
+        ),
+        (
+            |report| report.spec.window.end_time = time("2026-03-01T08:00:00Z"),
+            "`spec.window.endTime`: '2026-03-01T08:00:00Z' is not later than `startTime`; it must be",
+        ),
+    ];
+    for (tamper, message) in cases {
+        let mut report = report();
+        tamper(&mut report);
+        assert_eq!(report_fact(&report).expect_err(message).to_string(), message);
+    }
+}
+
+#[test]
+fn a_thousand_full_lines_still_have_a_sum() {
+    let mut report = report();
+    let line = UsageLine { quantity: api::Quantity("1P".to_owned()), ..report.spec.usage[0].clone() };
+    report.spec.usage = vec![line; 1000];
+    assert_eq!(report_fact(&report).expect("a fact").usage[0].quantity.to_string(), "1000000000000000000");
+}
+
+#[test]
+fn a_subscription_is_taken_with_its_defaults() {
+    let subscription = api::Subscription {
+        metadata: metadata(),
+        spec: serde_json::from_value(json!({"plan": "growth", "alertThresholdsPercent": [50]}))
+            .expect("a spec"),
+        status: None,
+    };
+    let fact = subscription_fact(&subscription).expect("a fact");
+    assert_eq!((fact.request.plan.as_str(), fact.request.billing_period.as_str()), ("growth", "Monthly"));
+    assert_eq!((fact.request.renewal.as_str(), fact.start_time), ("Automatic", None));
+    assert_eq!(fact.alert_thresholds_percent, Some(vec![50]));
+}
+
+#[test]
+fn payments_and_adjustments_are_taken_with_exact_amounts() {
+    let payment = api::Payment {
+        metadata: metadata(),
+        spec: serde_json::from_value(json!({
+            "subscriptionRef": {"name": "acme"}, "invoice": "acme-1f3a9c2e-0007", "state": "Settled",
+            "amount": "19.99", "currency": "USD", "reference": "pi_123",
+        }))
+        .expect("a spec"),
+        status: None,
+    };
+    let fact = payment_fact(&payment).expect("a fact");
+    assert_eq!((fact.amount.to_string().as_str(), fact.state), ("19.99", PaymentState::Settled));
+    let mut adjustment = api::CreditAdjustment {
+        metadata: metadata(),
+        spec: serde_json::from_value(json!({
+            "subscriptionRef": {"name": "acme"}, "credits": "250", "reason": "outage",
+        }))
+        .expect("a spec"),
+        status: None,
+    };
+    assert_eq!(adjustment_fact(&adjustment).expect("a fact").credits.to_string(), "250");
+    adjustment.spec.credits = "0.0".into();
+    let refused = adjustment_fact(&adjustment).expect_err("nothing to give");
+    assert_eq!(refused.to_string(), "`spec.credits`: '0' is not above 0; it must be greater than 0");
+}
+
+#[test]
+fn a_new_account_gets_an_id_of_its_own() {
+    let id = new_account_id("uid-1", time("2026-03-01T00:00:00Z"));
+    assert_eq!(id, sha256("uid-1/2026-03-01T00:00:00Z")[..8]);
+    assert_ne!(id, new_account_id("uid-1", time("2026-03-01T00:00:01Z")));
+}

@@ -1,0 +1,174 @@
+//! Reasons: one closed list of words for conditions, events and metrics alike.
+
+use std::fmt::Write as _;
+
+use flashgate_ledger::refusal::RefusalReason;
+
+/// Declares the reasons with their descriptions, each once.
+macro_rules! reasons {
+    ($($name:ident: $description:literal,)*) => {
+        /// Why a condition is as it is, or why an event was given.
+        ///
+        /// `docs/reference/reasons.md` is made from this list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $(#[doc = $description] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in alphabetical order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Returns the word that conditions, events and metrics show.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// Returns what it means and what to do about it.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => $description,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    AccountResumed: "The account was resumed by a Subscription that was created again: its balance, limits and numbers go on, and `spec.startTime` is ignored.",
+    AlreadyExpired: "`spec.expirationTime` is at or before the creation: create the CreditAdjustment again under a new name with a later time.",
+    AlreadySettled: "The invoice was settled before: nothing more is to be paid for it.",
+    Applied: "The Payment was applied to its invoice.",
+    AwaitingPayment: "An open invoice gates what was asked for: it goes on when a Payment reports the invoice as settled.",
+    BeforeSubscription: "The usage lies before the account's start and cannot be charged.",
+    BelowThreshold: "The period's use is below the first alert threshold.",
+    BillingPeriodNotOffered: "The plan is not offered for that billing period: choose one that the catalog offers.",
+    ChangePending: "A downgrade takes effect at the end of the period; asking for the plan in force again clears it.",
+    Charged: "The report was charged; its status is the receipt.",
+    CreditsExhausted: "The balance is zero or below: usage goes on as debt until credits arrive; buy a pack or upgrade.",
+    CreditsLeft: "The balance is above zero.",
+    DuplicateWindow: "A part of the window was charged already for this source: report the rest in a window that touches it, or use another source.",
+    FirstPeriodAwaited: "The account's first period has not begun: it begins with its payment, or when a known plan is asked for.",
+    GapClosed: "A source has too many separate stretches, so its oldest gap was closed: what would fill it is refused as DuplicateWindow.",
+    Granted: "Credits were granted.",
+    InForce: "The plan that was asked for is in force.",
+    InvoiceIssued: "An invoice was issued and waits for its payment.",
+    InvoiceVoided: "An invoice is no longer owed.",
+    Lapsed: "The plan was not renewed and the account fell back to what the plan lapses to: ask for a plan with `renewal: Automatic` to return.",
+    LedgerFull: "The account's ledger has no room for another record: ask an administrator.",
+    LedgerInconsistent: "The CreditLedger breaks an invariant or is not what its hash was taken of, so nothing is written: an administrator must restore it, or accept its content with the annotation `billing.flashgate.dev/accept-sequence`.",
+    LedgerMissing: "The Subscription names a CreditLedger that is gone: an administrator must restore it, or remove `/status/ledger` to reset the account.",
+    LedgerNewerFormat: "A later version of the operator wrote the CreditLedger: upgrade this operator.",
+    LedgerRegression: "The CreditLedger is older than the one that was shown, probably from a backup: an administrator must restore the newer one, or accept this one with the annotation `billing.flashgate.dev/accept-sequence`.",
+    NameAlreadyUsed: "The name was used for another order: a name is an order number for ever, so use a new one.",
+    NoPlan: "No plan is in force: usage becomes debt until one is.",
+    NotRenewing: "`renewal: None` ends the plan at the end of the period; set it to `Automatic` before then to keep the plan.",
+    NotSettled: "What was never settled cannot be refunded.",
+    NotStarted: "The account starts later, at `spec.startTime`; nothing happens before it.",
+    PackLimitReached: "The month's packs are used up: buy under a new name from `status.nextAvailableTime` on.",
+    PaymentExpired: "The order was not paid by its due time: use a new name to buy again.",
+    PaymentFailed: "The payment of the order failed: use a new name to buy again.",
+    PaymentOverdue: "The invoice of what was asked for was not paid, so it is void: ask for another plan or billing period, then for this one again, to get a new invoice.",
+    PlanChanged: "Another plan or billing period is in force.",
+    PlanInForce: "A plan is in force.",
+    PlanNotEligible: "Packs cannot be bought under the plan or the unpaid period in force: change the plan or pay, then buy under a new name.",
+    PlanNotFound: "The catalog has no such plan: choose one that it has.",
+    Purchased: "The credits of a pack arrived.",
+    ReceiptsAwaited: "Earlier charges wait for their receipts; it is taken up right after.",
+    RefundDue: "A void invoice was paid: return the money, then report it with a Payment of state Refunded.",
+    Refunded: "The money was returned and what was left of the credits was taken.",
+    Renewed: "A new period began.",
+    Starting: "The account is about to be opened.",
+    SubscriptionMissing: "There is no Subscription of that name yet: create it before the wait ends.",
+    SubscriptionNotFound: "No account of that name began in time: create the Subscription first, then this under a new name.",
+    ThresholdReached: "The period's use reached an alert threshold: buy a pack or upgrade before credits run out.",
+    TooLarge: "The report is worth more credits than one report may be: split it into shorter windows.",
+    TooLate: "The report came too long after its window started: send reports sooner, or ask for a CreditAdjustment.",
+    TooManySources: "Too many sources of this account are active: report through one of them.",
+    Undecodable: "A field does not hold what it must, so the object cannot be taken: the message names the field.",
+    UnknownInvoice: "The account has no invoice of that number: take it from `status.invoices`.",
+    UnknownPack: "The catalog has no such pack: buy one that it has, under a new name.",
+    UnknownRate: "The catalog has no rate for a line: nothing of the report was charged; report what has a rate.",
+    WindowNotOver: "The window of the report ends in the future; it is charged then.",
+    WrongAmount: "Amount or currency are not the invoice's: report what the invoice says.",
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl From<RefusalReason> for Reason {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::BeforeSubscription => Self::BeforeSubscription,
+            RefusalReason::TooLate => Self::TooLate,
+            RefusalReason::DuplicateWindow => Self::DuplicateWindow,
+            RefusalReason::TooManySources => Self::TooManySources,
+            RefusalReason::UnknownRate => Self::UnknownRate,
+            RefusalReason::TooLarge => Self::TooLarge,
+            RefusalReason::UnknownPack => Self::UnknownPack,
+            RefusalReason::PlanNotEligible => Self::PlanNotEligible,
+            RefusalReason::PackLimitReached => Self::PackLimitReached,
+            RefusalReason::NameAlreadyUsed => Self::NameAlreadyUsed,
+            RefusalReason::SubscriptionNotFound => Self::SubscriptionNotFound,
+            RefusalReason::PaymentFailed => Self::PaymentFailed,
+            RefusalReason::PaymentExpired => Self::PaymentExpired,
+            RefusalReason::LedgerFull => Self::LedgerFull,
+            RefusalReason::UnknownInvoice => Self::UnknownInvoice,
+            RefusalReason::WrongAmount => Self::WrongAmount,
+            RefusalReason::AlreadySettled => Self::AlreadySettled,
+            RefusalReason::NotSettled => Self::NotSettled,
+            RefusalReason::AlreadyExpired => Self::AlreadyExpired,
+        }
+    }
+}
+
+/// Returns the table of reasons: `docs/reference/reasons.md`.
+#[must_use]
+pub fn reasons_markdown() -> String {
+    let mut page = String::from(
+        "# Reasons\n\nEvery reason that a condition or an event can show; metrics use the same words. This page is \
+         generated from\n`src/operator/reason.rs` by `make generate`.\n\n| reason | meaning, and what to do |\n|---|---|\n",
+    );
+    for reason in Reason::ALL {
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "| `{reason}` | {} |", reason.description());
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_one_word_in_alphabetical_order_and_described_by_a_sentence() {
+        assert!(Reason::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+        for reason in Reason::ALL {
+            assert!(reason.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()), "{reason}");
+            assert!(reason.description().ends_with('.'), "{reason}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_own_reason_of_the_same_name() {
+        for refusal in RefusalReason::ALL {
+            assert_eq!(Reason::from(refusal).as_str(), refusal.as_str());
+        }
+    }
+
+    #[test]
+    fn the_page_of_reasons_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/reasons.md");
+        let committed = std::fs::read_to_string(path).expect("docs/reference/reasons.md");
+        assert!(committed == reasons_markdown(), "run `make generate`");
+    }
+}
