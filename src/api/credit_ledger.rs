@@ -38,15 +38,36 @@ const FENCE_MESSAGE: &str = "must continue the ledger by exactly one commit: the
     doc = "A CreditLedger is the book of the account of the same name. The operator alone writes it, one commit at a \
            time; every other status is taken from it. It outlives its Subscription. Include it in backups, and do \
            not edit or delete it: removing it is the explicit reset of an account.",
-    printcolumn(name = "Sequence", type_ = "integer", json_path = ".spec.sequence",
-        description = "Number of the last commit"),
-    printcolumn(name = "Plan", type_ = "string", json_path = ".spec.terms.plan", description = "Plan in force"),
-    printcolumn(name = "Period", type_ = "integer", json_path = ".spec.period.number",
-        description = "Number of the current period"),
-    printcolumn(name = "Debt", type_ = "string", json_path = ".spec.debt",
-        description = "Consumption that no credits could pay"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "Sequence",
+        type_ = "integer",
+        json_path = ".spec.sequence",
+        description = "Number of the last commit"
+    ),
+    printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".spec.terms.plan",
+        description = "Plan in force"
+    ),
+    printcolumn(
+        name = "Period",
+        type_ = "integer",
+        json_path = ".spec.period.number",
+        description = "Number of the current period"
+    ),
+    printcolumn(
+        name = "Debt",
+        type_ = "string",
+        json_path = ".spec.debt",
+        description = "Consumption that no credits could pay"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
