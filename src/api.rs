@@ -2,6 +2,7 @@
 //!
 //! Wire types only. They hold texts as they were written; `operator::convert` parses them once into the types
 //! of the ledger. Doc comments of fields are user documentation: they become the descriptions of the CRDs.
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own")]
 
 pub mod amount;
 pub mod condition;

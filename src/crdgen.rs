@@ -38,7 +38,7 @@ pub struct Crd {
 }
 
 impl Crd {
-    /// Returns the OpenAPI schema of the objects.
+    /// Returns the `OpenAPI` v3 schema of the objects.
     #[must_use]
     pub fn schema(&self) -> &Value {
         &self.definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -90,7 +90,7 @@ fn label(definition: &mut Value) {
     });
 }
 
-/// Brings a node of a schema, and all below it, into the shape that [conventions](crate::api) ask for: unset and
+/// Brings a node of a schema, and all below it, into one shape: unset and
 /// null never differ, no titles, no unsigned formats, a bound on every time.
 fn clean(node: &mut Value) {
     match node {

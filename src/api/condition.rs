@@ -7,6 +7,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::schema::MAX_INTEGER;
 
 /// Returns the schema of a list of conditions: a map by type, with the bounds of Kubernetes' own validation.
+#[must_use]
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",

@@ -6,7 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{MAX_INTEGER, STATED_AMOUNT_PATTERN, immutable, rule, stated_time};
+use super::schema::{MAX_INTEGER, STATED_AMOUNT_PATTERN, STATED_TIME_PATTERN, immutable, rule, stated_time};
 use super::{Amount, SubscriptionRef, condition};
 
 /// Credits given by hand, and why.
@@ -25,20 +25,47 @@ use super::{Amount, SubscriptionRef, condition};
     selectable = ".status.state",
     doc = "A CreditAdjustment gives an account credits by hand, with a reason. Administrators write it. Its name is \
            its order number, for ever: the same name again gives nothing, and deleting it takes nothing back.",
-    printcolumn(name = "Subscription", type_ = "string", json_path = ".spec.subscriptionRef.name",
-        description = "Who gets them"),
+    printcolumn(
+        name = "Subscription",
+        type_ = "string",
+        json_path = ".spec.subscriptionRef.name",
+        description = "Who gets them"
+    ),
     printcolumn(name = "Credits", type_ = "string", json_path = ".spec.credits", description = "How many"),
-    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expirationTime",
-        description = "When what is left of them expires"),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".spec.expirationTime",
+        description = "When what is left of them expires"
+    ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "The verdict"),
-    printcolumn(name = "Why", type_ = "string", json_path = ".spec.reason", priority = 1,
-        description = "Why they were given"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        priority = 1, description = "Reason of the Ready condition"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1, description = "Message of the Ready condition"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "Why",
+        type_ = "string",
+        json_path = ".spec.reason",
+        priority = 1,
+        description = "Why they were given"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Reason of the Ready condition"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Message of the Ready condition"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
@@ -63,7 +90,7 @@ pub struct CreditAdjustmentSpec {
     pub reason: String,
     /// When what is left of the credits expires; must be later than the creation. Default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
+    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
     pub expiration_time: Option<Timestamp>,
 }
 

@@ -29,20 +29,53 @@ use super::{Amount, SubscriptionRef, condition};
            it neither refunds it nor allows one more, and the same name again shows the same purchase and buys \
            nothing. A new name buys again, so a changed name prefix (of Kustomize, a Helm release, or another \
            namespace) buys everything in it once more.",
-    printcolumn(name = "Subscription", type_ = "string", json_path = ".spec.subscriptionRef.name",
-        description = "Who buys"),
+    printcolumn(
+        name = "Subscription",
+        type_ = "string",
+        json_path = ".spec.subscriptionRef.name",
+        description = "Who buys"
+    ),
     printcolumn(name = "Pack", type_ = "string", json_path = ".spec.pack", description = "What is bought"),
-    printcolumn(name = "Credits", type_ = "string", json_path = ".status.credits", description = "Credits it gives"),
+    printcolumn(
+        name = "Credits",
+        type_ = "string",
+        json_path = ".status.credits",
+        description = "Credits it gives"
+    ),
     printcolumn(name = "Price", type_ = "string", json_path = ".status.price", description = "Its price"),
-    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it stands"),
-    printcolumn(name = "Invoice", type_ = "string", json_path = ".status.invoice", priority = 1,
-        description = "Number of its invoice"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        priority = 1, description = "Reason of the Ready condition"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1, description = "Message of the Ready condition"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.state",
+        description = "Where it stands"
+    ),
+    printcolumn(
+        name = "Invoice",
+        type_ = "string",
+        json_path = ".status.invoice",
+        priority = 1,
+        description = "Number of its invoice"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Reason of the Ready condition"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Message of the Ready condition"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(

@@ -27,19 +27,52 @@ use super::{Amount, SubscriptionRef, condition};
     doc = "A Payment reports what happened to one invoice: it was settled, failed, or refunded. Payment agents write \
            it. Name it after the provider's event: a repeated delivery is then a conflict, not a second payment. \
            Never put card data or keys here.",
-    printcolumn(name = "Subscription", type_ = "string", json_path = ".spec.subscriptionRef.name",
-        description = "Who paid"),
-    printcolumn(name = "Invoice", type_ = "string", json_path = ".spec.invoice", description = "What was paid"),
-    printcolumn(name = "Reports", type_ = "string", json_path = ".spec.state", description = "What happened"),
+    printcolumn(
+        name = "Subscription",
+        type_ = "string",
+        json_path = ".spec.subscriptionRef.name",
+        description = "Who paid"
+    ),
+    printcolumn(
+        name = "Invoice",
+        type_ = "string",
+        json_path = ".spec.invoice",
+        description = "What was paid"
+    ),
+    printcolumn(
+        name = "Reports",
+        type_ = "string",
+        json_path = ".spec.state",
+        description = "What happened"
+    ),
     printcolumn(name = "Amount", type_ = "string", json_path = ".spec.amount", description = "How much"),
-    printcolumn(name = "Currency", type_ = "string", json_path = ".spec.currency", description = "In which currency"),
+    printcolumn(
+        name = "Currency",
+        type_ = "string",
+        json_path = ".spec.currency",
+        description = "In which currency"
+    ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "The verdict"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        priority = 1, description = "Reason of the Ready condition"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1, description = "Message of the Ready condition"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Reason of the Ready condition"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Message of the Ready condition"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(

@@ -18,6 +18,9 @@ pub const RATE_NAME_PATTERN: &str = "^[A-Z][A-Za-z0-9]*$";
 pub const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
 /// Amounts that people state: not negative, below 10^15.
 pub const STATED_AMOUNT_PATTERN: &str = r"^[0-9]{1,15}(\.[0-9]{1,9})?$";
+/// Times that users state: the RFC 3339 forms that every reader agrees on, fractions of a second being zero.
+pub const STATED_TIME_PATTERN: &str =
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.0{1,9})?(Z|[-+](0[0-9]|1[0-4]):[0-5][0-9])$";
 /// Largest integer that every JSON reader holds exactly (2^53 - 1).
 pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
 /// Longest invoice number: a Subscription's name, 8 characters of its account, a number.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{
     CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, RATE_NAME_PATTERN,
-    rule_at, stated_time,
+    STATED_TIME_PATTERN, rule_at, stated_time,
 };
 use super::{Amount, condition};
 
@@ -30,26 +30,70 @@ use super::{Amount, condition};
            and the same name later resumes it.\n\nOther products define a kind of this name too; \
            `kubectl get subscriptions.billing.flashgate.dev` and the short name `fgsub` are always this one.",
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan", description = "Plan in force"),
-    printcolumn(name = "Period", type_ = "string", json_path = ".status.billingPeriod",
-        description = "Billing period in force"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether everything asked for is done"),
-    printcolumn(name = "Balance", type_ = "string", json_path = ".status.credits.balance",
-        description = "Credits left, minus debt"),
-    printcolumn(name = "Used %", type_ = "string", json_path = ".status.thisPeriod.usedPercent",
-        description = "Share of this period's credits that is consumed"),
-    printcolumn(name = "Renews", type_ = "string", json_path = ".status.renewalTime",
-        description = "When the next period begins"),
-    printcolumn(name = "Packs", type_ = "string", json_path = ".status.packs.usedOfLimit", priority = 1,
-        description = "Packs bought in the current month, of those allowed"),
-    printcolumn(name = "Exhausts", type_ = "string", json_path = ".status.forecast.exhaustionTime", priority = 1,
-        description = "When the balance reaches zero at the current rate"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        priority = 1, description = "Reason of the Ready condition"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1, description = "Message of the Ready condition"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "Period",
+        type_ = "string",
+        json_path = ".status.billingPeriod",
+        description = "Billing period in force"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether everything asked for is done"
+    ),
+    printcolumn(
+        name = "Balance",
+        type_ = "string",
+        json_path = ".status.credits.balance",
+        description = "Credits left, minus debt"
+    ),
+    printcolumn(
+        name = "Used %",
+        type_ = "string",
+        json_path = ".status.thisPeriod.usedPercent",
+        description = "Share of this period's credits that is consumed"
+    ),
+    printcolumn(
+        name = "Renews",
+        type_ = "string",
+        json_path = ".status.renewalTime",
+        description = "When the next period begins"
+    ),
+    printcolumn(
+        name = "Packs",
+        type_ = "string",
+        json_path = ".status.packs.usedOfLimit",
+        priority = 1,
+        description = "Packs bought in the current month, of those allowed"
+    ),
+    printcolumn(
+        name = "Exhausts",
+        type_ = "string",
+        json_path = ".status.forecast.exhaustionTime",
+        priority = 1,
+        description = "When the balance reaches zero at the current rate"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Reason of the Ready condition"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Message of the Ready condition"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
@@ -79,7 +123,7 @@ pub struct SubscriptionSpec {
     /// Monthly periods begin on its day of the month, or on the month's last day where that is earlier.
     /// Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
+    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
     pub start_time: Option<Timestamp>,
     /// Whom invoices are made out to. Printed on them, used for nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,8 +188,10 @@ pub struct BillingDetails {
 /// What the operator has found and done.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(description = "What is in force and what is left, as of the last decision. Written by the operator \
-                          alone; all of it can be rebuilt from the CreditLedger of the same name.")]
+#[schemars(
+    description = "What is in force and what is left, as of the last decision. Written by the operator \
+                          alone; all of it can be rebuilt from the CreditLedger of the same name."
+)]
 pub struct SubscriptionStatus {
     /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -279,7 +325,7 @@ pub struct RatedUsage {
     /// Operation, such as `StorageEgress`.
     #[schemars(length(max = NAME_LENGTH), extend("pattern" = RATE_NAME_PATTERN))]
     pub operation: String,
-    /// Sum of the quantities, as a plain decimal: bytes for StorageEgress, tokens for TokensOut.
+    /// Sum of the quantities, as a plain decimal: bytes for `StorageEgress`, tokens for `TokensOut`.
     #[schemars(length(max = 64))]
     pub quantity: String,
     /// Credits charged for them.

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{
-    MAX_INTEGER, NAME_LENGTH, RATE_NAME_PATTERN, SOURCE_PATTERN, immutable, rule, rule_at, stated_time,
+    MAX_INTEGER, NAME_LENGTH, RATE_NAME_PATTERN, SOURCE_PATTERN, STATED_TIME_PATTERN, immutable, rule,
+    rule_at, stated_time,
 };
 use super::subscription::RatedUsage;
 use super::{Amount, Quantity, SubscriptionRef, condition};
@@ -31,19 +32,46 @@ use super::{Amount, Quantity, SubscriptionRef, condition};
     doc = "A UsageReport says what was used in a window of time; the operator charges it once. It is written by \
            machines (gateways, collectors) and does not belong in Git: reports are deleted some days after their \
            verdict (7 by default). Keep your own copy until `status.state` is `Charged`: that is the receipt.",
-    printcolumn(name = "Subscription", type_ = "string", json_path = ".spec.subscriptionRef.name",
-        description = "Who is charged"),
+    printcolumn(
+        name = "Subscription",
+        type_ = "string",
+        json_path = ".spec.subscriptionRef.name",
+        description = "Who is charged"
+    ),
     printcolumn(name = "Source", type_ = "string", json_path = ".spec.source", description = "Who reports"),
-    printcolumn(name = "Window End", type_ = "string", json_path = ".spec.window.endTime",
-        description = "First instant after what is reported"),
-    printcolumn(name = "Credits", type_ = "string", json_path = ".status.credits", description = "Credits charged"),
+    printcolumn(
+        name = "Window End",
+        type_ = "string",
+        json_path = ".spec.window.endTime",
+        description = "First instant after what is reported"
+    ),
+    printcolumn(
+        name = "Credits",
+        type_ = "string",
+        json_path = ".status.credits",
+        description = "Credits charged"
+    ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "The verdict"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        priority = 1, description = "Reason of the Ready condition"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1, description = "Message of the Ready condition"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp",
-        description = "Time since creation")
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1,
+        description = "Reason of the Ready condition"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Message of the Ready condition"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
@@ -77,11 +105,11 @@ pub struct UsageReportSpec {
 ]))]
 pub struct UsageWindow {
     /// First instant of the window, in whole seconds, such as `2026-01-31T10:00:00Z`.
-    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
+    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
     pub start_time: Timestamp,
     /// First instant after the window: later than `startTime`, by at most 31 days. A window that ends in the
     /// future waits until it is over.
-    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
+    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
     pub end_time: Timestamp,
 }
 
@@ -97,7 +125,7 @@ pub struct UsageLine {
     /// `UnknownRate`.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = RATE_NAME_PATTERN))]
     pub operation: String,
-    /// How much: bytes for StorageEgress, tokens for TokensOut. A number or a Kubernetes quantity, from 0 to
+    /// How much: bytes for `StorageEgress`, tokens for `TokensOut`. A number or a Kubernetes quantity, from 0 to
     /// 10^15: `12G` is 12,000,000,000, `1.5Gi` is 1,610,612,736, and `2500000`, `2.5M`, `1e3`, `500m` are fine
     /// too. Fractions are charged exactly.
     pub quantity: Quantity,

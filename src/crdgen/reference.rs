@@ -30,7 +30,12 @@ fn write_kind(page: &mut String, crd: &Crd) -> fmt::Result {
     let names = &crd.definition["spec"]["names"];
     let version = &crd.definition["spec"]["versions"][0];
     writeln!(page, "\n## {}\n\n{}\n", crd.kind, text(&crd.schema()["description"]))?;
-    writeln!(page, "`kubectl get {}`, short `{}`.", crd.plural, list(&names["shortNames"], |name| text(name).to_owned()))?;
+    writeln!(
+        page,
+        "`kubectl get {}`, short `{}`.",
+        crd.plural,
+        list(&names["shortNames"], |name| text(name).to_owned())
+    )?;
     let selectable = list(&version["selectableFields"], |field| format!("`{}`", text(&field["jsonPath"])));
     if !selectable.is_empty() {
         writeln!(page, "Field selectors: {selectable}.")?;
@@ -38,7 +43,12 @@ fn write_kind(page: &mut String, crd: &Crd) -> fmt::Result {
     writeln!(page, "\n| column | shows |\n|---|---|")?;
     for column in items(&version["additionalPrinterColumns"]) {
         let wide = if column["priority"].as_i64().unwrap_or(0) > 0 { " (`-o wide`)" } else { "" };
-        writeln!(page, "| {}{wide} | {} |", text(&column["name"]).to_uppercase(), text(&column["description"]))?;
+        writeln!(
+            page,
+            "| {}{wide} | {} |",
+            text(&column["name"]).to_uppercase(),
+            text(&column["description"])
+        )?;
     }
     writeln!(page, "\n| field | type | meaning |\n|---|---|---|")?;
     for section in ["spec", "status"] {
@@ -92,7 +102,8 @@ fn bounds(schema: &Value) -> Vec<String> {
     let mut notes = Vec::new();
     if schema.get("enum").is_some() {
         notes.push(format!("one of {}", list(&schema["enum"], |name| format!("`{}`", text(name)))));
-    } else if let Some(most) = schema["maxLength"].as_u64().filter(|_| text(&schema["format"]) != "date-time") {
+    } else if let Some(most) = schema["maxLength"].as_u64().filter(|_| text(&schema["format"]) != "date-time")
+    {
         notes.push(format!("at most {most} characters"));
     }
     match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
@@ -106,7 +117,9 @@ fn bounds(schema: &Value) -> Vec<String> {
     if let Some(default) = schema.get("default").filter(|default| default.is_string()) {
         notes.push(format!("default `{}`", text(default)));
     }
-    notes.extend(items(&schema["x-kubernetes-validations"]).map(|rule| text(&rule["message"]).replace('|', "\\|")));
+    notes.extend(
+        items(&schema["x-kubernetes-validations"]).map(|rule| text(&rule["message"]).replace('|', "\\|")),
+    );
     notes
 }
 

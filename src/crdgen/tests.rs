@@ -75,7 +75,8 @@ fn no_field_is_nullable_titled_floating_unsigned_or_open() {
     each_node_of_all(|path, node| {
         assert_ne!(node["type"], "number", "{path}");
         assert!(!node["format"].as_str().unwrap_or_default().starts_with("uint"), "{path}");
-        for keyword in ["nullable", "title", "x-kubernetes-preserve-unknown-fields", "oneOf", "allOf", "$ref"] {
+        for keyword in ["nullable", "title", "x-kubernetes-preserve-unknown-fields", "oneOf", "allOf", "$ref"]
+        {
             assert!(node.get(keyword).is_none(), "{path} has {keyword}");
         }
     });

@@ -9,7 +9,7 @@ use flashgate_ledger::coverage::Coverage;
 use flashgate_ledger::entry::{Detail, Entry, FactKind};
 use flashgate_ledger::facts::Request;
 use flashgate_ledger::ledger::{
-    DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity, Terms, Totals,
+    Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity, Terms, Totals,
 };
 use flashgate_ledger::period::{Anchor, Window};
 use flashgate_ledger::purchase::Purchases;
@@ -403,4 +403,18 @@ fn write_totals(totals: Totals) -> LedgerTotals {
         expired: amount(expired),
         refunded: amount(refunded),
     }
+}
+
+/// Reads the charges whose receipts are outstanding, and nothing else.
+///
+/// # Errors
+/// When one of them is not of this format.
+pub fn unacknowledged(spec: &CreditLedgerSpec) -> Result<Vec<Charge>, ConvertError> {
+    read_records("unacknowledged", &spec.unacknowledged)
+}
+
+/// Returns the size of a ledger in bytes, as it is stored.
+#[must_use]
+pub fn ledger_bytes(spec: &CreditLedgerSpec) -> usize {
+    serde_json::to_vec(spec).map_or(0, |stored| stored.len())
 }

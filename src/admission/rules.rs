@@ -1,0 +1,222 @@
+//! CEL rules, compiled once and looked at only where an object has fields that bear rules.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube_cel::KubeCelExt;
+use kube_cel::cel::objects::{Key, Map};
+use kube_cel::cel::{Context, ExecutionError, ParseErrors, Program, Value as CelValue};
+use serde_json::Value;
+
+use super::AdmissionError;
+use super::bounds::{join, shown};
+
+/// Says why a rule cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[error("'{rule}' is not a rule")]
+pub struct RuleError {
+    /// The rule.
+    rule: String,
+    /// Cause.
+    source: Box<ParseErrors>,
+}
+
+/// The functions that rules may call.
+pub(super) struct Evaluator(Context<'static>);
+
+/// A node of a schema that bears rules, or has nodes below that do.
+pub(super) struct RuleTree {
+    schema: Value,
+    rules: Vec<Rule>,
+    properties: Vec<(String, RuleTree)>,
+    items: Option<Box<RuleTree>>,
+    values: Option<Box<RuleTree>>,
+}
+
+/// One rule of a node.
+struct Rule {
+    program: Program,
+    message: String,
+    field_path: String,
+    is_transition: bool,
+}
+
+impl Default for Evaluator {
+    /// Returns the functions of the API server, with the conversions that the CEL library lacks: `type()` of
+    /// integers and texts, and times to and from seconds.
+    fn default() -> Self {
+        let mut context = Context::default().with_all();
+        for name in ["int", "string"] {
+            context.add_variable_from_value(name, CelValue::String(Arc::new(name.to_owned())));
+        }
+        context.add_function("type", |value: CelValue| value.type_of().to_string());
+        context.add_function("isQuantity", |text: Arc<String>| is_comparable(&text));
+        context.add_function("int", seconds);
+        context.add_function("timestamp", timestamp);
+        Self(context)
+    }
+}
+
+/// Returns whether the CEL library compares a quantity without overflow.
+///
+/// Its comparison raises ten to the exponent unchecked. What is above zero and refused here is beyond every limit
+/// of ours: the smallest such number, 10^-9 with this exponent, is 10^21.
+fn is_comparable(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']).filter(|(_, exponent)| !exponent.is_empty())
+    else {
+        return true;
+    };
+    let is_zero = mantissa.bytes().all(|byte| matches!(byte, b'0' | b'.' | b'+'));
+    exponent == "i" || is_zero || exponent.parse::<i32>().is_ok_and(|power| power.abs() <= 30)
+}
+
+/// Returns the seconds from 1970 to a time; other integers as they are.
+fn seconds(value: CelValue) -> Result<CelValue, ExecutionError> {
+    match value {
+        CelValue::Timestamp(time) => Ok(CelValue::Int(time.timestamp())),
+        CelValue::Int(_) => Ok(value),
+        other => Err(ExecutionError::function_error("int", format!("cannot convert {}", other.type_of()))),
+    }
+}
+
+/// Returns the time of a text, or so many seconds after 1970.
+fn timestamp(value: CelValue) -> Result<CelValue, ExecutionError> {
+    let refused = || ExecutionError::function_error("timestamp", "not a time");
+    let text = match value {
+        CelValue::String(text) => text.to_string(),
+        CelValue::Int(second) => Timestamp::from_second(second).map_err(|_| refused())?.to_string(),
+        _ => return Err(refused()),
+    };
+    text.parse().map(CelValue::Timestamp).map_err(|_| refused())
+}
+
+impl RuleTree {
+    /// Compiles the rules of `schema` and below; nothing where there are none.
+    pub(super) fn new(schema: &Value) -> Result<Option<Self>, RuleError> {
+        let stated = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+        let rules = stated.map(Rule::new).collect::<Result<Vec<_>, _>>()?;
+        let mut properties = Vec::new();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            if let Some(tree) = Self::new(property)? {
+                properties.push((name.clone(), tree));
+            }
+        }
+        let items = Self::below(schema, "items")?;
+        let values = Self::below(schema, "additionalProperties")?;
+        let bears_none = rules.is_empty() && properties.is_empty() && items.is_none() && values.is_none();
+        Ok((!bears_none).then(|| Self { schema: schema.clone(), rules, properties, items, values }))
+    }
+
+    /// Compiles what one keyword of a schema holds.
+    fn below(schema: &Value, keyword: &str) -> Result<Option<Box<Self>>, RuleError> {
+        schema.get(keyword).map_or(Ok(None), |below| Ok(Self::new(below)?.map(Box::new)))
+    }
+
+    /// Adds the rules that `value` breaks, as an update of `old` where there is one.
+    pub(super) fn evaluate(
+        &self,
+        evaluator: &Evaluator,
+        value: &Value,
+        old: Option<&Value>,
+        errors: &mut Vec<AdmissionError>,
+    ) {
+        self.evaluate_at(evaluator, "", value, old, errors);
+    }
+
+    /// Evaluates the rules of this node, whose path is `path`, and below.
+    fn evaluate_at(
+        &self,
+        evaluator: &Evaluator,
+        path: &str,
+        value: &Value,
+        old: Option<&Value>,
+        errors: &mut Vec<AdmissionError>,
+    ) {
+        self.evaluate_rules(evaluator, path, value, old, errors);
+        for (name, tree) in &self.properties {
+            if let Some(child) = value.get(name) {
+                let old_child = old.and_then(|old| old.get(name));
+                tree.evaluate_at(evaluator, &join(path, name), child, old_child, errors);
+            }
+        }
+        if let Some(tree) = &self.items {
+            // The items of our lists have no identity (`atomic`), so they have no past either.
+            for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                tree.evaluate_at(evaluator, &format!("{path}[{index}]"), item, None, errors);
+            }
+        }
+        if let Some(tree) = &self.values {
+            for (name, child) in value.as_object().into_iter().flatten() {
+                let old_child = old.and_then(|old| old.get(name));
+                tree.evaluate_at(evaluator, &join(path, name), child, old_child, errors);
+            }
+        }
+    }
+
+    /// Evaluates the rules of this node alone.
+    fn evaluate_rules(
+        &self,
+        evaluator: &Evaluator,
+        path: &str,
+        value: &Value,
+        old: Option<&Value>,
+        errors: &mut Vec<AdmissionError>,
+    ) {
+        let mut due = self.rules.iter().filter(|rule| old.is_some() || !rule.is_transition).peekable();
+        if due.peek().is_none() {
+            return;
+        }
+        let mut scope = evaluator.0.new_inner_scope();
+        scope.add_variable_from_value("self", converted(value, &self.schema));
+        if let Some(old) = old {
+            scope.add_variable_from_value("oldSelf", converted(old, &self.schema));
+        }
+        for rule in due {
+            let field = format!("{path}{}", rule.field_path);
+            match rule.program.execute(&scope) {
+                Ok(CelValue::Bool(true)) => {}
+                Ok(_) => {
+                    errors.push(AdmissionError::new(
+                        field,
+                        format!("Invalid value: {}: {}", shown(value), rule.message),
+                    ));
+                }
+                Err(error) => errors.push(AdmissionError::new(field, format!("{} ({error})", rule.message))),
+            }
+        }
+    }
+}
+
+impl Rule {
+    fn new(stated: &Value) -> Result<Self, RuleError> {
+        let text = |keyword: &str| stated[keyword].as_str().unwrap_or_default().to_owned();
+        let program = Program::compile(&text("rule"))
+            .map_err(|source| RuleError { rule: text("rule"), source: Box::new(source) })?;
+        let is_transition = program.references().has_variable("oldSelf");
+        Ok(Self { program, message: text("message"), field_path: text("fieldPath"), is_transition })
+    }
+}
+
+/// Returns a value as rules see it; `schema` tells times from texts.
+fn converted(value: &Value, schema: &Value) -> CelValue {
+    match value {
+        Value::Null => CelValue::Null,
+        Value::Bool(truth) => CelValue::Bool(*truth),
+        Value::Number(number) => number.as_i64().map_or(CelValue::Null, CelValue::Int),
+        Value::String(text) if schema["format"] == "date-time" => {
+            text.parse().map_or_else(|_| CelValue::String(Arc::new(text.clone())), CelValue::Timestamp)
+        }
+        Value::String(text) => CelValue::String(Arc::new(text.clone())),
+        Value::Array(items) => {
+            CelValue::List(Arc::new(items.iter().map(|item| converted(item, &schema["items"])).collect()))
+        }
+        Value::Object(fields) => {
+            let convert = |(name, field): (&String, &Value)| {
+                let below = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+                (Key::String(Arc::new(name.clone())), converted(field, below))
+            };
+            CelValue::Map(Map { map: Arc::new(fields.iter().map(convert).collect::<HashMap<_, _>>()) })
+        }
+    }
+}
