@@ -49,7 +49,9 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(args),
         Command::Crds => {
-            anstream::print!("{}", crate::crdgen::all_yaml());
+            for crd in crate::crdgen::crds()? {
+                anstream::print!("---\n{}", crd.yaml()?);
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Catalog(CatalogCommand::Check { file }) => {

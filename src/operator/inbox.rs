@@ -211,7 +211,7 @@ pub struct Inbox {
 ///
 /// Kubernetes defines resource versions as numbers that can be compared; what is not a number is taken for new.
 fn came_before(version: &str, other: &str) -> bool {
-    version.parse::<u128>().ok().zip(other.parse().ok()).is_some_and(|(version, other)| version < other)
+    version.parse::<u128>().ok().zip(other.parse::<u128>().ok()).is_some_and(|(version, other)| version < other)
 }
 
 fn own_account<K: Kind>(object: &K) -> AccountKey {

@@ -8,29 +8,22 @@ use flashgate_ledger::entry::FactKind;
 use jiff::Timestamp;
 use kube::Resource;
 
-use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
-use crate::operator::cluster::{Announcement, CallError, Cluster, Version};
+use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, SubscriptionStatus, UsageReport};
+use crate::operator::cluster::{Announcement, Cluster, Version};
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, NoteKind};
 
-/// Writes the Subscription's status, unless it says the same already. Returns the Subscription as it now is.
-///
-/// # Errors
-/// When the call fails; the next reconcile writes it again.
-pub async fn write_subscription_status(
-    cluster: &impl Cluster,
+/// Returns the status that the Subscription is to show, unless it shows it already.
+#[must_use]
+pub fn due_status(
     subscription: &Subscription,
     book: Book<'_>,
     catalog: &Catalog,
     now: Timestamp,
-) -> Result<Option<Arc<Subscription>>, CallError> {
-    let status = project::subscription_status(subscription.status.as_ref(), subscription, book, catalog, now);
-    if subscription.status.as_ref() == Some(&status) {
-        return Ok(None);
-    }
-    let version = Version::of(subscription);
-    let written = cluster.replace_status::<Subscription, _>(&version, &status).await?;
-    Ok(Some(Arc::new(written)))
+) -> Option<SubscriptionStatus> {
+    let before = subscription.status.as_ref();
+    let status = project::subscription_status(before, subscription, book, catalog, now);
+    (before != Some(&status)).then_some(status)
 }
 
 /// Publishes an Event for each transition of a committed decision. Best effort: the ledger is the record.

@@ -11,7 +11,8 @@ use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
 use flashgate_ledger::ledger::{Charge, Ledger};
-use futures::{Stream, StreamExt};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BufferUnordered, Iter, StreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -60,11 +61,11 @@ pub async fn write_receipts(
     receipts
 }
 
-async fn write_report_receipts(
-    cluster: &impl Cluster,
+async fn write_report_receipts<'a>(
+    cluster: &'a impl Cluster,
     inbox: &Inbox,
-    seen: &Seen,
-    decision: &Decision,
+    seen: &'a Seen,
+    decision: &'a Decision,
     now: Timestamp,
 ) -> Receipts {
     let judge = |pending: &Pending<_, _>, verdict: &ReportVerdict| {
@@ -75,10 +76,13 @@ async fn write_report_receipts(
             ReportVerdict::Charged(_) | ReportVerdict::Rejected(_) => Some((status, true)),
         }
     };
-    let write = async |version: &Version, verdict: &ReportVerdict, status: &UsageReportStatus| match verdict {
-        ReportVerdict::Charged(charge) => write_charge(cluster, version, charge, status, now).await,
-        ReportVerdict::Rejected(_) | ReportVerdict::Waits(_) => {
-            write_status::<UsageReport, _>(cluster, version, status).await
+    let write = |pending: &'a Pending<_, _>, verdict: &'a ReportVerdict, status: UsageReportStatus| {
+        let version = &pending.version;
+        match verdict {
+            ReportVerdict::Charged(charge) => write_charge(cluster, version, charge, status, now).boxed(),
+            ReportVerdict::Rejected(_) | ReportVerdict::Waits(_) => {
+                write_status::<UsageReport, _>(cluster, version, status).boxed()
+            }
         }
     };
     let mut receipts = Receipts::default();
@@ -93,29 +97,32 @@ async fn write_report_receipts(
     receipts
 }
 
+/// A write under way, with the verdict that it shows and whether that is final.
+type Write<'a, V> = BoxFuture<'a, (&'a Verdict<V>, bool, Result<Written, CallError>)>;
+
 /// Pairs objects with their verdicts and gives the writes of those whose status is news, a few at once.
-fn due_writes<'a, F, S, V, W>(
+fn due_writes<'a, F, S, V>(
     objects: &'a [Arc<Pending<F, S>>],
     verdicts: &'a [Verdict<V>],
-    judge: impl Fn(&Pending<F, S>, &V) -> Option<(S, bool)> + 'a,
-    write: W,
-) -> impl Stream<Item = (&'a Verdict<V>, bool, Result<Written, CallError>)> + 'a
+    judge: impl Fn(&Pending<F, S>, &V) -> Option<(S, bool)>,
+    write: impl Fn(&'a Pending<F, S>, &'a V, S) -> BoxFuture<'a, Result<Written, CallError>>,
+) -> BufferUnordered<Iter<std::vec::IntoIter<Write<'a, V>>>>
 where
-    S: PartialEq + 'a,
-    W: AsyncFn(&Version, &V, &S) -> Result<Written, CallError> + 'a,
+    S: PartialEq,
+    V: Sync,
 {
     let by_object: HashMap<(&str, &str), &Verdict<V>> =
         verdicts.iter().map(|verdict| ((verdict.name.as_str(), verdict.uid.as_str()), verdict)).collect();
-    let due = objects.iter().filter_map(move |pending| {
-        let verdict = *by_object.get(&(pending.version.name.as_str(), pending.version.uid.as_str()))?;
-        let (status, is_final) = judge(pending, &verdict.verdict)?;
-        (pending.status.as_ref() != Some(&status)).then_some((pending, verdict, status, is_final))
-    });
-    let write = Arc::new(write);
-    let writes = due.map(move |(pending, verdict, status, is_final)| {
-        let write = Arc::clone(&write);
-        async move { (verdict, is_final, write(&pending.version, &verdict.verdict, &status).await) }
-    });
+    let mut writes: Vec<Write<'a, V>> = Vec::new();
+    for pending in objects {
+        let object = (pending.version.name.as_str(), pending.version.uid.as_str());
+        let Some(verdict) = by_object.get(&object).copied() else { continue };
+        let Some((status, is_final)) = judge(pending, &verdict.verdict) else { continue };
+        if pending.status.as_ref() != Some(&status) {
+            let written = write(pending, &verdict.verdict, status);
+            writes.push(async move { (verdict, is_final, written.await) }.boxed());
+        }
+    }
     futures::stream::iter(writes).buffer_unordered(AT_ONCE)
 }
 
@@ -150,7 +157,7 @@ async fn write_charge(
     cluster: &impl Cluster,
     version: &Version,
     charge: &Charge,
-    status: &UsageReportStatus,
+    status: UsageReportStatus,
     now: Timestamp,
 ) -> Result<Written, CallError> {
     match write_status::<UsageReport, _>(cluster, version, status).await {
@@ -185,7 +192,7 @@ async fn confirm_charge(
     }
     let generation = report.metadata.generation.unwrap_or_default();
     let status = project::charge_status(report.status.as_ref(), generation, charge, now);
-    write_status::<UsageReport, _>(cluster, &version, &status).await
+    write_status::<UsageReport, _>(cluster, &version, status).await
 }
 
 /// Confirms charges whose receipts this process has not seen confirmed; needed only where they take the room that
@@ -197,8 +204,12 @@ pub async fn confirm_charges(
     now: Timestamp,
 ) -> Receipts {
     let mut receipts = Receipts::default();
-    let confirmations =
-        charges.iter().map(|charge| async move { (charge, confirm_charge(cluster, namespace, charge, now).await) });
+    let mut confirmations = Vec::new();
+    for charge in charges {
+        confirmations.push(
+            async move { (charge, confirm_charge(cluster, namespace, charge, now).await) }.boxed(),
+        );
+    }
     let mut confirmations = futures::stream::iter(confirmations).buffer_unordered(AT_ONCE);
     while let Some((charge, result)) = confirmations.next().await {
         match result {
@@ -211,11 +222,11 @@ pub async fn confirm_charges(
     receipts
 }
 
-async fn write_order_receipts(
-    cluster: &impl Cluster,
+async fn write_order_receipts<'a>(
+    cluster: &'a impl Cluster,
     inbox: &Inbox,
-    seen: &Seen,
-    decision: &Decision,
+    seen: &'a Seen,
+    decision: &'a Decision,
     ledger: Option<&Ledger>,
     catalog: &Catalog,
     now: Timestamp,
@@ -227,8 +238,8 @@ async fn write_order_receipts(
         let is_final = status.state.is_some_and(|state| state != CreditPackState::AwaitingPayment);
         Some((status, is_final))
     };
-    let write = async |version: &Version, _: &PackVerdict, status: &CreditPackStatus| {
-        write_status::<CreditPack, _>(cluster, version, status).await
+    let write = |pending: &'a Pending<_, _>, _: &'a _, status: CreditPackStatus| {
+        write_status::<CreditPack, _>(cluster, &pending.version, status).boxed()
     };
     let mut writes = due_writes(&seen.packs, &decision.packs, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
@@ -239,8 +250,8 @@ async fn write_order_receipts(
         let status = project::payment_status(pending.status.as_ref(), pending.generation, verdict, now);
         Some((status, matches!(verdict, PaymentVerdict::Judged(_))))
     };
-    let write = async |version: &Version, _: &PaymentVerdict, status: &PaymentStatus| {
-        write_status::<Payment, _>(cluster, version, status).await
+    let write = |pending: &'a Pending<_, _>, _: &'a _, status: PaymentStatus| {
+        write_status::<Payment, _>(cluster, &pending.version, status).boxed()
     };
     let mut writes = due_writes(&seen.payments, &decision.payments, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
@@ -251,8 +262,8 @@ async fn write_order_receipts(
         let status = project::adjustment_status(pending.status.as_ref(), pending.generation, verdict, now);
         Some((status, matches!(verdict, AdjustmentVerdict::Judged(_))))
     };
-    let write = async |version: &Version, _: &AdjustmentVerdict, status: &CreditAdjustmentStatus| {
-        write_status::<CreditAdjustment, _>(cluster, version, status).await
+    let write = |pending: &'a Pending<_, _>, _: &'a _, status: CreditAdjustmentStatus| {
+        write_status::<CreditAdjustment, _>(cluster, &pending.version, status).boxed()
     };
     let mut writes = due_writes(&seen.adjustments, &decision.adjustments, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
@@ -261,12 +272,12 @@ async fn write_order_receipts(
     failure
 }
 
-async fn write_status<K: Kind, S: Serialize + Sync>(
+async fn write_status<K: Kind, S: Serialize + Send + Sync>(
     cluster: &impl Cluster,
     version: &Version,
-    status: &S,
+    status: S,
 ) -> Result<Written, CallError> {
-    match cluster.replace_status::<K, S>(version, status).await {
+    match cluster.replace_status::<K, S>(version, &status).await {
         Ok(_) => Ok(Written::Confirmed),
         Err(error) if error.is_not_found() => Ok(Written::Moot),
         Err(error) => Err(error),

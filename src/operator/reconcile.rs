@@ -11,10 +11,11 @@ use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::api::{CreditLedger, LedgerReference};
+use crate::api::{CreditLedger, Subscription, SubscriptionStatus};
+use crate::api::subscription::LedgerReference;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::operator::cluster::{AccountKey, CallError, Cluster};
+use crate::operator::cluster::{AccountKey, CallError, Cluster, Version};
 use crate::operator::commit::write_ledger;
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::decide::{Knowledge, Lack, lack};
@@ -22,7 +23,7 @@ use crate::operator::facts::{AccountClock, facts_of};
 use crate::operator::inbox::Inbox;
 use crate::operator::observe::Seen;
 use crate::operator::project::{Book, Trouble};
-use crate::operator::publish::{announce, write_subscription_status};
+use crate::operator::publish::{announce, due_status};
 use crate::operator::receipts::{confirm_charges, write_receipts};
 
 /// How far the local clock may be from the API server's before commits hold.
@@ -385,61 +386,60 @@ impl<C: Cluster> Operator<C> {
             (Some(ledger), Some(stored)) => Book::Held { ledger, reference: reference(stored) },
             _ => Book::Absent,
         };
-        let project = |source| ReconcileError::Project { account: seen.key.clone(), source };
-        let shows_already = {
-            let before = subscription.status.as_ref();
-            let status = crate::operator::project::subscription_status(
-                before,
-                &subscription,
-                book.clone(),
-                &self.catalog,
-                clock.now,
-            );
-            before == Some(&status)
-        };
-        if shows_already {
-            return Ok(None);
+        let Some(status) = due_status(&subscription, book, &self.catalog, clock.now) else { return Ok(None) };
+        if !seen.ledger_is_confirmed && !self.is_still_stored(seen).await? {
+            return Ok(Some(Duration::ZERO));
         }
-        if !seen.ledger_is_confirmed {
-            let version = stored.as_ref().map(|stored| stored.metadata.resource_version.clone());
-            seen.fetch_ledger(&self.cluster).await.map_err(|source| read(&seen.key, source))?;
-            if version != seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone()) {
-                if let Some(stored) = &seen.ledger {
-                    self.keep_ledger(stored);
-                }
-                return Ok(Some(Duration::ZERO));
-            }
-        }
-        let written =
-            write_subscription_status(&self.cluster, &subscription, book, &self.catalog, clock.now).await;
-        match written {
-            Ok(None) => {}
-            Ok(Some(written)) => {
-                memory.status_written = Some(Instant::now());
-                self.keep_subscription(&written);
-            }
-            Err(error) if error.is_conflict() || error.is_not_found() => {
-                tracing::debug!(%error, "the Subscription has changed; its watch brings what it is now");
-            }
-            Err(error) => return Err(project(error)),
+        if self.write_status(&subscription, &status).await? {
+            memory.status_written = Some(Instant::now());
         }
         Ok(None)
+    }
+
+    /// Reads the ledger again; returns whether it is the version that was decided on. What a status shows must have
+    /// been confirmed after the Subscription was read: else an older ledger could be shown over a newer one.
+    async fn is_still_stored(&self, seen: &mut Seen) -> Result<bool, ReconcileError> {
+        let version = |seen: &Seen| seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
+        let decided_on = version(seen);
+        let key = seen.key.clone();
+        seen.fetch_ledger(&self.cluster).await.map_err(|source| read(&key, source))?;
+        let is_same = decided_on == version(seen);
+        if let Some(stored) = seen.ledger.as_ref().filter(|_| !is_same) {
+            self.keep_ledger(stored);
+        }
+        Ok(is_same)
+    }
+
+    /// Writes a Subscription's status; returns whether it took effect. A Subscription that has changed is left to
+    /// its watch, which brings what it is now.
+    async fn write_status(
+        &self,
+        subscription: &Subscription,
+        status: &SubscriptionStatus,
+    ) -> Result<bool, ReconcileError> {
+        let version = Version::of(subscription);
+        match self.cluster.replace_status::<Subscription, _>(&version, status).await {
+            Ok(written) => {
+                self.keep_subscription(&written);
+                Ok(true)
+            }
+            Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+            Err(source) => {
+                let account = AccountKey { namespace: version.namespace, name: version.name };
+                Err(ReconcileError::Project { account, source })
+            }
+        }
     }
 
     /// Says in the Subscription's conditions what is wrong; nothing else is written.
     async fn say_trouble(&self, seen: &Seen, trouble: Trouble) -> Result<Next, ReconcileError> {
         self.metrics.count_trouble();
         tracing::error!(account = %seen.key, ?trouble, "nothing is written for this account");
-        if let Some(subscription) = &seen.subscription {
-            let book = Book::Troubled(trouble);
-            let written =
-                write_subscription_status(&self.cluster, subscription, book, &self.catalog, self.clock.now()).await;
-            match written {
-                Ok(Some(written)) => self.keep_subscription(&written),
-                Ok(None) => {}
-                Err(error) if error.is_conflict() || error.is_not_found() => {}
-                Err(source) => return Err(ReconcileError::Project { account: seen.key.clone(), source }),
-            }
+        if let Some(subscription) = &seen.subscription
+            && let Some(status) =
+                due_status(subscription, Book::Troubled(trouble), &self.catalog, self.clock.now())
+        {
+            self.write_status(subscription, &status).await?;
         }
         Ok(Next::default())
     }
@@ -450,7 +450,7 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    fn keep_subscription(&self, subscription: &crate::api::Subscription) {
+    fn keep_subscription(&self, subscription: &Subscription) {
         if let Err(error) = self.inbox.subscriptions.put(subscription.clone()) {
             tracing::error!(%error, "a Subscription that was just written cannot be kept");
         }

@@ -135,7 +135,7 @@ impl Watches {
     }
 
     /// One object that cannot be understood takes nothing else with it.
-    fn set_aside(&self, kind: &str, namespace: &str, name: &str, error: &dyn std::error::Error) {
+    fn set_aside(&self, kind: &str, namespace: &str, name: &str, error: &(dyn std::error::Error + 'static)) {
         self.metrics.count_set_aside(kind);
         tracing::error!(kind, namespace, name, error, "object set aside: it cannot be understood");
     }

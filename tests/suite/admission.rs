@@ -1,0 +1,124 @@
+//! The door: what the API server refuses, what passes the ledger's fence, and what `kubectl` shows.
+
+use std::fs;
+use std::path::PathBuf;
+
+use flashgate_billing::api::CreditLedger;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::world::{bare, root};
+
+fn must_fail() -> Vec<PathBuf> {
+    let folder = fs::read_dir(root().join("tests/must-fail")).expect("folder");
+    let mut files: Vec<PathBuf> = folder
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn every_must_fail_manifest_is_refused_with_the_message_written_beside_it() {
+    let namespace = bare().await.namespace("must-fail").await;
+    let files = must_fail();
+    assert!(files.len() >= 25, "{} manifests", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).expect("manifest");
+        let file = file.display();
+        let expected = text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("# expect:");
+        let is_status = text.lines().nth(1) == Some("# subresource: status");
+        let documents: Vec<&str> = text.split("\n---\n").collect();
+        let (last, first) = documents.split_last().expect("documents");
+        for (index, document) in first.iter().enumerate() {
+            if index == 0 && is_status {
+                namespace.kubectl(&["apply", "-f", "-"], Some(document)).await.succeeded().expect("created");
+            }
+            let applied = if is_status { status(document) } else { vec!["apply", "-f", "-"] };
+            let output = namespace.kubectl(&applied, Some(document)).await;
+            assert!(output.success, "{file}: the first document must be accepted: {}", output.stderr);
+        }
+        let applied = if is_status { status(last) } else { vec!["apply", "-f", "-"] };
+        let output = namespace.kubectl(&applied, Some(last)).await;
+        assert!(!output.success, "{file} must be refused: {}", output.stdout);
+        let said = output.stderr.replace('\n', " ");
+        assert!(said.contains(expected), "{file}: expected {expected:?} in {said}");
+    }
+}
+
+/// Returns how a document is applied to the subresource.
+fn status(_: &str) -> Vec<&'static str> {
+    vec!["apply", "--server-side", "--force-conflicts", "--subresource=status", "-f", "-"]
+}
+
+fn ledger(sequence: i64, hash: char) -> CreditLedger {
+    let spec = json!({
+        "formatVersion": 1, "sequence": sequence, "previousHash": "", "hash": hash.to_string().repeat(64),
+        "writer": "test", "clockTime": "2026-03-01T10:00:00Z", "account": "1f3a9c2e",
+        "subscription": {"uid": "6f1f0c9e-0000-4000-8000-000000000000", "generation": 1},
+        "startTime": "2026-03-01T10:00:00Z", "period": {"number": 1}, "planOrigin": "Asked", "debt": "0",
+        "nextInvoice": 1,
+        "totals": {"granted": "0", "purchased": "0", "adjusted": "0", "consumed": "0", "expired": "0", "refunded": "0"},
+    });
+    let ledger = json!({
+        "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditLedger",
+        "metadata": {"name": "fenced"}, "spec": spec,
+    });
+    serde_json::from_value(ledger).expect("ledger")
+}
+
+#[tokio::test]
+async fn the_fence_lets_annotations_identical_writes_and_deletion_pass_and_no_lower_sequence() {
+    let namespace = bare().await.namespace("fence").await;
+    let ledgers = namespace.api::<CreditLedger>();
+    let created = ledgers.create(&PostParams::default(), &ledger(5, 'a')).await.expect("created");
+    let annotation = json!({"metadata": {"annotations": {"example.org/note": "seen"}}});
+    ledgers.patch("fenced", &PatchParams::default(), &Patch::Merge(annotation)).await.expect("annotated");
+    let held = ledgers.get("fenced").await.expect("read");
+    ledgers.replace("fenced", &PostParams::default(), &held).await.expect("identical PUT");
+    let put = |sequence: i64, hash: char| {
+        let mut next = ledger(sequence, hash);
+        next.metadata.resource_version = held.metadata.resource_version.clone();
+        next
+    };
+    for (sequence, hash) in [(4, 'b'), (5, 'b'), (7, 'b')] {
+        let refused = ledgers.replace("fenced", &PostParams::default(), &put(sequence, hash)).await;
+        let message = refused.expect_err("must be refused").to_string();
+        assert!(message.contains("must continue the ledger by exactly one commit"), "{sequence}: {message}");
+    }
+    ledgers.replace("fenced", &PostParams::default(), &put(6, 'b')).await.expect("next commit");
+    let foreground = DeleteParams::foreground();
+    ledgers.delete("fenced", &foreground).await.expect("foreground deletion");
+    crate::world::eventually("the ledger is gone", async || {
+        let held = ledgers.get_opt("fenced").await.expect("read")?;
+        (held.metadata.uid == created.metadata.uid).then_some(())
+    })
+    .await_end()
+    .await;
+}
+
+#[tokio::test]
+async fn kubectl_explain_reads_as_documentation() {
+    let namespace = bare().await.namespace("explain").await;
+    let text = namespace.kubectl(&["explain", "subscriptions.billing.flashgate.dev", "--recursive"], None).await;
+    let text = text.succeeded().expect("explained");
+    for field in ["plan", "billingPeriod", "pendingChange", "usedPercent", "nextAvailableTime"] {
+        assert!(text.contains(field), "{field}");
+    }
+    for kind in ["subscriptions", "creditpacks", "usagereports", "payments", "creditadjustments", "creditledgers"] {
+        let plain = format!("{kind}.billing.flashgate.dev");
+        let text = namespace.kubectl(&["explain", &plain], None).await.succeeded().expect("explained");
+        assert!(!text.contains("<empty>"), "{kind} has no description: {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_just_been_applied_is_not_yet_seen() {
+    let namespace = bare().await.namespace("unseen").await;
+    let created = namespace
+        .create::<flashgate_billing::api::Subscription>("acme", json!({"plan": "starter"}))
+        .await;
+    let created: Value = serde_json::to_value(created).expect("JSON");
+    assert_eq!(created.pointer("/status/observedGeneration"), Some(&json!(-1)));
+}

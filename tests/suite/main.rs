@@ -1,0 +1,11 @@
+//! Tests on a real control plane: etcd and kube-apiserver as they are, `kubectl`, and the operator as a process.
+//!
+//! A namespace per test; waits are on conditions, never on time.
+
+mod admission;
+mod crash;
+mod examples;
+mod lives;
+mod protocol;
+mod scale;
+mod world;

@@ -1,0 +1,293 @@
+//! The world that tests share: a control plane, operators as processes, and namespaces.
+
+use std::io::BufRead as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use flashgate_control_plane::ControlPlane;
+use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// Longest time that a condition is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// Namespaces of the shared world whose Subscriptions may live by a test clock.
+pub const TEST_CLOCK_NAMESPACES: [&str; 12] = [
+    "clock-renewal",
+    "clock-packs",
+    "clock-debt",
+    "clock-late",
+    "clock-deletion",
+    "clock-upgrade",
+    "clock-downtime",
+    "clock-lapse",
+    "clock-burn",
+    "clock-start",
+    "clock-month",
+    "clock-anchor",
+];
+
+/// A control plane with the definitions applied.
+pub struct World {
+    /// The control plane.
+    pub plane: ControlPlane,
+}
+
+impl World {
+    /// Starts a world of its own.
+    pub async fn start() -> Self {
+        let plane = ControlPlane::builder()
+            .controllers(&["garbage-collector-controller", "namespace-controller"])
+            .start()
+            .await
+            .expect("control plane");
+        plane.apply_crds(&root().join("crds")).await.expect("definitions");
+        Self { plane }
+    }
+
+    /// Returns a client of its administrator.
+    pub async fn client(&self) -> Client {
+        let kubeconfig = Kubeconfig::read_from(self.plane.kubeconfig()).expect("kubeconfig");
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default());
+        Client::try_from(config.await.expect("config")).expect("client")
+    }
+
+    /// Starts an operator with `arguments` after `run`.
+    pub fn operator(&self, arguments: &[&str]) -> Operator {
+        Operator::start(&self.plane.kubeconfig(), arguments)
+    }
+
+    /// Makes a namespace.
+    pub async fn namespace(&self, name: &str) -> Namespace<'_> {
+        let client = self.client().await;
+        let object = NamespaceObject {
+            metadata: kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() },
+            ..Default::default()
+        };
+        Api::all(client.clone()).create(&PostParams::default(), &object).await.expect("namespace");
+        Namespace { world: self, name: name.to_owned(), client }
+    }
+}
+
+/// Returns the world that most tests share, with an operator that runs all the time.
+pub async fn shared() -> &'static World {
+    static SHARED: OnceCell<(World, Operator)> = OnceCell::const_new();
+    let start = || async {
+        let world = World::start().await;
+        let clocks: Vec<&str> = ["--allow-test-clocks"].into_iter().chain(TEST_CLOCK_NAMESPACES).collect();
+        let operator = world.operator(&clocks);
+        (world, operator)
+    };
+    &SHARED.get_or_init(start).await.0
+}
+
+/// Returns the world without an operator that tests of the API alone share.
+pub async fn bare() -> &'static World {
+    static BARE: OnceCell<World> = OnceCell::const_new();
+    BARE.get_or_init(World::start).await
+}
+
+/// Returns the project's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An operator as a process. It ends with this value, and with the test process however that ends.
+pub struct Operator {
+    guard: Child,
+    process: u32,
+}
+
+/// Starts the operator and waits for the end of its own input: whoever holds that is gone then.
+const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
+
+impl Operator {
+    fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let mut guard = Command::new("bash")
+            .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("operator");
+        let mut line = String::new();
+        let output = guard.stdout.take().expect("output");
+        std::io::BufReader::new(output).read_line(&mut line).expect("process");
+        Self { guard, process: line.trim().parse().expect("number of the process") }
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.process.to_string()]).status();
+        assert!(status.expect("kill").success(), "the operator is not running");
+    }
+
+    /// Kills it at once.
+    pub fn kill(self) {
+        self.signal("-KILL");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn terminate(self) {
+        self.signal("-TERM");
+        let process = format!("/proc/{}/stat", self.process);
+        eventually("the operator stops", || async {
+            let state = std::fs::read_to_string(&process).ok()?;
+            // A zombie has stopped; its guard collects it.
+            let state = state.rsplit(')').next()?.trim_start().chars().next()?;
+            (state != 'Z').then_some(())
+        })
+        .await_end()
+        .await;
+    }
+
+    /// Returns its resident memory in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).expect("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").trim().parse().expect("number")
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        self.guard.wait().expect("guard");
+    }
+}
+
+/// A namespace of its own for a test.
+pub struct Namespace<'a> {
+    /// Where it is.
+    pub world: &'a World,
+    /// Its name.
+    pub name: String,
+    /// A client of the administrator.
+    pub client: Client,
+}
+
+impl Namespace<'_> {
+    /// Returns the objects of a kind.
+    pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Creates an object from its manifest's `kind`, `name` and `spec`.
+    pub async fn create<K>(&self, name: &str, spec: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + serde::Serialize
+            + std::fmt::Debug,
+    {
+        self.create_with(json!({"name": name}), spec).await
+    }
+
+    /// Creates an object with that `metadata`.
+    pub async fn create_with<K>(&self, metadata: Value, spec: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + serde::Serialize
+            + std::fmt::Debug,
+    {
+        let object = json!({
+            "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
+        });
+        let object: K = serde_json::from_value(object).expect("object");
+        self.api().create(&PostParams::default(), &object).await.expect("created")
+    }
+
+    /// Returns an object as JSON, or nothing.
+    pub async fn get<K>(&self, name: &str) -> Option<Value>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + serde::Serialize
+            + std::fmt::Debug,
+    {
+        let object: Option<K> = self.api().get_opt(name).await.expect("read");
+        object.map(|object| serde_json::to_value(object).expect("JSON"))
+    }
+
+    /// Waits until `pointer` of an object is `expected`.
+    pub async fn expect<K>(&self, name: &str, pointer: &str, expected: impl Into<Value>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + serde::Serialize
+            + std::fmt::Debug,
+    {
+        let expected = expected.into();
+        let mut found = Value::Null;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let object = self.get::<K>(name).await.unwrap_or_default();
+            found = object.pointer(pointer).cloned().unwrap_or_default();
+            if found == expected {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let object = self.get::<K>(name).await.unwrap_or_default();
+        assert_eq!(found, expected, "{pointer} of {} {name}: {object:#}", K::kind(&()));
+    }
+
+    /// Runs kubectl in this namespace.
+    pub async fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> flashgate_control_plane::Output {
+        let arguments: Vec<&str> = ["--namespace", &self.name].into_iter().chain(arguments.iter().copied()).collect();
+        self.world.plane.kubectl(&arguments, stdin).await.expect("kubectl")
+    }
+}
+
+/// A condition that is looked at until it holds.
+pub struct Eventually<F> {
+    what: String,
+    look: F,
+}
+
+/// Names a condition that `look` looks at.
+pub fn eventually<F>(what: &str, look: F) -> Eventually<F> {
+    Eventually { what: what.to_owned(), look }
+}
+
+impl<F, T> Eventually<F>
+where
+    F: AsyncFnMut() -> Option<T>,
+{
+    /// Waits until the condition gives something.
+    pub async fn await_some(mut self) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = (self.look)().await {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {}", self.what);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the condition gives nothing any more.
+    pub async fn await_end(mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while (self.look)().await.is_some() {
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {}", self.what);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
