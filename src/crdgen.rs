@@ -90,8 +90,8 @@ fn label(definition: &mut Value) {
     });
 }
 
-/// Brings a node of a schema, and all below it, into one shape: unset and
-/// null never differ, no titles, no unsigned formats, a bound on every time.
+/// Brings a node of a schema, and all below it, into one shape: unset and null never differ, no titles, no unsigned
+/// formats, whole numbers as such, a bound on every time and every enum, paragraphs unwrapped.
 fn clean(node: &mut Value) {
     match node {
         Value::Object(fields) => {
