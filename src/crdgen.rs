@@ -69,6 +69,15 @@ pub fn crds() -> Result<Vec<Crd>, CrdError> {
     ])
 }
 
+/// Returns the definitions of all kinds as one YAML stream, for `kubectl apply -f -`.
+///
+/// # Errors
+/// As [`crds`] and [`Crd::yaml`].
+pub fn all_yaml() -> Result<String, CrdError> {
+    let documents = crds()?.iter().map(Crd::yaml).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
 /// Returns the finished definition of one kind.
 fn crd<K: CustomResourceExt>() -> Result<Crd, CrdError> {
     let names = K::crd().spec.names;
