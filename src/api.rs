@@ -23,7 +23,9 @@ pub use credit_ledger::{CreditLedger, CreditLedgerSpec};
 pub use credit_pack::{CreditPack, CreditPackSpec, CreditPackState, CreditPackStatus};
 pub use payment::{Payment, PaymentSpec, PaymentState, PaymentStatus, PaymentVerdict};
 pub use quantity::Quantity;
-pub use subscription::{BillingPeriod, Renewal, Subscription, SubscriptionSpec, SubscriptionStatus};
+pub use subscription::{
+    BillingPeriod, LedgerReference, Renewal, Subscription, SubscriptionSpec, SubscriptionStatus,
+};
 pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
 
 use schemars::JsonSchema;

@@ -69,6 +69,15 @@ pub fn crds() -> Result<Vec<Crd>, CrdError> {
     ])
 }
 
+/// Returns the definitions of all kinds as one YAML stream, for `kubectl apply -f -`.
+///
+/// # Errors
+/// As [`crds`] and [`Crd::yaml`].
+pub fn all_yaml() -> Result<String, CrdError> {
+    let documents = crds()?.iter().map(Crd::yaml).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
 /// Returns the finished definition of one kind.
 fn crd<K: CustomResourceExt>() -> Result<Crd, CrdError> {
     let names = K::crd().spec.names;
@@ -90,8 +99,8 @@ fn label(definition: &mut Value) {
     });
 }
 
-/// Brings a node of a schema, and all below it, into one shape: unset and
-/// null never differ, no titles, no unsigned formats, a bound on every time.
+/// Brings a node of a schema, and all below it, into one shape: unset and null never differ, no titles, no unsigned
+/// formats, whole numbers as such, a bound on every time and every enum, paragraphs unwrapped.
 fn clean(node: &mut Value) {
     match node {
         Value::Object(fields) => {

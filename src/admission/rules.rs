@@ -58,17 +58,27 @@ impl Default for Evaluator {
     }
 }
 
-/// Returns whether the CEL library compares a quantity without overflow.
+/// Returns whether a text is a quantity that the CEL library compares without overflow.
 ///
-/// Its comparison raises ten to the exponent unchecked. What is above zero and refused here is beyond every limit
-/// of ours: the smallest such number, 10^-9 with this exponent, is 10^21.
+/// Its comparison multiplies by powers of ten unchecked. What is refused here either breaks the bounds on digits,
+/// which our pattern repeats, or is beyond every limit of ours: 10^-9, the smallest such number above zero, times
+/// 10^25 is above 10^15.
 fn is_comparable(text: &str) -> bool {
-    let Some((mantissa, exponent)) = text.split_once(['e', 'E']).filter(|(_, exponent)| !exponent.is_empty())
-    else {
-        return true;
-    };
-    let is_zero = mantissa.bytes().all(|byte| matches!(byte, b'0' | b'.' | b'+'));
-    exponent == "i" || is_zero || exponent.parse::<i32>().is_ok_and(|power| power.abs() <= 30)
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let (whole, rest) = unsigned.split_at(digits(unsigned));
+    let (fraction, suffix) = rest.strip_prefix('.').map_or(("", rest), |rest| rest.split_at(digits(rest)));
+    if whole.len() > 16 || fraction.len() > 9 || whole.len() + fraction.len() == 0 {
+        return false;
+    }
+    let whole_digits = i16::try_from(whole.trim_start_matches('0').len()).unwrap_or(i16::MAX);
+    let is_zero = whole.bytes().chain(fraction.bytes()).all(|digit| digit == b'0');
+    let exponent = suffix.strip_prefix(['e', 'E']).filter(|exponent| !matches!(*exponent, "" | "i"));
+    exponent.is_none_or(|exponent| match exponent.parse::<i16>() {
+        Ok(power) if is_zero => (-9..=99).contains(&power),
+        Ok(power) => (-9..=24).contains(&power) && whole_digits + power <= 38,
+        Err(_) => false,
+    })
 }
 
 /// Returns the seconds from 1970 to a time; other integers as they are.

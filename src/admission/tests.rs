@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,6 +12,11 @@ use crate::api::{Quantity, Subscription};
 
 /// Time in which a thousand small reports have to be judged, in an unoptimized build on a busy machine.
 const A_THOUSAND_REPORTS: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Compiled once for the many cases of a property.
+    static ADMISSION: Admission = admission();
+}
 
 fn admission() -> Admission {
     Admission::new().expect("admission")
@@ -115,6 +121,7 @@ fn quantities_of_the_whole_grammar_are_admitted() {
         "1e15",
         "0e99",
         ".0e99",
+        "0.000000001e24",
         "909.494701772Ti",
         "0.888178419Pi",
         "1E",
@@ -253,4 +260,18 @@ async fn small_reports_are_judged_in_microseconds() {
     let taken = start.elapsed();
     assert!(taken < A_THOUSAND_REPORTS, "{taken:?}");
     println!("{:?} a report", taken / 1000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Law 2: what admission accepts, the operator parses, and nothing else.
+    #[test]
+    fn quantities_are_admitted_exactly_where_the_ledger_parses_them(
+        text in r"[-+]?[0-9]{0,17}(\.[0-9]{0,10})?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|K|g|[eE][-+]?[0-9]{0,3})?",
+    ) {
+        let admitted = ADMISSION.with(|admission| admission.admit(&report(&json!(text)), None));
+        let parsed = text.parse::<flashgate_ledger::quantity::Quantity>();
+        prop_assert_eq!(admitted.is_ok(), parsed.is_ok(), "{}: {:?} {:?}", text, admitted, parsed);
+    }
 }

@@ -117,6 +117,7 @@ pub struct CreditAdjustmentStatus {
 
 /// The verdict on a CreditAdjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum CreditAdjustmentState {
     /// Its credits were granted.
     Granted,

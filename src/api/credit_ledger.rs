@@ -234,6 +234,7 @@ pub struct LedgerTerms {
 
 /// Whether packs may be bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum PackPurchases {
     /// They may.
     Allowed,
@@ -287,6 +288,7 @@ pub struct LedgerRequest {
 
 /// How a request was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum LedgerRequestState {
     /// It was done, or will be at the end of the period.
     Decided,

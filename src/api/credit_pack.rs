@@ -139,6 +139,7 @@ pub struct CreditPackStatus {
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum CreditPackState {
     /// Its invoice is open.
     AwaitingPayment,

@@ -102,6 +102,7 @@ pub struct PaymentSpec {
 
 /// What happened to an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum PaymentState {
     /// It was paid in full.
     Settled,
@@ -134,6 +135,7 @@ pub struct PaymentStatus {
 
 /// The verdict on a Payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum PaymentVerdict {
     /// It was taken into the account.
     Applied,

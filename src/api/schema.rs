@@ -1,5 +1,6 @@
 //! Bounds and rules that several kinds share.
 
+use schemars::Schema;
 use serde_json::{Value, json};
 
 /// Longest name of a Kubernetes object.
@@ -25,6 +26,13 @@ pub const STATED_TIME_PATTERN: &str =
 pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
 /// Longest invoice number: a Subscription's name, 8 characters of its account, a number.
 pub const INVOICE_NUMBER_LENGTH: u32 = 300;
+
+/// Leaves the description of an enum to the fields that use it.
+///
+/// The derive macros let it replace the field's own where the field is optional.
+pub fn without_description(schema: &mut Schema) {
+    schema.remove("description");
+}
 
 /// Returns a CEL rule with the message that a user reads when it does not hold.
 #[must_use]

@@ -145,6 +145,7 @@ fn describe_threshold(schema: &mut schemars::Schema) {
 
 /// How long a period is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum BillingPeriod {
     /// One month.
     #[default]
@@ -155,6 +156,7 @@ pub enum BillingPeriod {
 
 /// What happens when the period ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum Renewal {
     /// The next period begins.
     #[default]
@@ -397,6 +399,7 @@ pub struct Invoice {
 
 /// Where an invoice stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum InvoiceState {
     /// It waits for payment.
     Open,
@@ -448,6 +451,7 @@ pub struct Statement {
 
 /// Whether a statement may still change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum StatementState {
     /// Usage of the period may still be charged.
     Open,

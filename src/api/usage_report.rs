@@ -189,6 +189,7 @@ pub struct UsageReportStatus {
 
 /// The verdict on a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = super::schema::without_description)]
 pub enum UsageReportState {
     /// It was charged in full.
     Charged,

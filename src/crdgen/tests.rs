@@ -45,6 +45,15 @@ fn every_field_is_described() {
 }
 
 #[test]
+fn an_enum_is_described_by_its_field() {
+    for crd in all() {
+        let state = &crd.schema()["properties"]["status"]["properties"]["state"];
+        let description = state["description"].as_str().unwrap_or("Absent");
+        assert!(description.contains("Absent"), "{}: {description}", crd.kind);
+    }
+}
+
+#[test]
 fn every_value_is_bounded() {
     each_node_of_all(|path, node| {
         if node["x-kubernetes-int-or-string"] == true {
