@@ -51,7 +51,11 @@ impl Credits {
     /// When it has more than nine significant fractional digits or exceeds 10^18.
     pub fn from_decimal(decimal: Decimal) -> Result<Self, AmountOverflow> {
         let normal = decimal.normalize();
-        if normal.scale() > FRACTION_DIGITS || normal.abs() > LIMIT { Err(AmountOverflow) } else { Ok(Self(normal)) }
+        if normal.scale() > FRACTION_DIGITS || normal.abs() > LIMIT {
+            Err(AmountOverflow)
+        } else {
+            Ok(Self(normal))
+        }
     }
 
     /// Returns the amount of `units` x 10^-9 credits.
@@ -115,7 +119,9 @@ impl Credits {
     /// Returns the amount with the opposite sign.
     #[must_use]
     pub fn negated(self) -> Self {
-        if self.is_zero() { self } else { Self(-self.0) }
+        let mut negated = self.0;
+        negated.set_sign_negative(!self.is_zero() && !self.is_negative());
+        Self(negated)
     }
 
     /// Returns the sum of `amounts`.
@@ -176,7 +182,9 @@ mod tests {
 
     #[test]
     fn texts_that_are_not_amounts_are_refused() {
-        for text in ["", ".", "1.", ".5", "1e3", "NaN", "+1", "1_000", "0.0000000001", "1000000000000000001", "--1"] {
+        for text in
+            ["", ".", "1.", ".5", "1e3", "NaN", "+1", "1_000", "0.0000000001", "1000000000000000001", "--1"]
+        {
             assert!(text.parse::<Credits>().is_err(), "{text}");
         }
     }
