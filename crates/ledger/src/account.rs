@@ -8,10 +8,14 @@ use crate::entry::{Detail, Entry, FactKind, ObjectName, PlanPeriod};
 use crate::facts::Subscription;
 use crate::grant::{Expiration, Grant, GrantSource, SETTLEMENT_CLOSES_AFTER_SECONDS};
 use crate::invoice::{INVOICES_KEPT, Invoice, InvoiceState, Purpose, VoidCause};
-use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Violation};
+use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Totals, Violation};
 use crate::period::{Anchor, Window, seconds_after};
 use crate::refusal::Refusal;
 use crate::statement::{Book, BookLine, Statement};
+
+/// Credits that may come in and go out over an account's life before reports and orders are refused: a tenth of
+/// what is held exactly, so that plan grants still fit for ever.
+const TURNOVER_LIMIT: &str = "100000000000000000";
 
 /// An account at an instant, with what happened to it so far.
 pub(crate) struct Account<'a> {
@@ -63,6 +67,14 @@ impl<'a> Account<'a> {
             ledger_bytes,
             starting: false,
         })
+    }
+
+    /// Refuses `amount` where sums over the account's life could leave the range that is held exactly (Law 1).
+    pub(crate) fn refuses_turnover(&self, amount: Credits) -> Option<Refusal> {
+        let limit: Credits = TURNOVER_LIMIT.parse().unwrap_or_default();
+        let Totals { granted, purchased, adjusted, consumed, .. } = self.ledger.totals;
+        let turnover = Credits::sum([granted, purchased, adjusted, consumed, amount]);
+        turnover.map_or(true, |turnover| turnover > limit).then(|| Refusal::beyond_turnover(limit))
     }
 
     /// Adds a line to the history that moves the balance by `credits`.
@@ -196,7 +208,11 @@ impl<'a> Account<'a> {
     }
 
     /// Marks an open invoice as paid.
-    pub(crate) fn settle_invoice(&mut self, number: u32, payment: Option<ObjectName>) -> Result<(), Violation> {
+    pub(crate) fn settle_invoice(
+        &mut self,
+        number: u32,
+        payment: Option<ObjectName>,
+    ) -> Result<(), Violation> {
         self.change_invoice(number, InvoiceState::Settled, |invoice, name| Detail::Settled {
             amount: invoice.amount,
             currency: invoice.currency.clone(),
@@ -272,9 +288,15 @@ impl<'a> Account<'a> {
     }
 
     /// Begins the period at `anchor` under `terms`, after `skipped` that were never granted (Law 17).
-    pub(crate) fn begin_period(&mut self, terms: Terms, anchor: Anchor, skipped: u32) -> Result<(), Violation> {
+    pub(crate) fn begin_period(
+        &mut self,
+        terms: Terms,
+        anchor: Anchor,
+        skipped: u32,
+    ) -> Result<(), Violation> {
         let number = self.ledger.period.number.saturating_add(1).saturating_add(skipped);
-        let window = Window { start_time: anchor.start_time(), end_time: anchor.end_time(terms.billing_period) };
+        let window =
+            Window { start_time: anchor.start_time(), end_time: anchor.end_time(terms.billing_period) };
         self.ledger.statements.begin(Statement {
             period_number: number,
             start_time: window.start_time,
@@ -300,7 +322,9 @@ impl<'a> Account<'a> {
         if let Some(invoice) = invoice.and_then(|number| self.invoice_mut(number)) {
             invoice.grant = Some(source.clone());
         }
-        let (Some(terms), Some(window)) = (&self.ledger.terms, self.ledger.period.window) else { return Ok(()) };
+        let (Some(terms), Some(window)) = (&self.ledger.terms, self.ledger.period.window) else {
+            return Ok(());
+        };
         let (credits, plan) = (terms.credits, PlanPeriod::of(terms));
         if credits.is_zero() {
             return Ok(());

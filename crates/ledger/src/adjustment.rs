@@ -65,14 +65,22 @@ impl Account<'_> {
     fn refuses_adjustment(&self, adjustment: &Adjustment) -> Option<Refusal> {
         let Adjustment { name, arrival, expiration_time, .. } = adjustment;
         if let Some(record) = self.ledger.adjustments.get(name) {
-            return Some(Refusal::name_already_used(name, &format!("used for {} credits before", record.credits)));
+            return Some(Refusal::name_already_used(
+                name,
+                &format!("used for {} credits before", record.credits),
+            ));
         }
         if let Some(expiration) = expiration_time.filter(|expiration| expiration <= arrival) {
             return Some(Refusal::already_expired(expiration, *arrival));
         }
+        if let Some(refusal) = self.refuses_turnover(adjustment.credits) {
+            return Some(refusal);
+        }
         let open = self.ledger.grants.len();
         (self.ledger_bytes >= LEDGER_BYTES_LIMIT || open >= OPEN_GRANTS_FOR_ORDERS).then(|| {
-            Refusal::ledger_full(&format!("the account's ledger has no room for another adjustment ({open} grants are open)"))
+            Refusal::ledger_full(&format!(
+                "the account's ledger has no room for another adjustment ({open} grants are open)"
+            ))
         })
     }
 

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use crate::account::Account;
+use crate::coverage::SOURCES;
 use crate::credits::Credits;
 use crate::entry::{Detail, FactKind, ObjectName, PaidBy};
 use crate::facts::Report;
 use crate::ledger::{Charge, LEDGER_BYTES_LIMIT, RatedUsage, Violation};
 use crate::period::{seconds_after, utc_date};
-use crate::coverage::SOURCES;
 use crate::rating;
 use crate::refusal::Refusal;
 use crate::statement::BookLine;
@@ -56,6 +56,9 @@ impl Account<'_> {
             return Err(Refusal::too_many_sources(SOURCES, accept_for_seconds));
         }
         let rated = self.rate_report(report)?;
+        if let Some(refusal) = self.refuses_turnover(rated.credits) {
+            return Err(refusal);
+        }
         let is_new_source = !self.ledger.coverage.sources.contains_key(source);
         if is_new_source && self.ledger_bytes >= LEDGER_BYTES_LIMIT {
             return Err(Refusal::ledger_full("the account's ledger has no room for another source"));
@@ -101,6 +104,11 @@ impl Account<'_> {
             self.add_usage(&lines)?;
         }
         self.add_to_day(credits)?;
+        if !self.ledger.coverage.sources.contains_key(&report.source) {
+            // Long periods would otherwise collect the names of sources that are long gone.
+            let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
+            self.ledger.coverage.forget_before(self.time, accept_for_seconds);
+        }
         if let Some(gap) = self.ledger.coverage.cover(&report.source, window, self.time) {
             self.closed_gaps.push((report.source.clone(), gap));
         }

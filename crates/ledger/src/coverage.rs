@@ -68,10 +68,11 @@ impl Coverage {
         let stretches = &mut coverage.stretches;
         let first = stretches.partition_point(|stretch| stretch.end_time < window.start_time);
         let last = stretches.partition_point(|stretch| stretch.start_time <= window.end_time);
-        let joined = stretches.get(first..last).unwrap_or_default().iter().fold(window, |sum, stretch| Window {
-            start_time: sum.start_time.min(stretch.start_time),
-            end_time: sum.end_time.max(stretch.end_time),
-        });
+        let joined =
+            stretches.get(first..last).unwrap_or_default().iter().fold(window, |sum, stretch| Window {
+                start_time: sum.start_time.min(stretch.start_time),
+                end_time: sum.end_time.max(stretch.end_time),
+            });
         stretches.splice(first..last, [joined]);
         if stretches.len() <= STRETCHES_PER_SOURCE {
             return None;
@@ -167,7 +168,10 @@ mod tests {
         assert!(coverage.sources.is_empty());
         assert!(coverage.overlap("gateway", old).is_some());
         assert!(coverage.overlap("new", window(7_200, 7_300)).is_some());
-        assert_eq!(coverage.overlap("new", Window { start_time: old.end_time, ..old }), coverage.overlap("new", old).map(|closed| Window { start_time: old.end_time, ..closed }));
+        assert_eq!(
+            coverage.overlap("new", Window { start_time: old.end_time, ..old }),
+            coverage.overlap("new", old).map(|closed| Window { start_time: old.end_time, ..closed })
+        );
     }
 
     #[test]

@@ -119,7 +119,9 @@ impl Credits {
     /// Returns the amount with the opposite sign.
     #[must_use]
     pub fn negated(self) -> Self {
-        if self.is_zero() { self } else { Self(-self.0) }
+        let mut negated = self.0;
+        negated.set_sign_negative(!self.is_zero() && !self.is_negative());
+        Self(negated)
     }
 
     /// Returns the sum of `amounts`.

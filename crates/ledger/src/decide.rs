@@ -1,6 +1,6 @@
 //! The decision: facts and timers in time order, up to now (Law 0).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -172,9 +172,9 @@ pub fn decide(
         before.check()?;
     }
     let mut base = before.clone();
-    base.unacknowledged.retain(|charge| {
-        !facts.acknowledged.iter().any(|(name, uid)| charge.name == *name && charge.uid == *uid)
-    });
+    let acknowledged: BTreeSet<(&str, &str)> =
+        facts.acknowledged.iter().map(|(name, uid)| (name.as_str(), uid.as_str())).collect();
+    base.unacknowledged.retain(|charge| !acknowledged.contains(&(&charge.name, &charge.uid)));
     let now = now.max(base.clock_time);
     let account = Account::resume(base.clone(), catalog, facts.subscription.as_ref(), facts.ledger_bytes)?;
     let mut course = Course::new(account, facts, ledger.is_none(), now);
@@ -186,7 +186,8 @@ pub fn decide(
 fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
     let subscription = facts.subscription.as_ref()?;
     let start_time = subscription.start_time.unwrap_or(subscription.arrival);
-    let identity = SubscriptionIdentity { uid: subscription.uid.clone(), generation: subscription.generation };
+    let identity =
+        SubscriptionIdentity { uid: subscription.uid.clone(), generation: subscription.generation };
     (start_time <= now).then(|| {
         let clock_time = start_time.max(subscription.arrival);
         let test_clock_time = facts.has_test_clock.then_some(now);
@@ -197,10 +198,9 @@ fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
 
 /// Says what facts wait for while there is no account, and ends the wait of those whose time is over.
 fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decision {
-    let start = facts
-        .subscription
-        .as_ref()
-        .map(|subscription| subscription.start_time.unwrap_or(subscription.arrival).max(subscription.arrival));
+    let start = facts.subscription.as_ref().map(|subscription| {
+        subscription.start_time.unwrap_or(subscription.arrival).max(subscription.arrival)
+    });
     let mut idle = Idle { now, start, entries: Vec::new(), wake_time: start };
     let accept_for_seconds = catalog.policies.accept_usage_for_seconds;
     let late = |report: &Report| Refusal::too_late(report.window.start_time, accept_for_seconds);
@@ -226,7 +226,8 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
         reports: reports
             .map_verdicts(|judged| judged.map_or_else(ReportVerdict::Waits, ReportVerdict::Rejected)),
         packs: packs.map_verdicts(|judged| {
-            judged.map_or_else(PackVerdict::Waits, |refusal| PackVerdict::Ordered(OrderState::Refused(refusal)))
+            judged
+                .map_or_else(PackVerdict::Waits, |refusal| PackVerdict::Ordered(OrderState::Refused(refusal)))
         }),
         payments: payments.map_verdicts(|judged| {
             let refused = |refusal| PaymentVerdict::Judged(PaymentOutcome::Refused(refusal));
@@ -305,6 +306,8 @@ struct Course<'a> {
     /// Charges that still fit before receipts must be confirmed; none at all when receipts do not come.
     room: usize,
     receipts_are_stuck: bool,
+    /// Whether reports that arrived wait to be charged; settlements stay open for them (Law 7).
+    reports_wait: bool,
     stopped: bool,
     reports: Vec<Verdict<ReportVerdict>>,
     packs: Vec<(&'a PackOrder, PackVerdict)>,
@@ -329,6 +332,7 @@ impl<'a> Course<'a> {
             arrival,
             room,
             receipts_are_stuck: room == 0,
+            reports_wait: false,
             stopped: false,
             reports: Vec::new(),
             packs: Vec::new(),
@@ -340,60 +344,73 @@ impl<'a> Course<'a> {
         course
     }
 
+    /// Enqueues reports; those that wait for a Subscription run out with the acceptance time (Laws 8, 15).
     fn enqueue_reports(&mut self) {
         let accept_for_seconds = self.account.catalog.policies.accept_usage_for_seconds;
+        let present_from = self.present_from();
+        let unacknowledged = std::mem::take(&mut self.account.ledger.unacknowledged);
+        let charged: BTreeMap<(&str, &str), &Charge> = unacknowledged
+            .iter()
+            .map(|charge| ((charge.name.as_str(), charge.uid.as_str()), charge))
+            .collect();
         for report in &self.facts.reports {
-            let time = report.window.end_time.max(report.arrival);
+            let (name, uid, arrival) = (&report.name, &report.uid, report.arrival);
+            if let Some(charge) = charged.get(&(name.as_str(), uid.as_str())) {
+                self.give_report(report, ReportVerdict::Charged((*charge).clone()));
+                continue;
+            }
+            let effect_time = report.window.end_time.max(arrival);
             let until = accepted_until(report.window.start_time, accept_for_seconds);
-            if self.facts.subscription.is_none() {
-                if until <= self.now {
-                    self.reject_report(report, Refusal::too_late(report.window.start_time, accept_for_seconds));
-                } else {
-                    self.give_report(report, ReportVerdict::Waits(Wait::NoSubscription(until)));
+            let (time, rank, wait) = match present_from {
+                Some(from) if from <= until.max(arrival) => {
+                    (effect_time, Rank::Usage, Wait::WindowNotOver(effect_time))
                 }
-            } else if time > self.now {
-                self.give_report(report, ReportVerdict::Waits(Wait::WindowNotOver(report.window.end_time)));
-            } else if let Some(charge) = self.charged_before(report) {
-                self.give_report(report, ReportVerdict::Charged(charge));
-            } else if self.receipts_are_stuck {
+                Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
+            };
+            let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
+            if time > self.now {
+                self.reports_wait |= effect_time <= self.now;
+                self.give_report(report, ReportVerdict::Waits(wait));
+            } else if is_stuck {
+                self.reports_wait = true;
                 self.give_report(report, ReportVerdict::Waits(Wait::Receipts));
             } else {
-                let turn =
-                    Turn { time, rank: Rank::Usage, arrival: report.arrival, name: &report.name, uid: &report.uid };
-                self.queue.insert(turn, Fact::Report(report));
+                self.queue.insert(Turn { time, rank, arrival, name, uid }, Fact::Report(report));
             }
         }
+        self.account.ledger.unacknowledged = unacknowledged;
     }
 
-    /// Returns the charge of this very object whose receipt is not confirmed, if there is one.
-    fn charged_before(&self, report: &Report) -> Option<Charge> {
-        let charges = &self.account.ledger.unacknowledged;
-        charges.iter().find(|charge| charge.uid == report.uid && charge.name == report.name).cloned()
+    /// Returns the instant from which the account's Subscription is there, if it is.
+    fn present_from(&self) -> Option<Timestamp> {
+        self.facts.subscription.as_ref()?;
+        Some(self.arrival.map_or(Timestamp::MIN, |(time, _)| time))
     }
 
     /// Enqueues packs, payments and adjustments; those that wait for a Subscription run out after a day.
     fn enqueue_orders(&mut self) {
-        let present_from = match (&self.facts.subscription, self.arrival) {
-            (None, _) => None,
-            (Some(_), Some((time, _))) => Some(time),
-            (Some(_), None) => Some(Timestamp::MIN),
-        };
+        let present_from = self.present_from();
         let facts = self.facts;
         let packs = facts.packs.iter().map(|pack| (Fact::Pack(pack), Rank::Purchase, pack.arrival));
-        let payments = facts.payments.iter().map(|payment| (Fact::Payment(payment), Rank::Payment, payment.arrival));
+        let payments =
+            facts.payments.iter().map(|payment| (Fact::Payment(payment), Rank::Payment, payment.arrival));
         let adjustments = facts
             .adjustments
             .iter()
             .map(|adjustment| (Fact::Adjustment(adjustment), Rank::Adjustment, adjustment.arrival));
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
-            let (time, rank) = match present_from {
-                _ if rank == Rank::Payment => (arrival, rank),
-                Some(from) if from <= until => (arrival.max(from), rank),
-                Some(_) | None => (until, Rank::RunsOut),
+            // What arrives in the future of a clock that lags waits until then like what waits for a start.
+            let (time, rank, wait) = match present_from {
+                _ if rank == Rank::Payment => (arrival, rank, Wait::NotStarted(arrival)),
+                Some(from) if from <= until => {
+                    let time = arrival.max(from);
+                    (time, rank, Wait::NotStarted(time))
+                }
+                Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
             if time > self.now {
-                self.give_wait(fact, Wait::NoSubscription(until));
+                self.give_wait(fact, wait);
                 continue;
             }
             let (name, uid) = fact.identity();
@@ -421,7 +438,6 @@ impl<'a> Course<'a> {
             let timer = self.next_timer().filter(|(time, ..)| *time <= self.now);
             let fact = self.queue.first_key_value().map(|(turn, fact)| (*turn, *fact));
             match (timer, fact) {
-                (None, None) => break,
                 (Some((time, rank, timer)), fact)
                     if fact.is_none_or(|(turn, _)| (time, rank) < (turn.time, turn.rank)) =>
                 {
@@ -432,7 +448,7 @@ impl<'a> Course<'a> {
                     self.account.time = self.account.time.max(turn.time);
                     self.take(turn, fact)?;
                 }
-                (Some(_), None) => break,
+                (_, None) => break,
             }
         }
         Ok(())
@@ -443,26 +459,34 @@ impl<'a> Course<'a> {
         let ledger = &self.account.ledger;
         let grant = ledger.grants.iter().filter_map(|grant| {
             let expiration = grant.expiration?;
-            Some(if expiration.passed {
-                (expiration.settlement_end_time(), Rank::SettlementEnd, grant)
+            if expiration.passed {
+                let settles = !self.reports_wait;
+                settles.then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
             } else {
-                (expiration.time, Rank::Expiration, grant)
-            })
+                Some((expiration.time, Rank::Expiration, grant))
+            }
         });
         let grant = grant.min_by_key(|(time, rank, _)| (*time, *rank)).map(|(time, rank, grant)| {
             let source = grant.source.clone();
             let is_settling = rank == Rank::SettlementEnd;
             (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
         });
-        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final).filter_map(
-            |statement| Some((statement.final_time?, Rank::StatementEnd, Timer::FinalizeStatements)),
-        );
+        let statements =
+            ledger.statements.kept.iter().filter(|statement| !statement.is_final).filter_map(|statement| {
+                Some((statement.final_time?, Rank::StatementEnd, Timer::FinalizeStatements))
+            });
         let invoices = ledger.invoices.iter().filter(|invoice| {
             invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
         });
-        let invoices = invoices
-            .filter_map(|invoice| Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number))));
-        grant.into_iter().chain(statements).chain(invoices).chain(self.next_boundary()).min_by_key(|(time, rank, _)| (*time, *rank))
+        let invoices = invoices.filter_map(|invoice| {
+            Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number)))
+        });
+        grant
+            .into_iter()
+            .chain(statements)
+            .chain(invoices)
+            .chain(self.next_boundary())
+            .min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
     /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
@@ -502,7 +526,9 @@ impl<'a> Course<'a> {
                 self.account.resume_subscription(request)?;
             }
             (Timer::Boundary, Some(request)) => self.account.cross_boundary(request)?,
-            (Timer::PeriodRunsOut, Some(request)) => self.account.lapse(request, LapseCause::PaymentOverdue)?,
+            (Timer::PeriodRunsOut, Some(request)) => {
+                self.account.lapse(request, LapseCause::PaymentOverdue)?;
+            }
             (Timer::Start | Timer::Resume | Timer::Boundary | Timer::PeriodRunsOut, None) => {}
         }
         self.release_parked();
@@ -521,13 +547,14 @@ impl<'a> Course<'a> {
 
     /// Lets one fact take effect.
     fn take(&mut self, turn: Turn<'a>, fact: Fact<'a>) -> Result<(), Violation> {
+        if turn.rank == Rank::RunsOut {
+            self.queue.remove(&turn);
+            return self.run_out_of_time(fact);
+        }
         if let Fact::Report(report) = fact {
             return self.take_report(turn, report);
         }
         self.queue.remove(&turn);
-        if turn.rank == Rank::RunsOut {
-            return self.run_out_of_time(fact);
-        }
         match fact {
             Fact::Report(_) => {}
             Fact::Pack(order) => match self.account.purchase(order)? {
@@ -570,25 +597,24 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// Ends the wait of an order for which no account began in time (Laws 15, 25).
+    /// Ends the wait of what no account began for in time (Laws 15, 25).
     fn run_out_of_time(&mut self, fact: Fact<'a>) -> Result<(), Violation> {
         let refusal = Refusal::subscription_not_found(&self.facts.name, ORDER_WAITS_HOURS);
         match fact {
             Fact::Pack(order) => {
-                let state = match self.account.known_order(order) {
-                    Some(known) => known,
-                    None => {
-                        self.account.refuse(FactKind::CreditPack, &order.name, Some(&order.pack), refusal.clone())?;
-                        OrderState::Refused(refusal)
-                    }
-                };
+                let state = self.account.run_out_order(order, refusal)?;
                 self.give_pack(order, PackVerdict::Ordered(state));
             }
             Fact::Adjustment(adjustment) => {
                 let outcome = self.account.run_out_adjustment(adjustment, refusal)?;
                 self.give_adjustment(adjustment, AdjustmentVerdict::Judged(outcome));
             }
-            Fact::Report(_) | Fact::Payment(_) => {}
+            Fact::Report(report) => {
+                let accept_for_seconds = self.account.catalog.policies.accept_usage_for_seconds;
+                let refusal = Refusal::too_late(report.window.start_time, accept_for_seconds);
+                self.reject_report(report, refusal);
+            }
+            Fact::Payment(_) => {}
         }
         Ok(())
     }
@@ -613,7 +639,11 @@ impl<'a> Course<'a> {
     }
 
     fn give_adjustment(&mut self, adjustment: &Adjustment, verdict: AdjustmentVerdict) {
-        self.adjustments.push(Verdict { name: adjustment.name.clone(), uid: adjustment.uid.clone(), verdict });
+        self.adjustments.push(Verdict {
+            name: adjustment.name.clone(),
+            uid: adjustment.uid.clone(),
+            verdict,
+        });
     }
 
     fn give_wait(&mut self, fact: Fact<'a>, wait: Wait) {
@@ -644,8 +674,10 @@ impl<'a> Course<'a> {
             }
         }
         let wake_time = self.wake_time();
-        let packs = self.packs.into_iter().map(|(order, verdict)| {
-            Verdict { name: order.name.clone(), uid: order.uid.clone(), verdict }
+        let packs = self.packs.into_iter().map(|(order, verdict)| Verdict {
+            name: order.name.clone(),
+            uid: order.uid.clone(),
+            verdict,
         });
         let packs = packs.collect();
         let Account { ledger: mut after, entries, closed_gaps, time, .. } = self.account;
@@ -688,7 +720,11 @@ impl<'a> Course<'a> {
             AdjustmentVerdict::Waits(wait) => wait.ends(),
             AdjustmentVerdict::Judged(_) => None,
         });
-        timer.into_iter().chain(reports).chain(packs).chain(adjustments).min()
+        let payments = self.payments.iter().filter_map(|verdict| match verdict.verdict {
+            PaymentVerdict::Waits(wait) => wait.ends(),
+            PaymentVerdict::Judged(_) => None,
+        });
+        timer.into_iter().chain(reports).chain(packs).chain(payments).chain(adjustments).min()
     }
 }
 

@@ -239,7 +239,7 @@ pub enum Detail {
         currency: String,
         /// Its number.
         invoice: String,
-        /// Settled, or RefundDue when it was void.
+        /// `Settled`, or `RefundDue` when it was void.
         state: InvoiceState,
         /// Payment that reported it, if any.
         object: Option<ObjectName>,

@@ -32,15 +32,16 @@ impl Ledger {
         let today = utc_date(as_of_time);
         let recent = self.daily_consumption.iter().filter(|(day, _)| days_before(*day, today) < DAYS);
         let consumed = Credits::sum(recent.map(|(_, credits)| *credits))?;
-        let elapsed = seconds_between(self.start_time, as_of_time)
-            .clamp(DAY_SECONDS, DAY_SECONDS.saturating_mul(DAYS));
+        let elapsed =
+            seconds_between(self.start_time, as_of_time).clamp(DAY_SECONDS, DAY_SECONDS.saturating_mul(DAYS));
         let day = DAY_SECONDS.unsigned_abs();
         let per_day = ratio(consumed.nanos().unsigned_abs(), day.into(), elapsed.unsigned_abs().into())?;
         let credits_per_day = Credits::from_nanos(i128::try_from(per_day).map_err(|_| AmountOverflow)?)?;
         let balance = self.balance()?;
         let exhaustion_time = (credits_per_day.is_positive() && balance.is_positive()).then(|| {
             let day = i128::from(DAY_SECONDS);
-            let seconds = balance.nanos().checked_mul(day).and_then(|all| all.checked_div(credits_per_day.nanos()));
+            let seconds =
+                balance.nanos().checked_mul(day).and_then(|all| all.checked_div(credits_per_day.nanos()));
             let seconds = seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
             seconds_after(as_of_time, seconds)
         });

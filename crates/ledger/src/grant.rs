@@ -140,7 +140,11 @@ mod tests {
             credits,
             remaining: credits,
             effective_time: at(effective),
-            expiration: expires.map(|second| Expiration { time: at(second), grace_seconds: 0, passed: false }),
+            expiration: expires.map(|second| Expiration {
+                time: at(second),
+                grace_seconds: 0,
+                passed: false,
+            }),
         }
     }
 

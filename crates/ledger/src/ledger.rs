@@ -345,7 +345,12 @@ impl From<AmountOverflow> for Violation {
 impl Ledger {
     /// Returns the book of an account that starts at `start_time`, before anything happened.
     #[must_use]
-    pub fn open(name: String, account_id: String, subscription: SubscriptionIdentity, start_time: Timestamp) -> Self {
+    pub fn open(
+        name: String,
+        account_id: String,
+        subscription: SubscriptionIdentity,
+        start_time: Timestamp,
+    ) -> Self {
         Self {
             sequence: 0,
             clock_time: start_time,
@@ -435,7 +440,11 @@ impl Ledger {
         for (index, grant) in self.grants.iter().enumerate() {
             let Grant { remaining, credits, .. } = *grant;
             if remaining.is_negative() || remaining > credits {
-                return Err(Violation::GrantOutOfBounds { grant: grant.source.to_string(), remaining, credits });
+                return Err(Violation::GrantOutOfBounds {
+                    grant: grant.source.to_string(),
+                    remaining,
+                    credits,
+                });
             }
             if self.grants.iter().skip(index.saturating_add(1)).any(|other| other.source == grant.source) {
                 return Err(Violation::GrantTwice { grant: grant.source.to_string() });

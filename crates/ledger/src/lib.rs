@@ -21,6 +21,8 @@
 //! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
 //! | 25 adjustments | [`adjustment`] |
 
+#![cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::arithmetic_side_effects))]
+
 mod account;
 pub mod adjustment;
 pub mod catalog;

@@ -31,7 +31,8 @@ impl Account<'_> {
         }
         let applied = self.ledger.invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
         if let Some(invoice) = applied {
-            let refund_due = payment.state == PaymentState::Settled && invoice.state == InvoiceState::RefundDue;
+            let refund_due =
+                payment.state == PaymentState::Settled && invoice.state == InvoiceState::RefundDue;
             return Ok(PaymentOutcome::Applied { refund_due });
         }
         let invoice = match self.judge_payment(payment) {
@@ -77,12 +78,14 @@ impl Account<'_> {
 
     fn settle(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
         if invoice.state == InvoiceState::Void {
-            return self.change_invoice(invoice.number, InvoiceState::RefundDue, |invoice, name| Detail::Settled {
-                amount: invoice.amount,
-                currency: invoice.currency.clone(),
-                invoice: name,
-                state: invoice.state,
-                object: Some(object),
+            return self.change_invoice(invoice.number, InvoiceState::RefundDue, |invoice, name| {
+                Detail::Settled {
+                    amount: invoice.amount,
+                    currency: invoice.currency.clone(),
+                    invoice: name,
+                    state: invoice.state,
+                    object: Some(object),
+                }
             });
         }
         self.settle_invoice(invoice.number, Some(object))?;
@@ -111,7 +114,9 @@ impl Account<'_> {
     /// Lets an invoice run out that was not paid by its due time, which is now.
     pub(crate) fn run_out(&mut self, number: u32) -> Result<(), Violation> {
         match self.invoice_mut(number).cloned() {
-            Some(invoice) if invoice.state == InvoiceState::Open => self.give_up(&invoice, VoidCause::PaymentExpired),
+            Some(invoice) if invoice.state == InvoiceState::Open => {
+                self.give_up(&invoice, VoidCause::PaymentExpired)
+            }
             _ => Ok(()),
         }
     }
@@ -145,11 +150,14 @@ impl Account<'_> {
         {
             purchase.state = PurchaseState::Refunded { grant_time: time };
         }
-        let index =
-            invoice.grant.as_ref().and_then(|source| self.ledger.grants.iter().position(|grant| grant.source == *source));
+        let index = invoice
+            .grant
+            .as_ref()
+            .and_then(|source| self.ledger.grants.iter().position(|grant| grant.source == *source));
         let grant = index.map(|index| self.ledger.grants.remove(index));
         let amount = grant.as_ref().map_or(Credits::ZERO, |grant| grant.remaining);
-        let leaves_balance = grant.as_ref().filter(|grant| grant.is_current()).map_or(Credits::ZERO, |_| amount);
+        let leaves_balance =
+            grant.as_ref().filter(|grant| grant.is_current()).map_or(Credits::ZERO, |_| amount);
         if let Some(Grant { expiration: Some(expiration), .. }) = grant
             && expiration.passed
         {

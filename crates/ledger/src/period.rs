@@ -33,10 +33,7 @@ pub fn seconds_between(start: Timestamp, end: Timestamp) -> i64 {
 #[must_use]
 pub fn months_after(anchor: Timestamp, months: u32) -> Timestamp {
     let span: Span = i64::from(months).min(96_000).months();
-    anchor
-        .to_zoned(TimeZone::UTC)
-        .checked_add(span)
-        .map_or(Timestamp::MAX, |zoned| zoned.timestamp())
+    anchor.to_zoned(TimeZone::UTC).checked_add(span).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
 /// Returns how many whole months, counted from `anchor`, have begun at `at`: 0 before the first boundary.
@@ -46,7 +43,10 @@ pub fn months_after(anchor: Timestamp, months: u32) -> Timestamp {
 pub fn months_begun(anchor: Timestamp, at: Timestamp) -> u32 {
     let (from, to) = (utc_date(anchor), utc_date(at));
     let years = i64::from(to.year()).saturating_sub(i64::from(from.year()));
-    let months = years.saturating_mul(12).saturating_add(i64::from(to.month())).saturating_sub(i64::from(from.month()));
+    let months = years
+        .saturating_mul(12)
+        .saturating_add(i64::from(to.month()))
+        .saturating_sub(i64::from(from.month()));
     let whole = u32::try_from(months).unwrap_or(0);
     if months_after(anchor, whole) > at { whole.saturating_sub(1) } else { whole }
 }
@@ -127,10 +127,10 @@ mod tests {
     #[test]
     fn boundaries_are_computed_from_the_anchor_and_clamp_to_the_month() {
         let anchor = Anchor::at(time("2026-01-31T10:00:00Z"));
-        let starts: Vec<String> = (0..5)
-            .map(|months| Anchor { months, ..anchor }.start_time().to_string())
-            .collect();
-        let expected = ["01-31", "02-28", "03-31", "04-30", "05-31"].map(|day| format!("2026-{day}T10:00:00Z"));
+        let starts: Vec<String> =
+            (0..5).map(|months| Anchor { months, ..anchor }.start_time().to_string()).collect();
+        let expected =
+            ["01-31", "02-28", "03-31", "04-30", "05-31"].map(|day| format!("2026-{day}T10:00:00Z"));
         assert_eq!(starts, expected);
     }
 
@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn the_period_that_contains_an_instant_counts_those_before_it() {
         let start = time("2024-01-15T00:00:00Z");
-        let (anchor, skipped) = Anchor::containing(start, BillingPeriod::Yearly, time("2026-02-01T00:00:00Z"));
+        let (anchor, skipped) =
+            Anchor::containing(start, BillingPeriod::Yearly, time("2026-02-01T00:00:00Z"));
         assert_eq!((anchor.months, skipped), (24, 2));
     }
 }

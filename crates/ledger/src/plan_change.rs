@@ -9,7 +9,11 @@ use crate::ledger::{DecidedRequest, PendingChange, RequestState, Terms, Violatio
 use crate::period::Anchor;
 
 /// Returns the terms on which the catalog sells what is asked for, or why it does not (Law 20).
-pub(crate) fn terms_of(catalog: &Catalog, plan: &str, billing_period: BillingPeriod) -> Result<Terms, RequestState> {
+pub(crate) fn terms_of(
+    catalog: &Catalog,
+    plan: &str,
+    billing_period: BillingPeriod,
+) -> Result<Terms, RequestState> {
     let (rank, plan) = catalog.plan(plan).ok_or(RequestState::PlanNotFound)?;
     let offer = plan.offer(billing_period).ok_or(RequestState::BillingPeriodNotOffered)?;
     Ok(Terms {
@@ -64,7 +68,7 @@ impl Account<'_> {
                     self.withdraw_request()?;
                 }
                 self.remember(request, unknown);
-                Ok(())
+                self.renew_invoice_again()
             }
             Ok(terms) => {
                 self.withdraw_request()?;
@@ -96,7 +100,7 @@ impl Account<'_> {
             billing_period: asked.billing_period,
             effective_time: window.end_time,
         });
-        Ok(())
+        self.renew_invoice_again()
     }
 
     /// Begins a period under `terms` now, or with its payment where that is awaited (Laws 12, 18).
@@ -111,7 +115,11 @@ impl Account<'_> {
     }
 
     /// Cuts the current period short and begins one under `terms` that counts from now (Law 12).
-    pub(crate) fn begin_changed_period(&mut self, terms: Terms, invoice: Option<u32>) -> Result<(), Violation> {
+    pub(crate) fn begin_changed_period(
+        &mut self,
+        terms: Terms,
+        invoice: Option<u32>,
+    ) -> Result<(), Violation> {
         let (anchor, skipped) = self.first_anchor(&terms);
         self.end_period()?;
         let from = self.ledger.terms.as_ref().map(PlanPeriod::of);
@@ -141,7 +149,8 @@ impl Account<'_> {
     /// Takes back what the last request had brought on its way: a pending change and the invoice of a change.
     fn withdraw_request(&mut self) -> Result<(), Violation> {
         self.ledger.pending_change = None;
-        let open = self.open_plan_invoice().filter(|invoice| matches!(invoice.purpose, Purpose::Change { .. }));
+        let open =
+            self.open_plan_invoice().filter(|invoice| matches!(invoice.purpose, Purpose::Change { .. }));
         match open.map(|invoice| invoice.number) {
             Some(number) => self.void_invoice(number, VoidCause::Superseded),
             None => Ok(()),

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::Credits;
-use crate::catalog::{Pack, PackLimitScope, PackPurchases};
 use crate::account::Account;
+use crate::catalog::{Pack, PackLimitScope, PackPurchases};
 use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::PackOrder;
 use crate::grant::{Expiration, Grant, GrantSource};
@@ -107,7 +107,8 @@ impl OrderName {
 
 /// FNV-1a: stable over versions and platforms, which the standard library's hasher does not promise.
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// What became of an order, as its CreditPack shows it.
@@ -150,7 +151,9 @@ impl Purchases {
             let old = months_begun(purchase.arrival, at) >= PURCHASES_KEPT_MONTHS
                 && purchase.state != PurchaseState::AwaitingPayment;
             if old {
-                names.push(OrderName::of(&purchase.name, &purchase.pack));
+                // A refused order bought no pack: its name comes back as used, never as granted.
+                let pack = if purchase.state.holds_a_place() { purchase.pack.as_str() } else { "" };
+                names.push(OrderName::of(&purchase.name, pack));
             }
             !old
         });
@@ -184,6 +187,19 @@ impl Account<'_> {
         }
     }
 
+    /// Ends the wait of an order for which no account began in time.
+    pub(crate) fn run_out_order(
+        &mut self,
+        order: &PackOrder,
+        refusal: Refusal,
+    ) -> Result<OrderState, Violation> {
+        if let Some(known) = self.known_order(order) {
+            return Ok(known);
+        }
+        self.refuse(FactKind::CreditPack, &order.name, Some(&order.pack), refusal.clone())?;
+        Ok(OrderState::Refused(refusal))
+    }
+
     /// Returns what an order of that name came to before, if there was one (Law 15).
     pub(crate) fn known_order(&self, order: &PackOrder) -> Option<OrderState> {
         let purchases = &self.ledger.purchases;
@@ -195,7 +211,10 @@ impl Account<'_> {
         if let Some(record) = self.ledger.refusal(FactKind::CreditPack, &order.name) {
             return Some(OrderState::Refused(record.refusal.clone()));
         }
-        purchases.names.contains(&OrderName::of(&order.name, &order.pack)).then_some(OrderState::GrantedLongAgo)
+        purchases
+            .names
+            .contains(&OrderName::of(&order.name, &order.pack))
+            .then_some(OrderState::GrantedLongAgo)
     }
 
     /// Returns what a purchase looks like from outside.
@@ -224,7 +243,10 @@ impl Account<'_> {
             return Judgement::Refused(Refusal::name_already_used(&order.name, &used_for));
         }
         if purchases.names.iter().any(|old| old.name == name) {
-            return Judgement::Refused(Refusal::name_already_used(&order.name, "used for another pack long ago"));
+            return Judgement::Refused(Refusal::name_already_used(
+                &order.name,
+                "used for another pack, or refused, long ago",
+            ));
         }
         let Some(pack) = self.catalog.pack(&order.pack) else {
             return Judgement::Refused(Refusal::unknown_pack(&order.pack, self.catalog));
@@ -232,11 +254,18 @@ impl Account<'_> {
         if self.first_period_may_come() {
             return Judgement::Waits;
         }
-        if let Some(refusal) = self.plan_refuses_packs().or_else(|| self.month_is_full(order)) {
+        let refusal = self
+            .plan_refuses_packs()
+            .or_else(|| self.month_is_full(order))
+            .or_else(|| self.refuses_turnover(pack.credits));
+        if let Some(refusal) = refusal {
             return Judgement::Refused(refusal);
         }
         if self.ledger_bytes >= LEDGER_BYTES_LIMIT || self.ledger.grants.len() >= OPEN_GRANTS_FOR_ORDERS {
-            let what = format!("the account's ledger has no room for another pack ({} grants are open)", self.ledger.grants.len());
+            let what = format!(
+                "the account's ledger has no room for another pack ({} grants are open)",
+                self.ledger.grants.len()
+            );
             return Judgement::Refused(Refusal::ledger_full(&what));
         }
         Judgement::Accepted(Box::new(pack.clone()))
@@ -308,7 +337,13 @@ impl Account<'_> {
         let source = GrantSource::Pack { name: purchase.name.clone() };
         let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number));
         self.credit(
-            Grant { source, credits: purchase.credits, remaining: purchase.credits, effective_time: time, expiration },
+            Grant {
+                source,
+                credits: purchase.credits,
+                remaining: purchase.credits,
+                effective_time: time,
+                expiration,
+            },
             |grant, debt_repaid| Detail::Purchased {
                 amount: grant.credits,
                 grant: grant.source.to_string(),

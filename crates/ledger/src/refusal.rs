@@ -21,7 +21,7 @@ pub enum RefusalReason {
     TooManySources,
     /// The catalog has no rate for a line (Law 10).
     UnknownRate,
-    /// The report is worth more than one report may be (Law 2).
+    /// The amount is more than one report, or a whole account, may move (Laws 1 and 2).
     TooLarge,
     /// The catalog has no such pack (Law 14).
     UnknownPack,
@@ -195,6 +195,16 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn beyond_turnover(limit: Credits) -> Self {
+        Self::new(
+            RefusalReason::TooLarge,
+            format!(
+                "all that came in and went out of this account would exceed {limit} credits; must be less than or \
+                 equal to that: state a smaller amount"
+            ),
+        )
+    }
+
     pub(crate) fn unknown_pack(pack: &str, catalog: &Catalog) -> Self {
         let known: Vec<&str> = catalog.packs.iter().map(|pack| pack.name.as_str()).collect();
         Self::new(
@@ -284,7 +294,9 @@ impl Refusal {
     pub(crate) fn wrong_amount(invoice: &str, amount: Credits, currency: &str) -> Self {
         Self::new(
             RefusalReason::WrongAmount,
-            format!("invoice {invoice} is over {amount} {currency}; `spec.amount` and `spec.currency` must be these"),
+            format!(
+                "invoice {invoice} is over {amount} {currency}; `spec.amount` and `spec.currency` must be these"
+            ),
         )
     }
 

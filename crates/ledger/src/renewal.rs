@@ -27,8 +27,15 @@ impl Account<'_> {
 
     /// Takes up an account whose Subscription was deleted and created again (Law 19).
     pub(crate) fn resume_subscription(&mut self, request: &Request) -> Result<(), Violation> {
-        let is_over = self.ledger.period.window.is_some_and(|window| window.end_time <= self.time);
-        if is_over { self.follow_period(request, Anchor::at(self.time)) } else { Ok(()) }
+        if self.ledger.period.window.is_none_or(|window| self.time < window.end_time) {
+            return Ok(());
+        }
+        // What follows has its own due time: nothing was invoiced while the Subscription was away.
+        self.ledger.period.payment_due_time = None;
+        if self.is_remembered(request) && !self.ledger.lapsed {
+            return self.lapse(request, LapseCause::PaymentOverdue);
+        }
+        self.follow_period(request, Anchor::at(self.time))
     }
 
     /// Begins what follows the period that ended: the next one at `anchor`, or a lapse.
@@ -80,12 +87,9 @@ impl Account<'_> {
 
     /// Decides what follows a period under the terms `from` (Laws 11, 13, 16, 20).
     fn what_follows(&self, request: &Request, from: &Terms) -> Next {
-        let decided = self.ledger.request.as_ref();
-        let remembered = decided.filter(|decided| decided.state.is_remembered() && decided.request == *request);
-        let asks_for_what_is_in_force = from.are_of(request);
+        let remembered = self.ledger.request.as_ref().filter(|_| self.is_remembered(request));
         let renews_by_itself = self.ledger.lapsed
-            && !asks_for_what_is_in_force
-            && (remembered.is_some() || request.renewal == Renewal::None);
+            && (remembered.is_some() || (request.renewal == Renewal::None && !from.are_of(request)));
         if renews_by_itself {
             let state = remembered.map_or(RequestState::Lapsed, |decided| decided.state);
             return self.what_is_in_force_renews(from, state);
@@ -100,6 +104,12 @@ impl Account<'_> {
             Ok(terms) => Next::Renews(terms, RequestState::Decided),
             Err(unknown) => self.what_is_in_force_renews(from, unknown),
         }
+    }
+
+    /// Returns whether `request` is the one that lapsed or whose invoice became void (Laws 16, 18).
+    fn is_remembered(&self, request: &Request) -> bool {
+        let decided = self.ledger.request.as_ref();
+        decided.is_some_and(|decided| decided.state.is_remembered() && decided.request == *request)
     }
 
     fn what_is_in_force_renews(&self, from: &Terms, state: RequestState) -> Next {

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::credits::{AmountOverflow, Credits};
 use crate::catalog::BillingPeriod;
+use crate::credits::{AmountOverflow, Credits};
 
 /// Closed statements that the ledger keeps beside the current one.
 pub const STATEMENTS_KEPT: usize = 13;
@@ -130,7 +130,12 @@ impl Statements {
     ///
     /// # Errors
     /// When a sum overflows.
-    pub fn book_at(&mut self, time: Timestamp, line: BookLine, amount: Credits) -> Result<Option<u32>, AmountOverflow> {
+    pub fn book_at(
+        &mut self,
+        time: Timestamp,
+        line: BookLine,
+        amount: Credits,
+    ) -> Result<Option<u32>, AmountOverflow> {
         let index = self.kept.partition_point(|statement| statement.end_time < time);
         match self.kept.get(index) {
             Some(statement) if !statement.is_final => self.book_in(Some(index), line, amount),
@@ -138,7 +143,12 @@ impl Statements {
         }
     }
 
-    fn book_in(&mut self, index: Option<usize>, line: BookLine, amount: Credits) -> Result<Option<u32>, AmountOverflow> {
+    fn book_in(
+        &mut self,
+        index: Option<usize>,
+        line: BookLine,
+        amount: Credits,
+    ) -> Result<Option<u32>, AmountOverflow> {
         let Some(index) = index else {
             self.next.add(line, amount)?;
             return Ok(None);

@@ -62,11 +62,14 @@ impl Account<'_> {
     pub(crate) fn cross_thresholds(&mut self) -> Result<(), Violation> {
         let mut crossed = Vec::new();
         for &percent in self.thresholds() {
-            if !self.ledger.crossed_thresholds_percent.contains(&percent) && self.ledger.has_reached(percent)? {
+            if !self.ledger.crossed_thresholds_percent.contains(&percent)
+                && self.ledger.has_reached(percent)?
+            {
                 crossed.push(percent);
             }
         }
         crossed.sort_unstable();
+        crossed.dedup();
         for percent in crossed {
             self.ledger.crossed_thresholds_percent.push(percent);
             self.record(Credits::ZERO, Detail::Threshold { percent })?;
