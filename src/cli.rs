@@ -49,9 +49,7 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(args),
         Command::Crds => {
-            for crd in crate::crdgen::crds()? {
-                anstream::print!("---\n{}", crd.yaml()?);
-            }
+            anstream::print!("{}", crate::crdgen::all_yaml()?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Catalog(CatalogCommand::Check { file }) => {

@@ -1,0 +1,153 @@
+//! Crash and doubt: nothing is lost and nothing happens twice, whenever the operator dies.
+
+use std::collections::HashSet;
+
+use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use futures::StreamExt as _;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, World, eventually};
+
+const REPORTS: i64 = 500;
+const KILLS: usize = 20;
+
+/// Creates report `index`: 1 GB of private egress, 1 credit, in a window of its own.
+async fn report(namespace: &Namespace<'_>, name: &str, start: i64) -> UsageReport {
+    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "source": "gw",
+        "window": {"startTime": time(start), "endTime": time(start + 3)},
+        "usage": [{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1G"}],
+    });
+    namespace.create::<UsageReport>(name, spec).await
+}
+
+fn an_hour_ago() -> i64 {
+    flashgate_billing::clock::Clock::system().now().as_second() - 3_600
+}
+
+async fn charged(namespace: &Namespace<'_>) -> usize {
+    let charged = ListParams::default().fields("status.state=Charged");
+    namespace.api::<UsageReport>().list(&charged).await.expect("list").items.len()
+}
+
+#[tokio::test]
+async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() {
+    let world = World::start().await;
+    let namespace = world.namespace("killed").await;
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    let start = an_hour_ago();
+    let create = futures::stream::iter(0..REPORTS)
+        .map(|index| {
+            let namespace = &namespace;
+            async move { report(namespace, &format!("report-{index}"), start + index * 3).await }
+        })
+        .buffer_unordered(4)
+        .collect::<Vec<_>>();
+    let kill = async {
+        for round in 0..KILLS {
+            let operator = world.operator(&[]);
+            // Each operator does some of the work before it dies; the last ones may find little left.
+            let before = charged(&namespace).await;
+            let goal = before + 1 + round % 7;
+            eventually("the operator charges", async || {
+                let now = charged(&namespace).await;
+                (now >= goal || now as i64 == REPORTS).then_some(())
+            })
+            .await_some()
+            .await;
+            operator.kill();
+        }
+    };
+    let (created, ()) = tokio::join!(create, kill);
+    assert_eq!(created.len() as i64, REPORTS);
+    let _operator = world.operator(&[]);
+    eventually("all are charged", async || (charged(&namespace).await as i64 == REPORTS).then_some(())).await_some().await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "600").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("500")));
+    assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!("1100")));
+}
+
+#[tokio::test]
+async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_right() {
+    let world = World::start().await;
+    let namespace = world.namespace("between").await;
+    let go = world.plane.folder().join("go");
+    let failpoint = format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display());
+    let _operator = world.operator(&[&failpoint]);
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let start = an_hour_ago();
+    let first = report(&namespace, "gw-0001", start).await;
+    let reached = world.plane.folder().join("go.reached");
+    eventually("the receipt is about to be written", async || reached.exists().then_some(())).await_some().await;
+    let api = namespace.api::<UsageReport>();
+    api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
+    let second = report(&namespace, "gw-0001", start + 3).await;
+    assert_ne!(first.uid(), second.uid());
+    std::fs::write(&go, "").expect("go");
+    namespace.expect::<UsageReport>("gw-0001", "/status/state", "Charged").await;
+    namespace.expect::<UsageReport>("gw-0001", "/status/credits", "1").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
+    // The same window again, under the same name: the charge of the first object stands, this one is refused.
+    api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
+    report(&namespace, "gw-0001", start).await;
+    namespace.expect::<UsageReport>("gw-0001", "/status/state", "Rejected").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
+}
+
+#[tokio::test]
+async fn a_reply_that_is_lost_after_the_commit_charges_once() {
+    let world = World::start().await;
+    let namespace = world.namespace("lost").await;
+    let lost: Vec<String> = (1..=6)
+        .flat_map(|nth| {
+            [
+                format!("--failpoint=replace-ledger#{nth}@after=lose"),
+                format!("--failpoint=replace-status/UsageReport#{nth}@after=lose"),
+                format!("--failpoint=replace-status/Subscription#{nth}@after=lose"),
+            ]
+        })
+        .chain(["--failpoint=create-ledger#1@after=lose".to_owned()])
+        .collect();
+    let lost: Vec<&str> = lost.iter().map(String::as_str).collect();
+    let _operator = world.operator(&lost);
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    let start = an_hour_ago();
+    for index in 0..10 {
+        let name = format!("report-{index}");
+        report(&namespace, &name, start + index * 3).await;
+        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+    }
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1090").await;
+}
+
+#[tokio::test]
+async fn two_operators_at_once_charge_each_report_once() {
+    let world = World::start().await;
+    let namespace = world.namespace("two").await;
+    let _operators = (world.operator(&[]), world.operator(&[]));
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    let start = an_hour_ago();
+    for index in 0..100 {
+        report(&namespace, &format!("report-{index}"), start + index * 3).await;
+    }
+    eventually("all are charged", async || (charged(&namespace).await == 100).then_some(())).await_some().await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("100")));
+    let uids: HashSet<Value> = unacknowledged(&ledger);
+    assert!(uids.len() <= 128);
+}
+
+fn unacknowledged(ledger: &Value) -> HashSet<Value> {
+    let records = ledger.pointer("/spec/unacknowledged").and_then(Value::as_array).cloned().unwrap_or_default();
+    records.into_iter().collect()
+}

@@ -1,0 +1,154 @@
+//! The protocol: what survives deletion, loss of every status, and a quiet minute.
+
+use flashgate_billing::api::{
+    CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport,
+};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, World, eventually, shared};
+
+async fn account(namespace: &Namespace<'_>, name: &str) {
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>(name, spec).await;
+    namespace.expect::<Subscription>(name, "/status/credits/balance", "1100").await;
+}
+
+async fn report(namespace: &Namespace<'_>, account: &str, name: &str) {
+    let end = flashgate_billing::clock::Clock::system().now();
+    let start = end - jiff::SignedDuration::from_hours(1);
+    let spec = json!({
+        "subscriptionRef": {"name": account}, "source": name,
+        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
+        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "10G"}],
+    });
+    namespace.create::<UsageReport>(name, spec).await;
+    namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+}
+
+async fn buy(namespace: &Namespace<'_>, account: &str, name: &str) {
+    let spec = json!({"subscriptionRef": {"name": account}, "pack": "plus-100"});
+    namespace.create::<CreditPack>(name, spec).await;
+    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance() {
+    let namespace = shared().await.namespace("recreated").await;
+    account(&namespace, "acme").await;
+    report(&namespace, "acme", "gw-1").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    let api = namespace.api::<Subscription>();
+    for _ in 0..3 {
+        api.delete("acme", &DeleteParams::default()).await.expect("deleted");
+        let spec = json!({"plan": "starter"});
+        eventually("the Subscription is gone", async || api.get_opt("acme").await.expect("read")).await_end().await;
+        namespace.create::<Subscription>("acme", spec).await;
+        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+        namespace.expect::<Subscription>("acme", "/status/period/number", 11).await;
+    }
+}
+
+#[tokio::test]
+async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
+    let namespace = shared().await.namespace("wiped").await;
+    account(&namespace, "acme").await;
+    report(&namespace, "acme", "gw-1").await;
+    buy(&namespace, "acme", "top-up").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    // One report more: its commit drops the first one's receipt, so the first is charged long ago.
+    report(&namespace, "acme", "gw-2").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    let subscription = namespace.get::<Subscription>("acme").await.expect("subscription");
+    let pack = namespace.get::<CreditPack>("top-up").await.expect("pack");
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    wipe::<Subscription>(&namespace, "acme").await;
+    wipe::<CreditPack>(&namespace, "top-up").await;
+    wipe::<UsageReport>(&namespace, "gw-1").await;
+    namespace.expect::<UsageReport>("gw-1", "/status/state", "Rejected").await;
+    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    let report = namespace.get::<UsageReport>("gw-1").await.expect("report");
+    assert!(report.to_string().contains("DuplicateWindow"), "{report:#}");
+    let same = |before: &Value, after: &Value, fields: &[&str]| {
+        for field in fields {
+            let pointer = format!("/status/{field}");
+            assert_eq!(before.pointer(&pointer), after.pointer(&pointer), "{field}");
+        }
+    };
+    let shown = namespace.get::<Subscription>("acme").await.expect("subscription");
+    same(&subscription, &shown, &["plan", "period", "credits", "thisPeriod", "packs", "invoices", "ledger"]);
+    let shown = namespace.get::<CreditPack>("top-up").await.expect("pack");
+    same(&pack, &shown, &["state", "credits", "price", "invoice", "grantTime"]);
+    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec"), after.pointer("/spec"), "no new commit");
+}
+
+/// Removes the whole status, as a backup that does not hold it would.
+async fn wipe<K>(namespace: &Namespace<'_>, name: &str)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = namespace.api();
+    let removal = json!([{"op": "remove", "path": "/status"}]);
+    let removal: Patch<()> = Patch::Json(serde_json::from_value(removal).expect("patch"));
+    api.patch_status(name, &PatchParams::default(), &removal).await.expect("wiped");
+}
+
+#[tokio::test]
+async fn a_steady_state_makes_no_write_for_a_minute() {
+    let world = World::start().await;
+    let namespace = world.namespace("steady").await;
+    let operator = world.operator(&[]);
+    account(&namespace, "acme").await;
+    account(&namespace, "globex").await;
+    report(&namespace, "acme", "gw-1").await;
+    buy(&namespace, "acme", "top-up").await;
+    let spec = json!({"subscriptionRef": {"name": "nobody"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>("waiting", spec).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    eventually("the waiting pack is seen", async || {
+        let pack = namespace.get::<CreditPack>("waiting").await?;
+        (pack.pointer("/status/observedGeneration") == Some(&json!(1))).then_some(())
+    })
+    .await_some()
+    .await;
+    let before = versions(&namespace).await;
+    assert_eq!(before.len(), 2 + 2 + 1 + 2, "{before:?}");
+    // The one wait that is on time: this is about what does not happen meanwhile.
+    let minute = std::time::Duration::from_secs(60);
+    tokio::time::sleep(minute).await;
+    assert_eq!(versions(&namespace).await, before, "objects written in a steady state");
+    drop(operator);
+    let second = world.operator(&[]);
+    report(&namespace, "globex", "gw-2").await;
+    let after = versions(&namespace).await;
+    let written: Vec<_> = before.iter().filter(|version| !after.contains(version)).collect();
+    assert!(written.iter().all(|version| version.contains("globex")), "a second start wrote {written:?}");
+    drop(second);
+}
+
+/// Returns kind, name and version of every object of this product.
+async fn versions(namespace: &Namespace<'_>) -> Vec<String> {
+    let mut all = of_kind::<Subscription>(namespace).await;
+    all.extend(of_kind::<CreditLedger>(namespace).await);
+    all.extend(of_kind::<UsageReport>(namespace).await);
+    all.extend(of_kind::<CreditPack>(namespace).await);
+    all.extend(of_kind::<Payment>(namespace).await);
+    all.extend(of_kind::<CreditAdjustment>(namespace).await);
+    all
+}
+
+async fn of_kind<K>(namespace: &Namespace<'_>) -> Vec<String>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let objects = namespace.api::<K>().list(&ListParams::default()).await.expect("list");
+    let version = |object: &K| {
+        format!("{} {} {}", K::kind(&()), object.name_any(), object.resource_version().unwrap_or_default())
+    };
+    objects.items.iter().map(version).collect()
+}

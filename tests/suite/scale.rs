@@ -1,0 +1,67 @@
+//! Size: what is pending costs, what is charged does not.
+
+use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use futures::StreamExt as _;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, World, eventually};
+
+const REPORTS: i64 = 10_000;
+
+async fn fill(namespace: &Namespace<'_>) {
+    let start = flashgate_billing::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
+    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+    let created = futures::stream::iter(0..REPORTS).map(|index| async move {
+        let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
+        let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
+        let spec = json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
+        namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
+    });
+    created.buffer_unordered(16).collect::<Vec<()>>().await;
+}
+
+async fn pending(namespace: &Namespace<'_>) -> Option<i64> {
+    let params = ListParams::default().fields("status.state!=Charged").limit(1);
+    let page = namespace.api::<UsageReport>().list(&params).await.expect("list");
+    if page.items.is_empty() { None } else { Some(page.metadata.remaining_item_count.unwrap_or_default() + 1) }
+}
+
+#[tokio::test]
+async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave_no_memory() {
+    let world = World::start().await;
+    let namespace = world.namespace("many").await;
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    fill(&namespace).await;
+    let operator = world.operator(&[]);
+    let mut peak = 0;
+    let mut last = None;
+    // Patience is for progress, not for the whole.
+    while pending(&namespace).await.is_some() {
+        let before = last;
+        last = eventually("reports are charged", async || {
+            peak = peak.max(operator.memory_kib());
+            let now = pending(&namespace).await;
+            (now != before).then_some(now)
+        })
+        .await_some()
+        .await;
+    }
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let commits = ledger.pointer("/spec/sequence").and_then(Value::as_i64).expect("sequence");
+    assert!(commits <= 200, "{commits} commits");
+    assert!(peak < 256 * 1_024, "{peak} KiB at the peak");
+    drop(operator);
+    // A second start has nothing to read of what is charged.
+    let second = world.operator(&[]);
+    let fresh = world.namespace("fresh").await;
+    fresh.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    fresh.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let memory = second.memory_kib();
+    println!("commits {commits}, peak {peak} KiB, second start {memory} KiB");
+    assert!(memory < 64 * 1_024, "{memory} KiB with nothing pending");
+    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger, after, "a second start writes nothing");
+}
