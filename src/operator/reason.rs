@@ -39,7 +39,6 @@ macro_rules! reasons {
 }
 
 reasons! {
-    AccountResumed: "The account was resumed by a Subscription that was created again: its balance, limits and numbers go on, and `spec.startTime` is ignored.",
     AlreadyExpired: "`spec.expirationTime` is at or before the creation: create the CreditAdjustment again under a new name with a later time.",
     AlreadySettled: "The invoice was settled before: nothing more is to be paid for it.",
     Applied: "The Payment was applied to its invoice.",
@@ -72,7 +71,7 @@ reasons! {
     PackLimitReached: "The month's packs are used up: buy under a new name from `status.nextAvailableTime` on.",
     PaymentExpired: "The order was not paid by its due time: use a new name to buy again.",
     PaymentFailed: "The payment of the order failed: use a new name to buy again.",
-    PaymentOverdue: "The invoice of what was asked for was not paid, so it is void: ask for another plan or billing period, then for this one again, to get a new invoice.",
+    PaymentOverdue: "What was asked for was not paid in time, so its invoice is void: set `spec.renewal` to None and back to Automatic to get a new one, or ask for another plan.",
     PlanChanged: "Another plan or billing period is in force.",
     PlanInForce: "A plan is in force.",
     PlanNotEligible: "Packs cannot be bought under the plan or the unpaid period in force: change the plan or pay, then buy under a new name.",
@@ -85,6 +84,7 @@ reasons! {
     Starting: "The account is about to be opened.",
     SubscriptionMissing: "There is no Subscription of that name yet: create it before the wait ends.",
     SubscriptionNotFound: "No account of that name began in time: create the Subscription first, then this under a new name.",
+    TestClockIgnored: "The Subscription has a test clock that was not there when its account was opened, so it is ignored: delete and reset the account to test with a clock.",
     ThresholdReached: "The period's use reached an alert threshold: buy a pack or upgrade before credits run out.",
     TooLarge: "The report is worth more credits than one report may be: split it into shorter windows.",
     TooLate: "The report came too long after its window started: send reports sooner, or ask for a CreditAdjustment.",

@@ -1,0 +1,131 @@
+//! Statuses and events from the ledger: what people and tools see.
+//!
+//! Pure: the same input gives the same status, so a steady state writes nothing; `lastTransitionTime` moves only when
+//! a condition's `status` does. Everything shown can be rebuilt from the ledger when a status is lost.
+
+use flashgate_ledger::Credits;
+use flashgate_ledger::ledger::{Ledger, Violation};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use self::condition::Standing;
+use crate::api::Amount;
+use crate::api::subscription::LedgerReference;
+use crate::operator::convert::ConvertError;
+use crate::operator::reason::Reason;
+
+mod condition;
+mod invoice;
+mod note;
+mod receipt;
+mod renewal;
+mod standing;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+pub use note::{Note, NoteKind, notes};
+pub use receipt::{adjustment_status, charge_status, pack_status, payment_status, report_status};
+pub use subscription::subscription_status;
+
+/// The book that a Subscription is shown from.
+#[derive(Clone, Debug)]
+pub enum Book<'a> {
+    /// There is none yet.
+    Absent,
+    /// It is sound.
+    Held {
+        /// Its content, as committed.
+        ledger: &'a Ledger,
+        /// Which commit that was.
+        reference: LedgerReference,
+    },
+    /// It cannot be decided on; only conditions are written.
+    Troubled(Trouble),
+}
+
+/// Why a book, or the Subscription itself, cannot be decided on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// An invariant does not hold, or the content is not what its hash was taken of.
+    #[error(
+        "{0}; nothing is written until an administrator restores the CreditLedger, or accepts its content with the \
+         annotation `billing.flashgate.dev/accept-sequence`"
+    )]
+    Inconsistent(String),
+    /// It is older than the one that was shown.
+    #[error(
+        "the CreditLedger is at sequence {held}, and {shown} was shown before; an administrator must restore the \
+         newer one, or accept this one with the annotation `billing.flashgate.dev/accept-sequence: \"{held}\"`"
+    )]
+    Regression {
+        /// Sequence that was found.
+        held: i64,
+        /// Sequence that the Subscription's status names.
+        shown: i64,
+    },
+    /// It is gone.
+    #[error(
+        "the CreditLedger with UID '{uid}', which `status.ledger` names, does not exist; an administrator must restore \
+         it, or remove `/status/ledger` to reset the account"
+    )]
+    Missing {
+        /// UID that the Subscription's status names.
+        uid: String,
+    },
+    /// A later version of the operator wrote it.
+    #[error(
+        "the CreditLedger has format {0}, which this operator does not know; the operator must be upgraded"
+    )]
+    NewerFormat(i32),
+    /// A field does not hold what it must.
+    #[error("{0}")]
+    Undecodable(String),
+}
+
+impl Trouble {
+    /// Returns the reason that conditions, events and metrics show.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Inconsistent(_) => Reason::LedgerInconsistent,
+            Self::Regression { .. } => Reason::LedgerRegression,
+            Self::Missing { .. } => Reason::LedgerMissing,
+            Self::NewerFormat(_) => Reason::LedgerNewerFormat,
+            Self::Undecodable(_) => Reason::Undecodable,
+        }
+    }
+}
+
+impl From<&ConvertError> for Trouble {
+    fn from(error: &ConvertError) -> Self {
+        match error {
+            ConvertError::NewerFormat { found } => Self::NewerFormat(*found),
+            ConvertError::WrongHash { .. } => Self::Inconsistent(error.to_string()),
+            ConvertError::Field { .. } => Self::Undecodable(error.to_string()),
+        }
+    }
+}
+
+impl From<&Violation> for Trouble {
+    fn from(violation: &Violation) -> Self {
+        Self::Inconsistent(violation.to_string())
+    }
+}
+
+/// Returns the conditions of a fact that cannot be taken as it is.
+#[must_use]
+pub fn undecodable(
+    before: &[Condition],
+    generation: i64,
+    error: &ConvertError,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let standing = Standing::stuck(error.reason(), error.to_string());
+    condition::conditions(before, standing.findings(), generation, now)
+}
+
+/// Returns an amount as it travels.
+fn amount(credits: Credits) -> Amount {
+    Amount(credits.to_string())
+}

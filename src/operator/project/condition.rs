@@ -1,0 +1,115 @@
+//! Conditions, as kstatus and Argo CD read them.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::operator::reason::Reason;
+
+/// Whether everything asked for is done.
+const READY: &str = "Ready";
+/// Present while something is under way that comes by itself.
+const RECONCILING: &str = "Reconciling";
+/// Present while someone must act.
+const STALLED: &str = "Stalled";
+/// Characters that the schema allows for a message.
+const MESSAGE_LENGTH: usize = 32_768;
+
+/// Where an object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    progress: Progress,
+    reason: Reason,
+    message: String,
+}
+
+/// Whether something is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Everything asked for is done.
+    Done,
+    /// It comes by itself.
+    Waits,
+    /// Someone must act.
+    Stuck,
+}
+
+/// One condition before it has its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) kind: &'static str,
+    pub(super) holds: bool,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+impl Standing {
+    /// Returns that everything asked for is done.
+    pub(super) const fn done(reason: Reason, message: String) -> Self {
+        Self { progress: Progress::Done, reason, message }
+    }
+
+    /// Returns that something is still to come by itself.
+    pub(super) const fn waits(reason: Reason, message: String) -> Self {
+        Self { progress: Progress::Waits, reason, message }
+    }
+
+    /// Returns that someone must act.
+    pub(super) const fn stuck(reason: Reason, message: String) -> Self {
+        Self { progress: Progress::Stuck, reason, message }
+    }
+
+    /// Adds to the message.
+    pub(super) fn add(&mut self, remark: &str) {
+        self.message.push_str("; ");
+        self.message.push_str(remark);
+    }
+
+    /// Returns `Ready`, and what says why it is not True.
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let Self { progress, reason, message } = self;
+        let finding = |kind, holds| Finding { kind, holds, reason, message: message.clone() };
+        match progress {
+            Progress::Done => vec![finding(READY, true)],
+            Progress::Waits => vec![finding(READY, false), finding(RECONCILING, true)],
+            Progress::Stuck => vec![finding(READY, false), finding(STALLED, true)],
+        }
+    }
+}
+
+/// Returns conditions; each keeps the time of its last transition while its status stays.
+pub(super) fn conditions(
+    before: &[Condition],
+    findings: Vec<Finding>,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let condition = |finding: Finding| {
+        let status = if finding.holds { "True" } else { "False" };
+        let unchanged =
+            before.iter().find(|condition| condition.type_ == finding.kind && condition.status == status);
+        Condition {
+            type_: finding.kind.to_owned(),
+            status: status.to_owned(),
+            observed_generation: Some(generation),
+            last_transition_time: unchanged
+                .map_or(Time(now), |condition| condition.last_transition_time.clone()),
+            reason: finding.reason.as_str().to_owned(),
+            message: finding.message.chars().take(MESSAGE_LENGTH).collect(),
+        }
+    };
+    findings.into_iter().map(condition).collect()
+}
+
+/// Returns `before` with the conditions of `standing` in place of its own, the others unchanged.
+pub(super) fn replace_standing(
+    before: &[Condition],
+    standing: Standing,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions = conditions(before, standing.findings(), generation, now);
+    let others =
+        before.iter().filter(|condition| ![READY, RECONCILING, STALLED].contains(&condition.type_.as_str()));
+    conditions.extend(others.cloned());
+    conditions
+}

@@ -1,0 +1,159 @@
+//! Events: what a committed decision is worth telling, once.
+
+use flashgate_ledger::decide::Decision;
+use flashgate_ledger::entry::{Detail, Entry, LapseCause, ObjectName};
+use flashgate_ledger::invoice::{InvoiceState, VoidCause};
+use flashgate_ledger::period::Window;
+
+use super::standing::describe_plan;
+use crate::operator::reason::Reason;
+
+/// An event to give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The object it is about; the Subscription, when absent.
+    pub object: Option<ObjectName>,
+    /// Whether someone should look.
+    pub kind: NoteKind,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+/// Whether someone should look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoteKind {
+    /// All is well.
+    Normal,
+    /// Someone should look.
+    Warning,
+}
+
+impl NoteKind {
+    /// Returns the name that events use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// Returns the events of a decision, in order; an ordinary charge gives none.
+#[must_use]
+pub fn notes(decision: &Decision) -> Vec<Note> {
+    let gaps = decision.closed_gaps.iter().map(|(source, gap)| gap_closed(source, *gap));
+    decision.entries.iter().filter_map(note).chain(gaps).chain(exhausted(&decision.entries)).collect()
+}
+
+impl Note {
+    fn normal(object: Option<ObjectName>, reason: Reason, message: String) -> Self {
+        Self { object, kind: NoteKind::Normal, reason, message }
+    }
+
+    fn warning(object: Option<ObjectName>, reason: Reason, message: String) -> Self {
+        Self { object, kind: NoteKind::Warning, reason, message }
+    }
+}
+
+fn note(entry: &Entry) -> Option<Note> {
+    Some(match entry.detail.clone() {
+        Detail::Granted { amount, plan, period_number, expiration_time, .. } => {
+            let plan = describe_plan(&plan);
+            let message =
+                format!("{amount} credits of {plan} for period {period_number}, until {expiration_time}");
+            Note::normal(None, Reason::Granted, message)
+        }
+        Detail::Purchased { amount, object, pack, .. } => Note::normal(
+            Some(object),
+            Reason::Purchased,
+            format!("{amount} credits of pack '{pack}' were granted"),
+        ),
+        Detail::Adjusted { amount, object, .. } => {
+            Note::normal(Some(object), Reason::Granted, format!("{amount} credits were granted"))
+        }
+        Detail::Refunded { amount, invoice, .. } => Note::normal(
+            None,
+            Reason::Refunded,
+            format!("invoice {invoice} was refunded, {amount} credits were taken"),
+        ),
+        Detail::PlanChanged { from, to, period_number } => {
+            let from = from.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
+            let message = format!("{from} changed to {} with period {period_number}", describe_plan(&to));
+            Note::normal(None, Reason::PlanChanged, message)
+        }
+        Detail::Renewed { plan, period_number, period } => {
+            let message =
+                format!("{} began period {period_number}, until {}", describe_plan(&plan), period.end_time);
+            Note::normal(None, Reason::Renewed, message)
+        }
+        Detail::Lapsed { from, to, cause } => {
+            let because = match cause {
+                LapseCause::RenewalNone => "as `renewal: None` asks",
+                LapseCause::PaymentOverdue => "its renewal was not paid in time",
+                LapseCause::PlanNotFound => "the catalog has it no more",
+            };
+            let to = to.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
+            Note::warning(None, Reason::Lapsed, format!("{} lapsed to {to}: {because}", describe_plan(&from)))
+        }
+        // What is settled as it is issued waits for nobody.
+        Detail::Invoiced { amount, currency, invoice, due_time: Some(due), .. } => {
+            let message =
+                format!("invoice {invoice} over {amount} {currency} waits for its payment, due at {due}");
+            Note::normal(None, Reason::InvoiceIssued, message)
+        }
+        Detail::Settled { amount, currency, invoice, state: InvoiceState::RefundDue, .. } => {
+            let message =
+                format!("invoice {invoice} was paid although it was void: return {amount} {currency}");
+            Note::warning(None, Reason::RefundDue, message)
+        }
+        Detail::Voided { invoice, cause, .. } => {
+            let because = match cause {
+                VoidCause::Superseded => "something else took its place",
+                VoidCause::PaymentFailed => "its payment failed",
+                VoidCause::PaymentExpired => "it was not paid in time",
+            };
+            let message = format!("invoice {invoice} is no longer owed: {because}");
+            match cause {
+                VoidCause::Superseded => Note::normal(None, Reason::InvoiceVoided, message),
+                VoidCause::PaymentFailed | VoidCause::PaymentExpired => {
+                    Note::warning(None, Reason::InvoiceVoided, message)
+                }
+            }
+        }
+        Detail::Threshold { percent } => {
+            let message = format!("{percent} % of the period's credits are used");
+            Note::warning(None, Reason::ThresholdReached, message)
+        }
+        Detail::Refused { object, refusal } => {
+            Note::warning(Some(object), refusal.reason.into(), refusal.message)
+        }
+        Detail::Charged { .. }
+        | Detail::Expired { .. }
+        | Detail::SettlementClosed { .. }
+        | Detail::Invoiced { due_time: None, .. }
+        | Detail::Settled { .. } => return None,
+    })
+}
+
+fn gap_closed(source: &str, gap: Window) -> Note {
+    let Window { start_time, end_time } = gap;
+    let message = format!(
+        "source '{source}' has too many separate stretches, so the gap from {start_time} to {end_time} was closed: a \
+         report that would fill it is refused as DuplicateWindow"
+    );
+    Note::warning(None, Reason::GapClosed, message)
+}
+
+/// Says that credits ran out, judged over the whole decision: what expires as its successor arrives ran out for
+/// nobody.
+fn exhausted(entries: &[Entry]) -> Option<Note> {
+    let (first, last) = (entries.first()?, entries.last()?);
+    let had_credits = first.balance > first.credits;
+    (had_credits && !last.balance.is_positive()).then(|| {
+        let message = format!("the balance is {}: usage becomes debt until credits arrive", last.balance);
+        Note::warning(None, Reason::CreditsExhausted, message)
+    })
+}

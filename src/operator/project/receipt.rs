@@ -1,0 +1,255 @@
+//! The statuses of reports, packs, payments and adjustments: verdicts with what they mean.
+
+use flashgate_ledger::adjustment::AdjustmentOutcome;
+use flashgate_ledger::decide::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Wait};
+use flashgate_ledger::ledger::{AdjustmentRecord, Charge, Ledger};
+use flashgate_ledger::payment::PaymentOutcome;
+use flashgate_ledger::period::utc_date;
+use flashgate_ledger::purchase::{OrderState, Purchase, PurchaseState};
+use flashgate_ledger::refusal::Refusal;
+use jiff::Timestamp;
+
+use super::amount;
+use super::condition::{Standing, conditions};
+use super::subscription::usage;
+use crate::api::{
+    self, CreditAdjustmentState, CreditAdjustmentStatus, CreditPackState, CreditPackStatus, PaymentStatus,
+    UsageReportState, UsageReportStatus,
+};
+use crate::operator::reason::Reason;
+
+/// Returns what a UsageReport shows.
+#[must_use]
+pub fn report_status(
+    before: Option<&UsageReportStatus>,
+    generation: i64,
+    verdict: &ReportVerdict,
+    now: Timestamp,
+) -> UsageReportStatus {
+    let (state, standing) = match verdict {
+        ReportVerdict::Charged(charge) => return charge_status(before, generation, charge, now),
+        ReportVerdict::Rejected(refusal) => (Some(UsageReportState::Rejected), refused(refusal)),
+        ReportVerdict::Waits(wait) => (None, waits(*wait)),
+    };
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    UsageReportStatus {
+        observed_generation: Some(generation),
+        state,
+        conditions: conditions(known, standing.findings(), generation, now),
+        ..UsageReportStatus::default()
+    }
+}
+
+/// Returns what a UsageReport shows that was charged: the receipt, the same however often it is written.
+#[must_use]
+pub fn charge_status(
+    before: Option<&UsageReportStatus>,
+    generation: i64,
+    charge: &Charge,
+    now: Timestamp,
+) -> UsageReportStatus {
+    let Charge { name: _, uid: _, credits, lines, period_number, charge_time } = charge;
+    let booked = match period_number {
+        Some(number) => format!("in period {number}"),
+        None => "in the next period, since none is in force".to_owned(),
+    };
+    let standing = Standing::done(Reason::Charged, format!("charged {credits} credits, booked {booked}"));
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    UsageReportStatus {
+        observed_generation: Some(generation),
+        state: Some(UsageReportState::Charged),
+        credits: Some(amount(*credits)),
+        lines: lines.iter().map(usage).collect(),
+        period_number: period_number.map(i64::from),
+        charge_time: Some(*charge_time),
+        conditions: conditions(known, standing.findings(), generation, now),
+    }
+}
+
+/// Returns what a CreditPack shows; `ledger` is the account's, where there is one.
+#[must_use]
+pub fn pack_status(
+    before: Option<&CreditPackStatus>,
+    generation: i64,
+    verdict: &PackVerdict,
+    ledger: Option<&Ledger>,
+    now: Timestamp,
+) -> CreditPackStatus {
+    let (sold, state, standing) = match verdict {
+        PackVerdict::Waits(wait) => (None, None, waits(*wait)),
+        PackVerdict::Ordered(order) => show_order(order, ledger),
+    };
+    let next_available_time = match verdict {
+        PackVerdict::Ordered(OrderState::Refused(refusal)) => refusal.next_available_time,
+        PackVerdict::Ordered(_) | PackVerdict::Waits(_) => None,
+    };
+    let invoice = sold.and_then(|sold| Some(ledger?.invoice_name(sold.invoice?)));
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    CreditPackStatus {
+        observed_generation: Some(generation),
+        state,
+        credits: sold.map(|sold| amount(sold.credits)),
+        price: sold.map(|sold| amount(sold.price)),
+        currency: sold.map(|sold| sold.currency.clone()),
+        invoice,
+        grant_time: sold.and_then(grant_time),
+        next_available_time,
+        conditions: conditions(known, standing.findings(), generation, now),
+    }
+}
+
+/// Returns what was sold, where the order stands, and what that means.
+fn show_order<'a>(
+    order: &'a OrderState,
+    ledger: Option<&Ledger>,
+) -> (Option<&'a Purchase>, Option<CreditPackState>, Standing) {
+    match order {
+        OrderState::AwaitingPayment(sold) => {
+            (Some(sold), Some(CreditPackState::AwaitingPayment), awaits_payment(sold, ledger))
+        }
+        OrderState::Granted(sold) => {
+            let message = format!("granted {}; use a new name to buy again", granted_as(sold));
+            (Some(sold), Some(CreditPackState::Granted), Standing::done(Reason::Granted, message))
+        }
+        OrderState::GrantedLongAgo => {
+            let message =
+                "an order of this name was granted long ago; use a new name to buy again".to_owned();
+            (None, Some(CreditPackState::Granted), Standing::done(Reason::Granted, message))
+        }
+        OrderState::Refunded(sold) => {
+            let message = format!(
+                "granted {}, then refunded, and what was left of its credits was taken; use a new name to buy again",
+                granted_as(sold)
+            );
+            (Some(sold), Some(CreditPackState::Refunded), Standing::done(Reason::Refunded, message))
+        }
+        OrderState::Refused(refusal) => (None, Some(CreditPackState::Refused), refused(refusal)),
+    }
+}
+
+fn awaits_payment(sold: &Purchase, ledger: Option<&Ledger>) -> Standing {
+    let invoice = ledger.zip(sold.invoice).map(|(ledger, number)| {
+        let due = ledger
+            .invoices
+            .iter()
+            .find(|invoice| invoice.number == number)
+            .and_then(|invoice| invoice.due_time)
+            .map(|due| format!(", due at {due}"))
+            .unwrap_or_default();
+        format!(
+            "invoice {} over {} {} is open{due}; ",
+            ledger.invoice_name(number),
+            sold.price,
+            sold.currency
+        )
+    });
+    let message = format!(
+        "{}{} credits are granted when a Payment reports it as settled",
+        invoice.unwrap_or_default(),
+        sold.credits
+    );
+    Standing::waits(Reason::AwaitingPayment, message)
+}
+
+fn grant_time(sold: &Purchase) -> Option<Timestamp> {
+    match sold.state {
+        PurchaseState::Granted { time } => Some(time),
+        PurchaseState::Refunded { grant_time } => Some(grant_time),
+        PurchaseState::AwaitingPayment | PurchaseState::Refused { .. } => None,
+    }
+}
+
+/// Says when an order was granted, and that its name is its number.
+fn granted_as(sold: &Purchase) -> String {
+    let date = grant_time(sold).map(|time| format!("{} ", utc_date(time))).unwrap_or_default();
+    format!("{date}as order '{}'", sold.name)
+}
+
+/// Returns what a Payment shows.
+#[must_use]
+pub fn payment_status(
+    before: Option<&PaymentStatus>,
+    generation: i64,
+    verdict: &PaymentVerdict,
+    now: Timestamp,
+) -> PaymentStatus {
+    let (state, standing) = match verdict {
+        PaymentVerdict::Waits(wait) => (None, waits(*wait)),
+        PaymentVerdict::Judged(PaymentOutcome::Refused(refusal)) => {
+            (Some(api::PaymentVerdict::Refused), refused(refusal))
+        }
+        PaymentVerdict::Judged(PaymentOutcome::Applied { refund_due }) => {
+            let standing = if *refund_due {
+                let message = "the invoice was void when it was paid, so nothing was given for it; return the money, \
+                               then report that with a Payment of state 'Refunded'";
+                Standing::stuck(Reason::RefundDue, message.to_owned())
+            } else {
+                Standing::done(Reason::Applied, "applied to its invoice".to_owned())
+            };
+            (Some(api::PaymentVerdict::Applied), standing)
+        }
+    };
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    PaymentStatus {
+        observed_generation: Some(generation),
+        state,
+        conditions: conditions(known, standing.findings(), generation, now),
+    }
+}
+
+/// Returns what a CreditAdjustment shows.
+#[must_use]
+pub fn adjustment_status(
+    before: Option<&CreditAdjustmentStatus>,
+    generation: i64,
+    verdict: &AdjustmentVerdict,
+    now: Timestamp,
+) -> CreditAdjustmentStatus {
+    let (state, standing) = match verdict {
+        AdjustmentVerdict::Waits(wait) => (None, waits(*wait)),
+        AdjustmentVerdict::Judged(AdjustmentOutcome::Refused(refusal)) => {
+            (Some(CreditAdjustmentState::Refused), refused(refusal))
+        }
+        AdjustmentVerdict::Judged(AdjustmentOutcome::Granted(AdjustmentRecord { credits, time })) => {
+            let message =
+                format!("granted {credits} credits {}; use a new name to give more", utc_date(*time));
+            (Some(CreditAdjustmentState::Granted), Standing::done(Reason::Granted, message))
+        }
+    };
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    CreditAdjustmentStatus {
+        observed_generation: Some(generation),
+        state,
+        conditions: conditions(known, standing.findings(), generation, now),
+    }
+}
+
+/// Returns that a fact was refused.
+fn refused(refusal: &Refusal) -> Standing {
+    Standing::stuck(refusal.reason.into(), refusal.message.clone())
+}
+
+/// Returns what a fact waits for, and until when.
+fn waits(wait: Wait) -> Standing {
+    match wait {
+        Wait::WindowNotOver(end) => {
+            Standing::waits(Reason::WindowNotOver, format!("the window ends at {end}; it is charged then"))
+        }
+        Wait::NoSubscription(until) => Standing::waits(
+            Reason::SubscriptionMissing,
+            format!("there is no such Subscription yet; it is waited for until {until}: create it before then"),
+        ),
+        Wait::NotStarted(start) => {
+            Standing::waits(Reason::NotStarted, format!("the account starts at {start}; it is taken up then"))
+        }
+        Wait::FirstPeriod => Standing::waits(
+            Reason::FirstPeriodAwaited,
+            "the account's first period has not begun; it begins with its payment, or when a known plan is asked for"
+                .to_owned(),
+        ),
+        Wait::Receipts => Standing::waits(
+            Reason::ReceiptsAwaited,
+            "earlier charges wait for their receipts; it is taken up right after".to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,305 @@
+//! The status of a Subscription.
+
+use flashgate_ledger::Credits;
+use flashgate_ledger::catalog::{Catalog, PackLimitScope};
+use flashgate_ledger::grant::GrantSource;
+use flashgate_ledger::ledger::{Ledger, RatedUsage, Violation};
+use flashgate_ledger::period::{months_after, months_begun};
+use flashgate_ledger::statement;
+use jiff::Timestamp;
+
+use super::condition::{Finding, Standing, conditions, replace_standing};
+use super::renewal::{Following, following};
+use super::standing::{before_opening, in_force, standing};
+use super::{Book, Trouble, amount, invoice};
+use crate::api;
+use crate::api::SubscriptionStatus;
+use crate::api::subscription::{
+    CreditsLeft, Forecast, LedgerReference, PackAllowance, PendingChange, Period, Statement, StatementState,
+    ThisPeriod,
+};
+use crate::operator::reason::Reason;
+
+/// Statements of ended periods that are shown.
+const STATEMENTS_SHOWN: usize = 3;
+/// Rates that the schema allows.
+const RATES_SHOWN: usize = 1_024;
+
+/// Returns what a Subscription shows.
+///
+/// # Guarantees
+/// With the same book and generation nothing changes but what `now` changes: the month of the packs.
+#[must_use]
+pub fn subscription_status(
+    before: Option<&SubscriptionStatus>,
+    subscription: &api::Subscription,
+    book: Book<'_>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> SubscriptionStatus {
+    let view = View {
+        before,
+        subscription,
+        generation: subscription.metadata.generation.unwrap_or_default(),
+        catalog,
+        now,
+    };
+    match book {
+        Book::Absent => view.unopened(),
+        Book::Held { ledger, reference } => {
+            view.held(ledger, reference).unwrap_or_else(|violation| view.troubled(&Trouble::from(&violation)))
+        }
+        Book::Troubled(trouble) => view.troubled(&trouble),
+    }
+}
+
+/// Everything that a status is seen with, but the book.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    before: Option<&'a SubscriptionStatus>,
+    subscription: &'a api::Subscription,
+    generation: i64,
+    catalog: &'a Catalog,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    fn unopened(self) -> SubscriptionStatus {
+        let findings = before_opening(self.subscription, self.now).findings();
+        SubscriptionStatus {
+            observed_generation: Some(self.generation),
+            conditions: conditions(self.conditions_before(), findings, self.generation, self.now),
+            ..SubscriptionStatus::default()
+        }
+    }
+
+    /// Carries everything but the conditions: `status.ledger` is the evidence.
+    fn troubled(self, trouble: &Trouble) -> SubscriptionStatus {
+        let standing = Standing::stuck(trouble.reason(), trouble.to_string());
+        SubscriptionStatus {
+            observed_generation: Some(self.generation),
+            conditions: replace_standing(self.conditions_before(), standing, self.generation, self.now),
+            ..self.before.cloned().unwrap_or_default()
+        }
+    }
+
+    fn held(self, ledger: &Ledger, reference: LedgerReference) -> Result<SubscriptionStatus, Violation> {
+        let following = following(ledger, self.catalog);
+        let renewal_time =
+            following.as_ref().filter(|following| following.plan.is_some()).map(|next| next.time);
+        let terms = ledger.terms.as_ref().filter(|_| ledger.period.window.is_some());
+        let findings = self.findings(ledger, following.as_ref())?;
+        Ok(SubscriptionStatus {
+            observed_generation: Some(self.generation),
+            plan: terms.map(|terms| terms.plan.clone()),
+            billing_period: terms.map(|terms| terms.billing_period.into()),
+            period: ledger.period.window.map(|window| Period {
+                number: ledger.period.number.into(),
+                start_time: window.start_time,
+                end_time: window.end_time,
+            }),
+            renewal_time,
+            pending_change: pending_change(ledger, following.as_ref()),
+            credits: Some(credits_left(ledger)?),
+            this_period: this_period(ledger)?,
+            packs: Some(self.packs(ledger)),
+            forecast: forecast(ledger, renewal_time)?,
+            invoices: invoice::invoices(ledger),
+            statements: statements(ledger)?,
+            ledger: Some(reference),
+            conditions: conditions(self.conditions_before(), findings, self.generation, self.now),
+        })
+    }
+
+    fn conditions_before(&self) -> &[api::condition::Condition] {
+        self.before.map(|before| before.conditions.as_slice()).unwrap_or_default()
+    }
+
+    fn findings(self, ledger: &Ledger, following: Option<&Following>) -> Result<Vec<Finding>, Violation> {
+        let mut findings = standing(ledger, self.subscription, self.catalog, following).findings();
+        let is_active = ledger.terms.is_some();
+        findings.push(Finding {
+            kind: "Active",
+            holds: is_active,
+            reason: if is_active { Reason::PlanInForce } else { Reason::NoPlan },
+            message: in_force(ledger),
+        });
+        findings.push(self.credits_low(ledger)?);
+        let balance = ledger.balance()?;
+        let is_exhausted = !balance.is_positive();
+        findings.push(Finding {
+            kind: "CreditsExhausted",
+            holds: is_exhausted,
+            reason: if is_exhausted { Reason::CreditsExhausted } else { Reason::CreditsLeft },
+            message: if is_exhausted {
+                format!(
+                    "the balance is {balance}: usage becomes debt until credits arrive; buy a pack or upgrade"
+                )
+            } else {
+                format!("the balance is {balance}")
+            },
+        });
+        Ok(findings)
+    }
+
+    /// Says whether the first threshold is reached (Law 23).
+    fn credits_low(self, ledger: &Ledger) -> Result<Finding, Violation> {
+        let own = self.subscription.spec.alert_thresholds_percent.as_deref();
+        let own = own.and_then(|own| own.iter().filter_map(|percent| u32::try_from(*percent).ok()).min());
+        let first = own.or_else(|| self.catalog.policies.alert_thresholds_percent.iter().copied().min());
+        let is_low = first.map_or(Ok(false), |first| ledger.has_reached(first))?;
+        let used = ledger.used_percent()?;
+        let message = match (used, first) {
+            (Some(used), Some(first)) => {
+                format!("{used} % of the period's credits are used; the first alert threshold is {first} %")
+            }
+            (Some(used), None) => {
+                format!("{used} % of the period's credits are used; there is no alert threshold")
+            }
+            (None, _) => "there is no period".to_owned(),
+        };
+        let reason = if is_low { Reason::ThresholdReached } else { Reason::BelowThreshold };
+        Ok(Finding { kind: "CreditsLow", holds: is_low, reason, message })
+    }
+
+    /// Returns what may be bought in the month that holds `now`, counted from the account's start (Law 14).
+    fn packs(self, ledger: &Ledger) -> PackAllowance {
+        let limit = self.catalog.policies.pack_limit;
+        let start = ledger.start_time;
+        let month = months_begun(start, self.now);
+        let taken = |pack: Option<&str>| ledger.purchases.places_taken(start, month, pack);
+        let used = match limit.scope {
+            PackLimitScope::AllPacks => taken(None),
+            PackLimitScope::PerPack => {
+                let packs = ledger.purchases.records.iter().map(|purchase| purchase.pack.as_str());
+                packs.map(|pack| taken(Some(pack))).max().unwrap_or_default()
+            }
+        };
+        let window_end_time = months_after(start, month.saturating_add(1));
+        PackAllowance {
+            limit: whole(limit.max),
+            used: whole(used),
+            used_of_limit: format!("{used}/{}", limit.max),
+            window_start_time: months_after(start, month),
+            window_end_time,
+            next_available_time: (used >= limit.max).then_some(window_end_time),
+        }
+    }
+}
+
+/// Returns a count as it travels; the schema's bounds are far below what saturates.
+fn whole(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// Returns what changes at the period's end: a downgrade, or the lapse that `renewal: None` asks for (Laws 13, 16).
+fn pending_change(ledger: &Ledger, following: Option<&Following>) -> Option<PendingChange> {
+    let following = following?;
+    if following.ends_as_asked {
+        let next = following.plan.as_ref()?;
+        return Some(PendingChange {
+            plan: next.plan.clone(),
+            billing_period: next.billing_period.into(),
+            effective_time: following.time,
+        });
+    }
+    ledger.pending_change.as_ref().map(|change| PendingChange {
+        plan: change.plan.clone(),
+        billing_period: change.billing_period.into(),
+        effective_time: change.effective_time,
+    })
+}
+
+fn credits_left(ledger: &Ledger) -> Result<CreditsLeft, Violation> {
+    let left = |is_of: fn(&GrantSource) -> bool| {
+        let grants = ledger.grants.iter().filter(|grant| grant.is_current() && is_of(&grant.source));
+        Credits::sum(grants.map(|grant| grant.remaining)).map(amount)
+    };
+    Ok(CreditsLeft {
+        balance: amount(ledger.balance()?),
+        plan: left(|source| matches!(source, GrantSource::Plan { .. }))?,
+        packs: left(|source| matches!(source, GrantSource::Pack { .. }))?,
+        adjustments: left(|source| matches!(source, GrantSource::Adjustment { .. }))?,
+        debt: amount(ledger.debt),
+        settling: amount(ledger.settling()?),
+    })
+}
+
+fn this_period(ledger: &Ledger) -> Result<Option<ThisPeriod>, Violation> {
+    let (Some(current), Some(used_percent)) = (ledger.statements.current(), ledger.used_percent()?) else {
+        return Ok(None);
+    };
+    let statement::Book { opening, granted, purchased, adjusted, refunded, consumed, expired } = current.book;
+    Ok(Some(ThisPeriod {
+        opening: amount(opening),
+        granted: amount(granted),
+        purchased: amount(purchased),
+        adjusted: amount(adjusted),
+        consumed: amount(consumed),
+        refunded: amount(refunded),
+        expired: amount(expired),
+        used_percent: amount(used_percent),
+        usage: ledger.usage.iter().take(RATES_SHOWN).map(usage).collect(),
+    }))
+}
+
+/// Returns what one rate was charged for.
+pub(super) fn usage(usage: &RatedUsage) -> api::subscription::RatedUsage {
+    let RatedUsage { node_type, operation, quantity, credits } = usage;
+    api::subscription::RatedUsage {
+        node_type: node_type.clone(),
+        operation: operation.clone(),
+        quantity: quantity.to_string(),
+        credits: amount(*credits),
+    }
+}
+
+fn forecast(ledger: &Ledger, renewal_time: Option<Timestamp>) -> Result<Option<Forecast>, Violation> {
+    Ok(ledger.forecast()?.map(|forecast| Forecast {
+        as_of_time: forecast.as_of_time,
+        credits_per_day: amount(forecast.credits_per_day),
+        exhaustion_time: forecast.exhaustion_time,
+        exhausts_before_renewal: forecast
+            .exhaustion_time
+            .zip(renewal_time)
+            .map(|(exhaustion, renewal)| exhaustion < renewal),
+    }))
+}
+
+/// Returns the statements of the last ended periods, oldest first.
+fn statements(ledger: &Ledger) -> Result<Vec<Statement>, Violation> {
+    let ended: Vec<_> =
+        ledger.statements.kept.iter().filter(|statement| statement.final_time.is_some()).collect();
+    let older = ended.len().saturating_sub(STATEMENTS_SHOWN);
+    ended.into_iter().skip(older).map(show_statement).collect()
+}
+
+fn show_statement(ended: &statement::Statement) -> Result<Statement, Violation> {
+    let statement::Statement {
+        period_number,
+        start_time,
+        end_time,
+        plan,
+        billing_period,
+        final_time: _,
+        is_final,
+        book,
+    } = ended;
+    let statement::Book { opening, granted, purchased, adjusted, refunded, consumed, expired } = *book;
+    Ok(Statement {
+        number: (*period_number).into(),
+        start_time: *start_time,
+        end_time: *end_time,
+        plan: plan.clone(),
+        billing_period: (*billing_period).into(),
+        state: if *is_final { StatementState::Final } else { StatementState::Open },
+        opening: amount(opening),
+        granted: amount(granted),
+        purchased: amount(purchased),
+        adjusted: amount(adjusted),
+        refunded: amount(refunded),
+        consumed: amount(consumed),
+        expired: amount(expired),
+        closing: amount(book.closing()?),
+    })
+}

@@ -1,0 +1,856 @@
+//! What people and tools see, by sentence.
+
+use flashgate_ledger::catalog::{BillingPeriod, PackLimitScope};
+use flashgate_ledger::decide::{
+    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
+};
+use flashgate_ledger::facts::{PaymentState, Renewal};
+use flashgate_ledger::period::{Window, seconds_after};
+use flashgate_ledger::purchase::{OrderState, PurchaseState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::ObjectMeta;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{self, SubscriptionStatus};
+use crate::crdgen::crds;
+use crate::operator::convert::ledger_to_wire;
+use crate::operator::story::{Story, any_story, time};
+
+const START: &str = "2026-01-31T10:00:00Z";
+
+/// Returns the Subscription of a story as the API server would hand it out.
+fn subscription(story: &Story) -> api::Subscription {
+    let fact = story.facts.subscription.clone().expect("a Subscription");
+    api::Subscription {
+        metadata: ObjectMeta {
+            name: Some("acme".to_owned()),
+            uid: Some(fact.uid),
+            generation: Some(fact.generation),
+            creation_timestamp: Some(Time(fact.arrival)),
+            ..ObjectMeta::default()
+        },
+        spec: api::SubscriptionSpec {
+            plan: fact.request.plan,
+            billing_period: fact.request.billing_period.into(),
+            renewal: fact.request.renewal.into(),
+            start_time: fact.start_time,
+            ..api::SubscriptionSpec::default()
+        },
+        status: None,
+    }
+}
+
+fn book(story: &Story) -> Book<'_> {
+    match &story.ledger {
+        None => Book::Absent,
+        Some(ledger) => {
+            let hash = ledger_to_wire(ledger, None, &[], "default/acme", "operator-0").hash;
+            let reference = LedgerReference { uid: "ledger-1".to_owned(), sequence: ledger.sequence, hash };
+            Book::Held { ledger, reference }
+        }
+    }
+}
+
+fn shown_after(before: Option<&SubscriptionStatus>, story: &Story) -> SubscriptionStatus {
+    subscription_status(before, &subscription(story), book(story), &story.catalog, story.now)
+}
+
+fn shown(story: &Story) -> SubscriptionStatus {
+    shown_after(None, story)
+}
+
+fn of<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Returns the conditions that are there, such as `Ready=False/AwaitingPayment`.
+fn told(conditions: &[Condition]) -> Vec<String> {
+    conditions
+        .iter()
+        .map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason))
+        .collect()
+}
+
+fn message(conditions: &[Condition]) -> &str {
+    of(conditions, "Ready").map(|condition| condition.message.as_str()).expect("Ready")
+}
+
+fn json_of(status: impl serde::Serialize) -> Value {
+    serde_json::to_value(status).expect("JSON")
+}
+
+#[test]
+fn a_subscription_shows_what_is_in_force_and_what_is_left() {
+    let mut story = Story::begin("starter", START);
+    story.buy("top-up", "plus-500");
+    story.adjust("outage", "250", None);
+    story.until("2026-02-10T10:00:00Z");
+    story.report("gw-eu-1", "StorageEgress", "12G");
+    let mut status = json_of(shown(&story));
+    let conditions = status["conditions"].take();
+    assert_eq!(conditions.as_array().map(Vec::len), Some(4));
+    assert!(status["ledger"]["hash"].take().as_str().is_some_and(|hash| hash.len() == 64));
+    let number = |last: u32| format!("acme-{}-{last:04}", story.book().account_id);
+    assert_eq!(
+        status,
+        json!({
+            "observedGeneration": 1,
+            "plan": "starter",
+            "billingPeriod": "Monthly",
+            "period": {"number": 1, "startTime": START, "endTime": "2026-02-28T10:00:00Z"},
+            "renewalTime": "2026-02-28T10:00:00Z",
+            "credits": {
+                "balance": "1730", "plan": "980", "packs": "500", "adjustments": "250", "debt": "0", "settling": "0",
+            },
+            "thisPeriod": {
+                "opening": "0", "granted": "1100", "purchased": "500", "adjusted": "250", "consumed": "120",
+                "refunded": "0", "expired": "0", "usedPercent": "6.49",
+                "usage": [
+                    {"nodeType": "Public", "operation": "StorageEgress", "quantity": "12000000000", "credits": "120"},
+                ],
+            },
+            "packs": {
+                "limit": 3, "used": 1, "usedOfLimit": "1/3", "windowStartTime": START,
+                "windowEndTime": "2026-02-28T10:00:00Z",
+            },
+            "forecast": {
+                "asOfTime": "2026-02-10T10:00:00Z", "creditsPerDay": "17.142857143",
+                "exhaustionTime": "2026-05-22T07:59:59Z", "exhaustsBeforeRenewal": false,
+            },
+            "invoices": [
+                {
+                    "number": number(1), "time": START, "reason": "Start of starter Monthly", "amount": "100",
+                    "currency": "USD", "state": "Settled",
+                },
+                {
+                    "number": number(2), "time": START, "reason": "Pack plus-500, order 'top-up'", "amount": "50",
+                    "currency": "USD", "state": "Settled",
+                },
+            ],
+            "ledger": {"uid": "ledger-1", "sequence": 4, "hash": null},
+            "conditions": null,
+        })
+    );
+}
+
+#[test]
+fn done_is_ready_alone_with_what_is_in_force_and_what_is_left() {
+    let story = Story::begin("starter", START);
+    let status = shown(&story);
+    assert_eq!(
+        told(&status.conditions),
+        [
+            "Ready=True/InForce",
+            "Active=True/PlanInForce",
+            "CreditsLow=False/BelowThreshold",
+            "CreditsExhausted=False/CreditsLeft"
+        ]
+    );
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(1)));
+    assert_eq!(message(&status.conditions), "plan 'starter' Monthly is in force");
+}
+
+#[test]
+fn a_start_in_the_future_is_waited_for() {
+    let mut story = Story::before(crate::catalog::shipped(), START);
+    story.subscribe("starter", BillingPeriod::Monthly);
+    let mut early = subscription(&story);
+    early.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
+    let status = subscription_status(None, &early, Book::Absent, &story.catalog, story.now);
+    assert_eq!(told(&status.conditions), ["Ready=False/NotStarted", "Reconciling=True/NotStarted"]);
+    assert_eq!(
+        message(&status.conditions),
+        "the account starts at 2026-03-01T00:00:00Z; nothing happens before it"
+    );
+    assert_eq!((status.observed_generation, status.credits), (Some(1), None));
+    let status = subscription_status(None, &subscription(&story), Book::Absent, &story.catalog, story.now);
+    assert_eq!(told(&status.conditions), ["Ready=False/Starting", "Reconciling=True/Starting"]);
+}
+
+#[test]
+fn an_unpaid_first_period_waits_without_a_plan() {
+    let story = Story::begin_unpaid("starter", START);
+    let status = shown(&story);
+    assert_eq!(
+        told(&status.conditions),
+        [
+            "Ready=False/AwaitingPayment",
+            "Reconciling=True/AwaitingPayment",
+            "Active=False/NoPlan",
+            "CreditsLow=False/BelowThreshold",
+            "CreditsExhausted=True/CreditsExhausted"
+        ]
+    );
+    let invoice = story.book().invoice_name(1);
+    assert_eq!(
+        message(&status.conditions),
+        format!(
+            "invoice {invoice} over 100 USD is open, due at 2026-02-03T10:00:00Z; plan 'starter' Monthly begins when \
+             a Payment reports it as settled"
+        )
+    );
+    let SubscriptionStatus { plan, billing_period, period, renewal_time, this_period, .. } = status;
+    assert_eq!((plan, billing_period, period, renewal_time, this_period), (None, None, None, None, None));
+}
+
+#[test]
+fn what_is_past_due_stalls_and_says_how_to_try_again() {
+    let mut story = Story::begin_unpaid("starter", START);
+    story.until("2026-02-04T00:00:00Z");
+    let status = shown(&story);
+    assert_eq!(told(&status.conditions)[..2], ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue"]);
+    // What the message asks for helps.
+    story.edit(|request| request.renewal = Renewal::None);
+    story.edit(|request| request.renewal = Renewal::Automatic);
+    assert_eq!(told(&shown(&story).conditions)[0], "Ready=False/AwaitingPayment");
+}
+
+#[test]
+fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
+    let mut story = Story::begin_unpaid("starter", START);
+    story.pay(1, PaymentState::Settled);
+    story.until("2026-02-28T10:00:00Z");
+    let status = shown(&story);
+    assert_eq!(
+        told(&status.conditions)[..3],
+        ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment", "Active=True/PlanInForce"]
+    );
+    assert!(
+        message(&status.conditions).ends_with("when a Payment reports it as settled, else the plan lapses")
+    );
+    story.until("2026-03-04T00:00:00Z");
+    let status = shown(&story);
+    assert_eq!(
+        told(&status.conditions)[..3],
+        ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue", "Active=True/PlanInForce"]
+    );
+    assert!(message(&status.conditions).contains("lapsed, and plan 'organization-free' Monthly is in force"));
+    assert_eq!(status.plan.as_deref(), Some("organization-free"));
+    // What the message asks for helps.
+    story.edit(|request| request.renewal = Renewal::None);
+    assert_eq!(told(&shown(&story).conditions)[0], "Ready=True/Lapsed");
+    story.edit(|request| request.renewal = Renewal::Automatic);
+    assert_eq!(told(&shown(&story).conditions)[0], "Ready=False/AwaitingPayment");
+}
+
+#[test]
+fn an_unknown_plan_stalls_and_names_those_that_are_known() {
+    let mut story = Story::begin("gold", START);
+    let status = shown(&story);
+    assert_eq!(
+        told(&status.conditions)[..3],
+        ["Ready=False/PlanNotFound", "Stalled=True/PlanNotFound", "Active=False/NoPlan"]
+    );
+    assert_eq!(
+        message(&status.conditions),
+        "the catalog has no plan 'gold'; `spec.plan` must be one of individual, organization-free, starter, growth, \
+         scale; until then no plan is in force"
+    );
+    story.edit(|request| request.plan = "starter".to_owned());
+    story.edit(|request| request.plan = "gold".to_owned());
+    assert!(message(&shown(&story).conditions).ends_with("until then plan 'starter' Monthly is in force"));
+}
+
+#[test]
+fn a_billing_period_that_is_not_offered_stalls() {
+    let mut story = Story::begin("starter", START);
+    story.edit(|request| {
+        request.plan = "individual".to_owned();
+        request.billing_period = BillingPeriod::Yearly;
+    });
+    let status = shown(&story);
+    assert_eq!(
+        told(&status.conditions)[..2],
+        ["Ready=False/BillingPeriodNotOffered", "Stalled=True/BillingPeriodNotOffered"]
+    );
+    assert_eq!(
+        message(&status.conditions),
+        "plan 'individual' is not offered Yearly; `spec.billingPeriod` must be Monthly; until then plan 'starter' \
+         Monthly is in force"
+    );
+}
+
+#[test]
+fn a_downgrade_is_ready_and_pending_until_the_period_ends() {
+    let mut story = Story::begin("growth", START);
+    story.edit(|request| request.plan = "starter".to_owned());
+    let status = shown(&story);
+    assert_eq!(told(&status.conditions)[0], "Ready=True/ChangePending");
+    assert_eq!(
+        json_of(status.pending_change),
+        json!({"plan": "starter", "billingPeriod": "Monthly", "effectiveTime": "2026-02-28T10:00:00Z"})
+    );
+    assert_eq!(
+        message(&status.conditions),
+        "plan 'growth' Monthly is in force until 2026-02-28T10:00:00Z, then plan 'starter' Monthly"
+    );
+    story.edit(|request| request.plan = "growth".to_owned());
+    assert_eq!(shown(&story).pending_change, None);
+    assert_eq!(told(&shown(&story).conditions)[0], "Ready=True/InForce");
+}
+
+#[test]
+fn renewal_none_shows_the_lapse_that_comes_and_then_what_follows_by_itself() {
+    let mut story = Story::begin("starter", START);
+    story.edit(|request| request.renewal = Renewal::None);
+    let status = shown(&story);
+    assert_eq!(told(&status.conditions)[0], "Ready=True/NotRenewing");
+    assert_eq!(
+        json_of(status.pending_change),
+        json!({"plan": "organization-free", "billingPeriod": "Monthly", "effectiveTime": "2026-02-28T10:00:00Z"})
+    );
+    assert_eq!(status.renewal_time, Some(time("2026-02-28T10:00:00Z")));
+    story.until("2026-03-01T00:00:00Z");
+    let status = shown(&story);
+    assert_eq!(told(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=True/PlanInForce"]);
+    assert_eq!((status.plan.as_deref(), status.pending_change), (Some("organization-free"), None));
+    assert_eq!(status.renewal_time, Some(time("2026-03-28T10:00:00Z")));
+}
+
+#[test]
+fn a_plan_that_lapses_to_nothing_has_no_renewal_and_then_no_plan() {
+    let mut story = Story::begin("individual", START);
+    story.edit(|request| request.renewal = Renewal::None);
+    let status = shown(&story);
+    assert_eq!(told(&status.conditions)[0], "Ready=True/NotRenewing");
+    assert_eq!((status.renewal_time, status.pending_change), (None, None));
+    assert!(message(&status.conditions).contains("until 2026-02-28T10:00:00Z, then no plan"));
+    story.until("2026-03-01T00:00:00Z");
+    let status = shown(&story);
+    assert_eq!(told(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=False/NoPlan"]);
+    let SubscriptionStatus { plan, billing_period, period, renewal_time, .. } = status;
+    assert_eq!((plan, billing_period, period, renewal_time), (None, None, None, None));
+}
+
+#[test]
+fn a_renewal_is_shown_as_long_as_the_catalog_can_serve_it() {
+    let mut story = Story::begin("starter", START);
+    story.catalog.plans.retain(|plan| plan.name != "starter");
+    assert_eq!(shown(&story).renewal_time, Some(time("2026-02-28T10:00:00Z")));
+    story.catalog.plans.retain(|plan| plan.name != "organization-free");
+    assert_eq!(shown(&story).renewal_time, None);
+}
+
+#[test]
+fn credits_are_low_from_the_first_threshold_and_exhausted_at_zero() {
+    let mut story = Story::begin("organization-free", START);
+    let warnings = |story: &Story| told(&shown(story).conditions).split_off(2);
+    story.until("2026-02-01T00:00:00Z");
+    story.report("gw", "TokensOut", "31999");
+    assert_eq!(warnings(&story), ["CreditsLow=False/BelowThreshold", "CreditsExhausted=False/CreditsLeft"]);
+    story.until("2026-02-01T02:00:00Z");
+    story.report("gw", "TokensOut", "1");
+    assert_eq!(warnings(&story), ["CreditsLow=True/ThresholdReached", "CreditsExhausted=False/CreditsLeft"]);
+    story.until("2026-02-01T04:00:00Z");
+    story.report("gw", "TokensOut", "38000");
+    assert_eq!(
+        warnings(&story),
+        ["CreditsLow=True/ThresholdReached", "CreditsExhausted=True/CreditsExhausted"]
+    );
+    let status = shown(&story);
+    let text = |kind: &str| of(&status.conditions, kind).expect("condition").message.clone();
+    assert_eq!(
+        text("CreditsLow"),
+        "175 % of the period's credits are used; the first alert threshold is 80 %"
+    );
+    assert_eq!(
+        text("CreditsExhausted"),
+        "the balance is -30: usage becomes debt until credits arrive; buy a pack or upgrade"
+    );
+    let credits = status.credits.expect("credits");
+    assert_eq!((credits.balance.as_str(), credits.debt.as_str()), ("-30", "30"));
+}
+
+#[test]
+fn the_subscriptions_own_thresholds_count() {
+    let mut story = Story::begin("organization-free", START);
+    story.until("2026-02-01T00:00:00Z");
+    story.report("gw", "TokensOut", "20000");
+    let mut own = subscription(&story);
+    own.spec.alert_thresholds_percent = Some(vec![90, 50]);
+    let status = subscription_status(None, &own, book(&story), &story.catalog, story.now);
+    assert_eq!(of(&status.conditions, "CreditsLow").expect("condition").status, "True");
+}
+
+#[test]
+fn settling_credits_are_shown_apart_from_the_balance() {
+    let mut story = Story::begin("starter", START);
+    story.until("2026-02-28T10:30:00Z");
+    let credits = shown(&story).credits.expect("credits");
+    assert_eq!(
+        (credits.balance.as_str(), credits.plan.as_str(), credits.settling.as_str()),
+        ("1100", "1100", "1100")
+    );
+}
+
+#[test]
+fn a_resumed_account_ignores_its_start_time_and_says_so() {
+    let mut story = Story::begin("starter", START);
+    let mut resumed = subscription(&story);
+    resumed.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
+    let status = subscription_status(None, &resumed, book(&story), &story.catalog, story.now);
+    assert!(message(&status.conditions).ends_with(
+        "; `spec.startTime` 2026-03-01T00:00:00Z is ignored: the Subscription resumes an account that started at \
+         2026-01-31T10:00:00Z"
+    ));
+    story.facts.subscription.as_mut().expect("a Subscription").start_time = Some(time(START));
+    assert!(!message(&shown(&story).conditions).contains("ignored"));
+}
+
+#[test]
+fn an_invoice_that_was_paid_although_void_is_told() {
+    let mut story = Story::begin_unpaid("starter", START);
+    story.until("2026-02-04T00:00:00Z");
+    story.pay(1, PaymentState::Settled);
+    let status = shown(&story);
+    assert!(message(&status.conditions).contains("was paid although it was void: return 100 USD"));
+    assert_eq!(status.invoices[0].state, api::subscription::InvoiceState::RefundDue);
+}
+
+#[test]
+fn packs_are_counted_in_the_month_of_now_from_the_accounts_start() {
+    let mut story = Story::begin("starter", START);
+    for name in ["a", "b", "c"] {
+        story.buy(name, "plus-100");
+    }
+    let packs = json_of(shown(&story).packs);
+    assert_eq!(
+        (&packs["usedOfLimit"], &packs["nextAvailableTime"]),
+        (&json!("3/3"), &json!("2026-02-28T10:00:00Z"))
+    );
+    story.until("2026-02-28T10:00:00Z");
+    assert_eq!(
+        json_of(shown(&story).packs),
+        json!({
+            "limit": 3, "used": 0, "usedOfLimit": "0/3", "windowStartTime": "2026-02-28T10:00:00Z",
+            "windowEndTime": "2026-03-31T10:00:00Z",
+        })
+    );
+}
+
+#[test]
+fn with_a_limit_for_each_pack_the_most_bought_one_is_shown() {
+    let mut story = Story::begin("starter", START);
+    story.catalog.policies.pack_limit.scope = PackLimitScope::PerPack;
+    for (name, pack) in [("a", "plus-100"), ("b", "plus-500"), ("c", "plus-500"), ("d", "plus-1000")] {
+        story.buy(name, pack);
+    }
+    assert_eq!(shown(&story).packs.expect("packs").used, 2);
+}
+
+#[test]
+fn open_invoices_and_the_last_twelve_are_shown_oldest_first() {
+    let mut story = Story::begin_unpaid("starter", START);
+    story.pay(1, PaymentState::Settled);
+    story.catalog.policies.payments.due_within_seconds = 100_000_000;
+    story.buy("unpaid", "plus-100");
+    story.catalog.policies.payments.mode = flashgate_ledger::catalog::PaymentMode::Internal;
+    story.until("2027-03-01T00:00:00Z");
+    let status = shown(&story);
+    let numbers: Vec<&str> =
+        status.invoices.iter().map(|invoice| invoice.number.rsplit('-').next().expect("number")).collect();
+    assert_eq!(
+        numbers,
+        [
+            "0002", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014",
+            "0015"
+        ]
+    );
+    assert_eq!(status.invoices[12].reason, "Renewal of starter Monthly, period 14");
+}
+
+#[test]
+fn the_last_three_ended_periods_have_statements_that_close_where_the_next_opens() {
+    use api::subscription::StatementState::{Final, Open};
+    let mut story = Story::begin("starter", START);
+    story.until("2026-06-30T11:00:00Z");
+    let status = shown(&story);
+    let statements: Vec<_> = status
+        .statements
+        .iter()
+        .map(|statement| {
+            (statement.number, statement.state, statement.opening.as_str(), statement.closing.as_str())
+        })
+        .collect();
+    assert_eq!(statements, [(3, Final, "0", "0"), (4, Final, "0", "0"), (5, Open, "0", "0")]);
+    assert_eq!(status.statements[2].expired.as_str(), "1100");
+}
+
+#[test]
+fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
+    let story = Story::begin("starter", START);
+    let before = shown(&story);
+    let cases = [
+        (Trouble::Inconsistent("conservation: …".to_owned()), "LedgerInconsistent"),
+        (Trouble::Regression { held: 3, shown: 7 }, "LedgerRegression"),
+        (Trouble::Missing { uid: "ledger-1".to_owned() }, "LedgerMissing"),
+        (Trouble::NewerFormat(2), "LedgerNewerFormat"),
+        (Trouble::Undecodable("`spec.debt`: …".to_owned()), "Undecodable"),
+    ];
+    for (trouble, reason) in cases {
+        let text = trouble.to_string();
+        let book = Book::Troubled(trouble);
+        let status =
+            subscription_status(Some(&before), &subscription(&story), book, &story.catalog, story.now);
+        assert_eq!(
+            told(&status.conditions)[..3],
+            [
+                format!("Ready=False/{reason}"),
+                format!("Stalled=True/{reason}"),
+                "Active=True/PlanInForce".to_owned()
+            ]
+        );
+        assert_eq!(message(&status.conditions), text);
+        let unchanged = SubscriptionStatus { conditions: before.conditions.clone(), ..status };
+        assert_eq!(unchanged, before);
+    }
+}
+
+#[test]
+fn a_transition_time_moves_only_with_the_status() {
+    let mut story = Story::begin("starter", START);
+    let before = shown(&story);
+    story.until("2026-02-01T00:00:00Z");
+    story.edit(|request| request.renewal = Renewal::None);
+    let after = shown_after(Some(&before), &story);
+    let since = |status: &SubscriptionStatus, kind: &str| {
+        of(&status.conditions, kind).expect(kind).last_transition_time.0
+    };
+    assert_eq!(told(&after.conditions)[0], "Ready=True/NotRenewing");
+    assert_eq!(since(&after, "Ready"), time(START));
+    story.edit(|request| request.plan = "gold".to_owned());
+    story.edit(|request| request.renewal = Renewal::Automatic);
+    let stalled = shown_after(Some(&after), &story);
+    assert_eq!((since(&stalled, "Ready"), since(&stalled, "Stalled")), (story.now, story.now));
+    assert_eq!(since(&stalled, "Active"), time(START));
+}
+
+/// Returns the verdict on the only object of its kind.
+fn only<T>(verdicts: &[Verdict<T>]) -> &T {
+    assert_eq!(verdicts.len(), 1);
+    &verdicts[0].verdict
+}
+
+#[test]
+fn a_charged_report_shows_its_receipt() {
+    let mut story = Story::begin("starter", START);
+    story.until("2026-02-10T10:00:00Z");
+    let decision = story.report("gw-eu-1", "StorageEgress", "12G");
+    let status = report_status(None, 1, only(&decision.reports), story.now);
+    assert_eq!(
+        json_of(&status),
+        json!({
+            "observedGeneration": 1,
+            "state": "Charged",
+            "credits": "120",
+            "lines": [
+                {"nodeType": "Public", "operation": "StorageEgress", "quantity": "12000000000", "credits": "120"},
+            ],
+            "periodNumber": 1,
+            "chargeTime": "2026-02-10T10:00:00Z",
+            "conditions": [{
+                "type": "Ready", "status": "True", "observedGeneration": 1, "reason": "Charged",
+                "message": "charged 120 credits, booked in period 1", "lastTransitionTime": "2026-02-10T10:00:00Z",
+            }],
+        })
+    );
+    let again =
+        charge_status(Some(&status), 1, &story.book().unacknowledged[0], time("2026-03-01T00:00:00Z"));
+    assert_eq!(again, status);
+}
+
+#[test]
+fn a_rejected_report_shows_the_rule_and_the_remedy_and_charges_nothing() {
+    let mut story = Story::begin("starter", START);
+    let window = Window { start_time: time(START), end_time: time("2026-01-31T11:00:00Z") };
+    let decision = story.report_window("gw", "Unknown", "1", window);
+    let waiting = report_status(None, 1, only(&decision.reports), story.now);
+    assert_eq!(told(&waiting.conditions), ["Ready=False/WindowNotOver", "Reconciling=True/WindowNotOver"]);
+    let decision = story.until("2026-02-01T00:00:00Z");
+    let status = report_status(None, 1, only(&decision.reports), story.now);
+    assert_eq!(told(&status.conditions), ["Ready=False/UnknownRate", "Stalled=True/UnknownRate"]);
+    assert_eq!((status.state, status.credits), (Some(api::UsageReportState::Rejected), None));
+}
+
+#[test]
+fn what_waits_says_for_what_and_until_when() {
+    let until = time("2026-02-01T00:00:00Z");
+    let cases = [
+        (
+            Wait::WindowNotOver(until),
+            "WindowNotOver",
+            "the window ends at 2026-02-01T00:00:00Z; it is charged then",
+        ),
+        (
+            Wait::NoSubscription(until),
+            "SubscriptionMissing",
+            "there is no such Subscription yet; it is waited for until 2026-02-01T00:00:00Z: create it before then",
+        ),
+        (
+            Wait::NotStarted(until),
+            "NotStarted",
+            "the account starts at 2026-02-01T00:00:00Z; it is taken up then",
+        ),
+        (
+            Wait::FirstPeriod,
+            "FirstPeriodAwaited",
+            "the account's first period has not begun; it begins with its payment, or when a known plan is asked for",
+        ),
+        (
+            Wait::Receipts,
+            "ReceiptsAwaited",
+            "earlier charges wait for their receipts; it is taken up right after",
+        ),
+    ];
+    for (wait, reason, text) in cases {
+        let now = time(START);
+        let expected = [format!("Ready=False/{reason}"), format!("Reconciling=True/{reason}")];
+        let report = report_status(None, 1, &ReportVerdict::Waits(wait), now);
+        let pack = pack_status(None, 1, &PackVerdict::Waits(wait), None, now);
+        let payment = payment_status(None, 1, &PaymentVerdict::Waits(wait), now);
+        let adjustment = adjustment_status(None, 1, &AdjustmentVerdict::Waits(wait), now);
+        for conditions in [&report.conditions, &pack.conditions, &payment.conditions, &adjustment.conditions]
+        {
+            assert_eq!(told(conditions), expected);
+            assert_eq!(message(conditions), text);
+        }
+        assert_eq!((report.state, pack.state, payment.state, adjustment.state), (None, None, None, None));
+    }
+}
+
+fn pack_shown(story: &Story, decision: &Decision) -> api::CreditPackStatus {
+    pack_status(None, 1, only(&decision.packs), story.ledger.as_ref(), story.now)
+}
+
+#[test]
+fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
+    let mut story = Story::begin_unpaid("starter", START);
+    story.pay(1, PaymentState::Settled);
+    let decision = story.buy("top-up", "plus-500");
+    let invoice = story.book().invoice_name(2);
+    let waiting = pack_shown(&story, &decision);
+    assert_eq!(
+        told(&waiting.conditions),
+        ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment"]
+    );
+    assert_eq!(
+        message(&waiting.conditions),
+        format!(
+            "invoice {invoice} over 50 USD is open, due at 2026-02-03T10:00:00Z; 500 credits are granted when a \
+             Payment reports it as settled"
+        )
+    );
+    story.until("2026-02-01T00:00:00Z");
+    let decision = story.pay(2, PaymentState::Settled).expect("an invoice");
+    let mut granted = json_of(pack_shown(&story, &decision));
+    let conditions: Vec<Condition> =
+        serde_json::from_value(granted["conditions"].take()).expect("conditions");
+    assert_eq!(told(&conditions), ["Ready=True/Granted"]);
+    assert_eq!(message(&conditions), "granted 2026-02-01 as order 'top-up'; use a new name to buy again");
+    assert_eq!(
+        granted,
+        json!({
+            "observedGeneration": 1, "state": "Granted", "credits": "500", "price": "50", "currency": "USD",
+            "invoice": invoice, "grantTime": "2026-02-01T00:00:00Z", "conditions": null,
+        })
+    );
+    story.pay(2, PaymentState::Refunded);
+    let decision = story.buy("top-up", "plus-500");
+    let refunded = pack_shown(&story, &decision);
+    assert_eq!(refunded.state, Some(api::CreditPackState::Refunded));
+    assert_eq!(told(&refunded.conditions), ["Ready=True/Refunded"]);
+    assert_eq!(refunded.grant_time, Some(time("2026-02-01T00:00:00Z")));
+}
+
+#[test]
+fn a_pack_over_the_limit_says_when_the_next_may_be_bought() {
+    let mut story = Story::begin("starter", START);
+    for name in ["a", "b", "c"] {
+        story.buy(name, "plus-100");
+    }
+    let decision = story.buy("d", "plus-100");
+    let status = pack_shown(&story, &decision);
+    assert_eq!(told(&status.conditions), ["Ready=False/PackLimitReached", "Stalled=True/PackLimitReached"]);
+    assert_eq!(status.state, Some(api::CreditPackState::Refused));
+    assert_eq!(status.next_available_time, Some(time("2026-02-28T10:00:00Z")));
+    assert!(message(&status.conditions).starts_with("used 3 of 3 packs of this month"));
+}
+
+#[test]
+fn an_order_of_long_ago_still_shows_granted() {
+    let order = PackVerdict::Ordered(OrderState::GrantedLongAgo);
+    let status = pack_status(None, 1, &order, None, time(START));
+    assert_eq!((status.state, status.credits), (Some(api::CreditPackState::Granted), None));
+    assert!(message(&status.conditions).ends_with("use a new name to buy again"));
+}
+
+#[test]
+fn a_payment_is_applied_refused_or_due_to_be_returned() {
+    let mut story = Story::begin_unpaid("starter", START);
+    let status = |decision: &Decision| payment_status(None, 1, only(&decision.payments), time(START));
+    let applied = status(&story.pay(1, PaymentState::Failed).expect("an invoice"));
+    assert_eq!(told(&applied.conditions), ["Ready=True/Applied"]);
+    let due = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
+    assert_eq!(told(&due.conditions), ["Ready=False/RefundDue", "Stalled=True/RefundDue"]);
+    assert_eq!(due.state, Some(api::PaymentVerdict::Applied));
+    let refused = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
+    assert_eq!(told(&refused.conditions), ["Ready=False/AlreadySettled", "Stalled=True/AlreadySettled"]);
+    assert_eq!(refused.state, Some(api::PaymentVerdict::Refused));
+}
+
+#[test]
+fn an_adjustment_is_granted_or_refused() {
+    let mut story = Story::begin("starter", START);
+    let decision = story.adjust("outage", "250", None);
+    let status = adjustment_status(None, 1, only(&decision.adjustments), story.now);
+    assert_eq!(told(&status.conditions), ["Ready=True/Granted"]);
+    assert_eq!(message(&status.conditions), "granted 250 credits 2026-01-31; use a new name to give more");
+    let decision = story.adjust("outage", "251", None);
+    let status = adjustment_status(None, 1, only(&decision.adjustments), story.now);
+    assert_eq!(told(&status.conditions), ["Ready=False/NameAlreadyUsed", "Stalled=True/NameAlreadyUsed"]);
+}
+
+#[test]
+fn what_does_not_decode_stalls_with_the_path() {
+    let error = ConvertError::NewerFormat { found: 2 };
+    let conditions = undecodable(&[], 1, &error, time(START));
+    assert_eq!(told(&conditions), ["Ready=False/LedgerNewerFormat", "Stalled=True/LedgerNewerFormat"]);
+    assert_eq!(message(&conditions), error.to_string());
+}
+
+/// Returns events as `Kind/name Type/Reason`.
+fn noted(decision: &Decision) -> Vec<String> {
+    let note = |note: &Note| {
+        let object = note.object.as_ref().map_or_else(
+            || "Subscription".to_owned(),
+            |object| format!("{}/{}", object.kind.as_str(), object.name),
+        );
+        format!("{object} {}/{}", note.kind.as_str(), note.reason)
+    };
+    notes(decision).iter().map(note).collect()
+}
+
+#[test]
+fn events_tell_transitions_and_no_ordinary_charge() {
+    let mut story = Story::before(crate::catalog::shipped(), START);
+    let granted = "Subscription Normal/Granted";
+    assert_eq!(noted(&story.subscribe("organization-free", BillingPeriod::Monthly)), [granted]);
+    assert_eq!(noted(&story.buy("a", "plus-100")), ["CreditPack/a Warning/PlanNotEligible"]);
+    story.until("2026-02-01T00:00:00Z");
+    assert_eq!(noted(&story.report("gw", "TokensOut", "1000")), [""; 0]);
+    assert_eq!(
+        noted(&story.report("gw", "TokensOut", "1000")),
+        ["UsageReport/report-uid-4 Warning/DuplicateWindow"]
+    );
+    story.until("2026-02-01T02:00:00Z");
+    assert_eq!(
+        noted(&story.report("gw", "TokensOut", "40000")),
+        [
+            "Subscription Warning/ThresholdReached",
+            "Subscription Warning/ThresholdReached",
+            "Subscription Warning/CreditsExhausted"
+        ]
+    );
+    assert_eq!(
+        noted(&story.edit(|request| request.plan = "starter".to_owned())),
+        ["Subscription Normal/PlanChanged", granted]
+    );
+    assert_eq!(noted(&story.buy("b", "plus-100")), ["CreditPack/b Normal/Purchased"]);
+    story.edit(|request| request.renewal = Renewal::None);
+    assert_eq!(noted(&story.until("2026-03-01T10:00:00Z")), ["Subscription Warning/Lapsed", granted]);
+    assert_eq!(noted(&story.until("2026-04-01T10:00:00Z")), ["Subscription Normal/Renewed", granted]);
+}
+
+#[test]
+fn a_closed_gap_is_told_with_what_it_means() {
+    let mut story = Story::begin("starter", START);
+    story.until("2026-02-10T00:00:00Z");
+    let gap = Window { start_time: time("2026-02-01T00:00:00Z"), end_time: time("2026-02-02T00:00:00Z") };
+    let mut decision = story.decide();
+    decision.closed_gaps.push(("gw".to_owned(), gap));
+    assert_eq!(noted(&decision), ["Subscription Warning/GapClosed"]);
+    assert!(notes(&decision)[0].message.contains("from 2026-02-01T00:00:00Z to 2026-02-02T00:00:00Z"));
+}
+
+#[test]
+fn a_renewal_that_replaces_what_expires_exhausts_nothing() {
+    let mut story = Story::begin("starter", START);
+    let told = noted(&story.until("2026-02-28T10:00:00Z"));
+    assert!(!told.contains(&"Subscription Warning/CreditsExhausted".to_owned()), "{told:?}");
+}
+
+fn schema(kind: &str, section: &str) -> jsonschema::Validator {
+    let crds = crds().expect("definitions");
+    let crd = crds.iter().find(|crd| crd.kind == kind).expect("a kind");
+    jsonschema::validator_for(&crd.schema()["properties"][section]).expect("a schema")
+}
+
+fn assert_follows(
+    schema: &jsonschema::Validator,
+    object: impl serde::Serialize,
+) -> Result<(), TestCaseError> {
+    let object = json_of(object);
+    let errors: Vec<String> = schema.iter_errors(&object).map(|error| error.to_string()).collect();
+    prop_assert!(errors.is_empty(), "{object}: {errors:?}");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn projecting_again_changes_nothing_and_time_alone_only_the_month_of_the_packs(
+        (mut story, steps) in any_story(), hours in 0..2_000_i64,
+    ) {
+        for step in &steps {
+            story.take(step);
+            if story.facts.subscription.is_none() {
+                continue;
+            }
+            let status = shown(&story);
+            prop_assert_eq!(&shown_after(Some(&status), &story), &status);
+            let mut later = story.clone();
+            later.now = seconds_after(story.now, hours * 3_600);
+            let then = shown_after(Some(&status), &later);
+            prop_assert_eq!(SubscriptionStatus { packs: status.packs.clone(), ..then }, status);
+        }
+    }
+
+    #[test]
+    fn every_status_and_every_ledger_follows_its_schema((mut story, steps) in any_story()) {
+        let (subscriptions, packs) = (schema("Subscription", "status"), schema("CreditPack", "status"));
+        let (reports, ledgers) = (schema("UsageReport", "status"), schema("CreditLedger", "spec"));
+        for step in &steps {
+            story.take(step);
+            let decision = story.decide();
+            if story.facts.subscription.is_some() {
+                assert_follows(&subscriptions, shown(&story))?;
+            }
+            for pack in &decision.packs {
+                assert_follows(&packs, pack_status(None, 1, &pack.verdict, story.ledger.as_ref(), story.now))?;
+            }
+            for report in &decision.reports {
+                assert_follows(&reports, report_status(None, 1, &report.verdict, story.now))?;
+            }
+            assert_follows(&ledgers, ledger_to_wire(story.book(), None, &story.entries, "default/acme", "operator-0"))?;
+        }
+    }
+
+    #[test]
+    fn a_purchase_of_each_state_shows_when_it_was_granted((mut story, steps) in any_story()) {
+        steps.iter().for_each(|step| story.take(step));
+        for sold in &story.book().purchases.records {
+            let order = match sold.state {
+                PurchaseState::AwaitingPayment => OrderState::AwaitingPayment(sold.clone()),
+                PurchaseState::Granted { .. } => OrderState::Granted(sold.clone()),
+                PurchaseState::Refunded { .. } => OrderState::Refunded(sold.clone()),
+                PurchaseState::Refused { .. } => continue,
+            };
+            let is_granted = !matches!(order, OrderState::AwaitingPayment(_));
+            let status = pack_status(None, 1, &PackVerdict::Ordered(order), story.ledger.as_ref(), story.now);
+            prop_assert_eq!(status.grant_time.is_some(), is_granted);
+        }
+    }
+}
