@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
@@ -52,11 +51,10 @@ pub async fn write_receipts(
     seen: &Seen,
     decision: &Decision,
     ledger: Option<&Ledger>,
-    catalog: &Catalog,
     now: Timestamp,
 ) -> Receipts {
     let mut receipts = write_report_receipts(cluster, inbox, seen, decision, now).await;
-    let orders = write_order_receipts(cluster, inbox, seen, decision, ledger, catalog, now).await;
+    let orders = write_order_receipts(cluster, inbox, seen, decision, ledger, now).await;
     receipts.failure = receipts.failure.or(orders);
     receipts
 }
@@ -228,13 +226,12 @@ async fn write_order_receipts<'a>(
     seen: &'a Seen,
     decision: &'a Decision,
     ledger: Option<&Ledger>,
-    catalog: &Catalog,
     now: Timestamp,
 ) -> Option<CallError> {
     let mut failure = None;
     let judge = |pending: &Pending<_, _>, verdict: &PackVerdict| {
         let (before, generation) = (pending.status.as_ref(), pending.generation);
-        let status = project::pack_status(before, generation, verdict, ledger, catalog, now);
+        let status = project::pack_status(before, generation, verdict, ledger, now);
         let is_final = status.state.is_some_and(|state| state != CreditPackState::AwaitingPayment);
         Some((status, is_final))
     };

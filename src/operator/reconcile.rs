@@ -242,7 +242,7 @@ impl<C: Cluster> Operator<C> {
                     seen.fetch_ledger(&self.cluster).await.map_err(read)?;
                     continue;
                 }
-                Err(Trouble::Missing) if !seen.subscription_is_fresh => {
+                Err(Trouble::Missing { .. }) if !seen.subscription_is_fresh => {
                     seen.fetch_subscription(&self.cluster).await.map_err(read)?;
                     seen.ledger_is_confirmed = true;
                     continue;
@@ -282,7 +282,7 @@ impl<C: Cluster> Operator<C> {
     fn book(&self, seen: &Seen) -> Result<Option<Ledger>, Trouble> {
         let shown = seen.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref());
         let Some(stored) = &seen.ledger else {
-            return if shown.is_some() { Err(Trouble::Missing) } else { Ok(None) };
+            return shown.map_or(Ok(None), |shown| Err(Trouble::Missing { uid: shown.uid.clone() }));
         };
         if let Some(shown) = shown.filter(|shown| shown.sequence > stored.spec.sequence) {
             return Err(Trouble::Regression { held: stored.spec.sequence, shown: shown.sequence });
@@ -352,7 +352,7 @@ impl<C: Cluster> Operator<C> {
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
         let mut receipts =
-            write_receipts(&self.cluster, &self.inbox, seen, decision, ledger, &self.catalog, clock.now).await;
+            write_receipts(&self.cluster, &self.inbox, seen, decision, ledger, clock.now).await;
         memory.acknowledged.extend(receipts.acknowledged.drain(..));
         if waits_for_receipts(decision) {
             let unconfirmed = unconfirmed(ledger, seen, memory);
