@@ -51,6 +51,9 @@ title '2. Apply: subscriptions, packs, usage'
 for example in examples/[0-9]*.yaml; do
   run kubectl apply -f "$example"
 done
+# Usage has a time, so a script prints the manifests.
+show 'examples/08-usage.sh | kubectl apply -f -'
+examples/08-usage.sh | kubectl apply -f -
 
 title '3. Wait, as any tool would: for conditions and states'
 run kubectl wait --for=condition=Ready --timeout=60s subscriptions.billing.flashgate.dev --all

@@ -11,7 +11,7 @@
 set -euo pipefail
 
 end=$(date -u +%s)
-time() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; }
+instant() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; }
 
 cat <<MANIFEST
 apiVersion: billing.flashgate.dev/v1alpha1
@@ -20,7 +20,7 @@ metadata:
   name: stark
 spec:
   plan: starter
-  startTime: "$(time $((end - 7200)))"
+  startTime: "$(instant $((end - 7200)))"
 ---
 apiVersion: billing.flashgate.dev/v1alpha1
 kind: UsageReport
@@ -30,8 +30,8 @@ spec:
   subscriptionRef: {name: stark}
   source: gw-eu-1
   window:
-    startTime: "$(time $((end - 3600)))"
-    endTime: "$(time "$end")"
+    startTime: "$(instant $((end - 3600)))"
+    endTime: "$(instant "$end")"
   usage:
   - {nodeType: Public, operation: StorageEgress, quantity: 12G, labels: {repo: media, bucket: video}}
   - {nodeType: Public, operation: TokensOut, quantity: 250000, labels: {model: llama-70b}}
