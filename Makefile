@@ -7,7 +7,7 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-billing/target
 
 # What `make generate` writes; never edited by hand.
-GENERATED := crds docs/reference/api.md
+GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md
 
 CARGO_DENY := 0.20.2
 

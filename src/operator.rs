@@ -17,6 +17,9 @@ pub mod sweep;
 pub mod wake;
 pub mod watch;
 
+#[cfg(test)]
+mod story;
+
 use std::sync::Arc;
 use std::time::Duration;
 

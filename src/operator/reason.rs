@@ -52,7 +52,7 @@ reasons! {
     CreditsLeft: "The balance is above zero.",
     DuplicateWindow: "A part of the window was charged already for this source: report the rest in a window that touches it, or use another source.",
     FirstPeriodAwaited: "The account's first period has not begun: it begins with its payment, or when a known plan is asked for.",
-    GapClosed: "A source has too many separate stretches, so its oldest gap was closed: what would fill it is refused as DuplicateWindow.",
+    GapClosed: "A source has too many separate stretches, so its oldest gap was closed: what would fill it is refused as `DuplicateWindow`.",
     Granted: "Credits were granted.",
     InForce: "The plan that was asked for is in force.",
     InvoiceIssued: "An invoice was issued and waits for its payment.",

@@ -98,31 +98,6 @@ fn note(entry: &Entry) -> Option<Note> {
             let to = to.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
             Note::warning(None, Reason::Lapsed, format!("{} lapsed to {to}: {because}", describe_plan(&from)))
         }
-        // What is settled as it is issued waits for nobody.
-        Detail::Invoiced { amount, currency, invoice, due_time: Some(due), .. } => {
-            let message =
-                format!("invoice {invoice} over {amount} {currency} waits for its payment, due at {due}");
-            Note::normal(None, Reason::InvoiceIssued, message)
-        }
-        Detail::Settled { amount, currency, invoice, state: InvoiceState::RefundDue, .. } => {
-            let message =
-                format!("invoice {invoice} was paid although it was void: return {amount} {currency}");
-            Note::warning(None, Reason::RefundDue, message)
-        }
-        Detail::Voided { invoice, cause, .. } => {
-            let because = match cause {
-                VoidCause::Superseded => "something else took its place",
-                VoidCause::PaymentFailed => "its payment failed",
-                VoidCause::PaymentExpired => "it was not paid in time",
-            };
-            let message = format!("invoice {invoice} is no longer owed: {because}");
-            match cause {
-                VoidCause::Superseded => Note::normal(None, Reason::InvoiceVoided, message),
-                VoidCause::PaymentFailed | VoidCause::PaymentExpired => {
-                    Note::warning(None, Reason::InvoiceVoided, message)
-                }
-            }
-        }
         Detail::Threshold { percent } => {
             let message = format!("{percent} % of the period's credits are used");
             Note::warning(None, Reason::ThresholdReached, message)
@@ -130,12 +105,37 @@ fn note(entry: &Entry) -> Option<Note> {
         Detail::Refused { object, refusal } => {
             Note::warning(Some(object), refusal.reason.into(), refusal.message)
         }
-        Detail::Charged { .. }
-        | Detail::Expired { .. }
-        | Detail::SettlementClosed { .. }
-        | Detail::Invoiced { due_time: None, .. }
-        | Detail::Settled { .. } => return None,
+        Detail::Invoiced { .. } | Detail::Settled { .. } | Detail::Voided { .. } => {
+            return invoice_note(&entry.detail);
+        }
+        Detail::Charged { .. } | Detail::Expired { .. } | Detail::SettlementClosed { .. } => return None,
     })
+}
+
+fn invoice_note(detail: &Detail) -> Option<Note> {
+    match detail {
+        // What is settled as it is issued waits for nobody.
+        Detail::Invoiced { amount, currency, invoice, due_time: Some(due), .. } => {
+            let message =
+                format!("invoice {invoice} over {amount} {currency} waits for its payment, due at {due}");
+            Some(Note::normal(None, Reason::InvoiceIssued, message))
+        }
+        Detail::Settled { amount, currency, invoice, state: InvoiceState::RefundDue, .. } => {
+            let message =
+                format!("invoice {invoice} was paid although it was void: return {amount} {currency}");
+            Some(Note::warning(None, Reason::RefundDue, message))
+        }
+        Detail::Voided { invoice, cause, .. } => {
+            let (note, because): (fn(_, _, _) -> _, _) = match cause {
+                VoidCause::Superseded => (Note::normal, "something else took its place"),
+                VoidCause::PaymentFailed => (Note::warning, "its payment failed"),
+                VoidCause::PaymentExpired => (Note::warning, "it was not paid in time"),
+            };
+            let message = format!("invoice {invoice} is no longer owed: {because}");
+            Some(note(None, Reason::InvoiceVoided, message))
+        }
+        _ => None,
+    }
 }
 
 fn gap_closed(source: &str, gap: Window) -> Note {

@@ -240,7 +240,7 @@ fn waits(wait: Wait) -> Standing {
             format!("there is no such Subscription yet; it is waited for until {until}: create it before then"),
         ),
         Wait::NotStarted(start) => {
-            Standing::waits(Reason::NotStarted, format!("the account starts at {start}; it is taken up then"))
+            Standing::waits(Reason::NotStarted, format!("nothing takes effect before {start}; it is taken up then"))
         }
         Wait::FirstPeriod => Standing::waits(
             Reason::FirstPeriodAwaited,

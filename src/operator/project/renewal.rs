@@ -25,7 +25,7 @@ pub(super) fn following(ledger: &Ledger, catalog: &Catalog) -> Option<Following>
         || plan_on_offer(catalog, &terms.plan, terms.billing_period).or_else(|| lapse(terms, catalog));
     let does_not_renew = request.renewal == Renewal::None;
     let renews_by_itself =
-        ledger.lapsed && !terms.are_of(request) && (state.is_remembered() || does_not_renew);
+        ledger.lapsed && (state.is_remembered() || (does_not_renew && !terms.are_of(request)));
     let plan = if renews_by_itself {
         in_force()
     } else if does_not_renew {

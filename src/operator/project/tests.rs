@@ -5,6 +5,7 @@ use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
 use flashgate_ledger::facts::{PaymentState, Renewal};
+use flashgate_ledger::invoice::Invoice;
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::purchase::{OrderState, PurchaseState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -591,7 +592,7 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::NotStarted(until),
             "NotStarted",
-            "the account starts at 2026-02-01T00:00:00Z; it is taken up then",
+            "nothing takes effect before 2026-02-01T00:00:00Z; it is taken up then",
         ),
         (
             Wait::FirstPeriod,
@@ -798,7 +799,7 @@ fn assert_follows(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn projecting_again_changes_nothing_and_time_alone_only_the_month_of_the_packs(
@@ -815,6 +816,23 @@ proptest! {
             later.now = seconds_after(story.now, hours * 3_600);
             let then = shown_after(Some(&status), &later);
             prop_assert_eq!(SubscriptionStatus { packs: status.packs.clone(), ..then }, status);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_to_follow_a_period_is_what_then_follows((mut story, steps) in any_story()) {
+        for step in &steps {
+            story.take(step);
+            let is_settled = !story.book().invoices.iter().any(Invoice::is_open_plan_invoice);
+            let follows = renewal::following(story.book(), &story.catalog);
+            if let (Some(follows), true, true) = (follows, is_settled, story.facts.subscription.is_some()) {
+                let mut later = story.clone();
+                later.now = follows.time;
+                later.decide();
+                let terms = later.book().terms.as_ref();
+                let then = terms.map(|terms| (terms.plan.clone(), terms.billing_period));
+                prop_assert_eq!(follows.plan.map(|plan| (plan.plan, plan.billing_period)), then);
+            }
         }
     }
 
@@ -840,7 +858,9 @@ proptest! {
 
     #[test]
     fn a_purchase_of_each_state_shows_when_it_was_granted((mut story, steps) in any_story()) {
-        steps.iter().for_each(|step| story.take(step));
+        for step in &steps {
+            story.take(step);
+        }
         for sold in &story.book().purchases.records {
             let order = match sold.state {
                 PurchaseState::AwaitingPayment => OrderState::AwaitingPayment(sold.clone()),
