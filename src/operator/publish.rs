@@ -47,7 +47,7 @@ pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) 
         let is_warning = note.kind == NoteKind::Warning;
         let announcement = Announcement { object, version, is_warning, reason: note.reason, message: note.message };
         if let Err(error) = cluster.announce(&announcement).await {
-            tracing::debug!(%error, "event not published");
+            tracing::warn!(%error, "event not published");
         }
     }
 }

@@ -109,7 +109,8 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     buy(&namespace, "acme", "top-up").await;
     let spec = json!({"subscriptionRef": {"name": "nobody"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("waiting", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "100").await;
+    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     eventually("the waiting pack is seen", async || {
         let pack = namespace.get::<CreditPack>("waiting").await?;
         (pack.pointer("/status/observedGeneration") == Some(&json!(1))).then_some(())
@@ -129,6 +130,34 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     let written: Vec<_> = before.iter().filter(|version| !after.contains(version)).collect();
     assert!(written.iter().all(|version| version.contains("globex")), "a second start wrote {written:?}");
     drop(second);
+}
+
+#[tokio::test]
+async fn what_changes_is_told_by_events_once() {
+    let namespace = shared().await.namespace("events").await;
+    account(&namespace, "acme").await;
+    for name in ["a", "b", "c", "d"] {
+        let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+        namespace.create::<CreditPack>(name, spec).await;
+    }
+    namespace.expect::<CreditPack>("d", "/status/state", "Refused").await;
+    let told = eventually("the refusal is told", async || {
+        let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
+        let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
+        let events = events["items"].as_array().cloned().unwrap_or_default();
+        let of = |reason: &str| {
+            let same = |event: &&Value| event["reason"] == reason;
+            events.iter().filter(same).cloned().collect::<Vec<Value>>()
+        };
+        let refused = of("PackLimitReached");
+        (!refused.is_empty()).then_some(refused)
+    })
+    .await_some()
+    .await;
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0]["type"], "Warning");
+    assert_eq!(told[0]["involvedObject"]["name"], "d");
+    assert!(told[0]["message"].as_str().is_some_and(|message| message.contains("used 3 of 3")), "{told:#?}");
 }
 
 /// Returns kind, name and version of every object of this product.

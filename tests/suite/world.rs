@@ -59,8 +59,9 @@ impl World {
     /// Returns a client of its administrator.
     pub async fn client(&self) -> Client {
         let kubeconfig = Kubeconfig::read_from(self.plane.kubeconfig()).expect("kubeconfig");
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default());
-        Client::try_from(config.await.expect("config")).expect("client")
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("config");
+        Client::try_from(config).expect("client")
     }
 
     /// Starts an operator with `arguments` after `run`.
@@ -142,7 +143,7 @@ impl Operator {
     pub async fn terminate(self) {
         self.signal("-TERM");
         let process = format!("/proc/{}/stat", self.process);
-        eventually("the operator stops", || async {
+        eventually("the operator stops", async || {
             let state = std::fs::read_to_string(&process).ok()?;
             // A zombie has stopped; its guard collects it.
             let state = state.rsplit(')').next()?.trim_start().chars().next()?;

@@ -191,7 +191,7 @@ impl Cluster for Kubernetes {
             action: Some("Decide".to_owned()),
             event_time: Some(MicroTime(self.clock.now())),
             metadata: ObjectMeta {
-                generate_name: Some(format!("{}.", version.name)),
+                generate_name: Some(event_name(&version.name)),
                 namespace: Some(version.namespace.clone()),
                 ..ObjectMeta::default()
             },
@@ -215,6 +215,12 @@ impl Cluster for Kubernetes {
         let request = Request::new(Event::url_path(&(), Some(&version.namespace))).create(&writes(), body);
         self.call::<serde_json::Value>(&call, request).await.map(|_| ())
     }
+}
+
+/// Returns what the name of an Event about the object called `name` begins with; the server adds the rest.
+fn event_name(name: &str) -> String {
+    let fits: String = name.chars().take(200).collect();
+    format!("{}-", fits.trim_end_matches(['.', '-']))
 }
 
 fn writes() -> PostParams {
