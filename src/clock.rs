@@ -13,7 +13,10 @@ impl Clock {
     /// Returns the machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place where the machine's time enters")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place where the machine's time enters"
+        )]
         Self(Arc::new(Timestamp::now))
     }
 

@@ -2,6 +2,8 @@
 
 pub mod admission;
 pub mod api;
+#[cfg(test)]
+mod arrows;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

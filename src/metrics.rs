@@ -103,7 +103,11 @@ impl Metrics {
         registry.register("reconcile_duration_seconds", "Time of a reconcile", reconcile_seconds);
         registry.register("commits", "Commits of ledgers", commits);
         registry.register("ledger_entries", "Committed entries by kind", entries);
-        registry.register("ledger_invariant_violations", "Accounts found that must not be written", violations);
+        registry.register(
+            "ledger_invariant_violations",
+            "Accounts found that must not be written",
+            violations,
+        );
         registry.register("watch_errors", "Interruptions of watches by kind", watch_errors);
         registry.register("objects_set_aside", "Objects that cannot be understood by kind", set_aside);
         registry.register(

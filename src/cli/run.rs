@@ -67,9 +67,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn operate(args: Args, catalog: flashgate_ledger::catalog::Catalog) -> anyhow::Result<ExitCode> {
-    let mut config = kube::Config::infer().await.context(
-        "no cluster to connect to: set KUBECONFIG, or run in a pod with a service account",
-    )?;
+    let mut config = kube::Config::infer()
+        .await
+        .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
     // A write that is sent again by itself could meet its own effect; what repeats is the reconcile.
     config.default_retry = false;
     let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;

@@ -196,11 +196,17 @@ impl CallError {
 /// The calls. Each has a time limit; none is repeated by itself, since a write's outcome may be unknown.
 pub trait Cluster: Send + Sync + 'static {
     /// Reads an object from the API server itself, not from a cache.
-    fn fetch<K: Kind>(&self, namespace: &str, name: &str) -> impl Future<Output = Result<K, CallError>> + Send;
+    fn fetch<K: Kind>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<K, CallError>> + Send;
 
     /// Creates the first version of a ledger.
-    fn create_ledger(&self, ledger: &CreditLedger)
-    -> impl Future<Output = Result<CreditLedger, CallError>> + Send;
+    fn create_ledger(
+        &self,
+        ledger: &CreditLedger,
+    ) -> impl Future<Output = Result<CreditLedger, CallError>> + Send;
 
     /// Replaces a ledger, if it still has the resource version that `ledger` carries.
     fn replace_ledger(

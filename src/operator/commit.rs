@@ -27,8 +27,13 @@ pub async fn write_ledger(
 ) -> Result<Arc<CreditLedger>, CallError> {
     let AccountKey { namespace, name } = &seen.key;
     let previous = seen.ledger.as_deref();
-    let spec =
-        convert::ledger_to_wire(next, previous.map(|ledger| &ledger.spec), entries, &seen.key.to_string(), writer);
+    let spec = convert::ledger_to_wire(
+        next,
+        previous.map(|ledger| &ledger.spec),
+        entries,
+        &seen.key.to_string(),
+        writer,
+    );
     let mut ledger = CreditLedger::new(name, spec);
     let written = match previous {
         None => {

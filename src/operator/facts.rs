@@ -34,9 +34,8 @@ impl AccountClock {
             annotations.get(TEST_CLOCK)?.parse::<Timestamp>().ok()
         });
         match ledger {
-            Some(ledger) => ledger.test_clock_time.map_or(Self { now: wall_time, is_test: false }, |held| Self {
-                now: asked.map_or(held, |asked| asked.max(held)),
-                is_test: true,
+            Some(ledger) => ledger.test_clock_time.map_or(Self { now: wall_time, is_test: false }, |held| {
+                Self { now: asked.map_or(held, |asked| asked.max(held)), is_test: true }
             }),
             None => match asked.filter(|_| is_allowed) {
                 Some(now) => Self { now, is_test: true },

@@ -10,8 +10,8 @@ use flashgate_ledger::facts;
 use kube::ResourceExt;
 
 use crate::api::{
-    CreditAdjustment, CreditAdjustmentStatus, CreditLedger, CreditPack, CreditPackStatus, Payment, PaymentStatus,
-    Subscription, UsageReport, UsageReportStatus,
+    CreditAdjustment, CreditAdjustmentStatus, CreditLedger, CreditPack, CreditPackStatus, Payment,
+    PaymentStatus, Subscription, UsageReport, UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, Kind, Version};
 use crate::operator::convert::{self, ConvertError};
@@ -211,7 +211,11 @@ pub struct Inbox {
 ///
 /// Kubernetes defines resource versions as numbers that can be compared; what is not a number is taken for new.
 fn came_before(version: &str, other: &str) -> bool {
-    version.parse::<u128>().ok().zip(other.parse::<u128>().ok()).is_some_and(|(version, other)| version < other)
+    version
+        .parse::<u128>()
+        .ok()
+        .zip(other.parse::<u128>().ok())
+        .is_some_and(|(version, other)| version < other)
 }
 
 fn own_account<K: Kind>(object: &K) -> AccountKey {

@@ -45,7 +45,8 @@ pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) 
         };
         let Some((object, version)) = about else { continue };
         let is_warning = note.kind == NoteKind::Warning;
-        let announcement = Announcement { object, version, is_warning, reason: note.reason, message: note.message };
+        let announcement =
+            Announcement { object, version, is_warning, reason: note.reason, message: note.message };
         if let Err(error) = cluster.announce(&announcement).await {
             tracing::warn!(%error, "event not published");
         }

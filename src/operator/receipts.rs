@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::{
-    CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment, PaymentStatus,
-    UsageReport, UsageReportState, UsageReportStatus,
+    CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
+    PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
 use crate::operator::cluster::{CallError, Cluster, Kind, Version};
 use crate::operator::inbox::{Inbox, Pending, Row, Table};
@@ -204,9 +204,8 @@ pub async fn confirm_charges(
     let mut receipts = Receipts::default();
     let mut confirmations = Vec::new();
     for charge in charges {
-        confirmations.push(
-            async move { (charge, confirm_charge(cluster, namespace, charge, now).await) }.boxed(),
-        );
+        confirmations
+            .push(async move { (charge, confirm_charge(cluster, namespace, charge, now).await) }.boxed());
     }
     let mut confirmations = futures::stream::iter(confirmations).buffer_unordered(AT_ONCE);
     while let Some((charge, result)) = confirmations.next().await {

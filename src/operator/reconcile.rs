@@ -11,8 +11,8 @@ use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::api::{CreditLedger, Subscription, SubscriptionStatus};
 use crate::api::subscription::LedgerReference;
+use crate::api::{CreditLedger, Subscription, SubscriptionStatus};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Version};
@@ -137,7 +137,9 @@ impl ReconcileError {
     #[must_use]
     pub const fn call(&self) -> Option<&CallError> {
         match self {
-            Self::Read { source, .. } | Self::Commit { source, .. } | Self::Project { source, .. } => Some(source),
+            Self::Read { source, .. } | Self::Commit { source, .. } | Self::Project { source, .. } => {
+                Some(source)
+            }
             Self::Convert { .. } | Self::Clock { .. } => None,
         }
     }
@@ -190,7 +192,8 @@ impl<C: Cluster> Operator<C> {
     /// When a call fails; the account is to be reconciled again.
     #[tracing::instrument(skip_all, fields(namespace = key.namespace, name = key.name))]
     pub async fn reconcile(&self, key: &AccountKey) -> Result<Next, ReconcileError> {
-        let mut memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
+        let mut memory =
+            self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
         let result = self.run(key, &mut memory).await;
         memory.is_in_doubt |= matches!(result, Err(ReconcileError::Commit { .. }));
         if memory.is_worth_keeping() {
@@ -213,7 +216,7 @@ impl<C: Cluster> Operator<C> {
             Decided::Troubled(trouble) => return self.say_trouble(&seen, trouble).await,
         };
         let Choice { before, mut decision, clock } = decided;
-        if self.must_be_named_first(&seen, &decision) {
+        if must_be_named_first(&seen, &decision) {
             return self.name_ledger(&mut seen, before.as_ref(), clock).await;
         }
         let committed = decision.commit.take();
@@ -236,7 +239,7 @@ impl<C: Cluster> Operator<C> {
         let key = seen.key.clone();
         let read = |source| read(&key, source);
         loop {
-            let before = match self.book(seen) {
+            let before = match book(seen) {
                 Ok(before) => before,
                 Err(_) if !seen.ledger_is_confirmed => {
                     seen.fetch_ledger(&self.cluster).await.map_err(read)?;
@@ -278,34 +281,9 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    /// Reads the book that was seen, or says what is wrong with it.
-    fn book(&self, seen: &Seen) -> Result<Option<Ledger>, Trouble> {
-        let shown = seen.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref());
-        let Some(stored) = &seen.ledger else {
-            return shown.map_or(Ok(None), |shown| Err(Trouble::Missing { uid: shown.uid.clone() }));
-        };
-        if let Some(shown) = shown.filter(|shown| shown.sequence > stored.spec.sequence) {
-            return Err(Trouble::Regression { held: stored.spec.sequence, shown: shown.sequence });
-        }
-        match convert::ledger_from_wire(&seen.key.name, &stored.spec) {
-            Ok(ledger) => Ok(Some(ledger)),
-            Err(ConvertError::NewerFormat { found, .. }) => Err(Trouble::NewerFormat(found)),
-            Err(error) => Err(Trouble::Inconsistent(error.to_string())),
-        }
-    }
-
     fn account_clock(&self, seen: &Seen, before: Option<&Ledger>) -> AccountClock {
         let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
         AccountClock::of(seen.subscription.as_deref(), before, is_allowed, self.clock.now())
-    }
-
-    /// Returns whether the Subscription has yet to name this ledger before anything more is committed on it: else a
-    /// ledger that is lost could be begun anew unnoticed.
-    fn must_be_named_first(&self, seen: &Seen, decision: &Decision) -> bool {
-        decision.commit.is_some()
-            && seen.ledger.is_some()
-            && seen.subscription.is_some()
-            && !seen.subscription_names_ledger()
     }
 
     async fn name_ledger(
@@ -357,7 +335,8 @@ impl<C: Cluster> Operator<C> {
         if waits_for_receipts(decision) {
             let unconfirmed = unconfirmed(ledger, seen, memory);
             if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 {
-                let confirmed = confirm_charges(&self.cluster, &seen.key.namespace, &unconfirmed, clock.now).await;
+                let confirmed =
+                    confirm_charges(&self.cluster, &seen.key.namespace, &unconfirmed, clock.now).await;
                 memory.acknowledged.extend(confirmed.acknowledged);
                 receipts.failure = receipts.failure.or(confirmed.failure);
             }
@@ -399,7 +378,8 @@ impl<C: Cluster> Operator<C> {
     /// Reads the ledger again; returns whether it is the version that was decided on. What a status shows must have
     /// been confirmed after the Subscription was read: else an older ledger could be shown over a newer one.
     async fn is_still_stored(&self, seen: &mut Seen) -> Result<bool, ReconcileError> {
-        let version = |seen: &Seen| seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
+        let version =
+            |seen: &Seen| seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
         let decided_on = version(seen);
         let key = seen.key.clone();
         seen.fetch_ledger(&self.cluster).await.map_err(|source| read(&key, source))?;
@@ -455,6 +435,32 @@ impl<C: Cluster> Operator<C> {
             tracing::error!(%error, "a Subscription that was just written cannot be kept");
         }
     }
+}
+
+/// Reads the book that was seen, or says what is wrong with it.
+fn book(seen: &Seen) -> Result<Option<Ledger>, Trouble> {
+    let shown =
+        seen.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref());
+    let Some(stored) = &seen.ledger else {
+        return shown.map_or(Ok(None), |shown| Err(Trouble::Missing { uid: shown.uid.clone() }));
+    };
+    if let Some(shown) = shown.filter(|shown| shown.sequence > stored.spec.sequence) {
+        return Err(Trouble::Regression { held: stored.spec.sequence, shown: shown.sequence });
+    }
+    match convert::ledger_from_wire(&seen.key.name, &stored.spec) {
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(ConvertError::NewerFormat { found, .. }) => Err(Trouble::NewerFormat(found)),
+        Err(error) => Err(Trouble::Inconsistent(error.to_string())),
+    }
+}
+
+/// Returns whether the Subscription has yet to name this ledger before anything more is committed on it: else a
+/// ledger that is lost could be begun anew unnoticed.
+fn must_be_named_first(seen: &Seen, decision: &Decision) -> bool {
+    decision.commit.is_some()
+        && seen.ledger.is_some()
+        && seen.subscription.is_some()
+        && !seen.subscription_names_ledger()
 }
 
 fn read(key: &AccountKey, source: CallError) -> ReconcileError {

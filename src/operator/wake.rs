@@ -95,7 +95,8 @@ impl Queue {
 
     /// Returns when something will be due, at the latest.
     fn next_due(&self, clock: &Clock, instant: Instant) -> Instant {
-        let timed = self.timed.first().map_or(LONGEST_SLEEP, |(time, _)| clock.until(*time).min(LONGEST_SLEEP));
+        let timed =
+            self.timed.first().map_or(LONGEST_SLEEP, |(time, _)| clock.until(*time).min(LONGEST_SLEEP));
         let delayed = self.delayed.first().map(|(until, _)| *until);
         delayed.into_iter().chain([instant + timed]).min().unwrap_or(instant + LONGEST_SLEEP)
     }
@@ -190,8 +191,9 @@ fn asked_delay(error: &ReconcileError) -> Duration {
 fn backoff(count: u32, key: &AccountKey) -> Duration {
     let (least, most) = BACKOFF;
     let doubled = least.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16))).min(most);
-    let spread = key.name.bytes().chain(key.namespace.bytes()).fold(u32::from(count.to_le_bytes()[0]), |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-    });
+    let spread =
+        key.name.bytes().chain(key.namespace.bytes()).fold(u32::from(count.to_le_bytes()[0]), |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+        });
     doubled.mul_f64(0.5 + f64::from(spread % 1_000) / 2_000.0)
 }

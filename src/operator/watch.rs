@@ -86,7 +86,8 @@ impl Watches {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        let config = selector.map_or_else(watcher::Config::default, |selector| watcher::Config::default().fields(selector));
+        let config = selector
+            .map_or_else(watcher::Config::default, |selector| watcher::Config::default().fields(selector));
         let kind = R::Object::kind(&());
         let mut events = watcher(api, config).default_backoff().into_stream().boxed();
         let mut is_synced = false;

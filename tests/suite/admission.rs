@@ -27,7 +27,8 @@ async fn every_must_fail_manifest_is_refused_with_the_message_written_beside_it(
     for file in files {
         let text = fs::read_to_string(&file).expect("manifest");
         let file = file.display();
-        let expected = text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("# expect:");
+        let expected =
+            text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("# expect:");
         let is_status = text.lines().nth(1) == Some("# subresource: status");
         let documents: Vec<&str> = text.split("\n---\n").collect();
         let (last, first) = documents.split_last().expect("documents");
@@ -101,12 +102,15 @@ async fn the_fence_lets_annotations_identical_writes_and_deletion_pass_and_no_lo
 #[tokio::test]
 async fn kubectl_explain_reads_as_documentation() {
     let namespace = bare().await.namespace("explain").await;
-    let text = namespace.kubectl(&["explain", "subscriptions.billing.flashgate.dev", "--recursive"], None).await;
+    let text =
+        namespace.kubectl(&["explain", "subscriptions.billing.flashgate.dev", "--recursive"], None).await;
     let text = text.succeeded().expect("explained");
     for field in ["plan", "billingPeriod", "pendingChange", "usedPercent", "nextAvailableTime"] {
         assert!(text.contains(field), "{field}");
     }
-    for kind in ["subscriptions", "creditpacks", "usagereports", "payments", "creditadjustments", "creditledgers"] {
+    for kind in
+        ["subscriptions", "creditpacks", "usagereports", "payments", "creditadjustments", "creditledgers"]
+    {
         let plain = format!("{kind}.billing.flashgate.dev");
         let text = namespace.kubectl(&["explain", &plain], None).await.succeeded().expect("explained");
         assert!(!text.contains("<empty>"), "{kind} has no description: {text}");
@@ -116,9 +120,8 @@ async fn kubectl_explain_reads_as_documentation() {
 #[tokio::test]
 async fn what_has_just_been_applied_is_not_yet_seen() {
     let namespace = bare().await.namespace("unseen").await;
-    let created = namespace
-        .create::<flashgate_billing::api::Subscription>("acme", json!({"plan": "starter"}))
-        .await;
+    let created =
+        namespace.create::<flashgate_billing::api::Subscription>("acme", json!({"plan": "starter"})).await;
     let created: Value = serde_json::to_value(created).expect("JSON");
     assert_eq!(created.pointer("/status/observedGeneration"), Some(&json!(-1)));
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Namespace, World, eventually};
 
-const REPORTS: i64 = 500;
+const REPORTS: usize = 500;
 const KILLS: usize = 20;
 
 /// Creates report `index`: 1 GB of private egress, 1 credit, in a window of its own.
@@ -43,7 +43,8 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
     let create = futures::stream::iter(0..REPORTS)
         .map(|index| {
             let namespace = &namespace;
-            async move { report(namespace, &format!("report-{index}"), start + index * 3).await }
+            let offset = 3 * i64::try_from(index).expect("offset");
+            async move { report(namespace, &format!("report-{index}"), start + offset).await }
         })
         .buffer_unordered(4)
         .collect::<Vec<_>>();
@@ -55,7 +56,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
             let goal = before + 1 + round % 7;
             eventually("the operator charges", async || {
                 let now = charged(&namespace).await;
-                (now >= goal || now as i64 == REPORTS).then_some(())
+                (now >= goal || now == REPORTS).then_some(())
             })
             .await_some()
             .await;
@@ -63,9 +64,11 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
         }
     };
     let (created, ()) = tokio::join!(create, kill);
-    assert_eq!(created.len() as i64, REPORTS);
+    assert_eq!(created.len(), REPORTS);
     let _operator = world.operator(&[]);
-    eventually("all are charged", async || (charged(&namespace).await as i64 == REPORTS).then_some(())).await_some().await;
+    eventually("all are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
+        .await_some()
+        .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "600").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("500")));
@@ -85,7 +88,9 @@ async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_righ
     let start = an_hour_ago();
     let first = report(&namespace, "gw-0001", start).await;
     let reached = world.plane.folder().join("go.reached");
-    eventually("the receipt is about to be written", async || reached.exists().then_some(())).await_some().await;
+    eventually("the receipt is about to be written", async || reached.exists().then_some(()))
+        .await_some()
+        .await;
     let api = namespace.api::<UsageReport>();
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
     let second = report(&namespace, "gw-0001", start + 3).await;
@@ -139,7 +144,9 @@ async fn two_operators_at_once_charge_each_report_once() {
     for index in 0..100 {
         report(&namespace, &format!("report-{index}"), start + index * 3).await;
     }
-    eventually("all are charged", async || (charged(&namespace).await == 100).then_some(())).await_some().await;
+    eventually("all are charged", async || (charged(&namespace).await == 100).then_some(()))
+        .await_some()
+        .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("100")));
@@ -147,7 +154,30 @@ async fn two_operators_at_once_charge_each_report_once() {
     assert!(uids.len() <= 128);
 }
 
+#[tokio::test]
+async fn an_operator_that_is_asked_to_stop_finishes_what_it_began() {
+    let world = World::start().await;
+    let namespace = world.namespace("stopped").await;
+    let operator = world.operator(&[]);
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let start = an_hour_ago();
+    for index in 0..20 {
+        report(&namespace, &format!("report-{index}"), start + index * 3).await;
+    }
+    operator.terminate().await;
+    // Every charge in the ledger has its receipt: nothing was left half done.
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let consumed =
+        ledger.pointer("/spec/totals/consumed").and_then(Value::as_str).expect("consumed").to_owned();
+    assert_eq!(charged(&namespace).await.to_string(), consumed);
+    let _operator = world.operator(&[]);
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1080").await;
+}
+
 fn unacknowledged(ledger: &Value) -> HashSet<Value> {
-    let records = ledger.pointer("/spec/unacknowledged").and_then(Value::as_array).cloned().unwrap_or_default();
+    let records =
+        ledger.pointer("/spec/unacknowledged").and_then(Value::as_array).cloned().unwrap_or_default();
     records.into_iter().collect()
 }

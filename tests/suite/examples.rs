@@ -34,7 +34,8 @@ async fn every_example_applies_alone_and_comes_to_what_it_says() {
         let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&manifests(file))).await;
         assert!(applied.success, "{}: {}", file.display(), applied.stderr);
         let text = fs::read_to_string(file).expect("example");
-        let expectations: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# expect: ")).collect();
+        let expectations: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# expect: ")).collect();
         assert!(!expectations.is_empty(), "{} says nothing of what it comes to", file.display());
         for expectation in expectations {
             let (object, rest) = expectation.split_once(' ').expect("object");

@@ -110,7 +110,9 @@ async fn every_plan_gives_the_credits_of_the_catalog() {
         namespace.expect::<Subscription>(plan, "/status/invoices/0/amount", price).await;
     }
     for plan in ["individual", "organization-free"] {
-        namespace.create::<Subscription>(&format!("{plan}-paid"), json!({"plan": plan, "billingPeriod": "Yearly"})).await;
+        namespace
+            .create::<Subscription>(&format!("{plan}-paid"), json!({"plan": plan, "billingPeriod": "Yearly"}))
+            .await;
         let name = format!("{plan}-paid");
         eventually("not offered", async || {
             let object = namespace.get::<Subscription>(&name).await?;
@@ -128,7 +130,9 @@ async fn every_pack_and_every_rate_is_the_catalogs() {
     namespace
         .create::<Subscription>("acme", json!({"plan": "scale", "startTime": "2026-01-01T00:00:00Z"}))
         .await;
-    for (pack, credits, price) in [("plus-100", "100", "20"), ("plus-500", "500", "50"), ("plus-1000", "1000", "100")] {
+    for (pack, credits, price) in
+        [("plus-100", "100", "20"), ("plus-500", "500", "50"), ("plus-1000", "1000", "100")]
+    {
         let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": pack});
         namespace.create::<CreditPack>(pack, spec).await;
         namespace.expect::<CreditPack>(pack, "/status/state", "Granted").await;
@@ -147,7 +151,8 @@ async fn every_pack_and_every_rate_is_the_catalogs() {
         let name = format!("rate-{index}");
         let window = json!({"startTime": (now - jiff::SignedDuration::from_hours(1)).to_string(), "endTime": now.to_string()});
         let usage = json!([{"nodeType": node_type, "operation": operation, "quantity": quantity}]);
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "source": name, "window": window, "usage": usage});
+        let spec =
+            json!({"subscriptionRef": {"name": "acme"}, "source": name, "window": window, "usage": usage});
         namespace.create::<UsageReport>(&name, spec).await;
         namespace.expect::<UsageReport>(&name, "/status/credits", credits).await;
     }
@@ -213,8 +218,12 @@ async fn cases_1_and_5_periods_are_counted_from_the_anchor_and_missed_boundaries
 
 #[tokio::test]
 async fn cases_9_and_10_three_packs_a_month() {
-    let life =
-        Life::begin("clock-packs", "2026-03-10T10:00:00Z", json!({"plan": "starter", "billingPeriod": "Yearly"})).await;
+    let life = Life::begin(
+        "clock-packs",
+        "2026-03-10T10:00:00Z",
+        json!({"plan": "starter", "billingPeriod": "Yearly"}),
+    )
+    .await;
     life.balance("15000").await;
     for name in ["a", "b", "c"] {
         life.buy(name, "plus-100").await;
@@ -237,7 +246,8 @@ async fn cases_9_and_10_three_packs_a_month() {
 
 #[tokio::test]
 async fn case_11_packs_need_a_paid_plan() {
-    let life = Life::begin("clock-upgrade", "2026-03-01T10:00:00Z", json!({"plan": "organization-free"})).await;
+    let life =
+        Life::begin("clock-upgrade", "2026-03-01T10:00:00Z", json!({"plan": "organization-free"})).await;
     life.balance("40").await;
     life.buy("early", "plus-100").await;
     life.pack_is("early", "Refused").await;
@@ -317,11 +327,9 @@ async fn case_18_an_account_outlives_its_subscription() {
 async fn delete(life: &Life) {
     let api = life.namespace.api::<Subscription>();
     api.delete("acme", &DeleteParams::default()).await.expect("deleted");
-    eventually("the Subscription is gone", async || {
-        life.namespace.get::<Subscription>("acme").await
-    })
-    .await_end()
-    .await;
+    eventually("the Subscription is gone", async || life.namespace.get::<Subscription>("acme").await)
+        .await_end()
+        .await;
 }
 
 #[tokio::test]
@@ -345,7 +353,8 @@ async fn case_20_a_thousand_small_reports_cost_one_credit() {
     for index in 0..1_000_i64 {
         let window = json!({"startTime": time(start + index * 3), "endTime": time(start + index * 3 + 3)});
         let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1M"}]);
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
+        let spec =
+            json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
         namespace.create::<UsageReport>(&format!("small-{index}"), spec).await;
     }
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1099").await;

@@ -45,7 +45,9 @@ async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance()
     for _ in 0..3 {
         api.delete("acme", &DeleteParams::default()).await.expect("deleted");
         let spec = json!({"plan": "starter"});
-        eventually("the Subscription is gone", async || api.get_opt("acme").await.expect("read")).await_end().await;
+        eventually("the Subscription is gone", async || api.get_opt("acme").await.expect("read"))
+            .await_end()
+            .await;
         namespace.create::<Subscription>("acme", spec).await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
         namespace.expect::<Subscription>("acme", "/status/period/number", 11).await;
@@ -90,7 +92,10 @@ async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
 /// Removes the whole status, as a backup that does not hold it would.
 async fn wipe<K>(namespace: &Namespace<'_>, name: &str)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let api: Api<K> = namespace.api();
     let removal = json!([{"op": "remove", "path": "/status"}]);
@@ -173,7 +178,10 @@ async fn versions(namespace: &Namespace<'_>) -> Vec<String> {
 
 async fn of_kind<K>(namespace: &Namespace<'_>) -> Vec<String>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let objects = namespace.api::<K>().list(&ListParams::default()).await.expect("list");
     let version = |object: &K| {

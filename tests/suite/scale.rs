@@ -15,7 +15,8 @@ async fn fill(namespace: &Namespace<'_>) {
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
         let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
         let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
+        let spec =
+            json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
         namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
     });
     created.buffer_unordered(16).collect::<Vec<()>>().await;
@@ -24,7 +25,11 @@ async fn fill(namespace: &Namespace<'_>) {
 async fn pending(namespace: &Namespace<'_>) -> Option<i64> {
     let params = ListParams::default().fields("status.state!=Charged").limit(1);
     let page = namespace.api::<UsageReport>().list(&params).await.expect("list");
-    if page.items.is_empty() { None } else { Some(page.metadata.remaining_item_count.unwrap_or_default() + 1) }
+    if page.items.is_empty() {
+        None
+    } else {
+        Some(page.metadata.remaining_item_count.unwrap_or_default() + 1)
+    }
 }
 
 #[tokio::test]

@@ -251,7 +251,8 @@ impl Namespace<'_> {
 
     /// Runs kubectl in this namespace.
     pub async fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> flashgate_control_plane::Output {
-        let arguments: Vec<&str> = ["--namespace", &self.name].into_iter().chain(arguments.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            ["--namespace", &self.name].into_iter().chain(arguments.iter().copied()).collect();
         self.world.plane.kubectl(&arguments, stdin).await.expect("kubectl")
     }
 }

@@ -149,7 +149,8 @@ impl<C: Cluster> Cluster for Failing<C> {
         version: &Version,
         status: &S,
     ) -> Result<K, CallError> {
-        self.with(format!("replace-status/{}", K::kind(&())), self.inner.replace_status(version, status)).await
+        self.with(format!("replace-status/{}", K::kind(&())), self.inner.replace_status(version, status))
+            .await
     }
 
     async fn delete_report(&self, version: &Version) -> Result<(), CallError> {

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Status};
-use kube::api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta, PostParams, Preconditions, Request};
+use kube::api::{
+    DeleteParams, ListParams, ObjectList, PartialObjectMeta, PostParams, Preconditions, Request,
+};
 use kube::client::Body;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -53,7 +55,8 @@ impl Kubernetes {
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<T, CallError> {
         let call = || call.to_owned();
-        let request = request.map_err(|source| CallError::Transport { call: call(), source: source.into() })?;
+        let request =
+            request.map_err(|source| CallError::Transport { call: call(), source: source.into() })?;
         let exchange = async {
             let response = self
                 .client
@@ -104,7 +107,8 @@ impl Kubernetes {
 
 impl Cluster for Kubernetes {
     async fn fetch<K: Kind>(&self, namespace: &str, name: &str) -> Result<K, CallError> {
-        let request = Request::new(K::url_path(&(), Some(namespace))).get(name, &kube::api::GetParams::default());
+        let request =
+            Request::new(K::url_path(&(), Some(namespace))).get(name, &kube::api::GetParams::default());
         self.call(&format!("get {} {namespace}/{name}", K::kind(&())), request).await
     }
 

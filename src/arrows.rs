@@ -1,0 +1,130 @@
+//! The arrows between modules: who may know whom. ARCHITECTURE.md draws them; this holds them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by path below `src`, each with the modules of this crate that it may name. The longest path counts.
+const ARROWS: [(&str, &[&str]); 22] = [
+    ("api", &["api"]),
+    ("crdgen", &["api", "crdgen", "operator::convert", "operator::reason"]),
+    ("admission", &["api", "crdgen"]),
+    ("catalog", &["catalog"]),
+    ("clock", &[]),
+    ("metrics", &[]),
+    ("telemetry", &[]),
+    ("operator/reason", &[]),
+    ("operator/convert", &["api", "operator::convert", "operator::reason", "operator::story"]),
+    // `catalog` and `crdgen` only in its tests.
+    (
+        "operator/project",
+        &["api", "catalog", "crdgen", "operator::convert", "operator::reason", "operator::story"],
+    ),
+    ("operator/decide", &[]),
+    ("operator/facts", &["api", "operator::convert", "operator::observe"]),
+    ("operator/cluster", &["api", "clock", "operator::cluster", "operator::reason"]),
+    ("operator/inbox", &["api", "operator::cluster", "operator::convert"]),
+    ("operator/observe", &["api", "operator::cluster", "operator::inbox"]),
+    ("operator/commit", &["api", "operator::cluster", "operator::convert", "operator::observe"]),
+    (
+        "operator/receipts",
+        &["api", "operator::cluster", "operator::inbox", "operator::observe", "operator::project"],
+    ),
+    (
+        "operator/publish",
+        &["api", "operator::cluster", "operator::inbox", "operator::observe", "operator::project"],
+    ),
+    ("operator/watch", &["metrics", "operator::cluster", "operator::inbox"]),
+    ("operator/wake", &["clock", "operator::cluster", "operator::reconcile"]),
+    ("operator/health", &["metrics"]),
+    // The simulation decides with the operator's own code, and never meets a client.
+    (
+        "simulate",
+        &["admission", "api", "catalog", "crdgen", "operator::convert", "operator::project", "simulate"],
+    ),
+];
+
+/// What the pure crate may stand on.
+const LEDGER_DEPENDENCIES: [&str; 4] = ["ethnum", "jiff", "rust_decimal", "thiserror"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Returns the paths below this crate's root that a text names, such as `operator::cluster`.
+fn named_modules(text: &str) -> BTreeSet<String> {
+    let paths = text.split("crate::").skip(1).map(|rest| {
+        let is_part =
+            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_:".contains(letter);
+        rest.split(|letter: char| !is_part(letter))
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(':')
+            .to_owned()
+    });
+    paths.filter(|path| !path.is_empty()).collect()
+}
+
+/// Returns what `module` may name, by the longest path that it lies below.
+fn allowed(module: &str) -> Option<&'static [&'static str]> {
+    let holds =
+        |path: &str| module.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let rows = ARROWS.iter().filter(|(path, _)| holds(path));
+    rows.max_by_key(|(path, _)| path.len()).map(|(_, allowed)| *allowed)
+}
+
+#[test]
+fn every_module_names_only_what_it_may_know() {
+    let folder = root().join("src");
+    for file in sources(&folder) {
+        let module = file.strip_prefix(&folder).expect("below src").with_extension("").display().to_string();
+        let Some(allowed) = allowed(&module) else { continue };
+        for named in named_modules(&fs::read_to_string(&file).expect("source")) {
+            let is_allowed =
+                allowed.iter().any(|path| named == *path || named.starts_with(&format!("{path}::")));
+            assert!(is_allowed, "src/{module}.rs must not name crate::{named}; it may name {allowed:?}");
+        }
+    }
+}
+
+#[test]
+fn the_ledger_stands_on_numbers_and_time_alone() {
+    let manifest = fs::read_to_string(root().join("crates/ledger/Cargo.toml")).expect("manifest");
+    let section = manifest.split("[dependencies]").nth(1).expect("dependencies");
+    let section = section.split("\n[").next().unwrap_or_default();
+    for line in section.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+        assert!(LEDGER_DEPENDENCIES.contains(&name), "crates/ledger must not depend on {name}");
+    }
+}
+
+#[test]
+fn deciding_meets_no_client_and_waits_for_nothing() {
+    let decide = fs::read_to_string(root().join("src/operator/decide.rs")).expect("source");
+    for word in ["async fn", ".await", "kube::", "tokio::"] {
+        assert!(!decide.contains(word), "src/operator/decide.rs must not contain {word}");
+    }
+}
+
+#[test]
+fn folders_have_no_anonymous_drawers() {
+    for file in sources(&root().join("src")).into_iter().chain(sources(&root().join("crates/ledger/src"))) {
+        let stem = file.file_stem().expect("name").to_string_lossy();
+        for drawer in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
+            assert_ne!(stem, drawer, "{} must be named after what it holds", file.display());
+        }
+    }
+}
