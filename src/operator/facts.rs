@@ -75,6 +75,19 @@ pub fn facts_of(
     Ok(facts)
 }
 
+/// Returns the present, which nothing that has arrived can be later than: arrivals are the API server's times, and the
+/// local clock may be a little behind it.
+#[must_use]
+pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
+    let subscription = facts.subscription.iter().map(|subscription| subscription.arrival);
+    let arrivals = subscription
+        .chain(facts.reports.iter().map(|report| report.arrival))
+        .chain(facts.packs.iter().map(|pack| pack.arrival))
+        .chain(facts.payments.iter().map(|payment| payment.arrival))
+        .chain(facts.adjustments.iter().map(|adjustment| adjustment.arrival));
+    arrivals.fold(now, Timestamp::max)
+}
+
 /// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then.
 fn arrive_by_test_clock(facts: &mut Facts, ledger: Option<&Ledger>, now: Timestamp) {
     if let Some(SubscriptionFact { arrival, uid, .. }) = &mut facts.subscription {
@@ -87,5 +100,21 @@ fn arrive_by_test_clock(facts: &mut Facts, ledger: Option<&Ledger>, now: Timesta
     let arrivals = arrivals.chain(facts.adjustments.iter_mut().map(|adjustment| &mut adjustment.arrival));
     for arrival in arrivals {
         *arrival = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flashgate_ledger::facts::PackOrder;
+
+    use super::*;
+
+    #[test]
+    fn a_local_clock_that_is_behind_does_not_make_what_has_arrived_wait() {
+        let time = |second| Timestamp::from_second(second).expect("time");
+        let pack = PackOrder { name: "a".into(), uid: "1".into(), arrival: time(105), pack: "plus-100".into() };
+        let facts = Facts { packs: vec![pack], ..Facts::default() };
+        assert_eq!(not_before_arrivals(&facts, time(100)), time(105));
+        assert_eq!(not_before_arrivals(&facts, time(110)), time(110));
     }
 }

@@ -19,7 +19,7 @@ use crate::operator::cluster::{AccountKey, CallError, Cluster, Version};
 use crate::operator::commit::write_ledger;
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::decide::{Knowledge, Lack, lack};
-use crate::operator::facts::{AccountClock, facts_of};
+use crate::operator::facts::{AccountClock, facts_of, not_before_arrivals};
 use crate::operator::inbox::Inbox;
 use crate::operator::observe::Seen;
 use crate::operator::project::{Book, Trouble};
@@ -256,9 +256,10 @@ impl<C: Cluster> Operator<C> {
                 seen.fetch_subscription(&self.cluster).await.map_err(read)?;
                 continue;
             }
-            let clock = self.account_clock(seen, before.as_ref());
+            let mut clock = self.account_clock(seen, before.as_ref());
             let facts = facts_of(seen, before.as_ref(), memory.acknowledged.iter().cloned().collect(), clock)
                 .map_err(|source| ReconcileError::Convert { account: key.clone(), source })?;
+            clock.now = not_before_arrivals(&facts, clock.now);
             let decision = match decide(before.as_ref(), &facts, &self.catalog, clock.now) {
                 Ok(decision) => decision,
                 Err(violation) => {
