@@ -22,6 +22,7 @@ mod account;
 pub mod manifest;
 pub mod output;
 mod receipts;
+mod statement;
 pub mod step;
 mod store;
 pub mod table;

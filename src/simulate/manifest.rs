@@ -82,7 +82,7 @@ impl<'t> Iterator for Chunks<'t> {
         let text_line = self.line;
         let begins_with_separator = is_separator(self.rest);
         let from = if begins_with_separator { "---".len() } else { 0 };
-        let mut end = 0;
+        let mut end = 0_usize;
         for line in self.rest.split_inclusive('\n') {
             if end > 0 && is_separator(line) {
                 break;

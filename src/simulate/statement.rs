@@ -19,6 +19,7 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
         Column::amount("BALANCE"),
     ];
     let mut grid = Grid::new(columns);
+    let mut last_time = None;
     for entry in entries {
         let Entry { time, credits, balance, detail } = entry;
         let sign = if credits.is_positive() { "+" } else { "" };
@@ -29,8 +30,11 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
             _ => Tone::Plain,
         };
         let balance_tone = if balance.is_negative() { Tone::Alarm } else { Tone::Plain };
+        // A time is written once for all that happened at it.
+        let shown_time = if last_time == Some(*time) { String::new() } else { time.strftime("%F %T").to_string() };
+        last_time = Some(*time);
         grid.row([
-            (time.to_string(), Tone::Plain),
+            (shown_time, Tone::Plain),
             (detail.kind().to_owned(), tone),
             (describe(entry), Tone::Plain),
             (change, Tone::Plain),
@@ -45,7 +49,8 @@ fn describe(entry: &Entry) -> String {
     match &entry.detail {
         Detail::Granted { plan, period_number, expiration_time, debt_repaid, .. } => {
             let plan = plan_name(plan);
-            format!("{plan}, period {period_number}; expires {expiration_time}{}", repaid(*debt_repaid))
+            let expires = expires(Some(*expiration_time));
+            format!("{plan}, period {period_number}{expires}{}", repaid(*debt_repaid))
         }
         Detail::Purchased { object, pack, expiration_time, debt_repaid, .. } => {
             format!("{pack} by {}{}{}", name(object), expires(*expiration_time), repaid(*debt_repaid))
@@ -56,7 +61,7 @@ fn describe(entry: &Entry) -> String {
         Detail::Charged { amount, object, source, window, debt, .. } => {
             let settled = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
             let settled = also(settled, "paid by credits that had expired");
-            format!("{} of {source}, {}{settled}{}", name(object), window_text(*window), also(*debt, "is debt"))
+            format!("{}: {source}, {}{settled}{}", name(object), window_text(*window), also(*debt, "is debt"))
         }
         Detail::Expired { grant, .. } => grant.clone(),
         Detail::SettlementClosed { amount, grant } => {
@@ -70,16 +75,16 @@ fn describe(entry: &Entry) -> String {
             format!("from {} to {}, period {period_number}", plan_name(from), plan_name(to))
         }
         Detail::Renewed { plan, period_number, period } => {
-            format!("{}, period {period_number} until {}", plan_name(plan), period.end_time)
+            format!("{}, period {period_number}, until {}", plan_name(plan), minute(period.end_time))
         }
         Detail::Lapsed { from, to, cause } => {
             let to = to.as_ref().map_or_else(|| "no plan".to_owned(), plan_name);
             format!("from {} to {to}; {}", plan_name(from), cause.as_str())
         }
         Detail::Invoiced { amount, currency, invoice, reason, object, due_time } => {
-            let object = object.as_ref().map(|object| format!(" of {}", name(object))).unwrap_or_default();
-            let due = due_time.map(|due| format!("; due {due}")).unwrap_or_default();
-            format!("{invoice}: {} for {}{object}{due}", money(*amount, currency), reason.as_str())
+            let what = object.as_ref().map_or_else(|| reason.as_str().to_owned(), name);
+            let due = due_time.map(|due| format!("; due {}", minute(due))).unwrap_or_default();
+            format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
         Detail::Settled { amount, currency, invoice, state, object } => {
             let object = object.as_ref().map(|object| format!(" by {}", name(object))).unwrap_or_default();
@@ -113,7 +118,13 @@ fn money(amount: Credits, currency: &str) -> String {
 }
 
 fn expires(time: Option<Timestamp>) -> String {
-    time.map(|time| format!("; expires {time}")).unwrap_or_default()
+    time.map(|time| format!("; expires {}", minute(time))).unwrap_or_default()
+}
+
+/// Returns a time as people write it, seconds only where there are any.
+fn minute(time: Timestamp) -> String {
+    let is_whole = time.as_second() % 60 == 0;
+    time.strftime(if is_whole { "%F %H:%M" } else { "%F %T" }).to_string()
 }
 
 fn repaid(debt: Credits) -> String {
@@ -127,8 +138,8 @@ fn also(part: Credits, what: &str) -> String {
 
 /// Returns a window; the date of its end only where it is another.
 fn window_text(window: Window) -> String {
-    let (start, end) = (window.start_time.to_string(), window.end_time.to_string());
-    match (start.split_once('T'), end.split_once('T')) {
+    let (start, end) = (minute(window.start_time), minute(window.end_time));
+    match (start.split_once(' '), end.split_once(' ')) {
         (Some((from, _)), Some((to, time))) if from == to => format!("{start} to {time}"),
         _ => format!("{start} to {end}"),
     }

@@ -33,7 +33,7 @@ pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {
     if events {
         for (subscription, entries) in by_account(outcome) {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "STATEMENT OF {subscription}, in credits");
+            let _ = writeln!(text, "STATEMENT OF {subscription} (credits; times in UTC)");
             let _ = writeln!(text, "{}", statement(entries.into_iter(), layout));
         }
     }
