@@ -221,8 +221,7 @@ impl<'a> Simulation<'a> {
             Action::Apply(content) => {
                 let applied = self.store.apply(place, key, content, self.now)?;
                 if applied != Applied::Unchanged {
-                    self.state(key)
-                        .map_err(|error| SimulateError::of_object(place.clone(), key, error))?;
+                    self.state(key).map_err(|error| SimulateError::of_object(place.clone(), key, error))?;
                 }
             }
         }

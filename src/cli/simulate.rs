@@ -26,14 +26,15 @@ const TERMINAL_WIDTHS: (u16, u16) = (80, 140);
 /// What `simulate` is called with.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    about = "Plays manifests on a virtual clock, without a cluster",
-    long_about = "Plays manifests through the operator's own decisions on a virtual clock, without a cluster.\n\n\
-                  Documents are applied in the order in which they are given, at the time of their annotation \
-                  `billing.flashgate.dev/at`; without one, at the time of the document before. Applying an object \
-                  again updates it; the annotation `billing.flashgate.dev/delete: \"true\"` deletes it. Everything \
-                  that happens by itself (renewals, expirations, lapses) happens in between.",
     after_help = "Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or an \
-                  argument is not valid: nothing is printed but the error."
+                  argument is not valid, and nothing is printed but the error.",
+    after_long_help = "Documents are applied in the order in which they are given, at the time of their annotation \
+                       `billing.flashgate.dev/at`; without one, at the time of the document before. Applying an \
+                       object again updates it; the annotation `billing.flashgate.dev/delete: \"true\"` deletes it. \
+                       What happens by itself (renewals, expirations, lapses) happens in between, as if an operator \
+                       ran all the time.\n\n\
+                       Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or \
+                       an argument is not valid, and nothing is printed but the error."
 )]
 pub struct Args {
     /// Manifests in YAML or JSON; `-` reads standard input

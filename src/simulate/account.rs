@@ -77,7 +77,9 @@ impl Account {
                 self.subscription = Some(Box::new(subscription));
             }
             Kind::CreditPack => self.facts.packs.push(convert::pack_fact(&wire::<CreditPack>(content)?)?),
-            Kind::UsageReport => self.facts.reports.push(convert::report_fact(&wire::<UsageReport>(content)?)?),
+            Kind::UsageReport => {
+                self.facts.reports.push(convert::report_fact(&wire::<UsageReport>(content)?)?);
+            }
             Kind::Payment => self.facts.payments.push(convert::payment_fact(&wire::<Payment>(content)?)?),
             Kind::CreditAdjustment => {
                 self.facts.adjustments.push(convert::adjustment_fact(&wire::<CreditAdjustment>(content)?)?);
@@ -104,7 +106,11 @@ impl Account {
     ///
     /// # Errors
     /// The invariant that does not hold.
-    pub(super) fn decide(&mut self, catalog: &Catalog, now: Timestamp) -> Result<Option<Decision>, Violation> {
+    pub(super) fn decide(
+        &mut self,
+        catalog: &Catalog,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, Violation> {
         self.wake_time = None;
         if self.violation.is_some() {
             return Ok(None);
@@ -133,7 +139,7 @@ impl Account {
         let before = self.book.take();
         let previous = before.as_ref().map(|book| &book.stored);
         let stored = convert::ledger_to_wire(&ledger, previous, &decision.entries, &self.label, WRITER);
-        let stored_bytes = serde_json::to_vec(&stored).map_or(0, |bytes| bytes.len());
+        let stored_bytes = convert::ledger_bytes(&stored);
         let (uid, creation_time) = before.map_or_else(
             || (uid(&["CreditLedger", &self.key.namespace, &self.key.name, "1"]), now),
             |before| (before.uid, before.creation_time),

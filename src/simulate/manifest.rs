@@ -41,7 +41,10 @@ impl fmt::Display for Place {
 ///
 /// # Errors
 /// Of each item: when its document is neither YAML nor JSON.
-pub fn manifests<'t>(file: &str, text: &'t str) -> impl Iterator<Item = Result<Manifest, SimulateError>> + use<'t> {
+pub fn manifests<'t>(
+    file: &str,
+    text: &'t str,
+) -> impl Iterator<Item = Result<Manifest, SimulateError>> + use<'t> {
     let file: Arc<str> = file.into();
     let chunks = Chunks { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     let chunks = chunks.filter(|chunk| !chunk.is_empty()).enumerate();
@@ -132,15 +135,13 @@ impl Chunk<'_> {
     }
 
     fn yaml(&self) -> Result<Vec<Node>, String> {
-        match serde_yaml::from_str::<Node>(self.text) {
-            Ok(node) => Ok(vec![node]),
-            // Read again at its place in the file, so that the message names the line of the file.
-            Err(_) => {
-                let padding = "\n".repeat(self.text_line.saturating_sub(1));
-                let error = serde_yaml::from_str::<Node>(&format!("{padding}{}", self.text)).err();
-                Err(error.map_or_else(String::new, |error| error.to_string()))
-            }
+        if let Ok(node) = serde_yaml::from_str(self.text) {
+            return Ok(vec![node]);
         }
+        // Read again at its place in the file, so that the message names the line of the file.
+        let padding = "\n".repeat(self.text_line.saturating_sub(1));
+        let again = serde_yaml::from_str(&format!("{padding}{}", self.text));
+        again.map(|node| vec![node]).map_err(|error| error.to_string())
     }
 }
 
@@ -257,7 +258,8 @@ mod tests {
     #[test]
     fn documents_are_numbered_and_know_their_line() {
         let text = "# a comment\n---\n# another\nkind: A\n--- # third\nkind: B\n---\n\n---\nkind: C\n";
-        let expected = [(1, 4, json!({"kind": "A"})), (2, 6, json!({"kind": "B"})), (3, 10, json!({"kind": "C"}))];
+        let expected =
+            [(1, 4, json!({"kind": "A"})), (2, 6, json!({"kind": "B"})), (3, 10, json!({"kind": "C"}))];
         assert_eq!(read(text), expected);
     }
 

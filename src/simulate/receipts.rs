@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use flashgate_ledger::decide::{Decision, PackVerdict, ReportVerdict, Verdict};
 use flashgate_ledger::period::seconds_after;
 
+use super::Simulation;
 use super::account::{Account, AccountKey};
 use super::step::Kind;
 use super::store::{Object, Status};
-use super::Simulation;
 use crate::api::{CreditAdjustmentState, CreditPackState, PaymentVerdict, UsageReportState};
 use crate::operator::project;
 
@@ -52,7 +52,8 @@ impl Simulation<'_> {
                 _ => None,
             };
             let status = project::report_status(before, object.generation, verdict, now);
-            let is_final = matches!(status.state, Some(UsageReportState::Charged | UsageReportState::Rejected));
+            let is_final =
+                matches!(status.state, Some(UsageReportState::Charged | UsageReportState::Rejected));
             (Status::Report(status), is_final)
         });
         let gone_time = seconds_after(now, i64::from(self.catalog.policies.keep_reports_for_seconds));
@@ -65,14 +66,14 @@ impl Simulation<'_> {
 
     /// Writes the states of packs; one that is granted may still be refunded, so it stays in sight.
     fn write_pack_receipts(&mut self, key: &AccountKey, decision: &Decision) {
-        let (now, catalog) = (self.now, self.catalog);
+        let now = self.now;
         self.write(key, Kind::CreditPack, &decision.packs, |account, object, verdict: &PackVerdict| {
             let ledger = account.ledger();
             let before = match &object.status {
                 Some(Status::Pack(status)) => Some(status),
                 _ => None,
             };
-            let status = project::pack_status(before, object.generation, verdict, ledger, catalog, now);
+            let status = project::pack_status(before, object.generation, verdict, ledger, now);
             let is_final = matches!(status.state, Some(CreditPackState::Refused | CreditPackState::Refunded));
             (Status::Pack(status), is_final)
         });

@@ -7,7 +7,7 @@ use flashgate_ledger::invoice::InvoiceState;
 use flashgate_ledger::period::Window;
 use jiff::Timestamp;
 
-use super::table::{Column, Grid, Layout, Tone, grouped};
+use super::table::{Column, GLUE, Grid, Layout, Tone, grouped};
 
 /// Returns the statement of one account.
 pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: Layout) -> String {
@@ -23,15 +23,19 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
     for entry in entries {
         let Entry { time, credits, balance, detail } = entry;
         let sign = if credits.is_positive() { "+" } else { "" };
-        let change =
-            if credits.is_zero() { String::new() } else { format!("{sign}{}", grouped(&credits.to_string())) };
+        let change = if credits.is_zero() {
+            String::new()
+        } else {
+            format!("{sign}{}", grouped(&credits.to_string()))
+        };
         let tone = match detail {
             Detail::Refused { .. } | Detail::Voided { .. } | Detail::Lapsed { .. } => Tone::Warning,
             _ => Tone::Plain,
         };
         let balance_tone = if balance.is_negative() { Tone::Alarm } else { Tone::Plain };
         // A time is written once for all that happened at it.
-        let shown_time = if last_time == Some(*time) { String::new() } else { time.strftime("%F %T").to_string() };
+        let shown_time =
+            if last_time == Some(*time) { String::new() } else { time.strftime("%F %T").to_string() };
         last_time = Some(*time);
         grid.row([
             (shown_time, Tone::Plain),
@@ -49,8 +53,7 @@ fn describe(entry: &Entry) -> String {
     match &entry.detail {
         Detail::Granted { plan, period_number, expiration_time, debt_repaid, .. } => {
             let plan = plan_name(plan);
-            let expires = expires(Some(*expiration_time));
-            format!("{plan}, period {period_number}{expires}{}", repaid(*debt_repaid))
+            format!("{plan}, period {period_number}, to {}{}", minute(*expiration_time), repaid(*debt_repaid))
         }
         Detail::Purchased { object, pack, expiration_time, debt_repaid, .. } => {
             format!("{pack} by {}{}{}", name(object), expires(*expiration_time), repaid(*debt_repaid))
@@ -61,7 +64,7 @@ fn describe(entry: &Entry) -> String {
         Detail::Charged { amount, object, source, window, debt, .. } => {
             let settled = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
             let settled = also(settled, "paid by credits that had expired");
-            format!("{}: {source}, {}{settled}{}", name(object), window_text(*window), also(*debt, "is debt"))
+            format!("{}: {source}, {}{settled}{}", object.name, window_text(*window), also(*debt, "is debt"))
         }
         Detail::Expired { grant, .. } => grant.clone(),
         Detail::SettlementClosed { amount, grant } => {
@@ -75,7 +78,7 @@ fn describe(entry: &Entry) -> String {
             format!("from {} to {}, period {period_number}", plan_name(from), plan_name(to))
         }
         Detail::Renewed { plan, period_number, period } => {
-            format!("{}, period {period_number}, until {}", plan_name(plan), minute(period.end_time))
+            format!("{}, period {period_number}, to {}", plan_name(plan), minute(period.end_time))
         }
         Detail::Lapsed { from, to, cause } => {
             let to = to.as_ref().map_or_else(|| "no plan".to_owned(), plan_name);
@@ -88,7 +91,8 @@ fn describe(entry: &Entry) -> String {
         }
         Detail::Settled { amount, currency, invoice, state, object } => {
             let object = object.as_ref().map(|object| format!(" by {}", name(object))).unwrap_or_default();
-            let refund = if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
+            let refund =
+                if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
             format!("{invoice}: {}{object}{refund}", money(*amount, currency))
         }
         Detail::Voided { amount, currency, invoice, cause } => {
@@ -121,10 +125,11 @@ fn expires(time: Option<Timestamp>) -> String {
     time.map(|time| format!("; expires {}", minute(time))).unwrap_or_default()
 }
 
-/// Returns a time as people write it, seconds only where there are any.
+/// Returns a time as people write it, seconds only where there are any; it stays on one line.
 fn minute(time: Timestamp) -> String {
     let is_whole = time.as_second() % 60 == 0;
-    time.strftime(if is_whole { "%F %H:%M" } else { "%F %T" }).to_string()
+    let clock = if is_whole { time.strftime("%H:%M") } else { time.strftime("%T") };
+    format!("{}{GLUE}{clock}", time.strftime("%F"))
 }
 
 fn repaid(debt: Credits) -> String {
@@ -139,7 +144,7 @@ fn also(part: Credits, what: &str) -> String {
 /// Returns a window; the date of its end only where it is another.
 fn window_text(window: Window) -> String {
     let (start, end) = (minute(window.start_time), minute(window.end_time));
-    match (start.split_once(' '), end.split_once(' ')) {
+    match (start.split_once(GLUE), end.split_once(GLUE)) {
         (Some((from, _)), Some((to, time))) if from == to => format!("{start} to {time}"),
         _ => format!("{start} to {end}"),
     }

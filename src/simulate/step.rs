@@ -115,7 +115,9 @@ impl Step {
         object.remove("status");
         let (metadata, key) = match identity(kind, &mut object) {
             Ok(identity) => identity,
-            Err(message) => return Err(SimulateError::of_document(place, format!("{}: {message}", kind.as_str()))),
+            Err(message) => {
+                return Err(SimulateError::of_document(place, format!("{}: {message}", kind.as_str())));
+            }
         };
         metadata.retain(|field, _| !SERVER_METADATA.contains(&field.as_str()));
         match Annotations::read(metadata) {
@@ -132,7 +134,9 @@ impl Step {
     /// # Errors
     /// When it is not a time.
     pub fn start_time(&self) -> Result<Option<Timestamp>, SimulateError> {
-        let (Kind::Subscription, Action::Apply(object)) = (self.key.kind, &self.action) else { return Ok(None) };
+        let (Kind::Subscription, Action::Apply(object)) = (self.key.kind, &self.action) else {
+            return Ok(None);
+        };
         let Some(start) = object.pointer("/spec/startTime") else { return Ok(None) };
         let time = parse_time("spec.startTime", start);
         time.map(Some).map_err(|message| SimulateError::of_object(self.place.clone(), &self.key, message))
@@ -159,7 +163,10 @@ fn kind_of(object: &Map<String, Value>) -> Result<Kind, String> {
 }
 
 /// Returns the metadata of an object, its namespace filled in, and which object it is.
-fn identity(kind: Kind, object: &mut Map<String, Value>) -> Result<(&mut Map<String, Value>, ObjectKey), String> {
+fn identity(
+    kind: Kind,
+    object: &mut Map<String, Value>,
+) -> Result<(&mut Map<String, Value>, ObjectKey), String> {
     let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
     let metadata = metadata.ok_or("`metadata` is missing; must be an object with a `name`")?;
     let text = |field: &str| match metadata.get(field) {
@@ -183,12 +190,15 @@ struct Annotations {
 
 impl Annotations {
     fn read(metadata: &Map<String, Value>) -> Result<Self, String> {
-        let annotation = |name: &str| metadata.get("annotations").and_then(|annotations| annotations.get(name));
+        let annotation =
+            |name: &str| metadata.get("annotations").and_then(|annotations| annotations.get(name));
         let deletes = match annotation(DELETE) {
             None => false,
             Some(Value::String(text)) if text == "true" => true,
             Some(Value::String(text)) if text == "false" => false,
-            Some(other) => return Err(format!("annotation `{DELETE}` is {other}; must be \"true\", in quotes")),
+            Some(other) => {
+                return Err(format!("annotation `{DELETE}` is {other}; must be \"true\", in quotes"));
+            }
         };
         let at = annotation(AT).map(|at| parse_time(&format!("annotation `{AT}`"), at)).transpose()?;
         Ok(Self { at, has_test_clock: annotation(TEST_CLOCK).is_some(), deletes })
@@ -258,7 +268,8 @@ mod tests {
              'billing.flashgate.dev/v1alpha1' with one of Subscription, CreditPack, UsageReport, Payment, \
              CreditAdjustment"
         );
-        let message = step(json!({"apiVersion": API_VERSION, "kind": "CreditLedger"})).expect_err("is refused");
+        let message =
+            step(json!({"apiVersion": API_VERSION, "kind": "CreditLedger"})).expect_err("is refused");
         assert!(message.contains("the operator alone writes a CreditLedger"), "{message}");
     }
 

@@ -1,6 +1,6 @@
 //! The objects that exist, as an API server would hold them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -18,9 +18,9 @@ use crate::api::{
 /// Every object that exists.
 pub(super) struct Store {
     admission: Admission,
-    objects: BTreeMap<ObjectKey, Object>,
+    objects: HashMap<ObjectKey, Object>,
     /// How often an object of each identity was created.
-    births: BTreeMap<ObjectKey, u32>,
+    births: HashMap<ObjectKey, u32>,
 }
 
 /// An object that exists.
@@ -72,8 +72,8 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Returns a store without objects.
-    pub(super) const fn new(admission: Admission) -> Self {
-        Self { admission, objects: BTreeMap::new(), births: BTreeMap::new() }
+    pub(super) fn new(admission: Admission) -> Self {
+        Self { admission, objects: HashMap::new(), births: HashMap::new() }
     }
 
     /// Creates or updates the object `key` at `now`, as the API server would.
@@ -84,34 +84,31 @@ impl Store {
         content: &Value,
         now: Timestamp,
     ) -> Result<Applied, SimulateError> {
-        let old = self.objects.get(key);
-        let mut content = self
+        let old = self.objects.get(key).map(|old| &old.content);
+        let content = self
             .admission
-            .admit(content, old.map(|old| &old.content))
+            .admit(content, old)
             .map_err(|errors| SimulateError::of_object(place.clone(), key, one_line_each(&errors)))?;
-        let (applied, uid, generation, creation_time, status) = match old {
-            Some(Object { content: old, uid, generation, creation_time, status }) => {
-                let (applied, generation) = if old.get("spec") == content.get("spec") {
-                    (Applied::Unchanged, *generation)
-                } else {
-                    (Applied::Changed, generation.saturating_add(1))
-                };
-                (applied, uid.clone(), generation, *creation_time, status.clone())
+        let (applied, mut object) = match self.objects.remove(key) {
+            Some(old) if old.content.get("spec") == content.get("spec") => {
+                (Applied::Unchanged, Object { content, ..old })
             }
-            None => {
-                let count = self.births.entry(key.clone()).or_default();
-                *count = count.saturating_add(1);
-                let uid = uid(&[key.kind.as_str(), &key.namespace, &key.name, &count.to_string()]);
-                (Applied::Created, uid, 1, now, None)
+            Some(old) => {
+                (Applied::Changed, Object { content, generation: old.generation.saturating_add(1), ..old })
             }
+            None => (Applied::Created, self.create(key, content, now)),
         };
-        if let Some(metadata) = content.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("uid".to_owned(), json!(uid));
-            metadata.insert("generation".to_owned(), json!(generation));
-            metadata.insert("creationTimestamp".to_owned(), json!(creation_time));
-        }
-        self.objects.insert(key.clone(), Object { content, uid, generation, creation_time, status });
+        object.fill_metadata();
+        self.objects.insert(key.clone(), object);
         Ok(applied)
+    }
+
+    /// Returns a new object, with an identity of its own.
+    fn create(&mut self, key: &ObjectKey, content: Value, now: Timestamp) -> Object {
+        let count = self.births.entry(key.clone()).or_default();
+        *count = count.saturating_add(1);
+        let uid = uid(&[key.kind.as_str(), &key.namespace, &key.name, &count.to_string()]);
+        Object { content, uid, generation: 1, creation_time: now, status: None }
     }
 
     /// Deletes the object `key`; returns whether it existed.
@@ -131,12 +128,25 @@ impl Store {
 
     /// Returns all objects with their statuses, by kind, namespace and name.
     pub(super) fn into_objects(self) -> impl Iterator<Item = Value> {
-        self.objects.into_values().map(|Object { mut content, status, .. }| {
+        let mut objects: Vec<_> = self.objects.into_iter().collect();
+        objects.sort_by(|(key, _), (other, _)| key.cmp(other));
+        objects.into_iter().map(|(_, Object { mut content, status, .. })| {
             if let (Some(status), Some(fields)) = (status, content.as_object_mut()) {
                 fields.insert("status".to_owned(), status.to_json());
             }
             content
         })
+    }
+}
+
+impl Object {
+    /// Writes into the metadata what the server writes there.
+    fn fill_metadata(&mut self) {
+        if let Some(metadata) = self.content.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("uid".to_owned(), json!(self.uid));
+            metadata.insert("generation".to_owned(), json!(self.generation));
+            metadata.insert("creationTimestamp".to_owned(), json!(self.creation_time));
+        }
     }
 }
 
@@ -178,7 +188,7 @@ pub(super) fn uid(parts: &[&str]) -> String {
 fn one_line_each(errors: &[crate::admission::AdmissionError]) -> String {
     match errors {
         [error] => error.to_string(),
-        errors => errors.iter().map(|error| format!("\n  - {error}")).collect(),
+        errors => errors.iter().fold(String::new(), |lines, error| lines + "\n  - " + &error.to_string()),
     }
 }
 

@@ -14,6 +14,9 @@ const REPORTS_SHOWN: usize = 20;
 /// Blank characters between two columns.
 const GAP: u16 = 2;
 
+/// A blank at which no line ends; it is printed as any other.
+pub(super) const GLUE: char = '\u{a0}';
+
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -27,7 +30,8 @@ pub struct Layout {
 #[must_use]
 pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {
     let Some(end_time) = outcome.end_time else {
-        return "Nothing was applied: no document is for a time up to the end of the simulation.\n".to_owned();
+        return "Nothing was applied: no document is for a time up to the end of the simulation.\n"
+            .to_owned();
     };
     let mut text = String::new();
     if events {
@@ -159,8 +163,7 @@ impl Section {
         if objects.is_empty() {
             return String::new();
         }
-        let hidden =
-            if self.kind == "UsageReport" { objects.len().saturating_sub(REPORTS_SHOWN) } else { 0 };
+        let hidden = if self.kind == "UsageReport" { objects.len().saturating_sub(REPORTS_SHOWN) } else { 0 };
         let mut shown = objects;
         shown.sort_by_key(|object| (text(object, "/metadata/creationTimestamp"), full_name(object)));
         shown.drain(..hidden);
@@ -175,9 +178,12 @@ impl Section {
             let _ = writeln!(section, "and {hidden} older ones; -o json has them all");
         }
         for object in shown {
-            if let Some(message) = ready(object).filter(|_| is_troubled(object)).map(|ready| text(ready, "/message")) {
+            if let Some(message) =
+                ready(object).filter(|_| is_troubled(object)).map(|ready| text(ready, "/message"))
+            {
                 let reason = ready(object).map(|ready| text(ready, "/reason")).unwrap_or_default();
-                section.push_str(&wrapped(&format!("{}: {reason}: {message}", full_name(object)), layout.width));
+                section
+                    .push_str(&wrapped(&format!("{}: {reason}: {message}", full_name(object)), layout.width));
             }
         }
         section.push('\n');
@@ -198,9 +204,10 @@ impl Source {
                 let status = ready(object).map(|ready| text(ready, "/status")).unwrap_or_default();
                 (status.to_owned(), if status == "False" { Tone::Warning } else { Tone::Plain })
             }
-            Self::Reason if is_troubled(object) => {
-                (ready(object).map(|ready| text(ready, "/reason").to_owned()).unwrap_or_default(), Tone::Warning)
-            }
+            Self::Reason if is_troubled(object) => (
+                ready(object).map(|ready| text(ready, "/reason").to_owned()).unwrap_or_default(),
+                Tone::Warning,
+            ),
             Self::Reason => (String::new(), Tone::Plain),
             Self::LastBalance => {
                 let name = full_name(object);
@@ -326,7 +333,9 @@ impl Grid {
     pub(super) fn render(mut self, layout: Layout) -> String {
         self.align_points();
         let is_used: Vec<bool> = (0..self.columns.len())
-            .map(|index| self.rows.iter().any(|row| row.get(index).is_some_and(|(text, _)| !text.trim().is_empty())))
+            .map(|index| {
+                self.rows.iter().any(|row| row.get(index).is_some_and(|(text, _)| !text.trim().is_empty()))
+            })
             .collect();
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -337,8 +346,13 @@ impl Grid {
             table.force_no_tty();
         }
         let used = |index: &usize| is_used.get(*index).copied().unwrap_or_default();
-        let columns: Vec<Column> =
-            self.columns.iter().enumerate().filter(|(index, _)| used(index)).map(|(_, column)| *column).collect();
+        let columns: Vec<Column> = self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| used(index))
+            .map(|(_, column)| *column)
+            .collect();
         table.set_header(columns.iter().map(|column| Cell::new(column.title).add_attribute(Attribute::Bold)));
         for row in self.rows {
             let cells = row.into_iter().enumerate().filter(|(index, _)| used(index));
@@ -353,7 +367,14 @@ impl Grid {
                 shown.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
-        format!("{}\n", table.trim_fmt())
+        format!("{}\n", table.to_string().replace(GLUE, " ")).lines().fold(
+            String::new(),
+            |mut lines, line| {
+                lines.push_str(line.trim_end());
+                lines.push('\n');
+                lines
+            },
+        )
     }
 
     /// Pads amounts on the right, so that aligned to the right their points are below each other.
@@ -365,7 +386,7 @@ impl Grid {
             for (text, _) in self.rows.iter_mut().filter_map(|row| row.get_mut(index)) {
                 if !text.is_empty() {
                     let missing = widest.saturating_sub(after_point(text));
-                    text.extend(std::iter::repeat_n(' ', missing));
+                    text.extend(std::iter::repeat_n(GLUE, missing));
                 }
             }
         }

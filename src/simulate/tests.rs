@@ -117,7 +117,10 @@ fn every_case_reads_as_its_golden_statement() {
     for (name, _) in CASES {
         let printed = render(&play_case(name), true, LAYOUT);
         let expected = fs::read_to_string(golden(&format!("{name}.txt"))).unwrap_or_default();
-        assert_eq!(printed, expected, "{name}: run the ignored test write_the_golden_statements and read its diff");
+        assert_eq!(
+            printed, expected,
+            "{name}: run the ignored test write_the_golden_statements and read its diff"
+        );
     }
 }
 
@@ -133,7 +136,8 @@ fn write_the_golden_statements() {
 #[test]
 fn case_1_periods_keep_the_day_of_the_anchor() {
     let outcome = play_case("case-01-month-ends");
-    let starts = ["2026-02-28T10:00:00Z", "2026-03-31T10:00:00Z", "2026-04-30T10:00:00Z", "2026-05-31T10:00:00Z"];
+    let starts =
+        ["2026-02-28T10:00:00Z", "2026-03-31T10:00:00Z", "2026-04-30T10:00:00Z", "2026-05-31T10:00:00Z"];
     assert_eq!(each(&outcome, "Renewed", "/time"), texts(&starts));
     let period = &status(&outcome, "Subscription", "acme")["period"];
     assert_eq!(period["number"], 5);
@@ -174,7 +178,8 @@ fn case_6_an_upgrade_keeps_what_is_left_of_the_paid_period_until_its_end() {
     let at_once = play_case_until("case-06-upgrade", None);
     assert_eq!(*balance(&at_once), "10400");
     let later = play_case("case-06-upgrade");
-    let expired: Vec<_> = each(&later, "Expired", "/time").into_iter().zip(each(&later, "Expired", "/credits")).collect();
+    let expired: Vec<_> =
+        each(&later, "Expired", "/time").into_iter().zip(each(&later, "Expired", "/credits")).collect();
     let expected = [("2026-04-01T10:00:00Z", "-900"), ("2026-04-11T10:00:00Z", "-9500")];
     assert_eq!(expired, expected.map(|(time, credits)| (json!(time), json!(credits))));
 }
@@ -182,7 +187,8 @@ fn case_6_an_upgrade_keeps_what_is_left_of_the_paid_period_until_its_end() {
 #[test]
 fn case_7_a_downgrade_taken_back_leaves_no_trace() {
     let pending = play_case_until("case-07-downgrade-taken-back", Some("2026-03-06T10:00:00Z"));
-    let change = json!({"plan": "starter", "billingPeriod": "Monthly", "effectiveTime": "2026-04-01T10:00:00Z"});
+    let change =
+        json!({"plan": "starter", "billingPeriod": "Monthly", "effectiveTime": "2026-04-01T10:00:00Z"});
     assert_eq!(status(&pending, "Subscription", "acme")["pendingChange"], change);
     let outcome = play_case("case-07-downgrade-taken-back");
     assert_eq!(status(&outcome, "Subscription", "acme")["pendingChange"], Value::Null);
@@ -265,11 +271,10 @@ fn case_17_an_invoice_is_settled_once_and_late_money_is_returned() {
 #[test]
 fn case_18_a_subscription_that_comes_back_goes_on_where_it_was() {
     let soon = play_case("case-18-deleted-and-back");
-    assert_eq!(each(&soon, "Granted", "/time"), texts(&[
-        "2026-01-15T09:00:00Z",
-        "2026-02-15T09:00:00Z",
-        "2026-04-20T09:00:00Z",
-    ]));
+    assert_eq!(
+        each(&soon, "Granted", "/time"),
+        texts(&["2026-01-15T09:00:00Z", "2026-02-15T09:00:00Z", "2026-04-20T09:00:00Z",])
+    );
     let status = status(&soon, "Subscription", "acme");
     assert_eq!(status["period"]["number"], 3);
     assert_eq!(status["credits"]["balance"], "1200");
@@ -288,23 +293,19 @@ fn case_19_what_is_created_again_long_after_changes_nothing() {
 #[test]
 fn case_20_a_thousand_small_reports_cost_what_their_sum_costs() {
     let subscription = fs::read_to_string(golden("case-01-month-ends.yaml")).expect("is there");
+    let minute = |minute: u32| format!("2026-02-01T{:02}:{:02}:00Z", minute / 60, minute % 60);
     let reports = (0..1_000).map(|index| {
+        let (source, start, end) = (index / 500, minute(index % 500), minute(index % 500 + 1));
         format!(
             "---\n{{apiVersion: billing.flashgate.dev/v1alpha1, kind: UsageReport, metadata: {{name: r-{index}, \
              annotations: {{billing.flashgate.dev/at: \"2026-02-02T00:00:00Z\"}}}}, spec: {{subscriptionRef: {{name: \
-             acme}}, source: gw-{}, window: {{startTime: \"2026-02-01T{:02}:{:02}:00Z\", endTime: \
-             \"2026-02-01T{:02}:{:02}:30Z\"}}, usage: [{{nodeType: Private, operation: StorageEgress, quantity: \
-             1M}}]}}}}\n",
-            index / 500,
-            index % 500 / 60,
-            index % 60,
-            index % 500 / 60,
-            index % 60,
+             acme}}, source: gw-{source}, window: {{startTime: \"{start}\", endTime: \"{end}\"}}, usage: \
+             [{{nodeType: Private, operation: StorageEgress, quantity: 1M}}]}}}}\n"
         )
     });
     let text = format!("{subscription}{}", reports.collect::<String>());
     let outcome = play_text(&text, None).expect("is played");
-    assert_eq!(entries(&outcome, "Charged").len(), 1_000 );
+    assert_eq!(entries(&outcome, "Charged").len(), 1_000);
     assert_eq!(*balance(&outcome), "1099");
 }
 
@@ -326,7 +327,10 @@ fn case_22_a_start_in_the_past_grants_the_current_period_alone() {
 
 #[test]
 fn case_23_each_threshold_is_told_once() {
-    assert_eq!(each(&play_case("case-23-thresholds"), "Threshold", "/detail/percent"), [json!(80), json!(100)]);
+    assert_eq!(
+        each(&play_case("case-23-thresholds"), "Threshold", "/detail/percent"),
+        [json!(80), json!(100)]
+    );
 }
 
 #[test]
@@ -351,7 +355,8 @@ fn two_runs_are_equal_and_every_entry_and_ledger_has_its_form() {
             let admitted = admission.admit(object, None).expect("the API server would take it");
             assert_eq!(admitted, *object);
             if object["kind"] == "CreditLedger" {
-                let spec: CreditLedgerSpec = serde_json::from_value(object["spec"].clone()).expect("is a ledger");
+                let spec: CreditLedgerSpec =
+                    serde_json::from_value(object["spec"].clone()).expect("is a ledger");
                 ledger_from_wire("acme", &spec).expect("the operator would read it");
             }
         }
@@ -364,10 +369,11 @@ fn playing_on_is_as_playing_at_once() {
         let once = play_case(name);
         let end = until.map_or_else(|| once.end_time.expect("has an end").to_string(), str::to_owned);
         let text = fs::read_to_string(golden(&format!("{name}.yaml"))).expect("case is there");
-        let nudge = "---\n{apiVersion: billing.flashgate.dev/v1alpha1, kind: Subscription, metadata: {name: other, \
+        let nudge =
+            "---\n{apiVersion: billing.flashgate.dev/v1alpha1, kind: Subscription, metadata: {name: other, \
                      annotations: {billing.flashgate.dev/at: AT}}, spec: {plan: individual, startTime: \
                      \"2090-01-01T00:00:00Z\"}}\n"
-            .replace("AT", &format!("\"{end}\""));
+                .replace("AT", &format!("\"{end}\""));
         let catalog = if name.contains("external") { external() } else { catalog::shipped() };
         let played = play(manifests(name, &format!("{text}{nudge}")), &catalog, None).expect("is played");
         assert_eq!(played.entries, once.entries, "{name}");
@@ -386,7 +392,8 @@ fn the_first_document_must_have_a_time_and_time_never_goes_back() {
     let pack = "{apiVersion: billing.flashgate.dev/v1alpha1, kind: CreditPack, metadata: {name: extra}, spec: \
                 {subscriptionRef: {name: acme}, pack: plus-100}}\n";
     assert!(refusal(pack).contains("the first document must say when it is applied"));
-    let started = SUBSCRIPTION.replace("annotations: {billing.flashgate.dev/at: \"2026-01-15T09:00:00Z\"}", "")
+    let started = SUBSCRIPTION
+        .replace("annotations: {billing.flashgate.dev/at: \"2026-01-15T09:00:00Z\"}", "")
         .replace("plan: starter", "plan: starter, startTime: \"2026-01-15T09:00:00Z\"");
     let outcome = play_text(&format!("{started}---\n{pack}"), None).expect("a startTime is enough");
     assert_eq!(outcome.end_time, Some(time("2026-01-15T09:00:00Z")));
@@ -399,7 +406,10 @@ fn the_first_document_must_have_a_time_and_time_never_goes_back() {
 fn what_admission_refuses_is_named_with_its_place_and_object() {
     let wrong = SUBSCRIPTION.replace("plan: starter", "plan: starter, billingPeriod: Weekly");
     let message = refusal(&wrong);
-    assert!(message.starts_with("acme.yaml:1: document 1: Subscription default/acme: spec.billingPeriod:"), "{message}");
+    assert!(
+        message.starts_with("acme.yaml:1: document 1: Subscription default/acme: spec.billingPeriod:"),
+        "{message}"
+    );
     let pack = "---\n{apiVersion: billing.flashgate.dev/v1alpha1, kind: CreditPack, metadata: {name: extra}, spec: \
                 {subscriptionRef: {name: acme}, pack: plus-100}}\n";
     let changed = pack.replace("plus-100", "plus-500");
@@ -411,7 +421,8 @@ fn what_admission_refuses_is_named_with_its_place_and_object() {
 #[test]
 fn documents_after_the_end_are_not_applied_and_said_so() {
     let later = SUBSCRIPTION.replace("2026-01-15T09", "2026-03-15T09").replace("starter", "growth");
-    let outcome = play_text(&format!("{SUBSCRIPTION}---\n{later}"), Some("2026-02-01T00:00:00Z")).expect("is played");
+    let outcome =
+        play_text(&format!("{SUBSCRIPTION}---\n{later}"), Some("2026-02-01T00:00:00Z")).expect("is played");
     assert_eq!(status(&outcome, "Subscription", "acme")["plan"], "starter");
     let note = "1 of the documents are for a time after 2026-02-01T00:00:00Z and were not applied";
     assert_eq!(outcome.notes, [note]);
@@ -432,12 +443,18 @@ fn a_report_is_gone_once_it_was_kept_long_enough_after_its_verdict() {
 fn an_object_keeps_its_identity_and_a_new_one_of_its_name_gets_another() {
     let outcome = play_case("case-18-deleted-and-back");
     let metadata = &object(&outcome, "Subscription", "acme")["metadata"];
-    assert_eq!((&metadata["generation"], &metadata["creationTimestamp"]), (&json!(1), &json!("2026-04-20T09:00:00Z")));
+    assert_eq!(
+        (&metadata["generation"], &metadata["creationTimestamp"]),
+        (&json!(1), &json!("2026-04-20T09:00:00Z"))
+    );
     let before = play_case_until("case-18-deleted-and-back", Some("2026-01-26T00:00:00Z"));
     assert_ne!(object(&before, "Subscription", "acme")["metadata"]["uid"], metadata["uid"]);
     let ledger_uid = |outcome: &Outcome| object(outcome, "CreditLedger", "acme")["metadata"]["uid"].clone();
     assert_eq!(ledger_uid(&before), ledger_uid(&outcome));
     let changed = play_case("case-16-lapse");
     let metadata = &object(&changed, "Subscription", "acme")["metadata"];
-    assert_eq!((&metadata["generation"], &metadata["creationTimestamp"]), (&json!(2), &json!("2026-01-15T09:00:00Z")));
+    assert_eq!(
+        (&metadata["generation"], &metadata["creationTimestamp"]),
+        (&json!(2), &json!("2026-01-15T09:00:00Z"))
+    );
 }
