@@ -9,7 +9,9 @@ use super::Simulation;
 use super::account::{Account, AccountKey};
 use super::step::Kind;
 use super::store::{Object, Status};
-use crate::api::{CreditAdjustmentState, CreditPackState, PaymentVerdict, UsageReportState};
+use crate::api::{
+    CreditAdjustmentState, CreditPackState, CreditPackStatus, PaymentVerdict, UsageReportState,
+};
 use crate::operator::project;
 
 impl Simulation<'_> {
@@ -64,7 +66,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// Writes the states of packs; one that is granted may still be refunded, so it stays in sight.
+    /// Writes the states of packs; one that is granted may still be refunded, so it stays in sight. Until then its
+    /// receipt is not written again: an old order is remembered by its name alone.
     fn write_pack_receipts(&mut self, key: &AccountKey, decision: &Decision) {
         let now = self.now;
         self.write(key, Kind::CreditPack, &decision.packs, |account, object, verdict: &PackVerdict| {
@@ -74,6 +77,10 @@ impl Simulation<'_> {
                 _ => None,
             };
             let status = project::pack_status(before, object.generation, verdict, ledger, now);
+            let granted = |status: &&CreditPackStatus| status.state == Some(CreditPackState::Granted);
+            if let Some(before) = before.filter(granted).filter(|_| granted(&&status)) {
+                return (Status::Pack(before.clone()), false);
+            }
             let is_final = matches!(status.state, Some(CreditPackState::Refused | CreditPackState::Refunded));
             (Status::Pack(status), is_final)
         });

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
+use flashgate_ledger::Credits;
+use flashgate_ledger::entry::Entry;
 use serde_json::Value;
 
 use super::Outcome;
@@ -42,8 +44,9 @@ pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {
         }
     }
     let _ = writeln!(text, "AS OF {end_time}\n");
+    let balances = outcome.entries.iter().map(|line| (&*line.subscription, line.entry.balance)).collect();
     for section in &SECTIONS {
-        text.push_str(&section.render(outcome, layout));
+        text.push_str(&section.render(&outcome.objects, &balances, layout));
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -51,13 +54,16 @@ pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {
 }
 
 /// Returns the entries of each account, in order.
-fn by_account(outcome: &Outcome) -> BTreeMap<&str, Vec<&flashgate_ledger::entry::Entry>> {
+fn by_account(outcome: &Outcome) -> BTreeMap<&str, Vec<&Entry>> {
     let mut accounts: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for line in &outcome.entries {
         accounts.entry(&line.subscription).or_default().push(&line.entry);
     }
     accounts
 }
+
+/// Balances by account, after the last of its entries.
+type Balances<'o> = BTreeMap<&'o str, Credits>;
 
 /// The objects of one kind.
 struct Section {
@@ -157,9 +163,9 @@ const SECTIONS: [Section; 6] = [
 ];
 
 impl Section {
-    fn render(&self, outcome: &Outcome, layout: Layout) -> String {
+    fn render(&self, objects: &[Value], balances: &Balances, layout: Layout) -> String {
         let objects: Vec<&Value> =
-            outcome.objects.iter().filter(|object| text(object, "/kind") == self.kind).collect();
+            objects.iter().filter(|object| text(object, "/kind") == self.kind).collect();
         if objects.is_empty() {
             return String::new();
         }
@@ -170,7 +176,7 @@ impl Section {
         let columns = self.columns.iter().map(|(column, _)| *column);
         let mut grid = Grid::new([Column::text("NAME")].into_iter().chain(columns));
         for object in &shown {
-            let cells = self.columns.iter().map(|(column, source)| source.cell(*column, object, outcome));
+            let cells = self.columns.iter().map(|(column, source)| source.cell(*column, object, balances));
             grid.row([(full_name(object), Tone::Plain)].into_iter().chain(cells));
         }
         let mut section = format!("{}\n{}", self.title, grid.render(layout));
@@ -192,7 +198,7 @@ impl Section {
 }
 
 impl Source {
-    fn cell(self, column: Column, object: &Value, outcome: &Outcome) -> (String, Tone) {
+    fn cell(self, column: Column, object: &Value, balances: &Balances) -> (String, Tone) {
         match self {
             Self::Field(path) if column.is_amount => amount_cell(&shown(object.pointer(path))),
             Self::Field(path) => (shown(object.pointer(path)), Tone::Plain),
@@ -210,9 +216,8 @@ impl Source {
             ),
             Self::Reason => (String::new(), Tone::Plain),
             Self::LastBalance => {
-                let name = full_name(object);
-                let last = outcome.entries.iter().rev().find(|line| *line.subscription == name);
-                amount_cell(&last.map_or_else(|| "0".to_owned(), |line| line.entry.balance.to_string()))
+                let balance = balances.get(full_name(object).as_str()).copied().unwrap_or_default();
+                amount_cell(&balance.to_string())
             }
         }
     }

@@ -113,7 +113,7 @@ fn what_cannot_be_played_ends_with_2_and_nothing_but_the_reason() {
         (format!("{subscription}{wrong}"), "document 2: Subscription default/other: spec.billingPeriod"),
         (pod, "cannot be simulated; must be"),
         (format!("{subscription}{untimed}{changed}"), "must not change after creation"),
-        (format!("{subscription}---\nkind: ["), "-:3: document 2: must be YAML or JSON"),
+        (format!("{subscription}---\nkind: ["), "-:4: document 2: must be YAML or JSON"),
     ];
     for (manifests, reason) in refused {
         let ran = simulate(&["-", "-o", "json"], &manifests);
