@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod run;
+pub mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Runs the operator
     Run(run::Args),
+    /// Plays manifests on a virtual clock, without a cluster
+    Simulate(simulate::Args),
     /// Prints the custom resource definitions
     Crds,
     /// Checks a catalog, or prints its JSON Schema
@@ -48,6 +51,7 @@ pub enum CatalogCommand {
 pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(args),
+        Command::Simulate(args) => Ok(simulate::run(&args)),
         Command::Crds => {
             anstream::print!("{}", crate::crdgen::all_yaml()?);
             Ok(ExitCode::SUCCESS)

@@ -10,4 +10,5 @@ pub mod clock;
 pub mod crdgen;
 pub mod metrics;
 pub mod operator;
+pub mod simulate;
 pub mod telemetry;

@@ -8,4 +8,5 @@ mod examples;
 mod lives;
 mod protocol;
 mod scale;
+mod simulate;
 mod world;

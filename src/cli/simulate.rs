@@ -1,0 +1,179 @@
+//! `flashgate-billing simulate`: manifests played on a virtual clock, without a cluster.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::ValueEnum;
+use flashgate_ledger::catalog::Catalog;
+use jiff::Timestamp;
+
+use crate::catalog::{self, CatalogError};
+use crate::simulate::manifest::manifests;
+use crate::simulate::step::parse_time;
+use crate::simulate::table::{self, Layout};
+use crate::simulate::{Outcome, SimulateError, play};
+
+/// Exit code when the manifests cannot be played.
+const EXIT_REFUSED: u8 = 2;
+/// Width of a table that goes into a file or another program.
+const PLAIN_WIDTH: u16 = 100;
+/// Narrowest and widest table on a terminal: below it wraps, beyond it is hard to read.
+const TERMINAL_WIDTHS: (u16, u16) = (80, 140);
+
+/// What `simulate` is called with.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or an \
+                  argument is not valid, and nothing is printed but the error.",
+    after_long_help = "Documents are applied in the order in which they are given, at the time of their annotation \
+                       `billing.flashgate.dev/at`; without one, at the time of the document before. Applying an \
+                       object again updates it; the annotation `billing.flashgate.dev/delete: \"true\"` deletes it. \
+                       What happens by itself (renewals, expirations, lapses) happens in between, as if an operator \
+                       ran all the time.\n\n\
+                       Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or \
+                       an argument is not valid, and nothing is printed but the error."
+)]
+pub struct Args {
+    /// Manifests in YAML or JSON; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Time up to which everything is played; default: the time of the last document
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<Timestamp>,
+
+    /// Catalog to sell from; default: the one that is built in
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+
+    /// Adds each account's statement, with the running balance, to the table; json and yaml always have its entries
+    #[arg(long)]
+    events: bool,
+
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    output: Form,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Table,
+    /// Objects and entries as YAML.
+    Yaml,
+    /// Objects and entries as JSON.
+    Json,
+}
+
+/// Says why nothing was played or printed.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("cannot read {file}: {source}; it must be a file of UTF-8 text", file = path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    #[error("cannot write the output: {0}")]
+    Write(#[from] io::Error),
+    #[error("cannot write the output as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("cannot write the output as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+}
+
+/// Plays the manifests and prints what came of them; the exit code is 0, or 2 with the reason on standard error.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match play_and_print(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads us has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut stderr = anstream::stderr();
+            let _ = writeln!(stderr, "error: {}", with_causes(&error));
+            ExitCode::from(EXIT_REFUSED)
+        }
+    }
+}
+
+fn play_and_print(args: &Args) -> Result<(), RunError> {
+    let catalog = match &args.catalog {
+        Some(path) => catalog::load(path)?,
+        None => catalog::shipped(),
+    };
+    let outcome = play_files(args, &catalog)?;
+    let mut stderr = anstream::stderr();
+    for note in &outcome.notes {
+        writeln!(stderr, "note: {note}")?;
+    }
+    print(args, &outcome)
+}
+
+fn play_files(args: &Args, catalog: &Catalog) -> Result<Outcome, RunError> {
+    let read = args.files.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
+    let files = read.collect::<Result<Vec<_>, RunError>>()?;
+    let documents = files.iter().flat_map(|(file, text)| manifests(file, text));
+    Ok(play(documents, catalog, args.until)?)
+}
+
+fn read(path: &Path) -> Result<String, RunError> {
+    let failed = |source| RunError::Read { path: path.to_owned(), source };
+    if path == Path::new("-") {
+        let mut text = String::new();
+        return io::stdin().read_to_string(&mut text).map(|_| text).map_err(failed);
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+fn print(args: &Args, outcome: &Outcome) -> Result<(), RunError> {
+    let stdout = io::stdout();
+    let is_styled = AutoStream::choice(&stdout) != ColorChoice::Never;
+    let mut stdout = io::BufWriter::new(stdout.lock());
+    match args.output {
+        Form::Json => {
+            serde_json::to_writer_pretty(&mut stdout, outcome)?;
+            writeln!(stdout)?;
+        }
+        Form::Yaml => serde_yaml::to_writer(&mut stdout, outcome)?,
+        Form::Table => {
+            let (narrowest, widest) = TERMINAL_WIDTHS;
+            let terminal = comfy_table::Table::new().width();
+            let width = terminal.map_or(PLAIN_WIDTH, |width| width.clamp(narrowest, widest));
+            stdout.write_all(table::render(outcome, args.events, Layout { width, is_styled }).as_bytes())?;
+        }
+    }
+    Ok(stdout.flush()?)
+}
+
+/// Parses the value of `--until`.
+fn until(text: &str) -> Result<Timestamp, String> {
+    parse_time("it", &text.into())
+}
+
+fn is_broken_pipe(error: &RunError) -> bool {
+    match error {
+        RunError::Write(error) => error.kind() == io::ErrorKind::BrokenPipe,
+        RunError::Json(error) => error.io_error_kind() == Some(io::ErrorKind::BrokenPipe),
+        RunError::Yaml(error) => error.to_string().contains("Broken pipe"),
+        RunError::Read { .. } | RunError::Catalog(_) | RunError::Simulate(_) => false,
+    }
+}
+
+/// Returns an error with its causes, where its own message does not say them.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,336 @@
+//! `simulate`: manifests played through the very same decisions as the operator's, on a virtual clock.
+//!
+//! No cluster, no wall clock: each document is applied at the time of its annotation, as an API server would apply
+//! it, and everything that happens by itself happens in between, as if an operator ran all the time. The same
+//! documents give the same objects, invoice numbers and entries on every run.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::entry::Entry;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::admission::{Admission, AdmissionBuildError};
+use account::{Account, AccountKey};
+use manifest::{Manifest, Place};
+use step::{Action, Kind, ObjectKey, Step};
+use store::{Applied, Store};
+
+mod account;
+pub mod manifest;
+pub mod output;
+mod receipts;
+mod statement;
+pub mod step;
+mod store;
+pub mod table;
+#[cfg(test)]
+mod tests;
+
+/// Says why manifests cannot be played: what `simulate` ends with exit code 2 for.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A document is neither YAML nor JSON.
+    #[error("{place}: must be YAML or JSON: {message}")]
+    Unreadable {
+        /// Where it stands.
+        place: Place,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A document is refused, as the API server would refuse it, or has no place in a simulation.
+    #[error("{place}: {message}")]
+    Refused {
+        /// Where it stands.
+        place: Place,
+        /// Of which object, what is wrong, and what must be there.
+        message: String,
+    },
+    /// The admission cannot be built; a fault of the program.
+    #[error("build the admission of manifests")]
+    Admission(#[from] AdmissionBuildError),
+}
+
+impl SimulateError {
+    fn of_document(place: Place, message: impl Into<String>) -> Self {
+        Self::Refused { place, message: message.into() }
+    }
+
+    fn of_object(place: Place, key: &ObjectKey, message: impl std::fmt::Display) -> Self {
+        let ObjectKey { kind, namespace, name } = key;
+        Self::Refused { place, message: format!("{} {namespace}/{name}: {message}", kind.as_str()) }
+    }
+}
+
+/// What there is and what happened when everything has been played.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// The time up to which everything was played; absent when nothing was.
+    pub end_time: Option<Timestamp>,
+    /// Every object that exists, full, with its status: by kind, namespace and name, ledgers last.
+    pub objects: Vec<Value>,
+    /// Everything that happened, in order.
+    pub entries: Vec<AccountEntry>,
+    /// What the reader should know and no rule refuses.
+    pub notes: Vec<String>,
+}
+
+/// An entry, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountEntry {
+    /// The Subscription, as namespace/name.
+    pub subscription: Arc<str>,
+    /// What happened.
+    pub entry: Entry,
+}
+
+/// Plays `manifests` in their order, and what happens by itself up to `until`, or to the last of them.
+///
+/// Manifests of a time after `until` are not applied; a note says how many.
+///
+/// # Errors
+/// When a manifest cannot be read, admission refuses it, the first has no time, or time goes back between two.
+pub fn play(
+    manifests: impl IntoIterator<Item = Result<Manifest, SimulateError>>,
+    catalog: &Catalog,
+    until: Option<Timestamp>,
+) -> Result<Outcome, SimulateError> {
+    let mut simulation = Simulation::new(catalog)?;
+    let mut time_of_last = None;
+    let mut left_out = 0_usize;
+    for manifest in manifests {
+        let step = Step::new(manifest?)?;
+        let time = time_of(&step, time_of_last)?;
+        time_of_last = Some(time);
+        if until.is_some_and(|until| time > until) {
+            left_out = left_out.saturating_add(1);
+            continue;
+        }
+        simulation.pass_to(time);
+        simulation.apply(&step)?;
+    }
+    simulation.pass_to_end(until);
+    if let (1.., Some(until)) = (left_out, until) {
+        let notes = &mut simulation.notes;
+        notes.push(format!("{left_out} of the documents are for a time after {until} and were not applied"));
+    }
+    Ok(simulation.into_outcome())
+}
+
+/// Returns the time of a document: its own, or that of the one before.
+fn time_of(step: &Step, before: Option<Timestamp>) -> Result<Timestamp, SimulateError> {
+    let refused = |message: String| SimulateError::of_object(step.place.clone(), &step.key, message);
+    match (step.at, before) {
+        (Some(at), Some(before)) if at < before => Err(refused(format!(
+            "annotation `billing.flashgate.dev/at` is {at}, and the document before is applied at {before}; must not \
+             be earlier: documents are applied in the order in which they are given"
+        ))),
+        (Some(at), _) => Ok(at),
+        (None, Some(before)) => Ok(before),
+        (None, None) => step.start_time()?.ok_or_else(|| {
+            refused(
+                "the first document must say when it is applied: add the annotation `billing.flashgate.dev/at`, such \
+                 as \"2026-01-31T10:00:00Z\" (or, to a Subscription, a `spec.startTime`)"
+                    .to_owned(),
+            )
+        }),
+    }
+}
+
+/// A cluster of nothing but objects, and an operator that is always there.
+struct Simulation<'a> {
+    catalog: &'a Catalog,
+    /// The instant that is being played.
+    now: Timestamp,
+    /// Whether anything was applied yet.
+    begun: bool,
+    store: Store,
+    accounts: BTreeMap<AccountKey, Account>,
+    /// Accounts about which something was stated at this instant.
+    touched: BTreeSet<AccountKey>,
+    /// When something happens to which account by itself.
+    wakes: BTreeSet<(Timestamp, AccountKey)>,
+    /// Reports with a verdict, by the time at which the sweep takes them.
+    leaving: VecDeque<(Timestamp, ObjectKey, String)>,
+    entries: Vec<AccountEntry>,
+    notes: Vec<String>,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(catalog: &'a Catalog) -> Result<Self, SimulateError> {
+        Ok(Self {
+            catalog,
+            now: Timestamp::MIN,
+            begun: false,
+            store: Store::new(Admission::new()?),
+            accounts: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            leaving: VecDeque::new(),
+            entries: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Lets everything before `time` happen, and makes it now.
+    fn pass_to(&mut self, time: Timestamp) {
+        if self.begun && time == self.now {
+            return;
+        }
+        if self.begun {
+            self.settle();
+            while let Some((wake, _)) = self.wakes.first().filter(|(wake, _)| *wake < time) {
+                self.now = *wake;
+                self.settle();
+            }
+        }
+        self.begun = true;
+        self.now = time;
+        self.sweep();
+    }
+
+    /// Lets everything happen up to and at the end: `until`, or this instant.
+    fn pass_to_end(&mut self, until: Option<Timestamp>) {
+        if !self.begun {
+            return;
+        }
+        if let Some(until) = until {
+            self.pass_to(until);
+        }
+        self.settle();
+        // What a status says also depends on the time itself, such as the month of packs.
+        let keys: Vec<AccountKey> = self.accounts.keys().cloned().collect();
+        for key in keys {
+            self.show(&key);
+        }
+    }
+
+    /// Applies a document at this instant; it takes effect with all others of the instant.
+    fn apply(&mut self, step: &Step) -> Result<(), SimulateError> {
+        let Step { place, key, .. } = step;
+        if step.has_test_clock {
+            self.notes.push(format!(
+                "{place}: the annotation `billing.flashgate.dev/test-clock` is not used: the clock of a simulation is \
+                 moved by `billing.flashgate.dev/at` and `--until`"
+            ));
+        }
+        match &step.action {
+            Action::Delete => self.delete(place, key),
+            Action::Apply(content) => {
+                let applied = self.store.apply(place, key, content, self.now)?;
+                if applied != Applied::Unchanged {
+                    self.state(key).map_err(|error| SimulateError::of_object(place.clone(), key, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, place: &Place, key: &ObjectKey) {
+        let account = self.store.get(key).map(|object| account_of(key, &object.content));
+        let Some(account) = account.filter(|_| self.store.delete(key)) else {
+            let ObjectKey { kind, namespace, name } = key;
+            let kind = kind.as_str();
+            self.notes.push(format!("{place}: {kind} {namespace}/{name} does not exist: nothing is deleted"));
+            return;
+        };
+        if let Some(state) = self.accounts.get_mut(&account) {
+            state.forget(key.kind, |name| name == key.name);
+        }
+        self.touched.insert(account);
+    }
+
+    /// Tells the account of an object about it.
+    fn state(&mut self, key: &ObjectKey) -> Result<(), account::StateError> {
+        let Some(object) = self.store.get(key) else { return Ok(()) };
+        let account = account_of(key, &object.content);
+        self.accounts
+            .entry(account.clone())
+            .or_insert_with(|| Account::new(account.clone()))
+            .state(key.kind, object)?;
+        self.touched.insert(account);
+        Ok(())
+    }
+
+    /// Decides on all accounts for which this instant has something.
+    fn settle(&mut self) {
+        let mut due = std::mem::take(&mut self.touched);
+        while self.wakes.first().is_some_and(|(wake, _)| *wake <= self.now) {
+            due.extend(self.wakes.pop_first().map(|(_, key)| key));
+        }
+        for key in &due {
+            self.settle_account(key);
+        }
+        self.sweep();
+    }
+
+    fn settle_account(&mut self, key: &AccountKey) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        if let Some(wake) = account.wake_time {
+            self.wakes.remove(&(wake, key.clone()));
+        }
+        loop {
+            let Some(account) = self.accounts.get_mut(key) else { return };
+            let decision = match account.decide(self.catalog, self.now) {
+                Ok(Some(decision)) => decision,
+                Ok(None) => break,
+                Err(violation) => {
+                    let now = self.now;
+                    self.notes.push(format!(
+                        "{}: stopped at {now} because its ledger is inconsistent: {violation}. This is a fault of the \
+                         program; please report it with these manifests",
+                        account.label
+                    ));
+                    break;
+                }
+            };
+            self.write_receipts(key, &decision);
+            let Some(account) = self.accounts.get(key) else { return };
+            let subscription = &account.label;
+            self.entries.extend(
+                decision
+                    .entries
+                    .into_iter()
+                    .map(|entry| AccountEntry { subscription: Arc::clone(subscription), entry }),
+            );
+            if !decision.has_more {
+                break;
+            }
+        }
+        if let Some(wake) = self.accounts.get(key).and_then(|account| account.wake_time) {
+            self.wakes.insert((wake, key.clone()));
+        }
+        self.show(key);
+    }
+
+    /// Deletes the reports whose verdict is old enough.
+    fn sweep(&mut self) {
+        while self.leaving.front().is_some_and(|(time, ..)| *time <= self.now) {
+            if let Some((_, key, uid)) = self.leaving.pop_front()
+                && self.store.get(&key).is_some_and(|object| object.uid == uid)
+            {
+                self.store.delete(&key);
+            }
+        }
+    }
+
+    fn into_outcome(self) -> Outcome {
+        let Self { begun, now, store, accounts, entries, notes, .. } = self;
+        let ledgers = accounts.into_values().filter_map(Account::into_credit_ledger);
+        let objects = store.into_objects().chain(ledgers).collect();
+        Outcome { end_time: begun.then_some(now), objects, entries, notes }
+    }
+}
+
+/// Returns the account that an object belongs to.
+fn account_of(key: &ObjectKey, content: &Value) -> AccountKey {
+    let name = match key.kind {
+        Kind::Subscription => key.name.as_str(),
+        Kind::CreditPack | Kind::UsageReport | Kind::Payment | Kind::CreditAdjustment => {
+            content.pointer("/spec/subscriptionRef/name").and_then(Value::as_str).unwrap_or_default()
+        }
+    };
+    AccountKey { namespace: key.namespace.as_str().into(), name: name.into() }
+}

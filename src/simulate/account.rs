@@ -1,0 +1,214 @@
+//! One account: what is stated about it, its book, and when something happens to it by itself.
+
+use std::sync::Arc;
+
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::decide::{Decision, decide};
+use flashgate_ledger::facts::Facts;
+use flashgate_ledger::ledger::{Ledger, Violation};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::step::{Kind, ObjectKey};
+use super::store::{Object, uid};
+use crate::api::subscription::LedgerReference;
+use crate::api::{
+    API_VERSION, CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport,
+};
+use crate::operator::convert::{self, ConvertError};
+use crate::operator::project::{Book, Trouble};
+
+/// What a ledger names as its writer.
+const WRITER: &str = "simulate";
+
+/// Which account: a Subscription's namespace and name, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AccountKey {
+    /// Namespace of its objects.
+    pub(super) namespace: Arc<str>,
+    /// Name of its Subscription.
+    pub(super) name: Arc<str>,
+}
+
+/// One account.
+#[derive(Debug)]
+pub(super) struct Account {
+    key: AccountKey,
+    /// Its name as entries show it: namespace/name.
+    pub(super) label: Arc<str>,
+    /// What is stated about it and not over.
+    facts: Facts,
+    /// The Subscription, while it exists.
+    subscription: Option<Box<Subscription>>,
+    /// The book, from the first commit on.
+    book: Option<Box<HeldBook>>,
+    /// When something happens by itself.
+    pub(super) wake_time: Option<Timestamp>,
+    /// An invariant that does not hold: nothing more is decided.
+    violation: Option<Violation>,
+}
+
+/// A book, as it is decided on and as it is stored.
+#[derive(Debug)]
+struct HeldBook {
+    ledger: Ledger,
+    stored: CreditLedgerSpec,
+    stored_bytes: usize,
+    uid: String,
+    creation_time: Timestamp,
+}
+
+impl Account {
+    /// Returns an account about which nothing is stated.
+    pub(super) fn new(key: AccountKey) -> Self {
+        let label = format!("{}/{}", key.namespace, key.name).into();
+        let facts = Facts { name: key.name.to_string(), ..Facts::default() };
+        Self { key, label, facts, subscription: None, book: None, wake_time: None, violation: None }
+    }
+
+    /// Takes up an object that is new or has another spec.
+    pub(super) fn state(&mut self, kind: Kind, object: &Object) -> Result<(), StateError> {
+        let content = &object.content;
+        match kind {
+            Kind::Subscription => {
+                let subscription: Subscription = wire(content)?;
+                self.facts.subscription = Some(convert::subscription_fact(&subscription)?);
+                self.subscription = Some(Box::new(subscription));
+            }
+            Kind::CreditPack => self.facts.packs.push(convert::pack_fact(&wire::<CreditPack>(content)?)?),
+            Kind::UsageReport => {
+                self.facts.reports.push(convert::report_fact(&wire::<UsageReport>(content)?)?);
+            }
+            Kind::Payment => self.facts.payments.push(convert::payment_fact(&wire::<Payment>(content)?)?),
+            Kind::CreditAdjustment => {
+                self.facts.adjustments.push(convert::adjustment_fact(&wire::<CreditAdjustment>(content)?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the objects of `kind` that are deleted or need no further decision.
+    pub(super) fn forget(&mut self, kind: Kind, is_over: impl Fn(&str) -> bool) {
+        match kind {
+            Kind::Subscription => {
+                self.facts.subscription = None;
+                self.subscription = None;
+            }
+            Kind::CreditPack => self.facts.packs.retain(|pack| !is_over(&pack.name)),
+            Kind::UsageReport => self.facts.reports.retain(|report| !is_over(&report.name)),
+            Kind::Payment => self.facts.payments.retain(|payment| !is_over(&payment.name)),
+            Kind::CreditAdjustment => self.facts.adjustments.retain(|adjustment| !is_over(&adjustment.name)),
+        }
+    }
+
+    /// Decides on the account at `now` and keeps what is committed; nothing once an invariant failed.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub(super) fn decide(
+        &mut self,
+        catalog: &Catalog,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, Violation> {
+        self.wake_time = None;
+        if self.violation.is_some() {
+            return Ok(None);
+        }
+        // Receipts are written and confirmed in the instant of their charge.
+        let unacknowledged = self.book.iter().flat_map(|book| &book.ledger.unacknowledged);
+        self.facts.acknowledged =
+            unacknowledged.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
+        self.facts.ledger_bytes = self.book.as_ref().map_or(0, |book| book.stored_bytes);
+        if let (None, Some(subscription)) = (&self.book, &self.facts.subscription) {
+            self.facts.new_account_id = convert::new_account_id(&subscription.uid, now);
+        }
+        let ledger = self.book.as_ref().map(|book| &book.ledger);
+        let mut decision = decide(ledger, &self.facts, catalog, now).inspect_err(|violation| {
+            self.violation = Some(violation.clone());
+        })?;
+        self.wake_time = decision.wake_time.filter(|time| *time > now);
+        if let Some(ledger) = decision.commit.take() {
+            self.commit(*ledger, &decision, now);
+        }
+        Ok(Some(decision))
+    }
+
+    /// Keeps `ledger` as the API server would store it.
+    fn commit(&mut self, ledger: Ledger, decision: &Decision, now: Timestamp) {
+        let before = self.book.take();
+        let previous = before.as_ref().map(|book| &book.stored);
+        let stored = convert::ledger_to_wire(&ledger, previous, &decision.entries, &self.label, WRITER);
+        let stored_bytes = convert::ledger_bytes(&stored);
+        let (uid, creation_time) = before.map_or_else(
+            || (uid(&["CreditLedger", &self.key.namespace, &self.key.name, "1"]), now),
+            |before| (before.uid, before.creation_time),
+        );
+        self.book = Some(Box::new(HeldBook { ledger, stored, stored_bytes, uid, creation_time }));
+    }
+
+    /// Returns the book, once there was a commit.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.book.as_ref().map(|book| &book.ledger)
+    }
+
+    /// Returns the Subscription, while it exists.
+    pub(super) fn subscription(&self) -> Option<&Subscription> {
+        self.subscription.as_deref()
+    }
+
+    /// Returns what the status of the Subscription is taken from.
+    pub(super) fn shown_book(&self) -> Book<'_> {
+        match (&self.violation, &self.book) {
+            (Some(violation), _) => Book::Troubled(Trouble::Inconsistent(violation.to_string())),
+            (None, None) => Book::Absent,
+            (None, Some(book)) => Book::Held {
+                ledger: &book.ledger,
+                reference: LedgerReference {
+                    uid: book.uid.clone(),
+                    sequence: book.stored.sequence,
+                    hash: book.stored.hash.clone(),
+                },
+            },
+        }
+    }
+
+    /// Returns the key of an object of this account.
+    pub(super) fn object(&self, kind: Kind, name: &str) -> ObjectKey {
+        ObjectKey { kind, namespace: self.key.namespace.to_string(), name: name.to_owned() }
+    }
+
+    /// Returns the CreditLedger of the account, once there was a commit.
+    pub(super) fn into_credit_ledger(self) -> Option<Value> {
+        let HeldBook { stored, uid, creation_time, .. } = *self.book?;
+        Some(json!({
+            "apiVersion": API_VERSION,
+            "kind": "CreditLedger",
+            "metadata": {
+                "name": &*self.key.name,
+                "namespace": &*self.key.namespace,
+                "uid": uid,
+                // No status subresource: every commit is a new generation.
+                "generation": stored.sequence,
+                "creationTimestamp": creation_time,
+            },
+            "spec": stored,
+        }))
+    }
+}
+
+/// Says why an admitted object cannot be taken up; what admission accepts rules it out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateError {
+    /// It does not have the form of its kind.
+    #[error("must have the form of its kind: {0}")]
+    Form(#[from] serde_json::Error),
+    /// A field does not hold what it must.
+    #[error(transparent)]
+    Field(#[from] ConvertError),
+}
+
+/// Returns an admitted object in the form of its kind.
+fn wire<'v, T: Deserialize<'v>>(content: &'v Value) -> Result<T, StateError> {
+    Ok(T::deserialize(content)?)
+}

@@ -1,0 +1,29 @@
+//! The outcome for programs: JSON and YAML of one form.
+
+use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
+
+use super::{AccountEntry, Outcome};
+use crate::operator::convert::entry_to_json;
+
+impl Serialize for Outcome {
+    /// Serializes `{"objects": […], "entries": […]}`; what is for people only is left out.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_struct("Outcome", 2)?;
+        document.serialize_field("objects", &self.objects)?;
+        document.serialize_field("entries", &Entries(&self.entries))?;
+        document.end()
+    }
+}
+
+/// Entries in the form of the log and the ledger.
+struct Entries<'a>(&'a [AccountEntry]);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entries = serializer.serialize_seq(Some(self.0.len()))?;
+        for AccountEntry { subscription, entry } in self.0 {
+            entries.serialize_element(&entry_to_json(subscription, entry))?;
+        }
+        entries.end()
+    }
+}

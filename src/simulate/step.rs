@@ -1,0 +1,288 @@
+//! Steps: what a manifest asks for, of which object, and when.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::SimulateError;
+use super::manifest::{Manifest, Place};
+use crate::api::{API_VERSION, GROUP};
+
+/// Annotation that says when a document is applied.
+const AT: &str = "billing.flashgate.dev/at";
+/// Annotation that turns a document into the deletion of its object.
+const DELETE: &str = "billing.flashgate.dev/delete";
+/// Annotation that a simulation has no use for: its clock is virtual anyway.
+const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
+/// Namespace of objects that name none.
+const DEFAULT_NAMESPACE: &str = "default";
+/// Parts of `metadata` that the server alone writes; manifests taken from a cluster carry them.
+const SERVER_METADATA: [&str; 7] = [
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "uid",
+];
+
+/// Kinds that manifests state, in the order in which objects are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Subscription.
+    Subscription,
+    /// CreditPack.
+    CreditPack,
+    /// UsageReport.
+    UsageReport,
+    /// Payment.
+    Payment,
+    /// CreditAdjustment.
+    CreditAdjustment,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Subscription, Self::CreditPack, Self::UsageReport, Self::Payment, Self::CreditAdjustment];
+
+    /// Returns the name of the kind.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscription => "Subscription",
+            Self::CreditPack => "CreditPack",
+            Self::UsageReport => "UsageReport",
+            Self::Payment => "Payment",
+            Self::CreditAdjustment => "CreditAdjustment",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Which object: its identity while it exists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a document asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Where it stands.
+    pub place: Place,
+    /// Which object it is about.
+    pub key: ObjectKey,
+    /// When, where it says so itself.
+    pub at: Option<Timestamp>,
+    /// Whether it names a test clock.
+    pub has_test_clock: bool,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What is done with an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// It is created, or updated where it exists.
+    Apply(Value),
+    /// It is deleted.
+    Delete,
+}
+
+impl Step {
+    /// Reads what `manifest` asks for.
+    ///
+    /// # Errors
+    /// When it is no object of this group, has no name, or an annotation of ours is not what it must be.
+    pub fn new(manifest: Manifest) -> Result<Self, SimulateError> {
+        let Manifest { place, object } = manifest;
+        let Value::Object(mut object) = object else {
+            return Err(SimulateError::of_document(place, "must be an object with `apiVersion` and `kind`"));
+        };
+        let kind = match kind_of(&object) {
+            Ok(kind) => kind,
+            Err(message) => return Err(SimulateError::of_document(place, message)),
+        };
+        object.remove("status");
+        let (metadata, key) = match identity(kind, &mut object) {
+            Ok(identity) => identity,
+            Err(message) => {
+                return Err(SimulateError::of_document(place, format!("{}: {message}", kind.as_str())));
+            }
+        };
+        metadata.retain(|field, _| !SERVER_METADATA.contains(&field.as_str()));
+        match Annotations::read(metadata) {
+            Ok(Annotations { at, has_test_clock, deletes }) => {
+                let action = if deletes { Action::Delete } else { Action::Apply(Value::Object(object)) };
+                Ok(Self { place, key, at, has_test_clock, action })
+            }
+            Err(message) => Err(SimulateError::of_object(place, &key, message)),
+        }
+    }
+
+    /// Returns the start that a Subscription states: the time of a first document that says no other.
+    ///
+    /// # Errors
+    /// When it is not a time.
+    pub fn start_time(&self) -> Result<Option<Timestamp>, SimulateError> {
+        let (Kind::Subscription, Action::Apply(object)) = (self.key.kind, &self.action) else {
+            return Ok(None);
+        };
+        let Some(start) = object.pointer("/spec/startTime") else { return Ok(None) };
+        let time = parse_time("spec.startTime", start);
+        time.map(Some).map_err(|message| SimulateError::of_object(self.place.clone(), &self.key, message))
+    }
+}
+
+fn kind_of(object: &Map<String, Value>) -> Result<Kind, String> {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    Kind::from_name(text("kind")).filter(|_| text("apiVersion") == API_VERSION).ok_or_else(|| {
+        let kinds: Vec<&str> = Kind::ALL.into_iter().map(Kind::as_str).collect();
+        let written_by_operator = if text("kind") == "CreditLedger" && text("apiVersion").starts_with(GROUP) {
+            " (the operator alone writes a CreditLedger)"
+        } else {
+            ""
+        };
+        format!(
+            "`apiVersion` '{}' with `kind` '{}' cannot be simulated{written_by_operator}; must be '{API_VERSION}' with \
+             one of {}",
+            text("apiVersion"),
+            text("kind"),
+            kinds.join(", ")
+        )
+    })
+}
+
+/// Returns the metadata of an object, its namespace filled in, and which object it is.
+fn identity(
+    kind: Kind,
+    object: &mut Map<String, Value>,
+) -> Result<(&mut Map<String, Value>, ObjectKey), String> {
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    let metadata = metadata.ok_or("`metadata` is missing; must be an object with a `name`")?;
+    let text = |field: &str| match metadata.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!("`metadata.{field}` is {other}; must be a text")),
+    };
+    let name = text("name")?.ok_or("`metadata.name` is missing; must be the name of the object")?;
+    let namespace = text("namespace")?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    metadata.insert("namespace".to_owned(), namespace.clone().into());
+    Ok((metadata, ObjectKey { kind, namespace, name }))
+}
+
+/// What the annotations of an object say to the simulation.
+struct Annotations {
+    at: Option<Timestamp>,
+    has_test_clock: bool,
+    deletes: bool,
+}
+
+impl Annotations {
+    fn read(metadata: &Map<String, Value>) -> Result<Self, String> {
+        let annotation =
+            |name: &str| metadata.get("annotations").and_then(|annotations| annotations.get(name));
+        let deletes = match annotation(DELETE) {
+            None => false,
+            Some(Value::String(text)) if text == "true" => true,
+            Some(Value::String(text)) if text == "false" => false,
+            Some(other) => {
+                return Err(format!("annotation `{DELETE}` is {other}; must be \"true\", in quotes"));
+            }
+        };
+        let at = annotation(AT).map(|at| parse_time(&format!("annotation `{AT}`"), at)).transpose()?;
+        Ok(Self { at, has_test_clock: annotation(TEST_CLOCK).is_some(), deletes })
+    }
+}
+
+/// Parses a time as the CRDs do: whole seconds, from 2000 to 2100.
+///
+/// # Errors
+/// When it is none; `what` names it in the message.
+pub fn parse_time(what: &str, value: &Value) -> Result<Timestamp, String> {
+    let time = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    time.filter(|time| time.subsec_nanosecond() == 0 && is_in_range(*time)).ok_or_else(|| {
+        let shown = value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
+        format!("{what} is {shown}; must be a time in whole seconds from 2000 to 2100, such as '2026-01-31T10:00:00Z'")
+    })
+}
+
+/// Returns whether calendars and arithmetic are sure to hold at `time`: the range of the CRDs.
+fn is_in_range(time: Timestamp) -> bool {
+    const FROM_SECOND: i64 = 946_684_800; // 2000-01-01T00:00:00Z
+    const UNTIL_SECOND: i64 = 4_133_980_800; // 2101-01-01T00:00:00Z
+    (FROM_SECOND..UNTIL_SECOND).contains(&time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn step(object: Value) -> Result<Step, String> {
+        let place = Place { file: "acme.yaml".into(), line: 7, document: 2 };
+        Step::new(Manifest { place, object }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_range_of_times_is_that_of_the_crds() {
+        let is_time = |text: &str| parse_time("it", &json!(text)).is_ok();
+        assert!(is_time("2000-01-01T00:00:00Z") && is_time("2100-12-31T23:59:59Z"));
+        assert!(is_time("2026-01-31T12:00:00+02:00"));
+        assert!(!is_time("1999-12-31T23:59:59Z") && !is_time("2101-01-01T00:00:00Z"));
+        assert!(!is_time("2026-01-31T10:00:00.5Z") && !is_time("2026-01-31"));
+    }
+
+    #[test]
+    fn what_the_server_writes_is_taken_off_and_the_namespace_is_default() {
+        let step = step(json!({
+            "apiVersion": API_VERSION, "kind": "CreditPack",
+            "metadata": {"name": "extra", "uid": "1", "generation": 4, "labels": {"team": "a"}},
+            "spec": {}, "status": {"state": "Granted"},
+        }))
+        .expect("is a step");
+        let expected = json!({
+            "apiVersion": API_VERSION, "kind": "CreditPack",
+            "metadata": {"name": "extra", "namespace": "default", "labels": {"team": "a"}}, "spec": {},
+        });
+        assert_eq!((step.action, step.key.namespace.as_str()), (Action::Apply(expected), "default"));
+    }
+
+    #[test]
+    fn other_kinds_are_refused_with_what_is_allowed() {
+        let message = step(json!({"apiVersion": "v1", "kind": "ConfigMap"})).expect_err("is refused");
+        assert_eq!(
+            message,
+            "acme.yaml:7: document 2: `apiVersion` 'v1' with `kind` 'ConfigMap' cannot be simulated; must be \
+             'billing.flashgate.dev/v1alpha1' with one of Subscription, CreditPack, UsageReport, Payment, \
+             CreditAdjustment"
+        );
+        let message =
+            step(json!({"apiVersion": API_VERSION, "kind": "CreditLedger"})).expect_err("is refused");
+        assert!(message.contains("the operator alone writes a CreditLedger"), "{message}");
+    }
+
+    #[test]
+    fn an_annotation_that_is_no_time_is_refused_with_an_example() {
+        let object = json!({
+            "apiVersion": API_VERSION, "kind": "CreditPack",
+            "metadata": {"name": "extra", "annotations": {"billing.flashgate.dev/at": "tomorrow"}},
+        });
+        assert_eq!(
+            step(object).expect_err("is refused"),
+            "acme.yaml:7: document 2: CreditPack default/extra: annotation `billing.flashgate.dev/at` is 'tomorrow'; \
+             must be a time in whole seconds from 2000 to 2100, such as '2026-01-31T10:00:00Z'"
+        );
+    }
+}
