@@ -190,10 +190,22 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<512, 262_144>")]
     pub unacknowledged: Vec<String>,
-    /// Sequence that an administrator last accepted as the truth.
+    /// What an administrator last accepted as the truth, with the annotation
+    /// `billing.flashgate.dev/accept-sequence`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<LedgerAcceptance>,
+}
+
+/// What an administrator accepted as the truth.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerAcceptance {
+    /// Sequence of the ledger that was accepted.
     #[schemars(range(min = 1, max = MAX_INTEGER))]
-    pub accepted_sequence: Option<i64>,
+    pub sequence: i64,
+    /// Hash of the ledger that the Subscription's status named then: what it shows of a later one no longer counts.
+    #[schemars(length(max = 64))]
+    pub shown_hash: String,
 }
 
 /// The Subscription that was last decided on.

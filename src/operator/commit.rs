@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use flashgate_ledger::Credits;
 use flashgate_ledger::entry::{Detail, Entry, FactKind};
 use flashgate_ledger::ledger::Ledger;
 use kube::ResourceExt;
 
-use crate::api::CreditLedger;
+use crate::api::{CreditLedger, CreditLedgerSpec};
 use crate::operator::cluster::{AccountKey, CallError, Cluster};
 use crate::operator::convert;
 use crate::operator::observe::Seen;
@@ -25,19 +26,46 @@ pub async fn write_ledger(
     entries: &[Entry],
     writer: &str,
 ) -> Result<Arc<CreditLedger>, CallError> {
-    let AccountKey { namespace, name } = &seen.key;
     let previous = seen.ledger.as_deref();
-    let spec = convert::ledger_to_wire(
-        next,
-        previous.map(|ledger| &ledger.spec),
-        entries,
-        &seen.key.to_string(),
-        writer,
-    );
-    let mut ledger = CreditLedger::new(name, spec);
+    let stored = previous.map(|ledger| &ledger.spec);
+    let spec = convert::ledger_to_wire(next, stored, entries, &seen.key.to_string(), writer);
+    write(cluster, &seen.key, previous, spec, entries).await
+}
+
+/// Writes the ledger that was seen as the next commit, since an administrator accepted its content as the truth.
+///
+/// # Errors
+/// As [`write_ledger`].
+pub async fn write_accepted_ledger(
+    cluster: &impl Cluster,
+    key: &AccountKey,
+    stored: &CreditLedger,
+    next: &Ledger,
+    shown_hash: &str,
+    writer: &str,
+) -> Result<Arc<CreditLedger>, CallError> {
+    let entry = Entry {
+        time: next.clock_time,
+        credits: Credits::ZERO,
+        balance: next.balance().unwrap_or_default(),
+        detail: Detail::Accepted { sequence: stored.spec.sequence },
+    };
+    let spec =
+        convert::accepted_ledger_to_wire(next, &stored.spec, &entry, shown_hash, &key.to_string(), writer);
+    write(cluster, key, Some(stored), spec, &[entry]).await
+}
+
+async fn write(
+    cluster: &impl Cluster,
+    key: &AccountKey,
+    previous: Option<&CreditLedger>,
+    spec: CreditLedgerSpec,
+    entries: &[Entry],
+) -> Result<Arc<CreditLedger>, CallError> {
+    let mut ledger = CreditLedger::new(&key.name, spec);
     let written = match previous {
         None => {
-            ledger.metadata.namespace = Some(namespace.clone());
+            ledger.metadata.namespace = Some(key.namespace.clone());
             cluster.create_ledger(&ledger).await?
         }
         Some(previous) => {
@@ -46,7 +74,7 @@ pub async fn write_ledger(
             cluster.replace_ledger(&ledger).await?
         }
     };
-    log_entries(&seen.key, &written, entries);
+    log_entries(key, &written, entries);
     Ok(Arc::new(written))
 }
 

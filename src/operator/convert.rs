@@ -25,7 +25,10 @@ mod tests;
 
 pub use entry::{entry_schema, entry_to_json};
 pub use facts::{adjustment_fact, pack_fact, payment_fact, report_fact, subscription_fact};
-pub use ledger::{accepted_ledger_from_wire, ledger_bytes, ledger_from_wire, ledger_to_wire, unacknowledged};
+pub use ledger::{
+    accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_bytes, ledger_from_wire, ledger_to_wire,
+    unacknowledged,
+};
 
 /// Version of the ledger's format that is written, and the newest that is read.
 pub const FORMAT_VERSION: i32 = 1;

@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn a_local_clock_that_is_behind_does_not_make_what_has_arrived_wait() {
         let time = |second| Timestamp::from_second(second).expect("time");
-        let pack = PackOrder { name: "a".into(), uid: "1".into(), arrival: time(105), pack: "plus-100".into() };
+        let pack =
+            PackOrder { name: "a".into(), uid: "1".into(), arrival: time(105), pack: "plus-100".into() };
         let facts = Facts { packs: vec![pack], ..Facts::default() };
         assert_eq!(not_before_arrivals(&facts, time(100)), time(105));
         assert_eq!(not_before_arrivals(&facts, time(110)), time(110));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use flashgate_ledger::facts;
 
 use crate::api::{
-    CreditAdjustmentStatus, CreditLedger, CreditPackStatus, PaymentStatus, Subscription, UsageReportStatus,
+    CreditAdjustmentStatus, CreditLedger, CreditPackStatus, LedgerReference, PaymentStatus, Subscription,
+    UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, CallError, Cluster};
 use crate::operator::inbox::{Inbox, Pending};
@@ -89,14 +90,16 @@ impl Seen {
         Ok(())
     }
 
+    /// Returns the ledger that the Subscription names in its status.
+    #[must_use]
+    pub fn shown_ledger(&self) -> Option<&LedgerReference> {
+        self.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref())
+    }
+
     /// Returns whether the Subscription names this very ledger in its status.
     #[must_use]
     pub fn subscription_names_ledger(&self) -> bool {
-        let named = self
-            .subscription
-            .as_ref()
-            .and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref())
-            .map(|ledger| ledger.uid.as_str());
+        let named = self.shown_ledger().map(|ledger| ledger.uid.as_str());
         named.is_some() && named == self.ledger.as_ref().and_then(|ledger| ledger.metadata.uid.as_deref())
     }
 }

@@ -61,6 +61,7 @@ reasons! {
     LedgerFull: "The account's ledger has no room for another record: ask an administrator.",
     LedgerInconsistent: "The CreditLedger breaks an invariant or is not what its hash was taken of, so nothing is written: an administrator must restore it, or accept its content with the annotation `billing.flashgate.dev/accept-sequence`.",
     LedgerMissing: "The Subscription names a CreditLedger that is gone: an administrator must restore it, or remove `/status/ledger` to reset the account.",
+    LedgerAccepted: "An administrator accepted the content of the CreditLedger as the truth: from there it goes on.",
     LedgerNewerFormat: "A later version of the operator wrote the CreditLedger: upgrade this operator.",
     LedgerRegression: "The CreditLedger is older than the one that was shown, probably from a backup: an administrator must restore the newer one, or accept this one with the annotation `billing.flashgate.dev/accept-sequence`.",
     NameAlreadyUsed: "The name was used for another order: a name is an order number for ever, so use a new one.",

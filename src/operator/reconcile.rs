@@ -11,12 +11,11 @@ use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::api::subscription::LedgerReference;
-use crate::api::{CreditLedger, Subscription, SubscriptionStatus};
+use crate::api::{CreditLedger, LedgerReference, Subscription, SubscriptionStatus};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Version};
-use crate::operator::commit::write_ledger;
+use crate::operator::commit::{write_accepted_ledger, write_ledger};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::decide::{Knowledge, Lack, lack};
 use crate::operator::facts::{AccountClock, facts_of, not_before_arrivals};
@@ -28,6 +27,9 @@ use crate::operator::receipts::{confirm_charges, write_receipts};
 
 /// How far the local clock may be from the API server's before commits hold.
 pub const CLOCK_TOLERANCE_SECONDS: i64 = 60;
+
+/// Annotation of a CreditLedger with which an administrator accepts its content, at this sequence, as the truth.
+pub const ACCEPT_SEQUENCE: &str = "billing.flashgate.dev/accept-sequence";
 
 /// Least time between two writes of one Subscription's status while more is to come.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -160,6 +162,8 @@ impl ReconcileError {
 /// What was decided, or why nothing may be.
 enum Decided {
     On(Box<Choice>),
+    /// The stored ledger is to be taken for the truth, as an administrator asks.
+    Accepts(Box<Ledger>),
     Troubled(Trouble),
 }
 
@@ -213,6 +217,7 @@ impl<C: Cluster> Operator<C> {
         }
         let decided = match self.decide(&mut seen, memory).await? {
             Decided::On(decided) => *decided,
+            Decided::Accepts(ledger) => return self.accept(&seen, *ledger).await,
             Decided::Troubled(trouble) => return self.say_trouble(&seen, trouble).await,
         };
         let Choice { before, mut decision, clock } = decided;
@@ -239,8 +244,14 @@ impl<C: Cluster> Operator<C> {
         let key = seen.key.clone();
         let read = |source| read(&key, source);
         loop {
-            let before = match book(seen) {
-                Ok(before) => before,
+            let before = match held_book(seen) {
+                Ok(Held::Nothing) => None,
+                Ok(Held::Sound(ledger)) => Some(*ledger),
+                Ok(Held::Accepted(ledger)) if seen.ledger_is_fresh => return Ok(Decided::Accepts(ledger)),
+                Ok(Held::Accepted(_)) => {
+                    seen.fetch_ledger(&self.cluster).await.map_err(read)?;
+                    continue;
+                }
                 Err(_) if !seen.ledger_is_confirmed => {
                     seen.fetch_ledger(&self.cluster).await.map_err(read)?;
                     continue;
@@ -267,7 +278,7 @@ impl<C: Cluster> Operator<C> {
                         seen.fetch_ledger(&self.cluster).await.map_err(read)?;
                         continue;
                     }
-                    return Ok(Decided::Troubled(Trouble::Inconsistent(violation.to_string())));
+                    return Ok(Decided::Troubled(Trouble::from(&violation)));
                 }
             };
             let knowledge = Knowledge {
@@ -298,6 +309,33 @@ impl<C: Cluster> Operator<C> {
         Ok(Next::AT_ONCE)
     }
 
+    /// Commits the stored ledger's content anew, since an administrator accepted it; then everything goes on from it.
+    async fn accept(&self, seen: &Seen, ledger: Ledger) -> Result<Next, ReconcileError> {
+        let Some(stored) = &seen.ledger else { return Ok(Next::default()) };
+        if let Err(violation) = ledger.check() {
+            return self.say_trouble(seen, Trouble::from(&violation)).await;
+        }
+        self.trust_clock()?;
+        let next = Ledger { sequence: ledger.sequence.saturating_add(1), ..ledger };
+        let shown_hash = seen.shown_ledger().map(|shown| shown.hash.as_str()).unwrap_or_default();
+        let written =
+            write_accepted_ledger(&self.cluster, &seen.key, stored, &next, shown_hash, &self.writer).await;
+        let written =
+            written.map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
+        tracing::warn!(account = %seen.key, sequence = stored.spec.sequence, "an administrator accepted the ledger");
+        self.keep_ledger(&written);
+        Ok(Next::AT_ONCE)
+    }
+
+    /// Lets commits hold while the local clock cannot be trusted.
+    fn trust_clock(&self) -> Result<(), ReconcileError> {
+        let skew_seconds = self.cluster.clock_skew_seconds();
+        if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
+            return Err(ReconcileError::Clock { skew_seconds });
+        }
+        Ok(())
+    }
+
     async fn commit(
         &self,
         seen: &mut Seen,
@@ -305,10 +343,7 @@ impl<C: Cluster> Operator<C> {
         decision: &Decision,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        let skew_seconds = self.cluster.clock_skew_seconds();
-        if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
-            return Err(ReconcileError::Clock { skew_seconds });
-        }
+        self.trust_clock()?;
         let written = write_ledger(&self.cluster, seen, next, &decision.entries, &self.writer)
             .await
             .map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
@@ -438,21 +473,45 @@ impl<C: Cluster> Operator<C> {
     }
 }
 
+/// A book that was seen.
+enum Held {
+    /// There is none.
+    Nothing,
+    /// It is what its hash was taken of, and not older than what was shown.
+    Sound(Box<Ledger>),
+    /// An administrator accepted its content as the truth.
+    Accepted(Box<Ledger>),
+}
+
 /// Reads the book that was seen, or says what is wrong with it.
-fn book(seen: &Seen) -> Result<Option<Ledger>, Trouble> {
-    let shown =
-        seen.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref());
-    let Some(stored) = &seen.ledger else {
-        return shown.map_or(Ok(None), |shown| Err(Trouble::Missing { uid: shown.uid.clone() }));
+fn held_book(seen: &Seen) -> Result<Held, Trouble> {
+    let shown = seen.shown_ledger();
+    let Some(stored) = seen.ledger.as_deref() else {
+        return shown.map_or(Ok(Held::Nothing), |shown| Err(Trouble::Missing { uid: shown.uid.clone() }));
     };
-    if let Some(shown) = shown.filter(|shown| shown.sequence > stored.spec.sequence) {
+    let name = &seen.key.name;
+    if is_accepted(stored) {
+        return convert::accepted_ledger_from_wire(name, &stored.spec)
+            .map(|ledger| Held::Accepted(Box::new(ledger)))
+            .map_err(|error| Trouble::from(&error));
+    }
+    let forgiven = stored.spec.accepted.as_ref().map(|accepted| accepted.shown_hash.as_str());
+    let is_later = |shown: &&LedgerReference| {
+        shown.sequence > stored.spec.sequence && forgiven != Some(shown.hash.as_str())
+    };
+    if let Some(shown) = shown.filter(is_later) {
         return Err(Trouble::Regression { held: stored.spec.sequence, shown: shown.sequence });
     }
-    match convert::ledger_from_wire(&seen.key.name, &stored.spec) {
-        Ok(ledger) => Ok(Some(ledger)),
-        Err(ConvertError::NewerFormat { found, .. }) => Err(Trouble::NewerFormat(found)),
-        Err(error) => Err(Trouble::Inconsistent(error.to_string())),
-    }
+    convert::ledger_from_wire(name, &stored.spec)
+        .map(|ledger| Held::Sound(Box::new(ledger)))
+        .map_err(|error| Trouble::from(&error))
+}
+
+/// Returns whether an administrator accepted the content of this very version as the truth.
+fn is_accepted(stored: &CreditLedger) -> bool {
+    let annotations = stored.metadata.annotations.as_ref();
+    let sequence = annotations.and_then(|annotations| annotations.get(ACCEPT_SEQUENCE));
+    sequence.is_some_and(|sequence| *sequence == stored.spec.sequence.to_string())
 }
 
 /// Returns whether the Subscription has yet to name this ledger before anything more is committed on it: else a

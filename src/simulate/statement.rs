@@ -99,6 +99,7 @@ fn describe(entry: &Entry) -> String {
             format!("{invoice}: {}; {}", money(*amount, currency), cause.as_str())
         }
         Detail::Threshold { percent } => format!("{percent} % of the period's credits are used"),
+        Detail::Accepted { sequence } => format!("the book as of sequence {sequence} is the truth"),
         Detail::Refused { object, refusal } => {
             format!("{}: {}: {}", name(object), refusal.reason, refusal.message)
         }

@@ -9,4 +9,5 @@ mod lives;
 mod protocol;
 mod scale;
 mod simulate;
+mod trouble;
 mod world;

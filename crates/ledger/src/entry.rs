@@ -260,6 +260,11 @@ pub enum Detail {
         /// The threshold.
         percent: u32,
     },
+    /// An administrator took the stored book for the truth.
+    Accepted {
+        /// Commits that it stands for.
+        sequence: i64,
+    },
     /// A fact was refused.
     Refused {
         /// Object that stated it.
@@ -288,6 +293,7 @@ impl Detail {
             Self::Settled { .. } => "Settled",
             Self::Voided { .. } => "Voided",
             Self::Threshold { .. } => "Threshold",
+            Self::Accepted { .. } => "Accepted",
             Self::Refused { .. } => "Refused",
         }
     }

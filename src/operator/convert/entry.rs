@@ -233,6 +233,11 @@ enum WireDetail {
         /// The threshold.
         percent: u32,
     },
+    /// An administrator took the stored book for the truth.
+    Accepted {
+        /// Commits that it stands for.
+        sequence: i64,
+    },
     /// A fact was refused.
     Refused {
         /// Object that stated it, such as `CreditPack/march-top-up`.
@@ -397,6 +402,7 @@ impl WireDetail {
                 Self::Voided { amount: amount(owed), currency, invoice, cause: cause.as_str().to_owned() }
             }
             Detail::Threshold { percent } => Self::Threshold { percent },
+            Detail::Accepted { sequence } => Self::Accepted { sequence },
             Detail::Refused { object, refusal } => Self::Refused {
                 object: named(&object),
                 reason: refusal.reason.as_str().to_owned(),

@@ -19,8 +19,8 @@ use jiff::Timestamp;
 use super::record::{Adjustment, Day, Record};
 use super::{ConvertError, ENTRIES_KEPT, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of};
 use crate::api::credit_ledger::{
-    LedgerAnchor, LedgerPendingChange, LedgerPeriod, LedgerPlanOrigin, LedgerRequest, LedgerSubscription,
-    LedgerTerms, LedgerTotals,
+    LedgerAcceptance, LedgerAnchor, LedgerPendingChange, LedgerPeriod, LedgerPlanOrigin, LedgerRequest,
+    LedgerSubscription, LedgerTerms, LedgerTotals,
 };
 use crate::api::{Amount, CreditLedgerSpec};
 
@@ -82,7 +82,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         statements,
         entries: _, // history, on which nothing is decided
         unacknowledged,
-        accepted_sequence: _,
+        accepted: _, // judged before anything is decided
     } = spec;
     if *format_version > FORMAT_VERSION {
         return Err(ConvertError::NewerFormat { found: *format_version });
@@ -218,8 +218,26 @@ pub fn ledger_to_wire(
         statements: write_records(kept),
         entries: last_entries(previous, entries, subscription),
         unacknowledged: write_records(unacknowledged),
-        accepted_sequence: previous.and_then(|previous| previous.accepted_sequence),
+        accepted: previous.and_then(|previous| previous.accepted.clone()),
     };
+    spec.hash = hash_of(&spec);
+    spec
+}
+
+/// Writes a ledger whose content an administrator accepted: the same book as the next commit, whose status may show
+/// less than `shown_hash` did.
+#[must_use]
+pub fn accepted_ledger_to_wire(
+    ledger: &Ledger,
+    previous: &CreditLedgerSpec,
+    accepted: &Entry,
+    shown_hash: &str,
+    subscription: &str,
+    writer: &str,
+) -> CreditLedgerSpec {
+    let entries = std::slice::from_ref(accepted);
+    let mut spec = ledger_to_wire(ledger, Some(previous), entries, subscription, writer);
+    spec.accepted = Some(LedgerAcceptance { sequence: previous.sequence, shown_hash: shown_hash.to_owned() });
     spec.hash = hash_of(&spec);
     spec
 }

@@ -102,6 +102,10 @@ fn note(entry: &Entry) -> Option<Note> {
             let message = format!("{percent} % of the period's credits are used");
             Note::warning(None, Reason::ThresholdReached, message)
         }
+        Detail::Accepted { sequence } => {
+            let message = format!("an administrator accepted the CreditLedger as of sequence {sequence}");
+            Note::warning(None, Reason::LedgerAccepted, message)
+        }
         Detail::Refused { object, refusal } => {
             Note::warning(Some(object), refusal.reason.into(), refusal.message)
         }

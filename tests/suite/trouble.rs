@@ -1,0 +1,130 @@
+//! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
+
+use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, eventually, shared};
+
+async fn account(name: &str) -> Namespace<'static> {
+    let namespace = shared().await.namespace(name).await;
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    namespace
+}
+
+async fn buy(namespace: &Namespace<'_>, name: &str) {
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>(name, spec).await;
+    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+}
+
+/// Waits until Ready has that reason, and is a stall if it is not True.
+async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
+    eventually(&format!("Ready is {reason}"), async || {
+        let object = namespace.get::<Subscription>("acme").await?;
+        let conditions = object.pointer("/status/conditions")?.as_array()?.clone();
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
+        (ready["reason"] == reason).then_some(object)
+    })
+    .await_some()
+    .await
+}
+
+async fn accept(namespace: &Namespace<'_>, sequence: i64) {
+    let annotation =
+        json!({"metadata": {"annotations": {"billing.flashgate.dev/accept-sequence": sequence.to_string()}}});
+    let ledgers = namespace.api::<CreditLedger>();
+    ledgers.patch("acme", &PatchParams::default(), &Patch::Merge(annotation)).await.expect("annotated");
+}
+
+#[tokio::test]
+async fn an_older_ledger_from_a_backup_is_said_and_can_be_accepted() {
+    let namespace = account("regression").await;
+    let ledgers = namespace.api::<CreditLedger>();
+    let backup = ledgers.get("acme").await.expect("ledger");
+    buy(&namespace, "top-up").await;
+    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 2).await;
+    ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
+    let gone = ready_is(&namespace, "LedgerMissing").await;
+    assert_eq!(
+        gone.pointer("/status/credits/balance"),
+        Some(&json!("1200")),
+        "what was shown stays: {gone:#}"
+    );
+    let mut restored = backup.clone();
+    restored.metadata = kube::core::ObjectMeta { name: Some("acme".to_owned()), ..Default::default() };
+    ledgers.create(&PostParams::default(), &restored).await.expect("restored");
+    let old = ready_is(&namespace, "LedgerRegression").await;
+    assert_eq!(old.pointer("/status/ledger/sequence"), Some(&json!(2)), "the evidence stays: {old:#}");
+    let held = ledgers.get("acme").await.expect("ledger");
+    assert_eq!(held.spec, backup.spec, "nothing is written over");
+    accept(&namespace, 1).await;
+    ready_is(&namespace, "InForce").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let held = ledgers.get("acme").await.expect("ledger");
+    assert_eq!(held.spec.sequence, 2);
+    assert!(
+        held.spec.entries.last().is_some_and(|entry| entry.contains("Accepted")),
+        "{:?}",
+        held.spec.entries
+    );
+    buy(&namespace, "another").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_gone_is_said_and_its_account_can_be_reset() {
+    let namespace = account("missing").await;
+    buy(&namespace, "top-up").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    let ledgers = namespace.api::<CreditLedger>();
+    ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
+    ready_is(&namespace, "LedgerMissing").await;
+    assert!(ledgers.get_opt("acme").await.expect("read").is_none(), "no ledger is begun in its place");
+    let reset: Patch<()> = Patch::Json(
+        serde_json::from_value(json!([{"op": "remove", "path": "/status/ledger"}])).expect("patch"),
+    );
+    let subscriptions = namespace.api::<Subscription>();
+    subscriptions.patch_status("acme", &PatchParams::default(), &reset).await.expect("reset");
+    ready_is(&namespace, "InForce").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let ledger = ledgers.get("acme").await.expect("ledger");
+    assert_eq!(ledger.spec.sequence, 1);
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted() {
+    let namespace = account("tampered").await;
+    let ledgers = namespace.api::<CreditLedger>();
+    let mut tampered = ledgers.get("acme").await.expect("ledger");
+    tampered.spec.sequence = 2;
+    tampered.spec.hash = "0".repeat(64);
+    ledgers.replace("acme", &PostParams::default(), &tampered).await.expect("written by an administrator");
+    ready_is(&namespace, "LedgerInconsistent").await;
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>("waiting", spec).await;
+    accept(&namespace, 2).await;
+    ready_is(&namespace, "InForce").await;
+    namespace.expect::<CreditPack>("waiting", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_later_format_is_not_written() {
+    let namespace = account("newer").await;
+    let ledgers = namespace.api::<CreditLedger>();
+    let mut newer = ledgers.get("acme").await.expect("ledger");
+    newer.spec.sequence = 2;
+    newer.spec.format_version = 2;
+    newer.spec.hash = "1".repeat(64);
+    let newer =
+        ledgers.replace("acme", &PostParams::default(), &newer).await.expect("written by a later operator");
+    ready_is(&namespace, "LedgerNewerFormat").await;
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>("waiting", spec).await;
+    namespace.create::<Subscription>("other", json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
+    let held = ledgers.get("acme").await.expect("ledger");
+    assert_eq!(held.metadata.resource_version, newer.metadata.resource_version);
+}
