@@ -212,7 +212,7 @@ impl<C: Cluster> Operator<C> {
             return Ok(Next::default());
         }
         if memory.is_in_doubt {
-            seen.fetch_ledger(&self.cluster).await.map_err(|source| read(key, source))?;
+            self.fetch_ledger(&mut seen).await?;
             memory.is_in_doubt = false;
         }
         let decided = match self.decide(&mut seen, memory).await? {
@@ -229,11 +229,13 @@ impl<C: Cluster> Operator<C> {
             self.commit(&mut seen, next, &decision, memory).await?;
         }
         let ledger = committed.as_deref().or(before.as_ref());
-        self.give_receipts(&seen, &decision, ledger, clock, memory).await?;
+        // A receipt that cannot be written keeps nobody from seeing the rest.
+        let receipts = self.give_receipts(&seen, &decision, ledger, clock, memory).await;
         if committed.is_some() {
             announce(&self.cluster, &seen, &decision).await;
         }
         let delay = self.show(&mut seen, ledger, clock, memory).await?;
+        receipts?;
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
         Ok(Next { wake_time: decision.wake_time.filter(|_| !clock.is_test), after })
@@ -249,11 +251,11 @@ impl<C: Cluster> Operator<C> {
                 Ok(Held::Sound(ledger)) => Some(*ledger),
                 Ok(Held::Accepted(ledger)) if seen.ledger_is_fresh => return Ok(Decided::Accepts(ledger)),
                 Ok(Held::Accepted(_)) => {
-                    seen.fetch_ledger(&self.cluster).await.map_err(read)?;
+                    self.fetch_ledger(seen).await?;
                     continue;
                 }
                 Err(_) if !seen.ledger_is_confirmed => {
-                    seen.fetch_ledger(&self.cluster).await.map_err(read)?;
+                    self.fetch_ledger(seen).await?;
                     continue;
                 }
                 Err(Trouble::Missing { .. }) if !seen.subscription_is_fresh => {
@@ -275,7 +277,7 @@ impl<C: Cluster> Operator<C> {
                 Ok(decision) => decision,
                 Err(violation) => {
                     if !seen.ledger_is_fresh {
-                        seen.fetch_ledger(&self.cluster).await.map_err(read)?;
+                        self.fetch_ledger(seen).await?;
                         continue;
                     }
                     return Ok(Decided::Troubled(Trouble::from(&violation)));
@@ -287,7 +289,7 @@ impl<C: Cluster> Operator<C> {
             };
             match lack(before.as_ref(), &decision, knowledge) {
                 Lack::Nothing => return Ok(Decided::On(Box::new(Choice { before, decision, clock }))),
-                Lack::Ledger => seen.fetch_ledger(&self.cluster).await.map_err(read)?,
+                Lack::Ledger => self.fetch_ledger(seen).await?,
                 Lack::Subscription => seen.fetch_subscription(&self.cluster).await.map_err(read)?,
             }
         }
@@ -417,13 +419,18 @@ impl<C: Cluster> Operator<C> {
         let version =
             |seen: &Seen| seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
         let decided_on = version(seen);
-        let key = seen.key.clone();
-        seen.fetch_ledger(&self.cluster).await.map_err(|source| read(&key, source))?;
-        let is_same = decided_on == version(seen);
-        if let Some(stored) = seen.ledger.as_ref().filter(|_| !is_same) {
+        self.fetch_ledger(seen).await?;
+        Ok(decided_on == version(seen))
+    }
+
+    /// Reads the ledger from the server, and keeps it for the reconciles to come.
+    async fn fetch_ledger(&self, seen: &mut Seen) -> Result<(), ReconcileError> {
+        let fetched = seen.fetch_ledger(&self.cluster).await;
+        fetched.map_err(|source| ReconcileError::Read { account: seen.key.clone(), source })?;
+        if let Some(stored) = &seen.ledger {
             self.keep_ledger(stored);
         }
-        Ok(is_same)
+        Ok(())
     }
 
     /// Writes a Subscription's status; returns whether it took effect. A Subscription that has changed is left to

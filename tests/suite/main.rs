@@ -7,6 +7,7 @@ mod crash;
 mod examples;
 mod lives;
 mod protocol;
+mod running;
 mod scale;
 mod simulate;
 mod trouble;

@@ -153,6 +153,25 @@ impl Operator {
         .await;
     }
 
+    /// Returns the port that it listens on, once it does.
+    pub fn listening_port(&self) -> Option<u16> {
+        let sockets = std::fs::read_dir(format!("/proc/{}/fd", self.process)).ok()?;
+        let links = sockets.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let inodes: Vec<String> = links
+            .filter_map(|link| {
+                Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+            })
+            .collect();
+        let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.process)).ok()?;
+        table.lines().skip(1).find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_listening = fields.get(3) == Some(&"0A");
+            let is_own = inodes.iter().any(|inode| fields.get(9) == Some(&inode.as_str()));
+            let port = fields.get(1)?.split_once(':')?.1;
+            (is_listening && is_own).then(|| u16::from_str_radix(port, 16).ok())?
+        })
+    }
+
     /// Returns its resident memory in KiB.
     pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).expect("status");

@@ -1,0 +1,116 @@
+//! How an operator is run: what it sweeps, what it leaves alone, and what it says of itself.
+
+use std::fs;
+
+use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use serde_json::json;
+
+use crate::world::{Namespace, World, eventually, root};
+
+async fn account(namespace: &Namespace<'_>) {
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+}
+
+async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
+    let end = flashgate_billing::clock::Clock::system().now();
+    let start = end - jiff::SignedDuration::from_hours(1);
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "source": name,
+        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
+        "usage": [{"nodeType": "Public", "operation": operation, "quantity": "1G"}],
+    });
+    namespace.create::<UsageReport>(name, spec).await;
+}
+
+/// Writes the shipped catalog with other seconds for which reports are kept.
+fn catalog_that_keeps_reports_for(world: &World, seconds: u32) -> String {
+    let shipped = fs::read_to_string(root().join("src/catalog/shipped.yaml")).expect("catalog");
+    let changed = shipped.replace("keepForSeconds: 604800", &format!("keepForSeconds: {seconds}"));
+    assert_ne!(shipped, changed, "the shipped catalog says how long reports are kept");
+    let file = world.plane.folder().join("catalog.yaml");
+    fs::write(&file, changed).expect("catalog");
+    file.display().to_string()
+}
+
+#[tokio::test]
+async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
+    let world = World::start().await;
+    let namespace = world.namespace("swept").await;
+    let catalog = catalog_that_keeps_reports_for(&world, 2);
+    account(&namespace).await;
+    for name in ["a", "b", "c"] {
+        report(&namespace, name, "StorageEgress").await;
+    }
+    report(&namespace, "unknown", "Teleport").await;
+    let _operator = world.operator(&["--catalog", &catalog]);
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1070").await;
+    eventually("every report is gone", async || {
+        let reports =
+            namespace.api::<UsageReport>().list(&kube::api::ListParams::default()).await.expect("list");
+        (!reports.items.is_empty()).then_some(())
+    })
+    .await_end()
+    .await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1070").await;
+}
+
+#[tokio::test]
+async fn an_operator_of_one_namespace_leaves_the_others_alone() {
+    let world = World::start().await;
+    let (mine, other) = (world.namespace("mine").await, world.namespace("other").await);
+    account(&other).await;
+    let _operator = world.operator(&["--namespace", "mine"]);
+    account(&mine).await;
+    mine.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    assert!(other.get::<CreditLedger>("acme").await.is_none());
+    other.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
+}
+
+#[tokio::test]
+async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
+    let world = World::start().await;
+    let namespace = world.namespace("held").await;
+    account(&namespace).await;
+    let operator = world.operator(&["--hold", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"]);
+    let port = eventually("the port is open", async || operator.listening_port()).await_some().await;
+    let get = |path: &str| http_get(port, path);
+    assert_eq!(get("/healthz"), (200, "ok\n".to_owned()));
+    eventually("it is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
+    let (status, metrics) = get("/metrics");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
+    assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
+    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+    namespace.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
+}
+
+/// Asks for `path` and returns status and body.
+fn http_get(port: u16, path: &str) -> (u16, String) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("asked");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("answered");
+    let status = reply.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
+    let body = reply.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    (status, body)
+}
+
+#[tokio::test]
+async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
+    let world = World::start().await;
+    let file = world.plane.folder().join("wrong.yaml");
+    fs::write(&file, "currency: USD\nplans:\n- name: starter\n  monthly: {credits: 1100}\n")
+        .expect("catalog");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_flashgate-billing"))
+        .args(["run", "--catalog"])
+        .arg(&file)
+        .env("KUBECONFIG", world.plane.kubeconfig())
+        .output()
+        .expect("started");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("wrong.yaml:4:22") && said.contains("must be"), "{said}");
+}
