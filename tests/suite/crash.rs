@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::world::{Namespace, World, eventually};
@@ -103,6 +103,47 @@ async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_righ
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
     report(&namespace, "gw-0001", start).await;
     namespace.expect::<UsageReport>("gw-0001", "/status/state", "Rejected").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
+}
+
+/// Refuses a report in the operator's stead, as another operator would that saw no room for it.
+async fn refuse(namespace: &Namespace<'_>, name: &str) {
+    let status = json!({"status": {"observedGeneration": 1, "state": "Rejected"}});
+    let api = namespace.api::<UsageReport>();
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.expect("refused");
+}
+
+#[tokio::test]
+async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
+    let world = World::start().await;
+    let namespace = world.namespace("refused").await;
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    let start = an_hour_ago();
+    let paused = async |name: &str, start: i64| {
+        let go = world.plane.folder().join(format!("go-{name}"));
+        let reached = world.plane.folder().join(format!("go-{name}.reached"));
+        let operator = world
+            .operator(&[&format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())]);
+        report(&namespace, name, start).await;
+        eventually("the receipt is about to be written", async || reached.exists().then_some(()))
+            .await_some()
+            .await;
+        refuse(&namespace, name).await;
+        (operator, go)
+    };
+    // It is met while the receipt is written,
+    let (operator, go) = paused("met", start).await;
+    std::fs::write(&go, "").expect("go");
+    namespace.expect::<UsageReport>("met", "/status/state", "Charged").await;
+    operator.terminate().await;
+    // and it is found by an operator that knows nothing of the charge but what the ledger says.
+    let (operator, _) = paused("found", start + 3).await;
+    operator.kill();
+    namespace.expect::<UsageReport>("found", "/status/state", "Rejected").await;
+    let _operator = world.operator(&[]);
+    namespace.expect::<UsageReport>("found", "/status/state", "Charged").await;
+    namespace.expect::<UsageReport>("found", "/status/credits", "1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
 }
 
