@@ -48,18 +48,18 @@ pub(crate) fn window(start: &str, end: &str) -> Window {
     Window { start_time: time(start), end_time: time(end) }
 }
 
-fn offer(credits_text: &str, price: &str) -> Option<Offer> {
-    Some(Offer { credits: credits(credits_text), price: credits(price) })
+fn offer(amount: &str, price: &str) -> Offer {
+    Offer { credits: credits(amount), price: credits(price) }
 }
 
-fn plan(name: &str, monthly: Option<Offer>, yearly: Option<Offer>) -> Plan {
+fn plan(name: &str, monthly: Offer, yearly: Option<Offer>) -> Plan {
     let is_paid = yearly.is_some();
     Plan {
         name: name.to_owned(),
         display_name: name.to_owned(),
         pack_purchases: if is_paid { PackPurchases::Allowed } else { PackPurchases::Refused },
         lapses_to: is_paid.then(|| "organization-free".to_owned()),
-        monthly,
+        monthly: Some(monthly),
         yearly,
     }
 }
@@ -96,9 +96,9 @@ pub(crate) fn shipped() -> Catalog {
         plans: vec![
             plan("individual", offer("10", "0"), None),
             plan("organization-free", offer("40", "0"), None),
-            plan("starter", offer("1100", "100"), offer("15000", "1000")),
-            plan("growth", offer("9500", "300"), offer("130000", "3000")),
-            plan("scale", offer("89000", "1000"), offer("1125000", "10000")),
+            plan("starter", offer("1100", "100"), Some(offer("15000", "1000"))),
+            plan("growth", offer("9500", "300"), Some(offer("130000", "3000"))),
+            plan("scale", offer("89000", "1000"), Some(offer("1125000", "10000"))),
         ],
         packs: vec![
             pack("plus-100", "100", "20"),
@@ -172,17 +172,26 @@ impl Life {
     }
 
     pub(crate) fn live_until(&mut self, until: Timestamp) {
+        self.live_up_to(until);
+        self.seen();
+    }
+
+    /// Lives on to `until`, the decisions of that very instant excluded.
+    fn live_up_to(&mut self, until: Timestamp) {
         assert!(self.now <= until, "a life must not go back from {} to {until}", self.now);
-        if !self.is_down {
-            while let Some(wake) = self.settle().wake_time.filter(|wake| *wake <= until) {
+        if !self.is_down && self.now < until {
+            while let Some(wake) = self.settle().wake_time.filter(|wake| *wake < until) {
                 assert!(wake > self.now, "woken at {} for {wake}: it would never sleep", self.now);
                 self.now = wake;
             }
         }
         self.now = until;
-        if !self.is_down {
-            self.settle();
-        }
+    }
+
+    /// Lives on to the creation of an object, which takes its turn among what else happens at that instant.
+    fn arrive(&mut self, at: &str) -> &mut Self {
+        self.live_up_to(time(at));
+        self
     }
 
     /// The operator stops at `at`.
@@ -208,7 +217,13 @@ impl Life {
     /// Receipts are confirmed again.
     pub(crate) fn finds_receipts(&mut self) {
         self.acknowledges = true;
+        self.confirm_receipts();
         self.settle();
+    }
+
+    fn confirm_receipts(&mut self) {
+        let charges = self.ledger.iter().flat_map(|ledger| &ledger.unacknowledged);
+        self.facts.acknowledged = charges.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
     }
 
     // ---- deciding
@@ -242,9 +257,7 @@ impl Life {
         self.entries.extend(decision.entries.iter().cloned());
         self.gaps.extend(decision.closed_gaps.iter().cloned());
         if self.acknowledges {
-            let charges = self.ledger.iter().flat_map(|ledger| &ledger.unacknowledged);
-            self.facts.acknowledged =
-                charges.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
+            self.confirm_receipts();
         }
         self.note(decision);
     }
@@ -286,7 +299,7 @@ impl Life {
         plan: &str,
         set: impl FnOnce(&mut Subscription),
     ) -> &mut Self {
-        self.until(at);
+        self.arrive(at);
         let request = Request {
             plan: plan.to_owned(),
             billing_period: BillingPeriod::Monthly,
@@ -306,13 +319,13 @@ impl Life {
     }
 
     pub(crate) fn unsubscribe(&mut self, at: &str) -> &mut Self {
-        self.until(at);
+        self.arrive(at);
         self.facts.subscription = None;
         self.seen()
     }
 
     pub(crate) fn edit(&mut self, at: &str, edit: impl FnOnce(&mut Subscription)) -> &mut Self {
-        self.until(at);
+        self.arrive(at);
         let subscription = self.facts.subscription.as_mut().expect("a Subscription");
         edit(subscription);
         subscription.generation += 1;
@@ -356,7 +369,7 @@ impl Life {
         window: Window,
         usage: &[(&str, &str, &str)],
     ) -> ReportVerdict {
-        self.until(at);
+        self.arrive(at);
         let name = format!("report-{}", self.objects);
         let mut report = a_report(&name, &self.uid(), time(at), source, window);
         report.usage = (0..)
@@ -375,7 +388,7 @@ impl Life {
 
     /// Creates a CreditPack called `name`.
     pub(crate) fn buy(&mut self, at: &str, name: &str, pack: &str) -> PackVerdict {
-        self.until(at);
+        self.arrive(at);
         let order =
             PackOrder { name: name.to_owned(), uid: self.uid(), arrival: time(at), pack: pack.to_owned() };
         self.facts.packs.push(order);
@@ -400,7 +413,7 @@ impl Life {
         state: PaymentState,
         amount: &str,
     ) -> PaymentVerdict {
-        self.until(at);
+        self.arrive(at);
         let payment = Payment {
             name: name.to_owned(),
             uid: self.uid(),
@@ -422,7 +435,7 @@ impl Life {
         amount: &str,
         expiration: Option<&str>,
     ) -> AdjustmentVerdict {
-        self.until(at);
+        self.arrive(at);
         let adjustment = Adjustment {
             name: name.to_owned(),
             uid: self.uid(),
