@@ -131,6 +131,12 @@ pub(crate) struct Life {
     pub(crate) packs: BTreeMap<String, PackVerdict>,
     pub(crate) payments: BTreeMap<String, PaymentVerdict>,
     pub(crate) adjustments: BTreeMap<String, AdjustmentVerdict>,
+    /// What was said last about each object, by UID.
+    pub(crate) said: BTreeMap<String, String>,
+    /// Number, start, plan and whether yearly, of every period.
+    pub(crate) periods: Vec<(u32, i64, String, bool)>,
+    /// Reason and state of every invoice that ever was.
+    pub(crate) invoice_states: BTreeMap<u32, String>,
     is_down: bool,
     acknowledges: bool,
     objects: u32,
@@ -150,6 +156,9 @@ impl Life {
             packs: BTreeMap::new(),
             payments: BTreeMap::new(),
             adjustments: BTreeMap::new(),
+            said: BTreeMap::new(),
+            periods: Vec::new(),
+            invoice_states: BTreeMap::new(),
             is_down: false,
             acknowledges: true,
             objects: 0,
@@ -177,7 +186,7 @@ impl Life {
     }
 
     /// Lives on to `until`, the decisions of that very instant excluded.
-    fn live_up_to(&mut self, until: Timestamp) {
+    pub(crate) fn live_up_to(&mut self, until: Timestamp) {
         assert!(self.now <= until, "a life must not go back from {} to {until}", self.now);
         if !self.is_down && self.now < until {
             while let Some(wake) = self.settle().wake_time.filter(|wake| *wake < until) {
@@ -253,6 +262,7 @@ impl Life {
             assert!(ledger.unacknowledged.len() <= UNACKNOWLEDGED_LIMIT);
             assert_eq!(ledger.sequence, self.ledger.as_ref().map_or(0, |before| before.sequence) + 1);
             self.ledger = Some((**ledger).clone());
+            self.keep(ledger);
         }
         self.entries.extend(decision.entries.iter().cloned());
         self.gaps.extend(decision.closed_gaps.iter().cloned());
@@ -262,8 +272,27 @@ impl Life {
         self.note(decision);
     }
 
+    /// Keeps the record of periods and invoices that the ledger may forget.
+    fn keep(&mut self, ledger: &Ledger) {
+        let known = self.periods.last().map_or(0, |(number, ..)| *number);
+        for period in ledger.statements.kept.iter().filter(|period| period.period_number > known) {
+            let yearly = period.billing_period == BillingPeriod::Yearly;
+            let start = period.start_time.as_second();
+            self.periods.push((period.period_number, start, period.plan.clone(), yearly));
+        }
+        for invoice in &ledger.invoices {
+            let shown = format!("{}:{}", invoice.reason().as_str(), invoice.state.as_str());
+            self.invoice_states.insert(invoice.number, shown);
+        }
+    }
+
     /// Notes the verdicts; what has a final one leaves the operator's sight.
     fn note(&mut self, decision: &Decision) {
+        let Decision { reports, packs, payments, adjustments, .. } = decision;
+        self.said.extend(reports.iter().map(|v| (v.uid.clone(), v.verdict.said())));
+        self.said.extend(packs.iter().map(|v| (v.uid.clone(), v.verdict.said())));
+        self.said.extend(payments.iter().map(|v| (v.uid.clone(), v.verdict.said())));
+        self.said.extend(adjustments.iter().map(|v| (v.uid.clone(), v.verdict.said())));
         let is_final = |verdict: &ReportVerdict| !matches!(verdict, ReportVerdict::Waits(_));
         let done: Vec<&str> =
             decision.reports.iter().filter(|v| is_final(&v.verdict)).map(|v| v.uid.as_str()).collect();

@@ -337,6 +337,16 @@ fn a_refund_takes_what_is_settling_too_and_lowers_what_expired() {
 }
 
 #[test]
+fn what_was_settled_as_it_was_issued_can_be_refunded_too() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.buy("2026-01-02", "a", "plus-100");
+    life.pay("2026-01-03", "r1", 2, Refunded);
+    assert_eq!((life.balance().as_str(), life.left("pack/a").as_str()), ("1100", "0"));
+    life.pay("2026-01-04", "r2", 1, Refunded);
+    assert_eq!((life.balance().as_str(), life.plan()), ("0", "starter"));
+}
+
+#[test]
 fn a_refund_after_the_settlement_closed_takes_nothing() {
     let mut life = paid();
     life.until("2026-02-02");

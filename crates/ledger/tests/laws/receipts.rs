@@ -93,5 +93,8 @@ fn a_charged_report_that_is_seen_again_shows_its_charge_again() {
     another.uid = "another".to_owned();
     life.facts.reports.push(another);
     life.settle();
-    assert_eq!(life.reports[&report.name].said(), "DuplicateWindow");
+    assert_eq!(
+        (life.said[&report.uid].as_str(), life.said["another"].as_str()),
+        ("charged 7", "DuplicateWindow")
+    );
 }
