@@ -165,21 +165,21 @@ pub fn decide(
     catalog: &Catalog,
     now: Timestamp,
 ) -> Result<Decision, Violation> {
-    let Some(before) = ledger.cloned().or_else(|| open_account(facts, now)) else {
+    let opened = if ledger.is_none() { open_account(facts, now) } else { None };
+    let Some(before) = ledger.or(opened.as_ref()) else {
         return Ok(wait_for_account(facts, catalog, now));
     };
-    if ledger.is_some() {
-        before.check()?;
-    }
-    let mut base = before.clone();
+    before.check()?;
+    let now = now.max(before.clock_time);
+    let subscription = facts.subscription.as_ref();
+    let mut account = Account::resume(before.clone(), catalog, subscription, facts.ledger_bytes)?;
     let acknowledged: BTreeSet<(&str, &str)> =
         facts.acknowledged.iter().map(|(name, uid)| (name.as_str(), uid.as_str())).collect();
-    base.unacknowledged.retain(|charge| !acknowledged.contains(&(&charge.name, &charge.uid)));
-    let now = now.max(base.clock_time);
-    let account = Account::resume(base.clone(), catalog, facts.subscription.as_ref(), facts.ledger_bytes)?;
-    let mut course = Course::new(account, facts, ledger.is_none(), now);
+    account.ledger.unacknowledged.retain(|charge| !acknowledged.contains(&(&charge.name, &charge.uid)));
+    let is_new = ledger.is_none();
+    let mut course = Course::new(account, facts, is_new, now);
     course.run()?;
-    course.conclude(&base, ledger)
+    course.conclude(before, is_new)
 }
 
 /// Returns the book of an account whose start has come, or nothing while it has not (Law 17).
@@ -390,6 +390,8 @@ impl<'a> Course<'a> {
     /// Enqueues packs, payments and adjustments; those that wait for a Subscription run out after a day.
     fn enqueue_orders(&mut self) {
         let present_from = self.present_from();
+        let account_from = self.arrival.filter(|(_, is_new)| *is_new).map(|(time, _)| time);
+        let account_from = Some(account_from.unwrap_or(Timestamp::MIN));
         let facts = self.facts;
         let packs = facts.packs.iter().map(|pack| (Fact::Pack(pack), Rank::Purchase, pack.arrival));
         let payments =
@@ -401,8 +403,9 @@ impl<'a> Course<'a> {
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
             // What arrives in the future of a clock that lags waits until then like what waits for a start.
-            let (time, rank, wait) = match present_from {
-                _ if rank == Rank::Payment => (arrival, rank, Wait::NotStarted(arrival)),
+            // Payments are applied also while the Subscription is deleted: an account is all they need.
+            let from = if rank == Rank::Payment { account_from } else { present_from };
+            let (time, rank, wait) = match from {
                 Some(from) if from <= until => {
                     let time = arrival.max(from);
                     (time, rank, Wait::NotStarted(time))
@@ -561,15 +564,7 @@ impl<'a> Course<'a> {
                 OrderOutcome::Decided(state) => self.give_pack(order, PackVerdict::Ordered(state)),
                 OrderOutcome::Waits => self.parked.push(fact),
             },
-            Fact::Payment(payment) => {
-                let outcome = self.account.pay(payment)?;
-                self.release_parked();
-                self.payments.push(Verdict {
-                    name: payment.name.clone(),
-                    uid: payment.uid.clone(),
-                    verdict: PaymentVerdict::Judged(outcome),
-                });
-            }
+            Fact::Payment(payment) => self.take_payment(payment)?,
             Fact::Adjustment(adjustment) => {
                 let outcome = self.account.adjust(adjustment)?;
                 self.give_adjustment(adjustment, AdjustmentVerdict::Judged(outcome));
@@ -614,8 +609,15 @@ impl<'a> Course<'a> {
                 let refusal = Refusal::too_late(report.window.start_time, accept_for_seconds);
                 self.reject_report(report, refusal);
             }
-            Fact::Payment(_) => {}
+            Fact::Payment(payment) => self.take_payment(payment)?,
         }
+        Ok(())
+    }
+
+    fn take_payment(&mut self, payment: &Payment) -> Result<(), Violation> {
+        let verdict = PaymentVerdict::Judged(self.account.pay(payment)?);
+        self.release_parked();
+        self.payments.push(Verdict { name: payment.name.clone(), uid: payment.uid.clone(), verdict });
         Ok(())
     }
 
@@ -660,7 +662,7 @@ impl<'a> Course<'a> {
     }
 
     /// Turns the end of the run into what is to be written.
-    fn conclude(mut self, base: &Ledger, stored: Option<&Ledger>) -> Result<Decision, Violation> {
+    fn conclude(mut self, before: &Ledger, is_new: bool) -> Result<Decision, Violation> {
         for fact in std::mem::take(&mut self.parked) {
             self.give_wait(fact, Wait::FirstPeriod);
         }
@@ -669,7 +671,13 @@ impl<'a> Course<'a> {
             self.give_wait(fact, Wait::Receipts);
         }
         for (order, verdict) in &mut self.packs {
-            if let Some(known) = self.account.known_order(order) {
+            // An order sold in this run may have been paid, given up or refunded later in it.
+            let is_sold =
+                matches!(verdict, PackVerdict::Ordered(state) if !matches!(state, OrderState::Refused(_)));
+            if is_sold
+                && self.account.ledger.purchases.record(&order.name).is_some()
+                && let Some(known) = self.account.known_order(order)
+            {
                 *verdict = PackVerdict::Ordered(known);
             }
         }
@@ -681,16 +689,19 @@ impl<'a> Course<'a> {
         });
         let packs = packs.collect();
         let Account { ledger: mut after, entries, closed_gaps, time, .. } = self.account;
-        let changed = stored.is_none() || after != *base;
+        // Receipts that are no longer wanted go with the next commit, and a charge changes what is covered too.
+        let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
+        let changed = is_new || after != *before;
+        after.unacknowledged = receipts;
         if changed {
-            after.sequence = base.sequence.saturating_add(1);
+            after.sequence = before.sequence.saturating_add(1);
             after.clock_time = if has_more { time } else { time.max(self.now) };
             after.test_clock_time = after.test_clock_time.map(|_| self.now);
             if let Some(subscription) = self.facts.subscription.as_ref() {
                 after.subscription.generation = subscription.generation;
             }
             after.check()?;
-            after.check_follows(base)?;
+            after.check_follows(before)?;
         }
         Ok(Decision {
             commit: changed.then(|| Box::new(after)),

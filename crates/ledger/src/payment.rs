@@ -4,7 +4,7 @@ use crate::Credits;
 use crate::account::Account;
 use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::{Payment, PaymentState};
-use crate::grant::{Grant, GrantSource};
+use crate::grant::{Expiration, Grant};
 use crate::invoice::{Invoice, InvoiceState, Purpose, VoidCause};
 use crate::ledger::{RequestState, Violation};
 use crate::purchase::PurchaseState;
@@ -92,13 +92,7 @@ impl Account<'_> {
         match &invoice.purpose {
             Purpose::Change { terms, .. } => self.begin_changed_period(terms.clone(), Some(invoice.number)),
             Purpose::Renewal { .. } => self.grant_period(Some(invoice.number)),
-            Purpose::Pack { name } => {
-                let source = GrantSource::Pack { name: name.clone() };
-                if let Some(invoice) = self.invoice_mut(invoice.number) {
-                    invoice.grant = Some(source);
-                }
-                self.grant_pack(name)
-            }
+            Purpose::Pack { name } => self.grant_pack(name),
         }
     }
 
@@ -150,10 +144,14 @@ impl Account<'_> {
         {
             purchase.state = PurchaseState::Refunded { grant_time: time };
         }
-        let index = invoice
-            .grant
-            .as_ref()
-            .and_then(|source| self.ledger.grants.iter().position(|grant| grant.source == *source));
+        let time = self.time;
+        // A settlement that is over may still be held open for reports that wait, and for nothing else.
+        let is_closed =
+            |expiration: Expiration| expiration.passed && expiration.settlement_end_time() <= time;
+        let index = invoice.grant.as_ref().and_then(|source| {
+            let is_left = |grant: &Grant| grant.source == *source && !grant.expiration.is_some_and(is_closed);
+            self.ledger.grants.iter().position(is_left)
+        });
         let grant = index.map(|index| self.ledger.grants.remove(index));
         let amount = grant.as_ref().map_or(Credits::ZERO, |grant| grant.remaining);
         let leaves_balance =

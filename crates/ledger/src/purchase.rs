@@ -335,6 +335,9 @@ impl Account<'_> {
             passed: false,
         });
         let source = GrantSource::Pack { name: purchase.name.clone() };
+        if let Some(invoice) = purchase.invoice.and_then(|number| self.invoice_mut(number)) {
+            invoice.grant = Some(source.clone());
+        }
         let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number));
         self.credit(
             Grant {

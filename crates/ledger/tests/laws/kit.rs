@@ -48,18 +48,18 @@ pub(crate) fn window(start: &str, end: &str) -> Window {
     Window { start_time: time(start), end_time: time(end) }
 }
 
-fn offer(credits_text: &str, price: &str) -> Option<Offer> {
-    Some(Offer { credits: credits(credits_text), price: credits(price) })
+fn offer(amount: &str, price: &str) -> Offer {
+    Offer { credits: credits(amount), price: credits(price) }
 }
 
-fn plan(name: &str, monthly: Option<Offer>, yearly: Option<Offer>) -> Plan {
+fn plan(name: &str, monthly: Offer, yearly: Option<Offer>) -> Plan {
     let is_paid = yearly.is_some();
     Plan {
         name: name.to_owned(),
         display_name: name.to_owned(),
         pack_purchases: if is_paid { PackPurchases::Allowed } else { PackPurchases::Refused },
         lapses_to: is_paid.then(|| "organization-free".to_owned()),
-        monthly,
+        monthly: Some(monthly),
         yearly,
     }
 }
@@ -96,9 +96,9 @@ pub(crate) fn shipped() -> Catalog {
         plans: vec![
             plan("individual", offer("10", "0"), None),
             plan("organization-free", offer("40", "0"), None),
-            plan("starter", offer("1100", "100"), offer("15000", "1000")),
-            plan("growth", offer("9500", "300"), offer("130000", "3000")),
-            plan("scale", offer("89000", "1000"), offer("1125000", "10000")),
+            plan("starter", offer("1100", "100"), Some(offer("15000", "1000"))),
+            plan("growth", offer("9500", "300"), Some(offer("130000", "3000"))),
+            plan("scale", offer("89000", "1000"), Some(offer("1125000", "10000"))),
         ],
         packs: vec![
             pack("plus-100", "100", "20"),
@@ -131,6 +131,12 @@ pub(crate) struct Life {
     pub(crate) packs: BTreeMap<String, PackVerdict>,
     pub(crate) payments: BTreeMap<String, PaymentVerdict>,
     pub(crate) adjustments: BTreeMap<String, AdjustmentVerdict>,
+    /// What was said last about each object, by UID.
+    pub(crate) said: BTreeMap<String, String>,
+    /// Number, start, plan and whether yearly, of every period.
+    pub(crate) periods: Vec<(u32, i64, String, bool)>,
+    /// Reason and state of every invoice that ever was.
+    pub(crate) invoice_states: BTreeMap<u32, String>,
     is_down: bool,
     acknowledges: bool,
     objects: u32,
@@ -150,6 +156,9 @@ impl Life {
             packs: BTreeMap::new(),
             payments: BTreeMap::new(),
             adjustments: BTreeMap::new(),
+            said: BTreeMap::new(),
+            periods: Vec::new(),
+            invoice_states: BTreeMap::new(),
             is_down: false,
             acknowledges: true,
             objects: 0,
@@ -172,17 +181,26 @@ impl Life {
     }
 
     pub(crate) fn live_until(&mut self, until: Timestamp) {
+        self.live_up_to(until);
+        self.seen();
+    }
+
+    /// Lives on to `until`, the decisions of that very instant excluded.
+    pub(crate) fn live_up_to(&mut self, until: Timestamp) {
         assert!(self.now <= until, "a life must not go back from {} to {until}", self.now);
-        if !self.is_down {
-            while let Some(wake) = self.settle().wake_time.filter(|wake| *wake <= until) {
+        if !self.is_down && self.now < until {
+            while let Some(wake) = self.settle().wake_time.filter(|wake| *wake < until) {
                 assert!(wake > self.now, "woken at {} for {wake}: it would never sleep", self.now);
                 self.now = wake;
             }
         }
         self.now = until;
-        if !self.is_down {
-            self.settle();
-        }
+    }
+
+    /// Lives on to the creation of an object, which takes its turn among what else happens at that instant.
+    fn arrive(&mut self, at: &str) -> &mut Self {
+        self.live_up_to(time(at));
+        self
     }
 
     /// The operator stops at `at`.
@@ -208,7 +226,13 @@ impl Life {
     /// Receipts are confirmed again.
     pub(crate) fn finds_receipts(&mut self) {
         self.acknowledges = true;
+        self.confirm_receipts();
         self.settle();
+    }
+
+    fn confirm_receipts(&mut self) {
+        let charges = self.ledger.iter().flat_map(|ledger| &ledger.unacknowledged);
+        self.facts.acknowledged = charges.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
     }
 
     // ---- deciding
@@ -238,19 +262,37 @@ impl Life {
             assert!(ledger.unacknowledged.len() <= UNACKNOWLEDGED_LIMIT);
             assert_eq!(ledger.sequence, self.ledger.as_ref().map_or(0, |before| before.sequence) + 1);
             self.ledger = Some((**ledger).clone());
+            self.keep(ledger);
         }
         self.entries.extend(decision.entries.iter().cloned());
         self.gaps.extend(decision.closed_gaps.iter().cloned());
         if self.acknowledges {
-            let charges = self.ledger.iter().flat_map(|ledger| &ledger.unacknowledged);
-            self.facts.acknowledged =
-                charges.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
+            self.confirm_receipts();
         }
         self.note(decision);
     }
 
+    /// Keeps the record of periods and invoices that the ledger may forget.
+    fn keep(&mut self, ledger: &Ledger) {
+        let known = self.periods.last().map_or(0, |(number, ..)| *number);
+        for period in ledger.statements.kept.iter().filter(|period| period.period_number > known) {
+            let yearly = period.billing_period == BillingPeriod::Yearly;
+            let start = period.start_time.as_second();
+            self.periods.push((period.period_number, start, period.plan.clone(), yearly));
+        }
+        for invoice in &ledger.invoices {
+            let shown = format!("{}:{}", invoice.reason().as_str(), invoice.state.as_str());
+            self.invoice_states.insert(invoice.number, shown);
+        }
+    }
+
     /// Notes the verdicts; what has a final one leaves the operator's sight.
     fn note(&mut self, decision: &Decision) {
+        let Decision { reports, packs, payments, adjustments, .. } = decision;
+        self.said.extend(reports.iter().map(|v| (v.uid.clone(), v.verdict.said())));
+        self.said.extend(packs.iter().map(|v| (v.uid.clone(), v.verdict.said())));
+        self.said.extend(payments.iter().map(|v| (v.uid.clone(), v.verdict.said())));
+        self.said.extend(adjustments.iter().map(|v| (v.uid.clone(), v.verdict.said())));
         let is_final = |verdict: &ReportVerdict| !matches!(verdict, ReportVerdict::Waits(_));
         let done: Vec<&str> =
             decision.reports.iter().filter(|v| is_final(&v.verdict)).map(|v| v.uid.as_str()).collect();
@@ -286,7 +328,7 @@ impl Life {
         plan: &str,
         set: impl FnOnce(&mut Subscription),
     ) -> &mut Self {
-        self.until(at);
+        self.arrive(at);
         let request = Request {
             plan: plan.to_owned(),
             billing_period: BillingPeriod::Monthly,
@@ -306,13 +348,13 @@ impl Life {
     }
 
     pub(crate) fn unsubscribe(&mut self, at: &str) -> &mut Self {
-        self.until(at);
+        self.arrive(at);
         self.facts.subscription = None;
         self.seen()
     }
 
     pub(crate) fn edit(&mut self, at: &str, edit: impl FnOnce(&mut Subscription)) -> &mut Self {
-        self.until(at);
+        self.arrive(at);
         let subscription = self.facts.subscription.as_mut().expect("a Subscription");
         edit(subscription);
         subscription.generation += 1;
@@ -356,7 +398,7 @@ impl Life {
         window: Window,
         usage: &[(&str, &str, &str)],
     ) -> ReportVerdict {
-        self.until(at);
+        self.arrive(at);
         let name = format!("report-{}", self.objects);
         let mut report = a_report(&name, &self.uid(), time(at), source, window);
         report.usage = (0..)
@@ -375,7 +417,7 @@ impl Life {
 
     /// Creates a CreditPack called `name`.
     pub(crate) fn buy(&mut self, at: &str, name: &str, pack: &str) -> PackVerdict {
-        self.until(at);
+        self.arrive(at);
         let order =
             PackOrder { name: name.to_owned(), uid: self.uid(), arrival: time(at), pack: pack.to_owned() };
         self.facts.packs.push(order);
@@ -400,7 +442,7 @@ impl Life {
         state: PaymentState,
         amount: &str,
     ) -> PaymentVerdict {
-        self.until(at);
+        self.arrive(at);
         let payment = Payment {
             name: name.to_owned(),
             uid: self.uid(),
@@ -422,7 +464,7 @@ impl Life {
         amount: &str,
         expiration: Option<&str>,
     ) -> AdjustmentVerdict {
-        self.until(at);
+        self.arrive(at);
         let adjustment = Adjustment {
             name: name.to_owned(),
             uid: self.uid(),

@@ -1,0 +1,433 @@
+//! Law 18: invoices, payments by an agent, and what each can bring about.
+
+use flashgate_ledger::catalog::BillingPeriod::Yearly;
+use flashgate_ledger::facts::PaymentState::{Failed, Refunded, Settled};
+use flashgate_ledger::facts::Renewal;
+
+use crate::kit::{DAY, Life, Said, after, credits, external, shipped, time, window};
+
+fn start(at: &str, plan: &str) -> Life {
+    let mut life = Life::new(external());
+    life.subscribe(at, plan);
+    life
+}
+
+/// An account of starter whose first period began with its payment on 2026-01-01.
+fn paid() -> Life {
+    let mut life = start("2026-01-01", "starter");
+    assert_eq!(life.pay("2026-01-01", "p1", 1, Settled).said(), "applied");
+    life
+}
+
+#[test]
+fn internal_invoices_are_settled_as_they_are_issued() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.buy("2026-01-02", "a", "plus-100");
+    life.ask("2026-01-03", "growth").until("2026-02-03");
+    assert_eq!(
+        life.invoices(),
+        ["1:Start:Settled", "2:Pack:Settled", "3:Upgrade:Settled", "4:Renewal:Settled"]
+    );
+    assert_eq!(life.book().invoice_name(2), "acme-1f3a9c2e-0002");
+}
+
+#[test]
+fn what_is_free_has_no_invoice() {
+    let mut life = start("2026-01-01", "organization-free");
+    life.catalog.packs[0].price = credits("0");
+    life.catalog.plans[1].pack_purchases = flashgate_ledger::catalog::PackPurchases::Allowed;
+    life.until("2026-02-01");
+    assert_eq!(life.buy("2026-02-02", "a", "plus-100").said(), "granted");
+    assert_eq!((life.balance().as_str(), life.invoices().len()), ("140", 0));
+}
+
+#[test]
+fn the_first_period_begins_with_its_payment_wherever_the_start_lies() {
+    let mut life = Life::new(external());
+    life.subscribe_with("2026-03-01", "starter", |subscription| {
+        subscription.start_time = Some(time("2026-01-10"));
+    });
+    assert_eq!((life.plan(), life.book().period.number), ("", 0));
+    assert_eq!(life.consume("2026-03-01T05:00", "30").said(), "charged 30");
+    assert_eq!(life.balance(), "-30");
+    life.pay("2026-03-02T05:00", "p", 1, Settled);
+    assert_eq!(life.period(), (1, window("2026-03-02T05:00", "2026-04-02T05:00")));
+    assert_eq!(life.balance(), "1070");
+}
+
+#[test]
+fn a_first_payment_at_the_due_time_is_in_time() {
+    for (at, said) in [("2026-01-04", "applied"), ("2026-01-04T00:00:01", "refund due")] {
+        let mut life = start("2026-01-01", "starter");
+        assert_eq!(life.pay(at, "p", 1, Settled).said(), said);
+    }
+}
+
+#[test]
+fn due_times_are_judged_at_the_payments_arrival() {
+    let mut life = start("2026-01-01", "starter");
+    life.goes_down("2026-01-02");
+    life.pay("2026-01-03", "p", 1, Settled);
+    life.comes_back("2026-02-20");
+    assert_eq!(life.payments["p"].said(), "applied");
+    assert_eq!(life.times("Granted"), [time("2026-01-03"), time("2026-02-06")]);
+    // The renewal of 02-03 was due on 02-06.
+    assert_eq!(life.plan(), "organization-free");
+}
+
+#[test]
+fn a_request_whose_invoice_became_void_is_remembered() {
+    for end in ["failed", "overdue"] {
+        let mut life = start("2026-01-01", "starter");
+        if end == "failed" {
+            assert_eq!(life.pay("2026-01-02", "p", 1, Failed).said(), "applied");
+        }
+        life.until("2026-03-01");
+        assert_eq!((life.plan(), life.invoices()), ("", vec!["1:Start:Void".to_owned()]));
+        life.set_renewal("2026-03-02", Renewal::None);
+        assert_eq!(life.invoices().len(), 1);
+        life.set_renewal("2026-03-03", Renewal::Automatic);
+        assert_eq!(life.invoices(), ["1:Start:Void", "2:Start:Open"]);
+        life.pay("2026-03-04", "p2", 2, Settled);
+        assert_eq!((life.period().0, life.balance().as_str()), (1, "1100"));
+    }
+}
+
+#[test]
+fn an_upgrade_waits_for_its_payment() {
+    let mut life = paid();
+    life.ask("2026-01-10", "growth");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    life.pay("2026-01-12T03:00", "p2", 2, Settled);
+    assert_eq!((life.plan(), life.balance().as_str()), ("growth", "10600"));
+    assert_eq!(life.period(), (2, window("2026-01-12T03:00", "2026-02-12T03:00")));
+}
+
+#[test]
+fn an_upgrade_is_made_on_the_terms_of_its_invoice() {
+    let mut life = paid();
+    life.ask("2026-01-10", "growth");
+    life.catalog.plans[3].monthly.as_mut().expect("monthly").credits = credits("1");
+    life.pay("2026-01-12", "p2", 2, Settled);
+    assert_eq!(life.balance(), "10600");
+}
+
+#[test]
+fn a_new_request_voids_the_open_one() {
+    let mut life = paid();
+    life.ask("2026-01-10", "growth").ask("2026-01-11", "scale");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Upgrade:Void", "3:Upgrade:Open"]);
+    life.ask("2026-01-12", "starter");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Upgrade:Void", "3:Upgrade:Void"]);
+    assert_eq!(life.pay("2026-01-13", "late", 3, Settled).said(), "refund due");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+}
+
+#[test]
+fn a_boundary_voids_an_open_upgrade_and_renews_into_it() {
+    let mut life = paid();
+    life.ask("2026-01-31", "growth").until("2026-02-01");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Upgrade:Void", "3:Renewal:Open"]);
+    assert_eq!((life.plan(), life.balance().as_str()), ("growth", "0"));
+    assert_eq!(life.period().1, window("2026-02-01", "2026-03-01"));
+    life.pay("2026-02-02", "p3", 3, Settled);
+    assert_eq!((life.balance().as_str(), life.period().0), ("9500", 2));
+}
+
+#[test]
+fn an_upgrade_whose_payment_failed_does_not_come_at_the_boundary() {
+    let mut life = paid();
+    life.ask("2026-01-10", "growth");
+    life.pay("2026-01-11", "f", 2, Failed);
+    life.until("2026-02-01");
+    assert_eq!(
+        (life.plan(), life.invoices().last().cloned()),
+        ("starter", Some("3:Renewal:Open".to_owned()))
+    );
+}
+
+#[test]
+fn a_renewal_runs_without_credits_until_it_is_paid() {
+    let mut life = paid();
+    life.until("2026-02-01");
+    assert_eq!((life.period().0, life.balance().as_str()), (2, "0"));
+    life.consume("2026-02-02", "30");
+    life.pay("2026-02-04", "p2", 2, Settled);
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1070"));
+    assert_eq!(life.times("Granted"), [time("2026-01-01"), time("2026-02-04")]);
+    life.until("2026-03-01");
+    assert_eq!(life.book().totals.expired.to_string(), "2170");
+}
+
+#[test]
+fn a_failed_renewal_stays_open_for_a_second_attempt() {
+    let mut life = paid();
+    life.until("2026-02-01");
+    assert_eq!(life.pay("2026-02-02", "f", 2, Failed).said(), "applied");
+    assert_eq!(life.invoices().last().cloned(), Some("2:Renewal:Open".to_owned()));
+    assert_eq!(life.pay("2026-02-03", "p2", 2, Settled).said(), "applied");
+    assert_eq!(life.balance(), "1100");
+}
+
+#[test]
+fn an_unpaid_renewal_lapses_also_when_an_upgrade_took_its_invoices_place() {
+    let mut life = paid();
+    life.until("2026-02-01").ask("2026-02-02", "growth");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Upgrade:Open"]);
+    life.until("2026-02-04");
+    assert_eq!(
+        (life.plan(), life.invoices().last().cloned()),
+        ("organization-free", Some("3:Upgrade:Void".to_owned()))
+    );
+    life.until("2026-02-20");
+    assert_eq!((life.plan(), life.invoices().len()), ("organization-free", 3));
+}
+
+#[test]
+fn an_upgrade_paid_by_the_renewals_due_time_takes_its_place() {
+    let mut life = paid();
+    life.until("2026-02-01").ask("2026-02-02", "growth");
+    life.pay("2026-02-04", "p3", 3, Settled);
+    assert_eq!((life.plan(), life.balance().as_str(), life.period().0), ("growth", "9500", 3));
+    life.until("2026-02-20");
+    assert_eq!((life.plan(), life.count("Granted")), ("growth", 2));
+}
+
+#[test]
+fn an_upgrade_taken_back_brings_the_unpaid_renewals_invoice_back() {
+    for plan in ["starter", "organization-free", "platinum"] {
+        let mut life = paid();
+        life.until("2026-02-01").ask("2026-02-02", "growth").ask("2026-02-03", plan);
+        let invoices = ["1:Start:Settled", "2:Renewal:Void", "3:Upgrade:Void", "4:Renewal:Open"];
+        assert_eq!(life.invoices(), invoices, "{plan}");
+        assert_eq!(life.book().invoices[3].due_time, Some(time("2026-02-04")));
+        life.pay("2026-02-04", "p4", 4, Settled);
+        assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    }
+}
+
+#[test]
+fn a_downgrade_leaves_the_open_renewal_to_be_paid() {
+    let mut life = paid();
+    life.until("2026-02-01").ask("2026-02-02", "organization-free");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Open"]);
+    life.pay("2026-02-03", "p2", 2, Settled);
+    life.until("2026-02-28T23:59:59");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    life.until("2026-03-01");
+    assert_eq!(life.plan(), "organization-free");
+}
+
+#[test]
+fn a_reactivation_waits_for_its_payment() {
+    let mut life = paid();
+    life.set_renewal("2026-01-10", Renewal::None).until("2026-02-05");
+    life.set_renewal("2026-02-10", Renewal::Automatic);
+    assert_eq!(
+        (life.plan(), life.invoices().last().cloned()),
+        ("organization-free", Some("2:Reactivation:Open".to_owned()))
+    );
+    life.pay("2026-02-11", "p2", 2, Settled);
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    assert_eq!(life.period().1.start_time, time("2026-02-11"));
+}
+
+#[test]
+fn a_reactivation_that_is_not_paid_leaves_the_lapse_as_it_was() {
+    let mut life = paid();
+    life.set_renewal("2026-01-10", Renewal::None).until("2026-02-05");
+    life.set_renewal("2026-02-10", Renewal::Automatic).until("2026-05-10");
+    assert_eq!((life.plan(), life.balance().as_str(), life.invoices().len()), ("organization-free", "40", 2));
+}
+
+#[test]
+fn a_lapse_voids_an_open_plan_invoice() {
+    let mut life = paid();
+    life.edit("2026-01-30", |subscription| {
+        subscription.request.plan = "growth".to_owned();
+        subscription.request.renewal = Renewal::None;
+    });
+    life.until("2026-02-01");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Upgrade:Void"]);
+    assert_eq!(life.plan(), "organization-free");
+}
+
+#[test]
+fn payments_that_do_not_fit_are_refused() {
+    let mut life = paid();
+    assert_eq!(
+        life.pay_amount("2026-01-02", "a", "acme-1f3a9c2e-0009", Settled, "100").said(),
+        "UnknownInvoice"
+    );
+    assert_eq!(
+        life.pay_amount("2026-01-02", "b", "other-1f3a9c2e-0001", Settled, "100").said(),
+        "UnknownInvoice"
+    );
+    assert_eq!(
+        life.pay_amount("2026-01-02", "c", "acme-1f3a9c2e-0001", Refunded, "99").said(),
+        "WrongAmount"
+    );
+    assert_eq!(life.pay("2026-01-02", "d", 1, Settled).said(), "AlreadySettled");
+    assert_eq!(life.pay("2026-01-02", "e", 1, Failed).said(), "AlreadySettled");
+    life.until("2026-02-01");
+    assert_eq!(life.pay("2026-02-01", "f", 2, Refunded).said(), "NotSettled");
+    assert_eq!(life.balance(), "0");
+}
+
+#[test]
+fn a_currency_that_is_not_the_invoices_is_a_wrong_amount() {
+    let mut life = start("2026-01-01", "starter");
+    life.goes_down("2026-01-02");
+    life.pay("2026-01-02", "p", 1, Settled);
+    life.facts.payments[0].currency = "EUR".to_owned();
+    life.comes_back("2026-01-02");
+    assert_eq!(life.payments["p"].said(), "WrongAmount");
+    assert_eq!(life.plan(), "");
+}
+
+#[test]
+fn a_failed_payment_of_what_is_void_is_applied_and_changes_nothing() {
+    let mut life = start("2026-01-01", "starter");
+    life.pay("2026-01-02", "f1", 1, Failed);
+    let mut before = life.book().clone();
+    assert_eq!(life.pay("2026-01-03", "f2", 1, Failed).said(), "applied");
+    let after = life.book();
+    before.sequence = after.sequence;
+    before.clock_time = after.clock_time;
+    before.invoices[0].payments.push("f2".to_owned());
+    assert_eq!(*after, before);
+}
+
+#[test]
+fn a_payments_name_shows_the_same_again() {
+    let mut life = paid();
+    assert_eq!(life.pay("2026-01-02", "p1", 1, Settled).said(), "applied");
+    assert_eq!(life.pay("2026-01-02", "p2", 1, Settled).said(), "AlreadySettled");
+    assert_eq!(life.pay("2026-01-03", "p2", 1, Settled).said(), "AlreadySettled");
+    assert_eq!(life.count("Granted"), 1);
+}
+
+#[test]
+fn a_refund_takes_what_is_left_once_and_the_plan_stays() {
+    let mut life = paid();
+    life.consume("2026-01-05", "300");
+    assert_eq!(life.pay("2026-01-06", "r", 1, Refunded).said(), "applied");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "0"));
+    assert_eq!(life.book().totals.refunded, credits("800"));
+    assert_eq!(life.pay("2026-01-07", "r2", 1, Refunded).said(), "NotSettled");
+    assert_eq!(life.pay("2026-01-07", "s2", 1, Settled).said(), "AlreadySettled");
+    assert_eq!(life.period().0, 1);
+    assert_eq!(life.book().totals.refunded, credits("800"));
+}
+
+#[test]
+fn a_refund_takes_what_is_settling_too_and_lowers_what_expired() {
+    let mut life = paid();
+    life.consume("2026-01-05", "300");
+    life.until("2026-02-01T01:00");
+    assert_eq!(life.book().totals.expired, credits("800"));
+    life.pay("2026-02-01T01:00", "r", 1, Refunded);
+    let totals = life.book().totals;
+    assert_eq!(
+        (totals.expired, totals.refunded, life.settling().as_str()),
+        (credits("0"), credits("800"), "0")
+    );
+    let last = life.all("Refunded")[0];
+    assert_eq!((last.credits, life.balance().as_str()), (credits("0"), "0"));
+}
+
+#[test]
+fn what_was_settled_as_it_was_issued_can_be_refunded_too() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.buy("2026-01-02", "a", "plus-100");
+    life.pay("2026-01-03", "r1", 2, Refunded);
+    assert_eq!((life.balance().as_str(), life.left("pack/a").as_str()), ("1100", "0"));
+    life.pay("2026-01-04", "r2", 1, Refunded);
+    assert_eq!((life.balance().as_str(), life.plan()), ("0", "starter"));
+}
+
+#[test]
+fn a_refund_after_the_settlement_closed_takes_nothing() {
+    let mut life = paid();
+    life.until("2026-02-02");
+    assert_eq!(life.pay("2026-02-02", "r", 1, Refunded).said(), "applied");
+    assert_eq!((life.book().totals.refunded, life.book().totals.expired), (credits("0"), credits("1100")));
+}
+
+#[test]
+fn money_that_is_due_back_can_be_returned() {
+    let mut life = start("2026-01-01", "starter");
+    life.until("2026-01-05");
+    assert_eq!(life.pay("2026-01-05", "late", 1, Settled).said(), "refund due");
+    assert_eq!(life.pay("2026-01-05", "late2", 1, Settled).said(), "AlreadySettled");
+    assert_eq!(life.pay("2026-01-06", "back", 1, Refunded).said(), "applied");
+    assert_eq!((life.invoices(), life.balance().as_str()), (vec!["1:Start:Refunded".to_owned()], "0"));
+}
+
+#[test]
+fn a_pack_waits_for_its_payment_as_sold() {
+    let mut life = paid();
+    life.buy("2026-01-05", "a", "plus-100");
+    life.catalog.packs[0].credits = credits("7");
+    life.until("2026-01-06");
+    assert_eq!(life.balance(), "1100");
+    life.pay("2026-01-08", "p2", 2, Settled);
+    assert_eq!((life.balance().as_str(), life.packs["a"].said().as_str()), ("1200", "granted"));
+}
+
+#[test]
+fn a_pack_that_is_not_paid_in_time_is_refused() {
+    let mut life = paid();
+    life.buy("2026-01-05", "a", "plus-100");
+    life.until("2026-01-08");
+    assert_eq!(life.packs["a"].said(), "PaymentExpired");
+    assert_eq!(life.pay("2026-01-09", "late", 2, Settled).said(), "refund due");
+    assert_eq!(life.balance(), "1100");
+    assert_eq!(life.pay("2026-01-10", "back", 2, Refunded).said(), "applied");
+    assert_eq!(life.packs["a"].said(), "PaymentExpired");
+}
+
+#[test]
+fn payments_of_one_instant_settle_an_invoice_once() {
+    let mut life = start("2026-01-01", "starter");
+    life.goes_down("2026-01-02");
+    for name in ["c", "a", "b"] {
+        life.pay("2026-01-02", name, 1, Settled);
+    }
+    life.comes_back("2026-01-02");
+    let said = ["a", "b", "c"].map(|name| life.payments[name].said());
+    assert_eq!(said, ["applied", "AlreadySettled", "AlreadySettled"]);
+    assert_eq!(life.count("Granted"), 1);
+}
+
+#[test]
+fn invoices_have_no_gaps_whatever_happens() {
+    let mut life = paid();
+    life.buy("2026-01-02", "a", "plus-100");
+    life.ask("2026-01-03", "growth").ask_for("2026-01-03T01:00", "growth", Yearly);
+    life.until("2026-02-01").until("2026-02-10");
+    let numbers: Vec<u32> = life.book().invoices.iter().map(|invoice| invoice.number).collect();
+    let expected: Vec<u32> = (1..life.book().next_invoice).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn a_due_time_longer_than_the_period_still_ends_the_plan() {
+    let mut catalog = external();
+    catalog.policies.payments.due_within_seconds = u32::try_from(45 * DAY).expect("seconds");
+    let mut life = Life::new(catalog);
+    life.subscribe("2026-01-01", "starter");
+    life.pay("2026-01-01", "p1", 1, Settled);
+    life.until("2026-03-01");
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Renewal:Open"]);
+    life.live_until(after(time("2026-02-01"), 45 * DAY));
+    assert_eq!(life.plan(), "organization-free");
+}
+
+#[test]
+fn going_from_external_to_internal_settles_what_comes() {
+    let mut life = paid();
+    life.catalog.policies = shipped().policies;
+    life.until("2026-02-01");
+    assert_eq!(life.balance(), "1100");
+}

@@ -1,0 +1,269 @@
+//! Laws 1, 2, 5, 6, 9, 10, 23, 24: what usage costs, who pays, and what is said about it.
+
+use flashgate_ledger::Quantity;
+use flashgate_ledger::facts::UsageTotal;
+use flashgate_ledger::period::Window;
+
+use crate::kit::{DAY, HOUR, Life, Said, a_report, after, credits, shipped, time, window};
+
+/// The `index`th minute of 2026-01-02.
+fn minute(index: i64) -> Window {
+    let start_time = after(time("2026-01-02"), index * 60);
+    Window { start_time, end_time: after(start_time, 60) }
+}
+
+/// Reports windows of many sources at once, one credit each.
+fn report_many(life: &mut Life, at: &str, reports: impl Iterator<Item = (String, Window)>) {
+    life.goes_down(at);
+    for (source, window) in reports {
+        life.report(at, &source, window, "1");
+    }
+    life.comes_back(at);
+}
+
+#[test]
+fn half_a_billionth_goes_to_the_even_neighbour() {
+    for (quantity, charged) in
+        [("0.5", "0"), ("1.5", "0.000000002"), ("2.5", "0.000000002"), ("2.500000001", "0.000000003")]
+    {
+        let mut life = Life::of("starter", "2026-01-01");
+        life.catalog.rates[1].credits = credits("0.000000001");
+        let verdict = life.report_of("2026-01-03", "gw", minute(0), &[("Public", "TokensOut", quantity)]);
+        assert_eq!(verdict.said(), format!("charged {charged}"));
+    }
+}
+
+#[test]
+fn usage_of_nothing_costs_nothing_and_covers_its_window() {
+    let mut life = Life::of("starter", "2026-01-01");
+    assert_eq!(life.report("2026-01-03", "gw", minute(0), "0").said(), "charged 0");
+    assert_eq!(life.report("2026-01-03", "gw", minute(0), "1").said(), "DuplicateWindow");
+}
+
+#[test]
+fn a_report_costs_at_most_a_million_million_credits() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.catalog.rates[1].credits = credits("1");
+    let tokens = [("Public", "TokensOut", "1T")];
+    assert_eq!(life.report_of("2026-01-03", "a", minute(0), &tokens).said(), "charged 1000000000000");
+    let tokens = [("Public", "TokensOut", "1T"), ("Private", "TokensOut", "1")];
+    assert_eq!(life.report_of("2026-01-03", "b", minute(0), &tokens).said(), "TooLarge");
+}
+
+#[test]
+fn amounts_that_an_account_cannot_hold_are_refused_and_the_account_lives_on() {
+    let mut life = Life::of("starter", "2026-01-01");
+    for name in ["a", "b", "c"] {
+        assert_eq!(life.adjust("2026-01-02", name, "1000000000000000000", None).said(), "TooLarge");
+    }
+    assert_eq!(life.adjust("2026-01-02", "d", "1000000000000000", None).said(), "granted 1000000000000000");
+    life.until("2027-01-01");
+    assert_eq!(life.balance(), "1000000000001100");
+}
+
+#[test]
+fn where_several_reasons_hold_the_first_of_the_order_is_given() {
+    let mut life = Life::of("starter", "2026-01-10");
+    life.catalog.rates[1].credits = credits("1000");
+    let unknown = ("Public", "Teleport", "1");
+    let huge = ("Public", "TokensOut", "1T");
+    // The source's last charge is older than the acceptance time, its window is not forgotten.
+    let old = window("2026-01-11", "2026-01-12");
+    assert_eq!(life.report("2026-01-12", "old", old, "1").said(), "charged 1");
+    let fresh = |index: i64| Window {
+        start_time: after(time("2026-02-20"), index * 60),
+        end_time: after(time("2026-02-20"), index * 60 + 60),
+    };
+    report_many(&mut life, "2026-02-21", (0..256).map(|index| (format!("gw-{index}"), fresh(index))));
+    let before = window("2026-01-09", "2026-01-10");
+    let overlapping = window("2026-01-11T12:00", "2026-02-10");
+    let cases = [
+        ("2026-02-21", "gw-0", before, &[unknown, huge][..], "BeforeSubscription"),
+        ("2026-02-21", "old", old, &[unknown, huge], "TooLate"),
+        ("2026-02-15", "old", overlapping, &[unknown, huge], "DuplicateWindow"),
+        ("2026-02-21", "new", fresh(0), &[unknown, huge], "TooManySources"),
+        ("2026-02-21", "gw-0", fresh(300), &[unknown, huge], "UnknownRate"),
+        ("2026-02-21", "gw-0", fresh(300), &[huge], "TooLarge"),
+    ];
+    for (arrival, source, window, usage, said) in cases {
+        let name = format!("{said}-case");
+        let mut report = a_report(&name, &name, time(arrival), source, window);
+        report.usage = (0..)
+            .zip(usage)
+            .map(|(first_line, (node_type, operation, quantity))| UsageTotal {
+                node_type: (*node_type).to_owned(),
+                operation: (*operation).to_owned(),
+                quantity: quantity.parse::<Quantity>().expect("quantity"),
+                first_line,
+            })
+            .collect();
+        life.facts.reports.push(report);
+        life.settle();
+        assert_eq!(life.reports[&name].said(), said);
+    }
+}
+
+#[test]
+fn a_source_more_than_256_is_one_too_many_until_one_is_quiet_for_the_acceptance_time() {
+    let mut life = Life::of("starter", "2026-01-01");
+    report_many(&mut life, "2026-01-03", (0..256).map(|index| (format!("gw-{index}"), minute(index))));
+    let at = |days: i64, seconds: i64| Window {
+        start_time: after(time("2026-01-03"), days * DAY + seconds - HOUR),
+        end_time: after(time("2026-01-03"), days * DAY + seconds),
+    };
+    assert_eq!(life.report("2026-02-07", "new", at(35, 0), "1").said(), "TooManySources");
+    assert_eq!(life.report("2026-02-07", "gw-7", at(35, 0), "1").said(), "charged 1");
+    assert_eq!(life.report("2026-02-07T00:00:01", "new", at(35, 1), "1").said(), "charged 1");
+}
+
+#[test]
+fn sources_that_are_long_gone_are_forgotten_within_a_yearly_period() {
+    let mut life = Life::new(shipped());
+    life.subscribe_with("2026-01-01", "starter", |subscription| {
+        subscription.request.billing_period = flashgate_ledger::catalog::BillingPeriod::Yearly;
+    });
+    for month in 1..=12 {
+        let at = format!("2026-{month:02}-03");
+        let end_time = time(&at);
+        let hour = Window { start_time: after(end_time, -HOUR), end_time };
+        report_many(&mut life, &at, (0..50).map(|index| (format!("pod-{month}-{index}"), hour)));
+    }
+    assert_eq!(life.count("Charged"), 600);
+    assert!(life.book().coverage.sources.len() <= 200);
+}
+
+#[test]
+fn beyond_64_stretches_the_oldest_gap_closes() {
+    let mut life = Life::of("starter", "2026-01-01");
+    report_many(&mut life, "2026-01-03", (0..65).map(|index| ("gw".to_owned(), minute(index * 2))));
+    let gap = Window { start_time: minute(0).end_time, end_time: minute(2).start_time };
+    assert_eq!(life.gaps, [("gw".to_owned(), gap)]);
+    assert_eq!(life.report("2026-01-03", "gw", minute(1), "1").said(), "DuplicateWindow");
+    assert_eq!(life.report("2026-01-03", "gw", minute(3), "1").said(), "charged 1");
+    assert_eq!(life.report("2026-01-03", "other", minute(1), "1").said(), "charged 1");
+}
+
+#[test]
+fn grants_pay_by_expiration_then_plan_adjustment_pack_then_age() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.catalog.packs[0].expires_after_days = Some(30);
+    life.catalog.packs[1].expires_after_days = Some(20);
+    life.adjust("2026-01-02", "same-end", "10", Some("2026-02-01"));
+    life.buy("2026-01-02", "same-end-pack", "plus-100");
+    life.buy("2026-01-03", "early", "plus-500");
+    life.adjust("2026-01-03", "never", "10", None);
+    life.buy("2026-01-03", "never-pack", "plus-1000");
+    let order: Vec<String> = life.book().grants.iter().map(|grant| grant.source.to_string()).collect();
+    let expected = [
+        "pack/early",
+        "plan/1",
+        "adjustment/same-end",
+        "pack/same-end-pack",
+        "adjustment/never",
+        "pack/never-pack",
+    ];
+    assert_eq!(order, expected);
+    life.consume("2026-01-05", "1650");
+    let left = expected.map(|id| life.left(id));
+    assert_eq!(left, ["0", "0", "0", "60", "10", "1000"]);
+}
+
+#[test]
+fn exactly_the_thresholds_share_counts() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-02", "879.999999999");
+    assert_eq!(life.thresholds(), []);
+    life.consume("2026-01-03", "0.000000001");
+    assert_eq!(life.thresholds(), [80]);
+    life.consume("2026-01-04", "220");
+    assert_eq!(life.thresholds(), [80, 100]);
+}
+
+#[test]
+fn a_threshold_is_ready_again_when_the_share_falls_below_it() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-02", "1100");
+    life.buy("2026-01-03", "a", "plus-100");
+    assert_eq!(life.book().crossed_thresholds_percent, [80]);
+    life.consume("2026-01-04", "100");
+    assert_eq!(life.thresholds(), [80, 100, 100]);
+    life.consume("2026-02-02", "1100");
+    assert_eq!(life.thresholds(), [80, 100, 100, 80, 100]);
+}
+
+#[test]
+fn only_a_charge_crosses_a_threshold() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-02", "1100");
+    life.consume("2026-01-02T12:00", "2000");
+    life.until("2026-02-05");
+    assert_eq!(life.thresholds(), [80, 100]);
+    life.consume("2026-02-06", "1");
+    assert_eq!(life.thresholds(), [80, 100]);
+}
+
+#[test]
+fn a_subscriptions_own_thresholds_are_the_ones_that_count() {
+    let mut life = Life::new(shipped());
+    life.subscribe_with("2026-01-01", "starter", |subscription| {
+        subscription.alert_thresholds_percent = Some(vec![150, 10, 10]);
+    });
+    life.consume("2026-01-02", "110");
+    assert_eq!(life.thresholds(), [10]);
+    life.consume("2026-01-03", "1540");
+    assert_eq!(life.thresholds(), [10, 150]);
+}
+
+#[test]
+fn the_used_share_has_two_digits_and_ties_go_to_even() {
+    for (used, percent) in [("0.055", "0"), ("0.055000001", "0.01"), ("0.165", "0.02"), ("550", "50")] {
+        let mut life = Life::of("starter", "2026-01-01");
+        life.consume("2026-01-02", used);
+        assert_eq!(life.book().used_percent().expect("share"), Some(credits(percent)), "{used}");
+    }
+}
+
+#[test]
+fn all_of_nothing_is_a_hundred_percent() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-02", "5000");
+    life.until("2026-02-01");
+    assert_eq!(life.book().used_percent().expect("share"), Some(credits("100")));
+}
+
+#[test]
+fn the_forecast_divides_by_at_least_a_day() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-01T12:00", "100");
+    let forecast = life.book().forecast().expect("forecast").expect("a charge");
+    assert_eq!(forecast.as_of_time, time("2026-01-01T12:00"));
+    assert_eq!(forecast.credits_per_day, credits("100"));
+    assert_eq!(forecast.exhaustion_time, Some(time("2026-01-11T12:00")));
+}
+
+#[test]
+fn the_forecast_counts_fractions_of_days_since_the_start() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-02T06:00", "100");
+    let forecast = life.book().forecast().expect("forecast").expect("a charge");
+    assert_eq!(forecast.credits_per_day, credits("80"));
+}
+
+#[test]
+fn the_forecast_looks_at_seven_days_with_todays() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-13T23:00", "70");
+    life.consume("2026-01-14T01:00", "140");
+    life.consume("2026-01-20T12:00", "7");
+    let forecast = life.book().forecast().expect("forecast").expect("a charge");
+    assert_eq!(forecast.credits_per_day, credits("21"));
+}
+
+#[test]
+fn without_credits_or_consumption_nothing_is_forecast_to_end() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-02", "0");
+    assert_eq!(life.book().forecast().expect("forecast").expect("a charge").exhaustion_time, None);
+    life.consume("2026-01-03", "1100");
+    assert_eq!(life.book().forecast().expect("forecast").expect("a charge").exhaustion_time, None);
+}

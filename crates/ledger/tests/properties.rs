@@ -1,0 +1,352 @@
+//! What holds of every life: conservation, order, downtime, replay, and a second reading of the laws.
+
+#[path = "laws/kit.rs"]
+#[expect(dead_code, reason = "the properties use a part of what the laws' lives offer")]
+mod kit;
+#[path = "properties/reference.rs"]
+mod reference;
+#[path = "properties/script.rs"]
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use flashgate_ledger::catalog::{Catalog, PaymentMode};
+use flashgate_ledger::entry::{Detail, Entry};
+use flashgate_ledger::invoice::InvoiceReason;
+use flashgate_ledger::ledger::Ledger;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+use kit::{DAY, Life};
+use reference::Outcome;
+use script::{Object, Script, at, birth};
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.regressions"))),
+        // A life is reduced by taking out what does not matter, which is far quicker.
+        max_shrink_iters: 0,
+        ..ProptestConfig::default()
+    }
+}
+
+fn catalog(mode: PaymentMode) -> Catalog {
+    let mut catalog = kit::shipped();
+    catalog.policies.payments.mode = mode;
+    let mut week = catalog.packs[0].clone();
+    "plus-week".clone_into(&mut week.name);
+    week.expires_after_days = Some(7);
+    catalog.packs.push(week);
+    catalog
+}
+
+fn mode() -> impl Strategy<Value = PaymentMode> {
+    prop_oneof![Just(PaymentMode::Internal), Just(PaymentMode::External)]
+}
+
+fn state(life: &mut Life, object: Object) {
+    match object {
+        Object::Subscription(subscription) => life.facts.subscription = Some(subscription),
+        Object::Deleted => life.facts.subscription = None,
+        Object::Report(report) => life.facts.reports.push(report),
+        Object::Pack(pack) => life.facts.packs.push(pack),
+        Object::Adjustment(adjustment) => life.facts.adjustments.push(adjustment),
+        Object::Payment { payment, .. } => life.facts.payments.push(payment),
+    }
+}
+
+/// When the last deed is long past and every timer it set has fired.
+fn end_of(objects: &[(i64, Vec<Object>)]) -> i64 {
+    objects.last().map_or(birth(), |(time, _)| *time) + 40 * DAY
+}
+
+/// Lives a script with an operator that always runs. Returns what was stated, payments with their invoices.
+fn live(catalog: &Catalog, script: &Script) -> (Life, Vec<(i64, Vec<Object>)>) {
+    let mut life = Life::new(catalog.clone());
+    let mut stated = script.objects();
+    for (time, objects) in &mut stated {
+        life.live_up_to(at(*time));
+        for object in objects {
+            if let Object::Payment { back, wrong, payment } = object {
+                let invoices = life.ledger.as_ref().map_or(&[][..], |ledger| &ledger.invoices);
+                let newest = u32::try_from(invoices.len()).expect("count");
+                let number = newest.saturating_sub(*back).max(1);
+                let invoice = invoices.iter().find(|invoice| invoice.number == number);
+                payment.amount = invoice.map_or(kit::credits("1"), |invoice| invoice.amount);
+                if *wrong {
+                    payment.amount = kit::credits("77");
+                }
+                payment.invoice = format!("acme-1f3a9c2e-{number:04}");
+            }
+            state(&mut life, object.clone());
+        }
+        life.settle();
+    }
+    life.live_until(at(end_of(&stated)));
+    (life, stated)
+}
+
+/// Lives what was stated with an operator that only runs at the instants that `runs` picks, and at the end.
+fn live_seldom(
+    catalog: &Catalog,
+    stated: &[(i64, Vec<Object>)],
+    mut runs: impl FnMut(usize) -> bool,
+) -> Life {
+    let mut life = Life::new(catalog.clone());
+    for (index, (time, objects)) in stated.iter().enumerate() {
+        life.now = at(*time);
+        for object in objects {
+            state(&mut life, object.clone());
+        }
+        if index == 0 || runs(index) {
+            life.settle();
+        }
+    }
+    life.now = at(end_of(stated));
+    life.settle();
+    life
+}
+
+/// What must not depend on when the operator looked: everything but the count of commits, the clock and receipts.
+fn masked(ledger: &Ledger) -> Ledger {
+    let mut ledger = ledger.clone();
+    ledger.sequence = 0;
+    ledger.clock_time = at(0);
+    ledger.unacknowledged.clear();
+    ledger
+}
+
+/// What was said of each object; a refund comes to a pack that was granted before or after its verdict was seen.
+fn said(life: &Life) -> BTreeMap<String, String> {
+    let as_seen = |said: &String| if said == "refunded" { "granted".to_owned() } else { said.clone() };
+    let judged = life.said.iter().filter(|(_, said)| *said != "waits");
+    judged.map(|(uid, said)| (uid.clone(), as_seen(said))).collect()
+}
+
+/// What an engine's life came to, in the reference's terms.
+fn outcome(life: &Life) -> Outcome {
+    let Some(ledger) = &life.ledger else {
+        return Outcome { said: said(life), ..Outcome::default() };
+    };
+    let totals = ledger.totals;
+    let totals =
+        [totals.granted, totals.purchased, totals.adjusted, totals.consumed, totals.expired, totals.refunded];
+    let current = ledger.grants.iter().filter(|grant| grant.is_current());
+    Outcome {
+        totals: totals.map(flashgate_ledger::Credits::nanos),
+        debt: ledger.debt.nanos(),
+        periods: life.periods.clone(),
+        grants: current.map(|grant| (grant.source.to_string(), grant.remaining.nanos())).collect(),
+        said: said(life),
+        invoices: life.invoice_states.values().cloned().collect(),
+    }
+}
+
+/// Laws 0 to 9, 11 to 19, 21, 25: the engine and the naive reference agree.
+fn agrees_with_the_reference(catalog: &Catalog, script: &Script) -> Result<(), String> {
+    let (life, stated) = live(catalog, script);
+    let expected = reference::play(catalog, &stated, end_of(&stated));
+    let actual = outcome(&life);
+    for (uid, said) in &expected.said {
+        same(&format!("verdict on {uid}"), &actual.said.get(uid), &Some(said))?;
+    }
+    same("invoices", &actual.invoices, &expected.invoices)?;
+    same("periods", &actual.periods, &expected.periods)?;
+    same("outcome", &actual, &expected)
+}
+
+/// Law 0: an operator that only runs when `runs` says so comes to the same ledger, entry by entry.
+fn downtime_changes_nothing(catalog: &Catalog, script: &Script, runs: &[bool]) -> Result<(), String> {
+    let (always, stated) = live(catalog, script);
+    let seldom = live_seldom(catalog, &stated, |index| runs.get(index % 64).copied().unwrap_or(false));
+    same("verdicts", &said(&seldom), &said(&always))?;
+    same("entries", &seldom.entries, &always.entries)?;
+    same("ledger", &seldom.ledger.as_ref().map(masked), &always.ledger.as_ref().map(masked))
+}
+
+/// The lists of facts are sets: their order does not matter.
+fn order_does_not_matter(catalog: &Catalog, script: &Script, seed: u64) -> Result<(), String> {
+    let (_, stated) = live(catalog, script);
+    let mut straight = Life::new(catalog.clone());
+    straight.now = at(end_of(&stated));
+    for object in stated.into_iter().flat_map(|(_, objects)| objects) {
+        state(&mut straight, object);
+    }
+    let mut shuffled = straight.clone();
+    let key = |uid: &str| {
+        uid.bytes().fold(seed, |hash, byte| (hash.rotate_left(9) ^ u64::from(byte)).wrapping_mul(seed | 1))
+    };
+    shuffled.facts.reports.sort_by_key(|report| key(&report.uid));
+    shuffled.facts.packs.sort_by_key(|pack| key(&pack.uid));
+    shuffled.facts.payments.sort_by_key(|payment| key(&payment.uid));
+    shuffled.facts.adjustments.sort_by_key(|adjustment| key(&adjustment.uid));
+    straight.settle();
+    shuffled.settle();
+    same("entries", &straight.entries, &shuffled.entries)?;
+    same("ledger", &straight.ledger, &shuffled.ledger)
+}
+
+/// Law 21 and I8: what came in was paid for, or is free, or was given by an administrator.
+fn nothing_is_minted(catalog: &Catalog, script: &Script) -> Result<(), String> {
+    let (life, _) = live(catalog, script);
+    paid_for(catalog, &life.entries)?;
+    let mut ids = BTreeSet::new();
+    for entry in &life.entries {
+        let (Detail::Granted { grant, .. }
+        | Detail::Purchased { grant, .. }
+        | Detail::Adjusted { grant, .. }) = &entry.detail
+        else {
+            continue;
+        };
+        same(&format!("{grant} is new"), &ids.insert(grant.clone()), &true)?;
+    }
+    Ok(())
+}
+
+/// Law 22: every entry follows from the one before it, and statements close where the next opens.
+fn books_add_up(catalog: &Catalog, script: &Script) -> Result<(), String> {
+    let (life, _) = live(catalog, script);
+    let mut balance = kit::credits("0");
+    for entry in &life.entries {
+        balance = balance.checked_add(entry.credits).expect("balance");
+        same("balance of an entry", &entry.balance, &balance)?;
+    }
+    let Some(ledger) = &life.ledger else { return Ok(()) };
+    same("balance", &ledger.balance().expect("balance"), &balance)?;
+    for pair in ledger.statements.kept.windows(2) {
+        same("opening", &pair[1].book.opening, &pair[0].book.closing().expect("closing"))?;
+    }
+    same(
+        "every number is given",
+        &life.invoice_states.keys().copied().collect(),
+        &(1..ledger.next_invoice).collect::<Vec<_>>(),
+    )
+}
+
+fn same<T: PartialEq + std::fmt::Debug + ?Sized>(what: &str, actual: &T, expected: &T) -> Result<(), String> {
+    if actual == expected {
+        return Ok(());
+    }
+    let (actual, expected) = (format!("{actual:#?}"), format!("{expected:#?}"));
+    let differing = actual.lines().zip(expected.lines()).filter(|(actual, expected)| actual != expected);
+    let lines: Vec<String> =
+        differing.take(12).map(|(actual, expected)| format!("{actual}  must be  {expected}")).collect();
+    Err(format!(
+        "{what}: {} lines, {} expected\n{}",
+        actual.lines().count(),
+        expected.lines().count(),
+        lines.join("\n")
+    ))
+}
+
+/// Fails with the smallest life found on which `check` still fails.
+fn assert_holds(script: &Script, check: impl Fn(&Script) -> Result<(), String>) -> Result<(), TestCaseError> {
+    let checked = |script: &Script| {
+        let caught = catch_unwind(AssertUnwindSafe(|| check(script)));
+        caught.unwrap_or_else(|_| Err("it panicked".to_owned()))
+    };
+    let Err(first) = checked(script) else { return Ok(()) };
+    let (mut smallest, mut why) = (script.clone(), first);
+    let mut size = script.deeds.len();
+    while size > 0 {
+        for start in (0..script.deeds.len()).step_by(size) {
+            let smaller = smallest.without(start, size);
+            if let Some(Err(found)) = smaller.as_ref().map(&checked) {
+                (smallest, why) = (smaller.unwrap_or(smallest), found);
+            }
+        }
+        size /= 2;
+    }
+    Err(TestCaseError::fail(format!("{why}\nin the life of\n{smallest:?}")))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_engine_agrees_with_a_naive_reading_of_the_laws(seed in any::<u64>(), mode in mode()) {
+        let catalog = catalog(mode);
+        assert_holds(&script::restless(seed), |script| agrees_with_the_reference(&catalog, script))?;
+    }
+
+    #[test]
+    fn an_operator_that_was_down_comes_to_the_same_ledger(
+        seed in any::<u64>(), mode in mode(), runs in prop::collection::vec(any::<bool>(), 64),
+    ) {
+        let catalog = catalog(mode);
+        assert_holds(&script::steady(seed), |script| downtime_changes_nothing(&catalog, script, &runs))?;
+    }
+
+    #[test]
+    fn a_replay_of_all_facts_at_once_gives_the_same_ledger(seed in any::<u64>(), mode in mode()) {
+        let catalog = catalog(mode);
+        assert_holds(&script::steady(seed), |script| downtime_changes_nothing(&catalog, script, &[]))?;
+    }
+
+    #[test]
+    fn the_order_of_the_facts_does_not_matter(seed in any::<u64>(), mode in mode(), key in any::<u64>()) {
+        let catalog = catalog(mode);
+        assert_holds(&script::steady(seed), |script| order_does_not_matter(&catalog, script, key))?;
+    }
+
+    #[test]
+    fn no_life_mints_credits(seed in any::<u64>(), mode in mode()) {
+        let catalog = catalog(mode);
+        assert_holds(&script::restless(seed), |script| nothing_is_minted(&catalog, script))?;
+    }
+
+    #[test]
+    fn the_books_of_every_life_add_up(seed in any::<u64>(), mode in mode()) {
+        let catalog = catalog(mode);
+        assert_holds(&script::restless(seed), |script| books_add_up(&catalog, script))?;
+    }
+}
+
+/// Every grant of a paid plan has a settled plan invoice before it, every purchase its pack's.
+fn paid_for(catalog: &Catalog, entries: &[Entry]) -> Result<(), String> {
+    let price = |plan: &flashgate_ledger::entry::PlanPeriod| {
+        catalog
+            .plan(&plan.plan)
+            .and_then(|(_, known)| known.offer(plan.billing_period))
+            .expect("a plan")
+            .price
+    };
+    let (mut plan_invoices, mut pack_invoices) = (BTreeMap::new(), BTreeMap::new());
+    let mut paid = Vec::new();
+    for entry in entries {
+        match &entry.detail {
+            Detail::Invoiced { invoice, reason: InvoiceReason::Pack, amount, .. } => {
+                pack_invoices.insert(invoice.clone(), *amount);
+            }
+            Detail::Invoiced { invoice, amount, .. } => {
+                plan_invoices.insert(invoice.clone(), *amount);
+            }
+            Detail::Settled { invoice, state: flashgate_ledger::invoice::InvoiceState::Settled, .. } => {
+                paid.push(invoice.clone());
+            }
+            Detail::Granted { plan, .. } if price(plan).is_positive() => {
+                let settled = paid.pop().and_then(|invoice| plan_invoices.remove(&invoice));
+                same("payment of a grant", &settled, &Some(price(plan)))?;
+            }
+            Detail::Purchased { pack, .. } => {
+                let settled = paid.pop().and_then(|invoice| pack_invoices.remove(&invoice));
+                same("payment of a pack", &settled, &catalog.pack(pack).map(|pack| pack.price))?;
+            }
+            _ => {}
+        }
+    }
+    same("paid for and not granted", &paid, &Vec::new())
+}
+
+#[test]
+fn both_calendars_agree() {
+    for day in 0..1_500 {
+        let start = birth() + day * DAY;
+        for months in [0, 1, 2, 11, 12, 13, 25] {
+            let engine =
+                flashgate_ledger::period::months_after(at(start), u32::try_from(months).expect("months"));
+            assert_eq!(engine.as_second(), reference::months_after(start, months));
+        }
+    }
+}

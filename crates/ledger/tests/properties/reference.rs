@@ -1,0 +1,890 @@
+//! A second reading of the laws, as naive as possible: every instant that matters, one after the other, with all
+//! facts at hand. It shares no code with the engine: its own months, its own amounts (billionths in an i128), no
+//! state that can be left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases, PaymentMode};
+use flashgate_ledger::facts::{
+    Adjustment, PackOrder, Payment, PaymentState, Renewal, Report, Request, Subscription,
+};
+
+use crate::script::Object;
+
+const DAY: i64 = 86_400;
+
+/// What became of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Granted, purchased, adjusted, consumed, expired, refunded.
+    pub(crate) totals: [i128; 6],
+    pub(crate) debt: i128,
+    /// Number, start, plan, whether yearly, of every period.
+    pub(crate) periods: Vec<(u32, i64, String, bool)>,
+    /// What is left of each unexpired grant.
+    pub(crate) grants: BTreeMap<String, i128>,
+    /// What became of each object, by UID.
+    pub(crate) said: BTreeMap<String, String>,
+    /// State of every invoice.
+    pub(crate) invoices: Vec<String>,
+}
+
+struct Grant {
+    id: String,
+    /// 0 plan, 1 adjustment, 2 pack: also their order among equals.
+    kind: usize,
+    given: i128,
+    left: i128,
+    from: i64,
+    until: Option<i64>,
+    has_expired: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Period {
+    number: u32,
+    end: i64,
+    request: Request,
+    anchor: i64,
+    months: i64,
+    price: i128,
+    rank: usize,
+    /// When it is due, while it is not paid.
+    due: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum For {
+    Change(Request),
+    Renewal,
+    Pack(PackOrder),
+}
+
+#[derive(Clone, Debug)]
+struct Invoice {
+    purpose: For,
+    reason: &'static str,
+    amount: i128,
+    state: &'static str,
+    due: i64,
+    grant: Option<String>,
+}
+
+struct Order {
+    pack: PackOrder,
+    state: &'static str,
+    /// Objects of that name that wait for its payment.
+    waiting: Vec<String>,
+}
+
+pub(crate) struct Reference<'a> {
+    catalog: &'a Catalog,
+    now: i64,
+    /// The Subscription at this instant.
+    subscription: Option<Subscription>,
+    /// When the account started by its Subscription, and when that took effect.
+    start: Option<(i64, i64)>,
+    uid: String,
+    period: Option<Period>,
+    number: u32,
+    seen: Option<Request>,
+    /// The request that lapsed or whose invoice became void.
+    inert: Option<Request>,
+    has_lapsed: bool,
+    grants: Vec<Grant>,
+    debt: i128,
+    consumed: i128,
+    refunded: i128,
+    covered: BTreeMap<String, Vec<(i64, i64)>>,
+    orders: BTreeMap<String, Order>,
+    /// The last 64 refusals of orders and payments.
+    refused: Vec<(String, String)>,
+    given: BTreeMap<String, i128>,
+    invoices: Vec<Invoice>,
+    reports: Vec<Report>,
+    packs: Vec<PackOrder>,
+    adjustments: Vec<Adjustment>,
+    payments: Vec<Payment>,
+    out: Outcome,
+}
+
+/// Plays all of `objects` up to `until`.
+pub(crate) fn play(catalog: &Catalog, objects: &[(i64, Vec<Object>)], until: i64) -> Outcome {
+    let mut reference = Reference::new(catalog);
+    let mut coming: Vec<(i64, Vec<Object>)> = objects.to_vec();
+    coming.reverse();
+    loop {
+        let next = coming.last().map(|(time, _)| *time);
+        let own = reference.next_instant();
+        let Some(now) = next.into_iter().chain(own).min().filter(|now| *now <= until) else { break };
+        reference.now = now;
+        let created = if next == Some(now) { coming.pop().map(|(_, objects)| objects) } else { None };
+        for object in created.unwrap_or_default() {
+            match object {
+                Object::Subscription(subscription) => reference.subscription = Some(subscription),
+                Object::Deleted => reference.subscription = None,
+                Object::Report(report) => reference.reports.push(report),
+                Object::Pack(pack) => reference.packs.push(pack),
+                Object::Adjustment(adjustment) => reference.adjustments.push(adjustment),
+                Object::Payment { payment, .. } => reference.payments.push(payment),
+            }
+        }
+        reference.instant();
+    }
+    reference.finish()
+}
+
+impl<'a> Reference<'a> {
+    fn new(catalog: &'a Catalog) -> Self {
+        Self {
+            catalog,
+            now: 0,
+            subscription: None,
+            start: None,
+            uid: String::new(),
+            period: None,
+            number: 0,
+            seen: None,
+            inert: None,
+            has_lapsed: false,
+            grants: Vec::new(),
+            debt: 0,
+            consumed: 0,
+            refunded: 0,
+            covered: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            refused: Vec::new(),
+            given: BTreeMap::new(),
+            invoices: Vec::new(),
+            reports: Vec::new(),
+            packs: Vec::new(),
+            adjustments: Vec::new(),
+            payments: Vec::new(),
+            out: Outcome::default(),
+        }
+    }
+
+    /// Every later instant at which something could happen; too many do no harm.
+    fn next_instant(&self) -> Option<i64> {
+        let accept = i64::from(self.catalog.policies.accept_usage_for_seconds);
+        let mut instants: Vec<i64> = Vec::new();
+        instants.extend(self.grants.iter().filter_map(|grant| grant.until));
+        instants.extend(self.period.iter().flat_map(|period| [Some(period.end), period.due]).flatten());
+        instants.extend(self.invoices.iter().map(|invoice| invoice.due));
+        instants.extend(
+            self.reports
+                .iter()
+                .flat_map(|report| [effect(report), report.window.start_time.as_second() + accept]),
+        );
+        instants.extend(self.packs.iter().map(|pack| pack.arrival.as_second() + DAY));
+        instants.extend(self.adjustments.iter().map(|adjustment| adjustment.arrival.as_second() + DAY));
+        instants.extend(self.payments.iter().map(|payment| payment.arrival.as_second() + DAY));
+        if let Some(subscription) = &self.subscription {
+            instants.extend(subscription.start_time.map(jiff::Timestamp::as_second));
+        }
+        instants.into_iter().filter(|instant| *instant > self.now).min()
+    }
+
+    /// Law 0: what one instant holds, in its order.
+    fn instant(&mut self) {
+        let arrives = self.arrives();
+        if let Some(is_new) = arrives {
+            let subscription = self.subscription.clone().expect("it arrives");
+            if is_new {
+                let start = subscription.start_time.unwrap_or(subscription.arrival).as_second();
+                self.start = Some((start, self.now));
+            }
+            self.uid = subscription.uid;
+        }
+        self.usage();
+        self.expire();
+        if let (Some(is_new), Some(subscription)) = (arrives, self.subscription.clone()) {
+            if is_new {
+                self.change_plan(&subscription.request, true);
+            } else {
+                self.resume(&subscription.request);
+            }
+        } else if self.is_present() && self.period.as_ref().is_some_and(|period| period.end <= self.now) {
+            self.boundary();
+        }
+        for payment in sorted(std::mem::take(&mut self.payments), |payment| payment.name.clone()) {
+            if self.start.is_some() {
+                self.pay(&payment);
+            } else if payment.arrival.as_second() + DAY <= self.now {
+                self.say(&payment.uid, "UnknownInvoice");
+            } else {
+                self.payments.push(payment);
+            }
+        }
+        self.run_out();
+        self.purchases();
+        self.adjust();
+        if let Some(subscription) = self.subscription.clone().filter(|_| self.is_present()) {
+            self.change_plan(&subscription.request, false);
+            self.purchases();
+        }
+    }
+
+    /// Whether the account starts (true) or is resumed (false) now.
+    fn arrives(&self) -> Option<bool> {
+        let subscription = self.subscription.as_ref()?;
+        let starts = subscription.start_time.unwrap_or(subscription.arrival).as_second();
+        match self.start {
+            None => (starts <= self.now).then_some(true),
+            Some(_) => (subscription.uid != self.uid).then_some(false),
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        self.start.is_some()
+            && self.subscription.as_ref().is_some_and(|subscription| subscription.uid == self.uid)
+    }
+
+    // ---- usage (laws 5 to 10)
+
+    fn usage(&mut self) {
+        let accept = i64::from(self.catalog.policies.accept_usage_for_seconds);
+        let reports = std::mem::take(&mut self.reports);
+        for report in
+            sorted(reports, |report| (effect(report), report.arrival.as_second(), report.name.clone()))
+        {
+            let (from, to) = (report.window.start_time.as_second(), report.window.end_time.as_second());
+            let arrival = report.arrival.as_second();
+            if !self.is_present() {
+                // Law 15: it waits, by the clock; what it waits for may still come at the last instant.
+                if from + accept <= self.now && arrival <= self.now {
+                    self.say(&report.uid, "TooLate");
+                } else {
+                    self.reports.push(report);
+                }
+            } else if effect(&report) > self.now {
+                self.reports.push(report);
+            } else {
+                let start = self.start.expect("present").0;
+                let quantity: i128 = report.usage[0].quantity.to_string().parse().expect("whole bytes");
+                let covered = self.covered.entry(report.source.clone()).or_default();
+                let said = if to <= start {
+                    "BeforeSubscription".to_owned()
+                } else if arrival - from > accept {
+                    "TooLate".to_owned()
+                } else if covered.iter().any(|(start, end)| *start < to && from < *end) {
+                    "DuplicateWindow".to_owned()
+                } else if report.usage[0].operation != "StorageEgress" {
+                    "UnknownRate".to_owned()
+                } else {
+                    cover(covered, from, to);
+                    self.charge(quantity, to, arrival);
+                    format!("charged {}", shown(quantity))
+                };
+                self.say(&report.uid, &said);
+            }
+        }
+    }
+
+    fn charge(&mut self, amount: i128, window_end: i64, arrival: i64) {
+        let grace = i64::from(self.catalog.policies.settlement_grace_seconds);
+        self.consumed += amount;
+        let mut owed = amount;
+        self.grants.sort_by_key(|grant| {
+            let number: u32 = if grant.kind == 0 { grant.id[5..].parse().expect("a number") } else { 0 };
+            (grant.until.unwrap_or(i64::MAX), grant.kind, grant.from, number, grant.id.clone())
+        });
+        for grant in &mut self.grants {
+            let in_time = grant.until.is_none_or(|until| window_end <= until && arrival <= until + grace);
+            if !grant.has_expired || in_time {
+                let paid = owed.min(grant.left);
+                grant.left -= paid;
+                owed -= paid;
+            }
+        }
+        self.debt += owed;
+    }
+
+    fn expire(&mut self) {
+        for grant in &mut self.grants {
+            grant.has_expired |= grant.until.is_some_and(|until| until <= self.now);
+        }
+    }
+
+    fn grant(&mut self, id: String, kind: usize, amount: i128, until: Option<i64>) {
+        let repaid = amount.min(self.debt);
+        self.debt -= repaid;
+        let left = amount - repaid;
+        self.grants.push(Grant { id, kind, given: amount, left, from: self.now, until, has_expired: false });
+        self.expire();
+    }
+
+    // ---- periods (laws 3, 4, 11 to 13, 16, 17, 19)
+
+    fn terms(&self, request: &Request) -> Option<(i128, i128, usize)> {
+        let rank = self.catalog.plans.iter().position(|plan| plan.name == request.plan)?;
+        let plan = &self.catalog.plans[rank];
+        let offer = match request.billing_period {
+            BillingPeriod::Monthly => plan.monthly?,
+            BillingPeriod::Yearly => plan.yearly?,
+        };
+        Some((offer.credits.nanos(), offer.price.nanos(), rank))
+    }
+
+    /// Begins a period of what `request` names; its grant comes with `invoice`, or at once where there is none.
+    fn begin(&mut self, request: &Request, anchor: i64, months: i64, skipped: u32) {
+        let (_, price, rank) = self.terms(request).expect("a known plan");
+        if let Some(cut) = self.period.take().filter(|cut| cut.price == 0 && self.now < cut.end) {
+            let id = format!("plan/{}", cut.number);
+            for grant in self.grants.iter_mut().filter(|grant| grant.id == id) {
+                grant.until = Some(self.now);
+            }
+            self.expire();
+        }
+        self.number += 1 + skipped;
+        let end = months_after(anchor, months + length(request));
+        let request = request.clone();
+        let yearly = request.billing_period == BillingPeriod::Yearly;
+        self.out.periods.push((self.number, months_after(anchor, months), request.plan.clone(), yearly));
+        self.period =
+            Some(Period { number: self.number, end, request, anchor, months, price, rank, due: None });
+    }
+
+    fn grant_period(&mut self) -> String {
+        let period = self.period.as_mut().expect("a period");
+        period.due = None;
+        let (id, end, request) = (format!("plan/{}", period.number), period.end, period.request.clone());
+        let amount = self.terms(&request).expect("a known plan").0;
+        self.grant(id.clone(), 0, amount, Some(end));
+        id
+    }
+
+    /// Invoices the period that just began, and grants it when that is settled.
+    fn bill(&mut self) {
+        let price = self.period.as_ref().expect("a period").price;
+        if price == 0 {
+            self.grant_period();
+        } else {
+            let (due, is_settled) = self.issue(For::Renewal, "Renewal", price);
+            if is_settled {
+                let id = self.grant_period();
+                self.invoices.last_mut().expect("issued").grant = Some(id);
+            } else {
+                self.period.as_mut().expect("a period").due = Some(due);
+            }
+        }
+    }
+
+    fn boundary(&mut self) {
+        let period = self.period.clone().expect("a period ends");
+        let request = self.subscription.clone().expect("present").request;
+        let months = period.months + length(&period.request);
+        let due = period.due;
+        if self.follow(&request, period.anchor, months)
+            && let (Some(due), Some(period)) = (due, &mut self.period)
+        {
+            period.due = period.due.map(|later| later.min(due));
+        }
+    }
+
+    /// Begins what follows the period that ended: true for a renewal, false for a lapse.
+    fn follow(&mut self, request: &Request, anchor: i64, months: i64) -> bool {
+        let in_force = self.period.clone().expect("a period ended").request;
+        let is_inert = self.inert.as_ref() == Some(request);
+        let asks_in_force =
+            request.plan == in_force.plan && request.billing_period == in_force.billing_period;
+        let renews_alone =
+            self.has_lapsed && (is_inert || (request.renewal == Renewal::None && !asks_in_force));
+        if request.renewal == Renewal::None && !renews_alone {
+            self.lapse(request, "Void");
+            return false;
+        }
+        let serves_request = !renews_alone && !is_inert && self.terms(request).is_some();
+        self.void_plan_invoice();
+        let next = if serves_request { request } else { &in_force };
+        self.begin(next, anchor, months, 0);
+        if serves_request {
+            (self.has_lapsed, self.inert) = (false, None);
+        } else if renews_alone {
+            self.inert = Some(request.clone());
+        } else if !is_inert {
+            self.inert = None;
+        }
+        self.seen = Some(request.clone());
+        self.bill();
+        true
+    }
+
+    fn lapse(&mut self, request: &Request, state: &'static str) {
+        let plan = self.period.as_ref().expect("a plan lapses").request.plan.clone();
+        if let Some(open) = self.open_plan_invoice() {
+            open.state = state;
+        }
+        (self.inert, self.seen, self.has_lapsed) = (Some(request.clone()), Some(request.clone()), true);
+        let to = self
+            .catalog
+            .plans
+            .iter()
+            .find(|known| known.name == plan)
+            .and_then(|known| known.lapses_to.clone());
+        match to {
+            None => self.period = None,
+            Some(plan) => {
+                let to =
+                    Request { plan, billing_period: BillingPeriod::Monthly, renewal: Renewal::Automatic };
+                self.begin(&to, self.now, 0, 0);
+                self.bill();
+            }
+        }
+    }
+
+    fn resume(&mut self, request: &Request) {
+        if self.period.as_ref().is_none_or(|period| self.now < period.end) {
+            return;
+        }
+        if self.inert.as_ref() == Some(request) && !self.has_lapsed {
+            self.lapse(request, "Void");
+        } else {
+            self.follow(request, self.now, 0);
+        }
+    }
+
+    /// Follows what is asked for, if it is new (laws 12, 13, 16, 18, 20).
+    fn change_plan(&mut self, request: &Request, is_start: bool) {
+        let before = self.seen.replace(request.clone());
+        if let Some(before) = &before {
+            let same = before.plan == request.plan && before.billing_period == request.billing_period;
+            let was_inert = self.inert.as_ref() == Some(before);
+            if before == request || (same && !was_inert) {
+                return;
+            }
+        }
+        let asks_in_force = self.period.as_ref().is_some_and(|period| {
+            period.request.plan == request.plan && period.request.billing_period == request.billing_period
+        });
+        let open_change = self
+            .invoices
+            .iter_mut()
+            .find(|invoice| invoice.state == "Open" && matches!(invoice.purpose, For::Change(_)));
+        if let Some(open) = open_change {
+            open.state = "Void";
+        }
+        if (self.has_lapsed || self.inert.is_some()) && request.renewal == Renewal::None && !asks_in_force {
+            self.inert = Some(request.clone());
+            return;
+        }
+        self.inert = None;
+        let Some((_, price, rank)) = self.terms(request) else { return self.invoice_again() };
+        let reason = match &self.period {
+            None if self.number == 0 => "Start",
+            None => "Reactivation",
+            Some(_) if asks_in_force => {
+                self.has_lapsed = false;
+                return self.invoice_again();
+            }
+            Some(_) if self.has_lapsed => "Reactivation",
+            Some(period) => {
+                let same_plan = period.request.plan == request.plan;
+                let longer = length(request) > length(&period.request);
+                if !(if same_plan { longer } else { rank > period.rank }) {
+                    return self.invoice_again();
+                }
+                "Upgrade"
+            }
+        };
+        self.void_plan_invoice();
+        if price > 0 {
+            let (_, is_settled) = self.issue(For::Change(request.clone()), reason, price);
+            if !is_settled {
+                return;
+            }
+        }
+        let id = self.begin_changed(request, is_start);
+        if price > 0 {
+            self.invoices.last_mut().expect("issued").grant = Some(id);
+        }
+    }
+
+    fn begin_changed(&mut self, request: &Request, is_start: bool) -> String {
+        self.has_lapsed = false;
+        if is_start && self.number == 0 {
+            let start = self.start.expect("it starts").0;
+            let mut skipped = 0;
+            while months_after(start, i64::from(skipped + 1) * length(request)) <= self.now {
+                skipped += 1;
+            }
+            self.begin(request, start, i64::from(skipped) * length(request), skipped);
+        } else {
+            self.begin(request, self.now, 0, 0);
+        }
+        self.grant_period()
+    }
+
+    // ---- invoices and payments (law 18)
+
+    fn issue(&mut self, purpose: For, reason: &'static str, amount: i128) -> (i64, bool) {
+        let payments = self.catalog.policies.payments;
+        let is_settled = payments.mode == PaymentMode::Internal;
+        let state = if is_settled { "Settled" } else { "Open" };
+        let due = self.now + i64::from(payments.due_within_seconds);
+        self.invoices.push(Invoice { purpose, reason, amount, state, due, grant: None });
+        (due, is_settled)
+    }
+
+    fn open_plan_invoice(&mut self) -> Option<&mut Invoice> {
+        self.invoices
+            .iter_mut()
+            .find(|invoice| invoice.state == "Open" && !matches!(invoice.purpose, For::Pack(_)))
+    }
+
+    fn void_plan_invoice(&mut self) {
+        if let Some(open) = self.open_plan_invoice() {
+            open.state = "Void";
+        }
+    }
+
+    /// An unpaid renewal whose invoice an upgrade had voided is to be paid again once the upgrade is off.
+    fn invoice_again(&mut self) {
+        let Some((due, price)) = self.period.as_ref().and_then(|period| Some((period.due?, period.price)))
+        else {
+            return;
+        };
+        if self.open_plan_invoice().is_none() {
+            self.issue(For::Renewal, "Renewal", price);
+            self.invoices.last_mut().expect("issued").due = due;
+        }
+    }
+
+    fn pay(&mut self, payment: &Payment) {
+        let index = payment.invoice.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
+        let index =
+            index.and_then(|number| number.checked_sub(1)).filter(|index| *index < self.invoices.len());
+        let Some(index) = index else {
+            self.refuse(format!("payment {}", payment.name), "UnknownInvoice");
+            return self.say(&payment.uid, "UnknownInvoice");
+        };
+        let invoice = self.invoices[index].clone();
+        let said = match (payment.state, invoice.state) {
+            _ if payment.amount.nanos() != invoice.amount => "WrongAmount",
+            (PaymentState::Refunded, "Settled" | "RefundDue") => {
+                self.invoices[index].state = "Refunded";
+                if let (For::Pack(order), Some(_)) = (&invoice.purpose, &invoice.grant) {
+                    self.order(&order.name, "refunded");
+                }
+                for grant in self.grants.iter_mut().filter(|grant| Some(&grant.id) == invoice.grant.as_ref())
+                {
+                    let grace = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
+                    if grant.until.is_none_or(|until| self.now < until + grace) {
+                        self.refunded += grant.left;
+                        grant.left = 0;
+                    }
+                }
+                "applied"
+            }
+            (PaymentState::Refunded, _) => "NotSettled",
+            (_, "Settled" | "RefundDue" | "Refunded") => "AlreadySettled",
+            (PaymentState::Settled, "Void") => {
+                self.invoices[index].state = "RefundDue";
+                "refund due"
+            }
+            (PaymentState::Settled, _) => {
+                self.invoices[index].state = "Settled";
+                let id = match &invoice.purpose {
+                    For::Change(request) => self.begin_changed(request, false),
+                    For::Renewal => self.grant_period(),
+                    For::Pack(order) => self.grant_pack(order),
+                };
+                self.invoices[index].grant = Some(id);
+                "applied"
+            }
+            (PaymentState::Failed, "Open") if invoice.purpose != For::Renewal => {
+                self.give_up(index, "PaymentFailed");
+                "applied"
+            }
+            (PaymentState::Failed, _) => "applied",
+        };
+        if !matches!(said, "applied" | "refund due") {
+            self.refuse(format!("payment {}", payment.name), said);
+        }
+        self.say(&payment.uid, said);
+    }
+
+    fn give_up(&mut self, index: usize, reason: &'static str) {
+        self.invoices[index].state = "Void";
+        match self.invoices[index].purpose.clone() {
+            For::Pack(order) => self.order(&order.name, reason),
+            For::Change(_) | For::Renewal => self.inert.clone_from(&self.seen),
+        }
+    }
+
+    /// What is due or waited for at this very instant and did not come.
+    fn run_out(&mut self) {
+        for index in 0..self.invoices.len() {
+            let invoice = &self.invoices[index];
+            if invoice.state == "Open" && invoice.due <= self.now && invoice.purpose != For::Renewal {
+                self.give_up(index, "PaymentExpired");
+            }
+        }
+        if self.is_present()
+            && self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due <= self.now))
+        {
+            let request = self.subscription.clone().expect("present").request;
+            self.lapse(&request, "Void");
+        }
+        if self.is_present() {
+            return;
+        }
+        let now = self.now;
+        let (gone, waiting) = std::mem::take(&mut self.packs)
+            .into_iter()
+            .partition(|pack| pack.arrival.as_second() + DAY <= now);
+        self.packs = waiting;
+        for pack in sorted::<PackOrder, _>(gone, |pack| (pack.name.clone(), pack.uid.clone())) {
+            self.decide_pack(&pack, Some("SubscriptionNotFound"));
+        }
+        let (gone, waiting) = std::mem::take(&mut self.adjustments)
+            .into_iter()
+            .partition(|pack| pack.arrival.as_second() + DAY <= now);
+        self.adjustments = waiting;
+        for adjustment in
+            sorted::<Adjustment, _>(gone, |adjustment| (adjustment.name.clone(), adjustment.uid.clone()))
+        {
+            self.decide_adjustment(&adjustment, Some("SubscriptionNotFound"));
+        }
+    }
+
+    // ---- packs and adjustments (laws 14, 15, 25)
+
+    fn purchases(&mut self) {
+        if self.is_present() {
+            for pack in sorted(std::mem::take(&mut self.packs), |pack| (pack.name.clone(), pack.uid.clone()))
+            {
+                self.decide_pack(&pack, None);
+            }
+        }
+    }
+
+    fn order(&mut self, name: &str, state: &'static str) {
+        if let Some(order) = self.orders.get_mut(name) {
+            order.state = state;
+            for uid in std::mem::take(&mut order.waiting) {
+                self.say(&uid, state);
+            }
+        }
+    }
+
+    fn decide_pack(&mut self, pack: &PackOrder, run_out: Option<&'static str>) {
+        if let Some(order) = self.orders.get_mut(&pack.name).filter(|order| order.pack.pack == pack.pack) {
+            order.waiting.push(pack.uid.clone());
+            let state = order.state;
+            return self.say(&pack.uid, state);
+        }
+        let known = self.orders.get(&pack.name);
+        let key = format!("pack {}", pack.name);
+        if let Some(refused) = self.was_refused(&key) {
+            return self.say(&pack.uid, &refused);
+        }
+        let sold = self.catalog.packs.iter().find(|sold| sold.name == pack.pack);
+        let reason = match (run_out, sold) {
+            (Some(reason), _) => reason,
+            _ if known.is_some() => "NameAlreadyUsed",
+            (_, None) => "UnknownPack",
+            (_, Some(_)) if self.first_period_may_come() => {
+                self.packs.push(pack.clone());
+                return;
+            }
+            (_, Some(_)) => match &self.period {
+                Some(period) if period.due.is_none() && self.allows_packs(&period.request.plan) => {
+                    let max = self.catalog.policies.pack_limit.max as usize;
+                    if self.taken_in_month_of(pack.arrival.as_second()) >= max {
+                        "PackLimitReached"
+                    } else {
+                        ""
+                    }
+                }
+                _ => "PlanNotEligible",
+            },
+        };
+        if !reason.is_empty() {
+            self.refuse(key, reason);
+            return self.say(&pack.uid, reason);
+        }
+        let price = sold.expect("known").price.nanos();
+        self.orders.insert(
+            pack.name.clone(),
+            Order { pack: pack.clone(), state: "awaits payment", waiting: vec![pack.uid.clone()] },
+        );
+        let (_, is_settled) = self.issue(For::Pack(pack.clone()), "Pack", price);
+        if is_settled {
+            let id = self.grant_pack(pack);
+            self.invoices.last_mut().expect("issued").grant = Some(id);
+        } else {
+            self.say(&pack.uid, "awaits payment");
+        }
+    }
+
+    fn allows_packs(&self, plan: &str) -> bool {
+        self.catalog
+            .plans
+            .iter()
+            .any(|known| known.name == plan && known.pack_purchases == PackPurchases::Allowed)
+    }
+
+    fn first_period_may_come(&mut self) -> bool {
+        let is_unknown =
+            self.inert.is_none() && self.seen.clone().is_some_and(|seen| self.terms(&seen).is_none());
+        self.number == 0 && (self.open_plan_invoice().is_some() || is_unknown)
+    }
+
+    fn taken_in_month_of(&self, arrival: i64) -> usize {
+        let start = self.start.expect("an account").0;
+        let month = |at: i64| (1..12_000).find(|month| months_after(start, *month) > at);
+        let taken = |order: &&Order| {
+            !order.state.starts_with("Payment") && month(order.pack.arrival.as_second()) == month(arrival)
+        };
+        self.orders.values().filter(taken).count()
+    }
+
+    fn grant_pack(&mut self, order: &PackOrder) -> String {
+        let sold = self.catalog.packs.iter().find(|sold| sold.name == order.pack).expect("sold").clone();
+        let until = sold.expires_after_days.map(|days| self.now + i64::from(days) * DAY);
+        let id = format!("pack/{}", order.name);
+        self.grant(id.clone(), 2, sold.credits.nanos(), until);
+        self.order(&order.name, "granted");
+        id
+    }
+
+    fn adjust(&mut self) {
+        if self.is_present() {
+            let adjustments = std::mem::take(&mut self.adjustments);
+            for adjustment in
+                sorted(adjustments, |adjustment| (adjustment.name.clone(), adjustment.uid.clone()))
+            {
+                self.decide_adjustment(&adjustment, None);
+            }
+        }
+    }
+
+    fn decide_adjustment(&mut self, adjustment: &Adjustment, run_out: Option<&'static str>) {
+        let amount = adjustment.credits.nanos();
+        let key = format!("adjustment {}", adjustment.name);
+        let known = self.given.get(&adjustment.name).copied();
+        let refused = self.was_refused(&key);
+        let is_new = refused.is_none();
+        let said = match (known, refused, run_out) {
+            (Some(known), ..) if known == amount => format!("granted {}", shown(amount)),
+            (_, Some(refused), _) => refused,
+            (_, _, Some(reason)) => reason.to_owned(),
+            (Some(_), ..) => "NameAlreadyUsed".to_owned(),
+            _ if adjustment.expiration_time.is_some_and(|time| time <= adjustment.arrival) => {
+                "AlreadyExpired".to_owned()
+            }
+            _ => {
+                self.given.insert(adjustment.name.clone(), amount);
+                let until = adjustment.expiration_time.map(jiff::Timestamp::as_second);
+                self.grant(format!("adjustment/{}", adjustment.name), 1, amount, until);
+                format!("granted {}", shown(amount))
+            }
+        };
+        if !said.starts_with("granted") && is_new {
+            self.refuse(key, &said);
+        }
+        self.say(&adjustment.uid, &said);
+    }
+
+    fn was_refused(&self, key: &str) -> Option<String> {
+        self.refused.iter().find(|(known, _)| known == key).map(|(_, reason)| reason.clone())
+    }
+
+    fn refuse(&mut self, key: String, reason: &str) {
+        self.refused.push((key, reason.to_owned()));
+        if self.refused.len() > 64 {
+            self.refused.remove(0);
+        }
+    }
+
+    fn say(&mut self, uid: &str, said: &str) {
+        // A refund comes to a pack that was granted, and is not its verdict.
+        let said = if said == "refunded" { "granted" } else { said };
+        self.out.said.insert(uid.to_owned(), said.to_owned());
+    }
+
+    /// Sums everything up from what is left.
+    fn finish(mut self) -> Outcome {
+        let given = |kind: usize| {
+            self.grants.iter().filter(|grant| grant.kind == kind).map(|grant| grant.given).sum()
+        };
+        let expired = self.grants.iter().filter(|grant| grant.has_expired).map(|grant| grant.left).sum();
+        self.out.totals = [given(0), given(2), given(1), self.consumed, expired, self.refunded];
+        let current = self.grants.iter().filter(|grant| !grant.has_expired && grant.left > 0);
+        self.out.grants = current.map(|grant| (grant.id.clone(), grant.left)).collect();
+        self.out.debt = self.debt;
+        self.out.invoices =
+            self.invoices.iter().map(|invoice| format!("{}:{}", invoice.reason, invoice.state)).collect();
+        self.out
+    }
+}
+
+fn sorted<T, K: Ord>(mut items: Vec<T>, key: impl FnMut(&T) -> K) -> Vec<T> {
+    items.sort_by_key(key);
+    items
+}
+
+/// When usage takes effect: at the later of window end and arrival.
+fn effect(report: &Report) -> i64 {
+    report.window.end_time.max(report.arrival).as_second()
+}
+
+fn length(request: &Request) -> i64 {
+    if request.billing_period == BillingPeriod::Yearly { 12 } else { 1 }
+}
+
+/// Adds a window to what is covered; of more than 64 separate stretches the oldest gap is covered too.
+fn cover(covered: &mut Vec<(i64, i64)>, from: i64, to: i64) {
+    covered.push((from, to));
+    let mut ends: BTreeSet<(i64, i64)> = BTreeSet::new();
+    let mut gaps = Vec::new();
+    ends.extend(covered.iter().copied());
+    let mut reached = i64::MIN;
+    for (start, end) in ends {
+        if reached > i64::MIN && start > reached {
+            gaps.push((reached, start));
+        }
+        reached = reached.max(end);
+    }
+    if gaps.len() >= 64 {
+        covered.push(gaps[0]);
+    }
+}
+
+/// What a number of billionths reads like.
+fn shown(nanos: i128) -> String {
+    let text = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `months` calendar months after `second`, by counting days.
+pub(crate) fn months_after(second: i64, months: i64) -> i64 {
+    let is_leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let days_in = |year: i64, month: i64| match month {
+        1 if is_leap(year) => 29,
+        1 => 28,
+        3 | 5 | 8 | 10 => 30,
+        _ => 31,
+    };
+    let (mut day, in_day) = (second.div_euclid(DAY), second.rem_euclid(DAY));
+    let (mut year, mut month) = (1970, 0);
+    while day >= days_in(year, month) {
+        day -= days_in(year, month);
+        month += 1;
+        if month == 12 {
+            (year, month) = (year + 1, 0);
+        }
+    }
+    let (goal_year, goal_month) = (year + (month + months).div_euclid(12), (month + months).rem_euclid(12));
+    let day = day.min(days_in(goal_year, goal_month) - 1);
+    let (mut year, mut month, mut days) = (1970, 0, day);
+    while (year, month) != (goal_year, goal_month) {
+        days += days_in(year, month);
+        month += 1;
+        if month == 12 {
+            (year, month) = (year + 1, 0);
+        }
+    }
+    days * DAY + in_day
+}
