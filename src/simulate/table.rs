@@ -171,7 +171,10 @@ impl Section {
         }
         let hidden = if self.kind == "UsageReport" { objects.len().saturating_sub(REPORTS_SHOWN) } else { 0 };
         let mut shown = objects;
-        shown.sort_by_key(|object| (text(object, "/metadata/creationTimestamp"), full_name(object)));
+        // Those that need a look are last, so that they are not hidden.
+        shown.sort_by_key(|object| {
+            (is_troubled(object), text(object, "/metadata/creationTimestamp"), full_name(object))
+        });
         shown.drain(..hidden);
         let columns = self.columns.iter().map(|(column, _)| *column);
         let mut grid = Grid::new([Column::text("NAME")].into_iter().chain(columns));
@@ -181,7 +184,7 @@ impl Section {
         }
         let mut section = format!("{}\n{}", self.title, grid.render(layout));
         if hidden > 0 {
-            let _ = writeln!(section, "and {hidden} older ones; -o json has them all");
+            let _ = writeln!(section, "and {hidden} more; -o json has them all");
         }
         for object in shown {
             if let Some(message) =
