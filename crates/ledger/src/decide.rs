@@ -110,8 +110,9 @@ pub enum Wait {
 struct Turn<'a> {
     time: Timestamp,
     rank: Rank,
-    /// Arrival, among usage only; other facts of an instant go by name.
-    arrival: Timestamp,
+    /// Arrival and start of the window, among usage only; other facts of an instant go by name. What a source reports
+    /// at once is taken in the order in which it was used, so that no gap closes before what fills it has its turn.
+    usage_order: Option<(Timestamp, Timestamp)>,
     name: &'a str,
     uid: &'a str,
 }
@@ -375,7 +376,8 @@ impl<'a> Course<'a> {
                 self.reports_wait = true;
                 self.give_report(report, ReportVerdict::Waits(Wait::Receipts));
             } else {
-                self.queue.insert(Turn { time, rank, arrival, name, uid }, Fact::Report(report));
+                let usage_order = Some((arrival, report.window.start_time));
+                self.queue.insert(Turn { time, rank, usage_order, name, uid }, Fact::Report(report));
             }
         }
         self.account.ledger.unacknowledged = unacknowledged;
@@ -417,7 +419,7 @@ impl<'a> Course<'a> {
                 continue;
             }
             let (name, uid) = fact.identity();
-            self.queue.insert(Turn { time, rank, arrival: Timestamp::MIN, name, uid }, fact);
+            self.queue.insert(Turn { time, rank, usage_order: None, name, uid }, fact);
         }
     }
 
@@ -543,7 +545,7 @@ impl<'a> Course<'a> {
         for fact in std::mem::take(&mut self.parked) {
             let rank = if matches!(fact, Fact::Adjustment(_)) { Rank::Adjustment } else { Rank::Purchase };
             let (name, uid) = fact.identity();
-            let turn = Turn { time: self.account.time, rank, arrival: Timestamp::MIN, name, uid };
+            let turn = Turn { time: self.account.time, rank, usage_order: None, name, uid };
             self.queue.insert(turn, fact);
         }
     }

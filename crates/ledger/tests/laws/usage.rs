@@ -104,6 +104,21 @@ fn where_several_reasons_hold_the_first_of_the_order_is_given() {
 }
 
 #[test]
+fn a_backlog_of_one_instant_is_charged_whole_whatever_its_reports_are_called() {
+    let mut life = Life::of("scale", "2026-01-01");
+    // Names in an order that has nothing to do with the windows, as generated ones have.
+    life.goes_down("2026-01-03");
+    for index in 0..600 {
+        let name = format!("{:03}", index * 367 % 600);
+        life.facts.reports.push(a_report(&name, &name, time("2026-01-03"), "gw", minute(index)));
+    }
+    life.comes_back("2026-01-03");
+    let refused: Vec<_> =
+        life.reports.iter().filter(|(_, said)| !said.said().starts_with("charged")).collect();
+    assert!(refused.is_empty(), "{} of 600 refused", refused.len());
+}
+
+#[test]
 fn a_source_more_than_256_is_one_too_many_until_one_is_quiet_for_the_acceptance_time() {
     let mut life = Life::of("starter", "2026-01-01");
     report_many(&mut life, "2026-01-03", (0..256).map(|index| (format!("gw-{index}"), minute(index))));
