@@ -197,3 +197,83 @@ fn backoff(count: u32, key: &AccountKey) -> Duration {
         });
     doubled.mul_f64(0.5 + f64::from(spread % 1_000) / 2_000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> AccountKey {
+        AccountKey { namespace: "default".into(), name: name.into() }
+    }
+
+    fn time(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("time")
+    }
+
+    fn ready(queue: &mut Queue) -> Vec<String> {
+        let running = HashSet::new();
+        std::iter::from_fn(|| queue.pop(&running)).map(|key| key.name).collect()
+    }
+
+    #[test]
+    fn an_account_asked_for_thrice_has_one_turn_in_the_order_of_its_first() {
+        let mut queue = Queue::default();
+        for name in ["a", "b", "a", "a"] {
+            queue.push(key(name));
+        }
+        assert_eq!(ready(&mut queue), ["a", "b"]);
+    }
+
+    #[test]
+    fn an_account_that_is_running_keeps_its_turn_for_later() {
+        let mut queue = Queue::default();
+        queue.push(key("a"));
+        queue.push(key("b"));
+        let running = HashSet::from([key("a")]);
+        assert_eq!(queue.pop(&running), Some(key("b")));
+        assert_eq!(queue.pop(&running), None);
+        assert_eq!(ready(&mut queue), ["a"]);
+    }
+
+    #[test]
+    fn an_account_is_woken_at_its_time_and_not_before() {
+        let mut queue = Queue::default();
+        let instant = Instant::now();
+        queue.wake_at(key("a"), Some(time(100)));
+        queue.wake_at(key("a"), Some(time(200)));
+        queue.advance(time(199), instant);
+        assert!(ready(&mut queue).is_empty());
+        queue.advance(time(200), instant);
+        assert_eq!(ready(&mut queue), ["a"]);
+        queue.advance(time(300), instant);
+        assert!(ready(&mut queue).is_empty(), "once");
+    }
+
+    #[test]
+    fn a_failure_is_delayed_and_the_earlier_of_two_delays_counts() {
+        let mut queue = Queue::default();
+        let instant = Instant::now();
+        let later = |seconds| instant + Duration::from_secs(seconds);
+        queue.delay(key("a"), later(5));
+        queue.delay(key("a"), later(9));
+        queue.advance(time(0), later(4));
+        assert!(ready(&mut queue).is_empty());
+        queue.advance(time(0), later(5));
+        assert_eq!(ready(&mut queue), ["a"]);
+        queue.advance(time(0), later(9));
+        assert!(ready(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn delays_double_up_to_a_minute_and_differ_between_accounts() {
+        let (least, most) = BACKOFF;
+        for count in 1..40 {
+            let delay = backoff(count, &key("a"));
+            assert!(delay >= least / 2 && delay <= most, "{delay:?}");
+        }
+        assert!(backoff(30, &key("a")) >= most / 2);
+        let distinct: HashSet<Duration> =
+            (0..20).map(|index| backoff(8, &key(&format!("tenant-{index}")))).collect();
+        assert!(distinct.len() > 10, "{distinct:?}");
+    }
+}
