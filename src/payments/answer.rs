@@ -49,12 +49,8 @@ impl Refused {
                 (StatusCode::NOT_FOUND, "NamespaceNotFound")
             }
             Self::Record(RecordError::Differs { .. }) => (StatusCode::CONFLICT, "PaymentDiffers"),
-            Self::Record(RecordError::Refused { .. }) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "PaymentRefused")
-            }
-            Self::Record(RecordError::Unavailable { .. }) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
-            }
+            Self::Record(RecordError::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "PaymentRefused"),
+            Self::Record(RecordError::Unavailable { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable"),
         }
     }
 }

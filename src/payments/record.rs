@@ -8,7 +8,9 @@ use kube::{Api, Client, ResourceExt};
 
 use super::callback::is_label;
 use crate::api::Payment;
-use crate::operator::cluster::kubernetes::FIELD_MANAGER;
+
+/// Name under which Payments are created; the API server keeps it in `managedFields`.
+const FIELD_MANAGER: &str = "flashgate-billing-payments";
 
 /// Limit of one call to the API server: providers give up after some 10 to 30 seconds and send again.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -37,7 +39,9 @@ pub enum RecordError {
         namespace: String,
     },
     /// The event was delivered before and said something else.
-    #[error("Payment '{name}' exists and states something else; an event must state the same whenever it is delivered")]
+    #[error(
+        "Payment '{name}' exists and states something else; an event must state the same whenever it is delivered"
+    )]
     Differs {
         /// Name of the Payment.
         name: String,
@@ -81,7 +85,8 @@ impl Recorder {
     pub async fn record(&self, namespace: &str, payment: &Payment) -> Result<Recorded, RecordError> {
         // The name becomes part of a URL: what is no name must not get there.
         let is_name = namespace.len() <= NAMESPACE_LENGTH && is_label(namespace);
-        let is_billed = self.namespaces.is_empty() || self.namespaces.iter().any(|billed| billed == namespace);
+        let is_billed =
+            self.namespaces.is_empty() || self.namespaces.iter().any(|billed| billed == namespace);
         if !is_name || !is_billed {
             return Err(RecordError::NamespaceNotFound { namespace: namespace.to_owned() });
         }

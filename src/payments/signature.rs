@@ -44,7 +44,9 @@ pub enum SecretsError {
         source: std::io::Error,
     },
     /// The file says nothing.
-    #[error("'{file}' holds no secret; must hold one, or several while one is being replaced, each on a line")]
+    #[error(
+        "'{file}' holds no secret; must hold one, or several while one is being replaced, each on a line"
+    )]
     Empty {
         /// The file.
         file: String,

@@ -56,7 +56,8 @@ fn either_secret_and_any_of_several_signatures_suffice_while_one_is_replaced() {
     let body = b"{}";
     assert_eq!(verify(&header(SECRET, NOW, body), body), Ok(()));
     assert_eq!(verify(&header(OLD_SECRET, NOW, body), body), Ok(()));
-    let (unknown, known) = (tag("a secret that this webhook knows nothing of", NOW, body), tag(SECRET, NOW, body));
+    let (unknown, known) =
+        (tag("a secret that this webhook knows nothing of", NOW, body), tag(SECRET, NOW, body));
     assert_eq!(verify(&format!("t={NOW},v1={unknown},v1={known}"), body), Ok(()));
     assert_eq!(verify(&format!("v0=whatever, v1={known}, t={NOW}"), body), Ok(()));
     assert_eq!(verify(&format!("t={NOW},v1={}", known.to_uppercase()), body), Ok(()));
@@ -67,7 +68,10 @@ fn either_secret_and_any_of_several_signatures_suffice_while_one_is_replaced() {
 fn another_body_time_or_secret_is_not_what_was_signed() {
     let signed = header(SECRET, NOW, b"{}");
     assert_eq!(verify(&signed, b"{} "), Err(SignatureError::Unfitting));
-    assert_eq!(verify(&signed.replace(&NOW.to_string(), &format!("0{NOW}")), b"{}"), Err(SignatureError::Unfitting));
+    assert_eq!(
+        verify(&signed.replace(&NOW.to_string(), &format!("0{NOW}")), b"{}"),
+        Err(SignatureError::Unfitting)
+    );
     assert_eq!(verify(&signed.replace("0000,", "0001,"), b"{}"), Err(SignatureError::Unfitting));
     assert_eq!(verify(&header(&SECRET.to_uppercase(), NOW, b"{}"), b"{}"), Err(SignatureError::Unfitting));
 }
@@ -84,7 +88,10 @@ fn a_signature_lives_for_five_minutes_either_way() {
         assert_eq!(verify(&header(SECRET, second, b"{}"), b"{}"), verdict, "{second}");
     }
     let message = SignatureError::OutOfTime { seconds_ago: -301 }.to_string();
-    assert!(message.starts_with("the signature's time is 301 seconds ahead; must be within 300"), "{message}");
+    assert!(
+        message.starts_with("the signature's time is 301 seconds ahead; must be within 300"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -289,7 +296,8 @@ fn exists() -> (u16, Value) {
 fn request(body: &Value) -> Request<Body> {
     let body = body.to_string();
     let signature = header(SECRET, NOW, body.as_bytes());
-    let request = Request::post("/v1/payments/tenant").header("content-type", "application/json; charset=utf-8");
+    let request =
+        Request::post("/v1/payments/tenant").header("content-type", "application/json; charset=utf-8");
     request.header(HEADER, signature).body(body.into()).expect("request")
 }
 
@@ -302,7 +310,10 @@ async fn a_callback_is_acknowledged_when_its_payment_exists() {
     let callback = callback();
     let said = Server::new((201, stored(&callback)), never()).answers(request(&callback)).await;
     let name = object_name("evt_1Q0PsIJvEtkwdCNYMSaVuRz6");
-    assert_eq!((said.status, said.body), (StatusCode::CREATED, json!({"namespace": "tenant", "payment": name})));
+    assert_eq!(
+        (said.status, said.body),
+        (StatusCode::CREATED, json!({"namespace": "tenant", "payment": name}))
+    );
     let said = Server::new(exists(), (200, stored(&callback))).answers(request(&callback)).await;
     assert_eq!((said.status, said.calls), (StatusCode::OK, 2));
     let mut other = callback.clone();
@@ -342,7 +353,9 @@ async fn what_is_no_signed_callback_never_reaches_the_api_server() {
         change(&mut request);
         request
     };
-    let path = |path: &'static str| move |request: &mut Request<Body>| *request.uri_mut() = path.parse().expect("path");
+    let path = |path: &'static str| {
+        move |request: &mut Request<Body>| *request.uri_mut() = path.parse().expect("path")
+    };
     let signed = |body: String| {
         let mut signed = request(&callback());
         let signature = header(SECRET, NOW, body.as_bytes()).parse().expect("header");
@@ -354,7 +367,11 @@ async fn what_is_no_signed_callback_never_reaches_the_api_server() {
     for (request, status, error) in [
         (with(&|request| drop(request.headers_mut().remove(HEADER))), 401, "SignatureRefused"),
         (with(&|request| *request.body_mut() = "{}".into()), 401, "SignatureRefused"),
-        (with(&|request| drop(request.headers_mut().insert("content-type", json.clone()))), 415, "UnsupportedMediaType"),
+        (
+            with(&|request| drop(request.headers_mut().insert("content-type", json.clone()))),
+            415,
+            "UnsupportedMediaType",
+        ),
         (with(&|request| drop(request.headers_mut().remove("content-type"))), 415, "UnsupportedMediaType"),
         (with(&|request| *request.method_mut() = http::Method::GET), 405, "NoSuchEndpoint"),
         (with(&path("/v1/payments")), 404, "NoSuchEndpoint"),
@@ -367,7 +384,11 @@ async fn what_is_no_signed_callback_never_reaches_the_api_server() {
     ] {
         let said = Server::new(never(), never()).answers(request).await;
         assert_eq!((said.status.as_u16(), said.body["error"].as_str()), (status, Some(error)));
-        assert!(said.body["message"].as_str().is_some_and(|message| message.contains("must be")), "{}", said.body);
+        assert!(
+            said.body["message"].as_str().is_some_and(|message| message.contains("must be")),
+            "{}",
+            said.body
+        );
         assert_eq!(said.calls, 0);
     }
 }
