@@ -38,7 +38,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("operator/wake", &["clock", "operator::cluster", "operator::reconcile"]),
     ("operator/health", &["metrics"]),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
-    ("payments", &["api", "clock", "payments"]),
+    ("payments", &["api", "clock", "metrics", "payments"]),
     // The simulation decides with the operator's own code, and never meets a client.
     (
         "simulate",

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::payments::answer::Refused;
 use crate::payments::callback::Callback;
 use crate::payments::record::{Recorded, Recorder};
@@ -44,17 +45,17 @@ pub struct Webhook {
     recorder: Recorder,
     secrets: Secrets,
     clock: Clock,
+    metrics: Metrics,
 }
 
 impl Webhook {
     /// Returns a webhook that believes who knows one of `secrets`.
     #[must_use]
-    pub const fn new(recorder: Recorder, secrets: Secrets, clock: Clock) -> Self {
-        Self { recorder, secrets, clock }
+    pub const fn new(recorder: Recorder, secrets: Secrets, clock: Clock, metrics: Metrics) -> Self {
+        Self { recorder, secrets, clock, metrics }
     }
 
     /// Returns its routes.
-    #[must_use]
     pub fn routes(self) -> Router {
         Router::new()
             .route("/v1/payments/{namespace}", post(receive))
@@ -110,9 +111,13 @@ async fn receive(
     let result = webhook.take(&namespace, request).await;
     match &result {
         Ok(Recorded { namespace, name, is_new }) => {
+            webhook.metrics.count_callback(if *is_new { "Created" } else { "Known" });
             tracing::info!(namespace, payment = name, is_new, "callback acknowledged");
         }
-        Err(refused) => log(refused),
+        Err(refused) => {
+            webhook.metrics.count_callback(refused.status().1);
+            log(refused);
+        }
     }
     result
 }

@@ -114,18 +114,19 @@ async fn serve<C: Cluster>(
 ) -> anyhow::Result<ExitCode> {
     let Given { catalog, secrets } = given;
     let stop = stop_signal()?;
-    let webhook = match args.payments_addr.zip(secrets) {
-        Some((address, secrets)) => {
-            let recorder = Recorder::new(client.clone(), args.namespaces.clone());
-            let webhook = Webhook::new(recorder, secrets, clock.clone());
-            Some(start_webhook(address, webhook, stop.clone()).await?)
-        }
-        None => None,
-    };
     let mut operator = Operator::new(cluster, catalog, clock, writer);
     operator.hold = args.hold;
     operator.test_clock_namespaces = args.allow_test_clocks.iter().cloned().collect();
     let operator = Arc::new(operator);
+    let webhook = match args.payments_addr.zip(secrets) {
+        Some((address, secrets)) => {
+            let recorder = Recorder::new(client.clone(), args.namespaces.clone());
+            let (clock, metrics) = (operator.clock.clone(), operator.metrics.clone());
+            let webhook = Webhook::new(recorder, secrets, clock, metrics);
+            Some(start_webhook(address, webhook, stop.clone()).await?)
+        }
+        None => None,
+    };
     let synced = Synced::default();
     if let Some(address) = args.metrics_addr {
         let health = health_of(&operator, &synced);

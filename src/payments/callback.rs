@@ -12,7 +12,7 @@ pub const EVENT_ID: &str = "billing.flashgate.dev/event-id";
 /// Longest name of an event; providers' are far shorter.
 const ID_BYTES: usize = 256;
 
-/// Length of the hash in the name of a Payment: enough that no two events of a provider meet by chance.
+/// Hexadecimal digits of the hash in the name of a Payment, 64 bits: no two events of a provider meet by chance.
 const HASH_LENGTH: usize = 16;
 
 /// The body of a callback. Strict: what is not understood is refused, never passed over.
@@ -99,8 +99,8 @@ pub fn object_name(id: &str) -> String {
     let room = longest_name().saturating_sub(HASH_LENGTH + 1);
     let readable: String = id.chars().map(fits).take(room).collect();
     let readable = readable.trim_matches('-');
-    let mut hash: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
-    hash.truncate(HASH_LENGTH);
+    let hash = Sha256::digest(id).first_chunk().copied().map(u64::from_be_bytes).unwrap_or_default();
+    let hash = format!("{hash:0HASH_LENGTH$x}");
     if readable.is_empty() { hash } else { format!("{readable}-{hash}") }
 }
 

@@ -16,6 +16,7 @@ use super::record::Recorder;
 use super::signature::{HEADER, Secrets, SecretsError, SignatureError};
 use super::{BODY_BYTES, Webhook};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 
 const SECRET: &str = "an example of a secret, of 36 bytes..";
 const OLD_SECRET: &str = "the secret that is being replaced by it";
@@ -32,7 +33,7 @@ fn secrets() -> Secrets {
 fn tag(secret: &str, second: i64, body: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("key");
     let mac = mac.chain_update(format!("{second}.")).chain_update(body).finalize().into_bytes();
-    mac.iter().map(|byte| format!("{byte:02x}")).collect()
+    mac.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn header(secret: &str, second: i64, body: &[u8]) -> String {
@@ -267,7 +268,7 @@ impl Server {
             async move { Ok::<_, std::convert::Infallible>(reply) }
         });
         let recorder = Recorder::new(Client::new(service, "default"), Vec::new());
-        let webhook = Webhook::new(recorder, secrets(), Clock::from_fn(now));
+        let webhook = Webhook::new(recorder, secrets(), Clock::from_fn(now), Metrics::default());
         let response = webhook.routes().oneshot(request).await.expect("response");
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.expect("body");
@@ -399,7 +400,7 @@ async fn a_namespace_that_is_not_billed_is_not_there() {
         Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("never asked"))
     });
     let recorder = Recorder::new(Client::new(service, "default"), vec!["billed".to_owned()]);
-    let routes = Webhook::new(recorder, secrets(), Clock::from_fn(now)).routes();
+    let routes = Webhook::new(recorder, secrets(), Clock::from_fn(now), Metrics::default()).routes();
     let response = routes.clone().oneshot(request(&callback())).await.expect("response");
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     let mut billed = request(&callback());

@@ -17,7 +17,7 @@ use crate::world::{bare, eventually};
 fn tag(time: i64, body: &str) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("key");
     let mac = mac.chain_update(format!("{time}.{body}")).finalize().into_bytes();
-    mac.iter().map(|byte| format!("{byte:02x}")).collect()
+    mac.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn signed(time: i64, body: &str) -> String {
