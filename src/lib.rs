@@ -10,5 +10,6 @@ pub mod clock;
 pub mod crdgen;
 pub mod metrics;
 pub mod operator;
+pub mod payments;
 pub mod simulate;
 pub mod telemetry;

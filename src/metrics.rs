@@ -20,6 +20,7 @@ pub struct Metrics {
     violations: Counter,
     watch_errors: Family<KindLabel, Counter>,
     set_aside: Family<KindLabel, Counter>,
+    callbacks: Family<ResultLabel, Counter>,
     clock_skew_seconds: Gauge,
 }
 
@@ -43,6 +44,7 @@ impl Default for Metrics {
             violations: Counter::default(),
             watch_errors: Family::default(),
             set_aside: Family::default(),
+            callbacks: Family::default(),
             clock_skew_seconds: Gauge::default(),
         }
     }
@@ -61,6 +63,11 @@ impl Metrics {
         for entry in entries {
             self.entries.get_or_create(&KindLabel { kind: entry.detail.kind().to_owned() }).inc();
         }
+    }
+
+    /// Counts a callback of the payment webhook with its result, `Created`, `Known` or the word of a refusal.
+    pub fn count_callback(&self, result: &str) {
+        self.callbacks.get_or_create(&ResultLabel { result: result.to_owned() }).inc();
     }
 
     /// Counts an account whose book must not be written.
@@ -96,6 +103,7 @@ impl Metrics {
             violations,
             watch_errors,
             set_aside,
+            callbacks,
             clock_skew_seconds,
         } = self.clone();
         let mut registry = Registry::with_prefix("flashgate_billing");
@@ -110,6 +118,7 @@ impl Metrics {
         );
         registry.register("watch_errors", "Interruptions of watches by kind", watch_errors);
         registry.register("objects_set_aside", "Objects that cannot be understood by kind", set_aside);
+        registry.register("payment_callbacks", "Callbacks of the payment webhook by result", callbacks);
         registry.register(
             "clock_skew_seconds",
             "Seconds by which the local clock is ahead of the API server's",

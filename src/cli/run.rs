@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use flashgate_ledger::catalog::Catalog;
 use kube::Client;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::catalog;
 use crate::clock::Clock;
@@ -18,6 +21,9 @@ use crate::operator::cluster::kubernetes::Kubernetes;
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
 use crate::operator::watch::Synced;
+use crate::payments::Webhook;
+use crate::payments::record::Recorder;
+use crate::payments::signature::Secrets;
 use crate::telemetry::{self, LogFormat};
 
 /// Options of `run`.
@@ -32,6 +38,12 @@ pub struct Args {
     /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8080; not served when absent
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
+    /// Address of the payment webhook, such as 0.0.0.0:8081; not served when absent
+    #[arg(long, value_name = "ADDRESS", requires = "payments_secret_file")]
+    payments_addr: Option<SocketAddr>,
+    /// File with the secrets that payment callbacks are signed with, one a line, each of at least 32 bytes
+    #[arg(long, value_name = "FILE", requires = "payments_addr")]
+    payments_secret_file: Option<PathBuf>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -52,21 +64,29 @@ pub struct Args {
     failpoints: Vec<Failpoint>,
 }
 
+/// What is read from files before anything starts.
+struct Given {
+    catalog: Catalog,
+    secrets: Option<Secrets>,
+}
+
 /// Runs the operator until it is told to stop.
 ///
 /// # Errors
-/// When the catalog is wrong, or there is no cluster to connect to.
+/// When the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to connect to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start(args.log_format, &args.log_filter).context("`--log-filter` cannot be understood")?;
     let catalog = match &args.catalog {
         Some(file) => catalog::load(file)?,
         None => catalog::shipped(),
     };
+    let secrets = args.payments_secret_file.as_deref().map(Secrets::load).transpose();
+    let secrets = secrets.context("`--payments-secret-file` cannot be used")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(operate(args, catalog))
+    runtime.block_on(operate(args, Given { catalog, secrets }))
 }
 
-async fn operate(args: Args, catalog: flashgate_ledger::catalog::Catalog) -> anyhow::Result<ExitCode> {
+async fn operate(args: Args, given: Given) -> anyhow::Result<ExitCode> {
     let mut config = kube::Config::infer()
         .await
         .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
@@ -77,25 +97,36 @@ async fn operate(args: Args, catalog: flashgate_ledger::catalog::Catalog) -> any
     let writer = writer();
     let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
     if args.failpoints.is_empty() {
-        serve(args, catalog, client, cluster, clock, writer).await
+        serve(args, given, client, cluster, clock, writer).await
     } else {
         let cluster = Failing::new(cluster, args.failpoints.clone());
-        serve(args, catalog, client, cluster, clock, writer).await
+        serve(args, given, client, cluster, clock, writer).await
     }
 }
 
 async fn serve<C: Cluster>(
     args: Args,
-    catalog: flashgate_ledger::catalog::Catalog,
+    given: Given,
     client: Client,
     cluster: C,
     clock: Clock,
     writer: String,
 ) -> anyhow::Result<ExitCode> {
+    let Given { catalog, secrets } = given;
+    let stop = stop_signal()?;
     let mut operator = Operator::new(cluster, catalog, clock, writer);
     operator.hold = args.hold;
     operator.test_clock_namespaces = args.allow_test_clocks.iter().cloned().collect();
     let operator = Arc::new(operator);
+    let webhook = match args.payments_addr.zip(secrets) {
+        Some((address, secrets)) => {
+            let recorder = Recorder::new(client.clone(), args.namespaces.clone());
+            let (clock, metrics) = (operator.clock.clone(), operator.metrics.clone());
+            let webhook = Webhook::new(recorder, secrets, clock, metrics);
+            Some(start_webhook(address, webhook, stop.clone()).await?)
+        }
+        None => None,
+    };
     let synced = Synced::default();
     if let Some(address) = args.metrics_addr {
         let health = health_of(&operator, &synced);
@@ -106,11 +137,24 @@ async fn serve<C: Cluster>(
         });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
-    let stop = stop_signal()?;
     let concurrency = usize::from(args.concurrency);
     crate::operator::run(operator, client, args.namespaces, concurrency, synced, stop).await;
+    if let Some(webhook) = webhook {
+        webhook.await.context("the payment webhook ended badly")?;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+async fn start_webhook(
+    address: SocketAddr,
+    webhook: Webhook,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("`--payments-addr {address}` cannot be listened on"))?;
+    tracing::info!(address = %listener.local_addr()?, "serving the payment webhook");
+    Ok(tokio::spawn(webhook.serve(listener, stop)))
 }
 
 fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced) -> Health {

@@ -10,6 +10,7 @@ use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
 use flashgate_ledger::ledger::{Charge, Ledger};
+use flashgate_ledger::purchase::OrderState;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BufferUnordered, Iter, StreamExt};
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::api::{
     CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
     PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
-use crate::operator::cluster::{CallError, Cluster, Kind, Version};
+use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version};
 use crate::operator::inbox::{Inbox, Pending, Row, Table};
 use crate::operator::observe::Seen;
 use crate::operator::project;
@@ -54,8 +55,10 @@ pub async fn write_receipts(
     now: Timestamp,
 ) -> Receipts {
     let mut receipts = write_report_receipts(cluster, inbox, seen, decision, now).await;
-    let orders = write_order_receipts(cluster, inbox, seen, decision, ledger, now).await;
-    receipts.failure = receipts.failure.or(orders);
+    let packs = write_pack_receipts(cluster, inbox, seen, decision, ledger, now).await;
+    let payments = write_payment_receipts(cluster, inbox, seen, decision, ledger, now).await;
+    let adjustments = write_adjustment_receipts(cluster, inbox, seen, decision, now).await;
+    receipts.failure = receipts.failure.or(packs).or(payments).or(adjustments);
     receipts
 }
 
@@ -219,7 +222,7 @@ pub async fn confirm_charges(
     receipts
 }
 
-async fn write_order_receipts<'a>(
+async fn write_pack_receipts<'a>(
     cluster: &'a impl Cluster,
     inbox: &Inbox,
     seen: &'a Seen,
@@ -227,33 +230,114 @@ async fn write_order_receipts<'a>(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Option<CallError> {
-    let mut failure = None;
     let judge = |pending: &Pending<_, _>, verdict: &PackVerdict| {
         let (before, generation) = (pending.status.as_ref(), pending.generation);
         let status = project::pack_status(before, generation, verdict, ledger, now);
         let is_final = status.state.is_some_and(|state| state != CreditPackState::AwaitingPayment);
         Some((status, is_final))
     };
-    let write = |pending: &'a Pending<_, _>, _: &'a _, status: CreditPackStatus| {
-        write_status::<CreditPack, _>(cluster, &pending.version, status).boxed()
+    let write = |pending: &'a Pending<_, CreditPackStatus>, _: &'a _, status: CreditPackStatus| {
+        let shown = pending.status.as_ref().and_then(|status| status.state);
+        write_order(cluster, &pending.version, shown, status).boxed()
     };
+    let mut failure = None;
     let mut writes = due_writes(&seen.packs, &decision.packs, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
         settle(&inbox.packs, seen, verdict, is_final, result, &mut failure);
     }
-    drop(writes);
+    failure
+}
+
+/// Writes what an order came to on a CreditPack that shows `shown`.
+///
+/// A refund may overtake the receipt of the grant; the pack's definition wants them one after the other.
+async fn write_order(
+    cluster: &impl Cluster,
+    version: &Version,
+    shown: Option<CreditPackState>,
+    status: CreditPackStatus,
+) -> Result<Written, CallError> {
+    let overtakes =
+        shown == Some(CreditPackState::AwaitingPayment) && status.state == Some(CreditPackState::Refunded);
+    if !overtakes {
+        return write_status::<CreditPack, _>(cluster, version, status).await;
+    }
+    let granted = CreditPackStatus { state: Some(CreditPackState::Granted), ..status.clone() };
+    match cluster.replace_status::<CreditPack, _>(version, &granted).await {
+        Ok(written) => write_status::<CreditPack, _>(cluster, &Version::of(&written), status).await,
+        Err(error) if error.is_not_found() => Ok(Written::Moot),
+        Err(error) => Err(error),
+    }
+}
+
+async fn write_payment_receipts<'a>(
+    cluster: &'a impl Cluster,
+    inbox: &Inbox,
+    seen: &'a Seen,
+    decision: &'a Decision,
+    ledger: Option<&'a Ledger>,
+    now: Timestamp,
+) -> Option<CallError> {
     let judge = |pending: &Pending<_, _>, verdict: &PaymentVerdict| {
         let status = project::payment_status(pending.status.as_ref(), pending.generation, verdict, now);
         Some((status, matches!(verdict, PaymentVerdict::Judged(_))))
     };
     let write = |pending: &'a Pending<_, _>, _: &'a _, status: PaymentStatus| {
-        write_status::<Payment, _>(cluster, &pending.version, status).boxed()
+        async move {
+            // The Payment is pending until it has its own receipt: whatever dies before that comes here again.
+            write_refund(cluster, &seen.key, &pending.version.name, ledger, now).await?;
+            write_status::<Payment, _>(cluster, &pending.version, status).await
+        }
+        .boxed()
     };
+    let mut failure = None;
     let mut writes = due_writes(&seen.payments, &decision.payments, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
         settle(&inbox.payments, seen, verdict, is_final, result, &mut failure);
     }
-    drop(writes);
+    failure
+}
+
+/// Shows the refund that the Payment called `payment` reported on the CreditPack it took back, which was granted and
+/// has left the watch since.
+async fn write_refund(
+    cluster: &impl Cluster,
+    key: &AccountKey,
+    payment: &str,
+    ledger: Option<&Ledger>,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    let Some(purchase) = ledger.and_then(|ledger| ledger.refunded_purchase(payment)) else { return Ok(()) };
+    let pack = match cluster.fetch::<CreditPack>(&key.namespace, &purchase.name).await {
+        Ok(pack) => pack,
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_order = pack.spec.pack == purchase.pack && pack.spec.subscription_ref.name == key.name;
+    let shown = pack.status.as_ref().and_then(|status| status.state);
+    if !is_order || matches!(shown, Some(CreditPackState::Refunded | CreditPackState::Refused)) {
+        return Ok(());
+    }
+    let verdict = PackVerdict::Ordered(OrderState::Refunded(purchase.clone()));
+    let generation = pack.metadata.generation.unwrap_or_default();
+    let status = project::pack_status(pack.status.as_ref(), generation, &verdict, ledger, now);
+    match write_order(cluster, &Version::of(&pack), shown, status).await {
+        Ok(Written::Confirmed | Written::Moot) => Ok(()),
+        // No watch brings a granted pack: the reconcile must come back by itself.
+        Err(CallError::Conflict { call, message }) => {
+            Err(CallError::Unavailable { call, code: 409, message, retry_after: None })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn write_adjustment_receipts<'a>(
+    cluster: &'a impl Cluster,
+    inbox: &Inbox,
+    seen: &'a Seen,
+    decision: &'a Decision,
+    now: Timestamp,
+) -> Option<CallError> {
     let judge = |pending: &Pending<_, _>, verdict: &AdjustmentVerdict| {
         let status = project::adjustment_status(pending.status.as_ref(), pending.generation, verdict, now);
         Some((status, matches!(verdict, AdjustmentVerdict::Judged(_))))
@@ -261,6 +345,7 @@ async fn write_order_receipts<'a>(
     let write = |pending: &'a Pending<_, _>, _: &'a _, status: CreditAdjustmentStatus| {
         write_status::<CreditAdjustment, _>(cluster, &pending.version, status).boxed()
     };
+    let mut failure = None;
     let mut writes = due_writes(&seen.adjustments, &decision.adjustments, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
         settle(&inbox.adjustments, seen, verdict, is_final, result, &mut failure);

@@ -6,6 +6,7 @@ mod admission;
 mod crash;
 mod examples;
 mod lives;
+mod payments;
 mod protocol;
 mod running;
 mod scale;

@@ -142,15 +142,15 @@ impl Operator {
     /// Asks it to stop, and waits until it has.
     pub async fn terminate(self) {
         self.signal("-TERM");
-        let process = format!("/proc/{}/stat", self.process);
-        eventually("the operator stops", async || {
-            let state = std::fs::read_to_string(&process).ok()?;
-            // A zombie has stopped; its guard collects it.
-            let state = state.rsplit(')').next()?.trim_start().chars().next()?;
-            (state != 'Z').then_some(())
-        })
-        .await_end()
-        .await;
+        eventually("the operator stops", async || self.has_stopped().then_some(())).await_some().await;
+    }
+
+    /// Returns whether it has stopped, by itself or otherwise.
+    pub fn has_stopped(&self) -> bool {
+        let Ok(state) = std::fs::read_to_string(format!("/proc/{}/stat", self.process)) else { return true };
+        // A zombie has stopped; its guard collects it.
+        let state = state.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+        state == Some('Z')
     }
 
     /// Returns the port that it listens on, once it does.

@@ -11,9 +11,9 @@ use crate::credits::{AmountOverflow, Credits};
 use crate::entry::FactKind;
 use crate::facts::Request;
 use crate::grant::Grant;
-use crate::invoice::Invoice;
+use crate::invoice::{Invoice, Purpose};
 use crate::period::{Anchor, Window};
-use crate::purchase::Purchases;
+use crate::purchase::{Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
 use crate::refusal::Refusal;
 use crate::statement::Statements;
@@ -417,6 +417,20 @@ impl Ledger {
     #[must_use]
     pub fn invoice(&self, name: &str) -> Option<&Invoice> {
         self.invoices.iter().find(|invoice| self.invoice_name(invoice.number) == name)
+    }
+
+    /// Returns the refunded purchase whose invoice the Payment called `payment` was applied to, if there is one: its
+    /// CreditPack was granted long ago and is to show the refund.
+    #[must_use]
+    pub fn refunded_purchase(&self, payment: &str) -> Option<&Purchase> {
+        let applied = |invoice: &&Invoice| invoice.payments.iter().any(|name| name == payment);
+        match &self.invoices.iter().find(applied)?.purpose {
+            Purpose::Pack { name } => self
+                .purchases
+                .record(name)
+                .filter(|purchase| matches!(purchase.state, PurchaseState::Refunded { .. })),
+            Purpose::Change { .. } | Purpose::Renewal { .. } => None,
+        }
     }
 
     /// Returns the refusal that is remembered for an object of `kind` called `name`.

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The same through the payment webhook: signs a callback and sends it. Prints the answer.
+#
+#   examples/payments/04-webhook.sh URL SECRET_FILE BODY_FILE
+#   examples/payments/04-webhook.sh http://127.0.0.1:8081/v1/payments/default webhook.secret callback.json
+#
+# The webhook believes what was signed with one of its secrets within the last five minutes. The signature is over the
+# very bytes of the body, so they are sent as they are.
+set -euo pipefail
+
+if (( $# != 3 )); then
+  echo "usage: ${0##*/} URL SECRET_FILE BODY_FILE" >&2
+  exit 2
+fi
+url=$1 body=$3
+secret=$(head -n 1 "$2")
+time=$(date +%s)
+signature=$({ printf '%s.' "$time"; cat "$body"; } | openssl dgst -sha256 -hmac "$secret" -r)
+
+curl --silent --show-error --fail-with-body --max-time 30 "$url" \
+  --header 'Content-Type: application/json' \
+  --header "Flashgate-Signature: t=$time,v1=${signature%% *}" \
+  --data-binary "@$body"

@@ -1,0 +1,150 @@
+//! The payment webhook: signed callbacks of payment providers become Payments.
+//!
+//! It decides nothing about money: it creates the object that states what the provider says, named after the
+//! provider's event, and the operator judges that like any other Payment (Law 18). A callback is acknowledged once
+//! its Payment exists, so a provider that repeats what was not acknowledged loses nothing, and pays nothing twice.
+
+pub mod answer;
+pub mod callback;
+pub mod record;
+pub mod signature;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::payments::answer::Refused;
+use crate::payments::callback::Callback;
+use crate::payments::record::{Recorded, Recorder};
+use crate::payments::signature::Secrets;
+
+/// Largest body; a callback has a few hundred bytes.
+pub const BODY_BYTES: usize = 64 * 1_024;
+
+/// Longest time that a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Longest time that is given to callbacks under way when the operator stops; each of their steps has its own limit.
+const DRAIN_TIME: Duration = Duration::from_secs(25);
+
+/// The webhook.
+#[derive(Clone)]
+pub struct Webhook {
+    recorder: Recorder,
+    secrets: Secrets,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Webhook {
+    /// Returns a webhook that believes who knows one of `secrets`.
+    #[must_use]
+    pub const fn new(recorder: Recorder, secrets: Secrets, clock: Clock, metrics: Metrics) -> Self {
+        Self { recorder, secrets, clock, metrics }
+    }
+
+    /// Returns its routes.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/v1/payments/{namespace}", post(receive))
+            .fallback(async || Refused::Elsewhere(StatusCode::NOT_FOUND))
+            .method_not_allowed_fallback(async || Refused::Elsewhere(StatusCode::METHOD_NOT_ALLOWED))
+            .layer(DefaultBodyLimit::max(BODY_BYTES))
+            .with_state(self)
+    }
+
+    /// Serves until `stop` says so; callbacks under way come to their end.
+    pub async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
+        let served = axum::serve(listener, self.routes()).with_graceful_shutdown(is_stopped(stop.clone()));
+        let overdue = async {
+            is_stopped(stop).await;
+            tokio::time::sleep(DRAIN_TIME).await;
+        };
+        tokio::select! {
+            served = served => if let Err(error) = served {
+                tracing::error!(%error, "the payment webhook cannot be served any more");
+            },
+            () = overdue => tracing::warn!("connections to the payment webhook are cut: they did not end in time"),
+        }
+    }
+
+    async fn take(&self, namespace: &str, request: Request) -> Result<Recorded, Refused> {
+        let headers = request.headers().clone();
+        if !is_json(&headers) {
+            return Err(Refused::MediaType);
+        }
+        let body = read(request).await?;
+        self.secrets.verify(&headers, &body, self.clock.now())?;
+        let payment = Callback::parse(&body)?.into_payment();
+        Ok(self.recorder.record(namespace, &payment).await?)
+    }
+}
+
+/// Waits until `stop` says so, or nobody is left who could say it.
+async fn is_stopped(mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow_and_update() {
+        if stop.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn receive(
+    State(webhook): State<Webhook>,
+    namespace: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Recorded, Refused> {
+    // What is no text is no namespace, and is answered as such once the callback is believed.
+    let namespace = namespace.map(|Path(namespace)| namespace).unwrap_or_default();
+    let result = webhook.take(&namespace, request).await;
+    match &result {
+        Ok(Recorded { namespace, name, is_new }) => {
+            webhook.metrics.count_callback(if *is_new { "Created" } else { "Known" });
+            tracing::info!(namespace, payment = name, is_new, "callback acknowledged");
+        }
+        Err(refused) => {
+            webhook.metrics.count_callback(refused.status().1);
+            log(refused);
+        }
+    }
+    result
+}
+
+/// Logs a refusal: quietly what anybody can send, so that nobody fills the log.
+fn log(refused: &Refused) {
+    let reason = refused.status().1;
+    let error: &dyn std::error::Error = refused;
+    match refused {
+        Refused::Callback(_) | Refused::Record(_) => tracing::warn!(reason, error, "callback refused"),
+        _ => tracing::debug!(reason, error, "callback refused"),
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Refused> {
+    match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
+            Err(Refused::TooLarge(BODY_BYTES))
+        }
+        Ok(Err(_)) | Err(_) => Err(Refused::Unfinished),
+    }
+}
+
+/// Returns whether the body is said to be JSON, parameters such as a charset aside.
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = given.and_then(|given| given.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}

@@ -1,0 +1,74 @@
+//! What a callback is answered.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::callback::CallbackError;
+use super::record::{RecordError, Recorded};
+use super::signature::SignatureError;
+
+/// Why a callback is not acknowledged. Whoever sent it should send it again, once what is wrong is mended.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The path, method or both are not this webhook's.
+    #[error("there is nothing here; must be POST /v1/payments/NAMESPACE")]
+    Elsewhere(StatusCode),
+    /// It is no JSON.
+    #[error("the content type is not understood; must be 'application/json'")]
+    MediaType,
+    /// It is too large.
+    #[error("the body is too large; must be at most {0} bytes")]
+    TooLarge(usize),
+    /// It did not come to its end.
+    #[error("the body did not come to its end in time; must be sent at once")]
+    Unfinished,
+    /// It is not believed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// It is not understood.
+    #[error(transparent)]
+    Callback(#[from] CallbackError),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Refused {
+    /// Returns the status with a word for programs.
+    #[must_use]
+    pub fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Elsewhere(status) => (*status, "NoSuchEndpoint"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge"),
+            Self::Unfinished => (StatusCode::REQUEST_TIMEOUT, "BodyUnfinished"),
+            Self::Signature(_) => (StatusCode::UNAUTHORIZED, "SignatureRefused"),
+            Self::Callback(_) => (StatusCode::BAD_REQUEST, "BodyNotUnderstood"),
+            Self::Record(RecordError::NamespaceNotFound { .. }) => {
+                (StatusCode::NOT_FOUND, "NamespaceNotFound")
+            }
+            Self::Record(RecordError::Differs { .. }) => (StatusCode::CONFLICT, "PaymentDiffers"),
+            Self::Record(RecordError::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "PaymentRefused"),
+            Self::Record(RecordError::Unavailable { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable"),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, error) = self.status();
+        answer(status, &json!({"error": error, "message": self.to_string()}))
+    }
+}
+
+impl IntoResponse for Recorded {
+    fn into_response(self) -> Response {
+        let status = if self.is_new { StatusCode::CREATED } else { StatusCode::OK };
+        answer(status, &json!({"namespace": self.namespace, "payment": self.name}))
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}

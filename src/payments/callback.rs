@@ -1,0 +1,123 @@
+//! What a callback says, and the Payment that says the same.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::api::schema::OBJECT_NAME_LENGTH;
+use crate::api::{Amount, Payment, PaymentSpec, PaymentState, SubscriptionRef};
+
+/// Annotation with the provider's own name for the event, as it was given.
+pub const EVENT_ID: &str = "billing.flashgate.dev/event-id";
+
+/// Longest name of an event; providers' are far shorter.
+const ID_BYTES: usize = 256;
+
+/// Hexadecimal digits of the hash in the name of a Payment, 64 bits: no two events of a provider meet by chance.
+const HASH_LENGTH: usize = 16;
+
+/// The body of a callback. Strict: what is not understood is refused, never passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Callback {
+    /// The provider's own name for the event; the same event has the same whenever it is delivered.
+    pub id: String,
+    /// Name of the Subscription.
+    pub subscription: String,
+    /// Number of the invoice.
+    pub invoice: String,
+    /// What happened to it.
+    pub state: PaymentState,
+    /// Amount, as text.
+    pub amount: String,
+    /// Currency.
+    pub currency: String,
+    /// The provider's own name for the payment, for people who search there.
+    pub reference: Option<String>,
+}
+
+/// Says why a body is no callback.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackError {
+    /// It is no such JSON.
+    #[error(
+        "the body cannot be understood: {0}; must be a JSON object with the texts id, subscription, invoice, state \
+         (Settled, Failed or Refunded), amount (such as \"300\"), currency and, optionally, reference"
+    )]
+    Json(#[from] serde_json::Error),
+    /// The event has no usable name.
+    #[error("id has {0} bytes; must be the provider's name of the event, of 1 to {ID_BYTES} bytes")]
+    Id(usize),
+}
+
+impl Callback {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// When it is no JSON object with exactly the fields of a callback.
+    pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
+        let callback: Self = serde_json::from_slice(body)?;
+        match callback.id.len() {
+            1..=ID_BYTES => Ok(callback),
+            length => Err(CallbackError::Id(length)),
+        }
+    }
+
+    /// Returns the Payment that states it, named after the event.
+    #[must_use]
+    pub fn into_payment(self) -> Payment {
+        let Self { id, subscription, invoice, state, amount, currency, reference } = self;
+        let mut payment = Payment::new(
+            &object_name(&id),
+            PaymentSpec {
+                subscription_ref: SubscriptionRef { name: subscription },
+                invoice,
+                state,
+                amount: Amount(amount),
+                currency,
+                reference,
+            },
+        );
+        payment.metadata.annotations = Some([(EVENT_ID.to_owned(), id)].into());
+        payment
+    }
+}
+
+/// Returns the name of the object for the event called `id`: the id itself where Kubernetes allows it, else what it
+/// allows of it, with a hash of the whole.
+///
+/// # Guarantees
+/// One id has one name, however often it is delivered; two ids have two.
+#[must_use]
+pub fn object_name(id: &str) -> String {
+    if is_object_name(id) {
+        return id.to_owned();
+    }
+    let fits = |character: char| match character.to_ascii_lowercase() {
+        character @ ('a'..='z' | '0'..='9') => character,
+        _ => '-',
+    };
+    let room = longest_name().saturating_sub(HASH_LENGTH + 1);
+    let readable: String = id.chars().map(fits).take(room).collect();
+    let readable = readable.trim_matches('-');
+    let hash = Sha256::digest(id).first_chunk().copied().map(u64::from_be_bytes).unwrap_or_default();
+    let hash = format!("{hash:0HASH_LENGTH$x}");
+    if readable.is_empty() { hash } else { format!("{readable}-{hash}") }
+}
+
+fn longest_name() -> usize {
+    usize::try_from(OBJECT_NAME_LENGTH).unwrap_or(usize::MAX)
+}
+
+/// Returns whether Kubernetes allows `text` as the name of an object (an RFC 1123 subdomain).
+fn is_object_name(text: &str) -> bool {
+    text.len() <= longest_name() && text.split('.').all(is_label)
+}
+
+/// Returns whether `text` is made as a name between dots, or as that of a namespace (an RFC 1123 label).
+pub(super) fn is_label(text: &str) -> bool {
+    let is_within = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !text.is_empty()
+        && text.as_bytes().iter().all(is_within)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}

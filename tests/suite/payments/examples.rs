@@ -1,0 +1,178 @@
+//! `examples/payments/` does what it says, as a new user would do it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use flashgate_billing::api::{CreditPack, Payment, Subscription};
+use flashgate_billing::catalog;
+use flashgate_ledger::catalog::PaymentMode;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use super::{Account, Paid, SECRET, free_address, paid};
+use crate::world::{World, eventually, root};
+
+fn example(name: &str) -> PathBuf {
+    root().join("examples/payments").join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(example(name)).expect("example")
+}
+
+/// Runs an example script as a user of `world` who works in `namespace`; returns what it prints.
+fn run(world: &World, namespace: &str, script: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new("bash");
+    let command = command.args(["-c", "PATH=$0:$PATH exec \"$@\""]).arg(world.plane.programs());
+    let command = command.arg(example(script)).args(arguments).env("NAMESPACE", namespace);
+    let command = command.env("KUBECONFIG", world.plane.kubeconfig());
+    let command = command.env("KUBECACHEDIR", world.plane.kubectl_cache());
+    let output = command.output().expect("script");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{script} {arguments:?}: {error}{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_catalog_is_the_shipped_one_but_for_who_settles_invoices() {
+    let mut external = catalog::load(&example("catalog.yaml")).expect("valid");
+    assert_eq!(external.policies.payments.mode, PaymentMode::External);
+    external.policies.payments.mode = PaymentMode::Internal;
+    assert_eq!(external, catalog::shipped());
+}
+
+#[tokio::test]
+async fn by_kubectl_alone_an_invoice_is_paid_and_refunded() {
+    let Paid { world, .. } = paid().await;
+    let namespace = world.namespace("by-kubectl").await;
+    let apply = async |manifest: &str| {
+        let applied = namespace.kubectl(&["apply", "-f", "-"], Some(manifest)).await;
+        assert!(applied.success, "{}", applied.stderr);
+        applied.stdout
+    };
+    let pay = |arguments: &[&str]| run(world, "by-kubectl", "02-payment.sh", arguments);
+    let balance = async |balance: &str| {
+        namespace.expect::<Subscription>("wayne", "/status/credits/balance", balance).await;
+    };
+    apply(&text("01-subscription.yaml")).await;
+    namespace.expect::<Subscription>("wayne", "/status/invoices/0/state", "Open").await;
+    let payment = pay(&["wayne", "Settled"]);
+    apply(&payment).await;
+    balance("1100").await;
+    // By its name, a payment is the same however often it is applied.
+    assert!(apply(&payment).await.contains("unchanged"));
+    apply(&text("03-pack.yaml")).await;
+    namespace.expect::<CreditPack>("wayne-top-up-1", "/status/state", "AwaitingPayment").await;
+    namespace.expect::<Subscription>("wayne", "/status/invoices/1/state", "Open").await;
+    apply(&pay(&["wayne", "Settled"])).await;
+    namespace.expect::<CreditPack>("wayne-top-up-1", "/status/state", "Granted").await;
+    balance("1600").await;
+    let pack = namespace.get::<CreditPack>("wayne-top-up-1").await.expect("pack");
+    let invoice = pack.pointer("/status/invoice").and_then(Value::as_str).expect("invoice");
+    apply(&pay(&["wayne", "Refunded", invoice])).await;
+    namespace.expect::<CreditPack>("wayne-top-up-1", "/status/state", "Refunded").await;
+    balance("1100").await;
+}
+
+#[tokio::test]
+async fn the_script_signs_what_the_webhook_believes() {
+    let Paid { world, webhook, .. } = paid().await;
+    let account = Account::begin(world, "by-script", json!({"plan": "starter"})).await;
+    let invoice = account.invoice(0, "Open").await;
+    let folder = world.plane.folder();
+    let (secret, body) = (folder.join("script.secret"), folder.join("script.json"));
+    std::fs::write(&secret, format!("{SECRET}\n")).expect("secret");
+    let example = text("callback.json").replace("wayne-1f3a9c2e-0001", &invoice).replace("wayne", "acme");
+    std::fs::write(&body, example).expect("body");
+    let url = format!("http://{webhook}/v1/payments/by-script");
+    let arguments = [url.as_str(), &secret.display().to_string(), &body.display().to_string()];
+    let answer: Value =
+        serde_json::from_str(&run(world, "by-script", "04-webhook.sh", &arguments)).expect("JSON");
+    assert_eq!(answer, json!({"namespace": "by-script", "payment": "evt-2026-03-01-0001"}));
+    account.balance("1100").await;
+}
+
+#[test]
+fn stripes_events_become_the_callbacks_they_are_documented_to_become() {
+    for event in ["checkout.session.completed", "charge.refunded"] {
+        let input = std::fs::File::open(example(&format!("stripe/{event}.json"))).expect("event");
+        let mut command = Command::new(example("stripe.py"));
+        let output = command.arg("map").stdin(input).output().expect("python3");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let expected = text(&format!("stripe/{event}.callback.json"));
+        assert_eq!(printed, serde_json::from_str::<Value>(&expected).expect("JSON"), "{event}");
+    }
+}
+
+/// An adapter as a process; it ends with this value.
+struct Adapter(std::process::Child);
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        self.0.kill().expect("kill");
+        self.0.wait().expect("end");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_stripe_signed_comes_through_the_adapter_as_a_payment() {
+    let Paid { world, webhook, .. } = paid().await;
+    let account = Account::begin(world, "by-stripe", json!({"plan": "starter"})).await;
+    let invoice = account.invoice(0, "Open").await;
+    let folder = world.plane.folder();
+    let (stripe, secret) = (folder.join("stripe.secret"), folder.join("adapter.secret"));
+    std::fs::write(&stripe, "whsec_of_the_tests\n").expect("secret");
+    std::fs::write(&secret, format!("{SECRET}\n")).expect("secret");
+    let address = free_address();
+    let mut adapter = Command::new(example("stripe.py"));
+    let adapter = adapter.args(["serve", &address.to_string()]).env("STRIPE_SECRET_FILE", &stripe);
+    let adapter = adapter.env("FLASHGATE_SECRET_FILE", &secret).stderr(Stdio::null());
+    let adapter = adapter.env("FLASHGATE_URL", format!("http://{webhook}/v1/payments"));
+    let _adapter = Adapter(adapter.spawn().expect("python3"));
+    let about = |event: &str| {
+        let event = text(&format!("stripe/{event}.json"));
+        event.replace("tenant-a", "by-stripe").replace("acme-1f3a9c2e-0001", &invoice)
+    };
+    let deliver = async |event: &str, secret: &str| {
+        let body = folder.join("event.json");
+        std::fs::write(&body, event).expect("event");
+        let script = format!(
+            "time=$(date +%s); tag=$({{ printf '%s.' \"$time\"; cat '{body}'; }} | openssl dgst -sha256 -hmac \
+             {secret} -r); curl -sS -o /dev/null -w '%{{http_code}}' --retry-connrefused --retry 20 --retry-delay 1 \
+             http://{address}/ -H \"Stripe-Signature: t=$time,v1=${{tag%% *}},v0=x\" --data-binary @'{body}'",
+            body = body.display(),
+        );
+        let run = move || Command::new("bash").args(["-c", &script]).output().expect("bash");
+        let output = tokio::task::spawn_blocking(run).await.expect("delivered");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    assert_eq!(deliver(&about("checkout.session.completed"), "whsec_of_somebody_else").await, "401");
+    assert_eq!(deliver(&about("checkout.session.completed"), "whsec_of_the_tests").await, "201");
+    account.balance("1100").await;
+    assert_eq!(deliver(&about("checkout.session.completed"), "whsec_of_the_tests").await, "200");
+    let unpaid =
+        about("checkout.session.completed").replace("\"paid\"", "\"unpaid\"").replace("evt_1Q", "evt_2Q");
+    assert_eq!(deliver(&unpaid, "whsec_of_the_tests").await, "200");
+    assert_eq!(deliver(&about("charge.refunded"), "whsec_of_the_tests").await, "201");
+    account.balance("0").await;
+    account.invoice(0, "Refunded").await;
+    eventually("both are applied", async || {
+        let payments =
+            account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+        let names: Vec<String> = payments.iter().map(kube::ResourceExt::name_any).collect();
+        assert!(names.len() <= 2, "{names:?}");
+        let applied = |payment: &Payment| {
+            payment.status.as_ref().is_some_and(|status| status.state.is_some())
+                && payment.name_any().starts_with("evt-")
+        };
+        (payments.len() == 2 && payments.iter().all(applied)).then_some(())
+    })
+    .await_some()
+    .await;
+}
