@@ -200,6 +200,7 @@ impl<'a> Account<'a> {
         };
         self.record(Credits::ZERO, detail)?;
         self.ledger.invoices.push(invoice);
+        self.forget_void_invoices();
         let is_settled = due_time.is_none();
         if is_settled {
             self.settle_invoice(number, None)?;
@@ -353,6 +354,17 @@ impl<'a> Account<'a> {
         self.ledger.period.number == 0
             && (self.open_plan_invoice().is_some()
                 || self.ledger.request.as_ref().is_none_or(|decided| decided.state.is_unknown()))
+    }
+
+    /// Drops the oldest void invoices beyond those that are kept: who changes a plan back and forth issues one
+    /// after the other within one period.
+    fn forget_void_invoices(&mut self) {
+        let mut surplus = self.ledger.invoices.len().saturating_sub(INVOICES_KEPT);
+        self.ledger.invoices.retain(|invoice| {
+            let drops = surplus > 0 && invoice.state == InvoiceState::Void;
+            surplus = surplus.saturating_sub(usize::from(drops));
+            !drops
+        });
     }
 
     /// Drops what no law can ask for again, so that the book stays small.

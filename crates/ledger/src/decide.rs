@@ -462,10 +462,10 @@ impl<'a> Course<'a> {
     /// Returns what happens next by itself, and when.
     fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
+        let settles = !self.reports_wait;
         let grant = ledger.grants.iter().filter_map(|grant| {
             let expiration = grant.expiration?;
             if expiration.passed {
-                let settles = !self.reports_wait;
                 settles.then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
             } else {
                 Some((expiration.time, Rank::Expiration, grant))
@@ -476,10 +476,10 @@ impl<'a> Course<'a> {
             let is_settling = rank == Rank::SettlementEnd;
             (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
         });
-        let statements =
-            ledger.statements.kept.iter().filter(|statement| !statement.is_final).filter_map(|statement| {
-                Some((statement.final_time?, Rank::StatementEnd, Timer::FinalizeStatements))
-            });
+        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final && settles);
+        let statements = statements.filter_map(|statement| {
+            Some((statement.final_time?, Rank::StatementEnd, Timer::FinalizeStatements))
+        });
         let invoices = ledger.invoices.iter().filter(|invoice| {
             invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
         });

@@ -156,6 +156,7 @@ fn the_last_thirteen_closed_statements_are_kept() {
     let numbers: Vec<u32> =
         life.book().statements.kept.iter().map(|statement| statement.period_number).collect();
     assert_eq!(numbers, (17..=30).collect::<Vec<u32>>());
+    assert!(life.books.values().take(29).all(|[granted, .., expired]| granted == expired));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::period::Window;
 use flashgate_ledger::purchase::OrderState;
 use flashgate_ledger::refusal::{Refusal, RefusalReason};
+use flashgate_ledger::statement::Book;
 use jiff::Timestamp;
 
 pub(crate) const HOUR: i64 = 3_600;
@@ -137,6 +138,8 @@ pub(crate) struct Life {
     pub(crate) periods: Vec<(u32, i64, String, bool)>,
     /// Reason and state of every invoice that ever was.
     pub(crate) invoice_states: BTreeMap<u32, String>,
+    /// What was booked in every period: granted, purchased, adjusted, refunded, consumed, expired.
+    pub(crate) books: BTreeMap<u32, [Credits; 6]>,
     is_down: bool,
     acknowledges: bool,
     objects: u32,
@@ -159,6 +162,7 @@ impl Life {
             said: BTreeMap::new(),
             periods: Vec::new(),
             invoice_states: BTreeMap::new(),
+            books: BTreeMap::new(),
             is_down: false,
             acknowledges: true,
             objects: 0,
@@ -279,6 +283,11 @@ impl Life {
             let yearly = period.billing_period == BillingPeriod::Yearly;
             let start = period.start_time.as_second();
             self.periods.push((period.period_number, start, period.plan.clone(), yearly));
+        }
+        for statement in &ledger.statements.kept {
+            let Book { granted, purchased, adjusted, refunded, consumed, expired, .. } = statement.book;
+            let lines = [granted, purchased, adjusted, refunded, consumed, expired];
+            self.books.insert(statement.period_number, lines);
         }
         for invoice in &ledger.invoices {
             let shown = format!("{}:{}", invoice.reason().as_str(), invoice.state.as_str());

@@ -272,6 +272,7 @@ fn reports_of_a_deleted_subscription_wait_and_are_paid_as_if_they_had_not() {
     down.subscribe("2026-02-10", "starter").comes_back("2026-02-11");
     assert_eq!((up.balance().as_str(), down.balance().as_str()), ("1100", "1100"));
     assert_eq!(up.book().totals, down.book().totals);
+    assert_eq!((&up.books, up.books[&1][4].to_string()), (&down.books, "100".to_owned()));
 }
 
 #[test]

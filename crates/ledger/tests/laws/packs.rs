@@ -63,6 +63,21 @@ fn packs_that_arrived_before_the_start_belong_to_the_first_month() {
 }
 
 #[test]
+fn packs_that_waited_for_the_first_period_count_in_the_month_of_their_arrival() {
+    let mut life = Life::of("platinum", "2026-01-01");
+    life.catalog.policies.pack_limit.max = 1;
+    life.buy("2026-01-20", "a", "plus-100");
+    life.buy("2026-01-21", "b", "plus-100");
+    life.ask("2026-02-15", "starter");
+    assert_eq!(
+        (life.packs["a"].said().as_str(), life.packs["b"].said().as_str()),
+        ("granted", "PackLimitReached")
+    );
+    assert_eq!(next_time(&life, "b"), Some(time("2026-02-01")));
+    assert_eq!(life.buy("2026-02-16", "c", "plus-100").said(), "granted");
+}
+
+#[test]
 fn months_are_counted_from_the_start_though_an_upgrade_moves_the_periods() {
     let mut life = Life::of("starter", "2026-01-01");
     for name in ["a", "b", "c"] {

@@ -412,6 +412,20 @@ fn invoices_have_no_gaps_whatever_happens() {
 }
 
 #[test]
+fn plans_asked_for_in_turns_do_not_fill_the_ledger() {
+    let mut life = paid();
+    for turn in 0..200 {
+        let at = after(time("2026-01-10"), turn * 60).to_string();
+        life.ask(&at[..19], if turn % 2 == 0 { "growth" } else { "scale" });
+    }
+    assert!(life.book().invoices.len() <= 37, "{} invoices", life.book().invoices.len());
+    assert_eq!((life.book().next_invoice, life.invoice_states.len()), (202, 201));
+    assert_eq!(life.pay("2026-01-12", "r", 1, Refunded).said(), "applied");
+    assert_eq!(life.pay("2026-01-12", "p", 201, Settled).said(), "applied");
+    assert_eq!(life.plan(), "scale");
+}
+
+#[test]
 fn a_due_time_longer_than_the_period_still_ends_the_plan() {
     let mut catalog = external();
     catalog.policies.payments.due_within_seconds = u32::try_from(45 * DAY).expect("seconds");

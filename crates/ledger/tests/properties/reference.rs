@@ -27,6 +27,21 @@ pub(crate) struct Outcome {
     pub(crate) said: BTreeMap<String, String>,
     /// State of every invoice.
     pub(crate) invoices: Vec<String>,
+    /// What was booked in each period: granted, purchased, adjusted, refunded, consumed, expired.
+    pub(crate) books: BTreeMap<u32, Book>,
+}
+
+pub(crate) type Book = [i128; 6];
+
+/// A line of a [`Book`].
+#[derive(Clone, Copy)]
+enum Line {
+    Granted,
+    Purchased,
+    Adjusted,
+    Refunded,
+    Consumed,
+    Expired,
 }
 
 struct Grant {
@@ -105,6 +120,10 @@ pub(crate) struct Reference<'a> {
     packs: Vec<PackOrder>,
     adjustments: Vec<Adjustment>,
     payments: Vec<Payment>,
+    /// Number, start and end of every period so far.
+    windows: Vec<(u32, i64, i64)>,
+    /// What was booked while there was no period.
+    carried: Book,
     out: Outcome,
 }
 
@@ -160,6 +179,8 @@ impl<'a> Reference<'a> {
             packs: Vec::new(),
             adjustments: Vec::new(),
             payments: Vec::new(),
+            windows: Vec::new(),
+            carried: Book::default(),
             out: Outcome::default(),
         }
     }
@@ -273,7 +294,7 @@ impl<'a> Reference<'a> {
                     "UnknownRate".to_owned()
                 } else {
                     cover(covered, from, to);
-                    self.charge(quantity, to, arrival);
+                    self.charge(quantity, to, arrival, effect(&report));
                     format!("charged {}", shown(quantity))
                 };
                 self.say(&report.uid, &said);
@@ -281,37 +302,74 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn charge(&mut self, amount: i128, window_end: i64, arrival: i64) {
+    fn charge(&mut self, amount: i128, window_end: i64, arrival: i64, effect: i64) {
         let grace = i64::from(self.catalog.policies.settlement_grace_seconds);
         self.consumed += amount;
+        self.book_at(Line::Consumed, window_end, effect, amount);
         let mut owed = amount;
         self.grants.sort_by_key(|grant| {
             let number: u32 = if grant.kind == 0 { grant.id[5..].parse().expect("a number") } else { 0 };
             (grant.until.unwrap_or(i64::MAX), grant.kind, grant.from, number, grant.id.clone())
         });
+        let mut claims = Vec::new();
         for grant in &mut self.grants {
             let in_time = grant.until.is_none_or(|until| window_end <= until && arrival <= until + grace);
             if !grant.has_expired || in_time {
                 let paid = owed.min(grant.left);
                 grant.left -= paid;
                 owed -= paid;
+                claims.extend(grant.until.filter(|_| grant.has_expired).map(|until| (until, paid)));
             }
+        }
+        for (until, paid) in claims {
+            self.book_at(Line::Expired, until, effect, -paid);
         }
         self.debt += owed;
     }
 
     fn expire(&mut self) {
-        for grant in &mut self.grants {
-            grant.has_expired |= grant.until.is_some_and(|until| until <= self.now);
+        let mut expired = Vec::new();
+        for grant in self.grants.iter_mut().filter(|grant| !grant.has_expired) {
+            if let Some(until) = grant.until.filter(|until| *until <= self.now) {
+                grant.has_expired = true;
+                expired.push((until, grant.left));
+            }
+        }
+        for (until, left) in expired {
+            self.book_at(Line::Expired, until, self.now, left);
         }
     }
 
     fn grant(&mut self, id: String, kind: usize, amount: i128, until: Option<i64>) {
+        self.book_now([Line::Granted, Line::Adjusted, Line::Purchased][kind], amount);
         let repaid = amount.min(self.debt);
         self.debt -= repaid;
         let left = amount - repaid;
         self.grants.push(Grant { id, kind, given: amount, left, from: self.now, until, has_expired: false });
         self.expire();
+    }
+
+    // ---- statements (law 22)
+
+    /// Books what is dated at `time` and took effect at `effect`.
+    fn book_at(&mut self, line: Line, time: i64, effect: i64, amount: i128) {
+        let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
+        let holds = self.windows.iter().find(|(_, _, end)| time <= *end).copied();
+        let current = self.period.as_ref().map(|period| period.number);
+        match holds {
+            Some((number, _, end)) if current == Some(number) || effect <= end + closes => {
+                self.out.books.entry(number).or_default()[line as usize] += amount;
+            }
+            _ => self.book_now(line, amount),
+        }
+    }
+
+    fn book_now(&mut self, line: Line, amount: i128) {
+        let book = match &self.period {
+            Some(period) => self.out.books.entry(period.number).or_default(),
+            None => &mut self.carried,
+        };
+        book[line as usize] += amount;
     }
 
     // ---- periods (laws 3, 4, 11 to 13, 16, 17, 19)
@@ -329,7 +387,7 @@ impl<'a> Reference<'a> {
     /// Begins a period of what `request` names; its grant comes with `invoice`, or at once where there is none.
     fn begin(&mut self, request: &Request, anchor: i64, months: i64, skipped: u32) {
         let (_, price, rank) = self.terms(request).expect("a known plan");
-        if let Some(cut) = self.period.take().filter(|cut| cut.price == 0 && self.now < cut.end) {
+        if let Some(cut) = self.period.as_ref().filter(|cut| cut.price == 0 && self.now < cut.end) {
             let id = format!("plan/{}", cut.number);
             for grant in self.grants.iter_mut().filter(|grant| grant.id == id) {
                 grant.until = Some(self.now);
@@ -340,6 +398,11 @@ impl<'a> Reference<'a> {
         let end = months_after(anchor, months + length(request));
         let request = request.clone();
         let yearly = request.billing_period == BillingPeriod::Yearly;
+        if let Some((_, _, planned)) = self.windows.last_mut() {
+            *planned = self.now.min(*planned);
+        }
+        self.windows.push((self.number, months_after(anchor, months), end));
+        self.out.books.insert(self.number, std::mem::take(&mut self.carried));
         self.out.periods.push((self.number, months_after(anchor, months), request.plan.clone(), yearly));
         self.period =
             Some(Period { number: self.number, end, request, anchor, months, price, rank, due: None });
@@ -423,7 +486,12 @@ impl<'a> Reference<'a> {
             .find(|known| known.name == plan)
             .and_then(|known| known.lapses_to.clone());
         match to {
-            None => self.period = None,
+            None => {
+                self.period = None;
+                if let Some((_, _, end)) = self.windows.last_mut() {
+                    *end = self.now.min(*end);
+                }
+            }
             Some(plan) => {
                 let to =
                     Request { plan, billing_period: BillingPeriod::Monthly, renewal: Renewal::Automatic };
@@ -435,6 +503,10 @@ impl<'a> Reference<'a> {
 
     fn resume(&mut self, request: &Request) {
         if self.period.as_ref().is_none_or(|period| self.now < period.end) {
+            // It was to be paid while the Subscription was away, and was not.
+            if self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due < self.now)) {
+                self.lapse(request, "Void");
+            }
             return;
         }
         if self.inert.as_ref() == Some(request) && !self.has_lapsed {
@@ -566,14 +638,7 @@ impl<'a> Reference<'a> {
                 if let (For::Pack(order), Some(_)) = (&invoice.purpose, &invoice.grant) {
                     self.order(&order.name, "refunded");
                 }
-                for grant in self.grants.iter_mut().filter(|grant| Some(&grant.id) == invoice.grant.as_ref())
-                {
-                    let grace = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
-                    if grant.until.is_none_or(|until| self.now < until + grace) {
-                        self.refunded += grant.left;
-                        grant.left = 0;
-                    }
-                }
+                self.take_back(invoice.grant.as_deref());
                 "applied"
             }
             (PaymentState::Refunded, _) => "NotSettled",
@@ -602,6 +667,23 @@ impl<'a> Reference<'a> {
             self.refuse(format!("payment {}", payment.name), said);
         }
         self.say(&payment.uid, said);
+    }
+
+    /// Takes what is left of a grant, settling included, unless its settlement is over.
+    fn take_back(&mut self, id: Option<&str>) {
+        let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
+        let now = self.now;
+        let is_left = |grant: &&mut Grant| {
+            Some(grant.id.as_str()) == id && grant.until.is_none_or(|until| now < until + closes)
+        };
+        let Some(grant) = self.grants.iter_mut().find(is_left) else { return };
+        let left = std::mem::take(&mut grant.left);
+        let expired = grant.until.filter(|_| grant.has_expired);
+        self.refunded += left;
+        self.book_now(Line::Refunded, left);
+        if let Some(until) = expired {
+            self.book_at(Line::Expired, until, now, -left);
+        }
     }
 
     fn give_up(&mut self, index: usize, reason: &'static str) {
