@@ -129,10 +129,9 @@ fn describe_invoice(detail: &Detail) -> String {
             format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
         Detail::Settled { amount, currency, invoice, state, object } => {
-            let how = object.as_ref().map_or_else(
-                || "; settled as it was issued".to_owned(),
-                |object| format!(" by {}", name(object)),
-            );
+            let how = object
+                .as_ref()
+                .map_or_else(|| ", at once".to_owned(), |object| format!(" by {}", name(object)));
             let refund =
                 if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
             format!("{invoice}: {}{how}{refund}", money(*amount, currency))
@@ -228,7 +227,7 @@ fn minute(time: Timestamp) -> String {
 
 /// Returns a remark on the part of an amount that the balance did not hold any more (Law 7).
 fn still_settling(part: Credits) -> String {
-    also(part, "of it had expired and could still pay late usage")
+    also(part, "of it had expired")
 }
 
 fn repaid(debt: Credits) -> String {
