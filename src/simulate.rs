@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::entry::Entry;
+use flashgate_ledger::statement::Statement;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -73,6 +74,8 @@ pub struct Outcome {
     pub objects: Vec<Value>,
     /// Everything that happened, in order.
     pub entries: Vec<AccountEntry>,
+    /// The statements that each account's book keeps, by Subscription; the ledgers among the objects hold them too.
+    pub statements: BTreeMap<Arc<str>, Vec<Statement>>,
     /// What the reader should know and no rule refuses.
     pub notes: Vec<String>,
 }
@@ -318,9 +321,12 @@ impl<'a> Simulation<'a> {
 
     fn into_outcome(self) -> Outcome {
         let Self { begun, now, store, accounts, entries, notes, .. } = self;
+        let books = accounts.values().filter_map(|account| Some((&account.label, account.ledger()?)));
+        let statements =
+            books.map(|(label, ledger)| (Arc::clone(label), ledger.statements.kept.clone())).collect();
         let ledgers = accounts.into_values().filter_map(Account::into_credit_ledger);
         let objects = store.into_objects().chain(ledgers).collect();
-        Outcome { end_time: begun.then_some(now), objects, entries, notes }
+        Outcome { end_time: begun.then_some(now), objects, entries, statements, notes }
     }
 }
 

@@ -1,10 +1,11 @@
-//! Entries as a bank statement: what happened to an account, in words, with the running balance.
+//! An account as a bank shows it: what happened, in words, with the running balance; then the sums of its periods.
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::BillingPeriod;
-use flashgate_ledger::entry::{Detail, Entry, ObjectName, PlanPeriod};
-use flashgate_ledger::invoice::InvoiceState;
+use flashgate_ledger::entry::{Detail, Entry, LapseCause, ObjectName, PaidBy, PlanPeriod};
+use flashgate_ledger::invoice::{InvoiceReason, InvoiceState, VoidCause};
 use flashgate_ledger::period::Window;
+use flashgate_ledger::statement::{Book, Statement};
 use jiff::Timestamp;
 
 use super::table::{Column, GLUE, Grid, Layout, Tone, grouped};
@@ -22,12 +23,6 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
     let mut last_time = None;
     for entry in entries {
         let Entry { time, credits, balance, detail } = entry;
-        let sign = if credits.is_positive() { "+" } else { "" };
-        let change = if credits.is_zero() {
-            String::new()
-        } else {
-            format!("{sign}{}", grouped(&credits.to_string()))
-        };
         let tone = match detail {
             Detail::Refused { .. } | Detail::Voided { .. } | Detail::Lapsed { .. } => Tone::Warning,
             _ => Tone::Plain,
@@ -41,9 +36,32 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
             (shown_time, Tone::Plain),
             (detail.kind().to_owned(), tone),
             (describe(entry), Tone::Plain),
-            (change, Tone::Plain),
+            (signed(*credits), Tone::Plain),
             (grouped(&balance.to_string()), balance_tone),
         ]);
+    }
+    grid.render(layout)
+}
+
+/// Returns the sums of an account's periods: each line adds up from its opening to its closing balance (Law 22).
+pub(super) fn periods(statements: &[Statement], layout: Layout) -> String {
+    let amounts = ["OPENING", "GRANTED", "PURCHASED", "ADJUSTED", "REFUNDED", "CONSUMED", "EXPIRED"]
+        .map(Column::amount);
+    let columns = [Column::prose("PERIOD")].into_iter().chain(amounts);
+    let mut grid = Grid::new(columns.chain([Column::amount("CLOSING"), Column::text("STATE")]));
+    for statement in statements {
+        let Statement { period_number, start_time, end_time, plan, billing_period, is_final, book, .. } =
+            statement;
+        let plan = plan_name(&PlanPeriod { plan: plan.clone(), billing_period: *billing_period });
+        let window = format!("{} to {}", minute(*start_time), minute(*end_time));
+        let Book { opening, granted, purchased, adjusted, refunded, consumed, expired } = *book;
+        let taken = [refunded, consumed, expired].map(Credits::negated);
+        let changes = [granted, purchased, adjusted].into_iter().chain(taken).map(signed);
+        let closing = book.closing().map(|closing| closing.to_string()).unwrap_or_default();
+        let cells = [format!("{period_number}: {plan}, {window}"), grouped(&opening.to_string())];
+        let state = if *is_final { "Final" } else { "Open" };
+        let last = [grouped(&closing), state.to_owned()];
+        grid.row(cells.into_iter().chain(changes).chain(last).map(|cell| (cell, Tone::Plain)));
     }
     grid.render(layout)
 }
@@ -52,8 +70,8 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
 fn describe(entry: &Entry) -> String {
     match &entry.detail {
         Detail::Granted { plan, period_number, expiration_time, debt_repaid, .. } => {
-            let plan = plan_name(plan);
-            format!("{plan}, period {period_number}, to {}{}", minute(*expiration_time), repaid(*debt_repaid))
+            let (plan, expires) = (plan_name(plan), expires(Some(*expiration_time)));
+            format!("{plan}, period {period_number}{expires}{}", repaid(*debt_repaid))
         }
         Detail::Purchased { object, pack, expiration_time, debt_repaid, .. } => {
             format!("{pack} by {}{}{}", name(object), expires(*expiration_time), repaid(*debt_repaid))
@@ -61,16 +79,25 @@ fn describe(entry: &Entry) -> String {
         Detail::Adjusted { object, reason, expiration_time, debt_repaid, .. } => {
             format!("{}: {reason}{}{}", name(object), expires(*expiration_time), repaid(*debt_repaid))
         }
-        Detail::Charged { amount, object, source, window, debt, .. } => {
-            let settled = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
-            let settled = also(settled, "paid by credits that had expired");
-            format!("{}: {source}, {}{settled}{}", object.name, window_text(*window), also(*debt, "is debt"))
+        Detail::Charged { amount, object, source, window, paid_by, debt, .. } => {
+            let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
+            let had_expired = still_settling(had_expired);
+            let (window, paid) = (window_text(*window), paid(paid_by, *amount));
+            format!("{}: {source}, {window}{paid}{had_expired}{}", object.name, also(*debt, "became debt"))
         }
-        Detail::Expired { grant, .. } => grant.clone(),
+        Detail::Expired { grant, .. } => format!("what was left from {}", giver(grant)),
         Detail::SettlementClosed { amount, grant } => {
-            format!("{grant}; {} can no longer be claimed", grouped(&amount.to_string()))
+            let (amount, giver) = (grouped(&amount.to_string()), giver(grant));
+            format!("{amount} from {giver} can no longer pay late usage")
         }
-        Detail::Refunded { grant, invoice, object, .. } => format!("{grant}; {invoice} by {}", name(object)),
+        Detail::Refunded { amount, grant, invoice, object } => {
+            let (invoice, credits) = (format!("{invoice} by {}", name(object)), grouped(&amount.to_string()));
+            if grant.is_empty() {
+                return format!("{invoice}: the money went back; no credits had been given for it");
+            }
+            let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
+            format!("{invoice}: {credits} left from {}{}", giver(grant), still_settling(had_expired))
+        }
         Detail::PlanChanged { from: None, to, period_number } => {
             format!("{}, period {period_number}", plan_name(to))
         }
@@ -82,26 +109,85 @@ fn describe(entry: &Entry) -> String {
         }
         Detail::Lapsed { from, to, cause } => {
             let to = to.as_ref().map_or_else(|| "no plan".to_owned(), plan_name);
-            format!("from {} to {to}; {}", plan_name(from), cause.as_str())
+            format!("from {} to {to}; {}", plan_name(from), why_lapsed(*cause))
         }
+        Detail::Refused { object, refusal } => {
+            format!("{}: {}: {}", name(object), refusal.reason, refusal.message)
+        }
+        Detail::Threshold { percent } => format!("{percent} % of the period's credits are used"),
+        Detail::Accepted { sequence } => format!("the book as of sequence {sequence} is the truth"),
+        detail => describe_invoice(detail),
+    }
+}
+
+/// Returns what became of an invoice, in words.
+fn describe_invoice(detail: &Detail) -> String {
+    match detail {
         Detail::Invoiced { amount, currency, invoice, reason, object, due_time } => {
-            let what = object.as_ref().map_or_else(|| reason.as_str().to_owned(), name);
+            let what = object.as_ref().map_or_else(|| what_for(*reason).to_owned(), name);
             let due = due_time.map(|due| format!("; due {}", minute(due))).unwrap_or_default();
             format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
         Detail::Settled { amount, currency, invoice, state, object } => {
-            let object = object.as_ref().map(|object| format!(" by {}", name(object))).unwrap_or_default();
+            let how = object
+                .as_ref()
+                .map_or_else(|| ", at once".to_owned(), |object| format!(" by {}", name(object)));
             let refund =
                 if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
-            format!("{invoice}: {}{object}{refund}", money(*amount, currency))
+            format!("{invoice}: {}{how}{refund}", money(*amount, currency))
         }
         Detail::Voided { amount, currency, invoice, cause } => {
-            format!("{invoice}: {}; {}", money(*amount, currency), cause.as_str())
+            format!("{invoice}: {} is no longer owed; {}", money(*amount, currency), why_void(*cause))
         }
-        Detail::Threshold { percent } => format!("{percent} % of the period's credits are used"),
-        Detail::Accepted { sequence } => format!("the book as of sequence {sequence} is the truth"),
-        Detail::Refused { object, refusal } => {
-            format!("{}: {}: {}", name(object), refusal.reason, refusal.message)
+        _ => String::new(),
+    }
+}
+
+const fn what_for(reason: InvoiceReason) -> &'static str {
+    match reason {
+        InvoiceReason::Start => "the first period",
+        InvoiceReason::Renewal => "the renewal",
+        InvoiceReason::Upgrade => "the upgrade",
+        InvoiceReason::Reactivation => "the return from the lapse",
+        InvoiceReason::Pack => "a pack",
+    }
+}
+
+const fn why_void(cause: VoidCause) -> &'static str {
+    match cause {
+        VoidCause::Superseded => "something else took its place",
+        VoidCause::PaymentFailed => "the payment failed",
+        VoidCause::PaymentExpired => "it was not paid in time",
+    }
+}
+
+const fn why_lapsed(cause: LapseCause) -> &'static str {
+    match cause {
+        LapseCause::RenewalNone => "it was not to be renewed",
+        LapseCause::PaymentOverdue => "the renewal was not paid in time",
+        LapseCause::PlanNotFound => "the catalog no longer has the plan",
+    }
+}
+
+/// Returns who gave a grant, from its id.
+fn giver(grant: &str) -> String {
+    match grant.split_once('/') {
+        Some(("plan", period_number)) => format!("period {period_number}"),
+        Some(("pack", name)) => format!("CreditPack/{name}"),
+        Some(("adjustment", name)) => format!("CreditAdjustment/{name}"),
+        _ => grant.to_owned(),
+    }
+}
+
+/// Returns which grants paid `amount`; how much each, unless one paid all.
+fn paid(paid_by: &[PaidBy], amount: Credits) -> String {
+    match paid_by {
+        [] => String::new(),
+        [all] if all.amount == amount => format!("; from {}", giver(&all.grant)),
+        parts => {
+            let part =
+                |part: &PaidBy| format!("{} from {}", grouped(&part.amount.to_string()), giver(&part.grant));
+            format!("; {}", parts.iter().map(part).collect::<Vec<_>>().join(", "))
         }
     }
 }
@@ -122,6 +208,12 @@ fn money(amount: Credits, currency: &str) -> String {
     format!("{} {currency}", grouped(&amount.to_string()))
 }
 
+/// Returns a change of the balance with its sign; nothing, where nothing changed.
+fn signed(change: Credits) -> String {
+    let sign = if change.is_positive() { "+" } else { "" };
+    if change.is_zero() { String::new() } else { format!("{sign}{}", grouped(&change.to_string())) }
+}
+
 fn expires(time: Option<Timestamp>) -> String {
     time.map(|time| format!("; expires {}", minute(time))).unwrap_or_default()
 }
@@ -131,6 +223,11 @@ fn minute(time: Timestamp) -> String {
     let is_whole = time.as_second() % 60 == 0;
     let clock = if is_whole { time.strftime("%H:%M") } else { time.strftime("%T") };
     format!("{}{GLUE}{clock}", time.strftime("%F"))
+}
+
+/// Returns a remark on the part of an amount that the balance did not hold any more (Law 7).
+fn still_settling(part: Credits) -> String {
+    also(part, "of it had expired")
 }
 
 fn repaid(debt: Credits) -> String {

@@ -9,7 +9,7 @@ use flashgate_ledger::entry::Entry;
 use serde_json::Value;
 
 use super::Outcome;
-use super::statement::statement;
+use super::statement::{periods, statement};
 
 /// Reports that a table shows; the rest is counted.
 const REPORTS_SHOWN: usize = 20;
@@ -41,6 +41,9 @@ pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "STATEMENT OF {subscription} (credits; times in UTC)");
             let _ = writeln!(text, "{}", statement(entries.into_iter(), layout));
+            if let Some(statements) = outcome.statements.get(subscription).filter(|kept| !kept.is_empty()) {
+                let _ = writeln!(text, "PERIODS OF {subscription}\n{}", periods(statements, layout));
+            }
         }
     }
     let _ = writeln!(text, "AS OF {end_time}\n");

@@ -58,20 +58,3 @@ async fn expect(namespace: &Namespace<'_>, object: &str, path: &str, value: &str
     .await_some()
     .await;
 }
-
-#[test]
-fn the_statement_on_the_first_screen_is_what_simulate_prints() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README");
-    let (_, block) = readme.split_once("$ cargo run -- simulate ").expect("the command");
-    let (command, rest) = block.split_once('\n').expect("its output");
-    let (shown, _) = rest.split_once("```").expect("the end of the block");
-    let output = Command::new(env!("CARGO_BIN_EXE_flashgate-billing"))
-        .arg("simulate")
-        .args(command.split_whitespace())
-        .current_dir(root())
-        .output()
-        .expect("simulate");
-    assert!(output.status.success());
-    let printed = String::from_utf8(output.stdout).expect("text");
-    assert!(printed.starts_with(shown.trim_end()), "README.md must show:\n{printed}");
-}

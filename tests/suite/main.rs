@@ -11,5 +11,6 @@ mod protocol;
 mod running;
 mod scale;
 mod simulate;
+mod transcripts;
 mod trouble;
 mod world;
