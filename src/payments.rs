@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod callback;
+pub mod listener;
 pub mod record;
 pub mod signature;
 
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::payments::answer::Refused;
 use crate::payments::callback::Callback;
+use crate::payments::listener::Bounded;
 use crate::payments::record::{Recorded, Recorder};
 use crate::payments::signature::Secrets;
 
@@ -36,8 +38,14 @@ pub const BODY_BYTES: usize = 64 * 1_024;
 /// Longest time that a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
+/// Most connections at once; more wait. Providers open a few.
+const CONNECTIONS: usize = 256;
+
+/// Longest time for which a connection may say nothing: longer than a callback takes to be answered.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// Longest time that is given to callbacks under way when the operator stops; each of their steps has its own limit.
-const DRAIN_TIME: Duration = Duration::from_secs(25);
+const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// The webhook.
 #[derive(Clone)]
@@ -67,6 +75,7 @@ impl Webhook {
 
     /// Serves until `stop` says so; callbacks under way come to their end.
     pub async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
+        let listener = Bounded::new(listener, CONNECTIONS, SILENCE);
         let served = axum::serve(listener, self.routes()).with_graceful_shutdown(is_stopped(stop.clone()));
         let overdue = async {
             is_stopped(stop).await;

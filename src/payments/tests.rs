@@ -1,5 +1,7 @@
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -12,6 +14,7 @@ use sha2::Sha256;
 use tower::ServiceExt as _;
 
 use super::callback::{Callback, EVENT_ID, object_name};
+use super::listener::Bounded;
 use super::record::Recorder;
 use super::signature::{HEADER, Secrets, SecretsError, SignatureError};
 use super::{BODY_BYTES, Webhook};
@@ -407,4 +410,28 @@ async fn a_namespace_that_is_not_billed_is_not_there() {
     *billed.uri_mut() = "/v1/payments/billed".parse().expect("path");
     let response = routes.oneshot(billed).await.expect("response");
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "asked, and unreachable");
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_cut_and_makes_room_for_the_next() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+    let address = listener.local_addr().expect("address");
+    let listener = Bounded::new(listener, 1, Duration::from_millis(200));
+    let routes = axum::Router::new().fallback(async || "here");
+    let serving = tokio::spawn(axum::serve(listener, routes).into_future());
+    let exchanges = tokio::task::spawn_blocking(move || {
+        let ask = |question: &str| {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            stream.write_all(question.as_bytes())?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        };
+        // Without an end of its head, or even a beginning, there is nothing to answer.
+        let silent = [ask("GET / HTTP/1.1\r\nHo"), ask("")];
+        (silent, ask("GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"))
+    });
+    let (silent, asked) = exchanges.await.expect("exchanges");
+    assert!(silent.iter().all(|answer| answer.as_ref().is_ok_and(String::is_empty)), "{silent:?}");
+    assert!(asked.is_ok_and(|answer| answer.ends_with("here")));
+    serving.abort();
 }
