@@ -73,6 +73,22 @@ impl Life {
     async fn status(&self, pointer: &str, expected: impl Into<Value>) {
         self.namespace.expect::<Subscription>("acme", pointer, expected).await;
     }
+
+    /// Checks totals of the account's whole life.
+    async fn totals(&self, expected: &[(&str, &str)]) {
+        for (total, credits) in expected {
+            self.namespace.expect::<CreditLedger>("acme", &format!("/spec/totals/{total}"), *credits).await;
+        }
+    }
+
+    /// Returns what the events of a reason say.
+    async fn events(&self, reason: &str) -> Vec<String> {
+        let listed = self.namespace.kubectl(&["get", "events.events.k8s.io", "-o", "json"], None).await;
+        let listed: Value = serde_json::from_str(&listed.stdout).expect("JSON");
+        let events = listed["items"].as_array().expect("items").iter();
+        let events = events.filter(|event| event["reason"] == reason);
+        events.filter_map(|event| event["note"].as_str().map(str::to_owned)).collect()
+    }
 }
 
 fn reason(object: &Value) -> String {
@@ -359,4 +375,147 @@ async fn case_20_a_thousand_small_reports_cost_one_credit() {
     }
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1099").await;
     namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "1").await;
+}
+
+#[tokio::test]
+async fn case_6_an_upgrade_keeps_what_is_left_of_the_paid_period_until_its_end() {
+    let life = Life::begin("clock-growth", "2026-03-01T10:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    life.clock("2026-03-05T00:05:00Z").await;
+    life.report("one", ("2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"), egress("20G")).await;
+    life.balance("900").await;
+    life.clock("2026-03-11T10:00:00Z").await;
+    life.change(json!({"plan": "growth"})).await;
+    life.balance("10400").await;
+    life.status("/status/period/endTime", "2026-04-11T10:00:00Z").await;
+    life.clock("2026-04-01T10:00:00Z").await;
+    life.balance("9500").await;
+    life.totals(&[("granted", "10600"), ("expired", "900")]).await;
+    life.clock("2026-04-11T10:00:00Z").await;
+    life.status("/status/period/number", 3).await;
+    life.balance("9500").await;
+    life.totals(&[("granted", "20100"), ("expired", "10400")]).await;
+}
+
+#[tokio::test]
+async fn case_7_a_downgrade_taken_back_leaves_no_trace() {
+    let life = Life::begin("clock-taken-back", "2026-03-01T10:00:00Z", json!({"plan": "growth"})).await;
+    life.balance("9500").await;
+    life.clock("2026-03-05T10:00:00Z").await;
+    life.change(json!({"plan": "starter"})).await;
+    life.status("/status/pendingChange/plan", "starter").await;
+    life.status("/status/pendingChange/effectiveTime", "2026-04-01T10:00:00Z").await;
+    life.status("/status/plan", "growth").await;
+    life.change(json!({"plan": "growth"})).await;
+    life.status("/status/pendingChange", Value::Null).await;
+    life.balance("9500").await;
+    life.status("/status/invoices/1", Value::Null).await;
+    life.totals(&[("granted", "9500"), ("expired", "0")]).await;
+}
+
+#[tokio::test]
+async fn case_8_a_downgrade_keeps_the_credits_of_the_paid_period() {
+    let life = Life::begin("clock-downgrade", "2026-03-01T10:00:00Z", json!({"plan": "growth"})).await;
+    life.balance("9500").await;
+    life.change(json!({"plan": "organization-free"})).await;
+    life.status("/status/pendingChange/plan", "organization-free").await;
+    life.clock("2026-04-01T09:59:59Z").await;
+    life.balance("9500").await;
+    for (end, number) in [("2026-04-01T10:00:00Z", 2), ("2026-05-01T10:00:00Z", 3)] {
+        life.clock(end).await;
+        life.status("/status/period/number", number).await;
+        life.status("/status/plan", "organization-free").await;
+        life.balance("40").await;
+    }
+    life.totals(&[("granted", "9580"), ("expired", "9540")]).await;
+}
+
+#[tokio::test]
+async fn case_13_a_renewal_repays_debt_first() {
+    let life = Life::begin("clock-owing", "2026-03-01T09:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    life.clock("2026-03-01T13:00:00Z").await;
+    life.report("flood", ("2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z"), egress("310G")).await;
+    life.balance("-2000").await;
+    life.clock("2026-04-01T09:00:00Z").await;
+    life.balance("-900").await;
+    life.status("/status/credits/debt", "900").await;
+    life.status("/status/period/number", 2).await;
+}
+
+#[tokio::test]
+async fn case_16_what_is_not_renewed_lapses_and_keeps_its_packs() {
+    let life = Life::begin("clock-lapse", "2026-03-01T10:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    life.buy("top-up", "plus-100").await;
+    life.balance("1200").await;
+    life.change(json!({"renewal": "None"})).await;
+    for (end, number) in
+        [("2026-04-01T10:00:00Z", 2), ("2026-05-01T10:00:00Z", 3), ("2026-06-01T10:00:00Z", 4)]
+    {
+        life.clock(end).await;
+        life.status("/status/period/number", number).await;
+        life.status("/status/plan", "organization-free").await;
+        life.balance("140").await;
+        life.status("/status/credits/packs", "100").await;
+    }
+    life.totals(&[("granted", "1220"), ("purchased", "100"), ("expired", "1180")]).await;
+}
+
+#[tokio::test]
+async fn case_23_each_threshold_is_told_once() {
+    let life = Life::begin("clock-thresholds", "2026-03-01T09:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    life.clock("2026-03-01T13:00:00Z").await;
+    life.report("up-to-79", ("2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z"), egress("86.9G")).await;
+    life.balance("231").await;
+    assert_eq!(life.events("ThresholdReached").await, Vec::<String>::new());
+    life.report("up-to-101", ("2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"), egress("24.2G")).await;
+    life.balance("-11").await;
+    life.status("/status/thisPeriod/usedPercent", "101").await;
+    let both = eventually("both thresholds are told", async || {
+        let told = life.events("ThresholdReached").await;
+        (told.len() >= 2).then_some(told)
+    });
+    let told = both.await_some().await;
+    for percent in ["80 %", "100 %"] {
+        assert_eq!(told.iter().filter(|note| note.contains(percent)).count(), 1, "{told:?}");
+    }
+    life.report("more", ("2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"), egress("1G")).await;
+    life.balance("-21").await;
+    let ledger = life.namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let entries = ledger.pointer("/spec/entries").and_then(Value::as_array).expect("entries");
+    assert_eq!(entries.iter().filter(|entry| entry.to_string().contains("Threshold")).count(), 2);
+}
+
+#[tokio::test]
+async fn case_24_the_packs_of_a_month_are_counted_over_all_plans_of_it() {
+    let life = Life::begin("clock-plans", "2026-03-01T10:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    for name in ["monthly-1", "monthly-2", "monthly-3"] {
+        life.buy(name, "plus-100").await;
+        life.pack_is(name, "Granted").await;
+    }
+    life.change(json!({"billingPeriod": "Yearly"})).await;
+    life.balance("16400").await;
+    let others = ["yearly-1", "yearly-2", "yearly-3"].into_iter().chain(["growth-1", "growth-2", "growth-3"]);
+    for name in others {
+        if name == "growth-1" {
+            life.change(json!({"plan": "growth", "billingPeriod": "Monthly"})).await;
+            life.balance("25900").await;
+        }
+        life.buy(name, "plus-100").await;
+        life.pack_is(name, "Refused").await;
+    }
+    life.status("/status/packs/used", 3).await;
+    life.totals(&[("purchased", "300")]).await;
+}
+
+#[tokio::test]
+async fn case_25_free_credits_end_with_an_upgrade() {
+    let life = Life::begin("clock-free", "2026-03-01T10:00:00Z", json!({"plan": "organization-free"})).await;
+    life.balance("40").await;
+    life.change(json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    life.totals(&[("granted", "1140"), ("expired", "40")]).await;
 }

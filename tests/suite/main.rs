@@ -8,6 +8,7 @@ mod examples;
 mod lives;
 mod payments;
 mod protocol;
+mod replay;
 mod running;
 mod scale;
 mod simulate;

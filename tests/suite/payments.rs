@@ -21,7 +21,7 @@ use crate::world::{Namespace, Operator, World, eventually, root};
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
 /// Namespaces whose Subscriptions may live by a test clock.
-const TEST_CLOCK_NAMESPACES: [&str; 8] = [
+const TEST_CLOCK_NAMESPACES: [&str; 11] = [
     "clock-first",
     "clock-places",
     "clock-refund",
@@ -30,11 +30,15 @@ const TEST_CLOCK_NAMESPACES: [&str; 8] = [
     "clock-renewal",
     "clock-second-attempt",
     "clock-meanwhile",
+    "clock-life-11-payments-that-fail",
+    "clock-life-12-payments-late-and-twice",
+    "clock-life-13-refund",
 ];
 
 /// A world where payments come from outside, with an operator that runs all the time.
-struct Paid {
-    world: World,
+pub struct Paid {
+    /// The world.
+    pub world: World,
     webhook: SocketAddr,
     _operator: Operator,
 }
@@ -52,7 +56,8 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("address")
 }
 
-async fn paid() -> &'static Paid {
+/// Returns the world where payments come from outside.
+pub async fn paid() -> &'static Paid {
     static PAID: OnceCell<Paid> = OnceCell::const_new();
     let start = || async {
         let world = World::start().await;

@@ -23,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(25);
 
 /// Namespaces of the shared world whose Subscriptions may live by a test clock.
-pub const TEST_CLOCK_NAMESPACES: [&str; 12] = [
+pub const TEST_CLOCK_NAMESPACES: [&str; 30] = [
     "clock-renewal",
     "clock-packs",
     "clock-debt",
@@ -36,6 +36,24 @@ pub const TEST_CLOCK_NAMESPACES: [&str; 12] = [
     "clock-start",
     "clock-month",
     "clock-anchor",
+    "clock-growth",
+    "clock-taken-back",
+    "clock-downgrade",
+    "clock-owing",
+    "clock-thresholds",
+    "clock-plans",
+    "clock-free",
+    "clock-year",
+    "clock-life-01-individual",
+    "clock-life-02-free-to-paid",
+    "clock-life-03-a-year-of-starter",
+    "clock-life-04-yearly-scale",
+    "clock-life-05-upgrade-twice",
+    "clock-life-06-downgrade-and-back",
+    "clock-life-07-lapse-and-return",
+    "clock-life-08-debt-and-repayment",
+    "clock-life-09-packs-to-the-limit",
+    "clock-life-10-late-usage",
 ];
 
 /// A control plane with the definitions applied.
