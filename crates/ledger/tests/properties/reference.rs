@@ -214,6 +214,9 @@ impl<'a> Reference<'a> {
             if is_new {
                 let start = subscription.start_time.unwrap_or(subscription.arrival).as_second();
                 self.start = Some((start, self.now));
+            } else {
+                // Who deletes and creates in one second was away all the same.
+                self.run_out_orders(self.now - 1);
             }
             self.uid = subscription.uid;
         }
@@ -266,9 +269,9 @@ impl<'a> Reference<'a> {
     fn usage(&mut self) {
         let accept = i64::from(self.catalog.policies.accept_usage_for_seconds);
         let reports = std::mem::take(&mut self.reports);
-        for report in
-            sorted(reports, |report| (effect(report), report.arrival.as_second(), report.name.clone()))
-        {
+        for report in sorted(reports, |report| {
+            (effect(report), report.arrival, report.window.start_time, report.name.clone())
+        }) {
             let (from, to) = (report.window.start_time.as_second(), report.window.end_time.as_second());
             let arrival = report.arrival.as_second();
             if !self.is_present() {
@@ -708,10 +711,13 @@ impl<'a> Reference<'a> {
             let request = self.subscription.clone().expect("present").request;
             self.lapse(&request, "Void");
         }
-        if self.is_present() {
-            return;
+        if !self.is_present() {
+            self.run_out_orders(self.now);
         }
-        let now = self.now;
+    }
+
+    /// Ends the wait of orders that began a day before `now`, or earlier.
+    fn run_out_orders(&mut self, now: i64) {
         let (gone, waiting) = std::mem::take(&mut self.packs)
             .into_iter()
             .partition(|pack| pack.arrival.as_second() + DAY <= now);
@@ -874,6 +880,9 @@ impl<'a> Reference<'a> {
     }
 
     fn refuse(&mut self, key: String, reason: &str) {
+        if self.start.is_none() {
+            return; // There is no book yet in which it could be remembered.
+        }
         self.refused.push((key, reason.to_owned()));
         if self.refused.len() > 64 {
             self.refused.remove(0);

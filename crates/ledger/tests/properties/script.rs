@@ -117,7 +117,8 @@ impl Dice {
             4..12 => self.of(1..4) * HOUR,
             12..20 => self.of(6..40) * HOUR,
             20..24 => self.of(1..6) * DAY,
-            _ => self.of(15..35) * DAY,
+            // No longer, so that no life outlasts the 24 months for which purchases are kept in full.
+            _ => self.of(15..25) * DAY,
         }
     }
 
