@@ -32,6 +32,18 @@ async fn pending(namespace: &Namespace<'_>) -> Option<i64> {
     }
 }
 
+/// Returns how many times single reports were read from the API server, as it counts them itself.
+async fn reads_of_reports(world: &World) -> f64 {
+    let output = world.plane.kubectl(&["get", "--raw", "/metrics"], None).await.expect("kubectl");
+    let metrics = output.succeeded().expect("metrics");
+    let is_read = |line: &&str| {
+        line.starts_with("apiserver_request_total{")
+            && line.contains("resource=\"usagereports\"")
+            && line.contains("verb=\"GET\"")
+    };
+    metrics.lines().filter(is_read).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 #[tokio::test]
 async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave_no_memory() {
     let world = World::start().await;
@@ -60,6 +72,7 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     assert!(peak < 256 * 1_024, "{peak} KiB at the peak");
     drop(operator);
     // A second start has nothing to read of what is charged.
+    let reads = reads_of_reports(&world).await;
     let second = world.operator(&[]);
     let fresh = world.namespace("fresh").await;
     fresh.create::<Subscription>("acme", json!({"plan": "starter"})).await;
@@ -69,4 +82,5 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     assert!(memory < 64 * 1_024, "{memory} KiB with nothing pending");
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger, after, "a second start writes nothing");
+    assert!(reads_of_reports(&world).await <= reads, "a second start reads no charged report");
 }
