@@ -61,6 +61,7 @@ pub fn facts_of(
         name: seen.key.name.clone(),
         new_account_id: convert::new_account_id(&uid, clock.now),
         has_test_clock: clock.is_test,
+        instant_is_open: !clock.is_test,
         subscription,
         reports: seen.reports.iter().map(|pending| pending.fact.clone()).collect(),
         packs: seen.packs.iter().map(|pending| pending.fact.clone()).collect(),

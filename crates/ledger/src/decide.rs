@@ -14,7 +14,7 @@ use crate::grant::GrantSource;
 use crate::invoice::{InvoiceState, Purpose};
 use crate::ledger::{Charge, Ledger, SubscriptionIdentity, UNACKNOWLEDGED_LIMIT, Violation};
 use crate::payment::PaymentOutcome;
-use crate::period::Window;
+use crate::period::{Window, seconds_after};
 use crate::purchase::{ORDER_WAITS_HOURS, OrderOutcome, OrderState, order_waits_until};
 use crate::refusal::Refusal;
 
@@ -203,7 +203,8 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
     let start = facts.subscription.as_ref().map(|subscription| {
         subscription.start_time.unwrap_or(subscription.arrival).max(subscription.arrival)
     });
-    let mut idle = Idle { now, start, entries: Vec::new(), wake_time: start };
+    let last_over = if facts.instant_is_open { seconds_after(now, -1) } else { now };
+    let mut idle = Idle { last_over, start, entries: Vec::new(), wake_time: start };
     let accept_for_seconds = catalog.policies.accept_usage_for_seconds;
     let late = |report: &Report| Refusal::too_late(report.window.start_time, accept_for_seconds);
     let missing = || Refusal::subscription_not_found(&facts.name, ORDER_WAITS_HOURS);
@@ -239,14 +240,15 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
             let refused = |refusal| AdjustmentVerdict::Judged(AdjustmentOutcome::Refused(refusal));
             judged.map_or_else(AdjustmentVerdict::Waits, refused)
         }),
-        wake_time: idle.wake_time,
+        wake_time: idle.wake_time.map(|time| time.max(seconds_after(now, i64::from(facts.instant_is_open)))),
         has_more: false,
     }
 }
 
 /// Judges facts while there is no account.
 struct Idle {
-    now: Timestamp,
+    /// Last instant that is over.
+    last_over: Timestamp,
     start: Option<Timestamp>,
     entries: Vec<Entry>,
     wake_time: Option<Timestamp>,
@@ -271,7 +273,7 @@ impl Idle {
     ) -> IdleVerdicts {
         let judged = facts.iter().map(|fact| {
             let (name, uid, until, refusal) = limits(fact);
-            let verdict = if until <= self.now {
+            let verdict = if until <= self.last_over {
                 self.entries.push(Entry {
                     time: until,
                     credits: crate::Credits::ZERO,
@@ -370,7 +372,7 @@ impl<'a> Course<'a> {
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
-            if time > self.now {
+            if !self.has_come(time, rank) {
                 self.reports_wait |= effect_time <= self.now;
                 self.give_report(report, ReportVerdict::Waits(wait));
             } else if is_stuck {
@@ -415,13 +417,19 @@ impl<'a> Course<'a> {
                 }
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
-            if time > self.now {
+            if !self.has_come(time, rank) {
                 self.give_wait(fact, wait);
                 continue;
             }
             let (name, uid) = fact.identity();
             self.queue.insert(Turn { time, rank, usage_order: None, name, uid }, fact);
         }
+    }
+
+    /// Returns whether it is time for what is due at `time`: what runs out then has until the end of that second.
+    fn has_come(&self, time: Timestamp, rank: Rank) -> bool {
+        let waits_for_its_end = rank == Rank::RunsOut && self.facts.instant_is_open;
+        time < self.now || (time == self.now && !waits_for_its_end)
     }
 
     /// Lets everything up to now take effect, in order.
@@ -441,7 +449,7 @@ impl<'a> Course<'a> {
 
     fn run_to_now(&mut self) -> Result<(), Violation> {
         while !self.stopped {
-            let timer = self.next_timer().filter(|(time, ..)| *time <= self.now);
+            let timer = self.next_timer().filter(|(time, rank, _)| self.has_come(*time, *rank));
             let fact = self.queue.first_key_value().map(|(turn, fact)| (*turn, *fact));
             match (timer, fact) {
                 (Some((time, rank, timer)), fact)
@@ -754,7 +762,9 @@ impl<'a> Course<'a> {
             PaymentVerdict::Waits(wait) => wait.ends(),
             PaymentVerdict::Judged(_) => None,
         });
-        timer.into_iter().chain(reports).chain(packs).chain(payments).chain(adjustments).min()
+        let next = timer.into_iter().chain(reports).chain(packs).chain(payments).chain(adjustments).min();
+        // What waits for the end of this second is woken for with the next.
+        next.map(|time| time.max(seconds_after(self.now, i64::from(self.facts.instant_is_open))))
     }
 }
 

@@ -16,6 +16,9 @@ pub struct Facts {
     pub new_account_id: String,
     /// Whether a new account is to live by a test clock: then now is that clock's time.
     pub has_test_clock: bool,
+    /// Whether more facts may yet arrive at the very second of now, as they do in a cluster: what runs out at it waits
+    /// until it is over, since "within" and "at" include it (Law 0).
+    pub instant_is_open: bool,
     /// The Subscription, unless it does not exist.
     pub subscription: Option<Subscription>,
     /// Reports without a verdict.

@@ -445,3 +445,21 @@ fn going_from_external_to_internal_settles_what_comes() {
     life.until("2026-02-01");
     assert_eq!(life.balance(), "1100");
 }
+
+#[test]
+fn what_runs_out_waits_for_the_end_of_a_second_in_which_more_may_arrive() {
+    let mut life = Life::new(external());
+    life.subscribe("2026-03-01", "starter");
+    life.facts.instant_is_open = true;
+    let due = "2026-03-04";
+    life.until(due);
+    assert_eq!(life.invoices(), ["1:Start:Open"], "its due second is not over");
+    // The payment that is seen late in that second arrived in time (Laws 0, 18).
+    assert_eq!(life.pay(due, "in-time", 1, Settled).said(), "applied");
+    assert_eq!((life.plan(), life.balance()), ("starter", "1100".to_owned()));
+    let mut life = Life::new(external());
+    life.facts.instant_is_open = true;
+    life.subscribe("2026-03-01", "starter");
+    life.until("2026-03-04T00:00:01");
+    assert_eq!(life.invoices(), ["1:Start:Void"], "its due second is over");
+}
