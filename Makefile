@@ -53,6 +53,14 @@ bench: ## measures (benches/)
 	$(say) 'measuring'
 	@cargo bench --workspace --benches
 
+# How many seeds `make simulate` plays.
+SEEDS ?= 10000
+
+.PHONY: simulate
+simulate: ## plays SEEDS=n runs of the operator against a cluster in memory, with faults
+	$(say) 'simulating $(SEEDS) runs with faults'
+	@cargo test --profile simulate --test simulator -- --seeds $(SEEDS)
+
 .PHONY: control-plane
 control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'

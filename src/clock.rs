@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-/// A source of the present, in whole seconds.
+/// A source of the present, in whole seconds, and of the time that has passed, which nobody can set.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
 
 impl Clock {
     /// Returns the machine's clock.
@@ -17,25 +22,40 @@ impl Clock {
             clippy::disallowed_methods,
             reason = "this is the one place where the machine's time enters"
         )]
-        Self(Arc::new(Timestamp::now))
+        Self::from_fn(Timestamp::now)
     }
 
     /// Returns a clock that asks `now`: a virtual one, for tests and simulations.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        let begin = Instant::now();
+        Self::from_fns(now, move || begin.elapsed())
+    }
+
+    /// Returns a clock that asks `now` for the present and `uptime` for the time that has passed.
+    pub fn from_fns(
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        uptime: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        Self { now: Arc::new(now), uptime: Arc::new(uptime) }
+    }
+
+    /// Returns how much time has passed since some fixed moment, however the clock was set meanwhile.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        (self.uptime)()
     }
 
     /// Returns the present instant, cut to the whole second (Law 0).
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let now = (self.0)();
+        let now = (self.now)();
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
     /// Returns how long it is until `time`, with all the precision the clock has; nothing when it has passed.
     #[must_use]
-    pub fn until(&self, time: Timestamp) -> std::time::Duration {
-        time.duration_since((self.0)()).try_into().unwrap_or_default()
+    pub fn until(&self, time: Timestamp) -> Duration {
+        time.duration_since((self.now)()).try_into().unwrap_or_default()
     }
 }
 

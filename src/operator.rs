@@ -80,7 +80,7 @@ async fn reconcile<C: Cluster>(operator: &Operator<C>, key: AccountKey) -> Resul
     let result = operator.reconcile(&key).await;
     let name = result.as_ref().map_or_else(ReconcileError::name, |_| "ok");
     operator.metrics.count_reconcile(name, started.elapsed());
-    operator.metrics.show_clock_skew(operator.cluster.clock_skew_seconds());
+    operator.metrics.show_clock_skew(operator.cluster.clock_skew_seconds().unwrap_or_default());
     result
 }
 

@@ -160,7 +160,7 @@ async fn start_webhook(
 fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced) -> Health {
     let (metrics, operator, synced) = (operator.metrics.clone(), Arc::clone(operator), synced.clone());
     let unready = move || {
-        let skew_seconds = operator.cluster.clock_skew_seconds();
+        let skew_seconds = operator.cluster.clock_skew_seconds().unwrap_or_default();
         if !synced.all() {
             Some("the first lists are under way".to_owned())
         } else if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {

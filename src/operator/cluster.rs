@@ -5,6 +5,8 @@
 
 pub mod failpoints;
 pub mod kubernetes;
+pub mod server_clock;
+pub mod simulated;
 
 use std::fmt;
 use std::future::Future;
@@ -230,8 +232,9 @@ pub trait Cluster: Send + Sync + 'static {
         state: &str,
     ) -> impl Future<Output = Result<Vec<SettledReport>, CallError>> + Send;
 
-    /// Returns by how many seconds the local clock was ahead of the cluster's at the last reply.
-    fn clock_skew_seconds(&self) -> i64;
+    /// Returns by how many seconds the local clock is ahead of the cluster's, reckoned from the last
+    /// reply; nothing before the first.
+    fn clock_skew_seconds(&self) -> Option<i64>;
 
     /// Publishes an Event.
     fn announce(&self, announcement: &Announcement) -> impl Future<Output = Result<(), CallError>> + Send;

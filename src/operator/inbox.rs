@@ -130,6 +130,17 @@ impl<R: Row> Table<R> {
         Ok(Some(key))
     }
 
+    /// Keeps `object`, which was just read or written, in the place of an older version; keeps nothing where there is
+    /// none. The watch may have brought its end already, and would not bring it again.
+    ///
+    /// # Errors
+    /// When the object says something that cannot be understood; it is then set aside.
+    pub fn renew(&self, object: R::Object) -> Result<(), ConvertError> {
+        let (key, name) = (R::account(&object), object.name_any());
+        let is_held = self.lock().accounts.get(&key).is_some_and(|names| names.contains_key(&name));
+        if is_held { self.put(object).map(|_| ()) } else { Ok(()) }
+    }
+
     /// Drops an object. Returns its account.
     pub fn remove(&self, object: &R::Object) -> AccountKey {
         let key = R::account(object);

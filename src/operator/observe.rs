@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flashgate_ledger::facts;
+use jiff::Timestamp;
 
 use crate::api::{
     CreditAdjustmentStatus, CreditLedger, CreditPackStatus, LedgerReference, PaymentStatus, Subscription,
@@ -16,6 +17,9 @@ use crate::operator::inbox::{Inbox, Pending};
 pub struct Seen {
     /// The account.
     pub key: AccountKey,
+    /// When the watches had brought this. Whatever is read later, and however much later, the account is decided on
+    /// as of this moment: what arrived since is not known yet.
+    pub time: Timestamp,
     /// Its Subscription, unless there is none.
     pub subscription: Option<Arc<Subscription>>,
     /// Whether the Subscription was read from the server after the ledger was.
@@ -37,11 +41,12 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Returns what the watches brought of `key`.
+    /// Returns what the watches have brought of `key` by now, which is `time`.
     #[must_use]
-    pub fn in_inbox(inbox: &Inbox, key: &AccountKey) -> Self {
+    pub fn in_inbox(inbox: &Inbox, key: &AccountKey, time: Timestamp) -> Self {
         Self {
             key: key.clone(),
+            time,
             subscription: inbox.subscriptions.of(key),
             subscription_is_fresh: false,
             ledger: inbox.ledgers.of(key),

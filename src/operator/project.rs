@@ -26,7 +26,7 @@ mod tests;
 
 pub use note::{Note, NoteKind, notes};
 pub use receipt::{adjustment_status, charge_status, pack_status, payment_status, report_status};
-pub use subscription::subscription_status;
+pub use subscription::{shown_until, subscription_status};
 
 /// The book that a Subscription is shown from.
 #[derive(Clone, Debug)]

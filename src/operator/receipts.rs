@@ -129,7 +129,8 @@ where
 
 /// Takes note of a write; returns whether the object has its final verdict now, or is gone.
 ///
-/// A conflict is no failure: the object has changed, and the watch brings what it is now.
+/// A conflict is a failure like any other: most often the object has changed and the watch brings what it is now,
+/// but a conflict that nothing caused would otherwise be the end of it.
 fn settle<R: Row, V>(
     table: &Table<R>,
     seen: &Seen,
@@ -144,7 +145,6 @@ fn settle<R: Row, V>(
             true
         }
         Ok(_) => false,
-        Err(error) if error.is_conflict() => false,
         Err(error) => {
             failure.get_or_insert(error);
             false

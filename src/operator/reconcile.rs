@@ -9,7 +9,6 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, ReportVerdict, Wait, decide};
 use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use crate::api::{CreditLedger, LedgerReference, Subscription, SubscriptionStatus};
 use crate::clock::Clock;
@@ -21,7 +20,7 @@ use crate::operator::decide::{Knowledge, Lack, lack};
 use crate::operator::facts::{AccountClock, facts_of, not_before_arrivals};
 use crate::operator::inbox::Inbox;
 use crate::operator::observe::Seen;
-use crate::operator::project::{Book, Trouble};
+use crate::operator::project::{self, Book, Trouble};
 use crate::operator::publish::{announce, due_status};
 use crate::operator::receipts::{confirm_charges, write_receipts};
 
@@ -62,15 +61,15 @@ struct Memory {
     is_in_doubt: bool,
     /// Charged reports whose receipt is confirmed.
     acknowledged: HashSet<(String, String)>,
-    /// When the Subscription's status was written last.
-    status_written: Option<Instant>,
+    /// When the Subscription's status was written last, by the clock's uptime.
+    status_written: Option<Duration>,
 }
 
 impl Memory {
-    fn is_worth_keeping(&self) -> bool {
+    fn is_worth_keeping(&self, uptime: Duration) -> bool {
         self.is_in_doubt
             || !self.acknowledged.is_empty()
-            || self.status_written.is_some_and(|written| written.elapsed() < STATUS_INTERVAL)
+            || self.status_written.is_some_and(|written| uptime.saturating_sub(written) < STATUS_INTERVAL)
     }
 }
 
@@ -200,17 +199,21 @@ impl<C: Cluster> Operator<C> {
             self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
         let result = self.run(key, &mut memory).await;
         memory.is_in_doubt |= matches!(result, Err(ReconcileError::Commit { .. }));
-        if memory.is_worth_keeping() {
+        if memory.is_worth_keeping(self.clock.uptime()) {
             self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), memory);
         }
         result
     }
 
     async fn run(&self, key: &AccountKey, memory: &mut Memory) -> Result<Next, ReconcileError> {
-        let mut seen = Seen::in_inbox(&self.inbox, key);
-        if self.hold || seen.is_empty() {
+        if self.hold || Seen::in_inbox(&self.inbox, key, self.clock.now()).is_empty() {
             return Ok(Next::default());
         }
+        if !self.knows_the_time() {
+            self.ask_the_time(key).await?;
+            return Ok(Next::AT_ONCE);
+        }
+        let mut seen = Seen::in_inbox(&self.inbox, key, self.clock.now());
         if memory.is_in_doubt {
             self.fetch_ledger(&mut seen).await?;
             memory.is_in_doubt = false;
@@ -238,7 +241,9 @@ impl<C: Cluster> Operator<C> {
         receipts?;
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
-        Ok(Next { wake_time: decision.wake_time.filter(|_| !clock.is_test), after })
+        let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
+        let wake_time = decision.wake_time.into_iter().chain(shown_until).min();
+        Ok(Next { wake_time: wake_time.filter(|_| !clock.is_test), after })
     }
 
     /// Decides, and reads from the server what the decision lacks, until it lacks nothing.
@@ -295,9 +300,29 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
+    /// Returns whether the local clock can be trusted. Refusals and statuses rest on it as commits do; so nothing is
+    /// decided before the server's first reply, nor while its clock tells another time.
+    fn knows_the_time(&self) -> bool {
+        let skew_seconds = self.cluster.clock_skew_seconds();
+        skew_seconds.is_some_and(|skew_seconds| skew_seconds.abs() <= CLOCK_TOLERANCE_SECONDS)
+    }
+
+    /// Calls the server for the sake of its reply's date: what was reckoned from the last one may be wrong, since a
+    /// machine that sleeps counts no time.
+    async fn ask_the_time(&self, key: &AccountKey) -> Result<(), ReconcileError> {
+        match self.cluster.fetch::<CreditLedger>(&key.namespace, &key.name).await {
+            Err(error) if !error.is_not_found() => Err(read(key, error)),
+            _ if self.knows_the_time() => Ok(()),
+            _ => {
+                let skew_seconds = self.cluster.clock_skew_seconds().unwrap_or_default();
+                Err(ReconcileError::Clock { skew_seconds })
+            }
+        }
+    }
+
     fn account_clock(&self, seen: &Seen, before: Option<&Ledger>) -> AccountClock {
         let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
-        AccountClock::of(seen.subscription.as_deref(), before, is_allowed, self.clock.now())
+        AccountClock::of(seen.subscription.as_deref(), before, is_allowed, seen.time)
     }
 
     async fn name_ledger(
@@ -317,7 +342,6 @@ impl<C: Cluster> Operator<C> {
         if let Err(violation) = ledger.check() {
             return self.say_trouble(seen, Trouble::from(&violation)).await;
         }
-        self.trust_clock()?;
         let next = Ledger { sequence: ledger.sequence.saturating_add(1), ..ledger };
         let shown_hash = seen.shown_ledger().map(|shown| shown.hash.as_str()).unwrap_or_default();
         let written =
@@ -329,15 +353,6 @@ impl<C: Cluster> Operator<C> {
         Ok(Next::AT_ONCE)
     }
 
-    /// Lets commits hold while the local clock cannot be trusted.
-    fn trust_clock(&self) -> Result<(), ReconcileError> {
-        let skew_seconds = self.cluster.clock_skew_seconds();
-        if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
-            return Err(ReconcileError::Clock { skew_seconds });
-        }
-        Ok(())
-    }
-
     async fn commit(
         &self,
         seen: &mut Seen,
@@ -345,7 +360,6 @@ impl<C: Cluster> Operator<C> {
         decision: &Decision,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        self.trust_clock()?;
         let written = write_ledger(&self.cluster, seen, next, &decision.entries, &self.writer)
             .await
             .map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
@@ -394,7 +408,7 @@ impl<C: Cluster> Operator<C> {
         memory: &mut Memory,
     ) -> Result<Option<Duration>, ReconcileError> {
         let Some(subscription) = seen.subscription.clone() else { return Ok(None) };
-        let since = memory.status_written.map(|written| written.elapsed());
+        let since = memory.status_written.map(|written| self.clock.uptime().saturating_sub(written));
         if let Some(since) = since.filter(|since| *since < STATUS_INTERVAL) {
             return Ok(Some(STATUS_INTERVAL.saturating_sub(since)));
         }
@@ -405,10 +419,11 @@ impl<C: Cluster> Operator<C> {
         };
         let Some(status) = due_status(&subscription, book, &self.catalog, clock.now) else { return Ok(None) };
         if !seen.ledger_is_confirmed && !self.is_still_stored(seen).await? {
-            return Ok(Some(Duration::ZERO));
+            // Where it is gone, the watch has yet to say so.
+            return Ok(Some(if seen.ledger.is_some() { Duration::ZERO } else { STATUS_INTERVAL }));
         }
         if self.write_status(&subscription, &status).await? {
-            memory.status_written = Some(Instant::now());
+            memory.status_written = Some(self.clock.uptime());
         }
         Ok(None)
     }
@@ -433,8 +448,8 @@ impl<C: Cluster> Operator<C> {
         Ok(())
     }
 
-    /// Writes a Subscription's status; returns whether it took effect. A Subscription that has changed is left to
-    /// its watch, which brings what it is now.
+    /// Writes a Subscription's status; returns whether it took effect. A Subscription that is gone is left to its
+    /// watch; one that has changed is tried again, by when its watch has most often brought what it is now.
     async fn write_status(
         &self,
         subscription: &Subscription,
@@ -446,7 +461,7 @@ impl<C: Cluster> Operator<C> {
                 self.keep_subscription(&written);
                 Ok(true)
             }
-            Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+            Err(error) if error.is_not_found() => Ok(false),
             Err(source) => {
                 let account = AccountKey { namespace: version.namespace, name: version.name };
                 Err(ReconcileError::Project { account, source })
@@ -468,13 +483,13 @@ impl<C: Cluster> Operator<C> {
     }
 
     fn keep_ledger(&self, ledger: &CreditLedger) {
-        if let Err(error) = self.inbox.ledgers.put(ledger.clone()) {
+        if let Err(error) = self.inbox.ledgers.renew(ledger.clone()) {
             tracing::error!(%error, "a ledger that was just written cannot be kept");
         }
     }
 
     fn keep_subscription(&self, subscription: &Subscription) {
-        if let Err(error) = self.inbox.subscriptions.put(subscription.clone()) {
+        if let Err(error) = self.inbox.subscriptions.renew(subscription.clone()) {
             tracing::error!(%error, "a Subscription that was just written cannot be kept");
         }
     }

@@ -177,7 +177,11 @@ pub fn decide(
     let mut account = Account::resume(before.clone(), catalog, subscription, facts.ledger_bytes)?;
     let acknowledged: BTreeSet<(&str, &str)> =
         facts.acknowledged.iter().map(|(name, uid)| (name.as_str(), uid.as_str())).collect();
-    account.ledger.unacknowledged.retain(|charge| !acknowledged.contains(&(&charge.name, &charge.uid)));
+    // A report that is pending again, since its status was lost, gets its receipt again as long as that is held.
+    let pending: BTreeSet<&str> = facts.reports.iter().map(|report| report.uid.as_str()).collect();
+    account.ledger.unacknowledged.retain(|charge| {
+        pending.contains(charge.uid.as_str()) || !acknowledged.contains(&(&charge.name, &charge.uid))
+    });
     let is_new = ledger.is_none();
     let mut course = Course::new(account, facts, is_new, now);
     course.run()?;
@@ -386,10 +390,11 @@ impl<'a> Course<'a> {
         self.account.ledger.unacknowledged = unacknowledged;
     }
 
-    /// Returns the instant from which the account's Subscription is there, if it is.
+    /// Returns the instant from which the account's Subscription is there, if it is: the same before and after the
+    /// commit that takes note of it, so that a wait that ended before has ended for ever.
     fn present_from(&self) -> Option<Timestamp> {
-        self.facts.subscription.as_ref()?;
-        Some(self.arrival.map_or(Timestamp::MIN, |(time, _)| time))
+        let arrival = self.facts.subscription.as_ref()?.arrival;
+        Some(self.arrival.map_or(arrival.max(self.account.ledger.start_time), |(time, _)| time))
     }
 
     /// Enqueues packs, payments and adjustments; those that wait for a Subscription run out after a day.
@@ -706,6 +711,13 @@ impl<'a> Course<'a> {
                 && let Some(known) = self.account.known_order(order)
             {
                 *verdict = PackVerdict::Ordered(known);
+            }
+        }
+        // What is shown is what the book says in the end: a receipt that is written again says the same.
+        for Verdict { name, verdict, .. } in &mut self.payments {
+            if let PaymentVerdict::Judged(PaymentOutcome::Applied { refund_due }) = verdict {
+                let invoice = self.account.invoice_of_payment(name);
+                *refund_due &= invoice.is_some_and(|invoice| invoice.state == InvoiceState::RefundDue);
             }
         }
         let wake_time = self.wake_time();

@@ -29,8 +29,7 @@ impl Account<'_> {
         if let Some(record) = self.ledger.refusal(FactKind::Payment, &payment.name) {
             return Ok(PaymentOutcome::Refused(record.refusal.clone()));
         }
-        let applied = self.ledger.invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
-        if let Some(invoice) = applied {
+        if let Some(invoice) = self.invoice_of_payment(&payment.name) {
             let refund_due =
                 payment.state == PaymentState::Settled && invoice.state == InvoiceState::RefundDue;
             return Ok(PaymentOutcome::Applied { refund_due });
@@ -53,6 +52,11 @@ impl Account<'_> {
         }
         let refund_due = payment.state == PaymentState::Settled && invoice.state == InvoiceState::Void;
         Ok(PaymentOutcome::Applied { refund_due })
+    }
+
+    /// Returns the invoice that the Payment called `name` was applied to.
+    pub(crate) fn invoice_of_payment(&self, name: &str) -> Option<&Invoice> {
+        self.ledger.invoices.iter().find(|invoice| invoice.payments.iter().any(|payment| payment == name))
     }
 
     fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {

@@ -161,7 +161,7 @@ impl<C: Cluster> Cluster for Failing<C> {
         self.inner.list_settled_reports(state).await
     }
 
-    fn clock_skew_seconds(&self) -> i64 {
+    fn clock_skew_seconds(&self) -> Option<i64> {
         self.inner.clock_skew_seconds()
     }
 

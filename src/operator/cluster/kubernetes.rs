@@ -1,7 +1,6 @@
 //! The real cluster.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -19,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{CreditLedger, UsageReport};
 use crate::clock::Clock;
+use crate::operator::cluster::server_clock::ServerClock;
 use crate::operator::cluster::{Announcement, CallError, Cluster, Kind, SettledReport, Version};
 
 /// Name under which the operator writes; the API server keeps it in `managedFields`.
@@ -38,15 +38,15 @@ pub struct Kubernetes {
     clock: Clock,
     namespaces: Vec<String>,
     instance: String,
-    /// By how many seconds the local clock is ahead of the API server's.
-    skew_seconds: Arc<AtomicI64>,
+    server_clock: Arc<ServerClock>,
 }
 
 impl Kubernetes {
     /// Returns the cluster behind `client`, limited to `namespaces` unless these are none.
     #[must_use]
     pub fn new(client: Client, clock: Clock, namespaces: Vec<String>, instance: String) -> Self {
-        Self { client, clock, namespaces, instance, skew_seconds: Arc::default() }
+        let server_clock = Arc::new(ServerClock::new(clock.clone()));
+        Self { client, clock, namespaces, instance, server_clock }
     }
 
     async fn call<T: DeserializeOwned>(
@@ -82,12 +82,11 @@ impl Kubernetes {
             .unwrap_or_else(|_| Err(CallError::TimedOut { call: call(), limit: CALL_LIMIT }))
     }
 
-    /// Compares the local clock with the reply's Date header, which has whole seconds.
+    /// Reads the server's time from a reply's Date header, which has whole seconds.
     fn note_clock(&self, headers: &http::HeaderMap) {
         let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
-            let skew = self.clock.now().as_second().saturating_sub(date.timestamp().as_second());
-            self.skew_seconds.store(skew, Ordering::Relaxed);
+            self.server_clock.note_reply(date.timestamp());
         }
     }
 
@@ -185,8 +184,8 @@ impl Cluster for Kubernetes {
         Ok(reports)
     }
 
-    fn clock_skew_seconds(&self) -> i64 {
-        self.skew_seconds.load(Ordering::Relaxed)
+    fn clock_skew_seconds(&self) -> Option<i64> {
+        self.server_clock.skew_seconds()
     }
 
     async fn announce(&self, announcement: &Announcement) -> Result<(), CallError> {

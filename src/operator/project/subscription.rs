@@ -187,6 +187,13 @@ impl View<'_> {
     }
 }
 
+/// Returns when the status of `ledger`'s Subscription, shown at `now`, changes though nothing is committed: when the
+/// next month of packs begins.
+#[must_use]
+pub fn shown_until(ledger: &Ledger, now: Timestamp) -> Timestamp {
+    months_after(ledger.start_time, months_begun(ledger.start_time, now).saturating_add(1))
+}
+
 /// Returns a count as it travels; the schema's bounds are far below what saturates.
 fn whole(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)

@@ -1,0 +1,220 @@
+//! The fault simulator: the operator's own code against a cluster in memory, with faults that a seed determines.
+//!
+//! `cargo test --test simulator -- --seeds 500` plays seeds 0 to 499, each with its faults and once without;
+//! `--seed 42` plays one seed, says what happened and, where it fails, what of it is enough to fail.
+
+mod faults;
+mod oracle;
+mod outcome;
+mod random;
+mod runner;
+mod users;
+mod workload;
+mod world;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use clap::Parser;
+use flashgate_billing::operator::cluster::simulated::{Store, lock};
+use tokio::time::Instant;
+
+use crate::faults::Fault;
+use crate::oracle::Violation;
+use crate::workload::{Disorder, Workload};
+use crate::world::{Cut, World};
+
+/// Plays seeds.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many seeds are played
+    #[arg(long, default_value_t = 500)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Plays this seed alone and says what happens
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Goes on after a failure and counts
+    #[arg(long)]
+    count: bool,
+    /// What `cargo test` passes on: names of tests, of which there are none here
+    #[arg(hide = true)]
+    names: Vec<String>,
+    /// Of `cargo test`
+    #[arg(long, hide = true)]
+    list: bool,
+    /// Of `cargo test`
+    #[arg(long, hide = true)]
+    nocapture: bool,
+}
+
+/// What a run came to.
+struct Run {
+    result: Result<(), Violation>,
+    steps: usize,
+    faults: usize,
+    injected: BTreeMap<Fault, u64>,
+    trace: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list || !arguments.names.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    match arguments.seed {
+        Some(seed) => explain(seed),
+        None => play_all(&arguments),
+    }
+}
+
+/// Plays a seed with its faults and without, and compares.
+fn play(seed: u64, cut: &Cut, is_traced: bool) -> Run {
+    let workload = Workload::of(seed);
+    let mut world = World::new(seed, &workload, true, cut);
+    world.trace = is_traced.then(String::new);
+    let result = world.play(&workload).and_then(|()| {
+        if workload.disorder == Disorder::Wild {
+            return Ok(());
+        }
+        let mut smooth = World::new(seed, &workload, false, cut);
+        smooth.play(&workload).map_err(|Violation(text)| Violation(format!("without faults: {text}")))?;
+        let (found, expected) = (store_of(&world), store_of(&smooth));
+        outcome::compare(workload.disorder, (&found, &world.oracle), (&expected, &smooth.oracle))
+    });
+    Run {
+        result,
+        steps: world.steps,
+        faults: world.faults.count,
+        injected: world.faults.injected,
+        trace: world.trace.unwrap_or_default(),
+    }
+}
+
+fn store_of(world: &World) -> Store {
+    lock(&world.wire).store.clone()
+}
+
+/// Sums over all runs.
+#[derive(Default)]
+struct Sums {
+    steps: usize,
+    by_disorder: BTreeMap<Disorder, u64>,
+    injected: BTreeMap<Fault, u64>,
+    failures: Vec<(u64, Violation)>,
+}
+
+fn play_all(arguments: &Arguments) -> ExitCode {
+    let begin = Instant::now();
+    let (next, end) = (AtomicU64::new(arguments.from), arguments.from + arguments.seeds);
+    let (sums, is_over) = (Mutex::new(Sums::default()), AtomicBool::new(false));
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let run = play(seed, &Cut::default(), false);
+                    is_over.fetch_or(run.result.is_err() && !arguments.count, Ordering::Relaxed);
+                    if let Ok(mut sums) = sums.lock() {
+                        sums.add(seed, run);
+                    }
+                }
+            });
+        }
+    });
+    let sums = sums.into_inner().unwrap_or_default();
+    let played: u64 = sums.by_disorder.values().sum();
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{played} seeds in {seconds:.1} s, {} steps with faults: {:?}", sums.steps, sums.by_disorder);
+    for (fault, count) in &sums.injected {
+        println!("  {fault:?}: {count}");
+    }
+    for (seed, Violation(text)) in &sums.failures {
+        println!("seed {seed}: {text}");
+    }
+    match sums.failures.first() {
+        None => ExitCode::SUCCESS,
+        Some(_) if arguments.count => ExitCode::FAILURE,
+        Some((seed, _)) => explain(*seed),
+    }
+}
+
+impl Sums {
+    fn add(&mut self, seed: u64, run: Run) {
+        self.steps += run.steps;
+        *self.by_disorder.entry(Workload::of(seed).disorder).or_default() += 1;
+        for (fault, count) in run.injected {
+            *self.injected.entry(fault).or_default() += count;
+        }
+        self.failures.extend(run.result.err().map(|violation| (seed, violation)));
+    }
+}
+
+/// Plays a seed, cuts off all that it fails without, and says what is left.
+fn explain(seed: u64) -> ExitCode {
+    let whole = play(seed, &Cut::default(), false);
+    let Err(Violation(text)) = whole.result else {
+        println!("{}seed {seed} passes", play(seed, &Cut::default(), true).trace);
+        return ExitCode::SUCCESS;
+    };
+    println!("seed {seed} fails: {text}");
+    let cut = shrink(seed, &text, whole.faults);
+    let run = play(seed, &cut, true);
+    println!("{}", run.trace);
+    if let Err(Violation(text)) = run.result {
+        println!("what is left of seed {seed} fails: {text}");
+    }
+    println!("replay: cargo test --profile simulate --test simulator -- --seed {seed}");
+    ExitCode::FAILURE
+}
+
+/// Leaves out, half by half and then one by one, all that a seed fails without.
+fn shrink(seed: u64, text: &str, faults: usize) -> Cut {
+    let fails = |cut: &Cut| {
+        let found = play(seed, cut, false).result.err();
+        found.is_some_and(|Violation(found)| gist(&found) == gist(text))
+    };
+    let workload = Workload::of(seed);
+    let items = workload.batches.iter().flat_map(|batch| &batch.items).map(|(number, _)| *number);
+    let mut cut = Cut::default();
+    let mut pieces: Vec<(bool, usize)> = (1..=faults).map(|number| (true, number)).collect();
+    pieces.extend(items.map(|number| (false, number)));
+    let mut size = pieces.len().div_ceil(2);
+    while size > 0 {
+        let mut index = 0;
+        while index < pieces.len() {
+            let end = (index + size).min(pieces.len());
+            let mut smaller = cut.clone();
+            for (is_fault, number) in &pieces[index..end] {
+                if *is_fault {
+                    smaller.faults.insert(*number)
+                } else {
+                    smaller.items.insert(*number)
+                };
+            }
+            if fails(&smaller) {
+                cut = smaller;
+                pieces.drain(index..end);
+            } else {
+                index = end;
+            }
+        }
+        size /= 2;
+    }
+    cut
+}
+
+/// Returns the words of a violation that do not depend on names and amounts.
+fn gist(text: &str) -> String {
+    let words = text.split_whitespace().take(12);
+    words.filter(|word| word.chars().all(char::is_alphabetic)).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,557 @@
+//! What must hold, judged from what is written alone: after every write, and at the end.
+//!
+//! It keeps books of its own: which report was charged by which ledger, which grant was given for what. It asks
+//! the operator for nothing but to read a ledger.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_billing::operator::cluster::simulated::{Change, Object, ObjectKey, ObjectKind, Store, Writer};
+use flashgate_billing::operator::convert::{ledger_from_wire, report_fact};
+use flashgate_ledger::Credits;
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::ledger::{Charge, Ledger, Totals};
+use flashgate_ledger::period::{Window, months_begun, seconds_after};
+use flashgate_ledger::purchase::PurchaseState;
+use flashgate_ledger::rating::rate;
+use serde_json::Value;
+
+use crate::users::key;
+
+/// Seconds by which clocks may differ before commits hold, and some for the time that passes while they do.
+const TOLERANCE_SECONDS: i64 = 60 + 15;
+
+/// Hours that an order waits for its Subscription.
+const ORDER_WAITS_HOURS: i64 = 24;
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+/// Returns the violation `text` unless `holds`.
+fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation(text())) }
+}
+
+/// What the oracle knows of one ledger.
+#[derive(Debug)]
+struct Book {
+    ledger: Ledger,
+    hash: String,
+    entries: Vec<String>,
+    charges: BTreeMap<String, Charge>,
+    windows: BTreeMap<String, Vec<Window>>,
+    /// What was given once and must not be given again: `plan/3`, `CreditPack/top-up`.
+    given: BTreeSet<String>,
+    invoices: u32,
+}
+
+/// The judge of a run.
+#[derive(Debug)]
+pub struct Oracle {
+    catalog: Catalog,
+    /// Ledgers by UID.
+    books: BTreeMap<String, Book>,
+    /// UIDs of the ledgers that each account has had, the last one last.
+    accounts: BTreeMap<String, Vec<String>>,
+    /// Every report that ever was, by UID.
+    reports: HashMap<String, UsageReport>,
+    /// Reports that showed `Charged` at some time, by UID.
+    receipted: HashSet<String>,
+    /// Objects whose status was removed, by UID.
+    pub wiped: HashSet<String>,
+    /// Names that the operator's sweep deleted.
+    pub swept: BTreeSet<ObjectKey>,
+    /// Orders that ever existed, by kind and name, with what they ask for.
+    orders: BTreeSet<(ObjectKind, String, String)>,
+    reset: BTreeSet<String>,
+}
+
+impl Oracle {
+    /// Returns an oracle that has seen nothing.
+    pub fn new(catalog: Catalog) -> Self {
+        Self {
+            catalog,
+            books: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            reports: HashMap::new(),
+            receipted: HashSet::new(),
+            wiped: HashSet::new(),
+            swept: BTreeSet::new(),
+            orders: BTreeSet::new(),
+            reset: BTreeSet::new(),
+        }
+    }
+
+    /// Takes note that an administrator reset an account.
+    pub fn note_reset(&mut self, account: &str) {
+        self.reset.insert(account.to_owned());
+    }
+
+    /// Returns the accounts that were reset.
+    pub const fn resets(&self) -> &BTreeSet<String> {
+        &self.reset
+    }
+
+    /// Judges one write.
+    pub fn check(&mut self, change: &Change, store: &Store) -> Result<(), Violation> {
+        match (&change.before, &change.after) {
+            (before, Some(Object::CreditLedger(after))) => self.check_commit(before.as_ref(), after, store),
+            (_, None) => self.check_deletion(change),
+            (None, Some(object)) => {
+                self.note_order(object);
+                Ok(())
+            }
+            (Some(_), Some(after)) if change.writer == Writer::User => {
+                self.wiped.insert(after.uid().to_owned());
+                Ok(())
+            }
+            (Some(_), Some(after)) => self.check_status(after, store),
+        }
+    }
+
+    fn note_order(&mut self, object: &Object) {
+        let key = object.key();
+        let asks = match object {
+            Object::UsageReport(report) => {
+                self.reports.insert(object.uid().to_owned(), (**report).clone());
+                return;
+            }
+            Object::CreditPack(pack) => {
+                format!("{} {}", pack.spec.subscription_ref.name, pack.spec.pack)
+            }
+            Object::CreditAdjustment(adjustment) => {
+                format!("{} {}", adjustment.spec.subscription_ref.name, adjustment.spec.credits)
+            }
+            Object::Payment(payment) => {
+                format!("{} {}", payment.spec.subscription_ref.name, payment.spec.invoice)
+            }
+            Object::Subscription(_) | Object::CreditLedger(_) => return,
+        };
+        self.orders.insert((key.kind, key.name, asks));
+    }
+
+    fn check_deletion(&mut self, change: &Change) -> Result<(), Violation> {
+        let Some(before) = &change.before else { return Ok(()) };
+        if change.writer == Writer::User {
+            return Ok(());
+        }
+        let is_charged = self.charge_of(before.uid()).is_some();
+        let is_rejected = before.state() == Some("Rejected");
+        self.swept.insert(before.key());
+        let holds = if is_rejected { !is_charged || self.is_excused(before) } else { is_charged };
+        ensure(holds && before.state().is_some(), || {
+            format!("I6: {} was deleted as {:?}, charged: {is_charged}", before.key(), before.state())
+        })
+    }
+
+    fn check_commit(
+        &mut self,
+        before: Option<&Object>,
+        after: &CreditLedger,
+        store: &Store,
+    ) -> Result<(), Violation> {
+        let (name, uid) =
+            (after.metadata.name.clone().unwrap_or_default(), after.metadata.uid.clone().unwrap_or_default());
+        let ledger = ledger_from_wire(&name, &after.spec)
+            .map_err(|error| Violation(format!("ledger of {name} cannot be read: {error}")))?;
+        ledger.check().map_err(|error| Violation(format!("ledger of {name}: {error}")))?;
+        check_conservation(&name, &ledger)?;
+        let limit = seconds_after(store.now(), TOLERANCE_SECONDS);
+        let spec = &after.spec;
+        ensure(spec.clock_time <= limit, || {
+            format!("{name} was committed with the clock at {}, and it is {}", spec.clock_time, store.now())
+        })?;
+        let book = if let (Some(_), Some(book)) = (before, self.books.get(&uid)) {
+            if book.hash == spec.hash {
+                return Ok(());
+            }
+            check_chain(&name, book, &ledger, &spec.previous_hash)?;
+            self.books.remove(&uid)
+        } else {
+            self.check_beginning(&name, spec.sequence, &spec.previous_hash)?;
+            self.accounts.entry(name.clone()).or_default().push(uid.clone());
+            None
+        };
+        let mut book = book.unwrap_or_else(|| Book::before(&ledger));
+        self.check_charges(&name, &mut book, &ledger, store)?;
+        Self::check_entries(&name, &mut book, &ledger, &spec.entries)?;
+        self.check_packs(&name, &ledger)?;
+        book.hash.clone_from(&spec.hash);
+        book.entries.clone_from(&spec.entries);
+        book.ledger = ledger;
+        self.books.insert(uid, book);
+        Ok(())
+    }
+
+    fn check_beginning(&self, name: &str, sequence: i64, previous_hash: &str) -> Result<(), Violation> {
+        let is_reset = self.reset.contains(name);
+        ensure(is_reset || !self.accounts.contains_key(name), || format!("{name} was begun a second time"))?;
+        ensure(sequence == 1 && previous_hash.is_empty(), || format!("I5: {name} begins at {sequence}"))
+    }
+
+    fn check_charges(
+        &self,
+        name: &str,
+        book: &mut Book,
+        ledger: &Ledger,
+        store: &Store,
+    ) -> Result<(), Violation> {
+        let mut consumed = book.ledger.totals.consumed;
+        for charge in &ledger.unacknowledged {
+            if let Some(known) = book.charges.get(&charge.uid) {
+                ensure(known == charge, || format!("I2: receipt of {} changed", charge.uid))?;
+                let is_kept = book.ledger.unacknowledged.contains(charge);
+                ensure(is_kept, || format!("I2: {} was charged twice", charge.uid))?;
+                continue;
+            }
+            self.check_charge(name, book, charge, ledger, store)?;
+            consumed = add(consumed, charge.credits)?;
+            book.charges.insert(charge.uid.clone(), charge.clone());
+        }
+        ensure(consumed == ledger.totals.consumed, || {
+            format!("I2: {name} consumed {}, its charges say {consumed}", ledger.totals.consumed)
+        })?;
+        for charge in &book.ledger.unacknowledged {
+            let dropped = !ledger.unacknowledged.contains(charge);
+            let report = store.get(&key(ObjectKind::UsageReport, &charge.name));
+            let is_gone = report.is_none_or(|report| report.uid() != charge.uid);
+            ensure(!dropped || is_gone || self.receipted.contains(&charge.uid), || {
+                format!("the receipt of {} was dropped before it was confirmed", charge.uid)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_charge(
+        &self,
+        name: &str,
+        book: &mut Book,
+        charge: &Charge,
+        ledger: &Ledger,
+        store: &Store,
+    ) -> Result<(), Violation> {
+        let Some(report) = self.reports.get(&charge.uid) else {
+            return Err(Violation(format!("{} was charged and never existed", charge.uid)));
+        };
+        let uid = &charge.uid;
+        ensure(report.spec.subscription_ref.name == name, || format!("{uid} was charged to {name}"))?;
+        let fact = report_fact(report).map_err(|error| Violation(error.to_string()))?;
+        let mut credits = Credits::ZERO;
+        for total in &fact.usage {
+            let Some(rated) = self.catalog.rate(&total.node_type, &total.operation) else {
+                return Err(Violation(format!("{uid} was charged at no rate")));
+            };
+            let cost = rate(total.quantity, rated).map_err(|error| Violation(error.to_string()))?;
+            credits = add(credits, cost)?;
+        }
+        ensure(credits == charge.credits, || format!("{uid} costs {credits}, not {}", charge.credits))?;
+        let window = fact.window;
+        let latest = seconds_after(store.now(), TOLERANCE_SECONDS);
+        ensure(window.end_time <= latest, || format!("{uid} was charged before its window was over"))?;
+        let accepted = i64::from(self.catalog.policies.accept_usage_for_seconds);
+        ensure(seconds_after(window.start_time, accepted) >= fact.arrival, || {
+            format!("{uid} came too late")
+        })?;
+        ensure(window.end_time > ledger.start_time, || format!("{uid} is from before the start"))?;
+        let windows = book.windows.entry(fact.source.clone()).or_default();
+        ensure(!windows.iter().any(|charged| charged.overlaps(window)), || {
+            format!("I2: {uid} overlaps what was charged of {}", fact.source)
+        })?;
+        windows.push(window);
+        let is_covered = ledger.coverage.overlap(&fact.source, window).is_some();
+        ensure(is_covered, || format!("I2: the window of {uid} can be charged again"))
+    }
+
+    fn check_entries(
+        name: &str,
+        book: &mut Book,
+        ledger: &Ledger,
+        entries: &[String],
+    ) -> Result<(), Violation> {
+        let kept = (0..=book.entries.len()).rev();
+        let kept = kept
+            .filter(|kept| *kept <= entries.len())
+            .find(|kept| book.entries[book.entries.len() - kept..] == entries[..*kept]);
+        let kept = kept.unwrap_or(0);
+        let is_whole = kept > 0 || entries.len() < 20;
+        let balance = |ledger: &Ledger| ledger.balance().map_err(|error| Violation(error.to_string()));
+        let mut sum = balance(&book.ledger)?;
+        let mut granted = book.ledger.totals;
+        for text in &entries[kept..] {
+            let entry: Value = serde_json::from_str(text).map_err(|error| Violation(error.to_string()))?;
+            let credits = amount(&entry, "/credits")?;
+            sum = add(sum, credits)?;
+            Self::check_entry(name, book, &entry, &mut granted)?;
+        }
+        if is_whole {
+            ensure(sum == balance(ledger)?, || format!("I1: entries of {name} end at {sum}"))?;
+            let (said, held) = (granted, ledger.totals);
+            let same = (said.granted, said.purchased, said.adjusted)
+                == (held.granted, held.purchased, held.adjusted);
+            ensure(same, || format!("I3: entries of {name} give {said:?}, totals are {held:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_entry(name: &str, book: &mut Book, entry: &Value, totals: &mut Totals) -> Result<(), Violation> {
+        let kind = entry["kind"].as_str().unwrap_or_default();
+        let credits = amount(entry, "/credits")?;
+        let object = entry.pointer("/detail/object").and_then(Value::as_str).unwrap_or_default();
+        let (what, total) = match kind {
+            "Granted" => (format!("plan/{}", entry["detail"]["periodNumber"]), &mut totals.granted),
+            "Purchased" => (object.to_owned(), &mut totals.purchased),
+            "Adjusted" => (object.to_owned(), &mut totals.adjusted),
+            "Invoiced" => {
+                book.invoices += 1;
+                let number = entry["detail"]["invoice"].as_str().unwrap_or_default().to_owned();
+                return ensure(book.given.insert(number.clone()), || format!("{number} was issued twice"));
+            }
+            _ => return Ok(()),
+        };
+        *total = add(*total, credits)?;
+        ensure(book.given.insert(what.clone()), || format!("I3: {name} got {what} twice"))
+    }
+
+    /// Checks I4 and that what was bought was ordered.
+    fn check_packs(&self, name: &str, ledger: &Ledger) -> Result<(), Violation> {
+        let limit = self.catalog.policies.pack_limit.max;
+        for purchase in &ledger.purchases.records {
+            let month = months_begun(ledger.start_time, purchase.arrival);
+            let taken = ledger.purchases.places_taken(ledger.start_time, month, None);
+            ensure(taken <= limit, || format!("I4: {name} has {taken} packs in month {month}"))?;
+            let order = (ObjectKind::CreditPack, purchase.name.clone(), format!("{name} {}", purchase.pack));
+            ensure(self.orders.contains(&order), || format!("{name} never ordered {}", purchase.name))?;
+        }
+        for (adjustment, record) in &ledger.adjustments {
+            let order =
+                (ObjectKind::CreditAdjustment, adjustment.clone(), format!("{name} {}", record.credits));
+            ensure(self.orders.contains(&order), || format!("nobody stated {adjustment} for {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the charge of a report, in whichever ledger.
+    fn charge_of(&self, uid: &str) -> Option<&Charge> {
+        self.books.values().find_map(|book| book.charges.get(uid))
+    }
+
+    fn check_status(&mut self, after: &Object, store: &Store) -> Result<(), Violation> {
+        match after {
+            Object::UsageReport(report) => self.check_receipt(report, store),
+            Object::Subscription(subscription) => self.check_subscription(subscription),
+            _ => self.check_order(after, store),
+        }
+    }
+
+    fn check_receipt(&mut self, report: &UsageReport, store: &Store) -> Result<(), Violation> {
+        let uid = report.metadata.uid.clone().unwrap_or_default();
+        let status = report.status.clone().unwrap_or_default();
+        let reason = ready_reason(&status.conditions);
+        match Object::from(report.clone()).state() {
+            Some("Charged") => {
+                self.receipted.insert(uid.clone());
+                let charged = self.charge_of(&uid).map(|charge| charge.credits.to_string());
+                let shown = status.credits.map(|credits| credits.0);
+                ensure(charged.is_some() && charged == shown, || {
+                    format!("{uid} shows {shown:?}, charged was {charged:?}")
+                })
+            }
+            Some(_) if reason == "TooLate" => {
+                let accepted = i64::from(self.catalog.policies.accept_usage_for_seconds);
+                let end = seconds_after(report.spec.window.start_time, accepted);
+                let now = seconds_after(store.now(), TOLERANCE_SECONDS);
+                ensure(now >= end, || format!("{uid} was called too late at {now}, in time until {end}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_order(&self, after: &Object, store: &Store) -> Result<(), Violation> {
+        let conditions = match after {
+            Object::CreditPack(pack) => pack.status.as_ref().map(|status| &status.conditions),
+            Object::CreditAdjustment(adjustment) => {
+                adjustment.status.as_ref().map(|status| &status.conditions)
+            }
+            Object::Payment(payment) => payment.status.as_ref().map(|status| &status.conditions),
+            _ => None,
+        };
+        let reason = conditions.map_or("", |conditions| ready_reason(conditions));
+        let arrival = after.metadata().creation_timestamp.as_ref().map(|time| time.0);
+        if reason == "SubscriptionNotFound"
+            && after.state().is_some()
+            && let Some(arrival) = arrival
+            && !self.remembers_refusal(after)
+        {
+            let now = seconds_after(store.now(), TOLERANCE_SECONDS);
+            let end = seconds_after(arrival, ORDER_WAITS_HOURS * 3_600);
+            return ensure(now >= end, || format!("{} was refused at {now}, before {end}", after.key()));
+        }
+        Ok(())
+    }
+
+    /// Returns whether a ledger remembers that it refused this name: then it refuses it again at once.
+    fn remembers_refusal(&self, object: &Object) -> bool {
+        let name = object.key().name;
+        self.books.values().any(|book| book.ledger.refusals.iter().any(|record| record.name == name))
+    }
+
+    fn check_subscription(&self, subscription: &Subscription) -> Result<(), Violation> {
+        let name = subscription.metadata.name.clone().unwrap_or_default();
+        let status = subscription.status.clone().unwrap_or_default();
+        let reason = ready_reason(&status.conditions);
+        let is_trouble = matches!(
+            reason,
+            "LedgerInconsistent" | "LedgerRegression" | "LedgerMissing" | "LedgerNewerFormat" | "Undecodable"
+        );
+        ensure(!is_trouble || self.reset.contains(&name), || format!("{name} shows {reason}"))
+    }
+
+    /// Judges what is left when all is quiet.
+    pub fn conclude(&self, store: &Store) -> Result<(), Violation> {
+        for object in store.objects() {
+            match object {
+                Object::Subscription(subscription) => conclude_subscription(subscription, store)?,
+                Object::UsageReport(_) => self.conclude_report(object)?,
+                Object::CreditPack(_) | Object::Payment(_) | Object::CreditAdjustment(_) => {
+                    self.conclude_order(object)?;
+                }
+                Object::CreditLedger(_) => {}
+            }
+        }
+        for (name, uids) in &self.accounts {
+            let held = uids.last().and_then(|uid| self.books.get(uid));
+            let issued = held.map_or(0, |book| book.ledger.next_invoice - 1);
+            let said = held.map_or(0, |book| book.invoices);
+            ensure(said <= issued, || format!("{name} issued {issued} invoices, {said} were said"))?;
+        }
+        Ok(())
+    }
+
+    fn conclude_report(&self, report: &Object) -> Result<(), Violation> {
+        let uid = report.uid();
+        let charge = self.charge_of(uid);
+        match report.state() {
+            Some("Charged") => ensure(charge.is_some(), || format!("{uid} shows a charge that never was")),
+            state => ensure(charge.is_none() || self.is_excused(report), || {
+                format!("{uid} was charged and shows {state:?}")
+            }),
+        }
+    }
+
+    /// Returns whether a report may be refused though it was charged: what was charged and said so, and then lost
+    /// its status, is a duplicate of itself; a reset account forgets.
+    fn is_excused(&self, report: &Object) -> bool {
+        let uid = report.uid();
+        let account = match report {
+            Object::UsageReport(report) => report.spec.subscription_ref.name.as_str(),
+            _ => "",
+        };
+        self.wiped.contains(uid) && self.receipted.contains(uid) || self.reset.contains(account)
+    }
+
+    fn conclude_order(&self, object: &Object) -> Result<(), Violation> {
+        let (key, account, pack) = match object {
+            Object::CreditPack(pack) => {
+                (object.key(), &pack.spec.subscription_ref.name, Some(&pack.spec.pack))
+            }
+            Object::Payment(payment) => (object.key(), &payment.spec.subscription_ref.name, None),
+            Object::CreditAdjustment(adjustment) => {
+                (object.key(), &adjustment.spec.subscription_ref.name, None)
+            }
+            _ => return Ok(()),
+        };
+        if self.reset.contains(account) {
+            return Ok(());
+        }
+        let ledger = self.accounts.get(account).and_then(|uids| self.books.get(uids.last()?));
+        let ledger = ledger.map(|book| &book.ledger);
+        let holds = ledger.map(|ledger| match key.kind {
+            ObjectKind::CreditPack => ledger.purchases.record(&key.name).is_some_and(|purchase| {
+                pack == Some(&purchase.pack) && !matches!(purchase.state, PurchaseState::Refused { .. })
+            }),
+            ObjectKind::Payment => {
+                ledger.invoices.iter().any(|invoice| invoice.payments.contains(&key.name))
+            }
+            _ => ledger.adjustments.get(&key.name).is_some_and(|record| {
+                matches!(object, Object::CreditAdjustment(stated) if stated.spec.credits.0 == record.credits.to_string())
+            }),
+        });
+        let holds = holds.unwrap_or(false);
+        let state = object.state();
+        let shows = matches!(state, Some("Granted" | "Refunded" | "AwaitingPayment" | "Applied"));
+        // What waits, waits; a new operator at rest has just been asked whether it would write anything.
+        let waits = state.is_none();
+        ensure(holds == shows || waits || key.kind == ObjectKind::Payment && !holds, || {
+            format!("{key} shows {state:?}, the ledger holds it: {holds}")
+        })
+    }
+}
+
+impl Book {
+    /// Returns the book before the first commit, whose ledger is `first`.
+    fn before(first: &Ledger) -> Self {
+        Self {
+            ledger: Ledger::open(
+                first.name.clone(),
+                first.account_id.clone(),
+                first.subscription.clone(),
+                first.start_time,
+            ),
+            hash: String::new(),
+            entries: Vec::new(),
+            charges: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            given: BTreeSet::new(),
+            invoices: 0,
+        }
+    }
+}
+
+/// Checks I1 on the totals alone.
+fn check_conservation(name: &str, ledger: &Ledger) -> Result<(), Violation> {
+    let Totals { granted, purchased, adjusted, consumed, expired, refunded } = ledger.totals;
+    let current = ledger.grants.iter().filter(|grant| grant.is_current());
+    let remaining: i128 = current.map(|grant| grant.remaining.nanos()).sum();
+    let came_in = granted.nanos() + purchased.nanos() + adjusted.nanos();
+    let is_there = consumed.nanos() + expired.nanos() + refunded.nanos() + remaining - ledger.debt.nanos();
+    ensure(came_in == is_there, || format!("I1: {name}: {came_in} came in, {is_there} is there"))
+}
+
+/// Checks I5.
+fn check_chain(name: &str, book: &Book, next: &Ledger, previous_hash: &str) -> Result<(), Violation> {
+    next.check_follows(&book.ledger).map_err(|error| Violation(format!("I5: {name}: {error}")))?;
+    ensure(next.sequence == book.ledger.sequence + 1 && previous_hash == book.hash, || {
+        format!("I5: {name} goes from {} to {}", book.ledger.sequence, next.sequence)
+    })?;
+    ensure(next.account_id == book.ledger.account_id, || format!("I5: {name} has another id"))
+}
+
+fn conclude_subscription(subscription: &Subscription, store: &Store) -> Result<(), Violation> {
+    let name = subscription.metadata.name.clone().unwrap_or_default();
+    let shown = subscription.status.as_ref().and_then(|status| status.ledger.clone());
+    let held = match store.get(&key(ObjectKind::CreditLedger, &name)) {
+        Some(Object::CreditLedger(ledger)) => Some(ledger),
+        _ => None,
+    };
+    let is_same = match (&shown, held) {
+        (Some(shown), Some(held)) => shown.hash == held.spec.hash && shown.sequence == held.spec.sequence,
+        (None, None) => true,
+        _ => false,
+    };
+    ensure(is_same, || format!("{name} shows {shown:?}"))
+}
+
+fn ready_reason(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> &str {
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+    ready.map_or("", |condition| condition.reason.as_str())
+}
+
+fn amount(entry: &Value, pointer: &str) -> Result<Credits, Violation> {
+    let text = entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    text.parse().map_err(|_| Violation(format!("an entry has no amount at {pointer}: {entry}")))
+}
+
+fn add(one: Credits, other: Credits) -> Result<Credits, Violation> {
+    one.checked_add(other).map_err(|error| Violation(error.to_string()))
+}

@@ -1,0 +1,164 @@
+//! How a run ended, to be compared with how it would have ended without faults.
+
+use std::collections::BTreeMap;
+
+use flashgate_billing::operator::cluster::simulated::{Object, ObjectKind, Store};
+use flashgate_billing::operator::convert::ledger_from_wire;
+use flashgate_ledger::ledger::Ledger;
+use serde_json::Value;
+
+use crate::oracle::{Oracle, Violation};
+use crate::workload::Disorder;
+
+/// Compares the ends of a run and of the same without faults, as closely as its disorder allows.
+pub fn compare(
+    disorder: Disorder,
+    (found, found_oracle): (&Store, &Oracle),
+    (expected, expected_oracle): (&Store, &Oracle),
+) -> Result<(), Violation> {
+    if disorder == Disorder::Wild {
+        return Ok(());
+    }
+    let exempt = |object: &Object| {
+        let key = object.key();
+        // A report that lost its status, or was swept at another time, may show something else; what it cost does
+        // not change.
+        key.kind == ObjectKind::UsageReport
+            && [found_oracle, expected_oracle]
+                .iter()
+                .any(|oracle| oracle.swept.contains(&key) || oracle.wiped.contains(object.uid()))
+    };
+    let view = |store: &Store| -> BTreeMap<String, String> {
+        let objects = store.objects().filter(|object| !exempt(object));
+        match disorder {
+            Disorder::Informed => {
+                let ids = account_ids(store);
+                objects.map(|object| (object.key().to_string(), without_ids(exactly(object), &ids))).collect()
+            }
+            Disorder::Lagging | Disorder::Wild => amounts(objects),
+        }
+    };
+    let (found, expected) = (view(found), view(expected));
+    for (what, expected) in &expected {
+        let found = found.get(what).map_or("nothing", String::as_str);
+        if found != expected {
+            return Err(Violation(differ(what, expected, found)));
+        }
+    }
+    match found.keys().find(|what| !expected.contains_key(*what)) {
+        Some(what) => Err(Violation(differ(what, "nothing", &found[what]))),
+        None => Ok(()),
+    }
+}
+
+/// Returns the ids of the accounts: they depend on the moment of their first commit.
+fn account_ids(store: &Store) -> Vec<String> {
+    let ledgers = store.objects().filter_map(|object| match object {
+        Object::CreditLedger(ledger) => Some(ledger.spec.account.clone()),
+        _ => None,
+    });
+    ledgers.collect()
+}
+
+fn without_ids(text: String, ids: &[String]) -> String {
+    ids.iter().fold(text, |text, id| text.replace(id, "account"))
+}
+
+/// Says in what two long texts differ.
+fn differ(what: &str, expected: &str, found: &str) -> String {
+    let mut lines = vec![format!("{what} differs from the run without faults:")];
+    let (mut expected, mut found) = (expected.lines(), found.lines());
+    loop {
+        match (expected.next(), found.next()) {
+            (None, None) => break,
+            (one, other) if one == other => {}
+            (one, other) => lines.push(format!("  expected {one:?}, found {other:?}")),
+        }
+        if lines.len() > 12 {
+            break;
+        }
+    }
+    lines.join("\n")
+}
+
+/// Returns everything about an object but what says how often it was written.
+fn exactly(object: &Object) -> String {
+    if let Object::CreditLedger(stored) = object {
+        let name = object.key().name;
+        return ledger_from_wire(&name, &stored.spec).map_or_else(
+            |error| error.to_string(),
+            |ledger| {
+                let subscription = flashgate_ledger::ledger::SubscriptionIdentity {
+                    generation: 0,
+                    ..ledger.subscription.clone()
+                };
+                let mut refusals = ledger.refusals.clone();
+                refusals.sort_by(|one, other| one.name.cmp(&other.name));
+                let clock_time = jiff::Timestamp::UNIX_EPOCH;
+                let unacknowledged = Vec::new();
+                format!(
+                    "{:#?}",
+                    Ledger { sequence: 0, clock_time, unacknowledged, refusals, subscription, ..ledger }
+                )
+            },
+        );
+    }
+    let value = match object {
+        Object::Subscription(object) => serde_json::to_value(&**object),
+        Object::UsageReport(object) => serde_json::to_value(&**object),
+        Object::CreditPack(object) => serde_json::to_value(&**object),
+        Object::Payment(object) => serde_json::to_value(&**object),
+        Object::CreditAdjustment(object) => serde_json::to_value(&**object),
+        Object::CreditLedger(_) => Ok(Value::Null),
+    };
+    let mut value = value.unwrap_or_default();
+    mask(&mut value);
+    // Why a report was refused is not kept: where the receipt was lost, it may be another reason by now.
+    if object.kind() == ObjectKind::UsageReport && object.state() == Some("Rejected") {
+        value["status"]["conditions"] = Value::Null;
+    }
+    format!("{value:#}")
+}
+
+/// Removes what counts writes.
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for name in ["resourceVersion", "lastTransitionTime", "sequence", "hash"] {
+                fields.remove(name);
+            }
+            fields.values_mut().for_each(mask);
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// Returns the amounts of each account, and how many objects of a kind have which state.
+fn amounts<'a>(objects: impl Iterator<Item = &'a Object>) -> BTreeMap<String, String> {
+    let mut amounts = BTreeMap::new();
+    let mut states: BTreeMap<String, usize> = BTreeMap::new();
+    for object in objects {
+        if let Object::CreditLedger(stored) = object {
+            let name = object.key().name;
+            let text = ledger_from_wire(&name, &stored.spec).map_or_else(
+                |error| error.to_string(),
+                |ledger| {
+                    format!(
+                        "{:#?}\nbalance {:?}\nperiod {}\ninvoices {}\nterms {:#?}",
+                        ledger.totals,
+                        ledger.balance(),
+                        ledger.period.number,
+                        ledger.next_invoice,
+                        ledger.terms,
+                    )
+                },
+            );
+            amounts.insert(object.key().to_string(), text);
+        } else {
+            *states.entry(format!("{} {:?}", object.kind().as_str(), object.state())).or_default() += 1;
+        }
+    }
+    amounts.extend(states.into_iter().map(|(state, count)| (state, count.to_string())));
+    amounts
+}

@@ -1,0 +1,264 @@
+//! One operator: its views, what it has to do, and what it is doing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use flashgate_billing::clock::Clock;
+use flashgate_billing::operator::cluster::AccountKey;
+use flashgate_billing::operator::cluster::simulated::{
+    Change, Object, ObjectKind, SharedWire, Simulated, Store,
+};
+use flashgate_billing::operator::convert::ConvertError;
+use flashgate_billing::operator::inbox::{Inbox, Row, Table};
+use flashgate_billing::operator::reconcile::{Next, Operator, ReconcileError};
+use flashgate_ledger::catalog::Catalog;
+use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
+
+/// Time between two tries of a reconcile that failed.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What an operator does at one time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Reconciles an account.
+    Account(AccountKey),
+    /// Sweeps.
+    Sweep,
+}
+
+/// How a job ended.
+enum Done {
+    Reconciled(Result<Next, ReconcileError>),
+    Swept,
+}
+
+/// An operator.
+pub struct Runner {
+    /// Which client of the wire it is.
+    pub client: usize,
+    /// Whether it stands still.
+    pub is_paused: bool,
+    /// How far its clock is ahead of the server's.
+    pub skew_seconds: Arc<AtomicI64>,
+    /// Changes of each kind that its watches have brought, counted.
+    pub views: [usize; 6],
+    operator: Arc<Operator<Simulated>>,
+    uptime_millis: Arc<AtomicU64>,
+    ready: BTreeSet<AccountKey>,
+    delayed: BTreeMap<AccountKey, Duration>,
+    timed: BTreeMap<AccountKey, Timestamp>,
+    running: BTreeMap<Job, BoxFuture<'static, Done>>,
+}
+
+impl Runner {
+    /// Returns an operator that knows nothing. `server_seconds` is the server's time.
+    pub fn new(client: usize, wire: &SharedWire, catalog: &Catalog, server_seconds: &Arc<AtomicI64>) -> Self {
+        let (skew_seconds, uptime_millis) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (skew, uptime, server) =
+            (Arc::clone(&skew_seconds), Arc::clone(&uptime_millis), Arc::clone(server_seconds));
+        let clock = Clock::from_fns(
+            move || {
+                let seconds = server.load(Ordering::Relaxed) + skew.load(Ordering::Relaxed);
+                Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+            },
+            move || Duration::from_millis(uptime.load(Ordering::Relaxed)),
+        );
+        let end = Simulated::new(Arc::clone(wire), client, clock.clone());
+        let operator = Operator::new(end, catalog.clone(), clock, format!("simulated-{client}"));
+        Self {
+            client,
+            is_paused: false,
+            skew_seconds,
+            views: [0; 6],
+            operator: Arc::new(operator),
+            uptime_millis,
+            ready: BTreeSet::new(),
+            delayed: BTreeMap::new(),
+            timed: BTreeMap::new(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    /// Brings the view of `kind` one change further.
+    pub fn deliver(&mut self, kind: ObjectKind, change: &Change) -> Result<(), ConvertError> {
+        self.views[kind as usize] += 1;
+        let was_selected = change.before.as_ref().is_some_and(Object::is_selected);
+        let asked = match (&change.after, &change.before) {
+            (Some(after), _) if after.is_selected() => put(&self.operator.inbox, after)?,
+            (Some(gone), _) | (None, Some(gone)) if was_selected => Some(remove(&self.operator.inbox, gone)),
+            _ => None,
+        };
+        self.ready.extend(asked);
+        Ok(())
+    }
+
+    /// Lists the objects of `kind` as they were at `revision`, and goes on from there.
+    pub fn relist(&mut self, kind: ObjectKind, store: &Store, revision: u64) -> Result<(), ConvertError> {
+        let inbox = Arc::clone(&self.operator.inbox);
+        begin_relist(&inbox, kind);
+        for object in store.list_at(kind, revision).iter().filter(|object| object.is_selected()) {
+            self.ready.extend(put(&inbox, object)?);
+        }
+        self.ready.extend(end_relist(&inbox, kind));
+        Ok(())
+    }
+
+    /// Returns the accounts that may be taken up.
+    pub fn startable(&self) -> impl Iterator<Item = &AccountKey> {
+        self.ready.iter().filter(|key| !self.running.contains_key(&Job::Account((*key).clone())))
+    }
+
+    /// Takes an account up.
+    pub fn start(&mut self, key: &AccountKey) {
+        self.ready.remove(key);
+        self.delayed.remove(key);
+        let (operator, account) = (Arc::clone(&self.operator), key.clone());
+        let reconcile = async move { Done::Reconciled(operator.reconcile(&account).await) };
+        self.running.insert(Job::Account(key.clone()), reconcile.boxed());
+    }
+
+    /// Begins a sweep, unless one is under way.
+    pub fn sweep(&mut self) {
+        let operator = Arc::clone(&self.operator);
+        let sweep = async move {
+            // A sweep that fails leaves everything for the next.
+            let _ = operator.sweep().await;
+            Done::Swept
+        };
+        self.running.entry(Job::Sweep).or_insert_with(|| sweep.boxed());
+    }
+
+    /// Lets everything under way go on as far as it can.
+    ///
+    /// # Errors
+    /// When a reconcile cannot understand what it reads.
+    pub fn poll(&mut self) -> Result<(), Box<ReconcileError>> {
+        let mut context = Context::from_waker(futures::task::noop_waker_ref());
+        let jobs: Vec<Job> = self.running.keys().cloned().collect();
+        for job in jobs {
+            let Some(future) = self.running.get_mut(&job) else { continue };
+            let Poll::Ready(done) = future.as_mut().poll(&mut context) else { continue };
+            self.running.remove(&job);
+            match (job, done) {
+                (Job::Account(key), Done::Reconciled(result)) => self.plan_next(key, result)?,
+                (_, Done::Swept | Done::Reconciled(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_next(
+        &mut self,
+        key: AccountKey,
+        result: Result<Next, ReconcileError>,
+    ) -> Result<(), Box<ReconcileError>> {
+        match result {
+            Ok(Next { wake_time, after }) => {
+                match wake_time {
+                    Some(time) => self.timed.insert(key.clone(), time),
+                    None => self.timed.remove(&key),
+                };
+                match after {
+                    Some(Duration::ZERO) => {
+                        self.ready.insert(key);
+                    }
+                    Some(after) => {
+                        self.delayed.insert(key, self.uptime() + after);
+                    }
+                    None => {}
+                }
+            }
+            Err(error @ ReconcileError::Convert { .. }) => return Err(Box::new(error)),
+            Err(_) => {
+                self.delayed.insert(key, self.uptime() + RETRY);
+            }
+        }
+        Ok(())
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.uptime_millis.load(Ordering::Relaxed))
+    }
+
+    /// Lets time pass, and makes ready what is due.
+    pub fn pass_time(&mut self, millis: u64) {
+        self.uptime_millis.fetch_add(millis, Ordering::Relaxed);
+        let (uptime, now) = (self.uptime(), self.operator.clock.now());
+        let ready = &mut self.ready;
+        self.delayed.retain(|key, until| *until > uptime || !make_ready(ready, key));
+        self.timed.retain(|key, time| *time > now || !make_ready(ready, key));
+    }
+
+    /// Returns whether something waits for a while to pass.
+    pub fn is_delayed(&self) -> bool {
+        !self.delayed.is_empty()
+    }
+}
+
+/// Makes an account ready; always true.
+fn make_ready(ready: &mut BTreeSet<AccountKey>, key: &AccountKey) -> bool {
+    ready.insert(key.clone());
+    true
+}
+
+/// Does the same with the table of `kind`, whichever type its rows have.
+macro_rules! with_table {
+    ($inbox:expr, $kind:expr, $table:ident => $body:expr) => {
+        match $kind {
+            ObjectKind::Subscription => {
+                let $table = &$inbox.subscriptions;
+                $body
+            }
+            ObjectKind::CreditLedger => {
+                let $table = &$inbox.ledgers;
+                $body
+            }
+            ObjectKind::UsageReport => {
+                let $table = &$inbox.reports;
+                $body
+            }
+            ObjectKind::CreditPack => {
+                let $table = &$inbox.packs;
+                $body
+            }
+            ObjectKind::Payment => {
+                let $table = &$inbox.payments;
+                $body
+            }
+            ObjectKind::CreditAdjustment => {
+                let $table = &$inbox.adjustments;
+                $body
+            }
+        }
+    };
+}
+
+fn begin_relist(inbox: &Inbox, kind: ObjectKind) {
+    with_table!(inbox, kind, table => table.begin_relist());
+}
+
+fn end_relist(inbox: &Inbox, kind: ObjectKind) -> Vec<AccountKey> {
+    with_table!(inbox, kind, table => table.end_relist(None))
+}
+
+fn put(inbox: &Inbox, object: &Object) -> Result<Option<AccountKey>, ConvertError> {
+    with_table!(inbox, object.kind(), table => put_into(table, object))
+}
+
+fn put_into<R: Row>(table: &Table<R>, object: &Object) -> Result<Option<AccountKey>, ConvertError> {
+    object.typed::<R::Object>().map_or(Ok(None), |object| table.put(object))
+}
+
+fn remove(inbox: &Inbox, object: &Object) -> AccountKey {
+    let key = object.key();
+    let none = AccountKey { namespace: key.namespace, name: key.name };
+    with_table!(inbox, object.kind(), table => remove_from(table, object).unwrap_or(none))
+}
+
+fn remove_from<R: Row>(table: &Table<R>, object: &Object) -> Option<AccountKey> {
+    object.typed::<R::Object>().map(|object| table.remove(&object))
+}

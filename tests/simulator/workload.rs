@@ -1,0 +1,392 @@
+//! What users do in a run: a sequence of batches, each at a time, which the seed determines.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use flashgate_billing::api::{BillingPeriod, PaymentState, Renewal};
+use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use flashgate_ledger::period::{months_after, seconds_after};
+use jiff::Timestamp;
+
+use crate::random::Random;
+
+/// Namespace of everything.
+pub const NAMESPACE: &str = "sim";
+
+/// How much disorder a run has, and with it how much of its end must equal that of the run without faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Disorder {
+    /// A reconcile begins with everything that users wrote in view, and clocks are right: then the end is the very
+    /// same, times included.
+    Informed,
+    /// Views lag, clocks differ within the tolerance, and what is done at once commutes: amounts are the same.
+    Lagging,
+    /// Anything at any time: there is no end to compare with; the laws hold all the same.
+    Wild,
+}
+
+/// What users do between two moments.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// When.
+    pub time: Timestamp,
+    /// Whether it comes before what was done earlier is processed.
+    pub is_hurried: bool,
+    /// What, with a number for each thing that is the same in every run of the seed.
+    pub items: Vec<(usize, Item)>,
+}
+
+/// One thing that somebody does.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// Creates a Subscription; nothing, if it is there.
+    Subscribe { account: String, ask: Ask, start_time: Option<Timestamp> },
+    /// Changes what a Subscription asks for.
+    Edit { account: String, ask: Ask },
+    /// Changes what no law asks for, in the spec or in an annotation.
+    Touch { account: String, text: String, in_spec: bool },
+    /// Creates a report, after deleting the one of that name.
+    Report { name: String, account: String, usage: Usage },
+    /// Orders a pack, after deleting the order of that name.
+    Pack { name: String, account: String, pack: &'static str },
+    /// Reports a payment of the account's invoice that is `back` before the last.
+    Pay { name: String, account: String, back: usize, state: PaymentState, is_wrong: bool },
+    /// Gives credits by hand.
+    Adjust { name: String, account: String, credits: &'static str, expiration_time: Option<Timestamp> },
+    /// Deletes an object.
+    Delete { kind: ObjectKind, name: String },
+    /// Removes the status of an object, or of all.
+    Wipe { kind: ObjectKind, name: Option<String> },
+    /// Resets an account: its ledger and all that names it are removed.
+    Reset { account: String },
+}
+
+/// What a Subscription asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    pub plan: &'static str,
+    pub billing_period: BillingPeriod,
+    pub renewal: Renewal,
+}
+
+/// What a report reports.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    pub source: &'static str,
+    pub start_time: Timestamp,
+    pub end_time: Timestamp,
+    pub lines: Vec<(&'static str, &'static str, &'static str)>,
+}
+
+/// Everything that users do in a run.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    pub disorder: Disorder,
+    /// Whether invoices are paid by a payment agent.
+    pub is_external: bool,
+    pub begin: Timestamp,
+    pub batches: Vec<Batch>,
+}
+
+const PLANS: [&str; 8] =
+    ["starter", "starter", "growth", "growth", "scale", "organization-free", "individual", "no-such-plan"];
+const PACKS: [&str; 5] = ["plus-100", "plus-100", "plus-500", "plus-1000", "no-such-pack"];
+const SOURCES: [&str; 3] = ["gw-1", "gw-2", "gw-3"];
+const CREDITS: [&str; 4] = ["0.000000001", "12.5", "250", "100000"];
+const LINES: [(&str, &str, &str); 8] = [
+    ("Public", "StorageEgress", "12G"),
+    ("Public", "StorageEgress", "1.5Gi"),
+    ("Private", "StorageEgress", "37G"),
+    ("Public", "TokensOut", "250000"),
+    ("Private", "TokensOut", "1234567"),
+    ("Private", "StorageEgress", "1"),
+    ("Public", "StorageEgress", "95G"),
+    ("Private", "StorageEgress", "0"),
+];
+
+const PAYMENT_STATES: [PaymentState; 5] = [
+    PaymentState::Settled,
+    PaymentState::Settled,
+    PaymentState::Settled,
+    PaymentState::Failed,
+    PaymentState::Refunded,
+];
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+impl Workload {
+    /// Returns what `seed` lets users do.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed, 1);
+        let disorder = match random.below(10) {
+            0..=4 => Disorder::Informed,
+            5..=6 => Disorder::Lagging,
+            _ => Disorder::Wild,
+        };
+        let begin = "2026-01-31T10:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let begin = seconds_after(begin, random.between(0, 60) * DAY);
+        let is_external = random.chance(400);
+        let accounts = (0..random.between(1, 3)).map(|number| format!("acme-{number}")).collect();
+        let (batches, objects) = (random.between(3, 14), BTreeMap::new());
+        let mut author = Author {
+            random,
+            disorder,
+            is_external,
+            accounts,
+            begin,
+            time: begin,
+            counter: 0,
+            is_hurried: false,
+            only_facts: false,
+            objects,
+        };
+        let batches = (0..batches).map(|index| author.batch(index == 0)).collect();
+        Self { disorder, is_external, begin, batches }
+    }
+}
+
+/// Makes up batches.
+struct Author {
+    random: Random,
+    disorder: Disorder,
+    is_external: bool,
+    accounts: Vec<String>,
+    begin: Timestamp,
+    time: Timestamp,
+    counter: usize,
+    /// Whether what is stated now comes on top of what was not processed: then no name is taken or removed again,
+    /// since what is gone before it is charged is not charged.
+    is_hurried: bool,
+    /// Whether the last batch stated facts alone.
+    only_facts: bool,
+    /// Names given so far, with the account.
+    objects: BTreeMap<ObjectKind, Vec<(String, String)>>,
+}
+
+impl Author {
+    fn batch(&mut self, is_first: bool) -> Batch {
+        if !is_first {
+            self.time = self.later();
+        }
+        let is_wild = self.disorder == Disorder::Wild;
+        let commutes = self.disorder == Disorder::Lagging;
+        // What a Subscription asks for takes effect when it is seen: in runs that have an end to be compared with,
+        // it is seen before time goes on.
+        let may_hurry = is_wild || (!commutes && self.only_facts);
+        let is_hurried = !is_first && may_hurry && self.random.chance(400);
+        self.is_hurried = is_hurried && !is_wild;
+        let only_facts = !is_first && !is_wild && (self.is_hurried || self.random.chance(500));
+        self.only_facts = only_facts;
+        let count = if is_first { 1 + self.random.below(5) } else { self.random.below(7) };
+        let mut items = Vec::new();
+        for account in self.accounts.clone() {
+            if is_first && self.random.chance(800) {
+                items.push(self.subscribe(account));
+            }
+        }
+        let mut is_specs = commutes && !only_facts && items.is_empty();
+        for _ in 0..count {
+            let item = if is_specs || (!only_facts && !commutes && self.random.chance(300)) {
+                is_specs = false;
+                self.spec_item()
+            } else {
+                self.fact_item(!only_facts && !commutes && !is_first)
+            };
+            items.push(item);
+            if commutes && !only_facts && !is_first {
+                break;
+            }
+        }
+        let items = items.into_iter().map(|item| {
+            self.counter += 1;
+            (self.counter, item)
+        });
+        Batch { items: items.collect(), time: self.time, is_hurried }
+    }
+
+    /// Returns the time of the next batch: soon, later, or right at a boundary.
+    fn later(&mut self) -> Timestamp {
+        let commutes = self.disorder == Disorder::Lagging;
+        let seconds = match self.random.below(10) {
+            0..=2 => self.random.between(1, 50),
+            3..=4 => self.random.between(1, 90) * MINUTE + 7,
+            5 => self.random.between(1, 30) * HOUR + 11,
+            6 => self.random.between(1, 20) * DAY + 13,
+            7 => self.random.between(29, 100) * DAY + 17,
+            _ if commutes => 31 * DAY + 5 * HOUR,
+            _ => {
+                let months = u32::try_from(self.random.between(1, 4)).unwrap_or(1);
+                let months_begun = flashgate_ledger::period::months_begun(self.begin, self.time);
+                let boundary = months_after(self.begin, months_begun + months);
+                let grace = self.random.pick(&[0, 0, 0, 1_800, 7_200, 7_260]);
+                let time = seconds_after(boundary, self.random.between(-1, 1) + grace);
+                return time.max(seconds_after(self.time, 1));
+            }
+        };
+        seconds_after(self.time, seconds)
+    }
+
+    fn account(&mut self) -> String {
+        let index = self.random.index(self.accounts.len());
+        self.accounts[index].clone()
+    }
+
+    fn ask(&mut self) -> Ask {
+        let billing_period =
+            if self.random.chance(800) { BillingPeriod::Monthly } else { BillingPeriod::Yearly };
+        let renewal = if self.random.chance(850) { Renewal::Automatic } else { Renewal::None };
+        Ask { plan: self.random.pick(&PLANS), billing_period, renewal }
+    }
+
+    fn subscribe(&mut self, account: String) -> Item {
+        let start_time = match self.random.below(10) {
+            0 => Some(seconds_after(self.time, -self.random.between(1, 100) * DAY)),
+            1 => Some(seconds_after(self.time, self.random.between(1, 40) * HOUR)),
+            _ => None,
+        };
+        Item::Subscribe { account, ask: self.ask(), start_time }
+    }
+
+    fn spec_item(&mut self) -> Item {
+        let account = self.account();
+        // Whether usage or a payment is seen first decides which credits pay for it.
+        if self.disorder == Disorder::Lagging && self.is_external && self.random.chance(400) {
+            return self.pay();
+        }
+        match self.random.below(20) {
+            0..=2 => Item::Delete { kind: ObjectKind::Subscription, name: account },
+            3..=7 => self.subscribe(account),
+            8..=13 => Item::Edit { account, ask: self.ask() },
+            14..=15 => {
+                let (text, in_spec) = (self.counter.to_string(), self.random.chance(500));
+                Item::Touch { account, text, in_spec }
+            }
+            16..=17 => Item::Wipe { kind: ObjectKind::Subscription, name: Some(account) },
+            18 if self.disorder == Disorder::Wild => Item::Reset { account },
+            _ => Item::Wipe { kind: self.random.pick(&ObjectKind::ALL), name: None },
+        }
+    }
+
+    fn fact_item(&mut self, may_pay: bool) -> Item {
+        match self.random.below(20) {
+            0..=9 => self.report(),
+            10..=12 => self.pack(),
+            13..=16 if may_pay && self.is_external => self.pay(),
+            13..=14 => self.adjust(),
+            _ => self.delete(),
+        }
+    }
+
+    /// Gives a name: a new one or, now and then, one that was given before.
+    fn name(&mut self, kind: ObjectKind, account: &str) -> String {
+        let names = self.objects.entry(kind).or_default();
+        if !names.is_empty()
+            && self.disorder != Disorder::Lagging
+            && !self.is_hurried
+            && self.random.chance(200)
+        {
+            return names[self.random.index(names.len())].0.clone();
+        }
+        let name = format!("{}-{}", kind.as_str().to_lowercase(), names.len() + 1);
+        names.push((name.clone(), account.to_owned()));
+        name
+    }
+
+    fn report(&mut self) -> Item {
+        let account = self.account();
+        let commutes = self.disorder == Disorder::Lagging;
+        let source = self.random.pick(&SOURCES);
+        let slot = self.time.as_second().div_euclid(HOUR) - self.slots_back(commutes);
+        let shift = if !commutes && self.random.chance(150) { HOUR / 2 } else { 0 };
+        let start = Timestamp::from_second(slot * HOUR + shift).unwrap_or(self.time);
+        // What commutes must say the same of the same window, whoever says it first.
+        let sum = slot.unsigned_abs().wrapping_mul(31).wrapping_add(source.len() as u64);
+        let mut content =
+            if commutes { Random::new(sum, u64::from(source.as_bytes()[3])) } else { self.random.clone() };
+        let mut lines: Vec<_> = (0..=content.below(3)).map(|_| content.pick(&LINES)).collect();
+        if content.chance(60) {
+            lines.push(("Public", "NoSuchOperation", "1"));
+        }
+        if content.chance(20) {
+            lines = vec![("Public", "StorageEgress", "1P"); 3];
+            lines.push(("Public", "TokensOut", "1P"));
+        }
+        self.random.below(2);
+        let name = self.name(ObjectKind::UsageReport, &account);
+        let usage = Usage { source, start_time: start, end_time: seconds_after(start, HOUR), lines };
+        Item::Report { name, account, usage }
+    }
+
+    fn slots_back(&mut self, commutes: bool) -> i64 {
+        match self.random.below(20) {
+            0 => 24 * 34 + self.random.between(0, 48),
+            1 if !commutes => -self.random.between(0, 30),
+            2..=4 => self.random.between(1, 60),
+            _ => self.random.between(1, 6),
+        }
+    }
+
+    fn pack(&mut self) -> Item {
+        let account = self.account();
+        let pack = self.random.pick(&PACKS);
+        if self.disorder == Disorder::Lagging {
+            // Which of several orders meets the limit depends on which are seen first.
+            return Item::Adjust {
+                name: self.name(ObjectKind::CreditAdjustment, &account),
+                account,
+                credits: "250",
+                expiration_time: None,
+            };
+        }
+        Item::Pack { name: self.name(ObjectKind::CreditPack, &account), account, pack }
+    }
+
+    fn pay(&mut self) -> Item {
+        let account = self.account();
+        let commutes = self.disorder == Disorder::Lagging;
+        let states = if commutes { &PAYMENT_STATES[..1] } else { &PAYMENT_STATES };
+        Item::Pay {
+            name: self.name(ObjectKind::Payment, &account),
+            account,
+            back: self.random.index(3),
+            state: self.random.pick(states),
+            is_wrong: !commutes && self.random.chance(70),
+        }
+    }
+
+    fn adjust(&mut self) -> Item {
+        let account = self.account();
+        let expires = self.disorder != Disorder::Lagging && self.random.chance(400);
+        let hours = self.random.between(-1, 100);
+        Item::Adjust {
+            name: self.name(ObjectKind::CreditAdjustment, &account),
+            account,
+            credits: if self.disorder == Disorder::Lagging { "250" } else { self.random.pick(&CREDITS) },
+            expiration_time: expires.then(|| seconds_after(self.time, hours * HOUR)),
+        }
+    }
+
+    fn delete(&mut self) -> Item {
+        let kinds = [
+            ObjectKind::UsageReport,
+            ObjectKind::CreditPack,
+            ObjectKind::Payment,
+            ObjectKind::CreditAdjustment,
+        ];
+        let kind = self.random.pick(&kinds);
+        let names = self.objects.get(&kind).map_or(&[][..], Vec::as_slice);
+        if names.is_empty() || self.disorder == Disorder::Lagging || self.is_hurried {
+            return self.report();
+        }
+        let index = self.random.index(names.len());
+        Item::Delete { kind, name: names[index].0.clone() }
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self:?}")
+    }
+}

@@ -1,0 +1,516 @@
+//! A run: users, operators, the wire and the server, one step after another.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use flashgate_billing::catalog;
+use flashgate_billing::operator::cluster::simulated::{
+    Object, ObjectKind, SharedWire, Store, Wire, Writer, lock,
+};
+use flashgate_billing::operator::cluster::{AccountKey, CallError};
+use flashgate_ledger::catalog::{Catalog, PaymentMode};
+use flashgate_ledger::period::seconds_after;
+use jiff::Timestamp;
+
+use crate::faults::{Fault, Faults};
+use crate::oracle::{Oracle, Violation};
+use crate::random::Random;
+use crate::runner::Runner;
+use crate::users;
+use crate::workload::{Batch, Disorder, Item, Workload};
+
+/// Steps after which a run without faults must have become quiet.
+const PATIENCE: usize = 4_000;
+
+/// Steps of rest after which a minute has passed.
+const STEPS_OF_A_MINUTE: usize = 1_000;
+
+/// Milliseconds that a step takes.
+const STEP_MILLIS: u64 = 50;
+
+/// Which parts of a run take place.
+#[derive(Clone, Debug, Default)]
+pub struct Cut {
+    /// Items of the workload that are left out.
+    pub items: BTreeSet<usize>,
+    /// Faults that are left out.
+    pub faults: BTreeSet<usize>,
+}
+
+/// A run under way.
+pub struct World {
+    pub wire: SharedWire,
+    pub catalog: Catalog,
+    pub oracle: Oracle,
+    pub faults: Faults,
+    pub steps: usize,
+    pub trace: Option<String>,
+    disorder: Disorder,
+    is_faulty: bool,
+    is_calm: bool,
+    random: Random,
+    runners: Vec<Runner>,
+    clients: usize,
+    server_seconds: Arc<AtomicI64>,
+    left_out: BTreeSet<usize>,
+    /// Changes by kind, as positions in the store's list.
+    kinds: [Vec<usize>; 6],
+    /// For each kind, how many changes an operator must have seen before it takes anything up.
+    floor: [usize; 6],
+    /// Revision that a list must have at least.
+    floor_revision: u64,
+    noted: usize,
+}
+
+/// What may happen next.
+enum Action {
+    Serve(u64),
+    Reply(u64, usize),
+    Stray(u64),
+    Start(usize, AccountKey),
+    View(usize, ObjectKind),
+}
+
+impl World {
+    /// Returns the world of `seed` before anything happened.
+    pub fn new(seed: u64, workload: &Workload, is_faulty: bool, cut: &Cut) -> Self {
+        let mut catalog = catalog::shipped();
+        if workload.is_external {
+            catalog.policies.payments.mode = PaymentMode::External;
+        }
+        let wire = Wire::to(Store::new(workload.begin));
+        let mut world = Self {
+            oracle: Oracle::new(catalog.clone()),
+            faults: Faults::of(seed, workload.disorder, cut.faults.clone()),
+            steps: 0,
+            trace: None,
+            disorder: workload.disorder,
+            is_faulty,
+            is_calm: !is_faulty,
+            random: Random::new(seed, 3),
+            runners: Vec::new(),
+            clients: 0,
+            server_seconds: Arc::new(AtomicI64::new(workload.begin.as_second())),
+            left_out: cut.items.clone(),
+            kinds: Default::default(),
+            floor: [0; 6],
+            floor_revision: 0,
+            noted: 0,
+            wire,
+            catalog,
+        };
+        world.add_runner();
+        world
+    }
+
+    /// Plays a workload to its end, until everything is quiet.
+    pub fn play(&mut self, workload: &Workload) -> Result<(), Violation> {
+        for batch in &workload.batches {
+            if !batch.is_hurried || !self.is_faulty {
+                self.calm_down()?;
+            }
+            if self.disorder == Disorder::Lagging {
+                // Views are at most as old as the batch: a report that is seen a day late may find its account gone.
+                self.floor = self.kinds.each_ref().map(Vec::len);
+                self.floor_revision = lock(&self.wire).store.revision();
+            }
+            self.advance_to(batch.time);
+            self.play_batch(batch)?;
+        }
+        self.end()
+    }
+
+    fn play_batch(&mut self, batch: &Batch) -> Result<(), Violation> {
+        for (number, item) in &batch.items {
+            if self.left_out.contains(number) {
+                continue;
+            }
+            self.say(|| format!("user #{number}: {item}"));
+            self.state(item)?;
+            if self.is_faulty && self.disorder != Disorder::Informed {
+                self.disturb(8)?;
+            }
+        }
+        if self.is_faulty { self.disturb(120) } else { Ok(()) }
+    }
+
+    fn state(&mut self, item: &Item) -> Result<(), Violation> {
+        let reset = users::apply(&mut lock(&self.wire).store, item);
+        if let Some(account) = reset {
+            self.oracle.note_reset(&account);
+        }
+        self.note_changes()
+    }
+
+    /// Takes some steps, with faults.
+    fn disturb(&mut self, most: u64) -> Result<(), Violation> {
+        self.is_calm = false;
+        for _ in 0..self.random.below(most) {
+            if self.disorder != Disorder::Informed && self.random.chance(30) {
+                let seconds = self.random.between(1, 3);
+                let now = seconds_after(lock(&self.wire).store.now(), seconds);
+                self.advance_to(now);
+            }
+            if let Some(fault) = self.faults.of_operator(&mut self.random) {
+                self.disturb_operator(fault)?;
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything come to rest, without faults; an operator that stands still may go on doing so, and what is
+    /// late may stay late.
+    fn calm_down(&mut self) -> Result<(), Violation> {
+        self.is_calm = true;
+        for runner in &mut self.runners {
+            runner.is_paused &= self.random.chance(500);
+            // A clock that is behind has not come to what is due; nobody can wait for that.
+            let skew = runner.skew_seconds.load(Ordering::Relaxed);
+            if self.disorder == Disorder::Lagging || skew.abs() > 60 {
+                runner.skew_seconds.store(0, Ordering::Relaxed);
+            }
+        }
+        if self.runners.iter().all(|runner| runner.is_paused) {
+            self.runners.iter_mut().for_each(|runner| runner.is_paused = false);
+        }
+        self.say(|| "calm".to_owned());
+        for count in 1..PATIENCE {
+            if self.disorder == Disorder::Wild && count % STEPS_OF_A_MINUTE == 0 {
+                // Operators whose clocks differ may disagree about what is shown, until both clocks are past it.
+                let now = lock(&self.wire).store.now();
+                self.advance_to(seconds_after(now, 60));
+            }
+            if self.step()? {
+                continue;
+            }
+            let awake = self.runners.iter_mut().filter(|runner| !runner.is_paused);
+            let mut delayed: Vec<_> = awake.filter(|runner| runner.is_delayed()).collect();
+            if delayed.is_empty() {
+                return Ok(());
+            }
+            for runner in &mut delayed {
+                runner.pass_time(STEP_MILLIS);
+            }
+        }
+        Err(Violation(format!("it is not quiet after {PATIENCE} steps without faults")))
+    }
+
+    /// Ends all faults, waits for rest, and checks that it is one.
+    fn end(&mut self) -> Result<(), Violation> {
+        for runner in &mut self.runners {
+            runner.is_paused = false;
+            runner.skew_seconds.store(0, Ordering::Relaxed);
+        }
+        self.calm_down()?;
+        // Past what any clock has shown.
+        let last_shown = seconds_after(lock(&self.wire).store.now(), 120);
+        self.advance_to(last_shown);
+        let strays: Vec<u64> = lock(&self.wire).strays().map(|(id, ..)| id).collect();
+        for id in strays {
+            lock(&self.wire).take_effect(id);
+            self.note_changes()?;
+        }
+        self.calm_down()?;
+        if users::mend_resets(&mut lock(&self.wire).store, self.oracle.resets()) {
+            self.note_changes()?;
+            self.calm_down()?;
+        }
+        for index in 0..self.runners.len() {
+            self.sweep(index)?;
+            self.calm_down()?;
+        }
+        let revision = lock(&self.wire).store.revision();
+        self.add_runner();
+        let last = self.runners.len() - 1;
+        self.sweep(last)?;
+        self.calm_down()?;
+        let store = lock(&self.wire).store.clone();
+        if let Some(write) = store.changes().get(usize::try_from(revision).unwrap_or(usize::MAX)) {
+            return Err(Violation(format!("I7: a new operator wrote at rest: {}", describe(write))));
+        }
+        self.oracle.conclude(&store)
+    }
+
+    fn add_runner(&mut self) {
+        self.clients += 1;
+        let runner = Runner::new(self.clients, &self.wire, &self.catalog, &self.server_seconds);
+        self.runners.push(runner);
+        let index = self.runners.len() - 1;
+        let is_new = self.is_calm || self.random.chance(500);
+        for kind in ObjectKind::ALL {
+            self.relist(index, kind, !is_new);
+        }
+    }
+
+    /// Lets an operator list `kind` again, from a server that may be behind.
+    fn relist(&mut self, index: usize, kind: ObjectKind, may_be_behind: bool) {
+        let wire = lock(&self.wire);
+        let last = wire.store.revision();
+        let changes = &self.kinds[kind as usize];
+        let behind = if may_be_behind { self.random.below(50) } else { 0 };
+        let revision = last.saturating_sub(behind).max(self.floor_revision);
+        let runner = &mut self.runners[index];
+        let position =
+            changes.iter().take_while(|change| **change < usize::try_from(revision).unwrap_or(0)).count();
+        runner.views[kind as usize] = position;
+        // The conversion of what users of this workload write cannot fail; a view that lacks it would show.
+        drop(runner.relist(kind, &wire.store, revision));
+    }
+
+    fn sweep(&mut self, index: usize) -> Result<(), Violation> {
+        self.runners[index].sweep();
+        self.poll(index)
+    }
+
+    /// Does one of the things that may happen; returns whether there was one.
+    fn step(&mut self) -> Result<bool, Violation> {
+        self.steps += 1;
+        for runner in self.runners.iter_mut().filter(|runner| !runner.is_paused) {
+            runner.pass_time(STEP_MILLIS);
+        }
+        let mut actions = self.actions();
+        if actions.is_empty() {
+            return Ok(false);
+        }
+        let chosen = if self.is_faulty { self.random.index(actions.len()) } else { 0 };
+        match actions.swap_remove(chosen) {
+            Action::Serve(id) => self.serve(id)?,
+            Action::Reply(id, client) => {
+                lock(&self.wire).reply(id);
+                self.poll_client(client)?;
+            }
+            Action::Stray(id) => {
+                let drops = self.random.chance(300);
+                self.say(|| format!("late request {id}, lost: {drops}"));
+                if drops { lock(&self.wire).lose(id) } else { lock(&self.wire).take_effect(id) }
+            }
+            Action::Start(index, key) => {
+                let client = self.runners[index].client;
+                self.say(|| format!("operator {client} takes up {key}"));
+                self.runners[index].start(&key);
+                self.poll(index)?;
+            }
+            Action::View(index, kind) => self.deliver(index, kind)?,
+        }
+        self.note_changes()?;
+        Ok(true)
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let paused: Vec<usize> =
+            self.runners.iter().filter(|runner| runner.is_paused).map(|runner| runner.client).collect();
+        {
+            let wire = lock(&self.wire);
+            let sent = wire.sent().filter(|(_, client, _)| !self.is_calm || !paused.contains(client));
+            actions.extend(sent.map(|(id, ..)| Action::Serve(id)));
+            let answered = wire.answered().filter(|(_, client, _)| !paused.contains(client));
+            actions.extend(answered.map(|(id, client, _)| Action::Reply(id, client)));
+            if !self.is_calm {
+                actions.extend(wire.strays().map(|(id, ..)| Action::Stray(id)));
+            }
+        }
+        for (index, runner) in self.runners.iter().enumerate().filter(|(_, runner)| !runner.is_paused) {
+            let behind = ObjectKind::ALL
+                .into_iter()
+                .filter(|kind| runner.views[*kind as usize] < self.kinds[*kind as usize].len());
+            actions.extend(behind.map(|kind| Action::View(index, kind)));
+            if self.is_informed(runner) {
+                actions.extend(runner.startable().map(|key| Action::Start(index, key.clone())));
+            }
+        }
+        actions
+    }
+
+    /// Returns whether an operator may take something up: whether it has seen what it must have seen by then.
+    fn is_informed(&self, runner: &Runner) -> bool {
+        runner.views.iter().zip(&self.floor).all(|(seen, floor)| seen >= floor)
+    }
+
+    /// Lets the server take a request up, unless something goes wrong.
+    fn serve(&mut self, id: u64) -> Result<(), Violation> {
+        let fault = if self.is_calm { None } else { self.faults.of_exchange(&mut self.random) };
+        let (client, is_write, what) = {
+            let wire = lock(&self.wire);
+            let Some((_, client, call)) = wire.sent().find(|(other, ..)| *other == id) else { return Ok(()) };
+            (client, call.is_write(), if self.trace.is_some() { format!("{call:?}") } else { String::new() })
+        };
+        self.say(|| {
+            let what: String = what.chars().take(160).collect();
+            format!(
+                "server takes {id} of {client}: {what}{}",
+                fault.map_or(String::new(), |fault| format!(" !! {fault:?}"))
+            )
+        });
+        if self.disturb_exchange(id, fault, is_write) { Ok(()) } else { self.poll_client(client) }
+    }
+
+    /// Does to an exchange what is right, or what goes wrong with it; returns whether its client still waits.
+    fn disturb_exchange(&self, id: u64, fault: Option<Fault>, is_write: bool) -> bool {
+        let wire = &mut lock(&self.wire);
+        if matches!(fault, Some(Fault::RepeatedRequest | Fault::LateRequest)) {
+            wire.duplicate(id);
+        }
+        if matches!(
+            fault,
+            None | Some(
+                Fault::RepeatedRequest | Fault::ResentRequest | Fault::LostReply | Fault::GatewayTimeout
+            )
+        ) {
+            wire.take_effect(id);
+        }
+        match fault {
+            None | Some(Fault::RepeatedRequest) => return true,
+            Some(Fault::ResentRequest) => {
+                wire.take_effect(id);
+                return true;
+            }
+            Some(Fault::Conflict) if is_write => {
+                let message = "a fault".to_owned();
+                wire.fail(id, CallError::Conflict { call: String::new(), message }, true);
+            }
+            Some(Fault::GatewayTimeout) => wire.fail(id, unavailable(504), true),
+            Some(Fault::TooManyRequests) => wire.fail(id, unavailable(429), true),
+            Some(Fault::Unavailable | Fault::Conflict) => wire.fail(id, unavailable(503), true),
+            Some(_) => wire.fail(id, timed_out(), false),
+        }
+        false
+    }
+
+    fn disturb_operator(&mut self, fault: Fault) -> Result<(), Violation> {
+        let index = self.random.index(self.runners.len());
+        // Two at once are enough; a third would take the place of one of them.
+        let fault =
+            if fault == Fault::SecondOperator && self.runners.len() > 1 { Fault::Crash } else { fault };
+        let client = self.runners[index].client;
+        self.say(|| format!("!! {fault:?} of operator {client}"));
+        match fault {
+            Fault::Crash => {
+                drop(self.runners.remove(index));
+                self.add_runner();
+            }
+            Fault::Pause => self.runners[index].is_paused ^= true,
+            Fault::Relist | Fault::StaleRelist => {
+                let kind = self.random.pick(&ObjectKind::ALL);
+                self.relist(index, kind, fault == Fault::StaleRelist);
+            }
+            Fault::SecondOperator => self.add_runner(),
+            Fault::ClockSkew => {
+                let seconds = self.random.between(-59, 59);
+                self.runners[index].skew_seconds.store(seconds, Ordering::Relaxed);
+            }
+            Fault::ClockStep => {
+                let seconds = self.random.pick(&[-3_600, -120, 120, 3_600, 86_400, 400 * 86_400]);
+                self.runners[index].skew_seconds.store(seconds, Ordering::Relaxed);
+            }
+            _ => self.sweep(index)?,
+        }
+        self.note_changes()
+    }
+
+    fn deliver(&mut self, index: usize, kind: ObjectKind) -> Result<(), Violation> {
+        let most = if self.is_calm { 1 } else { 1 + self.random.below(3) };
+        for _ in 0..most {
+            let wire = lock(&self.wire);
+            let runner = &mut self.runners[index];
+            let Some(position) = self.kinds[kind as usize].get(runner.views[kind as usize]) else { break };
+            let change = &wire.store.changes()[*position];
+            runner.deliver(kind, change).map_err(|error| Violation(format!("a view broke: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn poll_client(&mut self, client: usize) -> Result<(), Violation> {
+        match self.runners.iter().position(|runner| runner.client == client) {
+            Some(index) => self.poll(index),
+            None => Ok(()),
+        }
+    }
+
+    fn poll(&mut self, index: usize) -> Result<(), Violation> {
+        self.runners[index].poll().map_err(|error| Violation(format!("a reconcile broke: {error}")))
+    }
+
+    fn advance_to(&mut self, time: Timestamp) {
+        let mut wire = lock(&self.wire);
+        let before = wire.store.now();
+        let now = before.max(time);
+        wire.store.set_now(now);
+        self.server_seconds.store(now.as_second(), Ordering::Relaxed);
+        drop(wire);
+        let passed = u64::try_from(now.duration_since(before).as_millis()).unwrap_or(0);
+        self.runners.iter_mut().for_each(|runner| runner.pass_time(passed));
+        self.say(|| format!("-- {now}"));
+    }
+
+    /// Looks at what was written since it last looked.
+    fn note_changes(&mut self) -> Result<(), Violation> {
+        let wire = lock(&self.wire);
+        let changes = wire.store.changes();
+        while let Some(change) = changes.get(self.noted) {
+            if let Some(object) = change.object() {
+                let kind = object.kind() as usize;
+                self.kinds[kind].push(self.noted);
+                if change.writer == Writer::User && self.disorder == Disorder::Informed {
+                    self.floor[kind] = self.kinds[kind].len();
+                    self.floor_revision = change.revision;
+                }
+            }
+            self.noted += 1;
+            if let Some(trace) = &mut self.trace {
+                // Writing to a String cannot fail.
+                let _ = writeln!(trace, "    {}", describe(change));
+            }
+            self.oracle.check(change, &wire.store)?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push_str(&what());
+            trace.push('\n');
+        }
+    }
+}
+
+fn timed_out() -> CallError {
+    CallError::TimedOut { call: String::new(), limit: Duration::from_secs(10) }
+}
+
+fn unavailable(code: u16) -> CallError {
+    CallError::Unavailable { call: String::new(), code, message: String::new(), retry_after: None }
+}
+
+fn describe(change: &flashgate_billing::operator::cluster::simulated::Change) -> String {
+    let object = change.object().map(|object| object.key().to_string()).unwrap_or_default();
+    let now = change.after.as_ref().map_or_else(|| "deleted".to_owned(), brief);
+    format!("{:?} wrote {object} (revision {}): {now}", change.writer, change.revision)
+}
+
+fn brief(object: &Object) -> String {
+    let shown = match object {
+        Object::Subscription(object) => object.status.as_ref().map_or_else(String::new, |status| {
+            format!(
+                "generation {:?} status of {:?} balance {:?} reasons {:?}",
+                object.metadata.generation,
+                status.ledger.as_ref().map(|ledger| (&ledger.uid, ledger.sequence)),
+                status.credits.as_ref().map(|credits| credits.balance.as_str()),
+                status.conditions.iter().map(|condition| condition.reason.as_str()).collect::<Vec<_>>(),
+            )
+        }),
+        Object::CreditLedger(object) => format!(
+            "sequence {} clock {} by {}; {}",
+            object.spec.sequence,
+            object.spec.clock_time,
+            object.spec.writer,
+            object.spec.entries.last().map(String::as_str).unwrap_or_default()
+        ),
+        other => format!("uid {} state {:?}", other.uid(), other.state()),
+    };
+    format!("{} {shown}", object.uid())
+}
