@@ -713,13 +713,6 @@ impl<'a> Course<'a> {
                 *verdict = PackVerdict::Ordered(known);
             }
         }
-        // What is shown is what the book says in the end: a receipt that is written again says the same.
-        for Verdict { name, verdict, .. } in &mut self.payments {
-            if let PaymentVerdict::Judged(PaymentOutcome::Applied { refund_due }) = verdict {
-                let invoice = self.account.invoice_of_payment(name);
-                *refund_due &= invoice.is_some_and(|invoice| invoice.state == InvoiceState::RefundDue);
-            }
-        }
         let wake_time = self.wake_time();
         let packs = self.packs.into_iter().map(|(order, verdict)| Verdict {
             name: order.name.clone(),

@@ -29,9 +29,12 @@ impl Account<'_> {
         if let Some(record) = self.ledger.refusal(FactKind::Payment, &payment.name) {
             return Ok(PaymentOutcome::Refused(record.refusal.clone()));
         }
-        if let Some(invoice) = self.invoice_of_payment(&payment.name) {
-            let refund_due =
-                payment.state == PaymentState::Settled && invoice.state == InvoiceState::RefundDue;
+        let applied = self.ledger.invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
+        if let Some(invoice) = applied {
+            // What was paid when it was void gave nothing; the receipt says so again, also once it is refunded.
+            let gave_nothing = invoice.grant.is_none()
+                && matches!(invoice.state, InvoiceState::RefundDue | InvoiceState::Refunded);
+            let refund_due = payment.state == PaymentState::Settled && gave_nothing;
             return Ok(PaymentOutcome::Applied { refund_due });
         }
         let invoice = match self.judge_payment(payment) {
@@ -52,11 +55,6 @@ impl Account<'_> {
         }
         let refund_due = payment.state == PaymentState::Settled && invoice.state == InvoiceState::Void;
         Ok(PaymentOutcome::Applied { refund_due })
-    }
-
-    /// Returns the invoice that the Payment called `name` was applied to.
-    pub(crate) fn invoice_of_payment(&self, name: &str) -> Option<&Invoice> {
-        self.ledger.invoices.iter().find(|invoice| invoice.payments.iter().any(|payment| payment == name))
     }
 
     fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {
