@@ -147,7 +147,6 @@ enum Timer {
     Start,
     Resume,
     Boundary,
-    UnattendedEnd,
     InvoiceRunsOut(u32),
     PeriodRunsOut,
 }
@@ -511,24 +510,13 @@ impl<'a> Course<'a> {
     /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
     fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
         if let Some((time, is_new)) = self.arrival {
-            let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
-            return Some(self.unattended_end().filter(|(end, ..)| *end < time).unwrap_or(arrives));
+            return Some((time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume }));
         }
-        if self.facts.subscription.is_none() {
-            return self.unattended_end();
-        }
+        self.facts.subscription.as_ref()?;
         let period = &self.account.ledger.period;
         let end = period.window.map(|window| (window.end_time, Rank::Boundary, Timer::Boundary));
         let due = period.payment_due_time.map(|due| (due, Rank::RunsOut, Timer::PeriodRunsOut));
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
-    }
-
-    /// Returns the end of a period that nothing follows while the Subscription is deleted (Law 19): its statement ends
-    /// with it.
-    fn unattended_end(&self) -> Option<(Timestamp, Rank, Timer)> {
-        let ledger = &self.account.ledger;
-        let window = ledger.period.window.filter(|_| ledger.statements.current().is_some())?;
-        Some((window.end_time, Rank::Boundary, Timer::UnattendedEnd))
     }
 
     fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
@@ -539,11 +527,6 @@ impl<'a> Course<'a> {
             (Timer::FinalizeStatements, _) => {
                 let time = self.account.time;
                 self.account.ledger.statements.finalize(time);
-            }
-            (Timer::UnattendedEnd, _) => {
-                if let Some(window) = self.account.ledger.period.window {
-                    self.account.end_statement(window.end_time);
-                }
             }
             (Timer::InvoiceRunsOut(number), _) => self.account.run_out(number)?,
             (Timer::Start, Some(request)) => {

@@ -358,7 +358,7 @@ impl<'a> Reference<'a> {
     fn book_at(&mut self, line: Line, time: i64, effect: i64, amount: i128) {
         let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
         let holds = self.windows.iter().find(|(_, _, end)| time <= *end).copied();
-        let current = self.current();
+        let current = self.period.as_ref().map(|period| period.number);
         match holds {
             Some((number, _, end)) if current == Some(number) || effect <= end + closes => {
                 self.out.books.entry(number).or_default()[line as usize] += amount;
@@ -368,16 +368,11 @@ impl<'a> Reference<'a> {
     }
 
     fn book_now(&mut self, line: Line, amount: i128) {
-        let book = match self.current() {
-            Some(number) => self.out.books.entry(number).or_default(),
+        let book = match &self.period {
+            Some(period) => self.out.books.entry(period.number).or_default(),
             None => &mut self.carried,
         };
         book[line as usize] += amount;
-    }
-
-    /// The number of the period that is current: none follows one that ends while the Subscription is deleted.
-    fn current(&self) -> Option<u32> {
-        self.period.as_ref().filter(|period| self.now <= period.end).map(|period| period.number)
     }
 
     // ---- periods (laws 3, 4, 11 to 13, 16, 17, 19)
