@@ -313,8 +313,9 @@ struct Course<'a> {
     /// Charges that still fit before receipts must be confirmed; none at all when receipts do not come.
     room: usize,
     receipts_are_stuck: bool,
-    /// Whether reports that arrived wait to be charged; settlements stay open for them (Law 7).
-    reports_wait: bool,
+    /// Window ends and arrivals of reports that arrived and wait to be charged; the settlements that may pay them
+    /// and the statements that they may be booked in stay open (Laws 7, 22).
+    waiting_usage: Vec<(Timestamp, Timestamp)>,
     stopped: bool,
     reports: Vec<Verdict<ReportVerdict>>,
     packs: Vec<(&'a PackOrder, PackVerdict)>,
@@ -339,7 +340,7 @@ impl<'a> Course<'a> {
             arrival,
             room,
             receipts_are_stuck: room == 0,
-            reports_wait: false,
+            waiting_usage: Vec::new(),
             stopped: false,
             reports: Vec::new(),
             packs: Vec::new(),
@@ -376,10 +377,12 @@ impl<'a> Course<'a> {
             };
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
             if !self.has_come(time, rank) {
-                self.reports_wait |= effect_time <= self.now;
+                if effect_time <= self.now {
+                    self.waiting_usage.push((report.window.end_time, arrival));
+                }
                 self.give_report(report, ReportVerdict::Waits(wait));
             } else if is_stuck {
-                self.reports_wait = true;
+                self.waiting_usage.push((report.window.end_time, arrival));
                 self.give_report(report, ReportVerdict::Waits(Wait::Receipts));
             } else {
                 let usage_order = Some((arrival, report.window.start_time));
@@ -475,11 +478,14 @@ impl<'a> Course<'a> {
     /// Returns what happens next by itself, and when.
     fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
-        let settles = !self.reports_wait;
         let grant = ledger.grants.iter().filter_map(|grant| {
             let expiration = grant.expiration?;
             if expiration.passed {
-                settles.then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
+                let is_claimed = self
+                    .waiting_usage
+                    .iter()
+                    .any(|(window_end, arrival)| grant.may_pay(*window_end, *arrival));
+                (!is_claimed).then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
             } else {
                 Some((expiration.time, Rank::Expiration, grant))
             }
@@ -489,9 +495,11 @@ impl<'a> Course<'a> {
             let is_settling = rank == Rank::SettlementEnd;
             (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
         });
-        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final && settles);
+        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final);
         let statements = statements.filter_map(|statement| {
-            Some((statement.final_time?, Rank::StatementEnd, Timer::FinalizeStatements))
+            let final_time = statement.final_time?;
+            let is_awaited = self.waiting_usage.iter().any(|(_, arrival)| *arrival <= final_time);
+            (!is_awaited).then_some((final_time, Rank::StatementEnd, Timer::FinalizeStatements))
         });
         let invoices = ledger.invoices.iter().filter(|invoice| {
             invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
