@@ -221,7 +221,8 @@ pub struct Inbox {
 /// Returns whether resource version `version` was given before `other`.
 ///
 /// Kubernetes defines resource versions as numbers that can be compared; what is not a number is taken for new.
-fn came_before(version: &str, other: &str) -> bool {
+#[must_use]
+pub fn came_before(version: &str, other: &str) -> bool {
     version
         .parse::<u128>()
         .ok()

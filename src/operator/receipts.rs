@@ -14,6 +14,7 @@ use flashgate_ledger::purchase::OrderState;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BufferUnordered, Iter, StreamExt};
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::api::{
@@ -21,7 +22,7 @@ use crate::api::{
     PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version};
-use crate::operator::inbox::{Inbox, Pending, Row, Table};
+use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
 use crate::operator::observe::Seen;
 use crate::operator::project;
 
@@ -39,8 +40,8 @@ pub struct Receipts {
 
 /// What came of one receipt.
 enum Written {
-    /// The object shows its verdict.
-    Confirmed,
+    /// The object shows its verdict since this resource version.
+    Confirmed(String),
     /// There is no object any more that could show it.
     Moot,
 }
@@ -140,8 +141,9 @@ fn settle<R: Row, V>(
     failure: &mut Option<CallError>,
 ) -> bool {
     match result {
-        Ok(Written::Confirmed | Written::Moot) if is_final => {
-            table.remove_if(&seen.key, &verdict.name, |held| held.version().uid == verdict.uid);
+        Ok(written) if is_final => {
+            table
+                .remove_if(&seen.key, &verdict.name, |held| is_over(&held.version(), &verdict.uid, &written));
             true
         }
         Ok(_) => false,
@@ -150,6 +152,16 @@ fn settle<R: Row, V>(
             false
         }
     }
+}
+
+/// Returns whether the object with `uid` needs nothing more at the version that is held: what came after our write,
+/// such as the loss of its status, is news.
+fn is_over(held: &Version, uid: &str, written: &Written) -> bool {
+    held.uid == uid
+        && match written {
+            Written::Confirmed(version) => !came_before(version, &held.resource_version),
+            Written::Moot => true,
+        }
 }
 
 /// Writes the receipt of a charge; where the object has changed, on the version that the server holds, if it is
@@ -189,7 +201,7 @@ async fn confirm_charge(
         return Ok(Written::Moot);
     }
     if report.status.as_ref().is_some_and(|status| status.state == Some(UsageReportState::Charged)) {
-        return Ok(Written::Confirmed);
+        return Ok(Written::Confirmed(version.resource_version));
     }
     let generation = report.metadata.generation.unwrap_or_default();
     let status = project::charge_status(report.status.as_ref(), generation, charge, now);
@@ -213,7 +225,7 @@ pub async fn confirm_charges(
     let mut confirmations = futures::stream::iter(confirmations).buffer_unordered(AT_ONCE);
     while let Some((charge, result)) = confirmations.next().await {
         match result {
-            Ok(Written::Confirmed | Written::Moot) => {
+            Ok(Written::Confirmed(_) | Written::Moot) => {
                 receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
             }
             Err(failure) => receipts.failure = receipts.failure.or(Some(failure)),
@@ -322,7 +334,7 @@ async fn write_refund(
     let generation = pack.metadata.generation.unwrap_or_default();
     let status = project::pack_status(pack.status.as_ref(), generation, &verdict, ledger, now);
     match write_order(cluster, &Version::of(&pack), shown, status).await {
-        Ok(Written::Confirmed | Written::Moot) => Ok(()),
+        Ok(Written::Confirmed(_) | Written::Moot) => Ok(()),
         // No watch brings a granted pack: the reconcile must come back by itself.
         Err(CallError::Conflict { call, message }) => {
             Err(CallError::Unavailable { call, code: 409, message, retry_after: None })
@@ -359,7 +371,7 @@ async fn write_status<K: Kind, S: Serialize + Send + Sync>(
     status: S,
 ) -> Result<Written, CallError> {
     match cluster.replace_status::<K, S>(version, &status).await {
-        Ok(_) => Ok(Written::Confirmed),
+        Ok(object) => Ok(Written::Confirmed(object.resource_version().unwrap_or_default())),
         Err(error) if error.is_not_found() => Ok(Written::Moot),
         Err(error) => Err(error),
     }
