@@ -39,9 +39,9 @@ struct Arguments {
     /// Plays this seed alone and says what happens
     #[arg(long)]
     seed: Option<u64>,
-    /// Goes on after a failure and counts
-    #[arg(long)]
-    count: bool,
+    /// What is done about failures
+    #[arg(long, value_enum, default_value_t)]
+    failures: Failures,
     /// What `cargo test` passes on: names of tests, of which there are none here
     #[arg(hide = true)]
     names: Vec<String>,
@@ -51,6 +51,18 @@ struct Arguments {
     /// Of `cargo test`
     #[arg(long, hide = true)]
     nocapture: bool,
+}
+
+/// What is done about failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Failures {
+    /// The first ends everything, and what of it is enough to fail is looked for
+    #[default]
+    Explain,
+    /// The first ends everything and is said as it is
+    Stop,
+    /// All are said as they are
+    Collect,
 }
 
 /// What a run came to.
@@ -123,7 +135,10 @@ fn play_all(arguments: &Arguments) -> ExitCode {
                         break;
                     }
                     let run = play(seed, &Cut::default(), false);
-                    is_over.fetch_or(run.result.is_err() && !arguments.count, Ordering::Relaxed);
+                    is_over.fetch_or(
+                        run.result.is_err() && arguments.failures != Failures::Collect,
+                        Ordering::Relaxed,
+                    );
                     if let Ok(mut sums) = sums.lock() {
                         sums.add(seed, run);
                     }
@@ -143,7 +158,7 @@ fn play_all(arguments: &Arguments) -> ExitCode {
     }
     match sums.failures.first() {
         None => ExitCode::SUCCESS,
-        Some(_) if arguments.count => ExitCode::FAILURE,
+        Some(_) if arguments.failures != Failures::Explain => ExitCode::FAILURE,
         Some((seed, _)) => explain(*seed),
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use flashgate_billing::operator::cluster::simulated::{Object, ObjectKind, Store};
 use flashgate_billing::operator::convert::ledger_from_wire;
-use flashgate_ledger::ledger::Ledger;
+use flashgate_ledger::ledger::{Ledger, SubscriptionIdentity};
+use flashgate_ledger::refusal::RefusalReason;
 use serde_json::Value;
 
 use crate::oracle::{Oracle, Violation};
@@ -88,18 +89,29 @@ fn exactly(object: &Object) -> String {
         return ledger_from_wire(&name, &stored.spec).map_or_else(
             |error| error.to_string(),
             |ledger| {
-                let subscription = flashgate_ledger::ledger::SubscriptionIdentity {
-                    generation: 0,
-                    ..ledger.subscription.clone()
-                };
+                let subscription = SubscriptionIdentity { generation: 0, ..ledger.subscription.clone() };
+                // Usage that waited for its Subscription is charged at the time of the last commit before.
+                let mut coverage = ledger.coverage.clone();
+                coverage.closed_before_time = None;
+                for source in coverage.sources.values_mut() {
+                    source.last_charge_time = jiff::Timestamp::UNIX_EPOCH;
+                }
+                // What is refused before there is a ledger is remembered by none.
                 let mut refusals = ledger.refusals.clone();
+                refusals.retain(|record| record.refusal.reason != RefusalReason::SubscriptionNotFound);
                 refusals.sort_by(|one, other| one.name.cmp(&other.name));
                 let clock_time = jiff::Timestamp::UNIX_EPOCH;
-                let unacknowledged = Vec::new();
-                format!(
-                    "{:#?}",
-                    Ledger { sequence: 0, clock_time, unacknowledged, refusals, subscription, ..ledger }
-                )
+                let masked = Ledger {
+                    sequence: 0,
+                    clock_time,
+                    coverage,
+                    last_charge_time: None,
+                    refusals,
+                    subscription,
+                    unacknowledged: Vec::new(),
+                    ..ledger
+                };
+                format!("{masked:#?}")
             },
         );
     }
@@ -120,11 +132,15 @@ fn exactly(object: &Object) -> String {
     format!("{value:#}")
 }
 
-/// Removes what counts writes.
+/// Fields that say how often or when something was written.
+const MASKED: [&str; 6] =
+    ["resourceVersion", "lastTransitionTime", "sequence", "hash", "chargeTime", "asOfTime"];
+
+/// Removes what says how often or when something was written.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for name in ["resourceVersion", "lastTransitionTime", "sequence", "hash"] {
+            for name in MASKED {
                 fields.remove(name);
             }
             fields.values_mut().for_each(mask);

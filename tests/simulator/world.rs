@@ -167,7 +167,8 @@ impl World {
     fn calm_down(&mut self) -> Result<(), Violation> {
         self.is_calm = true;
         for runner in &mut self.runners {
-            runner.is_paused &= self.random.chance(500);
+            // Who stands still across batches may order for somebody who took the order back long ago.
+            runner.is_paused &= self.disorder != Disorder::Informed && self.random.chance(500);
             // A clock that is behind has not come to what is due; nobody can wait for that.
             let skew = runner.skew_seconds.load(Ordering::Relaxed);
             if self.disorder == Disorder::Lagging || skew.abs() > 60 {
