@@ -32,7 +32,14 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ),
     (
         "operator/publish",
-        &["api", "operator::cluster", "operator::inbox", "operator::observe", "operator::project"],
+        &[
+            "api",
+            "operator::cluster",
+            "operator::inbox",
+            "operator::observe",
+            "operator::project",
+            "operator::reason",
+        ],
     ),
     ("operator/watch", &["metrics", "operator::cluster", "operator::inbox"]),
     ("operator/wake", &["clock", "operator::cluster", "operator::reconcile"]),

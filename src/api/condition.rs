@@ -6,6 +6,9 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::schema::MAX_INTEGER;
 
+/// Type of the condition that is true when everything asked for is done.
+pub const READY: &str = "Ready";
+
 /// Returns the schema of a list of conditions: a map by type, with the bounds of Kubernetes' own validation.
 #[must_use]
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {

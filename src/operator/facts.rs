@@ -4,7 +4,7 @@ use flashgate_ledger::facts::{Facts, Subscription as SubscriptionFact};
 use flashgate_ledger::ledger::Ledger;
 use jiff::Timestamp;
 
-use crate::api::Subscription;
+use crate::api::{Condition, READY, Subscription};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::observe::Seen;
 
@@ -45,6 +45,28 @@ impl AccountClock {
     }
 }
 
+/// Returns why the test clock that the Subscription asks for is not the account's present, if it is not.
+#[must_use]
+pub fn ignored_test_clock(
+    subscription: &Subscription,
+    clock: AccountClock,
+    is_allowed: bool,
+) -> Option<String> {
+    let asked = subscription.metadata.annotations.as_ref()?.get(TEST_CLOCK)?;
+    let because = match asked.parse::<Timestamp>() {
+        Err(_) => "it must be a time such as '2026-01-31T10:00:00Z'".to_owned(),
+        Ok(_) if !clock.is_test && !is_allowed => {
+            "the operator must be started with `--allow-test-clocks` and this namespace".to_owned()
+        }
+        Ok(_) if !clock.is_test => {
+            "the account was begun without one; use a Subscription with another name".to_owned()
+        }
+        Ok(asked) if asked < clock.now => format!("it must not go back, and stands at {}", clock.now),
+        Ok(_) => return None,
+    };
+    Some(format!("test clock '{asked}' is ignored: {because}"))
+}
+
 /// Returns everything that is stated about the account.
 ///
 /// # Errors
@@ -71,7 +93,7 @@ pub fn facts_of(
         ledger_bytes: seen.ledger.as_deref().map_or(0, |ledger| convert::ledger_bytes(&ledger.spec)),
     };
     if clock.is_test {
-        arrive_by_test_clock(&mut facts, ledger, clock.now);
+        arrive_by_test_clock(&mut facts, seen, ledger, clock.now);
     }
     Ok(facts)
 }
@@ -89,18 +111,28 @@ pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     arrivals.fold(now, Timestamp::max)
 }
 
-/// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then.
-fn arrive_by_test_clock(facts: &mut Facts, ledger: Option<&Ledger>, now: Timestamp) {
+/// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then. What
+/// waits has shown since when it does.
+fn arrive_by_test_clock(facts: &mut Facts, seen: &Seen, ledger: Option<&Ledger>, now: Timestamp) {
     if let Some(SubscriptionFact { arrival, uid, .. }) = &mut facts.subscription {
         let is_known = ledger.is_some_and(|ledger| ledger.subscription.uid == *uid);
         *arrival = if is_known { ledger.map_or(now, |ledger| ledger.start_time) } else { now };
     }
-    let arrivals = facts.reports.iter_mut().map(|report| &mut report.arrival);
-    let arrivals = arrivals.chain(facts.packs.iter_mut().map(|pack| &mut pack.arrival));
-    let arrivals = arrivals.chain(facts.payments.iter_mut().map(|payment| &mut payment.arrival));
-    let arrivals = arrivals.chain(facts.adjustments.iter_mut().map(|adjustment| &mut adjustment.arrival));
-    for arrival in arrivals {
-        *arrival = now;
+    let first_seen = |conditions: Option<&Vec<Condition>>| {
+        let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == READY);
+        ready.map_or(now, |ready| ready.last_transition_time.0.min(now))
+    };
+    for (report, pending) in facts.reports.iter_mut().zip(&seen.reports) {
+        report.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
+    }
+    for (pack, pending) in facts.packs.iter_mut().zip(&seen.packs) {
+        pack.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
+    }
+    for (payment, pending) in facts.payments.iter_mut().zip(&seen.payments) {
+        payment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
+    }
+    for (adjustment, pending) in facts.adjustments.iter_mut().zip(&seen.adjustments) {
+        adjustment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
 }
 

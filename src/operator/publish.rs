@@ -12,6 +12,7 @@ use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, Subscripti
 use crate::operator::cluster::{Announcement, Cluster, Version};
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, NoteKind};
+use crate::operator::reason::Reason;
 
 /// Returns the status that the Subscription is to show, unless it shows it already.
 #[must_use]
@@ -50,6 +51,20 @@ pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) 
         if let Err(error) = cluster.announce(&announcement).await {
             tracing::warn!(%error, "event not published");
         }
+    }
+}
+
+/// Publishes an Event about the Subscription that is not the ledger's.
+pub async fn announce_about(
+    cluster: &impl Cluster,
+    subscription: &Subscription,
+    reason: Reason,
+    message: String,
+) {
+    let (object, version) = (named::<Subscription>(), Version::of(subscription));
+    let announcement = Announcement { object, version, is_warning: true, reason, message };
+    if let Err(error) = cluster.announce(&announcement).await {
+        tracing::warn!(%error, "event not published");
     }
 }
 

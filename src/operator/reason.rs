@@ -85,7 +85,7 @@ reasons! {
     Starting: "The account is about to be opened.",
     SubscriptionMissing: "There is no Subscription of that name yet: create it before the wait ends.",
     SubscriptionNotFound: "No account of that name began in time: create the Subscription first, then this under a new name.",
-    TestClockIgnored: "The Subscription has a test clock that was not there when its account was opened, so it is ignored: delete and reset the account to test with a clock.",
+    TestClockIgnored: "The Subscription asks for a test clock that its account cannot live by: the message says why.",
     ThresholdReached: "The period's use reached an alert threshold: buy a pack or upgrade before credits run out.",
     TooLarge: "The report is worth more credits than one report may be: split it into shorter windows.",
     TooLate: "The report came too long after its window started: send reports sooner, or ask for a CreditAdjustment.",

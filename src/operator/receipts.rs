@@ -10,6 +10,7 @@ use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
 use flashgate_ledger::ledger::{Charge, Ledger};
+use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BufferUnordered, Iter, StreamExt};
@@ -19,7 +20,7 @@ use serde::Serialize;
 
 use crate::api::{
     CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
-    PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
+    PaymentState, PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version};
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
@@ -298,6 +299,7 @@ async fn write_payment_receipts<'a>(
         async move {
             // The Payment is pending until it has its own receipt: whatever dies before that comes here again.
             write_refund(cluster, &seen.key, &pending.version.name, ledger, now).await?;
+            write_returns(cluster, &seen.key, &pending.version.name, ledger, now).await?;
             write_status::<Payment, _>(cluster, &pending.version, status).await
         }
         .boxed()
@@ -333,13 +335,46 @@ async fn write_refund(
     let verdict = PackVerdict::Ordered(OrderState::Refunded(purchase.clone()));
     let generation = pack.metadata.generation.unwrap_or_default();
     let status = project::pack_status(pack.status.as_ref(), generation, &verdict, ledger, now);
-    match write_order(cluster, &Version::of(&pack), shown, status).await {
-        Ok(Written::Confirmed(_) | Written::Moot) => Ok(()),
-        // No watch brings a granted pack: the reconcile must come back by itself.
-        Err(CallError::Conflict { call, message }) => {
-            Err(CallError::Unavailable { call, code: 409, message, retry_after: None })
+    write_order(cluster, &Version::of(&pack), shown, status).await.map(|_| ()).map_err(unwatched)
+}
+
+/// Shows on the Payments that had bought nothing that the Payment called `payment` reported their money's return: they
+/// have left the watch as due for it.
+async fn write_returns(
+    cluster: &impl Cluster,
+    key: &AccountKey,
+    payment: &str,
+    ledger: Option<&Ledger>,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    for name in ledger.map(|ledger| ledger.payments_returned_by(payment)).unwrap_or_default() {
+        let returned = match cluster.fetch::<Payment>(&key.namespace, name).await {
+            Ok(returned) => returned,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        let is_of_account = returned.spec.subscription_ref.name == key.name;
+        if !is_of_account || returned.spec.state != PaymentState::Settled {
+            continue;
         }
-        Err(error) => Err(error),
+        let generation = returned.metadata.generation.unwrap_or_default();
+        let verdict = PaymentVerdict::Judged(PaymentOutcome::Returned);
+        let status = project::payment_status(returned.status.as_ref(), generation, &verdict, now);
+        if returned.status.as_ref() != Some(&status) {
+            let version = Version::of(&returned);
+            write_status::<Payment, _>(cluster, &version, status).await.map_err(unwatched)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a conflict on what no watch brings a failure after which the reconcile comes back by itself.
+fn unwatched(error: CallError) -> CallError {
+    match error {
+        CallError::Conflict { call, message } => {
+            CallError::Unavailable { call, code: 409, message, retry_after: None }
+        }
+        error => error,
     }
 }
 

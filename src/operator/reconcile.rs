@@ -17,11 +17,12 @@ use crate::operator::cluster::{AccountKey, CallError, Cluster, Version};
 use crate::operator::commit::{write_accepted_ledger, write_ledger};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::decide::{Knowledge, Lack, lack};
-use crate::operator::facts::{AccountClock, facts_of, not_before_arrivals};
+use crate::operator::facts::{AccountClock, facts_of, ignored_test_clock, not_before_arrivals};
 use crate::operator::inbox::Inbox;
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, Trouble};
-use crate::operator::publish::{announce, due_status};
+use crate::operator::publish::{announce, announce_about, due_status};
+use crate::operator::reason::Reason;
 use crate::operator::receipts::{confirm_charges, write_receipts};
 
 /// How far the local clock may be from the API server's before commits hold.
@@ -61,6 +62,8 @@ struct Memory {
     is_in_doubt: bool,
     /// Charged reports whose receipt is confirmed.
     acknowledged: HashSet<(String, String)>,
+    /// What was said last of a test clock that is ignored.
+    ignored_clock: Option<String>,
     /// When the Subscription's status was written last, by the clock's uptime.
     status_written: Option<Duration>,
 }
@@ -69,6 +72,7 @@ impl Memory {
     fn is_worth_keeping(&self, uptime: Duration) -> bool {
         self.is_in_doubt
             || !self.acknowledged.is_empty()
+            || self.ignored_clock.is_some()
             || self.status_written.is_some_and(|written| uptime.saturating_sub(written) < STATUS_INTERVAL)
     }
 }
@@ -231,6 +235,7 @@ impl<C: Cluster> Operator<C> {
         if let Some(next) = &committed {
             self.commit(&mut seen, next, &decision, memory).await?;
         }
+        self.mention_ignored_clock(&seen, clock, memory).await;
         let ledger = committed.as_deref().or(before.as_ref());
         // A receipt that cannot be written keeps nobody from seeing the rest.
         let receipts = self.give_receipts(&seen, &decision, ledger, clock, memory).await;
@@ -323,6 +328,17 @@ impl<C: Cluster> Operator<C> {
     fn account_clock(&self, seen: &Seen, before: Option<&Ledger>) -> AccountClock {
         let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
         AccountClock::of(seen.subscription.as_deref(), before, is_allowed, seen.time)
+    }
+
+    /// Says once that the Subscription asks for a test clock that is not its account's.
+    async fn mention_ignored_clock(&self, seen: &Seen, clock: AccountClock, memory: &mut Memory) {
+        let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
+        let Some(subscription) = seen.subscription.as_deref() else { return };
+        let ignored = ignored_test_clock(subscription, clock, is_allowed);
+        if let Some(message) = ignored.clone().filter(|_| ignored != memory.ignored_clock) {
+            announce_about(&self.cluster, subscription, Reason::TestClockIgnored, message).await;
+        }
+        memory.ignored_clock = ignored;
     }
 
     async fn name_ledger(

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use flashgate_ledger::decide::{Decision, PackVerdict, ReportVerdict, Verdict};
+use flashgate_ledger::decide::{Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict};
+use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::period::seconds_after;
 
 use super::Simulation;
 use super::account::{Account, AccountKey};
 use super::step::Kind;
 use super::store::{Object, Status};
-use crate::api::{
-    CreditAdjustmentState, CreditPackState, CreditPackStatus, PaymentVerdict, UsageReportState,
-};
+use crate::api::{CreditAdjustmentState, CreditPackState, CreditPackStatus, UsageReportState};
 use crate::operator::project;
 
 impl Simulation<'_> {
@@ -26,7 +25,9 @@ impl Simulation<'_> {
                 _ => None,
             };
             let status = project::payment_status(before, object.generation, verdict, now);
-            let is_final = matches!(status.state, Some(PaymentVerdict::Applied | PaymentVerdict::Refused));
+            // What is due back may yet be returned, so it stays in sight.
+            let is_final =
+                matches!(verdict, PaymentVerdict::Judged(outcome) if *outcome != PaymentOutcome::RefundDue);
             (Status::Payment(status), is_final)
         });
         self.write(key, Kind::CreditAdjustment, &decision.adjustments, |_, object, verdict| {

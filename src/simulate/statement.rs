@@ -92,9 +92,9 @@ fn describe(entry: &Entry) -> String {
         }
         Detail::Refunded { amount, grant, invoice, object } => {
             let (invoice, credits) = (format!("{invoice} by {}", name(object)), grouped(&amount.to_string()));
-            if grant.is_empty() {
+            let Some(grant) = grant else {
                 return format!("{invoice}: the money went back; no credits had been given for it");
-            }
+            };
             let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
             format!("{invoice}: {credits} left from {}{}", giver(grant), still_settling(had_expired))
         }

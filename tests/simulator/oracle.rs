@@ -12,7 +12,7 @@ use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::ledger::{Charge, Ledger, Totals};
 use flashgate_ledger::period::{Window, months_begun, seconds_after};
-use flashgate_ledger::purchase::PurchaseState;
+use flashgate_ledger::purchase::{OrderName, PurchaseState};
 use flashgate_ledger::rating::rate;
 use serde_json::Value;
 
@@ -467,9 +467,15 @@ impl Oracle {
         let ledger = self.accounts.get(account).and_then(|uids| self.books.get(uids.last()?));
         let ledger = ledger.map(|book| &book.ledger);
         let holds = ledger.map(|ledger| match key.kind {
-            ObjectKind::CreditPack => ledger.purchases.record(&key.name).is_some_and(|purchase| {
-                pack == Some(&purchase.pack) && !matches!(purchase.state, PurchaseState::Refused { .. })
-            }),
+            ObjectKind::CreditPack => match ledger.purchases.record(&key.name) {
+                Some(purchase) => {
+                    pack == Some(&purchase.pack) && !matches!(purchase.state, PurchaseState::Refused { .. })
+                }
+                // After 24 months only the name is left.
+                None => pack.is_some_and(|pack| {
+                    ledger.purchases.names.contains(&OrderName::of(&key.name, pack))
+                }),
+            },
             ObjectKind::Payment => {
                 ledger.invoices.iter().any(|invoice| invoice.payments.contains(&key.name))
             }

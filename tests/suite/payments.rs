@@ -147,6 +147,16 @@ impl<'a> Account<'a> {
         self.namespace.expect::<CreditPack>(name, "/status/state", state).await;
     }
 
+    /// Waits until a Payment is ready, or not, for `reason`.
+    async fn payment_reason(&self, name: &str, reason: &str) {
+        eventually("the payment's reason", async || {
+            let payment = self.namespace.get::<Payment>(name).await?;
+            (ready(&payment).0 == reason).then_some(())
+        })
+        .await_some()
+        .await;
+    }
+
     async fn pack_reason(&self, name: &str) -> String {
         ready(&self.namespace.get::<CreditPack>(name).await.expect("pack")).0
     }

@@ -281,11 +281,19 @@ impl<'a> Account<'a> {
             self.expire(&source)?;
             self.ledger.grants.sort_by(Grant::burn_order);
         }
+        self.end_statement(end_time);
+        Ok(())
+    }
+
+    /// Ends the current period's statement at `end_time`; what follows is booked in the next period (Law 22).
+    pub(crate) fn end_statement(&mut self, end_time: Timestamp) {
+        if self.ledger.statements.current().is_none() {
+            return;
+        }
         let grace = i64::from(self.catalog.policies.settlement_grace_seconds);
         let final_time = seconds_after(end_time, grace.saturating_add(SETTLEMENT_CLOSES_AFTER_SECONDS));
         self.ledger.statements.end(end_time, final_time);
         self.ledger.usage.clear();
-        Ok(())
     }
 
     /// Begins the period at `anchor` under `terms`, after `skipped` that were never granted (Law 17).

@@ -9,7 +9,7 @@ use crate::adjustment::AdjustmentOutcome;
 use crate::catalog::Catalog;
 use crate::charge::accepted_until;
 use crate::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
-use crate::facts::{Adjustment, Facts, PackOrder, Payment, Report, Subscription};
+use crate::facts::{Adjustment, Facts, PackOrder, Payment, PaymentState, Report, Subscription};
 use crate::grant::GrantSource;
 use crate::invoice::{InvoiceState, Purpose};
 use crate::ledger::{Charge, Ledger, SubscriptionIdentity, UNACKNOWLEDGED_LIMIT, Violation};
@@ -143,10 +143,12 @@ enum Fact<'a> {
 enum Timer {
     Expire(GrantSource),
     CloseSettlement(GrantSource),
-    FinalizeStatements,
+    /// Finalizes what is to be final at this time.
+    FinalizeStatements(Timestamp),
     Start,
     Resume,
     Boundary,
+    UnattendedEnd,
     InvoiceRunsOut(u32),
     PeriodRunsOut,
 }
@@ -225,6 +227,7 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
     let adjustments = idle.judge(&facts.adjustments, FactKind::CreditAdjustment, |adjustment| {
         (&adjustment.name, &adjustment.uid, order_waits_until(adjustment.arrival), missing())
     });
+    idle.entries.sort_by_key(|entry| entry.time);
     Decision {
         commit: None,
         entries: idle.entries,
@@ -313,9 +316,9 @@ struct Course<'a> {
     /// Charges that still fit before receipts must be confirmed; none at all when receipts do not come.
     room: usize,
     receipts_are_stuck: bool,
-    /// Window ends and arrivals of reports that arrived and wait to be charged; the settlements that may pay them
-    /// and the statements that they may be booked in stay open (Laws 7, 22).
-    waiting_usage: Vec<(Timestamp, Timestamp)>,
+    /// Reports, by UID, that arrived and wait to be charged; the settlements that may pay them and the statements
+    /// that they may be booked in stay open (Laws 7, 22).
+    waiting_usage: BTreeMap<&'a str, &'a Report>,
     stopped: bool,
     reports: Vec<Verdict<ReportVerdict>>,
     packs: Vec<(&'a PackOrder, PackVerdict)>,
@@ -340,7 +343,7 @@ impl<'a> Course<'a> {
             arrival,
             room,
             receipts_are_stuck: room == 0,
-            waiting_usage: Vec::new(),
+            waiting_usage: BTreeMap::new(),
             stopped: false,
             reports: Vec::new(),
             packs: Vec::new(),
@@ -368,21 +371,22 @@ impl<'a> Course<'a> {
                 continue;
             }
             let effect_time = report.window.end_time.max(arrival);
-            let until = accepted_until(report.window.start_time, accept_for_seconds);
+            let until = accepted_until(report.window.start_time, accept_for_seconds).max(arrival);
+            // What waited for the Subscription takes effect with its return, whenever the operator looks.
             let (time, rank, wait) = match present_from {
-                Some(from) if from <= until.max(arrival) => {
-                    (effect_time, Rank::Usage, Wait::WindowNotOver(effect_time))
+                Some(from) if effect_time < from && from <= until => {
+                    (from, Rank::Usage, Wait::NotStarted(from))
                 }
+                Some(from) if from <= until => (effect_time, Rank::Usage, Wait::WindowNotOver(effect_time)),
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
+            if effect_time <= self.now && (time != effect_time || is_stuck) {
+                self.waiting_usage.insert(uid, report);
+            }
             if !self.has_come(time, rank) {
-                if effect_time <= self.now {
-                    self.waiting_usage.push((report.window.end_time, arrival));
-                }
                 self.give_report(report, ReportVerdict::Waits(wait));
             } else if is_stuck {
-                self.waiting_usage.push((report.window.end_time, arrival));
                 self.give_report(report, ReportVerdict::Waits(Wait::Receipts));
             } else {
                 let usage_order = Some((arrival, report.window.start_time));
@@ -483,8 +487,8 @@ impl<'a> Course<'a> {
             if expiration.passed {
                 let is_claimed = self
                     .waiting_usage
-                    .iter()
-                    .any(|(window_end, arrival)| grant.may_pay(*window_end, *arrival));
+                    .values()
+                    .any(|report| grant.may_pay(report.window.end_time, report.arrival));
                 (!is_claimed).then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
             } else {
                 Some((expiration.time, Rank::Expiration, grant))
@@ -498,8 +502,8 @@ impl<'a> Course<'a> {
         let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final);
         let statements = statements.filter_map(|statement| {
             let final_time = statement.final_time?;
-            let is_awaited = self.waiting_usage.iter().any(|(_, arrival)| *arrival <= final_time);
-            (!is_awaited).then_some((final_time, Rank::StatementEnd, Timer::FinalizeStatements))
+            let is_awaited = self.waiting_usage.values().any(|report| report.arrival <= final_time);
+            (!is_awaited).then_some((final_time, Rank::StatementEnd, Timer::FinalizeStatements(final_time)))
         });
         let invoices = ledger.invoices.iter().filter(|invoice| {
             invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
@@ -518,13 +522,24 @@ impl<'a> Course<'a> {
     /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
     fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
         if let Some((time, is_new)) = self.arrival {
-            return Some((time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume }));
+            let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
+            return Some(self.unattended_end().filter(|(end, ..)| *end < time).unwrap_or(arrives));
         }
-        self.facts.subscription.as_ref()?;
+        if self.facts.subscription.is_none() {
+            return self.unattended_end();
+        }
         let period = &self.account.ledger.period;
         let end = period.window.map(|window| (window.end_time, Rank::Boundary, Timer::Boundary));
         let due = period.payment_due_time.map(|due| (due, Rank::RunsOut, Timer::PeriodRunsOut));
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
+    }
+
+    /// Returns the end of a period that nothing follows while the Subscription is deleted (Law 19): its statement ends
+    /// with it.
+    fn unattended_end(&self) -> Option<(Timestamp, Rank, Timer)> {
+        let ledger = &self.account.ledger;
+        let window = ledger.period.window.filter(|_| ledger.statements.current().is_some())?;
+        Some((window.end_time, Rank::Boundary, Timer::UnattendedEnd))
     }
 
     fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
@@ -532,9 +547,11 @@ impl<'a> Course<'a> {
         match (timer, request) {
             (Timer::Expire(source), _) => self.account.expire(&source)?,
             (Timer::CloseSettlement(source), _) => self.account.close_settlement(&source)?,
-            (Timer::FinalizeStatements, _) => {
-                let time = self.account.time;
-                self.account.ledger.statements.finalize(time);
+            (Timer::FinalizeStatements(time), _) => self.account.ledger.statements.finalize(time),
+            (Timer::UnattendedEnd, _) => {
+                if let Some(window) = self.account.ledger.period.window {
+                    self.account.end_statement(window.end_time);
+                }
             }
             (Timer::InvoiceRunsOut(number), _) => self.account.run_out(number)?,
             (Timer::Start, Some(request)) => {
@@ -575,6 +592,7 @@ impl<'a> Course<'a> {
     fn take(&mut self, turn: Turn<'a>, fact: Fact<'a>) -> Result<(), Violation> {
         if turn.rank == Rank::RunsOut {
             self.queue.remove(&turn);
+            self.waiting_usage.remove(turn.uid);
             return self.run_out_of_time(fact);
         }
         if let Fact::Report(report) = fact {
@@ -600,6 +618,7 @@ impl<'a> Course<'a> {
         let verdict = match self.account.judge_report(report) {
             Err(refusal) => {
                 self.queue.remove(&turn);
+                self.waiting_usage.remove(turn.uid);
                 self.reject_report(report, refusal);
                 return Ok(());
             }
@@ -610,6 +629,7 @@ impl<'a> Course<'a> {
             Ok(rated) => ReportVerdict::Charged(self.account.charge(report, rated)?),
         };
         self.queue.remove(&turn);
+        self.waiting_usage.remove(turn.uid);
         self.room = self.room.saturating_sub(1);
         self.give_report(report, verdict);
         Ok(())
@@ -702,6 +722,16 @@ impl<'a> Course<'a> {
                 && let Some(known) = self.account.known_order(order)
             {
                 *verdict = PackVerdict::Ordered(known);
+            }
+        }
+        for payment in &mut self.payments {
+            // Its money may have been returned later in this run.
+            let invoices = &self.account.ledger.invoices;
+            let applied = invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
+            if let (PaymentVerdict::Judged(outcome @ PaymentOutcome::RefundDue), Some(invoice)) =
+                (&mut payment.verdict, applied)
+            {
+                *outcome = invoice.outcome_of(PaymentState::Settled);
             }
         }
         let wake_time = self.wake_time();

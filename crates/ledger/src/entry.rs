@@ -182,8 +182,8 @@ pub enum Detail {
     Refunded {
         /// Credits taken, settling included.
         amount: Credits,
-        /// Id of the grant.
-        grant: String,
+        /// Id of the grant; absent when the invoice had given none.
+        grant: Option<String>,
         /// Invoice that was refunded.
         invoice: String,
         /// Payment that reported it.

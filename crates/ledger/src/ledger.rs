@@ -11,7 +11,7 @@ use crate::credits::{AmountOverflow, Credits};
 use crate::entry::FactKind;
 use crate::facts::Request;
 use crate::grant::Grant;
-use crate::invoice::{Invoice, Purpose};
+use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::period::{Anchor, Window};
 use crate::purchase::{Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
@@ -431,6 +431,20 @@ impl Ledger {
                 .filter(|purchase| matches!(purchase.state, PurchaseState::Refunded { .. })),
             Purpose::Change { .. } | Purpose::Renewal { .. } => None,
         }
+    }
+
+    /// Returns the names of the Payments that shared an invoice with the one called `payment`, which returned money
+    /// that had bought nothing.
+    #[must_use]
+    pub fn payments_returned_by(&self, payment: &str) -> Vec<&str> {
+        let returned = |invoice: &&Invoice| {
+            invoice.state == InvoiceState::Refunded
+                && invoice.grant.is_none()
+                && invoice.payments.last().is_some_and(|name| name == payment)
+        };
+        let invoice = self.invoices.iter().find(returned);
+        let names = invoice.into_iter().flat_map(|invoice| &invoice.payments);
+        names.map(String::as_str).filter(|name| *name != payment).collect()
     }
 
     /// Returns the refusal that is remembered for an object of `kind` called `name`.

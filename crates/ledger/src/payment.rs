@@ -15,12 +15,27 @@ use crate::statement::BookLine;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentOutcome {
     /// It was applied to its invoice.
-    Applied {
-        /// Whether the money is now to be returned.
-        refund_due: bool,
-    },
+    Applied,
+    /// It was applied to an invoice that was void: it gave nothing, and the money is to be returned.
+    RefundDue,
+    /// It gave nothing, and the money was returned.
+    Returned,
     /// It was refused.
     Refused(Refusal),
+}
+
+impl Invoice {
+    /// Returns what a Payment of `state` that was applied to this invoice comes to by now.
+    #[must_use]
+    pub const fn outcome_of(&self, state: PaymentState) -> PaymentOutcome {
+        match (state, self.state) {
+            (PaymentState::Settled, InvoiceState::RefundDue) => PaymentOutcome::RefundDue,
+            (PaymentState::Settled, InvoiceState::Refunded) if self.grant.is_none() => {
+                PaymentOutcome::Returned
+            }
+            _ => PaymentOutcome::Applied,
+        }
+    }
 }
 
 impl Account<'_> {
@@ -31,11 +46,7 @@ impl Account<'_> {
         }
         let applied = self.ledger.invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
         if let Some(invoice) = applied {
-            // What was paid when it was void gave nothing; the receipt says so again, also once it is refunded.
-            let gave_nothing = invoice.grant.is_none()
-                && matches!(invoice.state, InvoiceState::RefundDue | InvoiceState::Refunded);
-            let refund_due = payment.state == PaymentState::Settled && gave_nothing;
-            return Ok(PaymentOutcome::Applied { refund_due });
+            return Ok(invoice.outcome_of(payment.state));
         }
         let invoice = match self.judge_payment(payment) {
             Ok(invoice) => invoice,
@@ -53,8 +64,8 @@ impl Account<'_> {
             PaymentState::Failed => self.fail(&invoice)?,
             PaymentState::Refunded => self.refund(&invoice, object)?,
         }
-        let refund_due = payment.state == PaymentState::Settled && invoice.state == InvoiceState::Void;
-        Ok(PaymentOutcome::Applied { refund_due })
+        let applied = self.ledger.invoices.iter().find(|applied| applied.number == invoice.number);
+        Ok(applied.map_or(PaymentOutcome::Applied, |applied| applied.outcome_of(payment.state)))
     }
 
     fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {
@@ -167,7 +178,7 @@ impl Account<'_> {
         self.ledger.statements.book_now(BookLine::Refunded, amount)?;
         let detail = Detail::Refunded {
             amount,
-            grant: invoice.grant.as_ref().map(ToString::to_string).unwrap_or_default(),
+            grant: invoice.grant.as_ref().map(ToString::to_string),
             invoice: self.ledger.invoice_name(invoice.number),
             object,
         };

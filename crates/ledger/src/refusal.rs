@@ -145,8 +145,8 @@ impl Refusal {
         Self::new(
             RefusalReason::TooLate,
             format!(
-                "usage from {window_start} was accepted until {until} ({accept_for_seconds} seconds after the \
-                 window's start); send reports sooner, or ask for a CreditAdjustment"
+                "usage from {window_start} was accepted until {until}; send reports sooner, or ask for a \
+                 CreditAdjustment"
             ),
         )
     }
@@ -295,7 +295,8 @@ impl Refusal {
         Self::new(
             RefusalReason::WrongAmount,
             format!(
-                "invoice {invoice} is over {amount} {currency}; `spec.amount` and `spec.currency` must be these"
+                "invoice {invoice} asks for {amount} {currency}; `spec.amount` must be '{amount}' and `spec.currency` \
+                 '{currency}'"
             ),
         )
     }

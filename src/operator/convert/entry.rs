@@ -148,8 +148,9 @@ enum WireDetail {
     Refunded {
         /// Credits taken, settling included.
         amount: Amount,
-        /// Id of the grant.
-        grant: String,
+        /// Id of the grant; absent when the invoice had given none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grant: Option<String>,
         /// Invoice that was refunded.
         invoice: String,
         /// Payment that reported it, such as `Payment/evt-124`.

@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::api::READY;
 use crate::operator::reason::Reason;
 
-/// Whether everything asked for is done.
-const READY: &str = "Ready";
 /// Present while something is under way that comes by itself.
 const RECONCILING: &str = "Reconciling";
 /// Present while someone must act.

@@ -178,22 +178,32 @@ pub fn payment_status(
         PaymentVerdict::Judged(PaymentOutcome::Refused(refusal)) => {
             (Some(api::PaymentVerdict::Refused), refused(refusal))
         }
-        PaymentVerdict::Judged(PaymentOutcome::Applied { refund_due }) => {
-            let standing = if *refund_due {
-                let message = "the invoice was void when it was paid, so nothing was given for it; return the money, \
-                               then report that with a Payment of state 'Refunded'";
-                Standing::stuck(Reason::RefundDue, message.to_owned())
-            } else {
-                Standing::done(Reason::Applied, "applied to its invoice".to_owned())
-            };
-            (Some(api::PaymentVerdict::Applied), standing)
-        }
+        PaymentVerdict::Judged(applied) => (Some(api::PaymentVerdict::Applied), payment_standing(applied)),
     };
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     PaymentStatus {
         observed_generation: Some(generation),
         state,
         conditions: conditions(known, standing.findings(), generation, now),
+    }
+}
+
+/// Returns what applying a Payment came to.
+fn payment_standing(applied: &PaymentOutcome) -> Standing {
+    match applied {
+        PaymentOutcome::RefundDue => Standing::stuck(
+            Reason::RefundDue,
+            "the invoice was void when it was paid, so nothing was given for it; return the money, then report that \
+             with a Payment of state 'Refunded'"
+                .to_owned(),
+        ),
+        PaymentOutcome::Returned => Standing::done(
+            Reason::Refunded,
+            "the invoice was void when it was paid, so nothing was given for it; the money was returned".to_owned(),
+        ),
+        PaymentOutcome::Applied | PaymentOutcome::Refused(_) => {
+            Standing::done(Reason::Applied, "applied to its invoice".to_owned())
+        }
     }
 }
 

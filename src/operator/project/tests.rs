@@ -696,6 +696,10 @@ fn a_payment_is_applied_refused_or_due_to_be_returned() {
     let due = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
     assert_eq!(told(&due.conditions), ["Ready=False/RefundDue", "Stalled=True/RefundDue"]);
     assert_eq!(due.state, Some(api::PaymentVerdict::Applied));
+    let returned = PaymentVerdict::Judged(flashgate_ledger::payment::PaymentOutcome::Returned);
+    let returned = payment_status(Some(&due), 1, &returned, time(START));
+    assert_eq!(told(&returned.conditions), ["Ready=True/Refunded"]);
+    assert_eq!(returned.state, Some(api::PaymentVerdict::Applied));
     let refused = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
     assert_eq!(told(&refused.conditions), ["Ready=False/AlreadySettled", "Stalled=True/AlreadySettled"]);
     assert_eq!(refused.state, Some(api::PaymentVerdict::Refused));

@@ -147,6 +147,8 @@ async fn case_17_paid_twice_in_time_is_one_grant_and_paid_late_is_a_refund_due()
     let (reason, message) = ready(&account.namespace.get::<Payment>("evt-late").await.expect("Payment"));
     assert_eq!(reason, "RefundDue");
     assert!(message.contains("return the money"), "{message}");
+    account.apply("evt-return", &invoice, "Refunded", "100").await;
+    account.payment_reason("evt-late", "Refunded").await;
     account.granted("0").await;
     let account = Account::begin_at("clock-late", now, json!({"plan": "starter"})).await;
     let invoice = account.invoice(0, "Open").await;

@@ -197,3 +197,21 @@ fn entries_are_in_the_order_of_their_times() {
     life.comes_back("2026-05-01");
     assert!(life.entries.is_sorted_by_key(|entry| entry.time));
 }
+
+#[test]
+fn a_period_that_ends_while_the_subscription_is_deleted_takes_nothing_more() {
+    let mut life = Life::of("starter", "2026-01-15");
+    life.buy("2026-01-16", "a", "plus-100");
+    life.unsubscribe("2026-02-10");
+    life.until("2026-03-01");
+    let ended = statement(&life, 1);
+    assert!(ended.is_final, "{ended:?}");
+    assert_eq!(ended.book.closing().expect("closing"), credits("100"));
+    // What expires in the gap belongs to the period that follows, and so does what is used there.
+    assert_eq!(life.report("2026-04-01", "gw", window("2026-03-31", "2026-04-01"), "1").said(), "waits");
+    life.subscribe("2026-04-20", "starter");
+    assert_eq!(statement(&life, 1), ended);
+    let next = statement(&life, 2);
+    assert_eq!((next.book.opening, next.book.consumed), (credits("100"), credits("1")));
+    assert_chain(&life);
+}

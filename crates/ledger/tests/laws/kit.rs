@@ -268,6 +268,11 @@ impl Life {
             self.ledger = Some((**ledger).clone());
             self.keep(ledger);
         }
+        for entry in &decision.entries {
+            if let Detail::Voided { invoice, .. } = &entry.detail {
+                self.forget_open(invoice);
+            }
+        }
         self.entries.extend(decision.entries.iter().cloned());
         self.gaps.extend(decision.closed_gaps.iter().cloned());
         if self.acknowledges {
@@ -292,6 +297,14 @@ impl Life {
         for invoice in &ledger.invoices {
             let shown = format!("{}:{}", invoice.reason().as_str(), invoice.state.as_str());
             self.invoice_states.insert(invoice.number, shown);
+        }
+    }
+
+    /// Keeps that `invoice` became void, also where the ledger forgot it with that very commit.
+    fn forget_open(&mut self, invoice: &str) {
+        let number = invoice.rsplit('-').next().and_then(|number| number.parse().ok()).expect("a number");
+        if let Some(shown) = self.invoice_states.get_mut(&number) {
+            *shown = shown.replace(":Open", ":Void");
         }
     }
 
@@ -621,8 +634,9 @@ impl Said for PackVerdict {
 impl Said for PaymentVerdict {
     fn said(&self) -> String {
         match self {
-            Self::Judged(PaymentOutcome::Applied { refund_due: false }) => "applied".to_owned(),
-            Self::Judged(PaymentOutcome::Applied { refund_due: true }) => "refund due".to_owned(),
+            Self::Judged(PaymentOutcome::Applied) => "applied".to_owned(),
+            Self::Judged(PaymentOutcome::RefundDue) => "refund due".to_owned(),
+            Self::Judged(PaymentOutcome::Returned) => "returned".to_owned(),
             Self::Judged(PaymentOutcome::Refused(refusal)) => refusal.reason.to_string(),
             Self::Waits(_) => "waits".to_owned(),
         }

@@ -463,3 +463,24 @@ fn what_runs_out_waits_for_the_end_of_a_second_in_which_more_may_arrive() {
     life.until("2026-03-04T00:00:01");
     assert_eq!(life.invoices(), ["1:Start:Void"], "its due second is over");
 }
+
+#[test]
+fn money_that_bought_nothing_is_due_back_until_it_is_returned() {
+    let mut life = start("2026-01-01", "starter");
+    assert_eq!(life.pay("2026-01-05", "late", 1, Settled).said(), "refund due");
+    assert_eq!(life.pay("2026-01-05", "late", 1, Settled).said(), "refund due");
+    assert_eq!(life.pay("2026-01-06", "back", 1, Refunded).said(), "applied");
+    assert_eq!(life.pay("2026-01-06", "late", 1, Settled).said(), "returned");
+    assert_eq!(life.book().payments_returned_by("back"), ["late"]);
+    assert!(life.book().payments_returned_by("late").is_empty());
+}
+
+#[test]
+fn money_that_is_returned_before_anybody_looked_is_not_due_back() {
+    let mut life = start("2026-01-01", "starter");
+    life.goes_down("2026-01-05");
+    life.pay("2026-01-05", "late", 1, Settled);
+    life.pay("2026-01-06", "back", 1, Refunded);
+    life.comes_back("2026-01-07");
+    assert_eq!(life.payments["late"].said(), "returned");
+}

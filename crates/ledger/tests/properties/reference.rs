@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases, PaymentMode};
+use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases, PaymentMode, Rate};
 use flashgate_ledger::facts::{
     Adjustment, PackOrder, Payment, PaymentState, Renewal, Report, Request, Subscription,
 };
@@ -55,6 +55,16 @@ struct Grant {
     has_expired: bool,
 }
 
+/// What the catalog said of a plan and billing period when it was asked.
+#[derive(Clone, Debug, PartialEq)]
+struct Terms {
+    credits: i128,
+    price: i128,
+    rank: usize,
+    lapses_to: Option<String>,
+    allows_packs: bool,
+}
+
 #[derive(Clone, Debug)]
 struct Period {
     number: u32,
@@ -62,15 +72,14 @@ struct Period {
     request: Request,
     anchor: i64,
     months: i64,
-    price: i128,
-    rank: usize,
+    terms: Terms,
     /// When it is due, while it is not paid.
     due: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum For {
-    Change(Request),
+    Change(Request, Terms),
     Renewal,
     Pack(PackOrder),
 }
@@ -87,6 +96,8 @@ struct Invoice {
 
 struct Order {
     pack: PackOrder,
+    credits: i128,
+    expires_after_days: Option<u32>,
     state: &'static str,
     /// Objects of that name that wait for its payment.
     waiting: Vec<String>,
@@ -95,6 +106,8 @@ struct Order {
 pub(crate) struct Reference<'a> {
     catalog: &'a Catalog,
     now: i64,
+    /// Whether the boundary of this instant has had its turn.
+    after_boundary: bool,
     /// The Subscription at this instant.
     subscription: Option<Subscription>,
     /// When the account started by its Subscription, and when that took effect.
@@ -103,6 +116,8 @@ pub(crate) struct Reference<'a> {
     period: Option<Period>,
     number: u32,
     seen: Option<Request>,
+    /// Whether the catalog lacked what was asked for last.
+    seen_unknown: bool,
     /// The request that lapsed or whose invoice became void.
     inert: Option<Request>,
     has_lapsed: bool,
@@ -127,9 +142,9 @@ pub(crate) struct Reference<'a> {
     out: Outcome,
 }
 
-/// Plays all of `objects` up to `until`.
-pub(crate) fn play(catalog: &Catalog, objects: &[(i64, Vec<Object>)], until: i64) -> Outcome {
-    let mut reference = Reference::new(catalog);
+/// Plays all of `objects` up to `until`, from the first of the catalog's `editions` on.
+pub(crate) fn play(editions: &[Catalog], objects: &[(i64, Vec<Object>)], until: i64) -> Outcome {
+    let mut reference = Reference::new(editions);
     let mut coming: Vec<(i64, Vec<Object>)> = objects.to_vec();
     coming.reverse();
     loop {
@@ -142,6 +157,7 @@ pub(crate) fn play(catalog: &Catalog, objects: &[(i64, Vec<Object>)], until: i64
             match object {
                 Object::Subscription(subscription) => reference.subscription = Some(subscription),
                 Object::Deleted => reference.subscription = None,
+                Object::Edition(edition) => reference.catalog = &editions[usize::from(edition)],
                 Object::Report(report) => reference.reports.push(report),
                 Object::Pack(pack) => reference.packs.push(pack),
                 Object::Adjustment(adjustment) => reference.adjustments.push(adjustment),
@@ -154,16 +170,18 @@ pub(crate) fn play(catalog: &Catalog, objects: &[(i64, Vec<Object>)], until: i64
 }
 
 impl<'a> Reference<'a> {
-    fn new(catalog: &'a Catalog) -> Self {
+    fn new(editions: &'a [Catalog]) -> Self {
         Self {
-            catalog,
+            catalog: &editions[0],
             now: 0,
+            after_boundary: false,
             subscription: None,
             start: None,
             uid: String::new(),
             period: None,
             number: 0,
             seen: None,
+            seen_unknown: false,
             inert: None,
             has_lapsed: false,
             grants: Vec::new(),
@@ -220,8 +238,10 @@ impl<'a> Reference<'a> {
             }
             self.uid = subscription.uid;
         }
+        self.after_boundary = false;
         self.usage();
         self.expire();
+        self.after_boundary = true;
         if let (Some(is_new), Some(subscription)) = (arrives, self.subscription.clone()) {
             if is_new {
                 self.change_plan(&subscription.request, true);
@@ -269,9 +289,9 @@ impl<'a> Reference<'a> {
     fn usage(&mut self) {
         let accept = i64::from(self.catalog.policies.accept_usage_for_seconds);
         let reports = std::mem::take(&mut self.reports);
-        for report in sorted(reports, |report| {
-            (effect(report), report.arrival, report.window.start_time, report.name.clone())
-        }) {
+        for report in
+            sorted(reports, |report| (report.arrival, report.window.start_time, report.name.clone()))
+        {
             let (from, to) = (report.window.start_time.as_second(), report.window.end_time.as_second());
             let arrival = report.arrival.as_second();
             if !self.is_present() {
@@ -286,6 +306,7 @@ impl<'a> Reference<'a> {
             } else {
                 let start = self.start.expect("present").0;
                 let quantity: i128 = report.usage[0].quantity.to_string().parse().expect("whole bytes");
+                let price = self.price_of_a_gigabyte(&report.usage[0].operation);
                 let covered = self.covered.entry(report.source.clone()).or_default();
                 let said = if to <= start {
                     "BeforeSubscription".to_owned()
@@ -293,16 +314,25 @@ impl<'a> Reference<'a> {
                     "TooLate".to_owned()
                 } else if covered.iter().any(|(start, end)| *start < to && from < *end) {
                     "DuplicateWindow".to_owned()
-                } else if report.usage[0].operation != "StorageEgress" {
-                    "UnknownRate".to_owned()
-                } else {
+                } else if let Some(price) = price {
                     cover(covered, from, to);
-                    self.charge(quantity, to, arrival, effect(&report));
-                    format!("charged {}", shown(quantity))
+                    let amount = quantity * price;
+                    self.charge(amount, to, arrival, effect(&report));
+                    format!("charged {}", shown(amount))
+                } else {
+                    "UnknownRate".to_owned()
                 };
                 self.say(&report.uid, &said);
             }
         }
+    }
+
+    /// The credits, whole ones, of a gigabyte on a private node.
+    fn price_of_a_gigabyte(&self, operation: &str) -> Option<i128> {
+        let is_asked = |rate: &&Rate| rate.node_type == "Private" && rate.operation == operation;
+        let rate = self.catalog.rates.iter().find(is_asked)?;
+        assert_eq!(rate.unit.to_string(), "1000000000", "the unit of every edition");
+        Some(rate.credits.nanos() / 1_000_000_000)
     }
 
     fn charge(&mut self, amount: i128, window_end: i64, arrival: i64, effect: i64) {
@@ -358,7 +388,7 @@ impl<'a> Reference<'a> {
     fn book_at(&mut self, line: Line, time: i64, effect: i64, amount: i128) {
         let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
         let holds = self.windows.iter().find(|(_, _, end)| time <= *end).copied();
-        let current = self.period.as_ref().map(|period| period.number);
+        let current = self.current();
         match holds {
             Some((number, _, end)) if current == Some(number) || effect <= end + closes => {
                 self.out.books.entry(number).or_default()[line as usize] += amount;
@@ -368,29 +398,40 @@ impl<'a> Reference<'a> {
     }
 
     fn book_now(&mut self, line: Line, amount: i128) {
-        let book = match &self.period {
-            Some(period) => self.out.books.entry(period.number).or_default(),
+        let book = match self.current() {
+            Some(number) => self.out.books.entry(number).or_default(),
             None => &mut self.carried,
         };
         book[line as usize] += amount;
     }
 
+    /// The number of the period that is current: none follows one that ends while the Subscription is deleted.
+    fn current(&self) -> Option<u32> {
+        let is_over = |period: &&Period| period.end < self.now + i64::from(self.after_boundary);
+        self.period.as_ref().filter(|period| !is_over(period)).map(|period| period.number)
+    }
+
     // ---- periods (laws 3, 4, 11 to 13, 16, 17, 19)
 
-    fn terms(&self, request: &Request) -> Option<(i128, i128, usize)> {
+    fn terms(&self, request: &Request) -> Option<Terms> {
         let rank = self.catalog.plans.iter().position(|plan| plan.name == request.plan)?;
         let plan = &self.catalog.plans[rank];
         let offer = match request.billing_period {
             BillingPeriod::Monthly => plan.monthly?,
             BillingPeriod::Yearly => plan.yearly?,
         };
-        Some((offer.credits.nanos(), offer.price.nanos(), rank))
+        Some(Terms {
+            credits: offer.credits.nanos(),
+            price: offer.price.nanos(),
+            rank,
+            lapses_to: plan.lapses_to.clone(),
+            allows_packs: plan.pack_purchases == PackPurchases::Allowed,
+        })
     }
 
     /// Begins a period of what `request` names; its grant comes with `invoice`, or at once where there is none.
-    fn begin(&mut self, request: &Request, anchor: i64, months: i64, skipped: u32) {
-        let (_, price, rank) = self.terms(request).expect("a known plan");
-        if let Some(cut) = self.period.as_ref().filter(|cut| cut.price == 0 && self.now < cut.end) {
+    fn begin(&mut self, request: &Request, terms: Terms, anchor: i64, months: i64, skipped: u32) {
+        if let Some(cut) = self.period.as_ref().filter(|cut| cut.terms.price == 0 && self.now < cut.end) {
             let id = format!("plan/{}", cut.number);
             for grant in self.grants.iter_mut().filter(|grant| grant.id == id) {
                 grant.until = Some(self.now);
@@ -407,22 +448,20 @@ impl<'a> Reference<'a> {
         self.windows.push((self.number, months_after(anchor, months), end));
         self.out.books.insert(self.number, std::mem::take(&mut self.carried));
         self.out.periods.push((self.number, months_after(anchor, months), request.plan.clone(), yearly));
-        self.period =
-            Some(Period { number: self.number, end, request, anchor, months, price, rank, due: None });
+        self.period = Some(Period { number: self.number, end, request, anchor, months, terms, due: None });
     }
 
     fn grant_period(&mut self) -> String {
         let period = self.period.as_mut().expect("a period");
         period.due = None;
-        let (id, end, request) = (format!("plan/{}", period.number), period.end, period.request.clone());
-        let amount = self.terms(&request).expect("a known plan").0;
+        let (id, end, amount) = (format!("plan/{}", period.number), period.end, period.terms.credits);
         self.grant(id.clone(), 0, amount, Some(end));
         id
     }
 
     /// Invoices the period that just began, and grants it when that is settled.
     fn bill(&mut self) {
-        let price = self.period.as_ref().expect("a period").price;
+        let price = self.period.as_ref().expect("a period").terms.price;
         if price == 0 {
             self.grant_period();
         } else {
@@ -460,10 +499,15 @@ impl<'a> Reference<'a> {
             self.lapse(request, "Void");
             return false;
         }
-        let serves_request = !renews_alone && !is_inert && self.terms(request).is_some();
-        self.void_plan_invoice();
+        let asked = self.terms(request).filter(|_| !renews_alone && !is_inert);
+        let serves_request = asked.is_some();
         let next = if serves_request { request } else { &in_force };
-        self.begin(next, anchor, months, 0);
+        let Some(terms) = asked.or_else(|| self.terms(&in_force)) else {
+            self.lapse(request, "Void");
+            return false;
+        };
+        self.void_plan_invoice();
+        self.begin(next, terms, anchor, months, 0);
         if serves_request {
             (self.has_lapsed, self.inert) = (false, None);
         } else if renews_alone {
@@ -472,22 +516,24 @@ impl<'a> Reference<'a> {
             self.inert = None;
         }
         self.seen = Some(request.clone());
+        self.seen_unknown = !serves_request && !renews_alone && !is_inert;
         self.bill();
         true
     }
 
     fn lapse(&mut self, request: &Request, state: &'static str) {
-        let plan = self.period.as_ref().expect("a plan lapses").request.plan.clone();
+        let to = self.period.as_ref().expect("a plan lapses").terms.lapses_to.clone();
         if let Some(open) = self.open_plan_invoice() {
             open.state = state;
         }
         (self.inert, self.seen, self.has_lapsed) = (Some(request.clone()), Some(request.clone()), true);
-        let to = self
-            .catalog
-            .plans
-            .iter()
-            .find(|known| known.name == plan)
-            .and_then(|known| known.lapses_to.clone());
+        self.seen_unknown = false;
+        let to = to.map(|plan| Request {
+            plan,
+            billing_period: BillingPeriod::Monthly,
+            renewal: Renewal::Automatic,
+        });
+        let to = to.and_then(|to| Some((self.terms(&to)?, to)));
         match to {
             None => {
                 self.period = None;
@@ -495,10 +541,8 @@ impl<'a> Reference<'a> {
                     *end = self.now.min(*end);
                 }
             }
-            Some(plan) => {
-                let to =
-                    Request { plan, billing_period: BillingPeriod::Monthly, renewal: Renewal::Automatic };
-                self.begin(&to, self.now, 0, 0);
+            Some((terms, to)) => {
+                self.begin(&to, terms, self.now, 0, 0);
                 self.bill();
             }
         }
@@ -522,29 +566,30 @@ impl<'a> Reference<'a> {
     /// Follows what is asked for, if it is new (laws 12, 13, 16, 18, 20).
     fn change_plan(&mut self, request: &Request, is_start: bool) {
         let before = self.seen.replace(request.clone());
-        if let Some(before) = &before {
+        if let Some(before) = before.as_ref().filter(|_| !self.seen_unknown) {
             let same = before.plan == request.plan && before.billing_period == request.billing_period;
             let was_inert = self.inert.as_ref() == Some(before);
             if before == request || (same && !was_inert) {
                 return;
             }
         }
+        self.seen_unknown = self.terms(request).is_none();
         let asks_in_force = self.period.as_ref().is_some_and(|period| {
             period.request.plan == request.plan && period.request.billing_period == request.billing_period
         });
         let open_change = self
             .invoices
             .iter_mut()
-            .find(|invoice| invoice.state == "Open" && matches!(invoice.purpose, For::Change(_)));
+            .find(|invoice| invoice.state == "Open" && matches!(invoice.purpose, For::Change(..)));
         if let Some(open) = open_change {
             open.state = "Void";
         }
         if (self.has_lapsed || self.inert.is_some()) && request.renewal == Renewal::None && !asks_in_force {
-            self.inert = Some(request.clone());
+            (self.inert, self.seen_unknown) = (Some(request.clone()), false);
             return;
         }
         self.inert = None;
-        let Some((_, price, rank)) = self.terms(request) else { return self.invoice_again() };
+        let Some(terms) = self.terms(request) else { return self.invoice_again() };
         let reason = match &self.period {
             None if self.number == 0 => "Start",
             None => "Reactivation",
@@ -556,26 +601,27 @@ impl<'a> Reference<'a> {
             Some(period) => {
                 let same_plan = period.request.plan == request.plan;
                 let longer = length(request) > length(&period.request);
-                if !(if same_plan { longer } else { rank > period.rank }) {
+                if !(if same_plan { longer } else { terms.rank > period.terms.rank }) {
                     return self.invoice_again();
                 }
                 "Upgrade"
             }
         };
         self.void_plan_invoice();
+        let price = terms.price;
         if price > 0 {
-            let (_, is_settled) = self.issue(For::Change(request.clone()), reason, price);
+            let (_, is_settled) = self.issue(For::Change(request.clone(), terms.clone()), reason, price);
             if !is_settled {
                 return;
             }
         }
-        let id = self.begin_changed(request, is_start);
+        let id = self.begin_changed(request, terms, is_start);
         if price > 0 {
             self.invoices.last_mut().expect("issued").grant = Some(id);
         }
     }
 
-    fn begin_changed(&mut self, request: &Request, is_start: bool) -> String {
+    fn begin_changed(&mut self, request: &Request, terms: Terms, is_start: bool) -> String {
         self.has_lapsed = false;
         if is_start && self.number == 0 {
             let start = self.start.expect("it starts").0;
@@ -583,9 +629,9 @@ impl<'a> Reference<'a> {
             while months_after(start, i64::from(skipped + 1) * length(request)) <= self.now {
                 skipped += 1;
             }
-            self.begin(request, start, i64::from(skipped) * length(request), skipped);
+            self.begin(request, terms, start, i64::from(skipped) * length(request), skipped);
         } else {
-            self.begin(request, self.now, 0, 0);
+            self.begin(request, terms, self.now, 0, 0);
         }
         self.grant_period()
     }
@@ -615,7 +661,8 @@ impl<'a> Reference<'a> {
 
     /// An unpaid renewal whose invoice an upgrade had voided is to be paid again once the upgrade is off.
     fn invoice_again(&mut self) {
-        let Some((due, price)) = self.period.as_ref().and_then(|period| Some((period.due?, period.price)))
+        let Some((due, price)) =
+            self.period.as_ref().and_then(|period| Some((period.due?, period.terms.price)))
         else {
             return;
         };
@@ -653,7 +700,7 @@ impl<'a> Reference<'a> {
             (PaymentState::Settled, _) => {
                 self.invoices[index].state = "Settled";
                 let id = match &invoice.purpose {
-                    For::Change(request) => self.begin_changed(request, false),
+                    For::Change(request, terms) => self.begin_changed(request, terms.clone(), false),
                     For::Renewal => self.grant_period(),
                     For::Pack(order) => self.grant_pack(order),
                 };
@@ -693,7 +740,7 @@ impl<'a> Reference<'a> {
         self.invoices[index].state = "Void";
         match self.invoices[index].purpose.clone() {
             For::Pack(order) => self.order(&order.name, reason),
-            For::Change(_) | For::Renewal => self.inert.clone_from(&self.seen),
+            For::Change(..) | For::Renewal => self.inert.clone_from(&self.seen),
         }
     }
 
@@ -777,7 +824,7 @@ impl<'a> Reference<'a> {
                 return;
             }
             (_, Some(_)) => match &self.period {
-                Some(period) if period.due.is_none() && self.allows_packs(&period.request.plan) => {
+                Some(period) if period.due.is_none() && period.terms.allows_packs => {
                     let max = self.catalog.policies.pack_limit.max as usize;
                     if self.taken_in_month_of(pack.arrival.as_second()) >= max {
                         "PackLimitReached"
@@ -792,11 +839,16 @@ impl<'a> Reference<'a> {
             self.refuse(key, reason);
             return self.say(&pack.uid, reason);
         }
-        let price = sold.expect("known").price.nanos();
-        self.orders.insert(
-            pack.name.clone(),
-            Order { pack: pack.clone(), state: "awaits payment", waiting: vec![pack.uid.clone()] },
-        );
+        let sold = sold.expect("known");
+        let price = sold.price.nanos();
+        let order = Order {
+            pack: pack.clone(),
+            credits: sold.credits.nanos(),
+            expires_after_days: sold.expires_after_days,
+            state: "awaits payment",
+            waiting: vec![pack.uid.clone()],
+        };
+        self.orders.insert(pack.name.clone(), order);
         let (_, is_settled) = self.issue(For::Pack(pack.clone()), "Pack", price);
         if is_settled {
             let id = self.grant_pack(pack);
@@ -806,17 +858,8 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn allows_packs(&self, plan: &str) -> bool {
-        self.catalog
-            .plans
-            .iter()
-            .any(|known| known.name == plan && known.pack_purchases == PackPurchases::Allowed)
-    }
-
     fn first_period_may_come(&mut self) -> bool {
-        let is_unknown =
-            self.inert.is_none() && self.seen.clone().is_some_and(|seen| self.terms(&seen).is_none());
-        self.number == 0 && (self.open_plan_invoice().is_some() || is_unknown)
+        self.number == 0 && (self.open_plan_invoice().is_some() || self.seen_unknown)
     }
 
     fn taken_in_month_of(&self, arrival: i64) -> usize {
@@ -829,10 +872,10 @@ impl<'a> Reference<'a> {
     }
 
     fn grant_pack(&mut self, order: &PackOrder) -> String {
-        let sold = self.catalog.packs.iter().find(|sold| sold.name == order.pack).expect("sold").clone();
+        let sold = &self.orders[&order.name];
         let until = sold.expires_after_days.map(|days| self.now + i64::from(days) * DAY);
-        let id = format!("pack/{}", order.name);
-        self.grant(id.clone(), 2, sold.credits.nanos(), until);
+        let (id, credits) = (format!("pack/{}", order.name), sold.credits);
+        self.grant(id.clone(), 2, credits, until);
         self.order(&order.name, "granted");
         id
     }

@@ -11,6 +11,9 @@ use flashgate_ledger::period::Window;
 
 use crate::kit::{DAY, HOUR, after, credits, time};
 
+/// How many editions of the catalog there are.
+pub(crate) const EDITIONS: i64 = 6;
+
 /// What a Subscription asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ask {
@@ -30,6 +33,8 @@ pub(crate) enum Deed {
     FlipRenewal,
     /// Deletes the Subscription.
     Delete,
+    /// Sells by another edition of the catalog from now on.
+    Sell(u8),
     /// Reports `bytes` of private egress in a window that ended `ended` seconds ago and lasted `lasted`.
     Report { source: u8, ended: i64, lasted: i64, bytes: u64, unknown: bool },
     /// Orders a pack under one of few names.
@@ -148,6 +153,18 @@ impl Dice {
         }
     }
 
+    fn any_deed(&mut self) -> Deed {
+        match self.of(0..20) {
+            0..6 => self.report(),
+            6..9 => self.order(),
+            9..13 => self.payment(),
+            13..16 => Deed::Ask(self.ask()),
+            16 => Deed::FlipRenewal,
+            17 => Deed::Delete,
+            _ => Deed::Sell(u8::try_from(self.of(0..EDITIONS)).expect("small")),
+        }
+    }
+
     fn payment(&mut self) -> Deed {
         use PaymentState::{Failed, Refunded, Settled};
         let back = self.one(&[0, 0, 0, 0, 0, 0, 1, 2, 3]);
@@ -166,16 +183,24 @@ pub(crate) fn steady(seed: u64) -> Script {
     })
 }
 
-/// A life in which the tenant also changes its mind, deletes its Subscription and creates it again.
+/// A life in which the tenant also changes its mind, deletes its Subscription and creates it again, while the catalog
+/// is edited.
 pub(crate) fn restless(seed: u64) -> Script {
-    script(seed, -3..100, |dice| match dice.of(0..18) {
-        0..6 => dice.report(),
-        6..9 => dice.order(),
-        9..13 => dice.payment(),
-        13..16 => Deed::Ask(dice.ask()),
-        16 => Deed::FlipRenewal,
-        _ => Deed::Delete,
-    })
+    script(seed, -3..100, Dice::any_deed)
+}
+
+/// A restless life whose account starts with its Subscription, or did so before.
+pub(crate) fn edited(seed: u64) -> Script {
+    script(seed, 0..100, Dice::any_deed)
+}
+
+/// A restless life of ten thousand deeds, within the 24 months for which purchases are kept in full.
+pub(crate) fn long(seed: u64) -> Script {
+    let mut life = restless(seed);
+    let mut dice = Dice(seed);
+    life.deeds =
+        (0..10_000).map(|_| (dice.one(&[0, 0, 1, HOUR, 2 * HOUR, 4 * HOUR]), dice.any_deed())).collect();
+    life
 }
 
 fn script(seed: u64, start_days_ago: Range<i64>, deed: impl Fn(&mut Dice) -> Deed) -> Script {
@@ -191,6 +216,8 @@ fn script(seed: u64, start_days_ago: Range<i64>, deed: impl Fn(&mut Dice) -> Dee
 pub(crate) enum Object {
     Subscription(Subscription),
     Deleted,
+    /// The number of the edition of the catalog that is in force from now on.
+    Edition(u8),
     Report(Report),
     Pack(PackOrder),
     Adjustment(Adjustment),
@@ -245,6 +272,7 @@ impl Script {
                     ask = None;
                     Object::Deleted
                 }
+                Deed::Sell(edition) => Object::Edition(*edition),
                 deed => fact(index, now, deed),
             };
             match instants.last_mut().filter(|(time, _)| *time == now) {
@@ -321,7 +349,9 @@ fn fact(index: usize, now: i64, deed: &Deed) -> Object {
                 currency: "USD".to_owned(),
             },
         },
-        Deed::Rest | Deed::Ask(_) | Deed::FlipRenewal | Deed::Delete => unreachable!("not a fact"),
+        Deed::Rest | Deed::Ask(_) | Deed::FlipRenewal | Deed::Delete | Deed::Sell(_) => {
+            unreachable!("not a fact")
+        }
     }
 }
 
