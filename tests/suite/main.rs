@@ -5,6 +5,7 @@
 mod admission;
 mod crash;
 mod examples;
+mod failover;
 mod lives;
 mod payments;
 mod protocol;
