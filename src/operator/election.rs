@@ -121,7 +121,7 @@ impl Election {
                 if is_race {
                     tracing::debug!(error, "somebody else wrote the lease first");
                 } else {
-                    tracing::warn!(error, "election goes on");
+                    tracing::warn!(error, "lease neither read nor written; trying again");
                 }
             }
             let pause = self.candidate.patience(Instant::now()).min(self.settings.times.retry);
@@ -231,6 +231,6 @@ pub async fn tell_leadership(mut leadership: Leadership, metrics: Metrics) {
         tracing::info!("leading: accounts are reconciled here");
         leadership.ends().await;
         metrics.show_leading(false);
-        tracing::warn!("not leading any more: standing by");
+        tracing::warn!("not leading any more: nothing is reconciled here");
     }
 }

@@ -159,7 +159,9 @@ pub async fn run<'a, F>(
     }
     let drained = async { while reconciles.next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
-        tracing::warn!("reconciles are cut short: they did not end in time; whoever comes next takes them up");
+        tracing::warn!(
+            "reconciles are cut short: they did not end in time; whoever comes next takes them up"
+        );
     }
 }
 

@@ -97,7 +97,9 @@ impl<'a> Load<'a> {
     /// Waits until `count` more reports of each account were created: the load goes on.
     async fn goes_on(&self, count: i64) {
         let goal = self.created.get() + count;
-        eventually("the load goes on", async || (self.created.get() >= goal).then_some(())).await_some().await;
+        eventually("the load goes on", async || (self.created.get() >= goal).then_some(()))
+            .await_some()
+            .await;
     }
 
     fn ends(&self) {
@@ -240,17 +242,17 @@ async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_not
     let second = candidate(&world, &SHORT_TIMES).await;
     under_load(&world, async |load| {
         let reached = world.plane.folder().join("go.reached");
-        eventually("a commit is about to be sent", async || reached.exists().then_some(())).await_some().await;
+        eventually("a commit is about to be sent", async || reached.exists().then_some(()))
+            .await_some()
+            .await;
         let before = holder(&leases).await.expect("a leader");
         let signalled = Instant::now();
         first.suspend();
         std::fs::write(&go, "").expect("go");
         first_commit_of_another(load, &leases, &before, signalled).await;
-        eventually("two leases have passed", async || {
-            (signalled.elapsed() >= SHORT_LEASE * 2).then_some(())
-        })
-        .await_some()
-        .await;
+        eventually("two leases have passed", async || (signalled.elapsed() >= SHORT_LEASE * 2).then_some(()))
+            .await_some()
+            .await;
         first.resume();
         eventually("it stands by", async || (!leads(&first)).then_some(())).await_some().await;
         load.goes_on(5).await;
@@ -335,8 +337,7 @@ async fn operators_whose_namespaces_overlap_charge_each_report_once() {
 async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
     let world = World::start().await;
     let go = world.plane.folder().join("go");
-    let _operator =
-        world.operator(&[&format!("--failpoint=create-ledger#1@before=pause:{}", go.display())]);
+    let _operator = world.operator(&[&format!("--failpoint=create-ledger#1@before=pause:{}", go.display())]);
     let namespace = world.namespace("hanging").await;
     let spec = || json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("hanging", spec()).await;

@@ -10,6 +10,7 @@ mod lives;
 mod payments;
 mod protocol;
 mod replay;
+mod runbooks;
 mod running;
 mod scale;
 mod simulate;

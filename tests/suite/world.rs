@@ -56,7 +56,7 @@ pub const TEST_CLOCK_NAMESPACES: [&str; 30] = [
     "clock-life-10-late-usage",
 ];
 
-/// A control plane with the definitions applied.
+/// A control plane, most often with the definitions applied.
 pub struct World {
     /// The control plane.
     pub plane: ControlPlane,
@@ -65,12 +65,18 @@ pub struct World {
 impl World {
     /// Starts a world of its own.
     pub async fn start() -> Self {
+        let world = Self::empty().await;
+        world.plane.apply_crds(&root().join("crds")).await.expect("definitions");
+        world
+    }
+
+    /// Starts a world of its own without the definitions.
+    pub async fn empty() -> Self {
         let plane = ControlPlane::builder()
             .controllers(&["garbage-collector-controller", "namespace-controller"])
             .start()
             .await
             .expect("control plane");
-        plane.apply_crds(&root().join("crds")).await.expect("definitions");
         Self { plane }
     }
 
@@ -84,7 +90,12 @@ impl World {
 
     /// Starts an operator with `arguments` after `run`.
     pub fn operator(&self, arguments: &[&str]) -> Operator {
-        Operator::start(&self.plane.kubeconfig(), arguments)
+        self.operator_with(arguments, &[])
+    }
+
+    /// Starts an operator with `arguments` after `run`, and these variables.
+    pub fn operator_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
+        Operator::start(&self.plane.kubeconfig(), arguments, environment)
     }
 
     /// Makes a namespace.
@@ -132,10 +143,11 @@ pub struct Operator {
 const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
 
 impl Operator {
-    fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+    fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -84,10 +84,7 @@ impl LeaderElection {
 
 fn namespace_of_pod(file: &Path) -> anyhow::Result<String> {
     let namespace = std::fs::read_to_string(file).with_context(|| {
-        format!(
-            "`--leader-elect-namespace` must be given outside a pod: {} cannot be read",
-            file.display()
-        )
+        format!("`--leader-elect-namespace` must be given outside a pod: {} cannot be read", file.display())
     })?;
     name(namespace.trim()).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
 }
@@ -188,8 +185,12 @@ mod tests {
     #[test]
     fn names_are_checked_before_anything_starts() {
         for wrong in ["", "Billing", "-billing", "billing.", "a_b"] {
-            let error = parse(&["--leader-elect", "--leader-elect-name", wrong]).expect_err(wrong).to_string();
-            assert!(error.contains("must consist of") || wrong.is_empty() || wrong.starts_with('-'), "{error}");
+            let error =
+                parse(&["--leader-elect", "--leader-elect-name", wrong]).expect_err(wrong).to_string();
+            assert!(
+                error.contains("must consist of") || wrong.is_empty() || wrong.starts_with('-'),
+                "{error}"
+            );
         }
     }
 }
