@@ -334,6 +334,23 @@ async fn operators_whose_namespaces_overlap_charge_each_report_once() {
 }
 
 #[tokio::test]
+async fn a_leader_whose_calls_hang_still_stops_and_gives_its_lease_back() {
+    let world = World::start().await;
+    let leases = leases(&world).await;
+    let never = world.plane.folder().join("never");
+    let failpoint = format!("--failpoint=create-ledger#1@before=pause:{}", never.display());
+    let operator = candidate(&world, &[&failpoint]).await;
+    until_it_leads(&operator).await;
+    let namespace = world.namespace("hanging").await;
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let reached = world.plane.folder().join("never.reached");
+    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    operator.terminate().await;
+    assert_eq!(holder(&leases).await, None);
+    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+}
+
+#[tokio::test]
 async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
     let world = World::start().await;
     let go = world.plane.folder().join("go");

@@ -56,7 +56,7 @@ impl Runbook {
         self.variables.push(("PATH", path));
         self.variables.push(("KUBECONFIG", world.plane.kubeconfig().display().to_string()));
         self.variables.push(("KUBECACHEDIR", world.plane.kubectl_cache().display().to_string()));
-        self.folder = world.plane.folder().to_owned();
+        world.plane.folder().clone_into(&mut self.folder);
     }
 
     /// Runs the blocks below `heading`. Returns what they printed.
@@ -79,7 +79,7 @@ impl Runbook {
     }
 
     /// Ends the walk: nothing may be left out.
-    fn is_walked(self) {
+    fn assert_walked(self) {
         for heading in self.parts.keys() {
             assert!(self.walked.borrow().contains(heading), "{}: '{heading}' was not walked", self.name);
         }
@@ -326,7 +326,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     ready_is(&namespace, "InForce").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1100").await;
-    page.is_walked();
+    page.assert_walked();
 }
 
 #[tokio::test]
@@ -370,7 +370,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         balance_is(&namespace, "1275").await;
     })
     .await;
-    page.is_walked();
+    page.assert_walked();
 }
 
 /// Makes the checkout that a cluster is rebuilt from.
@@ -442,5 +442,5 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         goes_on_from(&before, &namespace).await;
     })
     .await;
-    page.is_walked();
+    page.assert_walked();
 }

@@ -18,23 +18,42 @@ const NAME_LENGTH: usize = 253;
 #[derive(Debug, clap::Args)]
 pub struct LeaderElection {
     /// Takes turns with other operators: only the one that holds the Lease reconciles, the others stand by
-    #[arg(long)]
-    leader_elect: bool,
+    #[arg(long = "leader-elect")]
+    stands: bool,
     /// Namespace of the Lease; the pod's own when absent
-    #[arg(long, value_name = "NAMESPACE", value_parser = name, requires = "leader_elect")]
-    leader_elect_namespace: Option<String>,
+    #[arg(long = "leader-elect-namespace", value_name = "NAMESPACE", requires = "stands", value_parser = name)]
+    lease_namespace: Option<String>,
     /// Name of the Lease; operators of other namespaces have a name of their own
-    #[arg(long, value_name = "NAME", value_parser = name, requires = "leader_elect", default_value = "flashgate-billing")]
-    leader_elect_name: String,
+    #[arg(long = "leader-elect-name", value_name = "NAME", requires = "stands", value_parser = name)]
+    #[arg(default_value = "flashgate-billing")]
+    lease_name: String,
     /// How long a leader may say nothing before another takes over
-    #[arg(long, value_name = "SECONDS", requires = "leader_elect", default_value_t = 15, value_parser = clap::value_parser!(u16).range(3..=3_600))]
-    leader_elect_lease_seconds: u16,
+    #[arg(
+        long = "leader-elect-lease-seconds",
+        value_name = "SECONDS",
+        requires = "stands",
+        default_value_t = 15
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(3..=3_600))]
+    lease_seconds: u16,
     /// How long a leader that cannot renew goes on; must be less than the lease
-    #[arg(long, value_name = "SECONDS", requires = "leader_elect", default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=3_599))]
-    leader_elect_renew_seconds: u16,
+    #[arg(
+        long = "leader-elect-renew-seconds",
+        value_name = "SECONDS",
+        requires = "stands",
+        default_value_t = 10
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(2..=3_599))]
+    renew_seconds: u16,
     /// Time between two renewals, or looks of a standby; must be less than what a leader goes on for
-    #[arg(long, value_name = "SECONDS", requires = "leader_elect", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=3_598))]
-    leader_elect_retry_seconds: u16,
+    #[arg(
+        long = "leader-elect-retry-seconds",
+        value_name = "SECONDS",
+        requires = "stands",
+        default_value_t = 2
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=3_598))]
+    retry_seconds: u16,
 }
 
 impl LeaderElection {
@@ -47,25 +66,20 @@ impl LeaderElection {
     }
 
     fn settings_with(&self, host: &str, namespace_file: &Path) -> anyhow::Result<Option<Settings>> {
-        if !self.leader_elect {
+        if !self.stands {
             return Ok(None);
         }
         let times = self.times()?;
-        let namespace = match &self.leader_elect_namespace {
+        let namespace = match &self.lease_namespace {
             Some(namespace) => namespace.clone(),
             None => namespace_of_pod(namespace_file)?,
         };
-        let name = self.leader_elect_name.clone();
+        let name = self.lease_name.clone();
         Ok(Some(Settings { namespace, name, identity: identity(host), times }))
     }
 
     fn times(&self) -> anyhow::Result<Times> {
-        let Self {
-            leader_elect_lease_seconds: lease,
-            leader_elect_renew_seconds: renew,
-            leader_elect_retry_seconds: retry,
-            ..
-        } = self;
+        let Self { lease_seconds: lease, renew_seconds: renew, retry_seconds: retry, .. } = self;
         ensure!(
             renew < lease,
             "`--leader-elect-renew-seconds {renew}` must be less than `--leader-elect-lease-seconds {lease}`: \
