@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
     /// Reconciles nothing and commits nothing: for restores
-    #[arg(long, env = "FLASHGATE_BILLING_HOLD", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "FLASHGATE_BILLING_HOLD")]
     hold: bool,
     #[command(flatten)]
     leader_election: LeaderElection,

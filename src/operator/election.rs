@@ -228,9 +228,9 @@ pub async fn tell_leadership(mut leadership: Leadership, metrics: Metrics) {
         metrics.show_leading(leadership.is_leading());
         leadership.begins().await;
         metrics.show_leading(true);
-        tracing::info!("leading: accounts are reconciled here");
+        tracing::info!("leading");
         leadership.ends().await;
         metrics.show_leading(false);
-        tracing::warn!("not leading any more: nothing is reconciled here");
+        tracing::warn!("not leading any more");
     }
 }

@@ -13,6 +13,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::trouble::ready_is;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 /// Where the operator is deployed.
@@ -237,19 +238,6 @@ async fn live(namespace: &Namespace<'_>) {
 
 async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
     namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-}
-
-async fn ready_is(namespace: &Namespace<'_>, reason: &str) {
-    eventually(&format!("Ready is {reason}"), async || {
-        let object = namespace.get::<Subscription>("acme").await?;
-        let conditions = object.pointer("/status/conditions")?.as_array()?.clone();
-        conditions
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["reason"] == reason)
-            .then_some(())
-    })
-    .await_some()
-    .await;
 }
 
 /// The account is the one that it was, in the period it was in, and nothing was added up since.
