@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by path below `src`, each with the modules of this crate that it may name. The longest path counts.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("api", &["api"]),
     ("crdgen", &["api", "crdgen", "operator::convert", "operator::reason"]),
     ("admission", &["api", "crdgen"]),
@@ -42,7 +42,9 @@ const ARROWS: [(&str, &[&str]); 23] = [
         ],
     ),
     ("operator/watch", &["metrics", "operator::cluster", "operator::inbox"]),
-    ("operator/wake", &["clock", "operator::cluster", "operator::reconcile"]),
+    // An election knows nothing of accounts: money never rests on who leads.
+    ("operator/election", &["clock", "metrics", "operator::election"]),
+    ("operator/wake", &["clock", "operator::cluster", "operator::election", "operator::reconcile"]),
     ("operator/health", &["metrics"]),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
     ("payments", &["api", "clock", "metrics", "payments"]),

@@ -22,6 +22,7 @@ pub struct Metrics {
     set_aside: Family<KindLabel, Counter>,
     callbacks: Family<ResultLabel, Counter>,
     clock_skew_seconds: Gauge,
+    leader: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -46,6 +47,7 @@ impl Default for Metrics {
             set_aside: Family::default(),
             callbacks: Family::default(),
             clock_skew_seconds: Gauge::default(),
+            leader: Gauge::default(),
         }
     }
 }
@@ -90,6 +92,11 @@ impl Metrics {
         self.clock_skew_seconds.set(seconds);
     }
 
+    /// Shows whether this operator leads.
+    pub fn show_leading(&self, is_leading: bool) {
+        self.leader.set(i64::from(is_leading));
+    }
+
     /// Returns all metrics in the `OpenMetrics` text format.
     ///
     /// # Errors
@@ -105,6 +112,7 @@ impl Metrics {
             set_aside,
             callbacks,
             clock_skew_seconds,
+            leader,
         } = self.clone();
         let mut registry = Registry::with_prefix("flashgate_billing");
         registry.register("reconcile", "Reconciles by result", reconciles);
@@ -124,6 +132,7 @@ impl Metrics {
             "Seconds by which the local clock is ahead of the API server's",
             clock_skew_seconds,
         );
+        registry.register("leader", "1 while this operator leads, else 0", leader);
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod commit;
 pub mod convert;
 pub mod decide;
+pub mod election;
 pub mod facts;
 pub mod health;
 pub mod inbox;
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, watch as signal};
 use tokio::time::Instant;
 
 use crate::operator::cluster::{AccountKey, Cluster};
+use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, Operator, ReconcileError};
 use crate::operator::watch::{Synced, Watches};
 
@@ -39,12 +41,15 @@ const SYNC_LOOK: Duration = Duration::from_millis(20);
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
 
 /// Runs the operator until `stop` says so; reconciles under way come to their end.
+///
+/// Its watches run all the time, so that caches are warm when it begins to lead; it writes only while it leads.
 pub async fn run<C: Cluster>(
     operator: Arc<Operator<C>>,
     client: Client,
     namespaces: Vec<String>,
     concurrency: usize,
     synced: Synced,
+    leadership: Leadership,
     stop: signal::Receiver<bool>,
 ) {
     let (ask, asked) = mpsc::unbounded_channel::<AccountKey>();
@@ -62,9 +67,9 @@ pub async fn run<C: Cluster>(
         () = wait_for_sync(&synced) => tracing::info!("caches are synced; reconciling"),
         _ = ended.changed() => {}
     }
-    let sweeping = tokio::spawn(sweep(Arc::clone(&operator)));
+    let sweeping = tokio::spawn(sweep_while_leading(Arc::clone(&operator), leadership.clone()));
     let reconcile = |key| reconcile(&operator, key).boxed();
-    wake::run(asked, stop, &operator.clock, concurrency, reconcile).await;
+    wake::run(asked, leadership, stop, &operator.clock, concurrency, reconcile).await;
     sweeping.abort();
     watching.abort();
 }
@@ -84,8 +89,18 @@ async fn reconcile<C: Cluster>(operator: &Operator<C>, key: AccountKey) -> Resul
     result
 }
 
+async fn sweep_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {
+    loop {
+        leadership.begins().await;
+        tokio::select! {
+            () = leadership.ends() => {}
+            () = sweep(&operator) => {}
+        }
+    }
+}
+
 /// Mends at once what another operator may have left behind, then sweeps for ever.
-async fn sweep<C: Cluster>(operator: Arc<Operator<C>>) {
+async fn sweep<C: Cluster>(operator: &Operator<C>) {
     let interval = sweep::interval(operator.catalog.policies.keep_reports_for_seconds);
     if let Err(error) = operator.mend_refusals().await {
         tracing::warn!(%error, "refused reports could not be listed");

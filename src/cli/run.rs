@@ -1,5 +1,7 @@
 //! `run`: the operator.
 
+mod leader_election;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,14 +12,17 @@ use flashgate_ledger::catalog::Catalog;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::catalog;
+use crate::cli::run::leader_election::LeaderElection;
 use crate::clock::Clock;
 use crate::operator::cluster::Cluster;
 use crate::operator::cluster::failpoints::{Failing, Failpoint};
 use crate::operator::cluster::kubernetes::Kubernetes;
+use crate::operator::election::leadership::Leadership;
+use crate::operator::election::{Election, Settings, tell_leadership};
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
 use crate::operator::watch::Synced;
@@ -54,8 +59,10 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
     /// Reconciles nothing and commits nothing: for restores
-    #[arg(long)]
+    #[arg(long, env = "FLASHGATE_BILLING_HOLD")]
     hold: bool,
+    #[command(flatten)]
+    leader_election: LeaderElection,
     /// How many accounts are reconciled at once
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -64,16 +71,18 @@ pub struct Args {
     failpoints: Vec<Failpoint>,
 }
 
-/// What is read from files before anything starts.
+/// What is read and checked before anything starts.
 struct Given {
     catalog: Catalog,
     secrets: Option<Secrets>,
+    election: Option<Settings>,
 }
 
 /// Runs the operator until it is told to stop.
 ///
 /// # Errors
-/// When the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to connect to.
+/// When an option, the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to
+/// connect to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start(args.log_format, &args.log_filter).context("`--log-filter` cannot be understood")?;
     let catalog = match &args.catalog {
@@ -82,8 +91,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let secrets = args.payments_secret_file.as_deref().map(Secrets::load).transpose();
     let secrets = secrets.context("`--payments-secret-file` cannot be used")?;
+    let election = args.leader_election.settings(&host())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(operate(args, Given { catalog, secrets }))
+    runtime.block_on(operate(args, Given { catalog, secrets, election }))
 }
 
 async fn operate(args: Args, given: Given) -> anyhow::Result<ExitCode> {
@@ -112,7 +122,7 @@ async fn serve<C: Cluster>(
     clock: Clock,
     writer: String,
 ) -> anyhow::Result<ExitCode> {
-    let Given { catalog, secrets } = given;
+    let Given { catalog, secrets, election } = given;
     let stop = stop_signal()?;
     let mut operator = Operator::new(cluster, catalog, clock, writer);
     operator.hold = args.hold;
@@ -137,13 +147,43 @@ async fn serve<C: Cluster>(
         });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
+    let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
+    tokio::spawn(tell_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     let concurrency = usize::from(args.concurrency);
-    crate::operator::run(operator, client, args.namespaces, concurrency, synced, stop).await;
+    let leadership = candidacy.leadership.clone();
+    crate::operator::run(operator, client, args.namespaces, concurrency, synced, leadership, stop).await;
+    candidacy.end().await?;
     if let Some(webhook) = webhook {
         webhook.await.context("the payment webhook ended badly")?;
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// An election that this operator stands in, if any.
+struct Candidacy {
+    leadership: Leadership,
+    standing: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Candidacy {
+    fn start(settings: Option<Settings>, client: Client, clock: &Clock) -> Self {
+        let Some(settings) = settings else {
+            return Self { leadership: Leadership::undisputed(), standing: None };
+        };
+        let Settings { namespace, name, identity, times } = &settings;
+        tracing::info!(namespace, name, identity, ?times, "standing for election");
+        let (election, leadership) = Election::new(client, clock.clone(), settings);
+        let (resign, resigned) = oneshot::channel();
+        Self { leadership, standing: Some((resign, tokio::spawn(election.run(resigned)))) }
+    }
+
+    /// Gives the lease back, so that another need not wait until it has run out.
+    async fn end(self) -> anyhow::Result<()> {
+        let Some((resign, standing)) = self.standing else { return Ok(()) };
+        drop(resign);
+        standing.await.context("the election ended badly")
+    }
 }
 
 async fn start_webhook(
@@ -190,8 +230,12 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
 
 /// Returns who commits, as ledgers and events name it: the program's version and the machine's or pod's name.
 fn writer() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    let writer = format!("flashgate-billing/{} {host}", env!("CARGO_PKG_VERSION"));
+    let writer = format!("flashgate-billing/{} {}", env!("CARGO_PKG_VERSION"), host());
     writer.chars().take(128).collect()
+}
+
+/// Returns the machine's or pod's name.
+fn host() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    host.trim().to_owned()
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::operator::cluster::AccountKey;
+use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, ReconcileError};
 
 /// Shortest and longest time before a failed reconcile is tried again.
@@ -22,6 +23,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 /// Longest time that a sleep is trusted: wall clocks are set, timers are not.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Longest time that is given to reconciles under way when the operator stops: twice the limit of one call, and
+/// less than the 30 seconds after which a pod is killed.
+const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// Accounts that wait for their turn.
 #[derive(Default)]
@@ -102,10 +107,13 @@ impl Queue {
     }
 }
 
-/// Reconciles accounts as they are asked for, at most `concurrency` at once, until `stop` says so; then lets those
-/// that run come to their end.
+/// Reconciles accounts as they are asked for, at most `concurrency` at once, while this operator leads and until
+/// `stop` says so; then lets those that run come to their end.
+///
+/// Who does not lead keeps the turns: each account that was asked for meanwhile is looked at when leadership begins.
 pub async fn run<'a, F>(
     mut asked: mpsc::UnboundedReceiver<AccountKey>,
+    mut leadership: Leadership,
     mut stop: watch::Receiver<bool>,
     clock: &Clock,
     concurrency: usize,
@@ -119,7 +127,9 @@ pub async fn run<'a, F>(
     let mut reconciles = FuturesUnordered::new();
     while !*stop.borrow() {
         queue.advance(clock.now(), Instant::now());
-        while running.len() < concurrency
+        let leads = leadership.is_leading();
+        while leads
+            && running.len() < concurrency
             && let Some(key) = queue.pop(&running)
         {
             running.insert(key.clone());
@@ -143,10 +153,16 @@ pub async fn run<'a, F>(
                 }
                 None => break,
             },
+            () = leadership.begins(), if !leads => {}
             () = tokio::time::sleep_until(due) => {}
         }
     }
-    while reconciles.next().await.is_some() {}
+    let drained = async { while reconciles.next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+        tracing::warn!(
+            "reconciles are cut short: they did not end in time; whoever comes next takes them up"
+        );
+    }
 }
 
 /// Puts an account back where its reconcile says.
@@ -200,6 +216,8 @@ fn backoff(count: u32, key: &AccountKey) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn key(name: &str) -> AccountKey {
@@ -275,5 +293,40 @@ mod tests {
         let distinct: HashSet<Duration> =
             (0..20).map(|index| backoff(8, &key(&format!("tenant-{index}")))).collect();
         assert!(distinct.len() > 10, "{distinct:?}");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_lead_keeps_the_turns_until_leadership_begins() {
+        let (until, leadership) = Leadership::contested();
+        let (ask, asked) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let (done, mut reconciled) = mpsc::unbounded_channel();
+        let reconcile = move |key: AccountKey| {
+            let done = done.clone();
+            async move {
+                done.send(key.name).expect("somebody looks");
+                Ok(Next::default())
+            }
+            .boxed()
+        };
+        let clock = Clock::from_fn(|| time(0));
+        let begins = leadership.clone();
+        let user = async {
+            for name in ["a", "b", "a"] {
+                ask.send(key(name)).expect("asked");
+            }
+            tokio::task::yield_now().await;
+            assert!(reconciled.try_recv().is_err(), "nothing before it leads");
+            until.send_replace(Instant::now() + Duration::from_secs(3_600));
+            assert_eq!(reconciled.recv().await.as_deref(), Some("a"));
+            assert_eq!(reconciled.recv().await.as_deref(), Some("b"));
+            until.send_replace(Instant::now());
+            ask.send(key("c")).expect("asked");
+            tokio::task::yield_now().await;
+            assert!(reconciled.try_recv().is_err(), "nothing after it led, and nothing twice");
+            stop.send(true).expect("stopped");
+        };
+        tokio::join!(run(asked, begins, stopped, &clock, 2, reconcile), user);
+        assert!(reconciled.try_recv().is_err());
     }
 }

@@ -5,10 +5,12 @@
 mod admission;
 mod crash;
 mod examples;
+mod failover;
 mod lives;
 mod payments;
 mod protocol;
 mod replay;
+mod runbooks;
 mod running;
 mod scale;
 mod simulate;

@@ -73,8 +73,8 @@ async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
     let namespace = world.namespace("held").await;
     account(&namespace).await;
     let operator = world.operator(&["--hold", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"]);
-    let port = eventually("the port is open", async || operator.listening_port()).await_some().await;
-    let get = |path: &str| http_get(port, path);
+    eventually("the port is open", async || operator.listening_port()).await_some().await;
+    let get = |path: &str| operator.get(path).expect("an answer");
     assert_eq!(get("/healthz"), (200, "ok\n".to_owned()));
     eventually("it is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
     let (status, metrics) = get("/metrics");
@@ -83,19 +83,6 @@ async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
     assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
     assert!(namespace.get::<CreditLedger>("acme").await.is_none());
     namespace.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
-}
-
-/// Asks for `path` and returns status and body.
-fn http_get(port: u16, path: &str) -> (u16, String) {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("asked");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("answered");
-    let status = reply.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
-    let body = reply.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-    (status, body)
 }
 
 #[tokio::test]

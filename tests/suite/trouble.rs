@@ -19,8 +19,8 @@ async fn buy(namespace: &Namespace<'_>, name: &str) {
     namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
 }
 
-/// Waits until Ready has that reason, and is a stall if it is not True.
-async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
+/// Waits until Ready has that reason; returns the Subscription.
+pub async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
     eventually(&format!("Ready is {reason}"), async || {
         let object = namespace.get::<Subscription>("acme").await?;
         let conditions = object.pointer("/status/conditions")?.as_array()?.clone();

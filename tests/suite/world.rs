@@ -1,6 +1,6 @@
 //! The world that tests share: a control plane, operators as processes, and namespaces.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub const TEST_CLOCK_NAMESPACES: [&str; 30] = [
     "clock-life-10-late-usage",
 ];
 
-/// A control plane with the definitions applied.
+/// A control plane, most often with the definitions applied.
 pub struct World {
     /// The control plane.
     pub plane: ControlPlane,
@@ -65,12 +65,18 @@ pub struct World {
 impl World {
     /// Starts a world of its own.
     pub async fn start() -> Self {
+        let world = Self::empty().await;
+        world.plane.apply_crds(&root().join("crds")).await.expect("definitions");
+        world
+    }
+
+    /// Starts a world of its own without the definitions.
+    pub async fn empty() -> Self {
         let plane = ControlPlane::builder()
             .controllers(&["garbage-collector-controller", "namespace-controller"])
             .start()
             .await
             .expect("control plane");
-        plane.apply_crds(&root().join("crds")).await.expect("definitions");
         Self { plane }
     }
 
@@ -84,7 +90,12 @@ impl World {
 
     /// Starts an operator with `arguments` after `run`.
     pub fn operator(&self, arguments: &[&str]) -> Operator {
-        Operator::start(&self.plane.kubeconfig(), arguments)
+        self.operator_with(arguments, &[])
+    }
+
+    /// Starts an operator with `arguments` after `run`, and these variables.
+    pub fn operator_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
+        Operator::start(&self.plane.kubeconfig(), arguments, environment)
     }
 
     /// Makes a namespace.
@@ -132,10 +143,11 @@ pub struct Operator {
 const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
 
 impl Operator {
-    fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+    fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -157,9 +169,24 @@ impl Operator {
         self.signal("-KILL");
     }
 
+    /// Stops it as it stands, as a machine does that sleeps.
+    pub fn suspend(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`Operator::suspend`].
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
     /// Asks it to stop, and waits until it has.
     pub async fn terminate(self) {
-        self.signal("-TERM");
+        self.ask_to_stop();
         eventually("the operator stops", async || self.has_stopped().then_some(())).await_some().await;
     }
 
@@ -188,6 +215,17 @@ impl Operator {
             let port = fields.get(1)?.split_once(':')?.1;
             (is_listening && is_own).then(|| u16::from_str_radix(port, 16).ok())?
         })
+    }
+
+    /// Asks it for `path` and returns status and body, or nothing if it does not answer.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.listening_port()?)).ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).ok()?;
+        let status = reply.split(' ').nth(1)?.parse().ok()?;
+        Some((status, reply.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
     /// Returns its resident memory in KiB.

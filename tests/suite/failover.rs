@@ -1,0 +1,372 @@
+//! Failover: leaders come and go under load, and every report is charged once.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use futures::StreamExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::world::{Namespace, Operator, World, eventually};
+
+/// Where the leases of these tests are.
+const LEASE_NAMESPACE: &str = "default";
+
+/// The name of a lease, unless another is asked for.
+const LEASE: &str = "flashgate-billing";
+
+/// A lease that a test can outlive, and that a busy machine still renews in time.
+const SHORT_LEASE: Duration = Duration::from_secs(6);
+
+/// The longest time from SIGTERM, and from the end of a lease, to the first commit of the next leader.
+const HANDOVER: Duration = Duration::from_secs(2);
+
+const SHORT_TIMES: [&str; 6] = [
+    "--leader-elect-lease-seconds",
+    "6",
+    "--leader-elect-renew-seconds",
+    "4",
+    "--leader-elect-retry-seconds",
+    "1",
+];
+
+/// Starts an operator that stands for election, and waits until its caches are warm.
+async fn candidate(world: &World, arguments: &[&str]) -> Operator {
+    let stand =
+        ["--leader-elect", "--leader-elect-namespace", LEASE_NAMESPACE, "--metrics-addr", "127.0.0.1:0"];
+    let arguments: Vec<&str> = stand.into_iter().chain(arguments.iter().copied()).collect();
+    let operator = world.operator(&arguments);
+    eventually("it serves its health", async || operator.listening_port()).await_some().await;
+    eventually("it is ready", async || (operator.get("/readyz")?.0 == 200).then_some(())).await_some().await;
+    operator
+}
+
+fn leads(operator: &Operator) -> bool {
+    let metrics = operator.get("/metrics").map(|(_, text)| text).unwrap_or_default();
+    metrics.lines().any(|line| line == "flashgate_billing_leader 1")
+}
+
+async fn until_it_leads(operator: &Operator) {
+    eventually("it leads", async || leads(operator).then_some(())).await_some().await;
+}
+
+async fn leases(world: &World) -> Api<Lease> {
+    Api::namespaced(world.client().await, LEASE_NAMESPACE)
+}
+
+async fn holder(leases: &Api<Lease>) -> Option<String> {
+    // The API server may be away: then nobody is seen to hold it.
+    let lease = leases.get_opt(LEASE).await.ok()??;
+    lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+}
+
+/// Accounts that get a report each, over and over, until told to stop.
+struct Load<'a> {
+    namespaces: &'a [Namespace<'a>],
+    is_over: Cell<bool>,
+    created: Cell<i64>,
+}
+
+/// What the plan of the accounts gives; each report costs one.
+const CREDITS_OF_PLAN: i64 = 1_100;
+
+impl<'a> Load<'a> {
+    async fn on(namespaces: &'a [Namespace<'a>]) -> Self {
+        for namespace in namespaces {
+            let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+            namespace.create::<Subscription>("acme", spec).await;
+        }
+        Self { namespaces, is_over: Cell::new(false), created: Cell::new(0) }
+    }
+
+    /// Creates reports until it is over. One credit each, in windows of their own.
+    async fn run(&self) {
+        let start = flashgate_billing::clock::Clock::system().now().as_second() - 24 * 3_600;
+        while !self.is_over.get() {
+            let index = self.created.get();
+            let create = self.namespaces.iter().map(|namespace| create(namespace, index, start + index * 3));
+            futures::stream::iter(create).buffer_unordered(8).collect::<Vec<()>>().await;
+            self.created.set(index + 1);
+        }
+    }
+
+    /// Waits until `count` more reports of each account were created: the load goes on.
+    async fn goes_on(&self, count: i64) {
+        let goal = self.created.get() + count;
+        eventually("the load goes on", async || (self.created.get() >= goal).then_some(()))
+            .await_some()
+            .await;
+    }
+
+    fn ends(&self) {
+        self.is_over.set(true);
+    }
+
+    /// Every report was charged once, and nothing else happened.
+    async fn came_out_exact(&self) {
+        let created = self.created.get();
+        assert!(created > 0);
+        for namespace in self.namespaces {
+            eventually("all are charged", async || {
+                let charged = ListParams::default().fields("status.state=Charged");
+                let charged = namespace.api::<UsageReport>().list(&charged).await.ok()?.items.len();
+                (i64::try_from(charged) == Ok(created)).then_some(())
+            })
+            .await_some()
+            .await;
+            let balance = (CREDITS_OF_PLAN - created).to_string();
+            namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
+            let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+            assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!(created.to_string())));
+            assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!(CREDITS_OF_PLAN.to_string())));
+        }
+    }
+}
+
+/// Creates a report, also through an API server that goes away meanwhile.
+async fn create(namespace: &Namespace<'_>, index: i64, start: i64) {
+    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+    let report: UsageReport = serde_json::from_value(json!({
+        "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport",
+        "metadata": {"name": format!("report-{index}")},
+        "spec": {
+            "subscriptionRef": {"name": "acme"}, "source": "gw",
+            "window": {"startTime": time(start), "endTime": time(start + 3)},
+            "usage": [{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1G"}],
+        },
+    }))
+    .expect("report");
+    let api = namespace.api::<UsageReport>();
+    eventually("a report is created", async || match api.create(&PostParams::default(), &report).await {
+        Ok(_) => Some(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Some(()),
+        Err(_) => None,
+    })
+    .await_some()
+    .await;
+}
+
+async fn sequences(namespaces: &[Namespace<'_>]) -> i64 {
+    let mut sum = 0;
+    for namespace in namespaces {
+        let ledger = namespace.get::<CreditLedger>("acme").await.unwrap_or_default();
+        sum += ledger.pointer("/spec/sequence").and_then(Value::as_i64).unwrap_or_default();
+    }
+    sum
+}
+
+/// Returns how long after `signalled` somebody other than `before` had made a commit, at most.
+async fn first_commit_of_another(
+    load: &Load<'_>,
+    leases: &Api<Lease>,
+    before: &str,
+    signalled: Instant,
+) -> Duration {
+    eventually("another leads", async || holder(leases).await.filter(|now| now != before)).await_some().await;
+    let known = sequences(load.namespaces).await;
+    eventually("another commits", async || (sequences(load.namespaces).await > known).then_some(()))
+        .await_some()
+        .await;
+    signalled.elapsed()
+}
+
+/// Two namespaces under load, and what happens meanwhile.
+async fn under_load(world: &World, scenario: impl AsyncFnOnce(&Load<'_>)) {
+    let namespaces = [world.namespace("one").await, world.namespace("two").await];
+    let load = Load::on(&namespaces).await;
+    tokio::join!(load.run(), async {
+        scenario(&load).await;
+        load.ends();
+    });
+    load.came_out_exact().await;
+}
+
+#[tokio::test]
+async fn a_leader_that_is_asked_to_stop_hands_over_within_two_seconds() {
+    let world = World::start().await;
+    let leases = leases(&world).await;
+    let first = candidate(&world, &[]).await;
+    until_it_leads(&first).await;
+    let second = candidate(&world, &[]).await;
+    under_load(&world, async |load| {
+        load.goes_on(20).await;
+        assert!(!leads(&second), "one leads");
+        let metrics = second.get("/metrics").expect("metrics").1;
+        assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
+        assert!(!metrics.contains("flashgate_billing_reconcile_total{"), "a standby reconciles nothing");
+        let before = holder(&leases).await.expect("a leader");
+        let signalled = Instant::now();
+        first.ask_to_stop();
+        let took = first_commit_of_another(load, &leases, &before, signalled).await;
+        println!("SIGTERM: first commit of the next leader after {took:?}");
+        assert!(took <= HANDOVER, "{took:?}");
+        assert!(leads(&second));
+        load.goes_on(5).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() {
+    let world = World::start().await;
+    let leases = leases(&world).await;
+    let first = candidate(&world, &SHORT_TIMES).await;
+    until_it_leads(&first).await;
+    let _second = candidate(&world, &SHORT_TIMES).await;
+    under_load(&world, async |load| {
+        load.goes_on(20).await;
+        let before = holder(&leases).await.expect("a leader");
+        let signalled = Instant::now();
+        first.kill();
+        let took = first_commit_of_another(load, &leases, &before, signalled).await;
+        println!("SIGKILL: first commit of the next leader after {took:?}");
+        assert!(took <= SHORT_LEASE + HANDOVER, "{took:?}");
+        load.goes_on(5).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_nothing() {
+    let world = World::start().await;
+    let leases = leases(&world).await;
+    let go = world.plane.folder().join("go");
+    let failpoint = format!("--failpoint=replace-ledger#9@before=pause:{}", go.display());
+    let arguments: Vec<&str> = SHORT_TIMES.into_iter().chain([failpoint.as_str()]).collect();
+    let first = candidate(&world, &arguments).await;
+    until_it_leads(&first).await;
+    let second = candidate(&world, &SHORT_TIMES).await;
+    under_load(&world, async |load| {
+        let reached = world.plane.folder().join("go.reached");
+        eventually("a commit is about to be sent", async || reached.exists().then_some(()))
+            .await_some()
+            .await;
+        let before = holder(&leases).await.expect("a leader");
+        let signalled = Instant::now();
+        first.suspend();
+        std::fs::write(&go, "").expect("go");
+        first_commit_of_another(load, &leases, &before, signalled).await;
+        eventually("two leases have passed", async || (signalled.elapsed() >= SHORT_LEASE * 2).then_some(()))
+            .await_some()
+            .await;
+        first.resume();
+        eventually("it stands by", async || (!leads(&first) && leads(&second)).then_some(()))
+            .await_some()
+            .await;
+        load.goes_on(5).await;
+        // It leads again when it may.
+        second.ask_to_stop();
+        until_it_leads(&first).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_deleted_under_its_leader_has_one_holder_again() {
+    let world = World::start().await;
+    let leases = leases(&world).await;
+    let candidates = [candidate(&world, &SHORT_TIMES).await, candidate(&world, &SHORT_TIMES).await];
+    under_load(&world, async |load| {
+        for _ in 0..3 {
+            load.goes_on(5).await;
+            leases.delete(LEASE, &DeleteParams::default()).await.expect("deleted");
+            eventually("one leads", async || {
+                holder(&leases).await?;
+                (candidates.iter().filter(|candidate| leads(candidate)).count() == 1).then_some(())
+            })
+            .await_some()
+            .await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_killed_and_comes_back_loses_nothing() {
+    let world = World::start().await;
+    let _candidates = [candidate(&world, &SHORT_TIMES).await, candidate(&world, &SHORT_TIMES).await];
+    under_load(&world, async |load| {
+        for _ in 0..2 {
+            load.goes_on(10).await;
+            world.plane.restart_apiserver().await.expect("restarted");
+        }
+        load.goes_on(5).await;
+    })
+    .await;
+}
+
+/// Plays load on namespaces `a`, `b`, `c` with two leaders, each of the namespaces it is given.
+async fn two_leaders(first: &[&str], second: &[&str]) {
+    let world = World::start().await;
+    let mut namespaces = Vec::new();
+    for name in ["a", "b", "c"] {
+        namespaces.push(world.namespace(name).await);
+    }
+    let leader_of = async |name: &str, namespaces: &[&str]| {
+        let arguments: Vec<&str> = ["--leader-elect-name", name, "--namespace"]
+            .into_iter()
+            .chain(namespaces.iter().copied())
+            .collect();
+        candidate(&world, &arguments).await
+    };
+    let first = leader_of("first", first).await;
+    let second = leader_of("second", second).await;
+    let load = Load::on(&namespaces).await;
+    tokio::join!(load.run(), async {
+        load.goes_on(30).await;
+        assert!(leads(&first) && leads(&second), "each leads its own");
+        load.ends();
+    });
+    load.came_out_exact().await;
+}
+
+#[tokio::test]
+async fn operators_that_split_the_namespaces_lead_side_by_side() {
+    two_leaders(&["a"], &["b", "c"]).await;
+}
+
+#[tokio::test]
+async fn operators_whose_namespaces_overlap_charge_each_report_once() {
+    two_leaders(&["a", "b"], &["b", "c"]).await;
+}
+
+#[tokio::test]
+async fn a_leader_whose_calls_hang_still_stops_and_gives_its_lease_back() {
+    let world = World::start().await;
+    let leases = leases(&world).await;
+    let never = world.plane.folder().join("never");
+    let failpoint = format!("--failpoint=create-ledger#1@before=pause:{}", never.display());
+    let operator = candidate(&world, &[&failpoint]).await;
+    until_it_leads(&operator).await;
+    let namespace = world.namespace("hanging").await;
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let reached = world.plane.folder().join("never.reached");
+    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    operator.terminate().await;
+    assert_eq!(holder(&leases).await, None);
+    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
+    let world = World::start().await;
+    let go = world.plane.folder().join("go");
+    let _operator = world.operator(&[&format!("--failpoint=create-ledger#1@before=pause:{}", go.display())]);
+    let namespace = world.namespace("hanging").await;
+    let spec = || json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("hanging", spec()).await;
+    let reached = world.plane.folder().join("go.reached");
+    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    for index in 0..5 {
+        let name = format!("other-{index}");
+        namespace.create::<Subscription>(&name, spec()).await;
+        namespace.expect::<Subscription>(&name, "/status/credits/balance", "1100").await;
+    }
+    assert!(namespace.get::<CreditLedger>("hanging").await.is_none());
+    std::fs::write(&go, "").expect("go");
+    namespace.expect::<Subscription>("hanging", "/status/credits/balance", "1100").await;
+}

@@ -1,0 +1,434 @@
+//! The runbooks, walked: each block of kind `sh` of a page is run as it stands there, with the real kubectl.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::trouble::ready_is;
+use crate::world::{Namespace, Operator, World, eventually, root};
+
+/// Where the operator is deployed.
+const OPERATOR_NAMESPACE: &str = "flashgate-billing";
+
+/// How often the Deployment is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A page, and which of its parts were walked.
+struct Runbook {
+    name: &'static str,
+    /// The blocks below each heading that has any.
+    parts: BTreeMap<String, Vec<String>>,
+    walked: RefCell<Vec<String>>,
+    variables: Vec<(&'static str, String)>,
+    folder: PathBuf,
+}
+
+impl Runbook {
+    fn open(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+        let page = fs::read_to_string(root().join("docs/runbooks").join(name)).expect("page");
+        let mut variables = variables.to_vec();
+        variables.push(("OPERATOR_NAMESPACE", OPERATOR_NAMESPACE.to_owned()));
+        let mut runbook = Self {
+            name,
+            parts: blocks_by_heading(&page),
+            walked: RefCell::default(),
+            variables,
+            folder: PathBuf::new(),
+        };
+        runbook.moves_to(world);
+        runbook
+    }
+
+    /// Runs what comes in another cluster.
+    fn moves_to(&mut self, world: &World) {
+        let kubectl = world.plane.programs().display().to_string();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = format!("{kubectl}:{}", path.to_string_lossy());
+        self.variables.retain(|(name, _)| !["PATH", "KUBECONFIG", "KUBECACHEDIR"].contains(name));
+        self.variables.push(("PATH", path));
+        self.variables.push(("KUBECONFIG", world.plane.kubeconfig().display().to_string()));
+        self.variables.push(("KUBECACHEDIR", world.plane.kubectl_cache().display().to_string()));
+        world.plane.folder().clone_into(&mut self.folder);
+    }
+
+    /// Runs the blocks below `heading`. Returns what they printed.
+    async fn walk(&self, heading: &str) -> String {
+        let blocks = self.parts.get(heading).expect(heading);
+        self.walked.borrow_mut().push(heading.to_owned());
+        let mut printed = String::new();
+        for block in blocks {
+            let mut shell = Command::new("bash");
+            shell.args(["-euo", "pipefail", "-c", block]).current_dir(&self.folder);
+            shell.envs(self.variables.iter().map(|(name, value)| (name, value)));
+            let output =
+                tokio::task::spawn_blocking(move || shell.output()).await.expect("joined").expect("bash");
+            let (said, complained) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{}, {heading}:\n{block}\n{said}{complained}", self.name);
+            printed.push_str(&said);
+        }
+        printed
+    }
+
+    /// Ends the walk: nothing may be left out.
+    fn assert_walked(self) {
+        for heading in self.parts.keys() {
+            assert!(self.walked.borrow().contains(heading), "{}: '{heading}' was not walked", self.name);
+        }
+    }
+}
+
+/// Returns the blocks of kind `sh` of a page by the heading above them.
+fn blocks_by_heading(page: &str) -> BTreeMap<String, Vec<String>> {
+    let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut heading, mut is_block, mut is_open) = (String::new(), false, false);
+    for line in page.lines() {
+        if line.starts_with("```") {
+            (is_open, is_block) = (!is_open, !is_open && line == "```sh");
+            if is_block {
+                parts.entry(heading.clone()).or_default().push(String::new());
+            }
+        } else if is_block {
+            let block = parts.get_mut(&heading).and_then(|blocks| blocks.last_mut()).expect("a block");
+            block.push_str(line);
+            block.push('\n');
+        } else if !is_open && line.starts_with('#') {
+            line.trim_start_matches('#').trim().clone_into(&mut heading);
+        }
+    }
+    parts
+}
+
+#[test]
+fn only_blocks_of_commands_are_walked_below_the_heading_they_stand_under() {
+    let page = "# A\n```sh\none\ntwo # not a heading\n```\n## B\n```yaml\nthree\n```\n```sh\n# four\n```\n";
+    let parts = blocks_by_heading(page);
+    assert_eq!(parts["A"], ["one\ntwo # not a heading\n"]);
+    assert_eq!(parts["B"], ["# four\n"]);
+    assert_eq!(parts.len(), 2);
+}
+
+/// Returns the operator's Deployment, as its folder in Git has it.
+fn deployment() -> Value {
+    let labels = json!({"app.kubernetes.io/name": "flashgate-billing"});
+    let container = json!({
+        "name": "operator", "image": "flashgate-billing", "args": ["run", "--metrics-addr", "127.0.0.1:0"],
+    });
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "flashgate-billing", "namespace": OPERATOR_NAMESPACE},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    })
+}
+
+/// Runs the operator as its Deployment says, for ever: a private control plane has no nodes that would.
+async fn run_as_deployed(world: &World) {
+    let deployments: Api<Deployment> = Api::namespaced(world.client().await, OPERATOR_NAMESPACE);
+    let mut running: Option<(i64, Option<Operator>)> = None;
+    loop {
+        let deployed = deployments.get_opt("flashgate-billing").await.expect("read");
+        let generation = deployed.as_ref().and_then(|deployed| deployed.metadata.generation);
+        if let Some((deployed, generation)) = deployed.zip(generation)
+            && running.as_ref().is_none_or(|(known, _)| *known != generation)
+        {
+            if let Some((_, Some(operator))) = running.take() {
+                operator.terminate().await;
+            }
+            running = Some((generation, start(world, &deployed).await));
+            let status = json!({"status": {
+                "observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+                "availableReplicas": 1,
+            }});
+            let params = PatchParams::default();
+            deployments
+                .patch_status("flashgate-billing", &params, &Patch::Merge(status))
+                .await
+                .expect("said");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Starts what a Deployment says, and waits until it is ready.
+async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
+    let container = deployed.spec.as_ref()?.template.spec.as_ref()?.containers.first()?;
+    let arguments: Vec<&str> = container.args.iter().flatten().map(String::as_str).collect();
+    let environment = container.env.iter().flatten();
+    let environment: Vec<(&str, &str)> =
+        environment.map(|pair| (pair.name.as_str(), pair.value.as_deref().unwrap_or_default())).collect();
+    let operator = world.operator_with(arguments.get(1..)?, &environment);
+    eventually("it is ready", async || {
+        (operator.listening_port().is_some() && operator.get("/readyz")?.0 == 200).then_some(())
+    })
+    .await_some()
+    .await;
+    Some(operator)
+}
+
+/// Plays `scenario` while the operator runs as deployed.
+async fn while_deployed<T>(world: &World, scenario: impl Future<Output = T>) -> T {
+    tokio::select! {
+        () = run_as_deployed(world) => unreachable!("runs for ever"),
+        result = scenario => result,
+    }
+}
+
+async fn deploy(world: &World) {
+    world.namespace(OPERATOR_NAMESPACE).await;
+    let deployments: Api<Deployment> = Api::namespaced(world.client().await, OPERATOR_NAMESPACE);
+    let deployment: Deployment = serde_json::from_value(deployment()).expect("Deployment");
+    deployments.create(&PostParams::default(), &deployment).await.expect("deployed");
+}
+
+async fn buy(namespace: &Namespace<'_>, name: &str) {
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>(name, spec).await;
+    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+}
+
+/// Reports an hour of a day ago that costs 10 credits.
+async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
+    let start = flashgate_billing::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
+    let time = |hour: i64| jiff::Timestamp::from_second(hour * 3_600).expect("time").to_string();
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "source": "gw",
+        "window": {"startTime": time(start), "endTime": time(start + 1)},
+        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
+    });
+    namespace.create::<UsageReport>(name, spec).await;
+}
+
+async fn adjust(namespace: &Namespace<'_>, name: &str) {
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": "outage"});
+    namespace.create::<CreditAdjustment>(name, spec).await;
+    namespace.expect::<CreditAdjustment>(name, "/status/state", "Granted").await;
+}
+
+/// Makes an account that has done a bit of everything: 1,100 + 200 + 5 - 20 credits.
+async fn account(namespace: &Namespace<'_>) {
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    live(namespace).await;
+}
+
+/// What happens in an account: it ends with 1,285 credits.
+async fn live(namespace: &Namespace<'_>) {
+    for name in ["order-1", "order-2"] {
+        buy(namespace, name).await;
+    }
+    for (hour, name) in ["report-1", "report-2"].into_iter().enumerate() {
+        report(namespace, name, i64::try_from(hour).expect("hour")).await;
+        namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+    }
+    adjust(namespace, "outage").await;
+    balance_is(namespace, "1285").await;
+}
+
+async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
+}
+
+/// The account is the one that it was, in the period it was in, and nothing was added up since.
+async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
+    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    for part in ["/spec/account", "/spec/startTime", "/spec/period", "/spec/totals"] {
+        assert!(before.pointer(part).is_some(), "{part}");
+        assert_eq!(before.pointer(part), after.pointer(part), "{part}");
+    }
+}
+
+async fn lose_ledger(namespace: &Namespace<'_>) {
+    namespace.api::<CreditLedger>().delete("acme", &kube::api::DeleteParams::default()).await.expect("lost");
+    ready_is(namespace, "LedgerMissing").await;
+}
+
+/// Writes over the ledger, as nobody should.
+async fn tamper(namespace: &Namespace<'_>) {
+    let ledgers = namespace.api::<CreditLedger>();
+    let mut ledger = ledgers.get("acme").await.expect("ledger");
+    ledger.spec.sequence += 1;
+    ledger.spec.hash = "0".repeat(64);
+    ledgers.replace("acme", &PostParams::default(), &ledger).await.expect("written");
+    ready_is(namespace, "LedgerInconsistent").await;
+}
+
+#[tokio::test]
+async fn one_ledger_is_restored_as_the_runbook_says() {
+    let world = World::start().await;
+    let _operator = world.operator(&[]);
+    let namespace = world.namespace("team").await;
+    account(&namespace).await;
+    let variables = [
+        ("NAMESPACE", "team".to_owned()),
+        ("SUBSCRIPTION", "acme".to_owned()),
+        ("BACKUPS", world.plane.folder().join("backups").display().to_string()),
+    ];
+    let page = Runbook::open("restore-one-ledger.md", &world, &variables);
+    page.walk("Before it happens: a backup").await;
+
+    lose_ledger(&namespace).await;
+    let said = page.walk("Diagnosis").await;
+    assert!(said.contains("LedgerMissing") && !said.contains("held:"), "{said}");
+    page.walk("It is missing, and there is a backup").await;
+    page.walk("Verify").await;
+    balance_is(&namespace, "1285").await;
+
+    // The backup is older now.
+    buy(&namespace, "order-3").await;
+    balance_is(&namespace, "1385").await;
+    lose_ledger(&namespace).await;
+    page.walk("It is missing, and there is a backup").await;
+    ready_is(&namespace, "LedgerRegression").await;
+    let said = page.walk("Diagnosis").await;
+    assert!(said.contains("LedgerRegression") && said.contains("held:"), "{said}");
+    page.walk("It is older than what was shown").await;
+    page.walk("Verify").await;
+    balance_is(&namespace, "1285").await;
+
+    page.walk("Before it happens: a backup").await;
+    tamper(&namespace).await;
+    page.walk("It is inconsistent, and there is a backup").await;
+    page.walk("Verify").await;
+    balance_is(&namespace, "1285").await;
+
+    // Its content is right, and is accepted without a backup.
+    tamper(&namespace).await;
+    page.walk("It is older than what was shown").await;
+    page.walk("Verify").await;
+    balance_is(&namespace, "1285").await;
+
+    lose_ledger(&namespace).await;
+    page.walk("It is missing, and there is no backup").await;
+    ready_is(&namespace, "InForce").await;
+    page.walk("Verify").await;
+    balance_is(&namespace, "1100").await;
+    page.assert_walked();
+}
+
+#[tokio::test]
+async fn a_namespace_is_restored_as_the_runbook_says() {
+    let world = World::start().await;
+    deploy(&world).await;
+    let namespace = world.namespace("team").await;
+    let backup = world.plane.folder().join("team.yaml").display().to_string();
+    let variables = [("NAMESPACE", "team".to_owned()), ("BACKUP", backup)];
+    let page = Runbook::open("restore-a-namespace.md", &world, &variables);
+    while_deployed(&world, async {
+        account(&namespace).await;
+        let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+        page.walk("Before it happens: a backup").await;
+        assert_eq!(page.walk("Diagnosis").await, "1\n1\n");
+        let lost = ["delete", "namespace", "team", "--timeout=60s"];
+        world.plane.kubectl(&lost, None).await.expect("kubectl").succeeded().expect("deleted");
+
+        page.walk("1. Hold").await;
+        page.walk("2. Restore").await;
+        let held = namespace.get::<Subscription>("acme").await.expect("restored");
+        assert_eq!(
+            held.pointer("/status/observedGeneration"),
+            Some(&json!(-1)),
+            "nothing is written: {held:#}"
+        );
+        page.walk("3. Compare, then let go").await;
+        page.walk("Verify").await;
+
+        balance_is(&namespace, "1285").await;
+        goes_on_from(&before, &namespace).await;
+        for name in ["order-1", "order-2"] {
+            namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+        }
+        namespace.expect::<CreditAdjustment>("outage", "/status/state", "Granted").await;
+        // Sent again, one that was charged and one that was not.
+        report(&namespace, "again", 0).await;
+        namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
+        report(&namespace, "new", 5).await;
+        namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
+        balance_is(&namespace, "1275").await;
+    })
+    .await;
+    page.assert_walked();
+}
+
+/// Makes the checkout that a cluster is rebuilt from.
+fn make_git(folder: &Path) {
+    let write = |path: &str, manifest: &Value| {
+        let file = folder.join(path);
+        fs::create_dir_all(file.parent().expect("folder")).expect("folder");
+        fs::write(file, manifest.to_string()).expect("manifest");
+    };
+    let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let manifest = |kind: &str, name: &str, spec: Value| {
+        json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "namespace": "team"}, "spec": spec,
+        })
+    };
+    write("operator/namespace.yaml", &namespace(OPERATOR_NAMESPACE));
+    write("operator/deployment.yaml", &deployment());
+    write("namespaces/team.yaml", &namespace("team"));
+    let account = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    write("teams/team/acme.yaml", &manifest("Subscription", "acme", account));
+    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    write("teams/team/order-0.yaml", &manifest("CreditPack", "order-0", pack));
+    fs::create_dir_all(folder.join("crds")).expect("folder");
+    for file in fs::read_dir(root().join("crds")).expect("definitions") {
+        let file = file.expect("definition").path();
+        fs::copy(&file, folder.join("crds").join(file.file_name().expect("name"))).expect("copied");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
+    let (lost, fresh) = (World::start().await, World::empty().await);
+    let git = fresh.plane.folder().join("git");
+    make_git(&git);
+    let backup = fresh.plane.folder().join("ledgers.yaml").display().to_string();
+    let variables = [("GIT", git.display().to_string()), ("BACKUP", backup)];
+    let mut page = Runbook::open("rebuild-a-cluster-from-git.md", &lost, &variables);
+    deploy(&lost).await;
+    let before = while_deployed(&lost, async {
+        let namespace = lost.namespace("team").await;
+        let teams = git.join("teams").display().to_string();
+        let applied = namespace.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
+        assert!(applied.success, "{}", applied.stderr);
+        namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
+        buy(&namespace, "order-1").await;
+        report(&namespace, "report-1", 0).await;
+        balance_is(&namespace, "1290").await;
+        page.walk("Before it happens: a backup").await;
+        namespace.get::<CreditLedger>("acme").await.expect("ledger")
+    })
+    .await;
+    drop(lost);
+
+    page.moves_to(&fresh);
+    let namespace = Namespace { world: &fresh, name: "team".to_owned(), client: fresh.client().await };
+    while_deployed(&fresh, async {
+        let said = page.walk("Diagnosis").await;
+        assert!(said.starts_with("1\n"), "{said}");
+        page.walk("1. The operator, holding from its first moment").await;
+        page.walk("2. The ledgers").await;
+        page.walk("3. Everything else").await;
+        let held = namespace.get::<CreditPack>("order-0").await.expect("applied");
+        assert_eq!(held.pointer("/status/state"), None, "nothing is written: {held:#}");
+        page.walk("4. Let go").await;
+        page.walk("Verify").await;
+        balance_is(&namespace, "1290").await;
+        namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
+        goes_on_from(&before, &namespace).await;
+    })
+    .await;
+    page.assert_walked();
+}
