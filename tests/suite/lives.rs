@@ -519,3 +519,38 @@ async fn case_25_free_credits_end_with_an_upgrade() {
     life.balance("1100").await;
     life.totals(&[("granted", "1140"), ("expired", "40")]).await;
 }
+
+#[tokio::test]
+async fn what_waits_arrived_when_the_test_clock_said_so() {
+    let life = Life::begin("clock-waiting", "2026-03-01T10:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    life.report("early", ("2026-03-01T10:00:00Z", "2026-03-01T12:00:00Z"), egress("1G")).await;
+    eventually("the report waits", async || {
+        let report = life.namespace.get::<UsageReport>("early").await?;
+        report.pointer("/status/conditions")?;
+        (reason(&report) == "WindowNotOver").then_some(())
+    })
+    .await_some()
+    .await;
+    // By now its window started too long ago for a report that arrives.
+    life.clock("2026-04-05T11:00:00Z").await;
+    life.report_is("early", "Charged").await;
+    life.namespace.expect::<UsageReport>("early", "/status/periodNumber", 1).await;
+    life.totals(&[("consumed", "10"), ("expired", "1090")]).await;
+}
+
+#[tokio::test]
+async fn a_test_clock_that_an_account_cannot_live_by_is_said_once() {
+    let namespace = shared().await.namespace("no-clock").await;
+    let life = Life { namespace };
+    life.subscribe("2026-03-01T10:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    let told = eventually("the event", async || {
+        let told = life.events("TestClockIgnored").await;
+        (!told.is_empty()).then_some(told)
+    })
+    .await_some()
+    .await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("--allow-test-clocks"), "{told:?}");
+}

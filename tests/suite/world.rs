@@ -23,11 +23,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(25);
 
 /// Namespaces of the shared world whose Subscriptions may live by a test clock.
-pub const TEST_CLOCK_NAMESPACES: [&str; 30] = [
+pub const TEST_CLOCK_NAMESPACES: [&str; 31] = [
     "clock-renewal",
     "clock-packs",
     "clock-debt",
     "clock-late",
+    "clock-waiting",
     "clock-deletion",
     "clock-upgrade",
     "clock-downtime",
