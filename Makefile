@@ -10,7 +10,8 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-bill
 export PROPTEST_RNG_SEED ?= 20260131
 
 # What `make generate` writes; never edited by hand.
-GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md
+GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md \
+  charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json
 
 CARGO_DENY := 0.20.2
 
