@@ -6,6 +6,7 @@
 mod admitted;
 mod life;
 mod pod;
+mod quotas;
 mod release;
 mod rendering;
 mod rights;
@@ -125,7 +126,6 @@ fn list(objects: &[Value]) -> String {
 
 /// Returns the rendered objects that an installation has: not those of `helm test`.
 fn installed(rendered: &[Value]) -> Vec<Value> {
-    let is_hook =
-        |object: &&Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
+    let is_hook = |object: &&Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
     rendered.iter().filter(|object| !is_hook(object)).cloned().collect()
 }

@@ -15,8 +15,15 @@ async fn restricted(name: &str) -> Namespace<'static> {
 
 /// Asks the API server to take objects, without keeping them.
 async fn dry_run(objects: &[Value]) {
-    let arguments =
-        ["apply", "--server-side", "--dry-run=server", "--field-manager=test", "--force-conflicts", "-f", "-"];
+    let arguments = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--field-manager=test",
+        "--force-conflicts",
+        "-f",
+        "-",
+    ];
     let applied = bare().await.plane.kubectl(&arguments, Some(&list(objects))).await.expect("kubectl");
     assert!(applied.success, "{}", applied.stderr);
     assert!(!applied.stderr.contains("would violate PodSecurity"), "{}", applied.stderr);

@@ -27,6 +27,16 @@ async fn chart_of_definitions(world: &World) -> String {
     world.plane.kubectl(&arguments, None).await.expect("kubectl").succeeded().expect("definition")
 }
 
+/// Returns how many definitions of ours there are, and how many of them are about to go.
+async fn definitions(world: &World) -> (usize, usize) {
+    let get = ["get", "crd", "--selector", "app.kubernetes.io/part-of=flashgate-billing", "-o", "json"];
+    let list = world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("definitions");
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    let items = list["items"].as_array().expect("items");
+    let go = items.iter().filter(|item| !item["metadata"]["deletionTimestamp"].is_null());
+    (items.len(), go.count())
+}
+
 #[tokio::test]
 async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     let world = World::empty().await;
@@ -35,12 +45,14 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     let newer = chart().display().to_string();
     let none = json!({});
     let release = |verb: &'static str, chart: &str| {
-        let arguments = [verb, RELEASE, chart, "--namespace", "billing", "--create-namespace", "--values", "-"];
+        let arguments =
+            [verb, RELEASE, chart, "--namespace", "billing", "--create-namespace", "--values", "-"];
         helm_in(&world, &arguments, &json!({"commonLabels": {"step": verb}}))
     };
     release("install", &older);
     assert_eq!(chart_of_definitions(&world).await, "flashgate-billing-0.0.1");
-    let manifest = || documents(&helm_in(&world, &["get", "manifest", RELEASE, "--namespace", "billing"], &none));
+    let manifest =
+        || documents(&helm_in(&world, &["get", "manifest", RELEASE, "--namespace", "billing"], &none));
     let log = world.plane.folder().join("log");
     let operator = Container::of(&world, &manifest()).start(&world, &log).await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
@@ -69,9 +81,13 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     assert_eq!(chart_of_definitions(&world).await, "flashgate-billing-0.0.1");
     assert_eq!(books(&namespace).await, before);
 
+    release("upgrade", &newer);
     helm_in(&world, &["uninstall", RELEASE, "--namespace", "billing"], &none);
+    assert_eq!(definitions(&world).await, (6, 0));
     assert_eq!(books(&namespace).await, before);
-    let rest = world.plane.kubectl(&["get", "deployments,roles,serviceaccounts", "--all-namespaces", "-o", "name"], None);
+    let rest = world
+        .plane
+        .kubectl(&["get", "deployments,roles,serviceaccounts", "--all-namespaces", "-o", "name"], None);
     let rest = rest.await.expect("kubectl").succeeded().expect("list");
     assert!(!rest.contains(RELEASE), "{rest}");
 
@@ -97,7 +113,8 @@ async fn the_test_of_a_release_passes_with_an_operator_and_leaves_nothing() {
     std::fs::write(&manifest, text).expect("written");
     let kubeconfig = format!("--kubeconfig={}", kubeconfig_of(&world, "billing", &name).await.display());
     let pod = object(&rendered, "Pod", &name);
-    let steps = ["initContainers", "containers"].map(|kind| pod["spec"][kind].as_array().expect("containers").clone());
+    let steps = ["initContainers", "containers"]
+        .map(|kind| pod["spec"][kind].as_array().expect("containers").clone());
     assert_eq!(steps.concat().len(), 3);
     for step in steps.concat() {
         let arguments = step["args"].as_array().expect("arguments").iter();

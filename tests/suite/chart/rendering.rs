@@ -120,7 +120,11 @@ fn the_kustomize_base_is_what_the_chart_renders() {
         let output = std::process::Command::new(script).arg(part).output().expect("render.sh");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let committed = fs::read_to_string(root().join("deploy/kustomize").join(file)).expect(file);
-        assert_eq!(String::from_utf8_lossy(&output.stdout), committed, "must be written anew: make generate-chart");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            committed,
+            "must be written anew: make generate-chart"
+        );
     }
 }
 

@@ -33,7 +33,8 @@ fn values(namespaces: &[&str], go: &std::path::Path) -> Value {
         "crds": {"enabled": false},
         "payments": {"enabled": true, "existingSecret": "payment-webhook"},
         "extraArgs": [held_receipt(go)],
-        "logging": {"format": "text"},
+        // A report that cannot be swept is said quietly.
+        "logging": {"format": "text", "filter": "info,flashgate_billing=debug"},
         "leaderElection": {"leaseSeconds": 3, "renewSeconds": 2, "retrySeconds": 1},
     })
 }
@@ -110,7 +111,8 @@ fn rights_of(role: &Value) -> Vec<Right> {
 
 /// Takes a right out of a role, and leaves all others.
 fn take(object: &mut Value, right: &Right) {
-    let Some(rules) = object.get("rules").and_then(Value::as_array).filter(|_| object["kind"] == "Role") else {
+    let Some(rules) = object.get("rules").and_then(Value::as_array).filter(|_| object["kind"] == "Role")
+    else {
         return;
     };
     let mut rest = Vec::new();

@@ -83,7 +83,11 @@ async fn whoever_may_view_a_namespace_may_view_its_accounts_and_nobody_may_buy_b
     let labels = |role: &str| {
         let role = super::object(&rendered, "ClusterRole", role);
         let labels = role["metadata"]["labels"].as_object().expect("labels").clone();
-        labels.into_iter().filter(|(name, _)| name.starts_with("rbac.")).map(|(name, _)| name).collect::<Vec<_>>()
+        labels
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("rbac."))
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
     };
     assert_eq!(labels("flashgate-viewer"), ["rbac.authorization.k8s.io/aggregate-to-view"]);
     for role in &ROLES[1..] {

@@ -19,7 +19,9 @@ async fn report(namespace: &Namespace<'_>, kubeconfig: &str, source: &str) -> Ou
         },
     });
     let kubeconfig = format!("--kubeconfig={kubeconfig}");
-    namespace.kubectl(&[&kubeconfig, "create", "--dry-run=server", "-f", "-"], Some(&report.to_string())).await
+    namespace
+        .kubectl(&[&kubeconfig, "create", "--dry-run=server", "-f", "-"], Some(&report.to_string()))
+        .await
 }
 
 #[tokio::test]
