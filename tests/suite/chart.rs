@@ -1,7 +1,7 @@
 //! The chart, by the real helm: what it renders, what it grants, what it leaves behind.
 //!
 //! No kubelet runs pods here. What a pod would run is taken from the rendered manifest and run as a process, with the
-//! token of the manifest's ServiceAccount.
+//! token of the manifest's `ServiceAccount`.
 
 mod admitted;
 mod life;

@@ -114,18 +114,6 @@ impl World {
         Operator::start(&self.plane.kubeconfig(), arguments, environment, Stdio::inherit())
     }
 
-    /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`; its log goes to a file.
-    pub fn operator_as(
-        &self,
-        kubeconfig: &Path,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-        log: &Path,
-    ) -> Operator {
-        let log = std::fs::File::create(log).expect("log");
-        Operator::start(kubeconfig, arguments, environment, log.into())
-    }
-
     /// Makes a namespace.
     pub async fn namespace(&self, name: &str) -> Namespace<'_> {
         let client = self.client().await;
@@ -171,6 +159,12 @@ pub struct Operator {
 const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
 
 impl Operator {
+    /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`; its log goes to a file.
+    pub fn start_as(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("log");
+        Self::start(kubeconfig, arguments, environment, log.into())
+    }
+
     fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])

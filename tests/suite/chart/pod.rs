@@ -52,13 +52,13 @@ impl Container {
         }
     }
 
-    /// Starts it with a token of its ServiceAccount; its log goes to a file.
+    /// Starts it with a token of its `ServiceAccount`; its log goes to a file.
     pub async fn start(&self, world: &World, log: &Path) -> Operator {
         let (namespace, name) = &self.service_account;
         let kubeconfig = kubeconfig_of(world, namespace, name).await;
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        world.operator_as(&kubeconfig, &arguments, &environment.collect::<Vec<_>>(), log)
+        Operator::start_as(&kubeconfig, &arguments, &environment.collect::<Vec<_>>(), log)
     }
 }
 
@@ -88,7 +88,7 @@ fn fill(world: &World, folder: &Path, pod: &Value, volume: &Value, rendered: &[V
     }
 }
 
-/// Returns a kubeconfig with a token of a ServiceAccount, which the API server makes on request.
+/// Returns a kubeconfig with a token of a `ServiceAccount`, which the API server makes on request.
 pub async fn kubeconfig_of(world: &World, namespace: &str, name: &str) -> PathBuf {
     let create = ["create", "token", name, "--namespace", namespace, "--duration=1h"];
     let token = world.plane.kubectl(&create, None).await.expect("kubectl").succeeded().expect("token");
