@@ -10,7 +10,7 @@ use flashgate_ledger::Credits;
 use flashgate_ledger::entry::{Detail, Entry};
 use serde_json::{Value, json};
 
-use super::{chart, examples, helm, render, tool, values_of};
+use super::{RELEASE, chart, examples, helm, object, render, tool, values_of};
 use crate::world::root;
 
 #[test]
@@ -34,6 +34,19 @@ fn rendered_twice_it_is_the_same() {
     for values in examples().iter().map(|file| values_of(file)).chain([json!({})]) {
         assert_eq!(render("billing", &values), render("billing", &values));
     }
+}
+
+#[test]
+fn the_chart_and_its_image_are_of_the_programs_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let described = values_of(&chart().join("Chart.yaml"));
+    assert_eq!([&described["version"], &described["appVersion"]], [version, version]);
+    let rendered = render("billing", &json!({}));
+    let containers = &object(&rendered, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"];
+    let image = containers[0]["image"].as_str().expect("image");
+    assert!(image.ends_with(&format!(":{version}")), "{image}");
+    let listed = described["annotations"]["artifacthub.io/images"].as_str().expect("images");
+    assert!(listed.contains(image), "{listed}");
 }
 
 #[test]
