@@ -118,9 +118,9 @@ docs:
 generated:
 	$(say) 'comparing $(GENERATED) with what is generated'
 	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
-	cp -R $(GENERATED) "$$before"; \
+	tar -cf - $(GENERATED) | tar -xf - -C "$$before"; \
 	$(MAKE) --no-print-directory generate; \
-	for path in $(GENERATED); do diff -r "$$before/$$(basename $$path)" "$$path" || { \
+	for path in $(GENERATED); do diff -r "$$before/$$path" "$$path" || { \
 	  echo "$$path was not what is generated; it is now: look at it and commit it"; exit 1; }; done
 
 .PHONY: licences
