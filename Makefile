@@ -10,7 +10,8 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-bill
 export PROPTEST_RNG_SEED ?= 20260131
 
 # What `make generate` writes; never edited by hand.
-GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md
+GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md \
+  charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json
 
 CARGO_DENY := 0.20.2
 
@@ -29,7 +30,7 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
 
 .PHONY: test
-test: check control-plane ## the gate and every test on a real control plane
+test: check control-plane chart-tools ## the gate and every test on a real control plane
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
@@ -42,6 +43,22 @@ check: format lint quick-tests docs generated licences ## the gate that needs no
 generate: ## writes the generated files anew
 	$(say) 'generating $(GENERATED)'
 	@cargo run --quiet --bin crdgen
+
+.PHONY: generate-chart
+generate-chart: generate ## writes the chart's README and the kustomize base anew, which needs helm
+	$(say) 'rendering the chart'
+	@tools=$$(control-plane/tools.sh); \
+	"$$tools/helm-docs" --log-level warning --chart-search-root charts --sort-values-order file
+	@deploy/render.sh definitions > deploy/kustomize/definitions.yaml
+	@deploy/render.sh operator > deploy/kustomize/operator.yaml
+
+# Where `make install-manifest` writes.
+OUT ?= install.yaml
+
+.PHONY: install-manifest
+install-manifest: ## renders the chart into OUT=install.yaml, for `kubectl apply`
+	$(say) 'rendering $(OUT)'
+	@deploy/render.sh everything > $(OUT)
 
 .PHONY: explore
 explore: ## plays other random lives against the naive reading of the laws, CASES=2000 of each kind
@@ -65,6 +82,11 @@ simulate: ## plays SEEDS=n runs of the operator against a cluster in memory, wit
 control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'
 	@control-plane/build.sh
+
+.PHONY: chart-tools
+chart-tools: ## builds helm, helm-unittest and helm-docs where they are missing
+	$(say) 'finding helm, helm-unittest and helm-docs'
+	@control-plane/tools.sh
 
 # The parts of `check`, each callable alone.
 
@@ -96,9 +118,9 @@ docs:
 generated:
 	$(say) 'comparing $(GENERATED) with what is generated'
 	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
-	cp -R $(GENERATED) "$$before"; \
+	tar -cf - $(GENERATED) | tar -xf - -C "$$before"; \
 	$(MAKE) --no-print-directory generate; \
-	for path in $(GENERATED); do diff -r "$$before/$$(basename $$path)" "$$path" || { \
+	for path in $(GENERATED); do diff -r "$$before/$$path" "$$path" || { \
 	  echo "$$path was not what is generated; it is now: look at it and commit it"; exit 1; }; done
 
 .PHONY: licences

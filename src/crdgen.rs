@@ -1,8 +1,9 @@
 //! From Rust types to custom resource definitions that the API server takes without a warning.
 //!
 //! What the derive macros emit is nearly right; [`crds`] brings it into the one shape that is committed in
-//! `crds/`, printed by `flashgate-billing crds`, and documented in `docs/reference/api.md`.
+//! `crds/`, printed by `flashgate-billing crds`, installed by the chart, and documented in `docs/reference/api.md`.
 
+pub mod chart;
 pub mod reference;
 
 use kube::CustomResourceExt;

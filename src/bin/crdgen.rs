@@ -1,10 +1,11 @@
-//! Writes `crds/` and pages of `docs/reference/` from the Rust types; `make generate` runs it.
+//! Writes `crds/`, pages of `docs/reference/` and parts of the chart from the Rust types; `make generate` runs it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use flashgate_billing::crdgen::{crds, reference};
+use flashgate_billing::catalog;
+use flashgate_billing::crdgen::{Crd, chart, crds, reference};
 use flashgate_billing::operator::convert::entry_schema;
 use flashgate_billing::operator::reason::reasons_markdown;
 
@@ -17,7 +18,21 @@ fn main() -> anyhow::Result<()> {
     let pages = root.join("docs/reference");
     write(&pages.join("api.md"), &reference::markdown(&crds)?)?;
     write(&pages.join("entries.schema.json"), &entry_schema())?;
-    write(&pages.join("reasons.md"), &reasons_markdown())
+    write(&pages.join("reasons.md"), &reasons_markdown())?;
+    write_chart(&root.join("charts"), &crds)
+}
+
+/// Writes what of the chart is generated.
+fn write_chart(charts: &Path, crds: &[Crd]) -> anyhow::Result<()> {
+    let chart = charts.join("flashgate-billing");
+    for crd in crds {
+        write(&chart.join(format!("templates/crds/{}.yaml", crd.plural)), &chart::template(crd)?)?;
+    }
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    let alerts = chart::alerts(&read(&chart.join("files/alerts.yaml"))?)?;
+    let catalog = serde_json::from_str(&catalog::schema())?;
+    let written = read(&charts.join("values.schema.yaml"))?;
+    write(&chart.join("values.schema.json"), &chart::values_schema(&written, &catalog, &alerts)?)
 }
 
 /// Writes a file and the folders above it.

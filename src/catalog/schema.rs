@@ -15,7 +15,8 @@ use super::bounds;
 const CURRENCY: &str = "^[A-Z]{3}$";
 const NAME: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 const WORD: &str = "^[A-Z][A-Za-z0-9]{0,62}$";
-const DISPLAY_NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+// Written so that validators of every language read it: Helm's has no `\u`.
+const DISPLAY_NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
 const AMOUNT: &str = r"^(1000000000000(\.0{1,9})?|[0-9]{1,12}(\.[0-9]{1,9})?)$";
 const QUANTITY: &str = r"^\+?([0-9]{1,16}(\.[0-9]{0,9})?|\.[0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE](\+?[0-9]{1,2}|-[0-9]))?$";
 

@@ -3,6 +3,7 @@
 //! A namespace per test; waits are on conditions, never on time.
 
 mod admission;
+mod chart;
 mod crash;
 mod examples;
 mod failover;

@@ -6,7 +6,7 @@ mod deaths;
 mod examples;
 mod lives;
 mod moments;
-mod webhook;
+pub mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,14 +44,14 @@ pub struct Paid {
 }
 
 /// What the senders of this world sign with.
-const SECRET: &str = "what the senders of the tests sign with";
+pub const SECRET: &str = "what the senders of the tests sign with";
 
 fn catalog() -> String {
     root().join("examples/payments/catalog.yaml").display().to_string()
 }
 
 /// Returns an address that nobody listens on.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
     listener.local_addr().expect("address")
 }
@@ -74,7 +74,7 @@ pub async fn paid() -> &'static Paid {
 }
 
 /// Writes the file with the secret that is being replaced, and the one that takes its place.
-fn secrets_file(world: &World) -> PathBuf {
+pub fn secrets_file(world: &World) -> PathBuf {
     let file = world.plane.folder().join("payments.secrets");
     std::fs::write(&file, format!("the secret that is being replaced by it\n{SECRET}\n")).expect("file");
     file

@@ -66,19 +66,35 @@ pub struct World {
 impl World {
     /// Starts a world of its own.
     pub async fn start() -> Self {
-        let world = Self::empty().await;
-        world.plane.apply_crds(&root().join("crds")).await.expect("definitions");
-        world
+        Self::empty().await.with_definitions().await
     }
 
     /// Starts a world of its own without the definitions.
     pub async fn empty() -> Self {
-        let plane = ControlPlane::builder()
+        Self::start_plane(&[], &[]).await
+    }
+
+    /// Starts a world of its own with users that may do nothing yet.
+    pub async fn start_with_users(users: &[&str]) -> Self {
+        Self::start_plane(users, &[]).await.with_definitions().await
+    }
+
+    /// Starts a world of its own with more controllers.
+    pub async fn start_with_controllers(controllers: &[&str]) -> Self {
+        Self::start_plane(&[], controllers).await.with_definitions().await
+    }
+
+    async fn start_plane(users: &[&str], controllers: &[&str]) -> Self {
+        let builder = ControlPlane::builder()
             .controllers(&["garbage-collector-controller", "namespace-controller"])
-            .start()
-            .await
-            .expect("control plane");
-        Self { plane }
+            .controllers(controllers);
+        let builder = users.iter().fold(builder, |builder, user| builder.user(user, &[]));
+        Self { plane: builder.start().await.expect("control plane") }
+    }
+
+    async fn with_definitions(self) -> Self {
+        self.plane.apply_crds(&root().join("crds")).await.expect("definitions");
+        self
     }
 
     /// Returns a client of its administrator.
@@ -96,7 +112,7 @@ impl World {
 
     /// Starts an operator with `arguments` after `run`, and these variables.
     pub fn operator_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
-        Operator::start(&self.plane.kubeconfig(), arguments, environment)
+        Operator::start(&self.plane.kubeconfig(), arguments, environment, Stdio::inherit())
     }
 
     /// Makes a namespace.
@@ -144,7 +160,13 @@ pub struct Operator {
 const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
 
 impl Operator {
-    fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`; its log goes to a file.
+    pub fn start_as(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("log");
+        Self::start(kubeconfig, arguments, environment, log.into())
+    }
+
+    fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
             .args(arguments)
@@ -152,6 +174,7 @@ impl Operator {
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("operator");
         let mut line = String::new();

@@ -52,7 +52,7 @@ fn send(address: SocketAddr, namespace: &str, signature: &str, body: &str) -> st
 }
 
 /// Sends a body that is signed now; returns status and, of a refusal, its word.
-async fn post(address: SocketAddr, namespace: &str, body: &Value) -> (u16, String) {
+pub async fn post(address: SocketAddr, namespace: &str, body: &Value) -> (u16, String) {
     let (namespace, body) = (namespace.to_owned(), body.to_string());
     let sent = move || send(address, &namespace, &signed(now(), &body), &body).expect("answer");
     let (status, answer) = tokio::task::spawn_blocking(sent).await.expect("sent");

@@ -1,0 +1,126 @@
+{{/* Name of the chart in labels. */}}
+{{- define "flashgate-billing.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Name of the objects. */}}
+{{- define "flashgate-billing.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of an object with a suffix, such as (list $ "catalog"): 63 characters with it. */}}
+{{- define "flashgate-billing.suffixed" -}}
+{{- $suffix := last . -}}
+{{- $name := include "flashgate-billing.fullname" (first .) -}}
+{{- printf "%s-%s" ($name | trunc (int (sub 62 (len $suffix))) | trimSuffix "-") $suffix -}}
+{{- end -}}
+
+{{- define "flashgate-billing.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{- define "flashgate-billing.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "flashgate-billing.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flashgate-billing.leaseName" -}}
+{{- default (include "flashgate-billing.fullname" .) .Values.leaderElection.leaseName -}}
+{{- end -}}
+
+{{/* What never changes in the life of a release: selectors are immutable. */}}
+{{- define "flashgate-billing.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "flashgate-billing.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "flashgate-billing.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "flashgate-billing.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: flashgate-billing
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "flashgate-billing.image" -}}
+{{- with .Values.image -}}
+{{- $name := .repository -}}
+{{- if .registry -}}{{- $name = printf "%s/%s" .registry .repository -}}{{- end -}}
+{{- if .digest -}}
+{{- printf "%s@%s" $name .digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default $.Chart.AppVersion .tag) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+What the operator may do in the namespaces that it bills: each verb is one that it calls. Nothing of other groups, no
+deletion but that of reports, no write of what people state.
+*/}}
+{{- define "flashgate-billing.rules" -}}
+# Facts and accounts: watched; read again before what they say is final.
+- apiGroups: [billing.flashgate.dev]
+  resources: [subscriptions, creditpacks, usagereports]
+  verbs: [get, list, watch]
+- apiGroups: [billing.flashgate.dev]
+  resources: [payments, creditadjustments]
+  verbs: [list, watch]
+# Receipts: each is a PUT that is bound to a version.
+- apiGroups: [billing.flashgate.dev]
+  resources: [subscriptions/status, creditpacks/status, usagereports/status, payments/status, creditadjustments/status]
+  verbs: [update]
+# Reports that have their verdict are swept.
+- apiGroups: [billing.flashgate.dev]
+  resources: [usagereports]
+  verbs: [delete]
+# The book, which nobody else writes.
+- apiGroups: [billing.flashgate.dev]
+  resources: [creditledgers]
+  verbs: [get, list, watch, create, update]
+{{- if .Values.payments.enabled }}
+# The webhook: a callback becomes a Payment, and one that is there already is compared.
+- apiGroups: [billing.flashgate.dev]
+  resources: [payments]
+  verbs: [create, get]
+{{- end }}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* Who the operator is, for bindings. */}}
+{{- define "flashgate-billing.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "flashgate-billing.serviceAccountName" . }}
+  namespace: {{ include "flashgate-billing.namespace" . }}
+{{- end -}}
+
+{{/* "true" where a kind of the Prometheus operator is to be rendered: (list $ "ServiceMonitor" .Values.serviceMonitor). */}}
+{{- define "flashgate-billing.rendersMonitoring" -}}
+{{- $root := index . 0 -}}
+{{- $kind := index . 1 -}}
+{{- $values := index . 2 -}}
+{{- if $values.enabled -}}
+{{- if or (eq $values.renderMode "always") ($root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" $kind)) -}}
+true
+{{- else if eq $values.renderMode "fail" -}}
+{{- fail (printf "the cluster does not know %s of monitoring.coreos.com/v1: install the Prometheus operator, or set renderMode to skipIfMissing or always" $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,131 @@
+//! The chart, by the real helm: what it renders, what it grants, what it leaves behind.
+//!
+//! No kubelet runs pods here. What a pod would run is taken from the rendered manifest and run as a process, with the
+//! token of the manifest's `ServiceAccount`.
+
+mod admitted;
+mod life;
+mod pod;
+mod quotas;
+mod release;
+mod rendering;
+mod rights;
+mod roles;
+mod sources;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use crate::world::{World, root};
+
+/// Name of the releases, and so of what they install.
+const RELEASE: &str = "flashgate-billing";
+
+/// Folder with helm, helm-unittest and helm-docs, which are built where they are missing.
+static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
+    let script = root().join("control-plane/tools.sh");
+    let output = Command::new(script).stderr(Stdio::inherit()).output().expect("tools.sh");
+    assert!(output.status.success(), "helm could not be built");
+    String::from_utf8(output.stdout).expect("path").trim_end().into()
+});
+
+/// Returns the folder of the chart.
+fn chart() -> PathBuf {
+    root().join("charts/flashgate-billing")
+}
+
+/// Returns the values files that show how the chart is used.
+fn examples() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(chart().join("ci")).expect("folder");
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("entry").path()).collect();
+    files.sort();
+    assert!(files.len() >= 3, "{files:?}");
+    files
+}
+
+/// How a program ended.
+struct Said {
+    success: bool,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs helm, or what else is built with it.
+fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> Said {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
+    let mut process = Command::new(TOOLS.join(program))
+        .args(arguments)
+        .current_dir(root())
+        // What the user has configured, and other clusters' discovery, is no part of a test.
+        .env("HELM_CACHE_HOME", home.join("cache"))
+        .env("HELM_CONFIG_HOME", home.join("config"))
+        .env("HELM_DATA_HOME", home.join("data"))
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect(program);
+    process.stdin.take().expect("input").write_all(stdin.as_bytes()).expect("input");
+    let output = process.wait_with_output().expect(program);
+    Said {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs helm where it meets no cluster.
+fn helm(arguments: &[&str], values: &Value) -> Said {
+    tool("helm", arguments, Path::new("/dev/null"), &values.to_string())
+}
+
+/// Runs helm against a world's control plane, which must go well.
+fn helm_in(world: &World, arguments: &[&str], values: &Value) -> String {
+    let said = tool("helm", arguments, &world.plane.kubeconfig(), &values.to_string());
+    assert!(said.success, "helm {arguments:?}: {}", said.stderr);
+    said.stdout
+}
+
+/// Returns what the chart renders in a namespace.
+fn render(namespace: &str, values: &Value) -> Vec<Value> {
+    let chart = chart().display().to_string();
+    let arguments = ["template", RELEASE, &chart, "--namespace", namespace, "--values", "-"];
+    let said = helm(&arguments, values);
+    assert!(said.success, "{values}: {}", said.stderr);
+    documents(&said.stdout)
+}
+
+/// Returns the documents of a YAML stream.
+fn documents(text: &str) -> Vec<Value> {
+    let documents = serde_yaml::Deserializer::from_str(text);
+    let documents = documents.map(|document| Value::deserialize(document).expect("YAML"));
+    documents.filter(|document| !document.is_null()).collect()
+}
+
+/// Returns the values of a file.
+fn values_of(file: &Path) -> Value {
+    documents(&std::fs::read_to_string(file).expect("values")).pop().expect("values")
+}
+
+/// Returns the rendered object of that kind and name.
+fn object<'a>(rendered: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = rendered.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| unreachable!("no {kind} {name} is rendered"))
+}
+
+/// Returns one list of objects, for `kubectl apply`.
+fn list(objects: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
+}
+
+/// Returns the rendered objects that an installation has: not those of `helm test`.
+fn installed(rendered: &[Value]) -> Vec<Value> {
+    let is_hook = |object: &&Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
+    rendered.iter().filter(|object| !is_hook(object)).cloned().collect()
+}

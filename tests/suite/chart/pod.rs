@@ -1,0 +1,96 @@
+//! What a rendered pod would run, brought to this machine: its arguments, environment, files and token.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::object;
+use crate::payments::{free_address, secrets_file};
+use crate::world::{Operator, World};
+
+/// The container of the operator, as a process of this machine.
+pub struct Container {
+    /// Arguments; what lies in a volume lies in a folder here, and ports are free ones.
+    pub arguments: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// Where the webhook listens, if it does.
+    pub webhook: Option<std::net::SocketAddr>,
+    service_account: (String, String),
+}
+
+impl Container {
+    /// Reads the Deployment of what was rendered.
+    pub fn of(world: &World, rendered: &[Value]) -> Self {
+        let deployment = object(rendered, "Deployment", super::RELEASE);
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let namespace = text(&deployment["metadata"]["namespace"]);
+        let arguments = container["args"].as_array().expect("arguments").iter().map(text);
+        let mut arguments: Vec<String> = arguments.collect();
+        for mount in container["volumeMounts"].as_array().into_iter().flatten() {
+            let folder = world.plane.folder().join(&namespace).join(text(&mount["name"]));
+            fill(world, &folder, pod, &mount["name"], rendered);
+            let (inside, outside) = (text(&mount["mountPath"]), folder.display().to_string());
+            for argument in &mut arguments {
+                *argument = argument.replace(&inside, &outside);
+            }
+        }
+        let webhook = arguments.iter().any(|argument| argument.starts_with("--payments-addr="));
+        let webhook = webhook.then(free_address);
+        for argument in &mut arguments {
+            *argument = local(argument, webhook);
+        }
+        assert_eq!(arguments.remove(0), "run");
+        let environment = container["env"].as_array().into_iter().flatten();
+        Self {
+            arguments,
+            environment: environment.map(|entry| (text(&entry["name"]), text(&entry["value"]))).collect(),
+            webhook,
+            service_account: (namespace, text(&pod["serviceAccountName"])),
+        }
+    }
+
+    /// Starts it with a token of its `ServiceAccount`; its log goes to a file.
+    pub async fn start(&self, world: &World, log: &Path) -> Operator {
+        let (namespace, name) = &self.service_account;
+        let kubeconfig = kubeconfig_of(world, namespace, name).await;
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Operator::start_as(&kubeconfig, &arguments, &environment.collect::<Vec<_>>(), log)
+    }
+}
+
+/// Returns the argument with an address of this machine where it had the pod's.
+fn local(argument: &str, webhook: Option<std::net::SocketAddr>) -> String {
+    match (argument.split_once('='), webhook) {
+        (Some(("--payments-addr", _)), Some(address)) => format!("--payments-addr={address}"),
+        (Some(("--metrics-addr", _)), _) => "--metrics-addr=127.0.0.1:0".to_owned(),
+        _ => argument.to_owned(),
+    }
+}
+
+/// Writes the files of a pod's volume into a folder.
+fn fill(world: &World, folder: &Path, pod: &Value, volume: &Value, rendered: &[Value]) {
+    std::fs::create_dir_all(folder).expect("folder");
+    let volumes = pod["volumes"].as_array().expect("volumes");
+    let volume = volumes.iter().find(|candidate| candidate["name"] == *volume).expect("volume");
+    if let Some(name) = volume.pointer("/configMap/name").and_then(Value::as_str) {
+        let data = object(rendered, "ConfigMap", name)["data"].as_object().expect("data");
+        for (file, content) in data {
+            std::fs::write(folder.join(file), content.as_str().expect("text")).expect("written");
+        }
+    }
+    for item in volume.pointer("/secret/items").and_then(Value::as_array).into_iter().flatten() {
+        let file = folder.join(item["path"].as_str().expect("path"));
+        std::fs::copy(secrets_file(world), file).expect("written");
+    }
+}
+
+/// Returns a kubeconfig with a token of a `ServiceAccount`, which the API server makes on request.
+pub async fn kubeconfig_of(world: &World, namespace: &str, name: &str) -> PathBuf {
+    let create = ["create", "token", name, "--namespace", namespace, "--duration=1h"];
+    let token = world.plane.kubectl(&create, None).await.expect("kubectl").succeeded().expect("token");
+    world.plane.write_kubeconfig(&format!("{namespace}.{name}"), token.trim()).expect("kubeconfig")
+}

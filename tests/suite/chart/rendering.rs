@@ -1,0 +1,217 @@
+//! What the chart renders from which values, and what it refuses. No cluster is met.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use flashgate_billing::metrics::Metrics;
+use flashgate_ledger::Credits;
+use flashgate_ledger::entry::{Detail, Entry};
+use serde_json::{Value, json};
+
+use super::{RELEASE, chart, examples, helm, object, render, tool, values_of};
+use crate::world::root;
+
+#[test]
+fn the_chart_passes_a_strict_lint() {
+    let chart = chart().display().to_string();
+    for values in examples().iter().map(|file| values_of(file)).chain([json!({})]) {
+        let said = helm(&["lint", "--strict", &chart, "--values", "-"], &values);
+        assert!(said.success, "{values}: {}{}", said.stdout, said.stderr);
+    }
+}
+
+#[test]
+fn the_templates_pass_their_unit_tests() {
+    let chart = chart().display().to_string();
+    let said = tool("helm-unittest", &["--strict", &chart], Path::new("/dev/null"), "");
+    assert!(said.success, "{}{}", said.stdout, said.stderr);
+}
+
+#[test]
+fn rendered_twice_it_is_the_same() {
+    for values in examples().iter().map(|file| values_of(file)).chain([json!({})]) {
+        assert_eq!(render("billing", &values), render("billing", &values));
+    }
+}
+
+#[test]
+fn the_chart_and_its_image_are_of_the_programs_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let described = values_of(&chart().join("Chart.yaml"));
+    assert_eq!([&described["version"], &described["appVersion"]], [version, version]);
+    let rendered = render("billing", &json!({}));
+    let containers = &object(&rendered, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"];
+    let image = containers[0]["image"].as_str().expect("image");
+    assert!(image.ends_with(&format!(":{version}")), "{image}");
+    let listed = described["annotations"]["artifacthub.io/images"].as_str().expect("images");
+    assert!(listed.contains(image), "{listed}");
+}
+
+#[test]
+fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
+    let refused = [
+        (json!({"replicacount": 2}), "'replicacount'"),
+        (json!({"crds": {"kep": true}}), "'kep'"),
+        (json!({"leaderElection": {"enable": true}}), "'enable'"),
+        (json!({"logging": {"format": "xml"}}), "/logging/format"),
+        (json!({"concurrency": 0}), "/concurrency"),
+        (json!({"namespaces": ["Team_A"]}), "/namespaces/0"),
+        (json!({"commonLabels": {"team": 1}}), "/commonLabels/team"),
+        (json!({"image": {"digest": "sha256:12"}}), "/image/digest"),
+        (json!({"serviceMonitor": {"renderMode": "sometimes"}}), "/serviceMonitor/renderMode"),
+        (json!({"prometheusRule": {"disabledAlerts": ["NoLeeder"]}}), "'NoLeader'"),
+        (json!({"payments": {"enabled": true}}), "/payments/existingSecret"),
+        (json!({"leaderElection": {"enabled": false}, "replicaCount": 2}), "/replicaCount"),
+        (json!({"sourceGuard": {"exemptUsers": ["o'brien"]}}), "/sourceGuard/exemptUsers/0"),
+    ];
+    for (values, named) in refused {
+        refused_naming(&values, named);
+    }
+}
+
+#[test]
+fn a_catalog_with_a_mistake_is_refused_before_anything_is_installed() {
+    let plan = json!({"name": "team", "monthly": {"credits": "1000", "price": "90"}});
+    let catalog = |change: &dyn Fn(&mut Value)| {
+        let mut catalog = json!({"currency": "EUR", "plans": [plan]});
+        change(&mut catalog);
+        json!({"catalog": catalog})
+    };
+    let said = helm(&["template", &chart().display().to_string(), "--values", "-"], &catalog(&|_| ()));
+    assert!(said.success, "{}", said.stderr);
+    refused_naming(&catalog(&|catalog| catalog["currency"] = json!("euro")), "/catalog/currency");
+    refused_naming(&catalog(&|catalog| catalog["plans"] = json!([])), "/catalog/plans");
+    refused_naming(&catalog(&|catalog| catalog["plan"] = json!([])), "'plan'");
+    let a_number = catalog(&|catalog| catalog["plans"][0]["monthly"]["credits"] = json!(1000));
+    refused_naming(&a_number, "/catalog/plans/0/monthly/credits");
+    let a_control = catalog(&|catalog| catalog["plans"][0]["displayName"] = json!("a\u{7}b"));
+    refused_naming(&a_control, "/catalog/plans/0/displayName");
+}
+
+/// Asserts that the chart refuses values and names what is wrong.
+fn refused_naming(values: &Value, named: &str) {
+    let said = helm(&["template", &chart().display().to_string(), "--values", "-"], values);
+    assert!(!said.success, "{values} is taken");
+    assert!(said.stderr.contains(named), "{values}: {}", said.stderr);
+}
+
+#[test]
+fn every_value_is_in_the_schema_and_explained_in_the_readme() {
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(chart().join("values.schema.json")).expect("schema"))
+            .expect("JSON");
+    let values = values_of(&chart().join("values.yaml"));
+    let names = |value: &Value| -> BTreeSet<String> {
+        value.as_object().expect("map").keys().filter(|name| *name != "global").cloned().collect()
+    };
+    assert_eq!(names(&schema["properties"]), names(&values));
+    for (name, part) in schema["properties"].as_object().expect("properties") {
+        if let Some(properties) = part.get("properties") {
+            assert_eq!(names(properties), names(&values[name]), "{name}");
+        }
+    }
+    let readme = fs::read_to_string(chart().join("README.md")).expect("README");
+    for row in readme.lines().filter(|line| line.starts_with("| `")) {
+        assert!(!row.ends_with("|  |"), "a value without a meaning: {row}");
+    }
+}
+
+#[test]
+fn the_readme_is_what_is_generated() {
+    let arguments = ["--chart-search-root", "charts", "--sort-values-order", "file", "--dry-run"];
+    let said = tool("helm-docs", &arguments, Path::new("/dev/null"), "");
+    let readme = fs::read_to_string(chart().join("README.md")).expect("README");
+    assert_eq!(said.stdout.trim(), readme.trim(), "must be written anew: make generate-chart");
+}
+
+#[test]
+fn the_kustomize_base_is_what_the_chart_renders() {
+    for (part, file) in [("definitions", "definitions.yaml"), ("operator", "operator.yaml")] {
+        let script = root().join("deploy/render.sh");
+        let output = std::process::Command::new(script).arg(part).output().expect("render.sh");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let committed = fs::read_to_string(root().join("deploy/kustomize").join(file)).expect(file);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            committed,
+            "must be written anew: make generate-chart"
+        );
+    }
+}
+
+/// Returns the names of the series that the operator shows once it has counted each thing.
+fn series() -> BTreeSet<String> {
+    let metrics = Metrics::default();
+    metrics.count_reconcile("ok", Duration::ZERO);
+    metrics.count_watch_error("Payment");
+    metrics.count_set_aside("Payment");
+    metrics.count_callback("Created");
+    let detail = Detail::SettlementClosed { amount: Credits::ZERO, grant: String::new() };
+    let time = jiff::Timestamp::UNIX_EPOCH;
+    metrics.count_commit(&[Entry { time, credits: Credits::ZERO, balance: Credits::ZERO, detail }]);
+    let text = metrics.text().expect("metrics");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    types
+        .flat_map(|(name, kind)| {
+            let suffixes: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_count", "_sum"],
+                _ => &[""],
+            };
+            suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
+        })
+        .collect()
+}
+
+/// Returns the names of the series that a text asks for.
+fn asked_for(text: &str) -> BTreeSet<String> {
+    let rests = text.match_indices("flashgate_billing_").map(|(start, _)| &text[start..]);
+    rests
+        .map(|rest| rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_').next())
+        .map(|name| name.unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboards_ask_only_for_series_that_the_operator_shows() {
+    let shown = series();
+    let dashboards = fs::read_dir(chart().join("files/dashboards")).expect("folder");
+    let dashboards: Vec<_> = dashboards.map(|entry| entry.expect("entry").path()).collect();
+    assert_eq!(dashboards.len(), 2);
+    for file in dashboards.iter().chain([&chart().join("files/alerts.yaml")]) {
+        let text = fs::read_to_string(file).expect("file");
+        let asked = asked_for(&text);
+        assert!(!asked.is_empty(), "{}", file.display());
+        for name in asked {
+            assert!(shown.contains(&name), "{} asks for {name}", file.display());
+        }
+        assert!(file.extension().is_some_and(|kind| kind == "yaml") || is_json(&text), "{}", file.display());
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok()
+}
+
+#[test]
+fn every_alert_says_how_bad_it_is_what_it_means_and_what_to_do() {
+    let rules = values_of(&chart().join("files/alerts.yaml"));
+    let groups = rules["groups"].as_array().expect("groups").iter();
+    let rules: Vec<&Value> = groups.flat_map(|group| group["rules"].as_array().expect("rules")).collect();
+    assert!(rules.len() >= 8, "{} alerts", rules.len());
+    for rule in rules {
+        let name = rule["alert"].as_str().expect("alert");
+        let severity = rule["labels"]["severity"].as_str().expect("severity");
+        assert!(["critical", "warning", "info"].contains(&severity), "{name}");
+        for annotation in ["summary", "description"] {
+            assert!(rule["annotations"][annotation].is_string(), "{name} has no {annotation}");
+        }
+        let runbook = root().join(format!("docs/runbooks/{name}.md"));
+        let runbook = fs::read_to_string(&runbook).unwrap_or_else(|_| unreachable!("no runbook of {name}"));
+        for heading in ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"] {
+            assert!(runbook.contains(heading), "the runbook of {name} has no {heading}");
+        }
+    }
+}
