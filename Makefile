@@ -6,6 +6,12 @@ SHELL := bash
 # Outside the checkout: a fresh clone finds what another one has built.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-billing/target
 
+# Cargo does not compare where sources lie: it would run what another checkout built, were that newer than the sources
+# here. What is ours is built anew after a change of place; what is others' stays.
+$(shell if [[ "$$(cat '$(CARGO_TARGET_DIR)/checkout' 2>/dev/null || true)" != '$(CURDIR)' ]]; then \
+  rm -rf '$(CARGO_TARGET_DIR)'/*/.fingerprint/flashgate-*; \
+  mkdir -p '$(CARGO_TARGET_DIR)' && echo '$(CURDIR)' > '$(CARGO_TARGET_DIR)/checkout'; fi)
+
 # The gate plays the same random lives every time; `make explore` plays others.
 export PROPTEST_RNG_SEED ?= 20260131
 
