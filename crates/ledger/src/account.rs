@@ -391,7 +391,8 @@ impl<'a> Account<'a> {
 
 impl PlanPeriod {
     /// Returns the plan and billing period of `terms`.
-    pub(crate) fn of(terms: &Terms) -> Self {
+    #[must_use]
+    pub fn of(terms: &Terms) -> Self {
         Self { plan: terms.plan.clone(), billing_period: terms.billing_period }
     }
 }

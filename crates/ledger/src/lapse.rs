@@ -2,13 +2,21 @@
 
 use crate::Credits;
 use crate::account::Account;
-use crate::catalog::BillingPeriod;
+use crate::catalog::{BillingPeriod, Catalog};
 use crate::entry::{Detail, LapseCause, PlanPeriod};
 use crate::facts::Request;
 use crate::invoice::VoidCause;
-use crate::ledger::{RequestState, Violation};
+use crate::ledger::{RequestState, Terms, Violation};
 use crate::period::Anchor;
 use crate::plan_change::terms_of;
+
+impl Terms {
+    /// Returns the terms of what the plan lapses to, as the catalog sells it now; nothing where it names no plan, or
+    /// one that is gone.
+    pub(crate) fn lapse_to(&self, catalog: &Catalog) -> Option<Self> {
+        terms_of(catalog, self.lapses_to.as_deref()?, BillingPeriod::Monthly).ok()
+    }
+}
 
 impl Account<'_> {
     /// Ends the plan in force now; a new period of what it lapses to begins, with a new anchor.
@@ -23,10 +31,7 @@ impl Account<'_> {
         self.ledger.pending_change = None;
         self.ledger.lapsed = true;
         self.remember(request, RequestState::Lapsed);
-        let to = from
-            .lapses_to
-            .as_deref()
-            .and_then(|plan| terms_of(self.catalog, plan, BillingPeriod::Monthly).ok());
+        let to = from.lapse_to(self.catalog);
         let detail =
             Detail::Lapsed { from: PlanPeriod::of(&from), to: to.as_ref().map(PlanPeriod::of), cause };
         self.record(Credits::ZERO, detail)?;

@@ -44,7 +44,7 @@ pub mod purchase;
 pub mod quantity;
 pub mod rating;
 pub mod refusal;
-mod renewal;
+pub mod renewal;
 pub mod statement;
 pub mod threshold;
 

@@ -2,19 +2,78 @@
 
 use crate::Credits;
 use crate::account::Account;
+use crate::catalog::Catalog;
 use crate::entry::{Detail, LapseCause, PlanPeriod};
 use crate::facts::{Renewal, Request};
 use crate::invoice::{Purpose, VoidCause};
-use crate::ledger::{RequestState, Terms, Violation};
+use crate::ledger::{Ledger, RequestState, Terms, Violation};
 use crate::period::Anchor;
 use crate::plan_change::terms_of;
 
 /// What follows a period.
-enum Next {
-    /// Another period, under these terms; `state` is what came of the request.
-    Renews(Terms, RequestState),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// Another period.
+    Renews {
+        /// Its terms.
+        terms: Terms,
+        /// What comes of the request.
+        state: RequestState,
+    },
     /// The plan lapses.
-    Lapses(LapseCause),
+    Lapses {
+        /// Terms of what it lapses to, if anything.
+        to: Option<Terms>,
+        /// Why it lapses.
+        cause: LapseCause,
+    },
+}
+
+impl Following {
+    /// Returns the terms of the next period, if there is one.
+    #[must_use]
+    pub const fn terms(&self) -> Option<&Terms> {
+        match self {
+            Self::Renews { terms, .. } => Some(terms),
+            Self::Lapses { to, .. } => to.as_ref(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Returns what follows the period in force where `request` is what is asked for at its end; nothing does while
+    /// no plan is in force (Laws 11, 13, 16, 20).
+    #[must_use]
+    pub fn following(&self, request: &Request, catalog: &Catalog) -> Option<Following> {
+        let in_force = self.terms.as_ref()?;
+        let lapses = |cause| Following::Lapses { to: in_force.lapse_to(catalog), cause };
+        let goes_on = |state| {
+            terms_of(catalog, &in_force.plan, in_force.billing_period)
+                .map_or_else(|_| lapses(LapseCause::PlanNotFound), |terms| Following::Renews { terms, state })
+        };
+        let remembered = self.remembered(request);
+        let renews_by_itself = self.lapsed
+            && (remembered.is_some() || (request.renewal == Renewal::None && !in_force.are_of(request)));
+        if renews_by_itself {
+            return Some(goes_on(remembered.unwrap_or(RequestState::Lapsed)));
+        }
+        if request.renewal == Renewal::None {
+            return Some(lapses(LapseCause::RenewalNone));
+        }
+        if let Some(state) = remembered {
+            return Some(goes_on(state));
+        }
+        Some(match terms_of(catalog, &request.plan, request.billing_period) {
+            Ok(terms) => Following::Renews { terms, state: RequestState::Decided },
+            Err(unknown) => goes_on(unknown),
+        })
+    }
+
+    /// Returns how `request` is remembered, if it is the one that lapsed or whose invoice became void (Laws 16, 18).
+    fn remembered(&self, request: &Request) -> Option<RequestState> {
+        let decided = self.request.as_ref()?;
+        (decided.state.is_remembered() && decided.request == *request).then_some(decided.state)
+    }
 }
 
 impl Account<'_> {
@@ -32,7 +91,7 @@ impl Account<'_> {
         }
         // What follows has its own due time: nothing was invoiced while the Subscription was away.
         self.ledger.period.payment_due_time = None;
-        if self.is_remembered(request) && !self.ledger.lapsed {
+        if self.ledger.remembered(request).is_some() && !self.ledger.lapsed {
             return self.lapse(request, LapseCause::PaymentOverdue);
         }
         self.follow_period(request, Anchor::at(self.time))
@@ -41,9 +100,10 @@ impl Account<'_> {
     /// Begins what follows the period that ended: the next one at `anchor`, or a lapse.
     fn follow_period(&mut self, request: &Request, anchor: Anchor) -> Result<(), Violation> {
         let Some(from) = self.ledger.terms.clone() else { return Ok(()) };
-        match self.what_follows(request, &from) {
-            Next::Lapses(cause) => self.lapse(request, cause),
-            Next::Renews(terms, state) => {
+        match self.ledger.following(request, self.catalog) {
+            None => Ok(()),
+            Some(Following::Lapses { cause, .. }) => self.lapse(request, cause),
+            Some(Following::Renews { terms, state }) => {
                 let due_time = self.ledger.period.payment_due_time;
                 self.void_open_plan_invoice(VoidCause::Superseded)?;
                 self.end_period()?;
@@ -83,37 +143,5 @@ impl Account<'_> {
             }
             invoice => self.grant_period(invoice.map(|invoice| invoice.number)),
         }
-    }
-
-    /// Decides what follows a period under the terms `from` (Laws 11, 13, 16, 20).
-    fn what_follows(&self, request: &Request, from: &Terms) -> Next {
-        let remembered = self.ledger.request.as_ref().filter(|_| self.is_remembered(request));
-        let renews_by_itself = self.ledger.lapsed
-            && (remembered.is_some() || (request.renewal == Renewal::None && !from.are_of(request)));
-        if renews_by_itself {
-            let state = remembered.map_or(RequestState::Lapsed, |decided| decided.state);
-            return self.what_is_in_force_renews(from, state);
-        }
-        if request.renewal == Renewal::None {
-            return Next::Lapses(LapseCause::RenewalNone);
-        }
-        if let Some(remembered) = remembered {
-            return self.what_is_in_force_renews(from, remembered.state);
-        }
-        match terms_of(self.catalog, &request.plan, request.billing_period) {
-            Ok(terms) => Next::Renews(terms, RequestState::Decided),
-            Err(unknown) => self.what_is_in_force_renews(from, unknown),
-        }
-    }
-
-    /// Returns whether `request` is the one that lapsed or whose invoice became void (Laws 16, 18).
-    fn is_remembered(&self, request: &Request) -> bool {
-        let decided = self.ledger.request.as_ref();
-        decided.is_some_and(|decided| decided.state.is_remembered() && decided.request == *request)
-    }
-
-    fn what_is_in_force_renews(&self, from: &Terms, state: RequestState) -> Next {
-        terms_of(self.catalog, &from.plan, from.billing_period)
-            .map_or(Next::Lapses(LapseCause::PlanNotFound), |terms| Next::Renews(terms, state))
     }
 }
