@@ -1,0 +1,3 @@
+-- The plan runs until the period's end, then lapses.
+obj.spec.renewal = "None"
+return obj
