@@ -17,7 +17,8 @@ export PROPTEST_RNG_SEED ?= 20260131
 
 # What `make generate` writes; never edited by hand.
 GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md \
-  charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json
+  charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json \
+  examples/argocd/argocd-cm.yaml examples/argocd/argocd-values.yaml
 
 CARGO_DENY := 0.20.2
 
@@ -36,7 +37,7 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
 
 .PHONY: test
-test: check control-plane chart-tools ## the gate and every test on a real control plane
+test: check control-plane chart-tools gitops-tools ## the gate and every test on a real control plane
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
@@ -93,6 +94,11 @@ control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 chart-tools: ## builds helm, helm-unittest and helm-docs where they are missing
 	$(say) 'finding helm, helm-unittest and helm-docs'
 	@control-plane/tools.sh
+
+.PHONY: gitops-tools
+gitops-tools: ## builds what judges objects as Helm, Flux and Argo CD do, where it is missing
+	$(say) 'finding the judges of Helm, Flux and Argo CD'
+	@control-plane/gitops/build.sh
 
 # The parts of `check`, each callable alone.
 

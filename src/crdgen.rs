@@ -3,6 +3,7 @@
 //! What the derive macros emit is nearly right; [`crds`] brings it into the one shape that is committed in
 //! `crds/`, printed by `flashgate-billing crds`, installed by the chart, and documented in `docs/reference/api.md`.
 
+pub mod argocd;
 pub mod chart;
 pub mod reference;
 

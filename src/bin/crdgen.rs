@@ -1,11 +1,12 @@
-//! Writes `crds/`, pages of `docs/reference/` and parts of the chart from the Rust types; `make generate` runs it.
+//! Writes `crds/`, pages of `docs/reference/` and parts of the chart from the Rust types, and the settings for Argo CD
+//! from its scripts; `make generate` runs it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
 use flashgate_billing::catalog;
-use flashgate_billing::crdgen::{Crd, chart, crds, reference};
+use flashgate_billing::crdgen::{Crd, argocd, chart, crds, reference};
 use flashgate_billing::operator::convert::entry_schema;
 use flashgate_billing::operator::reason::reasons_markdown;
 
@@ -19,6 +20,10 @@ fn main() -> anyhow::Result<()> {
     write(&pages.join("api.md"), &reference::markdown(&crds)?)?;
     write(&pages.join("entries.schema.json"), &entry_schema())?;
     write(&pages.join("reasons.md"), &reasons_markdown())?;
+    let customizations = argocd::customizations(&root.join("resource_customizations"))?;
+    let argocd = root.join("examples/argocd");
+    write(&argocd.join("argocd-cm.yaml"), &argocd::config_map(&customizations))?;
+    write(&argocd.join("argocd-values.yaml"), &argocd::helm_values(&customizations))?;
     write_chart(&root.join("charts"), &crds)
 }
 

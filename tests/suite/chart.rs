@@ -21,18 +21,13 @@ use std::sync::LazyLock;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::world::{World, root};
+use crate::world::{World, made_by, root};
 
 /// Name of the releases, and so of what they install.
 const RELEASE: &str = "flashgate-billing";
 
 /// Folder with helm, helm-unittest and helm-docs, which are built where they are missing.
-static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = root().join("control-plane/tools.sh");
-    let output = Command::new(script).stderr(Stdio::inherit()).output().expect("tools.sh");
-    assert!(output.status.success(), "helm could not be built");
-    String::from_utf8(output.stdout).expect("path").trim_end().into()
-});
+static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("tools.sh"));
 
 /// Returns the folder of the chart.
 fn chart() -> PathBuf {
@@ -49,14 +44,17 @@ fn examples() -> Vec<PathBuf> {
 }
 
 /// How a program ended.
-struct Said {
-    success: bool,
-    stdout: String,
-    stderr: String,
+pub struct Said {
+    /// Whether it went well.
+    pub success: bool,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
 }
 
 /// Runs helm, or what else is built with it.
-fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> Said {
+pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> Said {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
     let mut process = Command::new(TOOLS.join(program))
         .args(arguments)

@@ -7,6 +7,7 @@ mod chart;
 mod crash;
 mod examples;
 mod failover;
+mod gitops;
 mod lives;
 mod payments;
 mod protocol;

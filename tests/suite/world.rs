@@ -1,7 +1,7 @@
 //! The world that tests share: a control plane, operators as processes, and namespaces.
 
 use std::io::{BufRead as _, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -143,6 +143,14 @@ pub async fn shared() -> &'static World {
 pub async fn bare() -> &'static World {
     static BARE: OnceCell<World> = OnceCell::const_new();
     BARE.get_or_init(World::start).await
+}
+
+/// Returns the folder of programs that a script of `control-plane/` makes where they are missing.
+pub fn made_by(script: &str) -> PathBuf {
+    let script = root().join("control-plane").join(script);
+    let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("script");
+    assert!(output.status.success(), "{} failed", script.display());
+    String::from_utf8(output.stdout).expect("path").trim_end().into()
 }
 
 /// Returns the project's folder.

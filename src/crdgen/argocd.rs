@@ -1,0 +1,241 @@
+//! What Argo CD is told of the kinds, for `argocd-cm`: generated from `resource_customizations/`, which has Argo CD's own
+//! layout.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Group of the kinds.
+const GROUP: &str = "billing.flashgate.dev";
+
+/// What of a kind changes with use, and is nothing that Argo CD compares or shows: by JSON pointer. Without it each charge
+/// would refresh the Application.
+const CHURN: [(&str, &[&str]); 2] = [
+    ("CreditLedger", &["/spec"]),
+    ("Subscription", &["/status/credits", "/status/forecast", "/status/ledger", "/status/thisPeriod"]),
+];
+
+/// A link to the chart's dashboard for tenants.
+const LINKS: &str = r#"- title: Credits
+  description: Balance, burn-down and forecast of the namespace
+  icon.class: fa-chart-line
+  url: https://grafana.example.org/d/flashgate-billing-tenant?var-namespace={{ .resource.metadata.namespace }}
+  if: resource.kind == "Subscription" && resource.apiVersion startsWith "billing.flashgate.dev/"
+"#;
+
+/// What stands before the ConfigMap.
+const CONFIG_MAP: &str = "\
+# What Argo CD has to know of the kinds: their health, the buttons of a Subscription, what changes with use, and a link.
+# Generated from resource_customizations/ by `make generate`; set the host of your Grafana, and apply it to what is there:
+#
+#   kubectl apply --server-side -f argocd-cm.yaml
+#
+# `resource.links` is one list for all of Argo CD. With links of your own, add this one to them.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: argocd-cm
+  namespace: argocd
+  labels:
+    app.kubernetes.io/name: argocd-cm
+    app.kubernetes.io/part-of: argocd
+data:
+";
+
+/// What stands before the values.
+const HELM_VALUES: &str = "\
+# The same as argocd-cm.yaml, for an Argo CD that was installed by its Helm chart: values of `argo/argo-cd`.
+# Generated from resource_customizations/ by `make generate`.
+configs:
+  cm:
+";
+
+/// Says which file could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read {}", path.display())]
+pub struct ReadError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What Argo CD is told of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customization {
+    /// The kind.
+    pub kind: String,
+    /// Script that says how an object is.
+    pub health: String,
+    /// What can be done to an object.
+    pub actions: Option<Actions>,
+}
+
+/// What can be done to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// Script that says which there are.
+    pub discovery: String,
+    /// Names and scripts of the actions.
+    pub definitions: Vec<(String, String)>,
+}
+
+/// Returns what a folder in Argo CD's layout says of the kinds, by name.
+///
+/// # Errors
+/// When a file of the layout is missing or no text.
+pub fn customizations(folder: &Path) -> Result<Vec<Customization>, ReadError> {
+    let group = folder.join(GROUP);
+    let kinds = folders(&group)?;
+    let customization = |kind: String| {
+        let folder = group.join(&kind);
+        let actions = folder.join("actions");
+        Ok(Customization {
+            health: script(&folder.join("health.lua"))?,
+            actions: actions.is_dir().then(|| read_actions(&actions)).transpose()?,
+            kind,
+        })
+    };
+    kinds.into_iter().map(customization).collect()
+}
+
+fn read_actions(folder: &Path) -> Result<Actions, ReadError> {
+    let names = folders(folder)?.into_iter().filter(|name| name != "testdata");
+    let definition = |name: String| Ok((name.clone(), script(&folder.join(name).join("action.lua"))?));
+    Ok(Actions {
+        discovery: script(&folder.join("discovery.lua"))?,
+        definitions: names.map(definition).collect::<Result<_, _>>()?,
+    })
+}
+
+fn script(file: &Path) -> Result<String, ReadError> {
+    fs::read_to_string(file).map_err(|source| ReadError { path: file.to_owned(), source })
+}
+
+/// Returns the names of the folders in a folder, in order.
+fn folders(folder: &Path) -> Result<Vec<String>, ReadError> {
+    let failed = |source| ReadError { path: folder.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Returns the ConfigMap: `examples/argocd/argocd-cm.yaml`.
+#[must_use]
+pub fn config_map(customizations: &[Customization]) -> String {
+    CONFIG_MAP.to_owned() + &indented(&settings(customizations), 2)
+}
+
+/// Returns the values for Argo CD's Helm chart: `examples/argocd/argocd-values.yaml`.
+#[must_use]
+pub fn helm_values(customizations: &[Customization]) -> String {
+    HELM_VALUES.to_owned() + &indented(&settings(customizations), 4)
+}
+
+/// Returns the settings, each a key with a text.
+fn settings(customizations: &[Customization]) -> String {
+    let health = customizations.iter().map(|Customization { kind, health, .. }| {
+        setting(&format!("resource.customizations.health.{GROUP}_{kind}"), health)
+    });
+    let actions = customizations.iter().filter_map(|Customization { kind, actions, .. }| {
+        Some(setting(&format!("resource.customizations.actions.{GROUP}_{kind}"), &definitions(actions.as_ref()?)))
+    });
+    let churn = CHURN.iter().map(|(kind, pointers)| {
+        let pointers: String = pointers.iter().map(|pointer| format!("- {pointer}\n")).collect();
+        let key = format!("resource.customizations.ignoreResourceUpdates.{GROUP}_{kind}");
+        setting(&key, &format!("jsonPointers:\n{pointers}"))
+    });
+    health.chain(actions).chain(churn).chain([setting("resource.links", LINKS)]).collect()
+}
+
+/// Returns actions in the form that the ConfigMap has for them.
+fn definitions(actions: &Actions) -> String {
+    let Actions { discovery, definitions } = actions;
+    let definitions = definitions.iter().map(|(name, script)| {
+        let script = indented(&setting("action.lua", script), 2);
+        format!("- name: {name}\n{script}")
+    });
+    format!("{}definitions:\n{}", setting("discovery.lua", discovery), definitions.collect::<String>())
+}
+
+/// Returns a key of YAML with a text of lines.
+fn setting(key: &str, text: &str) -> String {
+    format!("{key}: |\n{}", indented(text, 2))
+}
+
+/// Returns a text with `spaces` before each line that is not empty.
+fn indented(text: &str, spaces: usize) -> String {
+    let indent = " ".repeat(spaces);
+    let line = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{indent}{line}\n") };
+    text.lines().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn committed() -> Vec<Customization> {
+        customizations(&root().join("resource_customizations")).expect("the layout")
+    }
+
+    fn parsed(text: &str) -> Value {
+        serde_yaml::from_str(text).expect("YAML")
+    }
+
+    #[test]
+    fn the_settings_for_argo_cd_are_up_to_date() {
+        for (name, expected) in
+            [("argocd-cm.yaml", config_map(&committed())), ("argocd-values.yaml", helm_values(&committed()))]
+        {
+            let file = fs::read_to_string(root().join("examples/argocd").join(name)).unwrap_or_default();
+            assert!(file == expected, "{name}: run `make generate`");
+        }
+    }
+
+    #[test]
+    fn each_script_is_in_the_settings_to_the_letter() {
+        let map = parsed(&config_map(&committed()));
+        let committed = committed();
+        assert_eq!(committed.len(), 6);
+        for Customization { kind, health, actions } in committed {
+            let of = |what: &str| map["data"][format!("resource.customizations.{what}.{GROUP}_{kind}")].clone();
+            assert_eq!(of("health"), json!(health), "{kind}");
+            let Some(Actions { discovery, definitions }) = actions else {
+                assert!(of("actions").is_null(), "{kind}");
+                continue;
+            };
+            let actions = parsed(of("actions").as_str().expect("actions"));
+            assert_eq!(actions["discovery.lua"], json!(discovery), "{kind}");
+            let action = |(name, script)| json!({"name": name, "action.lua": script});
+            let definitions: Vec<Value> = definitions.into_iter().map(action).collect();
+            assert_eq!(actions["definitions"], json!(definitions), "{kind}");
+        }
+    }
+
+    #[test]
+    fn both_forms_hold_the_same_settings() {
+        let (map, values) = (parsed(&config_map(&committed())), parsed(&helm_values(&committed())));
+        assert_eq!(map["data"], values["configs"]["cm"]);
+    }
+
+    #[test]
+    fn what_is_ignored_as_churn_is_in_the_definitions() {
+        for crd in super::super::crds().expect("definitions") {
+            let churn = CHURN.iter().filter(|(kind, _)| *kind == crd.kind).flat_map(|(_, pointers)| *pointers);
+            for pointer in churn {
+                let path = pointer.replace('/', "/properties/");
+                assert!(crd.schema().pointer(&path).is_some(), "{} has no {pointer}", crd.kind);
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the tools of GitOps make of our objects, by the tools' own code: kstatus (Helm, Flux), Flux's expressions,
+//! Argo CD's interpreter and the definitions of both; objects are recorded from a real control plane.
+
+mod actions;
+mod examples;
+mod health;
+mod recording;
+mod states;
+mod steady;
+mod waiting;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::world::{made_by, root};
+
+/// Folder with `verdicts`, and the definitions of Argo CD's and Flux's kinds.
+static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("gitops/build.sh"));
+
+/// Returns the folder of a kind in Argo CD's layout.
+fn customizations(kind: &str) -> PathBuf {
+    root().join("resource_customizations/billing.flashgate.dev").join(kind)
+}
+
+/// Returns what is in a YAML file.
+fn yaml(file: &Path) -> Value {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|error| unreachable!("{}: {error}", file.display()));
+    serde_yaml::from_str(&text).expect("YAML")
+}
+
+/// Returns what `verdicts` says of each file, in their order.
+fn verdicts(judge: &[&str], files: &[PathBuf]) -> Vec<Value> {
+    let output =
+        Command::new(TOOLS.join("verdicts")).args(judge).args(files).current_dir(root()).output().expect("verdicts");
+    assert!(output.status.success(), "{judge:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("text");
+    let verdicts: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(verdicts.len(), files.len(), "{judge:?} says one thing of each file");
+    verdicts
+}

@@ -1,0 +1,170 @@
+//! Objects in every state, as a real control plane shows them: the `testdata` of Argo CD's layout.
+
+mod lives;
+mod mask;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::states::{KINDS, Row, STATES, State, named};
+use super::{customizations, yaml};
+use crate::world::{eventually, root};
+
+/// What is recorded, by kind and name of the state.
+type Recordings = BTreeMap<(&'static str, &'static str), Value>;
+
+/// Lets objects live, and records them.
+struct Recorder {
+    client: Client,
+    recordings: Recordings,
+}
+
+impl Recorder {
+    fn objects(&self, namespace: &str, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource {
+            group: "billing.flashgate.dev".to_owned(),
+            version: "v1alpha1".to_owned(),
+            api_version: "billing.flashgate.dev/v1alpha1".to_owned(),
+            kind: kind.to_owned(),
+            plural: format!("{}s", kind.to_lowercase()),
+        };
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+
+    /// Returns an object as the API server shows it.
+    async fn show(&self, namespace: &str, kind: &str, name: &str) -> Option<Value> {
+        let object = self.objects(namespace, kind).get_opt(name).await.expect("read")?;
+        Some(serde_json::to_value(object).expect("JSON"))
+    }
+
+    async fn create(&self, namespace: &str, kind: &str, metadata: Value, spec: Value) {
+        let object = json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec,
+        });
+        let object: DynamicObject = serde_json::from_value(object).expect("object");
+        self.objects(namespace, kind).create(&PostParams::default(), &object).await.expect("created");
+    }
+
+    /// States something about the account `acme`.
+    async fn state(&self, namespace: &str, kind: &str, name: &str, mut spec: Value) {
+        spec["subscriptionRef"] = json!({"name": "acme"});
+        self.create(namespace, kind, json!({"name": name}), spec).await;
+    }
+
+    async fn patch(&self, namespace: &str, kind: &str, name: &str, patch: Value) {
+        let objects = self.objects(namespace, kind);
+        objects.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    }
+
+    /// Waits until this generation of an object is ready, or not, for a reason.
+    async fn reason(&self, namespace: &str, kind: &str, name: &str, reason: &str) {
+        eventually(&format!("{namespace} {kind} {name} is {reason}"), async || {
+            let object = self.show(namespace, kind, name).await?;
+            (condition(&object, "Ready")?["reason"] == reason && is_seen(&object)).then_some(())
+        })
+        .await_some()
+        .await;
+    }
+
+    /// Waits until an object is in a state, and records it.
+    async fn record(&mut self, namespace: &str, kind: &str, name: &str, state: &str) {
+        let state = named(kind, state);
+        let what = format!("{namespace} {kind} {name} is {}", state.name);
+        let object = eventually(&what, async || {
+            let object = self.show(namespace, kind, name).await?;
+            is_in(&object, &state).then_some(object)
+        })
+        .await_some()
+        .await;
+        let ledger = self.show(namespace, "CreditLedger", "acme").await;
+        let object = mask::mask(object, ledger.as_ref());
+        assert_eq!(self.recordings.insert((state.kind, state.name), object), None, "{what}");
+    }
+}
+
+/// Returns a condition of an object.
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind)
+}
+
+/// Returns whether the operator has seen this generation; what has no status waits for nobody.
+fn is_seen(object: &Value) -> bool {
+    let seen = object.pointer("/status/observedGeneration");
+    seen.is_none_or(|seen| *seen == object["metadata"]["generation"])
+}
+
+/// Returns whether an object is in a state.
+fn is_in(object: &Value, state: &State) -> bool {
+    let reason = condition(object, "Ready").map_or(&json!(""), |ready| &ready["reason"]).clone();
+    let is_deleted = !object["metadata"]["deletionTimestamp"].is_null();
+    let tells = |condition: &Value| state.telling == "Ready" || condition["status"] == "True";
+    let is_told = condition(object, state.telling).is_none_or(tells);
+    let stands = match state.row {
+        Row::Deleting => is_deleted,
+        Row::Unseen => !is_seen(object),
+        Row::Waits | Row::AwaitsPayment | Row::Done | Row::Inactive | Row::Refused => is_seen(object),
+    };
+    reason == state.reason && stands && is_told
+}
+
+/// Returns what is to be read of a recorded object.
+fn told(state: &State, object: &Value) -> String {
+    match (state.row, state.kind) {
+        (Row::Unseen, _) => "Waiting for the operator to see this generation".to_owned(),
+        (Row::Deleting, _) => format!("Pending deletion; blocked by finalizers: {}", lives::FINALIZER),
+        (_, "CreditLedger") => format!("Commit {}", object["spec"]["sequence"]),
+        _ => {
+            let condition = condition(object, state.telling).expect("the condition that tells");
+            condition["message"].as_str().expect("message").to_owned()
+        }
+    }
+}
+
+/// Returns the test of a kind's script, in Argo CD's form.
+fn health_test(kind: &str, recordings: &Recordings) -> Value {
+    let states = STATES.iter().filter(|state| state.kind == kind);
+    let tests = states.map(|state| {
+        let message = told(state, &recordings[&(state.kind, state.name)]);
+        json!({
+            "healthStatus": {"status": state.row.argo_cd(), "message": message},
+            "inputPath": format!("testdata/{}.yaml", state.name),
+        })
+    });
+    json!({"tests": tests.collect::<Vec<_>>()})
+}
+
+/// Returns every file that is recorded, with its content.
+fn files(recordings: &Recordings) -> BTreeMap<std::path::PathBuf, Value> {
+    let objects = STATES.iter().map(|state| (state.file(), recordings[&(state.kind, state.name)].clone()));
+    let tests = KINDS.map(|kind| (customizations(kind).join("health_test.yaml"), health_test(kind, recordings)));
+    let acted = super::actions::RESULTS.iter().map(|(action, state, file)| {
+        let mut object = recordings[&("Subscription", *state)].clone();
+        object["spec"]["renewal"] = json!(super::actions::renewal_after(action));
+        (super::actions::folder().join(file), object)
+    });
+    objects.chain(tests).chain(acted).collect()
+}
+
+#[tokio::test]
+#[ignore = "writes resource_customizations/**/testdata, health_test.yaml"]
+async fn record() {
+    for (file, content) in files(&lives::play().await) {
+        fs::create_dir_all(file.parent().expect("folder")).expect("folder");
+        fs::write(&file, serde_yaml::to_string(&content).expect("YAML")).expect("written");
+    }
+}
+
+#[tokio::test]
+async fn the_recordings_are_what_a_control_plane_shows() {
+    for (file, content) in files(&lives::play().await) {
+        let file: &Path = &file;
+        let name = file.strip_prefix(root()).unwrap_or(file).display();
+        assert_eq!(yaml(file), content, "{name}: run the ignored test `record` and read its diff");
+    }
+}

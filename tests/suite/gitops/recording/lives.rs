@@ -1,0 +1,242 @@
+//! The lives whose moments are recorded. Accounts live by a test clock, so that their times are always the same.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Recorder, Recordings};
+use crate::world::{Operator, World, root};
+
+/// What keeps a deleted object for a moment.
+pub const FINALIZER: &str = "example.org/hold";
+
+const CLOCK: &str = "billing.flashgate.dev/test-clock";
+const START: &str = "2026-03-01T10:00:00Z";
+const A_MONTH_LATER: &str = "2026-04-01T10:00:00Z";
+
+/// A namespace that no operator looks at.
+const UNSEEN: &str = "unseen";
+/// Namespaces where invoices are settled as they are issued.
+const INTERNAL: [&str; 9] = [
+    "orphans", "shop", "changing", "ending", "ended", "spending", "unknown-plan", "not-started", "not-eligible",
+];
+/// Namespaces where payments come from outside.
+const EXTERNAL: [&str; 2] = ["paying", "overdue"];
+
+/// Plays all lives.
+pub async fn play() -> Recordings {
+    let world = World::start().await;
+    for namespace in [UNSEEN].iter().chain(&INTERNAL).chain(&EXTERNAL) {
+        world.namespace(namespace).await;
+    }
+    let mut recorder = Recorder { client: world.client().await, recordings: BTreeMap::new() };
+    not_seen(&mut recorder).await;
+    let internal = operator(&world, &[], &INTERNAL);
+    orphans(&mut recorder).await;
+    shop(&mut recorder).await;
+    plans(&mut recorder).await;
+    spending(&mut recorder).await;
+    let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
+    let external = operator(&world, &["--catalog", &catalog], &EXTERNAL);
+    paying(&mut recorder).await;
+    overdue(&mut recorder).await;
+    internal.suspend();
+    external.suspend();
+    last_moments(&mut recorder).await;
+    recorder.recordings
+}
+
+fn operator(world: &World, arguments: &[&str], namespaces: &[&str]) -> Operator {
+    let arguments: Vec<&str> = [arguments, &["--namespace"], namespaces, &["--allow-test-clocks"], namespaces].concat();
+    world.operator(&arguments)
+}
+
+impl Recorder {
+    async fn subscribe(&self, namespace: &str, spec: Value) {
+        let metadata = json!({"name": "acme", "annotations": {CLOCK: START}});
+        self.create(namespace, "Subscription", metadata, spec).await;
+    }
+
+    async fn clock(&self, namespace: &str, now: &str) {
+        let patch = json!({"metadata": {"annotations": {CLOCK: now}}});
+        self.patch(namespace, "Subscription", "acme", patch).await;
+    }
+
+    async fn account(&mut self, namespace: &str, state: &str) {
+        self.record(namespace, "Subscription", "acme", state).await;
+    }
+
+    async fn buy(&self, namespace: &str, name: &str) {
+        self.state(namespace, "CreditPack", name, json!({"pack": "plus-100"})).await;
+    }
+
+    async fn report(&self, namespace: &str, name: &str, window: [&str; 2], gigabytes: &str) {
+        let usage = json!([{"nodeType": "Public", "operation": "StorageEgress", "quantity": gigabytes}]);
+        let window = json!({"startTime": window[0], "endTime": window[1]});
+        self.state(namespace, "UsageReport", name, json!({"source": "gw-eu-1", "window": window, "usage": usage})).await;
+    }
+
+    /// States what happened to an account's invoice, by its number.
+    async fn pay(&self, namespace: &str, name: &str, invoice: u8, state: &str, amount: &str) {
+        let account = self.show(namespace, "CreditLedger", "acme").await;
+        let account = account.as_ref().and_then(|ledger| ledger["spec"]["account"].as_str()).unwrap_or("00000000");
+        let invoice = format!("acme-{account}-{invoice:04}");
+        let spec = json!({"invoice": invoice, "state": state, "amount": amount, "currency": "USD"});
+        self.state(namespace, "Payment", name, spec).await;
+    }
+}
+
+/// One of each kind that somebody states, as the API server takes it.
+async fn not_seen(recorder: &mut Recorder) {
+    recorder.create(UNSEEN, "Subscription", json!({"name": "acme"}), json!({"plan": "starter"})).await;
+    state_one_of_each(recorder, UNSEEN).await;
+    recorder.account(UNSEEN, "not_seen").await;
+    record_one_of_each(recorder, UNSEEN, "not_seen").await;
+}
+
+/// The same without their Subscription.
+async fn orphans(recorder: &mut Recorder) {
+    state_one_of_each(recorder, "orphans").await;
+    record_one_of_each(recorder, "orphans", "subscription_missing").await;
+}
+
+const ONE_OF_EACH: [(&str, &str); 4] = [
+    ("CreditPack", "acme-2026-03-1"),
+    ("UsageReport", "acme-gw-eu-1-0001"),
+    ("Payment", "evt-0001"),
+    ("CreditAdjustment", "outage-2026-03-01"),
+];
+
+async fn state_one_of_each(recorder: &mut Recorder, namespace: &str) {
+    recorder.buy(namespace, "acme-2026-03-1").await;
+    // By the wall clock a window of the past would be too late.
+    let window = ["2099-03-01T09:00:00Z", "2099-03-01T10:00:00Z"];
+    recorder.report(namespace, "acme-gw-eu-1-0001", window, "12G").await;
+    recorder.pay(namespace, "evt-0001", 1, "Settled", "100").await;
+    let adjustment = json!({"credits": "250", "reason": "outage 2026-03-01"});
+    recorder.state(namespace, "CreditAdjustment", "outage-2026-03-01", adjustment).await;
+}
+
+async fn record_one_of_each(recorder: &mut Recorder, namespace: &str, state: &str) {
+    for (kind, name) in ONE_OF_EACH {
+        recorder.record(namespace, kind, name, state).await;
+    }
+}
+
+/// An account with everything that can be stated about it, and with what is refused.
+async fn shop(recorder: &mut Recorder) {
+    recorder.subscribe("shop", json!({"plan": "starter"})).await;
+    recorder.account("shop", "in_force").await;
+    recorder.record("shop", "CreditLedger", "acme", "open").await;
+    recorder.buy("shop", "acme-2026-03-1").await;
+    recorder.record("shop", "CreditPack", "acme-2026-03-1", "granted").await;
+    for name in ["acme-2026-03-2", "acme-2026-03-3", "acme-2026-03-4"] {
+        recorder.buy("shop", name).await;
+    }
+    recorder.record("shop", "CreditPack", "acme-2026-03-4", "pack_limit_reached").await;
+    recorder.clock("shop", "2026-03-01T11:30:00Z").await;
+    let next = ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"];
+    recorder.report("shop", "acme-gw-eu-1-0002", next, "12G").await;
+    recorder.record("shop", "UsageReport", "acme-gw-eu-1-0002", "window_not_over").await;
+    let hour = [START, "2026-03-01T11:00:00Z"];
+    recorder.report("shop", "acme-gw-eu-1-0001", hour, "12G").await;
+    recorder.record("shop", "UsageReport", "acme-gw-eu-1-0001", "charged").await;
+    recorder.report("shop", "acme-gw-eu-1-0001-again", hour, "12G").await;
+    recorder.record("shop", "UsageReport", "acme-gw-eu-1-0001-again", "duplicate_window").await;
+    let mut adjustment = json!({"credits": "250", "reason": "outage 2026-03-01"});
+    recorder.state("shop", "CreditAdjustment", "outage-2026-03-01", adjustment.clone()).await;
+    recorder.record("shop", "CreditAdjustment", "outage-2026-03-01", "granted").await;
+    adjustment["expirationTime"] = json!(START);
+    recorder.state("shop", "CreditAdjustment", "outage-too-late", adjustment).await;
+    recorder.record("shop", "CreditAdjustment", "outage-too-late", "already_expired").await;
+}
+
+/// What a plan can come to without a payment.
+async fn plans(recorder: &mut Recorder) {
+    recorder.subscribe("changing", json!({"plan": "growth"})).await;
+    recorder.subscribe("ending", json!({"plan": "starter", "renewal": "None"})).await;
+    recorder.subscribe("ended", json!({"plan": "individual", "renewal": "None"})).await;
+    recorder.subscribe("unknown-plan", json!({"plan": "gold"})).await;
+    recorder.subscribe("not-started", json!({"plan": "starter", "startTime": A_MONTH_LATER})).await;
+    recorder.subscribe("not-eligible", json!({"plan": "organization-free"})).await;
+    recorder.account("unknown-plan", "plan_not_found").await;
+    recorder.account("not-started", "not_started").await;
+    recorder.buy("not-eligible", "acme-2026-03-1").await;
+    recorder.record("not-eligible", "CreditPack", "acme-2026-03-1", "plan_not_eligible").await;
+    recorder.reason("changing", "Subscription", "acme", "InForce").await;
+    recorder.patch("changing", "Subscription", "acme", json!({"spec": {"plan": "starter"}})).await;
+    recorder.account("changing", "change_pending").await;
+    recorder.account("ending", "not_renewing").await;
+    recorder.reason("ended", "Subscription", "acme", "NotRenewing").await;
+    for namespace in ["ending", "ended"] {
+        recorder.clock(namespace, A_MONTH_LATER).await;
+    }
+    recorder.account("ending", "lapsed").await;
+    recorder.account("ended", "inactive").await;
+}
+
+/// An account that runs low, then out of credits.
+async fn spending(recorder: &mut Recorder) {
+    recorder.subscribe("spending", json!({"plan": "starter"})).await;
+    recorder.reason("spending", "Subscription", "acme", "InForce").await;
+    recorder.clock("spending", "2026-03-01T12:00:00Z").await;
+    recorder.report("spending", "one", [START, "2026-03-01T11:00:00Z"], "100G").await;
+    recorder.account("spending", "credits_low").await;
+    recorder.report("spending", "two", ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"], "20G").await;
+    recorder.account("spending", "credits_exhausted").await;
+}
+
+/// An account whose invoices are paid, refunded, and paid too late.
+async fn paying(recorder: &mut Recorder) {
+    recorder.subscribe("paying", json!({"plan": "starter"})).await;
+    recorder.account("paying", "awaiting_payment").await;
+    recorder.buy("paying", "acme-2026-03-1").await;
+    recorder.record("paying", "CreditPack", "acme-2026-03-1", "first_period_awaited").await;
+    recorder.pay("paying", "evt-0001", 1, "Settled", "99").await;
+    recorder.record("paying", "Payment", "evt-0001", "wrong_amount").await;
+    recorder.pay("paying", "evt-0002", 1, "Settled", "100").await;
+    recorder.record("paying", "Payment", "evt-0002", "applied").await;
+    recorder.record("paying", "CreditPack", "acme-2026-03-1", "awaiting_payment").await;
+    recorder.pay("paying", "evt-0003", 2, "Settled", "20").await;
+    recorder.reason("paying", "CreditPack", "acme-2026-03-1", "Granted").await;
+    recorder.pay("paying", "evt-0004", 2, "Refunded", "20").await;
+    recorder.record("paying", "CreditPack", "acme-2026-03-1", "refunded").await;
+    recorder.buy("paying", "acme-2026-03-2").await;
+    recorder.reason("paying", "CreditPack", "acme-2026-03-2", "AwaitingPayment").await;
+    recorder.pay("paying", "evt-0005", 3, "Failed", "20").await;
+    recorder.record("paying", "CreditPack", "acme-2026-03-2", "payment_failed").await;
+    recorder.pay("paying", "evt-0006", 3, "Settled", "20").await;
+    recorder.record("paying", "Payment", "evt-0006", "refund_due").await;
+    recorder.pay("paying", "evt-0007", 3, "Refunded", "20").await;
+    recorder.reason("paying", "Payment", "evt-0007", "Applied").await;
+    recorder.clock("paying", A_MONTH_LATER).await;
+    recorder.account("paying", "renewal_awaiting_payment").await;
+}
+
+/// An account that is not paid in time.
+async fn overdue(recorder: &mut Recorder) {
+    recorder.subscribe("overdue", json!({"plan": "starter"})).await;
+    recorder.reason("overdue", "Subscription", "acme", "AwaitingPayment").await;
+    recorder.clock("overdue", A_MONTH_LATER).await;
+    recorder.account("overdue", "payment_overdue").await;
+}
+
+/// Edited while the operator stands still, and deleted.
+async fn last_moments(recorder: &mut Recorder) {
+    let edit = json!({"spec": {"renewal": "None"}});
+    recorder.patch("shop", "Subscription", "acme", edit).await;
+    recorder.account("shop", "edit_not_seen").await;
+    for (namespace, kind, name) in [
+        ("spending", "Subscription", "acme"),
+        ("shop", "CreditPack", "acme-2026-03-1"),
+        ("shop", "UsageReport", "acme-gw-eu-1-0001"),
+        ("paying", "Payment", "evt-0002"),
+        ("shop", "CreditAdjustment", "outage-2026-03-01"),
+        ("shop", "CreditLedger", "acme"),
+    ] {
+        let held = json!({"metadata": {"finalizers": [FINALIZER]}});
+        recorder.patch(namespace, kind, name, held).await;
+        recorder.objects(namespace, kind).delete(name, &kube::api::DeleteParams::default()).await.expect("deleted");
+        recorder.record(namespace, kind, name, "terminating").await;
+    }
+}

@@ -1,0 +1,135 @@
+//! Every state that an object of ours can be in, and what tools are to make of it.
+
+use std::path::PathBuf;
+
+use super::customizations;
+
+/// A row of the table of conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// The operator has not seen this generation.
+    Unseen,
+    /// It comes by itself.
+    Waits,
+    /// Somebody must pay, and there is still time.
+    AwaitsPayment,
+    /// Everything asked for is done.
+    Done,
+    /// It ended as asked, and no plan is in force.
+    Inactive,
+    /// Refused, or somebody must act.
+    Refused,
+    /// It is being deleted.
+    Deleting,
+}
+
+impl Row {
+    /// Returns what Helm and Flux are to say.
+    pub const fn kstatus(self) -> &'static str {
+        match self {
+            Self::Unseen | Self::Waits | Self::AwaitsPayment => "InProgress",
+            Self::Done | Self::Inactive => "Current",
+            Self::Refused => "Failed",
+            Self::Deleting => "Terminating",
+        }
+    }
+
+    /// Returns what Argo CD is to say.
+    pub const fn argo_cd(self) -> &'static str {
+        match self {
+            Self::Unseen | Self::Waits | Self::Deleting => "Progressing",
+            Self::AwaitsPayment | Self::Inactive => "Suspended",
+            Self::Done => "Healthy",
+            Self::Refused => "Degraded",
+        }
+    }
+}
+
+/// A state that is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Kind of the object.
+    pub kind: &'static str,
+    /// Name of the recording.
+    pub name: &'static str,
+    /// What it is to be taken for.
+    pub row: Row,
+    /// Reason of its condition Ready; empty where it has none yet.
+    pub reason: &'static str,
+    /// Condition that holds what people should read.
+    pub telling: &'static str,
+}
+
+impl State {
+    /// Returns the file of the recording.
+    pub fn file(&self) -> PathBuf {
+        customizations(self.kind).join("testdata").join(self.name).with_extension("yaml")
+    }
+
+    const fn telling(self, telling: &'static str) -> Self {
+        Self { telling, ..self }
+    }
+}
+
+const fn state(kind: &'static str, name: &'static str, row: Row, reason: &'static str) -> State {
+    State { kind, name, row, reason, telling: "Ready" }
+}
+
+/// The kinds, in the order in which people meet them.
+pub const KINDS: [&str; 6] =
+    ["Subscription", "CreditPack", "UsageReport", "Payment", "CreditAdjustment", "CreditLedger"];
+
+/// Every state that is recorded.
+pub const STATES: [State; 45] = [
+    state("Subscription", "not_seen", Row::Unseen, ""),
+    state("Subscription", "edit_not_seen", Row::Unseen, "InForce"),
+    state("Subscription", "not_started", Row::Waits, "NotStarted"),
+    state("Subscription", "awaiting_payment", Row::AwaitsPayment, "AwaitingPayment"),
+    state("Subscription", "renewal_awaiting_payment", Row::AwaitsPayment, "AwaitingPayment"),
+    state("Subscription", "in_force", Row::Done, "InForce"),
+    state("Subscription", "change_pending", Row::Done, "ChangePending"),
+    state("Subscription", "not_renewing", Row::Done, "NotRenewing"),
+    state("Subscription", "lapsed", Row::Done, "Lapsed"),
+    state("Subscription", "credits_low", Row::Done, "InForce").telling("CreditsLow"),
+    state("Subscription", "credits_exhausted", Row::Done, "InForce").telling("CreditsExhausted"),
+    state("Subscription", "inactive", Row::Inactive, "Lapsed"),
+    state("Subscription", "plan_not_found", Row::Refused, "PlanNotFound"),
+    state("Subscription", "payment_overdue", Row::Refused, "PaymentOverdue"),
+    state("Subscription", "ledger_missing", Row::Refused, "LedgerMissing"),
+    state("Subscription", "terminating", Row::Deleting, "InForce"),
+    state("CreditPack", "not_seen", Row::Unseen, ""),
+    state("CreditPack", "subscription_missing", Row::Waits, "SubscriptionMissing"),
+    state("CreditPack", "first_period_awaited", Row::Waits, "FirstPeriodAwaited"),
+    state("CreditPack", "awaiting_payment", Row::AwaitsPayment, "AwaitingPayment"),
+    state("CreditPack", "granted", Row::Done, "Granted"),
+    state("CreditPack", "refunded", Row::Done, "Refunded"),
+    state("CreditPack", "plan_not_eligible", Row::Refused, "PlanNotEligible"),
+    state("CreditPack", "pack_limit_reached", Row::Refused, "PackLimitReached"),
+    state("CreditPack", "payment_failed", Row::Refused, "PaymentFailed"),
+    state("CreditPack", "terminating", Row::Deleting, "Granted"),
+    state("UsageReport", "not_seen", Row::Unseen, ""),
+    state("UsageReport", "subscription_missing", Row::Waits, "SubscriptionMissing"),
+    state("UsageReport", "window_not_over", Row::Waits, "WindowNotOver"),
+    state("UsageReport", "charged", Row::Done, "Charged"),
+    state("UsageReport", "duplicate_window", Row::Refused, "DuplicateWindow"),
+    state("UsageReport", "terminating", Row::Deleting, "Charged"),
+    state("Payment", "not_seen", Row::Unseen, ""),
+    state("Payment", "subscription_missing", Row::Waits, "SubscriptionMissing"),
+    state("Payment", "applied", Row::Done, "Applied"),
+    state("Payment", "wrong_amount", Row::Refused, "WrongAmount"),
+    state("Payment", "refund_due", Row::Refused, "RefundDue"),
+    state("Payment", "terminating", Row::Deleting, "Applied"),
+    state("CreditAdjustment", "not_seen", Row::Unseen, ""),
+    state("CreditAdjustment", "subscription_missing", Row::Waits, "SubscriptionMissing"),
+    state("CreditAdjustment", "granted", Row::Done, "Granted"),
+    state("CreditAdjustment", "already_expired", Row::Refused, "AlreadyExpired"),
+    state("CreditAdjustment", "terminating", Row::Deleting, "Granted"),
+    state("CreditLedger", "open", Row::Done, ""),
+    state("CreditLedger", "terminating", Row::Deleting, ""),
+];
+
+/// Returns a recorded state.
+pub fn named(kind: &str, name: &str) -> State {
+    let found = STATES.iter().find(|state| state.kind == kind && state.name == name);
+    *found.unwrap_or_else(|| unreachable!("no {kind} {name} is recorded"))
+}

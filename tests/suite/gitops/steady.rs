@@ -1,0 +1,83 @@
+//! No diff after a sync: what somebody asked for stays as it was asked, and nothing of it is copied.
+
+use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, root, shared};
+
+async fn team(name: &str) -> Namespace<'static> {
+    let namespace = shared().await.namespace(name).await;
+    sync(&namespace, &["--field-manager=argocd-controller"]).await;
+    namespace.expect::<CreditPack>("acme-2026-11-1", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1600").await;
+    namespace
+}
+
+/// Applies the team's folder as Argo CD and Flux do.
+async fn sync(namespace: &Namespace<'_>, arguments: &[&str]) {
+    let folder = root().join("examples/argocd/team").display().to_string();
+    let arguments: Vec<&str> = [&["apply", "--server-side", "--filename", &folder], arguments].concat();
+    namespace.kubectl(&arguments, None).await.succeeded().expect("applied");
+}
+
+/// Returns the objects of a team as the API server holds them.
+async fn held(namespace: &Namespace<'_>) -> Vec<Value> {
+    let get = ["get", "subscriptions.billing.flashgate.dev,creditpacks", "--show-managed-fields", "-o", "json"];
+    let list = namespace.kubectl(&get, None).await.succeeded().expect("list");
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    let objects = list["items"].as_array().expect("items").clone();
+    assert_eq!(objects.len(), 2);
+    objects
+}
+
+#[tokio::test]
+async fn a_second_sync_of_the_same_manifests_changes_nothing() {
+    let namespace = team("gitops-steady").await;
+    let before = held(&namespace).await;
+    sync(&namespace, &["--field-manager=argocd-controller"]).await;
+    assert_eq!(held(&namespace).await, before);
+    let folder = root().join("examples/argocd/team").display().to_string();
+    let diff = ["diff", "--server-side", "--field-manager=argocd-controller", "--filename", &folder];
+    let diff = namespace.kubectl(&diff, None).await.succeeded().expect("no difference");
+    assert_eq!(diff, "");
+    // Another tool that takes over finds no conflict, and changes nothing that the operator or a person sees.
+    sync(&namespace, &["--field-manager=kustomize-controller"]).await;
+    for (before, after) in before.iter().zip(held(&namespace).await) {
+        for part in ["/spec", "/status", "/metadata/generation", "/metadata/annotations"] {
+            assert_eq!(before.pointer(part), after.pointer(part), "{part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_operator_owns_nothing_but_the_status() {
+    let namespace = team("gitops-fields").await;
+    for object in held(&namespace).await {
+        let managers = object["metadata"]["managedFields"].as_array().expect("managers");
+        let is_tools = |entry: &&Value| entry["manager"] == "argocd-controller";
+        assert_eq!(managers.iter().filter(is_tools).count(), 1, "{managers:?}");
+        let others: Vec<&Value> = managers.iter().filter(|entry| !is_tools(entry)).collect();
+        assert!(!others.is_empty(), "{managers:?}");
+        for other in others {
+            assert_eq!(other["subresource"], "status", "{other}");
+            let fields = other["fieldsV1"].as_object().expect("fields");
+            assert_eq!(fields.keys().collect::<Vec<_>>(), ["f:status"], "{other}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_book_takes_no_label_annotation_or_owner_from_its_subscription() {
+    let namespace = shared().await.namespace("gitops-copies").await;
+    let metadata = json!({
+        "name": "acme",
+        "labels": {"app.kubernetes.io/instance": "acme-billing", "kustomize.toolkit.fluxcd.io/name": "billing"},
+        "annotations": {"argocd.argoproj.io/tracking-id": "acme-billing:billing.flashgate.dev/Subscription:acme/acme"},
+    });
+    namespace.create_with::<Subscription>(metadata, json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    for copied in ["labels", "annotations", "ownerReferences", "finalizers"] {
+        assert_eq!(ledger["metadata"][copied], Value::Null, "{copied}");
+    }
+}

@@ -1,0 +1,73 @@
+//! `helm --wait` and `kubectl wait` return when they should, and fail fast on what is refused.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::chart::{Said, tool};
+use crate::world::{Namespace, root, shared};
+
+/// Far above what an answer takes on a busy machine, far below the time for which helm would wait.
+const FAST: Duration = Duration::from_secs(120);
+
+/// Returns a chart that installs the manifests of an example.
+fn chart_of(name: &str, example: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gitops").join(name);
+    fs::create_dir_all(folder.join("templates")).expect("folder");
+    fs::write(folder.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 0.1.0\n")).expect("chart");
+    fs::copy(root().join(example), folder.join("templates/manifests.yaml")).expect("manifests");
+    folder
+}
+
+/// Installs the manifests of an example as helm does that waits for ten minutes; returns how it ended, and how fast.
+async fn install(namespace: &Namespace<'_>, example: &str) -> (Said, Duration) {
+    let chart = chart_of(&namespace.name, example).display().to_string();
+    let (name, kubeconfig) = (namespace.name.clone(), namespace.world.plane.kubeconfig());
+    let begin = Instant::now();
+    let installed = tokio::task::spawn_blocking(move || {
+        let install = ["install", "team", &chart, "--namespace", &name, "--wait", "--timeout", "10m"];
+        tool("helm", &install, &kubeconfig, "")
+    });
+    (installed.await.expect("helm"), begin.elapsed())
+}
+
+#[tokio::test]
+async fn helm_waits_until_packs_are_granted() {
+    let namespace = shared().await.namespace("wait-granted").await;
+    let (said, time) = install(&namespace, "examples/flux/team/subscription.yaml").await;
+    assert!(said.success && time < FAST, "{time:?} {}", said.stderr);
+    let ready = ["wait", "--for=condition=Ready", "--timeout=0", "subscriptions.billing.flashgate.dev/acme"];
+    namespace.kubectl(&ready, None).await.succeeded().expect("it was ready when helm returned");
+}
+
+#[tokio::test]
+async fn helm_fails_at_once_on_a_refused_pack_and_says_why() {
+    let namespace = shared().await.namespace("wait-refused").await;
+    let (said, time) = install(&namespace, "examples/07-pack-refused.yaml").await;
+    assert!(!said.success, "{}", said.stdout);
+    assert!(time < FAST, "{time:?}");
+    assert!(said.stderr.contains("soylent-top-up-1") && said.stderr.contains("Failed"), "{}", said.stderr);
+    assert!(said.stderr.contains("packs cannot be bought"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn kubectl_waits_for_ready_or_for_the_refusal() {
+    let namespace = shared().await.namespace("wait-kubectl").await;
+    let example = root().join("examples/04-packs.yaml").display().to_string();
+    namespace.kubectl(&["apply", "-f", &example], None).await.succeeded().expect("applied");
+    for (condition, object) in [
+        ("condition=Ready", "subscriptions.billing.flashgate.dev/initech"),
+        ("condition=Ready", "creditpacks/initech-top-up-1"),
+        ("condition=Stalled", "creditpacks/initech-top-up-4"),
+        ("jsonpath={.status.state}=Refused", "creditpacks/initech-top-up-4"),
+        ("jsonpath={.status.credits.balance}=2700", "subscriptions.billing.flashgate.dev/initech"),
+    ] {
+        let wait = ["wait", &format!("--for={condition}"), "--timeout=60s", object];
+        namespace.kubectl(&wait, None).await.succeeded().expect(condition);
+    }
+    let never = ["wait", "--for=condition=Ready", "--timeout=1s", "creditpacks/initech-top-up-4"];
+    let never = namespace.kubectl(&never, None).await;
+    assert!(!never.success && never.stderr.contains("timed out"), "{}", never.stderr);
+}
