@@ -8,12 +8,18 @@ use std::path::{Path, PathBuf};
 /// Group of the kinds.
 const GROUP: &str = "billing.flashgate.dev";
 
-/// What of a kind changes with use, and is nothing that Argo CD compares or shows: by JSON pointer. Without it each charge
-/// would refresh the Application.
+/// What of a kind changes with each charge, and neither changes its health nor is compared: by JSON pointer. Without it
+/// each charge would refresh the Application.
 const CHURN: [(&str, &[&str]); 2] = [
     ("CreditLedger", &["/spec"]),
     ("Subscription", &["/status/credits", "/status/forecast", "/status/ledger", "/status/thisPeriod"]),
 ];
+
+/// The same in lists, as paths of jq. The conditions themselves count: they are the health.
+const CHURN_IN_LISTS: [(&str, &str); 1] = [(
+    "Subscription",
+    r#".status.conditions[]? | select(.type == "CreditsLow" or .type == "CreditsExhausted") | .message"#,
+)];
 
 /// A link to the chart's dashboard for tenants.
 const LINKS: &str = r#"- title: Credits
@@ -142,12 +148,17 @@ fn settings(customizations: &[Customization]) -> String {
         setting(&format!("resource.customizations.health.{GROUP}_{kind}"), health)
     });
     let actions = customizations.iter().filter_map(|Customization { kind, actions, .. }| {
-        Some(setting(&format!("resource.customizations.actions.{GROUP}_{kind}"), &definitions(actions.as_ref()?)))
+        Some(setting(
+            &format!("resource.customizations.actions.{GROUP}_{kind}"),
+            &definitions(actions.as_ref()?),
+        ))
     });
     let churn = CHURN.iter().map(|(kind, pointers)| {
         let pointers: String = pointers.iter().map(|pointer| format!("- {pointer}\n")).collect();
+        let in_lists = CHURN_IN_LISTS.iter().filter(|(of, _)| of == kind);
+        let in_lists: String = in_lists.map(|(_, path)| format!("jqPathExpressions:\n- {path}\n")).collect();
         let key = format!("resource.customizations.ignoreResourceUpdates.{GROUP}_{kind}");
-        setting(&key, &format!("jsonPointers:\n{pointers}"))
+        setting(&key, &format!("jsonPointers:\n{pointers}{in_lists}"))
     });
     health.chain(actions).chain(churn).chain([setting("resource.links", LINKS)]).collect()
 }
@@ -208,7 +219,8 @@ mod tests {
         let committed = committed();
         assert_eq!(committed.len(), 6);
         for Customization { kind, health, actions } in committed {
-            let of = |what: &str| map["data"][format!("resource.customizations.{what}.{GROUP}_{kind}")].clone();
+            let of =
+                |what: &str| map["data"][format!("resource.customizations.{what}.{GROUP}_{kind}")].clone();
             assert_eq!(of("health"), json!(health), "{kind}");
             let Some(Actions { discovery, definitions }) = actions else {
                 assert!(of("actions").is_null(), "{kind}");
@@ -231,7 +243,8 @@ mod tests {
     #[test]
     fn what_is_ignored_as_churn_is_in_the_definitions() {
         for crd in super::super::crds().expect("definitions") {
-            let churn = CHURN.iter().filter(|(kind, _)| *kind == crd.kind).flat_map(|(_, pointers)| *pointers);
+            let churn =
+                CHURN.iter().filter(|(kind, _)| *kind == crd.kind).flat_map(|(_, pointers)| *pointers);
             for pointer in churn {
                 let path = pointer.replace('/', "/properties/");
                 assert!(crd.schema().pointer(&path).is_some(), "{} has no {pointer}", crd.kind);

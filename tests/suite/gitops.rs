@@ -27,14 +27,19 @@ fn customizations(kind: &str) -> PathBuf {
 
 /// Returns what is in a YAML file.
 fn yaml(file: &Path) -> Value {
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| unreachable!("{}: {error}", file.display()));
+    let text =
+        std::fs::read_to_string(file).unwrap_or_else(|error| unreachable!("{}: {error}", file.display()));
     serde_yaml::from_str(&text).expect("YAML")
 }
 
 /// Returns what `verdicts` says of each file, in their order.
 fn verdicts(judge: &[&str], files: &[PathBuf]) -> Vec<Value> {
-    let output =
-        Command::new(TOOLS.join("verdicts")).args(judge).args(files).current_dir(root()).output().expect("verdicts");
+    let output = Command::new(TOOLS.join("verdicts"))
+        .args(judge)
+        .args(files)
+        .current_dir(root())
+        .output()
+        .expect("verdicts");
     assert!(output.status.success(), "{judge:?}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).expect("text");
     let verdicts: Vec<Value> =

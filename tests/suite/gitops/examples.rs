@@ -73,7 +73,8 @@ fn a_team_can_ask_for_plans_and_packs_and_for_nothing_else() {
 #[test]
 fn a_pack_in_git_is_neither_pruned_nor_deleted_nor_renamed() {
     let pack = yaml(&example("argocd/team/packs.yaml"));
-    let options = pack["metadata"]["annotations"]["argocd.argoproj.io/sync-options"].as_str().expect("options");
+    let options =
+        pack["metadata"]["annotations"]["argocd.argoproj.io/sync-options"].as_str().expect("options");
     assert_eq!(options, "Prune=false,Delete=confirm");
     let kustomization = yaml(&example("flux/team.yaml"));
     let spec = kustomization["spec"].as_object().expect("spec");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -61,14 +61,26 @@ impl Recorder {
         objects.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
     }
 
+    async fn delete(&self, namespace: &str, kind: &str, name: &str) {
+        self.objects(namespace, kind).delete(name, &DeleteParams::default()).await.expect("deleted");
+    }
+
     /// Waits until this generation of an object is ready, or not, for a reason.
     async fn reason(&self, namespace: &str, kind: &str, name: &str, reason: &str) {
         eventually(&format!("{namespace} {kind} {name} is {reason}"), async || {
             let object = self.show(namespace, kind, name).await?;
-            (condition(&object, "Ready")?["reason"] == reason && is_seen(&object)).then_some(())
+            let is_so = condition(&object, "Ready")?["reason"] == reason && is_seen(&object);
+            (is_so && self.shows_its_book(namespace, &object).await).then_some(())
         })
         .await_some()
         .await;
+    }
+
+    /// Returns whether an object shows the book as it is. What is shown of an account may be a moment behind.
+    async fn shows_its_book(&self, namespace: &str, object: &Value) -> bool {
+        let Some(shown) = object.pointer("/status/ledger/hash") else { return true };
+        let book = self.show(namespace, "CreditLedger", "acme").await;
+        book.is_none_or(|book| book["spec"]["hash"] == *shown)
     }
 
     /// Waits until an object is in a state, and records it.
@@ -77,7 +89,7 @@ impl Recorder {
         let what = format!("{namespace} {kind} {name} is {}", state.name);
         let object = eventually(&what, async || {
             let object = self.show(namespace, kind, name).await?;
-            is_in(&object, &state).then_some(object)
+            (is_in(&object, &state) && self.shows_its_book(namespace, &object).await).then_some(object)
         })
         .await_some()
         .await;
@@ -142,7 +154,8 @@ fn health_test(kind: &str, recordings: &Recordings) -> Value {
 /// Returns every file that is recorded, with its content.
 fn files(recordings: &Recordings) -> BTreeMap<std::path::PathBuf, Value> {
     let objects = STATES.iter().map(|state| (state.file(), recordings[&(state.kind, state.name)].clone()));
-    let tests = KINDS.map(|kind| (customizations(kind).join("health_test.yaml"), health_test(kind, recordings)));
+    let tests =
+        KINDS.map(|kind| (customizations(kind).join("health_test.yaml"), health_test(kind, recordings)));
     let acted = super::actions::RESULTS.iter().map(|(action, state, file)| {
         let mut object = recordings[&("Subscription", *state)].clone();
         object["spec"]["renewal"] = json!(super::actions::renewal_after(action));

@@ -1,8 +1,11 @@
 //! No diff after a sync: what somebody asked for stays as it was asked, and nothing of it is copied.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_billing::clock::Clock;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::yaml;
 use crate::world::{Namespace, root, shared};
 
 async fn team(name: &str) -> Namespace<'static> {
@@ -22,7 +25,8 @@ async fn sync(namespace: &Namespace<'_>, arguments: &[&str]) {
 
 /// Returns the objects of a team as the API server holds them.
 async fn held(namespace: &Namespace<'_>) -> Vec<Value> {
-    let get = ["get", "subscriptions.billing.flashgate.dev,creditpacks", "--show-managed-fields", "-o", "json"];
+    let get =
+        ["get", "subscriptions.billing.flashgate.dev,creditpacks", "--show-managed-fields", "-o", "json"];
     let list = namespace.kubectl(&get, None).await.succeeded().expect("list");
     let list: Value = serde_json::from_str(&list).expect("JSON");
     let objects = list["items"].as_array().expect("items").clone();
@@ -80,4 +84,51 @@ async fn the_book_takes_no_label_annotation_or_owner_from_its_subscription() {
     for copied in ["labels", "annotations", "ownerReferences", "finalizers"] {
         assert_eq!(ledger["metadata"][copied], Value::Null, "{copied}");
     }
+}
+
+/// Returns an object without what Argo CD is told to ignore of it.
+fn without_churn(mut object: Value) -> Value {
+    let settings = yaml(&root().join("examples/argocd/argocd-cm.yaml"));
+    let key = "resource.customizations.ignoreResourceUpdates.billing.flashgate.dev_Subscription";
+    let ignored: Value =
+        serde_yaml::from_str(settings["data"][key].as_str().expect("setting")).expect("YAML");
+    for pointer in ignored["jsonPointers"].as_array().expect("pointers") {
+        let (parent, field) = pointer.as_str().expect("pointer").rsplit_once('/').expect("parent");
+        object.pointer_mut(parent).and_then(Value::as_object_mut).expect("parent").remove(field);
+    }
+    let messages = json!([
+        r#".status.conditions[]? | select(.type == "CreditsLow" or .type == "CreditsExhausted") | .message"#
+    ]);
+    assert_eq!(ignored["jqPathExpressions"], messages);
+    for condition in object["status"]["conditions"].as_array_mut().expect("conditions") {
+        if condition["type"] == "CreditsLow" || condition["type"] == "CreditsExhausted" {
+            condition["message"].take();
+        }
+    }
+    // These Argo CD ignores by itself.
+    for field in ["resourceVersion", "managedFields", "generation"] {
+        object["metadata"][field].take();
+    }
+    object
+}
+
+#[tokio::test]
+async fn a_charge_changes_only_what_argo_cd_is_told_to_ignore() {
+    let namespace = shared().await.namespace("gitops-churn").await;
+    let now = Clock::system().now();
+    let hours_ago = |hours| now - SignedDuration::from_hours(hours);
+    let plan = json!({"plan": "starter", "startTime": hours_ago(3)});
+    namespace.create::<Subscription>("acme", plan).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let before = namespace.get::<Subscription>("acme").await.expect("Subscription");
+    let report = json!({
+        "subscriptionRef": {"name": "acme"}, "source": "gw-eu-1",
+        "window": {"startTime": hours_ago(2), "endTime": hours_ago(1)},
+        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "12G"}],
+    });
+    namespace.create::<UsageReport>("acme-gw-eu-1-0001", report).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "980").await;
+    let after = namespace.get::<Subscription>("acme").await.expect("Subscription");
+    assert_ne!(before, after);
+    assert_eq!(without_churn(before), without_churn(after));
 }

@@ -16,7 +16,8 @@ const FAST: Duration = Duration::from_secs(120);
 fn chart_of(name: &str, example: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gitops").join(name);
     fs::create_dir_all(folder.join("templates")).expect("folder");
-    fs::write(folder.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 0.1.0\n")).expect("chart");
+    fs::write(folder.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 0.1.0\n"))
+        .expect("chart");
     fs::copy(root().join(example), folder.join("templates/manifests.yaml")).expect("manifests");
     folder
 }

@@ -17,8 +17,17 @@ const A_MONTH_LATER: &str = "2026-04-01T10:00:00Z";
 /// A namespace that no operator looks at.
 const UNSEEN: &str = "unseen";
 /// Namespaces where invoices are settled as they are issued.
-const INTERNAL: [&str; 9] = [
-    "orphans", "shop", "changing", "ending", "ended", "spending", "unknown-plan", "not-started", "not-eligible",
+const INTERNAL: [&str; 10] = [
+    "orphans",
+    "shop",
+    "changing",
+    "ending",
+    "ended",
+    "spending",
+    "unknown-plan",
+    "not-started",
+    "not-eligible",
+    "bookless",
 ];
 /// Namespaces where payments come from outside.
 const EXTERNAL: [&str; 2] = ["paying", "overdue"];
@@ -36,10 +45,12 @@ pub async fn play() -> Recordings {
     shop(&mut recorder).await;
     plans(&mut recorder).await;
     spending(&mut recorder).await;
+    bookless(&mut recorder).await;
     let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
     let external = operator(&world, &["--catalog", &catalog], &EXTERNAL);
     paying(&mut recorder).await;
     overdue(&mut recorder).await;
+    recorder.reason("shop", "Subscription", "acme", "InForce").await;
     internal.suspend();
     external.suspend();
     last_moments(&mut recorder).await;
@@ -47,7 +58,8 @@ pub async fn play() -> Recordings {
 }
 
 fn operator(world: &World, arguments: &[&str], namespaces: &[&str]) -> Operator {
-    let arguments: Vec<&str> = [arguments, &["--namespace"], namespaces, &["--allow-test-clocks"], namespaces].concat();
+    let arguments: Vec<&str> =
+        [arguments, &["--namespace"], namespaces, &["--allow-test-clocks"], namespaces].concat();
     world.operator(&arguments)
 }
 
@@ -73,13 +85,20 @@ impl Recorder {
     async fn report(&self, namespace: &str, name: &str, window: [&str; 2], gigabytes: &str) {
         let usage = json!([{"nodeType": "Public", "operation": "StorageEgress", "quantity": gigabytes}]);
         let window = json!({"startTime": window[0], "endTime": window[1]});
-        self.state(namespace, "UsageReport", name, json!({"source": "gw-eu-1", "window": window, "usage": usage})).await;
+        self.state(
+            namespace,
+            "UsageReport",
+            name,
+            json!({"source": "gw-eu-1", "window": window, "usage": usage}),
+        )
+        .await;
     }
 
     /// States what happened to an account's invoice, by its number.
     async fn pay(&self, namespace: &str, name: &str, invoice: u8, state: &str, amount: &str) {
         let account = self.show(namespace, "CreditLedger", "acme").await;
-        let account = account.as_ref().and_then(|ledger| ledger["spec"]["account"].as_str()).unwrap_or("00000000");
+        let account =
+            account.as_ref().and_then(|ledger| ledger["spec"]["account"].as_str()).unwrap_or("00000000");
         let invoice = format!("acme-{account}-{invoice:04}");
         let spec = json!({"invoice": invoice, "state": state, "amount": amount, "currency": "USD"});
         self.state(namespace, "Payment", name, spec).await;
@@ -130,9 +149,11 @@ async fn shop(recorder: &mut Recorder) {
     recorder.record("shop", "CreditLedger", "acme", "open").await;
     recorder.buy("shop", "acme-2026-03-1").await;
     recorder.record("shop", "CreditPack", "acme-2026-03-1", "granted").await;
-    for name in ["acme-2026-03-2", "acme-2026-03-3", "acme-2026-03-4"] {
+    for name in ["acme-2026-03-2", "acme-2026-03-3"] {
         recorder.buy("shop", name).await;
+        recorder.reason("shop", "CreditPack", name, "Granted").await;
     }
+    recorder.buy("shop", "acme-2026-03-4").await;
     recorder.record("shop", "CreditPack", "acme-2026-03-4", "pack_limit_reached").await;
     recorder.clock("shop", "2026-03-01T11:30:00Z").await;
     let next = ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"];
@@ -186,6 +207,14 @@ async fn spending(recorder: &mut Recorder) {
     recorder.account("spending", "credits_exhausted").await;
 }
 
+/// An account whose book is deleted.
+async fn bookless(recorder: &mut Recorder) {
+    recorder.subscribe("bookless", json!({"plan": "starter"})).await;
+    recorder.reason("bookless", "Subscription", "acme", "InForce").await;
+    recorder.delete("bookless", "CreditLedger", "acme").await;
+    recorder.account("bookless", "ledger_missing").await;
+}
+
 /// An account whose invoices are paid, refunded, and paid too late.
 async fn paying(recorder: &mut Recorder) {
     recorder.subscribe("paying", json!({"plan": "starter"})).await;
@@ -209,6 +238,7 @@ async fn paying(recorder: &mut Recorder) {
     recorder.record("paying", "Payment", "evt-0006", "refund_due").await;
     recorder.pay("paying", "evt-0007", 3, "Refunded", "20").await;
     recorder.reason("paying", "Payment", "evt-0007", "Applied").await;
+    recorder.reason("paying", "Subscription", "acme", "InForce").await;
     recorder.clock("paying", A_MONTH_LATER).await;
     recorder.account("paying", "renewal_awaiting_payment").await;
 }
@@ -236,7 +266,7 @@ async fn last_moments(recorder: &mut Recorder) {
     ] {
         let held = json!({"metadata": {"finalizers": [FINALIZER]}});
         recorder.patch(namespace, kind, name, held).await;
-        recorder.objects(namespace, kind).delete(name, &kube::api::DeleteParams::default()).await.expect("deleted");
+        recorder.delete(namespace, kind, name).await;
         recorder.record(namespace, kind, name, "terminating").await;
     }
 }
