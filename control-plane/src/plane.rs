@@ -140,7 +140,9 @@ impl ControlPlane {
         let path = path.display().to_string();
         let apply = ["apply", "--server-side", "--filename", &path];
         self.kubectl(&apply, None).await?.succeeded()?;
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "--filename", &path];
+        // Not `--for=condition=`, which fails on a definition that has no conditions yet.
+        let established = r#"--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True"#;
+        let wait = ["wait", established, "--timeout=60s", "--filename", &path];
         self.kubectl(&wait, None).await?.succeeded().map(drop)
     }
 

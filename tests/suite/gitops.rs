@@ -8,6 +8,7 @@ mod recording;
 mod states;
 mod steady;
 mod waiting;
+mod walked;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

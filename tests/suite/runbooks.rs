@@ -23,7 +23,7 @@ const OPERATOR_NAMESPACE: &str = "flashgate-billing";
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A page, and which of its parts were walked.
-struct Runbook {
+pub struct Runbook {
     name: &'static str,
     /// The blocks below each heading that has any.
     parts: BTreeMap<String, Vec<String>>,
@@ -34,7 +34,16 @@ struct Runbook {
 
 impl Runbook {
     fn open(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
-        let page = fs::read_to_string(root().join("docs/runbooks").join(name)).expect("page");
+        Self::open_in("docs/runbooks", name, world, variables)
+    }
+
+    fn open_in(
+        folder: &str,
+        name: &'static str,
+        world: &World,
+        variables: &[(&'static str, String)],
+    ) -> Self {
+        let page = fs::read_to_string(root().join(folder).join(name)).expect("page");
         let mut variables = variables.to_vec();
         variables.push(("OPERATOR_NAMESPACE", OPERATOR_NAMESPACE.to_owned()));
         let mut runbook = Self {
@@ -46,6 +55,13 @@ impl Runbook {
         };
         runbook.moves_to(world);
         runbook
+    }
+
+    /// Opens a page of `docs/how-to`, whose commands are run in the project's folder.
+    pub fn how_to(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+        let mut page = Self::open_in("docs/how-to", name, world, variables);
+        root().clone_into(&mut page.folder);
+        page
     }
 
     /// Runs what comes in another cluster.
@@ -61,7 +77,7 @@ impl Runbook {
     }
 
     /// Runs the blocks below `heading`. Returns what they printed.
-    async fn walk(&self, heading: &str) -> String {
+    pub async fn walk(&self, heading: &str) -> String {
         let blocks = self.parts.get(heading).expect(heading);
         self.walked.borrow_mut().push(heading.to_owned());
         let mut printed = String::new();
@@ -80,7 +96,7 @@ impl Runbook {
     }
 
     /// Ends the walk: nothing may be left out.
-    fn assert_walked(self) {
+    pub fn assert_walked(self) {
         for heading in self.parts.keys() {
             assert!(self.walked.borrow().contains(heading), "{}: '{heading}' was not walked", self.name);
         }

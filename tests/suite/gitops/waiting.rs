@@ -12,19 +12,21 @@ use crate::world::{Namespace, root, shared};
 /// Far above what an answer takes on a busy machine, far below the time for which helm would wait.
 const FAST: Duration = Duration::from_secs(120);
 
-/// Returns a chart that installs the manifests of an example.
-fn chart_of(name: &str, example: &str) -> PathBuf {
+/// Returns a chart that installs the manifests of examples.
+fn chart_of(name: &str, examples: &[&str]) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gitops").join(name);
     fs::create_dir_all(folder.join("templates")).expect("folder");
     fs::write(folder.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 0.1.0\n"))
         .expect("chart");
-    fs::copy(root().join(example), folder.join("templates/manifests.yaml")).expect("manifests");
+    for (index, example) in examples.iter().enumerate() {
+        fs::copy(root().join(example), folder.join(format!("templates/{index}.yaml"))).expect("manifests");
+    }
     folder
 }
 
-/// Installs the manifests of an example as helm does that waits for ten minutes; returns how it ended, and how fast.
-async fn install(namespace: &Namespace<'_>, example: &str) -> (Said, Duration) {
-    let chart = chart_of(&namespace.name, example).display().to_string();
+/// Installs the manifests of examples as helm does that waits for ten minutes; returns how it ended, and how fast.
+async fn install(namespace: &Namespace<'_>, examples: &[&str]) -> (Said, Duration) {
+    let chart = chart_of(&namespace.name, examples).display().to_string();
     let (name, kubeconfig) = (namespace.name.clone(), namespace.world.plane.kubeconfig());
     let begin = Instant::now();
     let installed = tokio::task::spawn_blocking(move || {
@@ -37,20 +39,21 @@ async fn install(namespace: &Namespace<'_>, example: &str) -> (Said, Duration) {
 #[tokio::test]
 async fn helm_waits_until_packs_are_granted() {
     let namespace = shared().await.namespace("wait-granted").await;
-    let (said, time) = install(&namespace, "examples/flux/team/subscription.yaml").await;
+    let (said, time) =
+        install(&namespace, &["examples/flux/team/subscription.yaml", "examples/flux/team/packs.yaml"]).await;
     assert!(said.success && time < FAST, "{time:?} {}", said.stderr);
-    let ready = ["wait", "--for=condition=Ready", "--timeout=0", "subscriptions.billing.flashgate.dev/acme"];
+    let ready = ["wait", "--for=condition=Ready", "--timeout=0", "creditpacks/acme-2026-11-1"];
     namespace.kubectl(&ready, None).await.succeeded().expect("it was ready when helm returned");
 }
 
 #[tokio::test]
 async fn helm_fails_at_once_on_a_refused_pack_and_says_why() {
     let namespace = shared().await.namespace("wait-refused").await;
-    let (said, time) = install(&namespace, "examples/07-pack-refused.yaml").await;
+    let (said, time) = install(&namespace, &["examples/07-pack-refused.yaml"]).await;
     assert!(!said.success, "{}", said.stdout);
     assert!(time < FAST, "{time:?}");
     assert!(said.stderr.contains("soylent-top-up-1") && said.stderr.contains("Failed"), "{}", said.stderr);
-    assert!(said.stderr.contains("packs cannot be bought"), "{}", said.stderr);
+    assert!(said.stderr.contains("does not allow packs"), "{}", said.stderr);
 }
 
 #[tokio::test]

@@ -1,0 +1,107 @@
+//! The pages for Argo CD and Flux, walked: their commands as they stand there, with what the tool would do in between.
+//!
+//! No Argo CD and no Flux runs here: what they would apply is applied by `kubectl apply --server-side`, as they do it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::TOOLS;
+use crate::chart::{installed, list, render};
+use crate::runbooks::Runbook;
+use crate::world::{Operator, World, eventually};
+
+/// Makes an empty repository with a branch `main` below the world's folder.
+fn repository(world: &World, name: &str) -> PathBuf {
+    let folder = world.plane.folder().join(name);
+    let folder_name = folder.display().to_string();
+    git(&["init", "--quiet", "--initial-branch=main", &folder_name]);
+    for setting in ["user.name=Example", "user.email=team@example.org", "commit.gpgSign=false"] {
+        let (key, value) = setting.split_once('=').expect("setting");
+        git(&["-C", &folder_name, "config", key, value]);
+    }
+    folder
+}
+
+fn git(arguments: &[&str]) {
+    let done = Command::new("git").args(arguments).status().expect("git");
+    assert!(done.success(), "git {arguments:?}");
+}
+
+/// Does what a tool does with a repository: it applies what is on `main`, as `user`.
+async fn sync(world: &World, repository: &Path, user: &str) -> flashgate_control_plane::Output {
+    git(&["-C", &repository.display().to_string(), "switch", "--quiet", "main"]);
+    let folder = repository.display().to_string();
+    let apply =
+        ["apply", "--server-side", "--force-conflicts", "--namespace=acme", "--as", user, "-f", &folder];
+    world.plane.kubectl(&apply, None).await.expect("kubectl")
+}
+
+/// Does what the release does: the chart's objects, and an operator.
+async fn release(world: &World) -> Operator {
+    world.namespace("flashgate-billing").await;
+    let objects = list(&installed(&render("flashgate-billing", &serde_json::json!({}))));
+    let apply = ["apply", "--server-side", "--namespace=flashgate-billing", "--filename=-"];
+    world.plane.kubectl(&apply, Some(&objects)).await.expect("kubectl").succeeded().expect("the chart");
+    world.operator(&[])
+}
+
+/// Starts an empty cluster that knows the kinds of the tools.
+async fn cluster() -> World {
+    let world = World::empty().await;
+    world.plane.apply_crds(&TOOLS.join("definitions")).await.expect("definitions");
+    world
+}
+
+#[tokio::test]
+async fn the_page_for_argo_cd_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_request() {
+    let world = cluster().await;
+    world.namespace("argocd").await;
+    let repository = repository(&world, "billing");
+    let variables = [("REPOSITORY", repository.display().to_string())];
+    let page = Runbook::how_to("gitops-argocd.md", &world, &variables);
+    page.walk("1. Argo CD").await;
+    page.walk("2. The operator").await;
+    let _operator = release(&world).await;
+    page.walk("3. A team").await;
+    sync(&world, &repository, "admin").await.succeeded().expect("synced");
+    let account = page.walk("4. The account").await;
+    assert!(account.contains("starter") && account.contains("1100"), "{account}");
+    page.walk("5. A pack by pull request").await;
+    sync(&world, &repository, "admin").await.succeeded().expect("synced");
+    let bought = page.walk("6. Bought").await;
+    assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
+    page.assert_walked();
+}
+
+#[tokio::test]
+async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_request() {
+    let world = cluster().await;
+    world.namespace("flux-system").await;
+    let (fleet, repository) = (repository(&world, "fleet"), repository(&world, "billing"));
+    let variables =
+        [("FLEET", fleet.display().to_string()), ("REPOSITORY", repository.display().to_string())];
+    let page = Runbook::how_to("gitops-flux.md", &world, &variables);
+    page.walk("1. The operator").await;
+    let _operator = release(&world).await;
+    page.walk("2. A team").await;
+    let fleet = fleet.display().to_string();
+    let apply = ["apply", "--server-side", "--recursive", "--filename", &fleet];
+    // Flux applies namespaces before what is in them; this comes to the same.
+    let applied = async || world.plane.kubectl(&apply, None).await.expect("kubectl").success.then_some(());
+    eventually("the fleet is applied", applied).await_some().await;
+    // The role that the chart gives a team is enough, and no more than that.
+    let user = "system:serviceaccount:acme:billing";
+    sync(&world, &repository, user).await.succeeded().expect("synced");
+    let account = page.walk("3. The account").await;
+    assert!(account.contains("starter") && account.contains("1100"), "{account}");
+    page.walk("4. A pack by pull request").await;
+    sync(&world, &repository, user).await.succeeded().expect("synced");
+    let bought = page.walk("5. Bought").await;
+    assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
+    page.assert_walked();
+    let gift = "apiVersion: billing.flashgate.dev/v1alpha1\nkind: CreditAdjustment\nmetadata: {name: gift}\n\
+                spec: {subscriptionRef: {name: acme}, credits: \"250\", reason: a gift}\n";
+    std::fs::write(repository.join("gift.yaml"), gift).expect("written");
+    let refused = sync(&world, &repository, user).await;
+    assert!(!refused.success && refused.stderr.contains("forbidden"), "{}", refused.stderr);
+}
