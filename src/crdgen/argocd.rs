@@ -8,18 +8,22 @@ use std::path::{Path, PathBuf};
 /// Group of the kinds.
 const GROUP: &str = "billing.flashgate.dev";
 
-/// What of a kind changes with each charge, and neither changes its health nor is compared: by JSON pointer. Without it
-/// each charge would refresh the Application.
-const CHURN: [(&str, &[&str]); 2] = [
-    ("CreditLedger", &["/spec"]),
-    ("Subscription", &["/status/credits", "/status/forecast", "/status/ledger", "/status/thisPeriod"]),
+/// What of a kind changes with each charge, and neither changes its health nor is compared. Without it each charge would
+/// refresh the Application. The conditions themselves count: they are the health.
+const CHURN: [(&str, &str); 2] = [
+    ("CreditLedger", "jsonPointers:\n- /spec\n"),
+    (
+        "Subscription",
+        r#"jsonPointers:
+- /status/credits
+- /status/forecast
+- /status/ledger
+- /status/thisPeriod
+jqPathExpressions:
+- .status.conditions[]? | select(.type == "CreditsLow" or .type == "CreditsExhausted") | .message
+"#,
+    ),
 ];
-
-/// The same in lists, as paths of jq. The conditions themselves count: they are the health.
-const CHURN_IN_LISTS: [(&str, &str); 1] = [(
-    "Subscription",
-    r#".status.conditions[]? | select(.type == "CreditsLow" or .type == "CreditsExhausted") | .message"#,
-)];
 
 /// A link to the chart's dashboard for tenants.
 const LINKS: &str = r#"- title: Credits
@@ -29,7 +33,7 @@ const LINKS: &str = r#"- title: Credits
   if: resource.kind == "Subscription" && resource.apiVersion startsWith "billing.flashgate.dev/"
 "#;
 
-/// What stands before the ConfigMap.
+/// What stands before the `ConfigMap`.
 const CONFIG_MAP: &str = "\
 # What Argo CD has to know of the kinds: their health, the buttons of a Subscription, what changes with use, and a link.
 # Generated from resource_customizations/ by `make generate`; set the host of your Grafana, and apply it to what is there:
@@ -130,7 +134,7 @@ fn folders(folder: &Path) -> Result<Vec<String>, ReadError> {
     Ok(names)
 }
 
-/// Returns the ConfigMap: `examples/argocd/argocd-cm.yaml`.
+/// Returns the `ConfigMap`: `examples/argocd/argocd-cm.yaml`.
 #[must_use]
 pub fn config_map(customizations: &[Customization]) -> String {
     CONFIG_MAP.to_owned() + &indented(&settings(customizations), 2)
@@ -153,17 +157,13 @@ fn settings(customizations: &[Customization]) -> String {
             &definitions(actions.as_ref()?),
         ))
     });
-    let churn = CHURN.iter().map(|(kind, pointers)| {
-        let pointers: String = pointers.iter().map(|pointer| format!("- {pointer}\n")).collect();
-        let in_lists = CHURN_IN_LISTS.iter().filter(|(of, _)| of == kind);
-        let in_lists: String = in_lists.map(|(_, path)| format!("jqPathExpressions:\n- {path}\n")).collect();
-        let key = format!("resource.customizations.ignoreResourceUpdates.{GROUP}_{kind}");
-        setting(&key, &format!("jsonPointers:\n{pointers}{in_lists}"))
+    let churn = CHURN.iter().map(|(kind, fields)| {
+        setting(&format!("resource.customizations.ignoreResourceUpdates.{GROUP}_{kind}"), fields)
     });
     health.chain(actions).chain(churn).chain([setting("resource.links", LINKS)]).collect()
 }
 
-/// Returns actions in the form that the ConfigMap has for them.
+/// Returns actions in the form that the `ConfigMap` has for them.
 fn definitions(actions: &Actions) -> String {
     let Actions { discovery, definitions } = actions;
     let definitions = definitions.iter().map(|(name, script)| {
@@ -243,11 +243,11 @@ mod tests {
     #[test]
     fn what_is_ignored_as_churn_is_in_the_definitions() {
         for crd in super::super::crds().expect("definitions") {
-            let churn =
-                CHURN.iter().filter(|(kind, _)| *kind == crd.kind).flat_map(|(_, pointers)| *pointers);
-            for pointer in churn {
-                let path = pointer.replace('/', "/properties/");
-                assert!(crd.schema().pointer(&path).is_some(), "{} has no {pointer}", crd.kind);
+            for (_, fields) in CHURN.iter().filter(|(kind, _)| *kind == crd.kind) {
+                for pointer in parsed(fields)["jsonPointers"].as_array().expect("pointers") {
+                    let path = pointer.as_str().expect("text").replace('/', "/properties/");
+                    assert!(crd.schema().pointer(&path).is_some(), "{} has no {pointer}", crd.kind);
+                }
             }
         }
     }

@@ -27,12 +27,12 @@ fn git(arguments: &[&str]) {
     assert!(done.success(), "git {arguments:?}");
 }
 
-/// Does what a tool does with a repository: it applies what is on `main`, as `user`.
-async fn sync(world: &World, repository: &Path, user: &str) -> flashgate_control_plane::Output {
+/// Does what a tool does with a repository: it applies what is on `main`.
+async fn sync(world: &World, repository: &Path, as_whom: &[&str]) -> flashgate_control_plane::Output {
     git(&["-C", &repository.display().to_string(), "switch", "--quiet", "main"]);
     let folder = repository.display().to_string();
-    let apply =
-        ["apply", "--server-side", "--force-conflicts", "--namespace=acme", "--as", user, "-f", &folder];
+    let apply = ["apply", "--server-side", "--force-conflicts", "--namespace=acme", "--filename", &folder];
+    let apply = [&apply, as_whom].concat();
     world.plane.kubectl(&apply, None).await.expect("kubectl")
 }
 
@@ -63,11 +63,11 @@ async fn the_page_for_argo_cd_leads_from_an_empty_cluster_to_a_pack_bought_by_pu
     page.walk("2. The operator").await;
     let _operator = release(&world).await;
     page.walk("3. A team").await;
-    sync(&world, &repository, "admin").await.succeeded().expect("synced");
+    sync(&world, &repository, &[]).await.succeeded().expect("synced");
     let account = page.walk("4. The account").await;
     assert!(account.contains("starter") && account.contains("1100"), "{account}");
     page.walk("5. A pack by pull request").await;
-    sync(&world, &repository, "admin").await.succeeded().expect("synced");
+    sync(&world, &repository, &[]).await.succeeded().expect("synced");
     let bought = page.walk("6. Bought").await;
     assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
     page.assert_walked();
@@ -90,18 +90,18 @@ async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_
     let applied = async || world.plane.kubectl(&apply, None).await.expect("kubectl").success.then_some(());
     eventually("the fleet is applied", applied).await_some().await;
     // The role that the chart gives a team is enough, and no more than that.
-    let user = "system:serviceaccount:acme:billing";
-    sync(&world, &repository, user).await.succeeded().expect("synced");
+    let user = ["--as=system:serviceaccount:acme:billing"];
+    sync(&world, &repository, &user).await.succeeded().expect("synced");
     let account = page.walk("3. The account").await;
     assert!(account.contains("starter") && account.contains("1100"), "{account}");
     page.walk("4. A pack by pull request").await;
-    sync(&world, &repository, user).await.succeeded().expect("synced");
+    sync(&world, &repository, &user).await.succeeded().expect("synced");
     let bought = page.walk("5. Bought").await;
     assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
     page.assert_walked();
     let gift = "apiVersion: billing.flashgate.dev/v1alpha1\nkind: CreditAdjustment\nmetadata: {name: gift}\n\
                 spec: {subscriptionRef: {name: acme}, credits: \"250\", reason: a gift}\n";
     std::fs::write(repository.join("gift.yaml"), gift).expect("written");
-    let refused = sync(&world, &repository, user).await;
+    let refused = sync(&world, &repository, &user).await;
     assert!(!refused.success && refused.stderr.contains("forbidden"), "{}", refused.stderr);
 }
