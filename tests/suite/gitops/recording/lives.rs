@@ -94,6 +94,12 @@ impl Recorder {
         .await;
     }
 
+    /// Reports usage of a window that is not over, and waits until that is seen: nobody can know when a clock is.
+    async fn use_credits(&self, namespace: &str, name: &str, window: [&str; 2], gigabytes: &str) {
+        self.report(namespace, name, window, gigabytes).await;
+        self.reason(namespace, "UsageReport", name, "WindowNotOver").await;
+    }
+
     /// States what happened to an account's invoice, by its number.
     async fn pay(&self, namespace: &str, name: &str, invoice: u8, state: &str, amount: &str) {
         let account = self.show(namespace, "CreditLedger", "acme").await;
@@ -155,12 +161,12 @@ async fn shop(recorder: &mut Recorder) {
     }
     recorder.buy("shop", "acme-2026-03-4").await;
     recorder.record("shop", "CreditPack", "acme-2026-03-4", "pack_limit_reached").await;
-    recorder.clock("shop", "2026-03-01T11:30:00Z").await;
-    let next = ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"];
-    recorder.report("shop", "acme-gw-eu-1-0002", next, "12G").await;
-    recorder.record("shop", "UsageReport", "acme-gw-eu-1-0002", "window_not_over").await;
     let hour = [START, "2026-03-01T11:00:00Z"];
-    recorder.report("shop", "acme-gw-eu-1-0001", hour, "12G").await;
+    recorder.use_credits("shop", "acme-gw-eu-1-0001", hour, "12G").await;
+    let next = ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"];
+    recorder.use_credits("shop", "acme-gw-eu-1-0002", next, "12G").await;
+    recorder.record("shop", "UsageReport", "acme-gw-eu-1-0002", "window_not_over").await;
+    recorder.clock("shop", "2026-03-01T11:30:00Z").await;
     recorder.record("shop", "UsageReport", "acme-gw-eu-1-0001", "charged").await;
     recorder.report("shop", "acme-gw-eu-1-0001-again", hour, "12G").await;
     recorder.record("shop", "UsageReport", "acme-gw-eu-1-0001-again", "duplicate_window").await;
@@ -200,10 +206,13 @@ async fn plans(recorder: &mut Recorder) {
 async fn spending(recorder: &mut Recorder) {
     recorder.subscribe("spending", json!({"plan": "starter"})).await;
     recorder.reason("spending", "Subscription", "acme", "InForce").await;
-    recorder.clock("spending", "2026-03-01T12:00:00Z").await;
-    recorder.report("spending", "one", [START, "2026-03-01T11:00:00Z"], "100G").await;
+    let hour = [START, "2026-03-01T11:00:00Z"];
+    recorder.use_credits("spending", "one", hour, "100G").await;
+    recorder.clock("spending", hour[1]).await;
     recorder.account("spending", "credits_low").await;
-    recorder.report("spending", "two", ["2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z"], "20G").await;
+    let next = [hour[1], "2026-03-01T12:00:00Z"];
+    recorder.use_credits("spending", "two", next, "20G").await;
+    recorder.clock("spending", next[1]).await;
     recorder.account("spending", "credits_exhausted").await;
 }
 
