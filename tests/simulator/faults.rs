@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::outcome::Disorder;
 use crate::random::Random;
-use crate::workload::Disorder;
 
 /// One way in which things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

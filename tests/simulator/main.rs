@@ -24,7 +24,8 @@ use tokio::time::Instant;
 
 use crate::faults::Fault;
 use crate::oracle::Violation;
-use crate::workload::{Disorder, Workload};
+use crate::outcome::Disorder;
+use crate::workload::Workload;
 use crate::world::{Cut, World};
 
 /// Plays seeds.

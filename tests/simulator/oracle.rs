@@ -16,13 +16,19 @@ use flashgate_ledger::purchase::{OrderName, PurchaseState};
 use flashgate_ledger::rating::rate;
 use serde_json::Value;
 
-use crate::users::key;
+/// Namespace of everything that is judged.
+pub const NAMESPACE: &str = "sim";
 
 /// Seconds by which clocks may differ before commits hold, and some for the time that passes while they do.
 const TOLERANCE_SECONDS: i64 = 60 + 15;
 
 /// Hours that an order waits for its Subscription.
 const ORDER_WAITS_HOURS: i64 = 24;
+
+/// Returns the key of an object that is judged.
+pub fn key(kind: ObjectKind, name: &str) -> ObjectKey {
+    ObjectKey::new(kind, NAMESPACE, name)
+}
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,18 @@ use flashgate_ledger::refusal::RefusalReason;
 use serde_json::Value;
 
 use crate::oracle::{Oracle, Violation};
-use crate::workload::Disorder;
+
+/// How much disorder a run has, and with it how much of its end must equal that of the run without faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Disorder {
+    /// A reconcile begins with everything that users wrote in view, and clocks are right: then the end is the very
+    /// same, times included.
+    Informed,
+    /// Views lag, clocks differ within the tolerance, and what is done at once commutes: amounts are the same.
+    Lagging,
+    /// Anything at any time: there is no end to compare with; the laws hold all the same.
+    Wild,
+}
 
 /// Compares the ends of a run and of the same without faults, as closely as its disorder allows.
 pub fn compare(
@@ -33,7 +44,7 @@ pub fn compare(
         let objects = store.objects().filter(|object| !exempt(object));
         match disorder {
             Disorder::Informed => {
-                let ids = account_ids(store);
+                let ids = names_of_the_run(store);
                 objects.map(|object| (object.key().to_string(), without_ids(exactly(object), &ids))).collect()
             }
             Disorder::Lagging | Disorder::Wild => amounts(objects),
@@ -52,17 +63,18 @@ pub fn compare(
     }
 }
 
-/// Returns the ids of the accounts: they depend on the moment of their first commit.
-fn account_ids(store: &Store) -> Vec<String> {
+/// Returns what is called otherwise in every run: accounts, whose ids depend on the moment of their first commit, and
+/// what the server names by chance.
+fn names_of_the_run(store: &Store) -> Vec<String> {
     let ledgers = store.objects().filter_map(|object| match object {
         Object::CreditLedger(ledger) => Some(ledger.spec.account.clone()),
         _ => None,
     });
-    ledgers.collect()
+    ledgers.chain(store.objects().map(|object| object.uid().to_owned())).collect()
 }
 
 fn without_ids(text: String, ids: &[String]) -> String {
-    ids.iter().fold(text, |text, id| text.replace(id, "account"))
+    ids.iter().fold(text, |text, id| text.replace(id, "name"))
 }
 
 /// Says in what two long texts differ.

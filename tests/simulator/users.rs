@@ -15,12 +15,8 @@ use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::invoice::Invoice;
 use jiff::Timestamp;
 
-use crate::workload::{Ask, Item, NAMESPACE, Usage};
-
-/// Returns the key of an object of the workload.
-pub fn key(kind: ObjectKind, name: &str) -> ObjectKey {
-    ObjectKey::new(kind, NAMESPACE, name)
-}
+use crate::oracle::{NAMESPACE, key};
+use crate::workload::{Ask, Item, Usage};
 
 /// Does `item`. What is not there cannot be edited or deleted; then nothing happens. Returns the account that was
 /// reset, if one was.

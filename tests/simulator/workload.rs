@@ -8,22 +8,8 @@ use flashgate_billing::operator::cluster::simulated::ObjectKind;
 use flashgate_ledger::period::{months_after, seconds_after};
 use jiff::Timestamp;
 
+use crate::outcome::Disorder;
 use crate::random::Random;
-
-/// Namespace of everything.
-pub const NAMESPACE: &str = "sim";
-
-/// How much disorder a run has, and with it how much of its end must equal that of the run without faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Disorder {
-    /// A reconcile begins with everything that users wrote in view, and clocks are right: then the end is the very
-    /// same, times included.
-    Informed,
-    /// Views lag, clocks differ within the tolerance, and what is done at once commutes: amounts are the same.
-    Lagging,
-    /// Anything at any time: there is no end to compare with; the laws hold all the same.
-    Wild,
-}
 
 /// What users do between two moments.
 #[derive(Clone, Debug)]

@@ -17,10 +17,11 @@ use jiff::Timestamp;
 
 use crate::faults::{Fault, Faults};
 use crate::oracle::{Oracle, Violation};
+use crate::outcome::Disorder;
 use crate::random::Random;
 use crate::runner::Runner;
 use crate::users;
-use crate::workload::{Batch, Disorder, Item, Workload};
+use crate::workload::{Batch, Item, Workload};
 
 /// Steps after which a run without faults must have become quiet.
 const PATIENCE: usize = 4_000;

@@ -3,24 +3,21 @@
 //! The lives are those of `tests/golden/lives` and a year of the examples. After every step each object must show what
 //! it shows in the simulation up to that time.
 
+mod script;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use flashgate_billing::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
-use flashgate_billing::simulate::manifest::manifests;
 use futures::future::join_all;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use self::script::{AT, CLOCK, DELETE, Script, annotation, comparable, text};
 use crate::payments::paid;
 use crate::world::{Namespace, World, eventually, root, shared};
-
-const AT: &str = "billing.flashgate.dev/at";
-const DELETE: &str = "billing.flashgate.dev/delete";
-const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
 /// Lives whose invoices are settled as they are issued. Deletion is not among them: what arrives while there is no
 /// Subscription has no test clock to arrive by.
@@ -39,92 +36,6 @@ const LIVES: [&str; 10] = [
 
 /// Lives that are paid from outside.
 const PAID_LIVES: [&str; 3] = ["11-payments-that-fail", "12-payments-late-and-twice", "13-refund"];
-
-/// Manifests and when they are applied.
-struct Script {
-    files: Vec<PathBuf>,
-    catalog: Option<PathBuf>,
-    /// What is applied when.
-    steps: BTreeMap<Timestamp, Vec<Value>>,
-}
-
-impl Script {
-    /// Returns a life of `tests/golden/lives`; it goes on to `until`.
-    fn of_life(name: &str) -> Self {
-        let folder = root().join("tests/golden/lives");
-        let file = folder.join(format!("{name}.yaml"));
-        let text = fs::read_to_string(&file).expect("life");
-        let argument = |option: &str| {
-            let mut words = text.lines().find(|line| line.starts_with("# $ "))?.split_whitespace();
-            words.find(|word| *word == option)?;
-            words.next()
-        };
-        let until = argument("--until").and_then(|time| time.parse().ok()).expect("the end of the life");
-        let catalog = argument("--catalog").map(|path| root().join(path));
-        let mut script = Self { files: vec![file], catalog, steps: BTreeMap::new() };
-        script.add(&text, None);
-        script.steps.entry(until).or_default();
-        script
-    }
-
-    /// Adds the documents of `text`; the first is applied at `start`, where it does not say when.
-    fn add(&mut self, text: &str, start: Option<Timestamp>) {
-        let mut time = start;
-        for document in manifests("life", text) {
-            let object = document.expect("document").object;
-            let at = annotation(&object, AT).and_then(|at| at.parse().ok());
-            time = at.or(time);
-            // A test clock stands still: what waits for the end of its window is charged by a step at that end.
-            let end = object.pointer("/spec/window/endTime").and_then(Value::as_str);
-            let waits_until = end.and_then(|end| end.parse().ok()).filter(|end| Some(*end) > time);
-            self.steps.extend(waits_until.map(|end| (end, Vec::new())));
-            self.steps.entry(time.expect("a time")).or_default().push(object);
-        }
-    }
-
-    /// Returns the objects that exist at `time` in the simulation, by kind and name.
-    fn simulated(&self, time: Timestamp) -> BTreeMap<(String, String), Value> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flashgate-billing"));
-        command.arg("simulate").args(&self.files).args(["--until", &time.to_string(), "-o", "json"]);
-        if let Some(catalog) = &self.catalog {
-            command.arg("--catalog").arg(catalog);
-        }
-        let output = command.output().expect("runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let outcome: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let objects = outcome["objects"].as_array().expect("objects").iter();
-        let objects = objects.filter(|object| object["kind"] != "CreditLedger");
-        objects
-            .map(|object| ((text(object, "/kind"), text(object, "/metadata/name")), comparable(object)))
-            .collect()
-    }
-}
-
-fn text(object: &Value, pointer: &str) -> String {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn annotation<'o>(object: &'o Value, name: &str) -> Option<&'o str> {
-    object["metadata"]["annotations"].get(name)?.as_str()
-}
-
-/// Returns what an object shows, without what names this one account or this one run.
-fn comparable(object: &Value) -> Value {
-    let mut status = object["status"].clone();
-    let Some(fields) = status.as_object_mut() else { return Value::Null };
-    for name in ["ledger", "observedGeneration", "invoice"] {
-        fields.remove(name);
-    }
-    let invoices = fields.get_mut("invoices").and_then(Value::as_array_mut);
-    for invoice in invoices.into_iter().flatten().filter_map(Value::as_object_mut) {
-        invoice.remove("number");
-    }
-    let conditions = fields.get_mut("conditions").and_then(Value::as_array_mut);
-    for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
-        condition.retain(|name, _| ["type", "status", "reason"].contains(&name.as_str()));
-    }
-    status
-}
 
 /// A life that is replayed in a namespace.
 struct Replay<'w> {
@@ -223,6 +134,11 @@ impl<'w> Replay<'w> {
             assert!(shown == *expected, "{what}\nsimulated: {expected:#}\nshown: {shown:#}");
         }
     }
+}
+
+/// Returns a life of `tests/golden/lives`.
+fn life(name: &str) -> Script {
+    Script::of_file(root().join(format!("tests/golden/lives/{name}.yaml")))
 }
 
 async fn play_lives(world: &World, names: &[&str]) {

@@ -155,6 +155,17 @@ impl Store {
         self.remove(key, Writer::User)
     }
 
+    /// Takes over what happened on another server: what the object called `key` is since, nothing when it is gone.
+    pub fn take_over(&mut self, key: &ObjectKey, after: Option<Object>, writer: Writer) -> Change {
+        let before = match &after {
+            Some(object) => self.objects.insert(key.clone(), object.clone()),
+            None => self.objects.remove(key),
+        };
+        let change = Change { revision: self.revision() + 1, time: self.now, writer, before, after };
+        self.changes.push(change.clone());
+        change
+    }
+
     /// Does what `call` of `client` asks for.
     pub(super) fn answer(&mut self, call: &Call, client: usize) -> Result<Reply, CallError> {
         let writer = Writer::Operator(client);

@@ -1,0 +1,461 @@
+//! The proxy between an operator and the server: it passes everything on, takes note of what is written, and lets one
+//! chosen thing go wrong.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use futures::FutureExt as _;
+use futures::stream::poll_fn;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use kube::Client;
+use kube::client::Body;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::Instant;
+
+use crate::calls::{Asked, Call, asked};
+use crate::faults::Fault;
+use crate::processes::kill;
+
+/// How long a killed operator has had its reply: enough to be read by it, too little to be acted on.
+const AFTER_REPLY: Duration = Duration::from_millis(2);
+
+/// Which exchange is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The one of this name and number, counted from the operator's start.
+    Nth(String, u32),
+    /// The operator's first write, whatever it is.
+    FirstWrite,
+}
+
+/// What the proxy does to an operator from its start on.
+#[derive(Clone, Debug, Default)]
+pub struct Treatment {
+    /// One exchange that goes wrong.
+    pub fault: Option<(Target, Fault)>,
+    /// A kind that is listed as it was at this version.
+    pub stale: Option<(ObjectKind, u64)>,
+}
+
+/// One write that was passed on.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// What it was.
+    pub call: Call,
+    /// Its number among those of its name, from the operator's start.
+    pub number: u32,
+    /// The resource version that it was bound to.
+    pub version: String,
+    /// What was answered; nothing while no answer came.
+    pub status: Option<u16>,
+}
+
+/// What several proxies of one plan have in common: what goes on, and what waits until nothing else does.
+#[derive(Debug)]
+pub struct Traffic {
+    last: Mutex<Instant>,
+    /// Exchanges and changes that are held.
+    held: watch::Sender<usize>,
+    /// How often everything held was let go.
+    releases: watch::Sender<u64>,
+}
+
+impl Traffic {
+    /// Returns a plan's traffic before anything happened.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            last: Mutex::new(Instant::now()),
+            held: watch::Sender::new(0),
+            releases: watch::Sender::new(0),
+        })
+    }
+
+    /// Takes note that something happened.
+    pub fn stir(&self) {
+        *lock(&self.last) = Instant::now();
+    }
+
+    /// Returns for how long nothing has been written.
+    pub fn rest(&self) -> Duration {
+        lock(&self.last).elapsed()
+    }
+
+    /// Returns whether something is held.
+    pub fn holds(&self) -> bool {
+        *self.held.borrow() > 0
+    }
+
+    /// Lets go what is held.
+    pub fn release(&self) {
+        self.releases.send_modify(|releases| *releases += 1);
+        self.stir();
+    }
+
+    /// Waits until what is held is let go.
+    async fn hold(&self) {
+        let mut releases = self.releases.subscribe();
+        releases.mark_unchanged();
+        self.held.send_modify(|held| *held += 1);
+        // The sender lives as long as this.
+        releases.changed().await.unwrap_or_default();
+        self.held.send_modify(|held| *held -= 1);
+    }
+}
+
+/// A proxy, which listens as long as it lives.
+pub struct Proxy {
+    /// Where it listens.
+    pub port: u16,
+    state: Arc<State>,
+    listening: AbortHandle,
+}
+
+struct State {
+    server: Client,
+    traffic: Arc<Traffic>,
+    /// The kind whose changes are withheld.
+    frozen: watch::Sender<Option<ObjectKind>>,
+    operator: Mutex<Operator>,
+}
+
+/// What is known of the operator, since its start.
+#[derive(Default)]
+struct Operator {
+    treatment: Treatment,
+    process: Option<u32>,
+    counts: HashMap<String, u32>,
+    writes: Vec<Write>,
+    /// Reads by name, counted.
+    reads: HashMap<String, u32>,
+    /// Whether what was to happen has happened.
+    has_struck: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Proxy {
+    /// Listens for an operator.
+    ///
+    /// # Errors
+    /// When no port can be listened on.
+    pub async fn start(server: Client, traffic: Arc<Traffic>) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let (frozen, operator) = (watch::Sender::new(None), Mutex::default());
+        let state = Arc::new(State { server, traffic, frozen, operator });
+        let listening = tokio::spawn(listen(listener, Arc::clone(&state))).abort_handle();
+        Ok(Self { port, state, listening })
+    }
+
+    /// Takes note that an operator is about to start, and of what is to befall it. What was counted is counted anew.
+    pub fn expect(&self, treatment: Treatment) {
+        *lock(&self.state.operator) = Operator { treatment, ..Operator::default() };
+    }
+
+    /// Takes note of the operator's process.
+    pub fn attend(&self, process: u32) {
+        lock(&self.state.operator).process = Some(process);
+    }
+
+    /// Withholds the changes of a kind until everything held is let go.
+    pub fn freeze(&self, kind: ObjectKind) {
+        self.state.frozen.send_replace(Some(kind));
+        let state = Arc::clone(&self.state);
+        tokio::spawn(async move {
+            state.traffic.hold().await;
+            state.frozen.send_replace(None);
+        });
+    }
+
+    /// Returns whether what was to happen has happened.
+    pub fn has_struck(&self) -> bool {
+        lock(&self.state.operator).has_struck
+    }
+
+    /// Returns what the operator has written since its start.
+    pub fn writes(&self) -> Vec<Write> {
+        lock(&self.state.operator).writes.clone()
+    }
+
+    /// Returns how often the operator has read what, since its start.
+    pub fn reads(&self) -> HashMap<String, u32> {
+        lock(&self.state.operator).reads.clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn listen(listener: TcpListener, state: Arc<State>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(serve(stream, Arc::clone(&state)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let service = service_fn(move |request| Arc::clone(&state).answer(request));
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // A connection that is cut is what half of the plans are about.
+    connection.await.unwrap_or_default();
+}
+
+/// A body that is passed on.
+type Passed = BoxBody<Bytes, Infallible>;
+
+/// Why there is no reply: the connection is cut.
+#[derive(Debug, thiserror::Error)]
+#[error("cut")]
+struct Cut;
+
+/// A request that was read whole, to be sent once or more often.
+#[derive(Clone)]
+struct Message {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl Message {
+    fn request(&self) -> Request<Body> {
+        let mut request = Request::new(Body::from(self.bytes.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        let is_passed = |name: &&HeaderName| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name);
+        for name in self.headers.keys().filter(is_passed) {
+            if let Some(value) = self.headers.get(name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        request
+    }
+
+    /// Returns the resource version that the write is bound to.
+    fn version(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.bytes).unwrap_or_default();
+        let version = ["/metadata/resourceVersion", "/preconditions/resourceVersion"];
+        let version = version.iter().find_map(|pointer| body.pointer(pointer)?.as_str());
+        version.unwrap_or_default().to_owned()
+    }
+}
+
+/// A reply that was read whole.
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl Reply {
+    /// Returns what a server says that does nothing.
+    fn refusal(code: u16) -> Self {
+        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut headers = HeaderMap::new();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RETRY_AFTER, 1.into());
+        }
+        let body = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "by the campaign",
+        });
+        Self { status, headers, bytes: Bytes::from(body.to_string()) }
+    }
+
+    fn into_response(self) -> Response<Passed> {
+        let mut response = Response::new(Full::new(self.bytes).boxed());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response.headers_mut().remove(TRANSFER_ENCODING);
+        response
+    }
+}
+
+impl State {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Passed>, Cut> {
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect().await.map_err(|_| Cut)?.to_bytes();
+        let mut message = Message { method: parts.method, uri: parts.uri, headers: parts.headers, bytes };
+        match asked(&message.method, &message.uri) {
+            Asked::Watch(kind) => self.pass_changes(kind, &message).await,
+            Asked::List(kind) => {
+                self.make_stale(kind, &mut message);
+                self.pass(message).await.map(Reply::into_response)
+            }
+            Asked::Call(call) => self.exchange(&call, message).await.map(Reply::into_response),
+            Asked::Other => self.pass(message).await.map(Reply::into_response),
+        }
+    }
+
+    /// Lets the server say what was there at an earlier version, where the list of `kind` is to be stale.
+    fn make_stale(&self, kind: ObjectKind, message: &mut Message) {
+        let mut operator = lock(&self.operator);
+        let Some((_, version)) = operator.treatment.stale.filter(|(stale, _)| *stale == kind) else { return };
+        let query = message.uri.query().unwrap_or_default();
+        let kept = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("resourceVersion"));
+        let at = [format!("resourceVersion={version}"), "resourceVersionMatch=Exact".to_owned()];
+        let query: Vec<String> = kept.map(str::to_owned).chain(at).collect();
+        if let Ok(uri) = format!("{}?{}", message.uri.path(), query.join("&")).parse() {
+            message.uri = uri;
+            operator.has_struck = true;
+        }
+    }
+
+    /// Counts a call and returns its number, and what is to befall it.
+    fn count(&self, call: &Call) -> (u32, Option<Fault>) {
+        let operator = &mut *lock(&self.operator);
+        let name = call.to_string();
+        let count = operator.counts.entry(name.clone()).or_default();
+        *count += 1;
+        let number = *count;
+        if !call.is_write() {
+            operator.reads.insert(name.clone(), number);
+        }
+        let is_meant = |target: &Target| match target {
+            Target::Nth(meant, nth) => *meant == name && *nth == number,
+            Target::FirstWrite => call.is_write() && operator.writes.is_empty(),
+        };
+        let fault = operator.treatment.fault.take_if(|(target, _)| is_meant(target)).map(|(_, fault)| fault);
+        operator.has_struck |= fault.is_some();
+        (number, fault)
+    }
+
+    async fn exchange(self: &Arc<Self>, call: &Call, message: Message) -> Result<Reply, Cut> {
+        let (number, fault) = self.count(call);
+        if call.is_write() {
+            self.traffic.stir();
+            let write = Write { call: call.clone(), number, version: message.version(), status: None };
+            lock(&self.operator).writes.push(write);
+        }
+        let result = match fault {
+            None => self.pass(message).await,
+            Some(fault) => self.break_exchange(fault, message).await,
+        };
+        if call.is_write() {
+            self.traffic.stir();
+            let status = result.as_ref().ok().map(|reply| reply.status.as_u16());
+            let mut operator = lock(&self.operator);
+            let write =
+                operator.writes.iter_mut().find(|write| write.call == *call && write.number == number);
+            if let Some(write) = write {
+                write.status = status;
+            }
+        }
+        result
+    }
+
+    async fn break_exchange(self: &Arc<Self>, fault: Fault, message: Message) -> Result<Reply, Cut> {
+        match fault {
+            Fault::Refuse(code) => Ok(Reply::refusal(code)),
+            Fault::Cut => Err(Cut),
+            Fault::LoseReply => self.pass(message).await.and(Err(Cut)),
+            Fault::Belie(code) => self.pass(message).await.map(|_| Reply::refusal(code)),
+            Fault::Resend => {
+                self.pass(message.clone()).await?;
+                self.pass(message).await
+            }
+            Fault::ArriveLate => {
+                let state = Arc::clone(self);
+                tokio::spawn(async move {
+                    state.traffic.hold().await;
+                    // Whoever sent it does not wait for the answer any more.
+                    drop(state.pass(message).await);
+                });
+                Err(Cut)
+            }
+            Fault::Hold => {
+                // It is on its way, whatever becomes of whoever sent it.
+                let state = Arc::clone(self);
+                let held = tokio::spawn(async move {
+                    state.traffic.hold().await;
+                    state.pass(message).await
+                });
+                held.await.map_err(|_| Cut)?
+            }
+            Fault::Delay => {
+                tokio::time::sleep(Fault::DELAY).await;
+                self.pass(message).await
+            }
+            Fault::Swallow => futures::future::pending().await,
+            Fault::KillBeforeSending => self.kill_operator().map(|()| Err(Cut)).await,
+            Fault::KillBeforeReply => {
+                let reply = self.pass(message).await;
+                self.kill_operator().await;
+                reply.and(Err(Cut))
+            }
+            Fault::KillAfterReply => {
+                let (reply, state) = (self.pass(message).await, Arc::clone(self));
+                tokio::spawn(async move {
+                    tokio::time::sleep(AFTER_REPLY).await;
+                    state.kill_operator().await;
+                });
+                reply
+            }
+        }
+    }
+
+    async fn kill_operator(&self) {
+        let process = lock(&self.operator).process;
+        if let Some(process) = process {
+            spawn_blocking(move || kill(process)).await.unwrap_or_default();
+        }
+    }
+
+    /// Sends a message to the server, to the end, whether somebody waits for it or not.
+    async fn pass(self: &Arc<Self>, message: Message) -> Result<Reply, Cut> {
+        let server = self.server.clone();
+        let exchange = async move {
+            let response = server.send(message.request()).await.map_err(|_| Cut)?;
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect().await.map_err(|_| Cut)?.to_bytes();
+            Ok(Reply { status: parts.status, headers: parts.headers, bytes })
+        };
+        tokio::spawn(exchange).await.map_err(|_| Cut)?
+    }
+
+    /// Passes changes on as they come, but those of a frozen kind.
+    async fn pass_changes(&self, kind: ObjectKind, message: &Message) -> Result<Response<Passed>, Cut> {
+        let response = self.server.send(message.request()).await.map_err(|_| Cut)?;
+        let (mut parts, mut body) = response.into_parts();
+        let (passed, mut received) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(16);
+        let mut frozen = self.frozen.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let next = tokio::select! {
+                    next = body.frame() => next,
+                    () = passed.closed() => break,
+                };
+                let Some(Ok(frame)) = next else { break };
+                let is_let_go = frozen.wait_for(|frozen| *frozen != Some(kind)).await.is_ok();
+                if !is_let_go || passed.send(Ok(frame)).await.is_err() {
+                    break;
+                }
+            }
+        });
+        parts.headers.remove(CONTENT_LENGTH);
+        parts.headers.remove(TRANSFER_ENCODING);
+        let frames = StreamBody::new(poll_fn(move |context| received.poll_recv(context)));
+        Ok(Response::from_parts(parts, BodyExt::boxed(frames)))
+    }
+}

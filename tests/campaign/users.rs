@@ -1,0 +1,97 @@
+//! What users do, on the real server.
+
+use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use jiff::Timestamp;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::chronicle::Annals;
+use crate::script::{CLOCK, DELETE, annotation, text};
+
+/// Name of the account that every workload has.
+pub const ACCOUNT: &str = "acme";
+
+/// The users of one namespace.
+pub struct Users {
+    client: Client,
+    namespace: String,
+}
+
+impl Users {
+    /// Returns the users of a namespace.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.to_owned() }
+    }
+
+    fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("billing.flashgate.dev", "v1alpha1", kind);
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&kind))
+    }
+
+    /// Moves the account's clock to `time`. Returns the generation that the operator then has to acknowledge, if there
+    /// is a Subscription.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn move_clock(&self, annals: &Annals, time: Timestamp) -> anyhow::Result<Option<i64>> {
+        if !annals.objects().contains_key(&(ObjectKind::Subscription, ACCOUNT.to_owned())) {
+            return Ok(None);
+        }
+        // A change of the spec that nothing depends on is acknowledged, and the clock with it.
+        let patch = json!({
+            "metadata": {"annotations": {CLOCK: time.to_string()}},
+            "spec": {"billingDetails": {"name": time.to_string()}},
+        });
+        let patched = self.patch(&patch).await?;
+        Ok(patched.metadata.generation)
+    }
+
+    async fn patch(&self, patch: &Value) -> anyhow::Result<DynamicObject> {
+        let api = self.api("Subscription");
+        Ok(api.patch(ACCOUNT, &PatchParams::default(), &Patch::Merge(patch)).await?)
+    }
+
+    /// Applies a manifest at `time`, as its annotations say.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn apply(&self, annals: &Annals, manifest: &Value, time: Timestamp) -> anyhow::Result<()> {
+        let (kind, name) = (text(manifest, "/kind"), text(manifest, "/metadata/name"));
+        let api = self.api(&kind);
+        if annotation(manifest, DELETE).is_some() {
+            api.delete(&name, &DeleteParams::default()).await?;
+            return Ok(());
+        }
+        let mut spec = manifest["spec"].clone();
+        if kind == "Subscription" && api.get_opt(&name).await?.is_some() {
+            self.patch(&json!({"spec": spec})).await?;
+            return Ok(());
+        }
+        if kind == "Payment" {
+            spec["invoice"] = json!(own_invoice(annals, &text(&spec, "/invoice")));
+        }
+        let clock = (kind == "Subscription").then(|| json!({CLOCK: time.to_string()}));
+        let object = json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": kind, "spec": spec,
+            "metadata": {"name": name, "annotations": clock},
+        });
+        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        Ok(())
+    }
+}
+
+/// Returns the number that an invoice of the simulation has in this account.
+fn own_invoice(annals: &Annals, simulated: &str) -> String {
+    let objects = annals.objects();
+    let own = match objects.get(&(ObjectKind::CreditLedger, ACCOUNT.to_owned())) {
+        Some(object) => {
+            object.typed().map(|ledger: flashgate_billing::api::CreditLedger| ledger.spec.account)
+        }
+        None => None,
+    };
+    let (_, index) = simulated.rsplit_once('-').unwrap_or_default();
+    let account: String = own.unwrap_or_default().chars().take(8).collect();
+    format!("{ACCOUNT}-{account}-{index}")
+}
