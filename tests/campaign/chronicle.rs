@@ -25,6 +25,9 @@ pub struct Change {
     pub is_gone: bool,
 }
 
+/// Objects by kind and name.
+pub type Objects = BTreeMap<(ObjectKind, String), Object>;
+
 /// What happened in one namespace.
 #[derive(Debug, Default)]
 pub struct Annals {
@@ -41,8 +44,8 @@ impl Annals {
     }
 
     /// Returns the objects that are there, by kind and name.
-    pub fn objects(&self) -> BTreeMap<(ObjectKind, String), Object> {
-        let mut objects = BTreeMap::new();
+    pub fn objects(&self) -> Objects {
+        let mut objects = Objects::new();
         for Change { object, is_gone, .. } in self.changes() {
             let key = object.key();
             let place = (key.kind, key.name);
@@ -77,6 +80,9 @@ impl Annals {
 
 /// Time before a watch that failed is begun again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a watch may fail to begin in a row.
+const FAILURES: u32 = 100;
 
 /// What happened everywhere.
 #[derive(Clone, Default)]
@@ -114,13 +120,22 @@ impl Chronicle {
     {
         let (chronicle, api) = (self.clone(), Api::<K>::all(client.clone()));
         tokio::spawn(async move {
-            let mut version = "0".to_owned();
+            let (mut version, mut failures) = ("0".to_owned(), 0);
             loop {
                 match api.watch(&WatchParams::default(), &version).await {
-                    Ok(events) => chronicle.write_down(events.boxed(), &mut version).await,
+                    Ok(events) => {
+                        failures = 0;
+                        chronicle.write_down(events.boxed(), &mut version).await;
+                    }
+                    // A server that has just started knows a new kind after a while.
+                    Err(error) if failures < FAILURES => {
+                        tracing::debug!(%error, "a watch cannot begin");
+                        failures += 1;
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     Err(error) => {
                         eprintln!("{} cannot be watched: {error}", K::kind(&()));
-                        tokio::time::sleep(PAUSE).await;
+                        break;
                     }
                 }
             }

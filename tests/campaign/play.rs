@@ -1,6 +1,5 @@
 //! How a plan is played: users go from moment to moment, the operator lives and dies, and in the end all is quiet.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::chronicle::{Annals, Chronicle};
+use crate::chronicle::{Annals, Chronicle, Objects};
 use crate::judgement::End;
 use crate::oracle::Violation;
 use crate::plans::{Deeds, Life, Plan, Rival};
@@ -181,7 +180,13 @@ impl<'p> Scene<'p> {
             return Ok(Err(violation));
         }
         for document in &step.documents {
-            self.users.apply(&self.annals, document, step.time).await?;
+            let written = self.users.apply(&self.annals, document, step.time).await?;
+            let is_seen = |objects: &Objects| {
+                if written.is_seen_in(objects) { Ok(()) } else { Err(format!("{written:?} is not seen")) }
+            };
+            if let Err(violation) = self.wait(plan, is_seen).await {
+                return Ok(Err(violation));
+            }
         }
         let is_swept = self.workload.catalog.policies.keep_reports_for_seconds == 0;
         Ok(self.wait(plan, |objects| agree(step, objects, is_swept)).await)
@@ -279,9 +284,6 @@ impl Drop for Scene<'_> {
         }
     }
 }
-
-/// Objects by kind and name.
-type Objects = BTreeMap<(ObjectKind, String), Object>;
 
 /// Returns whether every object shows what it is to show at a moment, or which does not.
 fn agree(step: &Step, objects: &Objects, is_swept: bool) -> Result<(), String> {

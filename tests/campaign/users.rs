@@ -7,11 +7,35 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::chronicle::Annals;
+use crate::chronicle::{Annals, Objects};
 use crate::script::{CLOCK, DELETE, annotation, text};
 
 /// Name of the account that every workload has.
 pub const ACCOUNT: &str = "acme";
+
+/// An object that a user wrote, to be recognized where it is seen.
+#[derive(Clone, Debug)]
+pub struct Written {
+    kind: String,
+    name: String,
+    /// The version that it has since; absent when it is gone.
+    version: Option<u64>,
+}
+
+impl Written {
+    fn of(kind: &str, object: &DynamicObject) -> Self {
+        let metadata = &object.metadata;
+        let version = metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
+        Self { kind: kind.to_owned(), name: metadata.name.clone().unwrap_or_default(), version }
+    }
+
+    /// Returns whether `objects` are those from the time at which it was written, or later.
+    pub fn is_seen_in(&self, objects: &Objects) -> bool {
+        let found = objects.iter().find(|((kind, name), _)| kind.as_str() == self.kind && *name == self.name);
+        let found = found.and_then(|(_, object)| object.metadata().resource_version.as_ref()?.parse().ok());
+        found >= self.version && found.is_some() == self.version.is_some()
+    }
+}
 
 /// The users of one namespace.
 pub struct Users {
@@ -57,17 +81,16 @@ impl Users {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn apply(&self, annals: &Annals, manifest: &Value, time: Timestamp) -> anyhow::Result<()> {
+    pub async fn apply(&self, annals: &Annals, manifest: &Value, time: Timestamp) -> anyhow::Result<Written> {
         let (kind, name) = (text(manifest, "/kind"), text(manifest, "/metadata/name"));
         let api = self.api(&kind);
         if annotation(manifest, DELETE).is_some() {
             api.delete(&name, &DeleteParams::default()).await?;
-            return Ok(());
+            return Ok(Written { kind, name, version: None });
         }
         let mut spec = manifest["spec"].clone();
         if kind == "Subscription" && api.get_opt(&name).await?.is_some() {
-            self.patch(&json!({"spec": spec})).await?;
-            return Ok(());
+            return Ok(Written::of(&kind, &self.patch(&json!({"spec": spec})).await?));
         }
         if kind == "Payment" {
             spec["invoice"] = json!(own_invoice(annals, &text(&spec, "/invoice")));
@@ -77,8 +100,8 @@ impl Users {
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": kind, "spec": spec,
             "metadata": {"name": name, "annotations": clock},
         });
-        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
-        Ok(())
+        let created = api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        Ok(Written::of(&kind, &created))
     }
 }
 
