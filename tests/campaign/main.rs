@@ -149,7 +149,7 @@ impl<'w> Reference<'w> {
         let failed = |Violation(text)| anyhow::anyhow!("{} without faults: {text}", workload.name);
         let (end, same) = (one.end.map_err(failed)?, other.end.map_err(failed)?);
         same.compare(&end).map_err(failed).context("two runs without faults differ")?;
-        let plans = enumerate(&workload.name, &deeds, workload.steps.len());
+        let plans = enumerate(&workload.name, &deeds);
         Ok(Self { workload, end, plans })
     }
 }

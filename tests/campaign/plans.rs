@@ -1,6 +1,6 @@
 //! The plans: what goes wrong where, enumerated from a run in which nothing does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use flashgate_billing::operator::cluster::simulated::ObjectKind;
@@ -110,6 +110,11 @@ impl Plan {
         Self { name, family, lives: Vec::new(), rival: None, freeze: None }
     }
 
+    /// Returns whether nothing is to go wrong.
+    pub fn is_peaceful(&self) -> bool {
+        self.lives.is_empty() && self.rival.is_none() && self.freeze.is_none()
+    }
+
     /// Returns the plan in which nothing goes wrong.
     pub fn without_faults(workload: &str) -> Self {
         Self::new(format!("{workload}/nothing"), Family::Crash)
@@ -123,6 +128,8 @@ pub struct Deeds {
     pub writes: BTreeMap<String, u32>,
     /// Reads.
     pub reads: BTreeMap<String, u32>,
+    /// Kinds of which something changed, at each moment.
+    pub changed: Vec<BTreeSet<ObjectKind>>,
 }
 
 impl Deeds {
@@ -133,18 +140,27 @@ impl Deeds {
                 one.iter().filter_map(|(name, count)| Some((name.clone(), (*count).min(*other.get(name)?))));
             least.collect()
         };
-        Self { writes: least(&self.writes, &other.writes), reads: least(&self.reads, &other.reads) }
+        let changed = self.changed.iter().zip(&other.changed);
+        Self {
+            writes: least(&self.writes, &other.writes),
+            reads: least(&self.reads, &other.reads),
+            changed: changed.map(|(one, other)| one & other).collect(),
+        }
     }
 }
 
 /// Moments of a write at which an operator dies.
 const DEATHS: [Fault; 3] = [Fault::KillBeforeSending, Fault::KillBeforeReply, Fault::KillAfterReply];
 
-/// Returns every plan of a workload with `steps` moments, in which the operator does `deeds` when nothing goes wrong.
-pub fn enumerate(workload: &str, deeds: &Deeds, steps: usize) -> Vec<Plan> {
+/// Returns every plan of a workload, in which the operator does `deeds` when nothing goes wrong.
+pub fn enumerate(workload: &str, deeds: &Deeds) -> Vec<Plan> {
     let mut plans = Vec::new();
+    let kinds: BTreeSet<ObjectKind> = deeds.changed.iter().flatten().copied().collect();
     for (call, nth) in numbered(&deeds.writes) {
         plans.extend(of_write(workload, &call, nth));
+        if call.ends_with("-ledger") {
+            plans.extend(kinds.iter().map(|kind| then_old(workload, &call, nth, *kind)));
+        }
     }
     for (call, nth) in numbered(&deeds.reads) {
         plans.extend(Fault::OF_READS.map(|fault| with_fault(workload, &call, nth, fault, Family::Read)));
@@ -153,14 +169,15 @@ pub fn enumerate(workload: &str, deeds: &Deeds, steps: usize) -> Vec<Plan> {
         rival: Some(Rival::Always),
         ..Plan::new(format!("{workload}/two-operators"), Family::TwoOperators)
     });
-    for kind in ObjectKind::ALL {
+    for kind in kinds {
         let seen_late = |suffix: &str| format!("{workload}/{suffix}/{}", kind.as_str());
         plans.push(Plan {
             rival: Some(Rival::Always),
             freeze: Some(Freeze { kind, step: None }),
             ..Plan::new(seen_late("two-operators-one-sees-late"), Family::TwoOperators)
         });
-        plans.extend((0..steps).map(|step| Plan {
+        let steps = deeds.changed.iter().enumerate().filter(|(_, changed)| changed.contains(&kind));
+        plans.extend(steps.map(|(step, _)| Plan {
             freeze: Some(Freeze { kind, step: Some(step) }),
             ..Plan::new(format!("{}/{step}", seen_late("sees-late")), Family::OldViews)
         }));
@@ -195,15 +212,15 @@ fn of_write(workload: &str, call: &str, nth: u32) -> Vec<Plan> {
         rival: Some(Rival::Standby),
         ..with_fault(workload, call, nth, Fault::Hold, Family::TwoOperators)
     });
-    if call.ends_with("-ledger") {
-        plans.extend(ObjectKind::ALL.map(|kind| {
-            let life = dying(call, nth, Fault::KillAfterReply);
-            let next = Life { stale: Some(kind), ..Life::default() };
-            let suffix = format!("{}-then-old/{}", Fault::KillAfterReply, kind.as_str());
-            Plan { lives: vec![life, next], ..Plan::new(named(&suffix), Family::OldViews) }
-        }));
-    }
     plans
+}
+
+/// Returns the plan in which the operator dies after a commit and then lists a kind as it was before.
+fn then_old(workload: &str, call: &str, nth: u32, kind: ObjectKind) -> Plan {
+    let life = dying(call, nth, Fault::KillAfterReply);
+    let next = Life { stale: Some(kind), ..Life::default() };
+    let name = format!("{workload}/{call}#{nth}/{}-then-old/{}", Fault::KillAfterReply, kind.as_str());
+    Plan { lives: vec![life, next], ..Plan::new(name, Family::OldViews) }
 }
 
 fn with_fault(workload: &str, call: &str, nth: u32, fault: Fault, family: Family) -> Plan {
@@ -220,6 +237,9 @@ fn dying(call: &str, nth: u32, death: Fault) -> Life {
         _ => Life { fault: Some((Target::Nth(call.to_owned(), nth), death)), ..Life::default() },
     }
 }
+
+/// A prime that takes neighbours far apart.
+const STRIDE: usize = 7_919;
 
 /// Which plans are played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,6 +269,10 @@ impl Choice {
         let (count, wanted) = (plans.len(), wanted.min(plans.len()));
         // Evenly over the list, in which what befalls one write stands together: the offset within a write moves on.
         let is_chosen = |index: usize| index * wanted / count != (index + 1) * wanted / count;
-        plans.into_iter().enumerate().filter(|(index, _)| is_chosen(*index)).map(|(_, plan)| plan).collect()
+        let chosen = plans.into_iter().enumerate().filter(|(index, _)| is_chosen(*index));
+        let mut chosen: Vec<(usize, Plan)> = chosen.collect();
+        // Neighbours have little in common: then the first few tell most.
+        chosen.sort_by_key(|(index, _)| index.wrapping_mul(STRIDE) % count);
+        chosen.into_iter().map(|(_, plan)| plan).collect()
     }
 }

@@ -57,7 +57,7 @@ pub struct Played {
     pub end: Result<End, Violation>,
     /// Whether what was to go wrong did.
     pub has_struck: bool,
-    /// What the operator did in its last life.
+    /// What the operator did, if nothing was to go wrong.
     pub deeds: Deeds,
     /// What was written, for people.
     pub record: String,
@@ -86,7 +86,12 @@ pub async fn play(
     let changes = scene.annals.changes();
     let end = came_to_end.and_then(|()| End::judge(&changes, &workload.catalog));
     theatre.chronicle.forget(namespace);
-    Ok(Played { end, has_struck: scene.has_struck(plan), deeds: scene.deeds(), record: scene.record() })
+    Ok(Played {
+        end,
+        has_struck: scene.has_struck(plan),
+        deeds: std::mem::take(&mut scene.deeds),
+        record: scene.record(),
+    })
 }
 
 /// What a plan is played with.
@@ -99,6 +104,10 @@ struct Scene<'p> {
     rival: Option<Arc<Seat>>,
     /// The server's version when the moment began.
     version: Arc<AtomicU64>,
+    /// The server's version at the end of each moment.
+    ends: Vec<u64>,
+    /// What the operator did before it was started again.
+    deeds: Deeds,
     /// What ends with the plan.
     running: Vec<AbortHandle>,
 }
@@ -119,8 +128,18 @@ impl<'p> Scene<'p> {
             None => None,
         };
         let users = Users::new(theatre.server.clone(), namespace);
-        let mut scene =
-            Self { workload, annals, users, traffic, operator, rival, version, running: Vec::new() };
+        let mut scene = Self {
+            workload,
+            annals,
+            users,
+            traffic,
+            operator,
+            rival,
+            version,
+            ends: Vec::new(),
+            deeds: Deeds::default(),
+            running: Vec::new(),
+        };
         scene.employ(Arc::clone(&scene.operator), plan.lives.clone());
         if let Some(rival) = scene.rival.clone().filter(|_| plan.rival == Some(Rival::Always)) {
             scene.employ(rival, Vec::new());
@@ -159,8 +178,12 @@ impl<'p> Scene<'p> {
             if let Err(violation) = self.pass(plan, step).await? {
                 return Ok(Err(violation));
             }
+            self.ends.push(self.annals.version());
         }
-        Ok(self.become_quiet().await)
+        if let Err(violation) = self.become_quiet().await {
+            return Ok(Err(violation));
+        }
+        Ok(if plan.is_peaceful() { self.begin_again().await } else { Ok(()) })
     }
 
     async fn pass(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
@@ -243,20 +266,48 @@ impl<'p> Scene<'p> {
         }
     }
 
+    /// Starts the operator anew, when all is quiet: it finds nothing to write.
+    async fn begin_again(&mut self) -> Result<(), Violation> {
+        self.deeds = self.count_deeds();
+        for running in self.running.drain(..) {
+            running.abort();
+        }
+        self.employ(Arc::clone(&self.operator), Vec::new());
+        let deadline = Instant::now() + PATIENCE;
+        while self.operator.proxy.writes().len() + self.operator.proxy.watches() < ObjectKind::ALL.len() {
+            if Instant::now() >= deadline {
+                return Err(Violation("an operator that is started again does not watch".to_owned()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.traffic.stir();
+        self.become_quiet().await?;
+        match self.operator.proxy.writes().first() {
+            None => Ok(()),
+            Some(write) => Err(Violation(format!("an operator that is started again writes {write:?}"))),
+        }
+    }
+
     /// Returns whether everything that was to go wrong has.
     fn has_struck(&self, plan: &Plan) -> bool {
         let deaths = *self.operator.deaths.borrow();
         plan.lives.iter().enumerate().all(|(number, life)| {
             if life.is_deadly() { deaths > number } else { self.operator.proxy.has_struck() }
-        })
+        }) && (plan.freeze.is_none() || self.rival.as_ref().unwrap_or(&self.operator).proxy.has_struck())
     }
 
-    fn deeds(&self) -> Deeds {
+    fn count_deeds(&self) -> Deeds {
         let mut deeds = Deeds::default();
         for write in self.operator.proxy.writes() {
             *deeds.writes.entry(write.call.to_string()).or_default() += 1;
         }
         deeds.reads = self.operator.proxy.reads().into_iter().collect();
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        for (begin, end) in begins.zip(&self.ends) {
+            let changes = self.annals.changes().into_iter();
+            let within = changes.filter(|change| change.version > begin && change.version <= *end);
+            deeds.changed.push(within.map(|change| change.object.kind()).collect());
+        }
         deeds
     }
 

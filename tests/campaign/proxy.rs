@@ -141,6 +141,8 @@ struct Operator {
     writes: Vec<Write>,
     /// Reads by name, counted.
     reads: HashMap<String, u32>,
+    /// Watches that began, counted.
+    watches: usize,
     /// Whether what was to happen has happened.
     has_struck: bool,
 }
@@ -191,6 +193,11 @@ impl Proxy {
     /// Returns what the operator has written since its start.
     pub fn writes(&self) -> Vec<Write> {
         lock(&self.state.operator).writes.clone()
+    }
+
+    /// Returns how many watches the operator has begun since its start.
+    pub fn watches(&self) -> usize {
+        lock(&self.state.operator).watches
     }
 
     /// Returns how often the operator has read what, since its start.
@@ -435,11 +442,16 @@ impl State {
     }
 
     /// Passes changes on as they come, but those of a frozen kind.
-    async fn pass_changes(&self, kind: ObjectKind, message: &Message) -> Result<Response<Passed>, Cut> {
+    async fn pass_changes(
+        self: &Arc<Self>,
+        kind: ObjectKind,
+        message: &Message,
+    ) -> Result<Response<Passed>, Cut> {
         let response = self.server.send(message.request()).await.map_err(|_| Cut)?;
         let (mut parts, mut body) = response.into_parts();
         let (passed, mut received) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(16);
-        let mut frozen = self.frozen.subscribe();
+        lock(&self.operator).watches += 1;
+        let (mut frozen, state) = (self.frozen.subscribe(), Arc::clone(self));
         tokio::spawn(async move {
             loop {
                 let next = tokio::select! {
@@ -447,6 +459,9 @@ impl State {
                     () = passed.closed() => break,
                 };
                 let Some(Ok(frame)) = next else { break };
+                if *frozen.borrow() == Some(kind) {
+                    lock(&state.operator).has_struck = true;
+                }
                 let is_let_go = frozen.wait_for(|frozen| *frozen != Some(kind)).await.is_ok();
                 if !is_let_go || passed.send(Ok(frame)).await.is_err() {
                     break;
