@@ -85,6 +85,19 @@ simulate: ## plays SEEDS=n runs of the operator against a cluster in memory, wit
 	$(say) 'simulating $(SEEDS) runs with faults'
 	@cargo test --profile simulate --test simulator -- --seeds $(SEEDS)
 
+# How many plans `make campaign` plays; `all` plays every one.
+PLANS ?= 640
+
+.PHONY: campaign
+campaign: control-plane ## plays PLANS=n plans (or all) of faults between the operator and a real API server
+	$(say) 'playing $(PLANS) plans on a real control plane'
+	@cargo test --test campaign -- --plans $(PLANS) $(if $(TABLE),--table $(abspath $(TABLE)))
+
+.PHONY: campaign-broken
+campaign-broken: control-plane ## shows that the campaign catches operators that were broken on purpose (tests/mutants/)
+	$(say) 'playing the campaign with broken operators'
+	@tests/campaign/broken.sh
+
 .PHONY: control-plane
 control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'

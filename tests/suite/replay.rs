@@ -136,14 +136,9 @@ impl<'w> Replay<'w> {
     }
 }
 
-/// Returns a life of `tests/golden/lives`.
-fn life(name: &str) -> Script {
-    Script::of_file(root().join(format!("tests/golden/lives/{name}.yaml")))
-}
-
 async fn play_lives(world: &World, names: &[&str]) {
     join_all(names.iter().map(async |name| {
-        let script = Script::of_life(name);
+        let script = Script::of_file(root().join(format!("tests/golden/lives/{name}.yaml")));
         Replay::begin(world, &format!("clock-life-{name}")).await.play(&script).await;
     }))
     .await;
