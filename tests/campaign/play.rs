@@ -12,7 +12,6 @@ use flashgate_billing::operator::cluster::simulated::{Object, ObjectKind};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -24,11 +23,11 @@ use crate::plans::{Deeds, Life, Plan, Rival};
 use crate::processes::Process;
 use crate::proxy::{Proxy, Traffic, Treatment, Write};
 use crate::script::comparable;
-use crate::users::{ACCOUNT, Users};
+use crate::users::{ACCOUNT, Moved, Users};
 use crate::workloads::{Step, Workload};
 
 /// Longest time that a moment may take, with a swallowed call, a backoff and a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// After this time without a write, whatever is held is let go.
 const HELD_FOR: Duration = Duration::from_millis(600);
@@ -172,9 +171,16 @@ impl<'p> Scene<'p> {
     async fn come_to_end(&mut self, plan: &Plan) -> anyhow::Result<Result<(), Violation>> {
         for (number, step) in self.workload.steps.iter().enumerate() {
             self.version.fetch_max(self.annals.version(), Ordering::Relaxed);
-            if let Some(freeze) = plan.freeze.filter(|freeze| freeze.step.is_none_or(|only| only == number)) {
-                self.rival.as_ref().unwrap_or(&self.operator).proxy.freeze(freeze.kind);
+            let freeze = plan.freeze.filter(|freeze| freeze.step.is_none_or(|only| only == number));
+            let frozen = freeze.map(|freeze| freeze.kind);
+            // The clock of a test is a part of the Subscription: who sees that late lives in the past. Both operators
+            // have to know the time before one of them sees late what comes next.
+            let is_frozen_later = frozen == Some(ObjectKind::Subscription) && self.rival.is_some();
+            self.freeze(frozen.filter(|_| !is_frozen_later));
+            if let Err(violation) = self.move_clock(plan, step).await? {
+                return Ok(Err(violation));
             }
+            self.freeze(frozen.filter(|_| is_frozen_later));
             if let Err(violation) = self.pass(plan, step).await? {
                 return Ok(Err(violation));
             }
@@ -186,22 +192,40 @@ impl<'p> Scene<'p> {
         Ok(if plan.is_peaceful() { self.begin_again().await } else { Ok(()) })
     }
 
-    async fn pass(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
+    fn freeze(&self, kind: Option<ObjectKind>) {
+        if let Some(kind) = kind {
+            self.rival.as_ref().unwrap_or(&self.operator).proxy.freeze(kind);
+        }
+    }
+
+    /// Moves the clock to a moment, and waits until every operator knows.
+    async fn move_clock(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
         self.traffic.stir();
-        let generation = self.users.move_clock(&self.annals, step.time).await?;
+        let Some(moved) = self.users.move_clock(&self.annals, step.time).await? else { return Ok(Ok(())) };
+        let Moved { generation, version } = moved;
+        let rival = self.rival.clone().filter(|_| plan.rival == Some(Rival::Always));
+        let (operator, rival) = (Arc::clone(&self.operator), rival);
         let is_acknowledged = |objects: &Objects| {
-            let shown = objects.get(&(ObjectKind::Subscription, ACCOUNT.to_owned())).map(as_json);
+            let shown = objects.get(&(ObjectKind::Subscription, ACCOUNT.to_owned())).map(Object::to_json);
             let shown = shown.and_then(|object| object.pointer("/status/observedGeneration")?.as_i64());
-            match generation {
-                Some(generation) if shown < Some(generation) => {
-                    Err(format!("generation {generation} is not acknowledged at {}: {shown:?}", step.time))
+            if shown < Some(generation) {
+                return Err(format!(
+                    "generation {generation} is not acknowledged at {}: {shown:?}",
+                    step.time
+                ));
+            }
+            match &rival {
+                Some(rival) if !rival.proxy.has_told(version) || !operator.proxy.has_told(version) => {
+                    Err(format!("both operators are not told of {}", step.time))
                 }
                 _ => Ok(()),
             }
         };
-        if let Err(violation) = self.wait(plan, is_acknowledged).await {
-            return Ok(Err(violation));
-        }
+        Ok(self.wait(plan, is_acknowledged).await)
+    }
+
+    /// Lets users do what they do at a moment, and waits until every object shows what it is to show.
+    async fn pass(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
         for document in &step.documents {
             let written = self.users.apply(&self.annals, document, step.time).await?;
             let is_seen = |objects: &Objects| {
@@ -311,18 +335,23 @@ impl<'p> Scene<'p> {
         deeds
     }
 
+    /// Says what was written, in the order in which it was sent.
     fn record(&self) -> String {
+        let seats = [("operator", Some(&self.operator)), ("rival", self.rival.as_ref())];
+        let mut writes = Vec::new();
+        for (name, seat) in seats {
+            let of_seat = seat.map_or_else(Vec::new, |seat| seat.past_writes());
+            writes.extend(of_seat.into_iter().map(|write| (name, write)));
+        }
+        writes.sort_by_key(|(_, write)| write.time);
         let mut record = String::new();
-        for (name, seat) in std::iter::once(("operator", &self.operator))
-            .chain(self.rival.as_ref().map(|rival| ("rival", rival)))
-        {
-            for Write { call, number, version, status } in seat.past_writes() {
-                let status = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-                let object = &call.object;
-                // Writing to a text cannot fail.
-                writeln!(record, "  {name}: {call}#{number} {object} at version {version:?}: {status}")
-                    .unwrap_or_default();
-            }
+        for (name, Write { call, number, version, answer, .. }) in writes {
+            let answer = answer
+                .map_or_else(|| "no answer".to_owned(), |(status, version)| format!("{status} {version}"));
+            let object = &call.object;
+            // Writing to a text cannot fail.
+            writeln!(record, "  {name}: {call}#{number} {object} at {version:?}: {answer}")
+                .unwrap_or_default();
         }
         record
     }
@@ -340,7 +369,7 @@ impl Drop for Scene<'_> {
 fn agree(step: &Step, objects: &Objects, is_swept: bool) -> Result<(), String> {
     for ((kind, name), expected) in &step.expected {
         let found = objects.iter().find(|((found, other), _)| found.as_str() == kind && other == name);
-        let found = found.map(|(_, object)| comparable(&as_json(object)));
+        let found = found.map(|(_, object)| comparable(&object.to_json()));
         if found.as_ref() != Some(expected) {
             let found = found.unwrap_or_default();
             return Err(format!("{kind} {name} at {}\nsimulated: {expected:#}\nshown: {found:#}", step.time));
@@ -358,7 +387,7 @@ fn agree(step: &Step, objects: &Objects, is_swept: bool) -> Result<(), String> {
 
 /// Returns whether the Subscription, where there is one, shows the ledger that there is.
 fn shows_its_ledger(objects: &Objects) -> Result<(), String> {
-    let get = |kind| objects.get(&(kind, ACCOUNT.to_owned())).map(as_json);
+    let get = |kind| objects.get(&(kind, ACCOUNT.to_owned())).map(Object::to_json);
     let Some(subscription) = get(ObjectKind::Subscription) else { return Ok(()) };
     let held = get(ObjectKind::CreditLedger).unwrap_or_default();
     let (shown, held) = (subscription.pointer("/status/ledger/hash"), held.pointer("/spec/hash"));
@@ -367,18 +396,6 @@ fn shows_its_ledger(objects: &Objects) -> Result<(), String> {
     } else {
         Err(format!("the Subscription shows {shown:?}, the ledger is {held:?}"))
     }
-}
-
-fn as_json(object: &Object) -> Value {
-    let value = match object {
-        Object::Subscription(object) => serde_json::to_value(&**object),
-        Object::CreditLedger(object) => serde_json::to_value(&**object),
-        Object::UsageReport(object) => serde_json::to_value(&**object),
-        Object::CreditPack(object) => serde_json::to_value(&**object),
-        Object::Payment(object) => serde_json::to_value(&**object),
-        Object::CreditAdjustment(object) => serde_json::to_value(&**object),
-    };
-    value.unwrap_or_default()
 }
 
 /// A place for an operator: its proxy, and how it is started.

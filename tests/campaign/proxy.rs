@@ -60,8 +60,10 @@ pub struct Write {
     pub number: u32,
     /// The resource version that it was bound to.
     pub version: String,
-    /// What was answered; nothing while no answer came.
-    pub status: Option<u16>,
+    /// When it was sent.
+    pub time: Instant,
+    /// What was answered, and the version that the object has since; nothing while no answer came.
+    pub answer: Option<(u16, String)>,
 }
 
 /// What several proxies of one plan have in common: what goes on, and what waits until nothing else does.
@@ -143,6 +145,8 @@ struct Operator {
     reads: HashMap<String, u32>,
     /// Watches that began, counted.
     watches: usize,
+    /// The last version that the operator was told of Subscriptions.
+    told: u64,
     /// Whether what was to happen has happened.
     has_struck: bool,
 }
@@ -193,6 +197,11 @@ impl Proxy {
     /// Returns what the operator has written since its start.
     pub fn writes(&self) -> Vec<Write> {
         lock(&self.state.operator).writes.clone()
+    }
+
+    /// Returns whether the operator was told of Subscriptions as they are at `version`, or later.
+    pub fn has_told(&self, version: u64) -> bool {
+        lock(&self.state.operator).told >= version
     }
 
     /// Returns how many watches the operator has begun since its start.
@@ -258,14 +267,14 @@ impl Message {
         }
         request
     }
+}
 
-    /// Returns the resource version that the write is bound to.
-    fn version(&self) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&self.bytes).unwrap_or_default();
-        let version = ["/metadata/resourceVersion", "/preconditions/resourceVersion"];
-        let version = version.iter().find_map(|pointer| body.pointer(pointer)?.as_str());
-        version.unwrap_or_default().to_owned()
-    }
+/// Returns the resource version of an object, or the one that a deletion is bound to.
+fn version_in(body: &[u8]) -> String {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let version = ["/metadata/resourceVersion", "/preconditions/resourceVersion"];
+    let version = version.iter().find_map(|pointer| body.pointer(pointer)?.as_str());
+    version.unwrap_or_default().to_owned()
 }
 
 /// A reply that was read whole.
@@ -308,7 +317,9 @@ impl State {
             Asked::Watch(kind) => self.pass_changes(kind, &message).await,
             Asked::List(kind) => {
                 self.make_stale(kind, &mut message);
-                self.pass(message).await.map(Reply::into_response)
+                let reply = self.pass(message).await?;
+                self.tell(kind, &reply.bytes);
+                Ok(reply.into_response())
             }
             Asked::Call(call) => self.exchange(&call, message).await.map(Reply::into_response),
             Asked::Other => self.pass(message).await.map(Reply::into_response),
@@ -326,6 +337,17 @@ impl State {
         if let Ok(uri) = format!("{}?{}", message.uri.path(), query.join("&")).parse() {
             message.uri = uri;
             operator.has_struck = true;
+        }
+    }
+
+    /// Takes note of what the operator is told of Subscriptions.
+    fn tell(&self, kind: ObjectKind, bytes: &[u8]) {
+        if kind == ObjectKind::Subscription {
+            let text = String::from_utf8_lossy(bytes);
+            let versions = text.split("\"resourceVersion\":\"").skip(1);
+            let versions = versions.filter_map(|rest| rest.split('"').next()?.parse().ok());
+            let told = &mut lock(&self.operator).told;
+            *told = versions.fold(*told, u64::max);
         }
     }
 
@@ -352,7 +374,8 @@ impl State {
         let (number, fault) = self.count(call);
         if call.is_write() {
             self.traffic.stir();
-            let write = Write { call: call.clone(), number, version: message.version(), status: None };
+            let version = version_in(&message.bytes);
+            let write = Write { call: call.clone(), number, version, time: Instant::now(), answer: None };
             lock(&self.operator).writes.push(write);
         }
         let result = match fault {
@@ -361,12 +384,13 @@ impl State {
         };
         if call.is_write() {
             self.traffic.stir();
-            let status = result.as_ref().ok().map(|reply| reply.status.as_u16());
+            let answer = result.as_ref().ok();
+            let answer = answer.map(|reply| (reply.status.as_u16(), version_in(&reply.bytes)));
             let mut operator = lock(&self.operator);
             let write =
                 operator.writes.iter_mut().find(|write| write.call == *call && write.number == number);
             if let Some(write) = write {
-                write.status = status;
+                write.answer = answer;
             }
         }
         result
@@ -463,9 +487,11 @@ impl State {
                     lock(&state.operator).has_struck = true;
                 }
                 let is_let_go = frozen.wait_for(|frozen| *frozen != Some(kind)).await.is_ok();
+                let bytes = frame.data_ref().cloned().unwrap_or_default();
                 if !is_let_go || passed.send(Ok(frame)).await.is_err() {
                     break;
                 }
+                state.tell(kind, &bytes);
             }
         });
         parts.headers.remove(CONTENT_LENGTH);

@@ -37,6 +37,15 @@ impl Written {
     }
 }
 
+/// A Subscription whose clock was moved.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// Its generation, which is to be acknowledged.
+    pub generation: i64,
+    /// Its version.
+    pub version: u64,
+}
+
 /// The users of one namespace.
 pub struct Users {
     client: Client,
@@ -54,12 +63,11 @@ impl Users {
         Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&kind))
     }
 
-    /// Moves the account's clock to `time`. Returns the generation that the operator then has to acknowledge, if there
-    /// is a Subscription.
+    /// Moves the account's clock to `time`. Returns the Subscription since, if there is one.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn move_clock(&self, annals: &Annals, time: Timestamp) -> anyhow::Result<Option<i64>> {
+    pub async fn move_clock(&self, annals: &Annals, time: Timestamp) -> anyhow::Result<Option<Moved>> {
         if !annals.objects().contains_key(&(ObjectKind::Subscription, ACCOUNT.to_owned())) {
             return Ok(None);
         }
@@ -69,7 +77,8 @@ impl Users {
             "spec": {"billingDetails": {"name": time.to_string()}},
         });
         let patched = self.patch(&patch).await?;
-        Ok(patched.metadata.generation)
+        let version = patched.metadata.resource_version.unwrap_or_default().parse()?;
+        Ok(Some(Moved { generation: patched.metadata.generation.unwrap_or_default(), version }))
     }
 
     async fn patch(&self, patch: &Value) -> anyhow::Result<DynamicObject> {

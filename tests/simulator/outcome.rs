@@ -127,15 +127,7 @@ fn exactly(object: &Object) -> String {
             },
         );
     }
-    let value = match object {
-        Object::Subscription(object) => serde_json::to_value(&**object),
-        Object::UsageReport(object) => serde_json::to_value(&**object),
-        Object::CreditPack(object) => serde_json::to_value(&**object),
-        Object::Payment(object) => serde_json::to_value(&**object),
-        Object::CreditAdjustment(object) => serde_json::to_value(&**object),
-        Object::CreditLedger(_) => Ok(Value::Null),
-    };
-    let mut value = value.unwrap_or_default();
+    let mut value = object.to_json();
     mask(&mut value);
     // Why a report was refused is not kept: where the receipt was lost, it may be another reason by now.
     if object.kind() == ObjectKind::UsageReport && object.state() == Some("Rejected") {

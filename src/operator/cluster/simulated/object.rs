@@ -226,6 +226,12 @@ impl Object {
             }
     }
 
+    /// Returns the object as it is on the wire.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        with_object!(self, object => serde_json::to_value(object.as_ref())).unwrap_or_default()
+    }
+
     /// Returns the object as what it is, if it is a `K`.
     #[must_use]
     pub fn typed<K: Kind>(&self) -> Option<K> {
