@@ -47,7 +47,7 @@ pub enum Target {
 pub struct Treatment {
     /// One exchange that goes wrong.
     pub fault: Option<(Target, Fault)>,
-    /// A kind that is listed as it was at this version.
+    /// A kind whose first list is as it was at this version.
     pub stale: Option<(ObjectKind, u64)>,
 }
 
@@ -326,10 +326,11 @@ impl State {
         }
     }
 
-    /// Lets the server say what was there at an earlier version, where the list of `kind` is to be stale.
+    /// Lets the server say what was there at an earlier version, where the first list of `kind` is to be stale.
     fn make_stale(&self, kind: ObjectKind, message: &mut Message) {
         let mut operator = lock(&self.operator);
-        let Some((_, version)) = operator.treatment.stale.filter(|(stale, _)| *stale == kind) else { return };
+        let stale = operator.treatment.stale.take_if(|(stale, _)| *stale == kind);
+        let Some((_, version)) = stale else { return };
         let query = message.uri.query().unwrap_or_default();
         let kept = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("resourceVersion"));
         let at = [format!("resourceVersion={version}"), "resourceVersionMatch=Exact".to_owned()];
