@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 say() { printf '\n==> %s\n' "$*"; }
 
 mutants=("$@")
-(( $# > 0 )) || mutants=(conflict-taken-for-success payment-not-kept-with-its-invoice receipt-taken-for-written)
+(( $# > 0 )) || mutants=(conflict-taken-for-success payment-not-kept-with-its-invoice receipts-dropped-before-they-are-confirmed)
 # Always the same place: what was built there is not built again.
 copy=${CARGO_TARGET_DIR:-$PWD/target}/broken
 rm -rf "$copy"
@@ -25,7 +25,7 @@ for mutant in "${mutants[@]}"; do
   if (cd "$copy" && cargo test --quiet --test campaign -- --stop) >"$log" 2>&1; then
     survivors+=("$mutant")
     tail -n 3 "$log"
-  elif ! grep -A 3 '^VIOLATED ' "$log" && ! grep 'without faults: ' "$log"; then
+  elif ! grep -A 4 '^VIOLATED ' "$log" && ! grep 'without faults: ' "$log"; then
     # Neither all is well nor is anything violated: the campaign itself has failed.
     cat "$log"
     exit 1
