@@ -5,10 +5,8 @@
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::ledger::{Ledger, Violation};
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use self::condition::Standing;
 use crate::api::Amount;
 use crate::api::subscription::LedgerReference;
 use crate::operator::convert::ConvertError;
@@ -111,18 +109,6 @@ impl From<&Violation> for Trouble {
     fn from(violation: &Violation) -> Self {
         Self::Inconsistent(violation.to_string())
     }
-}
-
-/// Returns the conditions of a fact that cannot be taken as it is.
-#[must_use]
-pub fn undecodable(
-    before: &[Condition],
-    generation: i64,
-    error: &ConvertError,
-    now: Timestamp,
-) -> Vec<Condition> {
-    let standing = Standing::stuck(error.reason(), error.to_string());
-    condition::conditions(before, standing.findings(), generation, now)
 }
 
 /// Returns an amount as it travels.

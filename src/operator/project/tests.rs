@@ -717,14 +717,6 @@ fn an_adjustment_is_granted_or_refused() {
     assert_eq!(told(&status.conditions), ["Ready=False/NameAlreadyUsed", "Stalled=True/NameAlreadyUsed"]);
 }
 
-#[test]
-fn what_does_not_decode_stalls_with_the_path() {
-    let error = ConvertError::NewerFormat { found: 2 };
-    let conditions = undecodable(&[], 1, &error, time(START));
-    assert_eq!(told(&conditions), ["Ready=False/LedgerNewerFormat", "Stalled=True/LedgerNewerFormat"]);
-    assert_eq!(message(&conditions), error.to_string());
-}
-
 /// Returns events as `Kind/name Type/Reason`.
 fn noted(decision: &Decision) -> Vec<String> {
     let note = |note: &Note| {
