@@ -5,7 +5,6 @@
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::ledger::{Ledger, Violation};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::Amount;
 use crate::api::subscription::LedgerReference;

@@ -6,7 +6,7 @@
 mod admitted;
 mod life;
 mod pod;
-mod quotas;
+pub mod quotas;
 mod release;
 mod rendering;
 mod rights;
@@ -93,7 +93,7 @@ fn helm_in(world: &World, arguments: &[&str], values: &Value) -> String {
 }
 
 /// Returns what the chart renders in a namespace.
-fn render(namespace: &str, values: &Value) -> Vec<Value> {
+pub fn render(namespace: &str, values: &Value) -> Vec<Value> {
     let chart = chart().display().to_string();
     let arguments = ["template", RELEASE, &chart, "--namespace", namespace, "--values", "-"];
     let said = helm(&arguments, values);
@@ -120,12 +120,12 @@ fn object<'a>(rendered: &'a [Value], kind: &str, name: &str) -> &'a Value {
 }
 
 /// Returns one list of objects, for `kubectl apply`.
-fn list(objects: &[Value]) -> String {
+pub fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
 /// Returns the rendered objects that an installation has: not those of `helm test`.
-fn installed(rendered: &[Value]) -> Vec<Value> {
+pub fn installed(rendered: &[Value]) -> Vec<Value> {
     let is_hook = |object: &&Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
     rendered.iter().filter(|object| !is_hook(object)).cloned().collect()
 }
