@@ -22,7 +22,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-static ADMISSION: LazyLock<Admission> = LazyLock::new(|| Admission::new().expect("the definitions are valid"));
+static ADMISSION: LazyLock<Admission> =
+    LazyLock::new(|| Admission::new().expect("the definitions are valid"));
 
 /// The secret that callbacks are signed with here.
 const SECRET: &[u8] = b"what callbacks of the fuzz targets are signed with";
@@ -123,7 +124,8 @@ pub fn callback(bytes: &[u8]) {
     let secrets = Secrets::parse("secrets", SECRET).expect("a good secret");
     let now = Timestamp::from_second(1_772_359_200).expect("time");
     let given = |header: &[u8]| {
-        HeaderValue::from_bytes(header).map(|header| HeaderMap::from_iter([(HEADER.parse().expect("name"), header)]))
+        HeaderValue::from_bytes(header)
+            .map(|header| HeaderMap::from_iter([(HEADER.parse().expect("name"), header)]))
     };
     if let Ok(headers) = given(header)
         && secrets.verify(&headers, body, now).is_ok()
@@ -140,7 +142,8 @@ pub fn callback(bytes: &[u8]) {
         assert_eq!(Callback::parse(body).ok().as_ref(), Some(&callback));
         let payment = serde_json::to_value(callback.into_payment()).expect("JSON");
         let errors = ADMISSION.admit(&payment, None).err().unwrap_or_default();
-        let named: BTreeMap<_, _> = errors.iter().map(|error| (error.field.as_str(), &error.message)).collect();
+        let named: BTreeMap<_, _> =
+            errors.iter().map(|error| (error.field.as_str(), &error.message)).collect();
         assert!(!named.keys().any(|field| field.starts_with("metadata")), "{payment:#}: {named:?}");
     }
 }

@@ -153,7 +153,7 @@ impl Watches {
             version,
             is_warning: true,
             reason: Reason::Undecodable,
-            message: error.to_string(),
+            message: format!("not taken: {error}; delete the object and create it as its definition says"),
         };
         if self.say.send(announcement).is_err() {
             tracing::debug!("nobody publishes any more");

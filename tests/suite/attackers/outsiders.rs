@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Caller, KINDS, realm};
 use crate::payments::paid;
+use crate::world::eventually;
 
 /// Longest time that an answer may take: far below what a body of a gigabyte takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -16,8 +17,9 @@ const SOON: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn a_body_of_a_gigabyte_is_refused_before_it_is_read() {
     let webhook = paid().await.webhook;
+    let listens = async || TcpStream::connect(webhook).ok();
+    let mut stream = eventually("the webhook listens", listens).await_some().await;
     let answered = tokio::task::spawn_blocking(move || {
-        let mut stream = TcpStream::connect(webhook).expect("connected");
         stream.set_read_timeout(Some(SOON)).expect("limit");
         let head = "POST /v1/payments/default HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n\
                     Connection: close\r\nContent-Length: 1000000000\r\nFlashgate-Signature: t=1,v1=00\r\n\r\n";

@@ -26,8 +26,8 @@ const MEASURED: i64 = 9;
 /// Orders under way at once.
 const AT_ONCE: usize = 4;
 
-/// What the charge of a report may take in any case: a machine with other work is no attack.
-const FLOOR: Duration = Duration::from_millis(1_500);
+/// What the charge of a report may take in any case: the attacker, its victims and the servers share this machine.
+const FLOOR: Duration = Duration::from_millis(1_000);
 
 /// Returns the median of the time from a report's creation to its receipt.
 async fn latency(namespace: &Namespace<'_>, neighbour: &Caller, source: &str) -> Duration {
@@ -51,7 +51,7 @@ async fn latency(namespace: &Namespace<'_>, neighbour: &Caller, source: &str) ->
 }
 
 #[tokio::test]
-async fn a_flood_of_packs_stops_at_the_quota_and_at_most_doubles_the_wait_of_others() {
+async fn a_flood_of_packs_stops_at_the_quota_and_others_are_charged_as_soon_meanwhile() {
     let realm = realm().await;
     let flooded = realm.namespace(FLOODED, &["tenant"]).await;
     let quiet = realm.namespace(QUIET, &["neighbour"]).await;
