@@ -84,6 +84,13 @@ simulate: ## plays SEEDS=n runs of the operator against a cluster in memory, wit
 	$(say) 'simulating $(SEEDS) runs with faults'
 	@cargo test --profile simulate --test simulator -- --seeds $(SEEDS)
 
+# How many seconds `make fuzz` spends on each target.
+TIME ?= 60
+
+.PHONY: fuzz
+fuzz: ## feeds the parsers of what others write with texts that nobody thought of, TIME=60 seconds each
+	@fuzz/run.sh $(TIME)
+
 .PHONY: control-plane
 control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'

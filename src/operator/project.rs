@@ -78,6 +78,12 @@ pub enum Trouble {
     /// A field does not hold what it must.
     #[error("{0}")]
     Undecodable(String),
+    /// The API server refused its next commit, as it will again: a policy, or a definition of another version.
+    #[error(
+        "the API server refuses what was decided: {0}; nothing is granted or charged until an administrator lifts \
+         what refuses the operator's writes of CreditLedgers, or applies the definitions of its version"
+    )]
+    Refused(String),
 }
 
 impl Trouble {
@@ -90,6 +96,7 @@ impl Trouble {
             Self::Missing { .. } => Reason::LedgerMissing,
             Self::NewerFormat(_) => Reason::LedgerNewerFormat,
             Self::Undecodable(_) => Reason::Undecodable,
+            Self::Refused(_) => Reason::CommitRefused,
         }
     }
 }

@@ -489,6 +489,7 @@ fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
         (Trouble::Missing { uid: "ledger-1".to_owned() }, "LedgerMissing"),
         (Trouble::NewerFormat(2), "LedgerNewerFormat"),
         (Trouble::Undecodable("`spec.debt`: …".to_owned()), "Undecodable"),
+        (Trouble::Refused("no ledgers in this cluster".to_owned()), "CommitRefused"),
     ];
     for (trouble, reason) in cases {
         let text = trouble.to_string();

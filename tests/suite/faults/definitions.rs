@@ -109,6 +109,7 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
     })
     .await_some()
     .await;
+    ready_is(&namespace, "CommitRefused").await;
     assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "no ledger without its fields");
     world.plane.apply_crds(&root().join("crds")).await.expect("upgraded");
     balance_is(&namespace, "1100").await;

@@ -7,6 +7,7 @@ use flashgate_control_plane::ControlPlane;
 use serde_json::{Value, json};
 
 use super::{Watched, adjust, balance_is, open_account};
+use crate::trouble::ready_is;
 use crate::world::{Namespace, World, eventually};
 
 /// Reconciles that ended with a commit in doubt.
@@ -67,7 +68,10 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
     assert!(said.lines().filter(|line| line.contains("no ledgers")).count() < 20, "{said}");
     assert_eq!(namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
     assert_eq!(namespace.get::<CreditAdjustment>("gift").await.expect("gift").pointer("/status/state"), None);
+    let shown = ready_is(&namespace, "CommitRefused").await;
+    assert_eq!(shown.pointer("/status/credits/balance"), Some(&json!("1100")), "{shown:#}");
     namespace.kubectl(&["delete", "-f", "-"], Some(&policy())).await.succeeded().expect("deleted");
+    ready_is(&namespace, "InForce").await;
     namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
     balance_is(&namespace, "1110").await;
 }
