@@ -117,7 +117,7 @@ impl Caller {
 
     /// Creates an object; returns status and the API server's words, or nothing where it agrees.
     async fn create(&self, namespace: &str, kind: Kind, name: &str, spec: Value) -> (u16, String) {
-        let (status, answer) = self.call("POST", &kind.path(namespace), &kind.object(name, spec)).await;
+        let (status, answer) = self.call("POST", &kind.path(namespace), &kind.object(name, &spec)).await;
         (status, answer["message"].as_str().unwrap_or_default().to_owned())
     }
 }
@@ -141,7 +141,7 @@ impl Kind {
         format!("/apis/billing.flashgate.dev/v1alpha1/namespaces/{namespace}/{}", self.1)
     }
 
-    fn object(self, name: &str, spec: Value) -> Value {
+    fn object(self, name: &str, spec: &Value) -> Value {
         json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": self.0, "metadata": {"name": name},
             "spec": spec,

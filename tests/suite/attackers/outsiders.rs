@@ -40,7 +40,7 @@ async fn a_stranger_sees_and_states_nothing() {
         for kind in KINDS {
             let path = kind.path("attacked-by-strangers");
             assert_eq!(stranger.call("GET", &path, &Value::Null).await.0, 403, "{user} {kind:?}");
-            let object = kind.object("forged", json!({}));
+            let object = kind.object("forged", &json!({}));
             assert_eq!(stranger.call("POST", &path, &object).await.0, 403, "{user} {kind:?}");
         }
     }

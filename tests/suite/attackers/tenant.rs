@@ -121,7 +121,7 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
         }
     }
     // A status that comes with the object, and a birth that is long ago, are dropped by the API server.
-    let mut forged = PACK.object("forged", pack("plus-1000"));
+    let mut forged = PACK.object("forged", &pack("plus-1000"));
     forged["status"] = json!({"state": "Granted", "credits": "1000"});
     forged["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
     forged["metadata"]["uid"] = json!("6f1f0c9e-0000-4000-8000-000000000000");
@@ -157,7 +157,7 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
     let tenant = realm.caller("tenant").await;
     for kind in KINDS {
         let path = kind.path(OTHER);
-        let object = kind.object("forged", pack("plus-100"));
+        let object = kind.object("forged", &pack("plus-100"));
         for (verb, path) in [
             ("GET", path.clone()),
             ("GET", format!("{path}/acme")),
