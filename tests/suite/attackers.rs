@@ -18,8 +18,7 @@ use tokio::sync::OnceCell;
 use crate::chart::{installed, list, render};
 use crate::world::{Namespace, Operator, World, eventually};
 
-/// Users, each of whom has the role of the chart that is called like it, `edit` or `admin` where it says so, and
-/// nothing else.
+/// Users, each with its roles: the chart's, and some of a namespace.
 const USERS: [(&str, &[&str]); 5] = [
     ("tenant", &["flashgate-tenant", "flashgate-viewer", "edit"]),
     ("owner", &["flashgate-tenant", "admin", "may-delete"]),
@@ -28,7 +27,7 @@ const USERS: [(&str, &[&str]); 5] = [
     ("neighbour", &["flashgate-tenant", "flashgate-reporter"]),
 ];
 
-/// Namespaces where payments come from outside, which have an operator of their own.
+/// The namespace where payments come from outside, with an operator of its own.
 const PAID: &str = "attacked-payments";
 
 /// A world with the chart's roles, users that hold them, and operators that run all the time.
@@ -168,7 +167,7 @@ async fn money(namespace: &Namespace<'_>) -> Value {
     })
 }
 
-/// Lets somebody else's order through the operator, so that everything before it was seen.
+/// Gives a credit by hand and waits for it: everything before was then seen.
 async fn let_pass(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "1", "reason": "a mark"});
     namespace.create::<flashgate_billing::api::CreditAdjustment>(name, spec).await;

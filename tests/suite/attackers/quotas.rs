@@ -65,7 +65,8 @@ async fn a_flood_of_packs_stops_at_the_quota_and_others_are_charged_as_soon_mean
         let (tenant, is_over, made, refused) = (&tenant, &is_over, &made, &refused);
         async move {
             let mut index = 0;
-            while !is_over.load(Ordering::Relaxed) || (refused.load(Ordering::Relaxed) == 0 && index < QUOTA) {
+            while !is_over.load(Ordering::Relaxed) || (refused.load(Ordering::Relaxed) == 0 && index < QUOTA)
+            {
                 let order = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
                 let (status, message) =
                     tenant.create(FLOODED, PACK, &format!("flood-{lane}-{index}"), order).await;
