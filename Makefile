@@ -98,6 +98,13 @@ campaign-broken: control-plane ## shows that the campaign catches operators that
 	$(say) 'playing the campaign with broken operators'
 	@tests/campaign/broken.sh
 
+# How many seconds `make fuzz` spends on each target.
+TIME ?= 60
+
+.PHONY: fuzz
+fuzz: ## feeds the parsers of what others write with texts that nobody thought of, TIME=60 seconds each
+	@fuzz/run.sh $(TIME)
+
 .PHONY: control-plane
 control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'

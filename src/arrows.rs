@@ -41,7 +41,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "operator::reason",
         ],
     ),
-    ("operator/watch", &["metrics", "operator::cluster", "operator::inbox"]),
+    ("operator/watch", &["metrics", "operator::cluster", "operator::inbox", "operator::reason"]),
     // An election knows nothing of accounts: money never rests on who leads.
     ("operator/election", &["clock", "metrics", "operator::election"]),
     ("operator/wake", &["clock", "operator::cluster", "operator::election", "operator::reconcile"]),

@@ -21,6 +21,7 @@ pub mod watch;
 #[cfg(test)]
 mod story;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use kube::Client;
 use tokio::sync::{mpsc, watch as signal};
 use tokio::time::Instant;
 
-use crate::operator::cluster::{AccountKey, Cluster};
+use crate::operator::cluster::{AccountKey, Announcement, Cluster};
 use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, Operator, ReconcileError};
 use crate::operator::watch::{Synced, Watches};
@@ -53,15 +54,18 @@ pub async fn run<C: Cluster>(
     stop: signal::Receiver<bool>,
 ) {
     let (ask, asked) = mpsc::unbounded_channel::<AccountKey>();
+    let (say, said) = mpsc::unbounded_channel();
     let watches = Watches {
         client,
         namespaces,
         inbox: Arc::clone(&operator.inbox),
         ask,
+        say,
         metrics: operator.metrics.clone(),
         synced: synced.clone(),
     };
     let watching = tokio::spawn(watches.run());
+    let telling = tokio::spawn(say_while_leading(Arc::clone(&operator), said, leadership.clone()));
     let mut ended = stop.clone();
     tokio::select! {
         () = wait_for_sync(&synced) => tracing::info!("caches are synced; reconciling"),
@@ -72,6 +76,7 @@ pub async fn run<C: Cluster>(
     wake::run(asked, leadership, stop, &operator.clock, concurrency, reconcile).await;
     sweeping.abort();
     watching.abort();
+    telling.abort();
 }
 
 async fn wait_for_sync(synced: &Synced) {
@@ -87,6 +92,29 @@ async fn reconcile<C: Cluster>(operator: &Operator<C>, key: AccountKey) -> Resul
     operator.metrics.count_reconcile(name, started.elapsed());
     operator.metrics.show_clock_skew(operator.cluster.clock_skew_seconds().unwrap_or_default());
     result
+}
+
+/// Publishes what is said of objects that cannot be understood: of each object once, until something else is wrong with
+/// it. Best effort, as every Event; what is said while another operator leads waits.
+async fn say_while_leading<C: Cluster>(
+    operator: Arc<Operator<C>>,
+    mut said: mpsc::UnboundedReceiver<Announcement>,
+    mut leadership: Leadership,
+) {
+    let mut told: HashMap<String, String> = HashMap::new();
+    while let Some(announcement) = said.recv().await {
+        let Announcement { version, message, .. } = &announcement;
+        if operator.hold || told.get(&version.uid) == Some(message) {
+            continue;
+        }
+        leadership.begins().await;
+        match operator.cluster.announce(&announcement).await {
+            Ok(()) => {
+                told.insert(announcement.version.uid, announcement.message);
+            }
+            Err(error) => tracing::warn!(%error, "event not published"),
+        }
+    }
 }
 
 async fn sweep_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {

@@ -16,7 +16,7 @@ mod tests;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -142,6 +142,12 @@ fn log(refused: &Refused) {
 }
 
 async fn read(request: Request) -> Result<Bytes, Refused> {
+    // What says that it is too long is not waited for.
+    let is_too_long =
+        usize::try_from(request.body().size_hint().lower()).is_ok_and(|least| least > BODY_BYTES);
+    if is_too_long {
+        return Err(Refused::TooLarge(BODY_BYTES));
+    }
     match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {

@@ -18,6 +18,7 @@ pub struct Builder {
     users: Vec<(String, Vec<String>)>,
     pub(crate) controllers: Vec<String>,
     pub(crate) api_server_flags: Vec<String>,
+    pub(crate) etcd_flags: Vec<String>,
 }
 
 impl Builder {
@@ -42,6 +43,13 @@ impl Builder {
     #[must_use]
     pub fn api_server_flag(mut self, flag: &str) -> Self {
         self.api_server_flags.push(flag.to_owned());
+        self
+    }
+
+    /// Adds a flag of etcd, such as `--quota-backend-bytes=33554432`.
+    #[must_use]
+    pub fn etcd_flag(mut self, flag: &str) -> Self {
+        self.etcd_flags.push(flag.to_owned());
         self
     }
 

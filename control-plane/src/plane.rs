@@ -203,7 +203,8 @@ impl Plane {
     ) -> Result<Self, Error> {
         let plane = Self { programs, guard, users, stated, port: AtomicU16::new(0) };
         plane.guard.write_file("tokens.csv", &token_file(&plane.users))?;
-        plane.guard.start_server(ETCD, &servers::etcd(&plane.programs, plane.folder()))?;
+        let etcd = servers::etcd(&plane.programs, plane.folder(), &plane.stated.etcd_flags);
+        plane.guard.start_server(ETCD, &etcd)?;
         with_free_port(|port| {
             plane.port.store(port, Ordering::Relaxed);
             for user in &plane.users {

@@ -11,9 +11,9 @@ pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// The certificate the API server makes for itself, with the authority that signed it.
 pub(crate) const CERTIFICATE: &str = "certificates/apiserver.crt";
 
-pub(crate) fn etcd(programs: &Programs, folder: &Path) -> Vec<String> {
+pub(crate) fn etcd(programs: &Programs, folder: &Path, extra: &[String]) -> Vec<String> {
     let folder = folder.display();
-    vec![
+    let mut command = vec![
         program(programs, ETCD),
         format!("--data-dir={folder}/etcd"),
         // Sockets in a folder that only we can enter: no ports to race for, no strangers.
@@ -24,7 +24,9 @@ pub(crate) fn etcd(programs: &Programs, folder: &Path) -> Vec<String> {
         // The data is thrown away in any case. Not for benchmarks that claim durability.
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
-    ]
+    ];
+    command.extend_from_slice(extra);
+    command
 }
 
 pub(crate) fn api_server(

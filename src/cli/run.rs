@@ -1,5 +1,6 @@
 //! `run`: the operator.
 
+mod definitions;
 mod leader_election;
 
 use std::net::SocketAddr;
@@ -147,6 +148,7 @@ async fn serve<C: Cluster>(
         });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
+    tokio::spawn(definitions::tell_what_is_missing(client.clone()));
     let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     tokio::spawn(tell_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     let concurrency = usize::from(args.concurrency);

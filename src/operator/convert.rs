@@ -12,7 +12,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::api::CreditLedgerSpec;
-use crate::operator::reason::Reason;
 
 mod choice;
 mod coverage;
@@ -121,16 +120,6 @@ impl ConvertError {
     /// Returns the error that `problem` is at `path`.
     fn at(path: impl Into<String>, problem: impl Into<Problem>) -> Self {
         Self::Field { path: path.into(), problem: problem.into() }
-    }
-
-    /// Returns the reason that conditions, events and metrics show.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::NewerFormat { .. } => Reason::LedgerNewerFormat,
-            Self::WrongHash { .. } => Reason::LedgerInconsistent,
-            Self::Field { .. } => Reason::Undecodable,
-        }
     }
 }
 

@@ -5,10 +5,7 @@
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::ledger::{Ledger, Violation};
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use self::condition::Standing;
 use crate::api::Amount;
 use crate::api::subscription::LedgerReference;
 use crate::operator::convert::ConvertError;
@@ -81,6 +78,12 @@ pub enum Trouble {
     /// A field does not hold what it must.
     #[error("{0}")]
     Undecodable(String),
+    /// The API server refused its next commit, as it will again: a policy, or a definition of another version.
+    #[error(
+        "the API server refuses what was decided: {0}; nothing is granted or charged until an administrator lifts \
+         what refuses the operator's writes of CreditLedgers, or applies the definitions of its version"
+    )]
+    Refused(String),
 }
 
 impl Trouble {
@@ -93,6 +96,7 @@ impl Trouble {
             Self::Missing { .. } => Reason::LedgerMissing,
             Self::NewerFormat(_) => Reason::LedgerNewerFormat,
             Self::Undecodable(_) => Reason::Undecodable,
+            Self::Refused(_) => Reason::CommitRefused,
         }
     }
 }
@@ -111,18 +115,6 @@ impl From<&Violation> for Trouble {
     fn from(violation: &Violation) -> Self {
         Self::Inconsistent(violation.to_string())
     }
-}
-
-/// Returns the conditions of a fact that cannot be taken as it is.
-#[must_use]
-pub fn undecodable(
-    before: &[Condition],
-    generation: i64,
-    error: &ConvertError,
-    now: Timestamp,
-) -> Vec<Condition> {
-    let standing = Standing::stuck(error.reason(), error.to_string());
-    condition::conditions(before, standing.findings(), generation, now)
 }
 
 /// Returns an amount as it travels.

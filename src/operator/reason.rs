@@ -48,6 +48,7 @@ reasons! {
     BillingPeriodNotOffered: "The plan is not offered for that billing period: choose one that the catalog offers.",
     ChangePending: "A downgrade takes effect at the end of the period; asking for the plan in force again clears it.",
     Charged: "The report was charged; its status is the receipt.",
+    CommitRefused: "The API server refused the write of the CreditLedger for what it says, so nothing is granted or charged: an administrator must lift the policy that refuses it, or apply the definitions of the operator's version.",
     CreditsExhausted: "The balance is zero or below: usage goes on as debt until credits arrive; buy a pack or upgrade.",
     CreditsLeft: "The balance is above zero.",
     DuplicateWindow: "A part of the window was charged already for this source: report the rest in a window that touches it, or use another source.",

@@ -232,8 +232,11 @@ impl<C: Cluster> Operator<C> {
             return self.name_ledger(&mut seen, before.as_ref(), clock).await;
         }
         let committed = decision.commit.take();
-        if let Some(next) = &committed {
-            self.commit(&mut seen, next, &decision, memory).await?;
+        if let Some(next) = &committed
+            && let Err(error) = self.commit(&mut seen, next, &decision, memory).await
+        {
+            self.say_refusal(&seen, &error).await;
+            return Err(error);
         }
         self.mention_ignored_clock(&seen, clock, memory).await;
         let ledger = committed.as_deref().or(before.as_ref());
@@ -496,6 +499,19 @@ impl<C: Cluster> Operator<C> {
             self.write_status(subscription, &status).await?;
         }
         Ok(Next::default())
+    }
+
+    /// Shows that a commit was refused for what it says: whoever waits for it would wait for ever. Best effort; the next
+    /// status takes it back.
+    async fn say_refusal(&self, seen: &Seen, error: &ReconcileError) {
+        let Some(CallError::Refused { message, .. }) = error.call() else { return };
+        let Some(subscription) = &seen.subscription else { return };
+        let book = Book::Troubled(Trouble::Refused(message.clone()));
+        if let Some(status) = due_status(subscription, book, &self.catalog, self.clock.now())
+            && let Err(error) = self.write_status(subscription, &status).await
+        {
+            tracing::debug!(%error, "the refusal of a commit could not be shown");
+        }
     }
 
     fn keep_ledger(&self, ledger: &CreditLedger) {

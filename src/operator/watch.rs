@@ -11,8 +11,9 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::metrics::Metrics;
-use crate::operator::cluster::AccountKey;
+use crate::operator::cluster::{AccountKey, Announcement, Version};
 use crate::operator::inbox::{Inbox, Row, Table};
+use crate::operator::reason::Reason;
 
 /// Facts of each kind that have no verdict yet, as the server selects them.
 const PENDING_REPORTS: &str = "status.state!=Charged,status.state!=Rejected";
@@ -47,6 +48,8 @@ pub struct Watches {
     pub inbox: Arc<Inbox>,
     /// Where accounts to be reconciled go.
     pub ask: UnboundedSender<AccountKey>,
+    /// Where it is said that an object cannot be understood.
+    pub say: UnboundedSender<Announcement>,
     /// What is counted.
     pub metrics: Metrics,
     /// How far the first lists are.
@@ -117,14 +120,18 @@ impl Watches {
     }
 
     fn put<R: Row>(&self, table: &Table<R>, object: DeserializeGuard<R::Object>) {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let kind = R::Object::kind(&());
+        let version = Version {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            resource_version: object.resource_version().unwrap_or_default(),
+        };
         match object.0 {
-            Err(error) => self.set_aside(&kind, &namespace, &name, &error),
+            Err(error) => self.set_aside::<R>(version, &error),
             Ok(object) => match table.put(object) {
                 Ok(Some(key)) => self.ask_for(key),
                 Ok(None) => {}
-                Err(error) => self.set_aside(&kind, &namespace, &name, &error),
+                Err(error) => self.set_aside::<R>(version, &error),
             },
         }
     }
@@ -135,10 +142,22 @@ impl Watches {
         }
     }
 
-    /// One object that cannot be understood takes nothing else with it.
-    fn set_aside(&self, kind: &str, namespace: &str, name: &str, error: &(dyn std::error::Error + 'static)) {
-        self.metrics.count_set_aside(kind);
-        tracing::error!(kind, namespace, name, error, "object set aside: it cannot be understood");
+    /// One object that cannot be understood takes nothing else with it; whoever looks at it is told.
+    fn set_aside<R: Row>(&self, version: Version, error: &(dyn std::error::Error + 'static)) {
+        let (api_version, kind) = (R::Object::api_version(&()), R::Object::kind(&()));
+        self.metrics.count_set_aside(&kind);
+        let Version { namespace, name, .. } = &version;
+        tracing::error!(%kind, namespace, name, error, "object set aside: it cannot be understood");
+        let announcement = Announcement {
+            object: (api_version.into_owned(), kind.into_owned()),
+            version,
+            is_warning: true,
+            reason: Reason::Undecodable,
+            message: format!("not taken: {error}; delete the object and create it as its definition says"),
+        };
+        if self.say.send(announcement).is_err() {
+            tracing::debug!("nobody publishes any more");
+        }
     }
 
     fn ask_for(&self, key: AccountKey) {

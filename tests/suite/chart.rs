@@ -6,7 +6,7 @@
 mod admitted;
 mod life;
 mod pod;
-mod quotas;
+pub mod quotas;
 mod release;
 mod rendering;
 mod rights;

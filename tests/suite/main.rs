@@ -3,10 +3,13 @@
 //! A namespace per test; waits are on conditions, never on time.
 
 mod admission;
+mod attackers;
 mod chart;
+mod corpus;
 mod crash;
 mod examples;
 mod failover;
+mod faults;
 mod gitops;
 mod lives;
 mod payments;

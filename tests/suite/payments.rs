@@ -39,7 +39,8 @@ const TEST_CLOCK_NAMESPACES: [&str; 11] = [
 pub struct Paid {
     /// The world.
     pub world: World,
-    webhook: SocketAddr,
+    /// Where its webhook listens.
+    pub webhook: SocketAddr,
     _operator: Operator,
 }
 

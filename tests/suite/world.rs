@@ -71,38 +71,46 @@ impl World {
 
     /// Starts a world of its own without the definitions.
     pub async fn empty() -> Self {
-        Self::start_plane(&[], &[]).await
+        Self::start_with_builder(ControlPlane::builder()).await
     }
 
     /// Starts a world of its own with users that may do nothing yet.
     pub async fn start_with_users(users: &[&str]) -> Self {
-        Self::start_plane(users, &[]).await.with_definitions().await
+        Self::start_with(users, &[]).await
     }
 
     /// Starts a world of its own with more controllers.
     pub async fn start_with_controllers(controllers: &[&str]) -> Self {
-        Self::start_plane(&[], controllers).await.with_definitions().await
+        Self::start_with(&[], controllers).await
     }
 
-    async fn start_plane(users: &[&str], controllers: &[&str]) -> Self {
-        let builder = ControlPlane::builder()
-            .controllers(&["garbage-collector-controller", "namespace-controller"])
-            .controllers(controllers);
+    /// Starts a world of its own with users that may do nothing yet, and more controllers.
+    pub async fn start_with(users: &[&str], controllers: &[&str]) -> Self {
+        let builder = ControlPlane::builder().controllers(controllers);
         let builder = users.iter().fold(builder, |builder, user| builder.user(user, &[]));
+        Self::start_with_builder(builder).await.with_definitions().await
+    }
+
+    /// Starts a world of its own, with what `builder` states besides, without the definitions.
+    pub async fn start_with_builder(builder: flashgate_control_plane::Builder) -> Self {
+        let builder = builder.controllers(&["garbage-collector-controller", "namespace-controller"]);
         Self { plane: builder.start().await.expect("control plane") }
     }
 
-    async fn with_definitions(self) -> Self {
+    /// Applies the definitions.
+    pub async fn with_definitions(self) -> Self {
         self.plane.apply_crds(&root().join("crds")).await.expect("definitions");
         self
     }
 
     /// Returns a client of its administrator.
     pub async fn client(&self) -> Client {
-        let kubeconfig = Kubeconfig::read_from(self.plane.kubeconfig()).expect("kubeconfig");
-        let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("config");
-        Client::try_from(config).expect("client")
+        client_by(&self.plane.kubeconfig()).await
+    }
+
+    /// Returns a client of a user.
+    pub async fn client_of(&self, user: &str) -> Client {
+        client_by(&self.plane.kubeconfig_for(user).expect("user")).await
     }
 
     /// Starts an operator with `arguments` after `run`.
@@ -125,6 +133,13 @@ impl World {
         Api::all(client.clone()).create(&PostParams::default(), &object).await.expect("namespace");
         Namespace { world: self, name: name.to_owned(), client }
     }
+}
+
+async fn client_by(kubeconfig: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("kubeconfig");
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("config");
+    Client::try_from(config).expect("client")
 }
 
 /// Returns the world that most tests share, with an operator that runs all the time.

@@ -8,7 +8,7 @@ use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_ledger::invoice::Invoice;
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::purchase::{OrderState, PurchaseState};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::core::ObjectMeta;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -489,6 +489,7 @@ fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
         (Trouble::Missing { uid: "ledger-1".to_owned() }, "LedgerMissing"),
         (Trouble::NewerFormat(2), "LedgerNewerFormat"),
         (Trouble::Undecodable("`spec.debt`: …".to_owned()), "Undecodable"),
+        (Trouble::Refused("no ledgers in this cluster".to_owned()), "CommitRefused"),
     ];
     for (trouble, reason) in cases {
         let text = trouble.to_string();
@@ -715,14 +716,6 @@ fn an_adjustment_is_granted_or_refused() {
     let decision = story.adjust("outage", "251", None);
     let status = adjustment_status(None, 1, only(&decision.adjustments), story.now);
     assert_eq!(told(&status.conditions), ["Ready=False/NameAlreadyUsed", "Stalled=True/NameAlreadyUsed"]);
-}
-
-#[test]
-fn what_does_not_decode_stalls_with_the_path() {
-    let error = ConvertError::NewerFormat { found: 2 };
-    let conditions = undecodable(&[], 1, &error, time(START));
-    assert_eq!(told(&conditions), ["Ready=False/LedgerNewerFormat", "Stalled=True/LedgerNewerFormat"]);
-    assert_eq!(message(&conditions), error.to_string());
 }
 
 /// Returns events as `Kind/name Type/Reason`.

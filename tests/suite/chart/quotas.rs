@@ -4,12 +4,11 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::world::{World, eventually, root};
+use crate::world::{Namespace, World, eventually, root};
 
-#[tokio::test]
-async fn a_team_with_a_quota_has_one_subscription() {
-    let world = World::start_with_controllers(&["resourcequota-controller"]).await;
-    let namespace = world.namespace("team").await;
+/// Applies the quotas of `examples/quotas/`, and waits until they count. The world needs the controller
+/// `resourcequota-controller`.
+pub async fn apply_quotas(namespace: &Namespace<'_>) {
     let quotas: Vec<String> = fs::read_dir(root().join("examples/quotas"))
         .expect("folder")
         .map(|file| fs::read_to_string(file.expect("entry").path()).expect("manifest"))
@@ -24,6 +23,13 @@ async fn a_team_with_a_quota_has_one_subscription() {
     })
     .await_some()
     .await;
+}
+
+#[tokio::test]
+async fn a_team_with_a_quota_has_one_subscription() {
+    let world = World::start_with_controllers(&["resourcequota-controller"]).await;
+    let namespace = world.namespace("team").await;
+    apply_quotas(&namespace).await;
     let subscription = |name: &str| {
         let object = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Subscription",

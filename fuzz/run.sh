@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Feeds each fuzz target for SECONDS with texts that nobody thought of. What is new and fine is kept in the user's cache,
+# for the next time; what breaks a promise is left in fuzz/artifacts, and ends this with 1: mend it, and add the text to
+# fuzz/corpus, which the suite reads.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+seconds=${1:?usage: run.sh SECONDS}
+version=0.13.1
+
+say() { printf '\n==> %s\n' "$*"; }
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing"
+tools="$cache/tools"
+export PATH="$tools/bin:$PATH"
+if [[ $(cargo fuzz --version 2>/dev/null) != "cargo-fuzz $version" ]]; then
+  say "installing cargo-fuzz $version into $tools (about 2 minutes the first time)"
+  CARGO_TARGET_DIR="$tools/target" cargo install --locked cargo-fuzz --version "$version" --root "$tools"
+  rm -rf "$tools/target"
+fi
+# A folder of its own: every dependency is built with other flags than ours.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}/fuzz"
+# Sanitizers need a nightly compiler, and look for what safe Rust rules out.
+flags=(--sanitizer none --dev)
+
+say 'building the fuzz targets (about 10 minutes the first time)'
+cargo fuzz build "${flags[@]}"
+for target in fuzz_targets/*.rs; do
+  target=$(basename "$target" .rs)
+  say "fuzzing $target for $seconds seconds"
+  mkdir -p "$cache/fuzz/$target"
+  cargo fuzz run "${flags[@]}" "$target" "$cache/fuzz/$target" "corpus/$target" -- \
+    "-max_total_time=$seconds" -timeout=10 -print_final_stats=1 -verbosity=0
+done

@@ -1,0 +1,126 @@
+//! Definitions of the kinds, as the cluster has them, held against those of this program.
+
+use std::collections::BTreeSet;
+
+use kube::Client;
+use serde_json::Value;
+
+use crate::api::API_VERSION;
+use crate::crdgen::crds;
+
+/// What to do about definitions of another version.
+const REMEDY: &str = "apply the definitions of this version (`crds/`, or the chart with `crds.enabled`)";
+
+/// Where the API server tells, to whoever may call it at all, what it knows of the kinds.
+const SCHEMAS: &str = "/openapi/v3/apis/";
+
+/// Says which kinds and fields of this program the cluster does not know. What is written there would be dropped, or
+/// refused where nothing may be dropped; nothing wrong is written, but what is missing may stand still.
+pub async fn tell_what_is_missing(client: Client) {
+    let schemas = match fetch_schemas(&client).await {
+        Ok(schemas) => schemas,
+        Err(error) => {
+            let error: &dyn std::error::Error = &*error;
+            tracing::warn!(error, "the definitions in the cluster could not be compared with this program's");
+            return;
+        }
+    };
+    for (kind, missing) in missing(&schemas) {
+        let fields = missing.join(", ");
+        if fields.is_empty() {
+            tracing::error!(kind, "the cluster does not know this kind; {REMEDY}");
+        } else {
+            tracing::error!(kind, fields, "the cluster's definition is older than this program; {REMEDY}");
+        }
+    }
+}
+
+async fn fetch_schemas(client: &Client) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    let request = http::Request::get(format!("{SCHEMAS}{API_VERSION}")).body(Vec::new())?;
+    match client.request::<Value>(request).await {
+        Ok(schemas) => Ok(schemas),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Value::Null),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns the kinds that lack something, each with the fields that it lacks; none where the kind itself is missing.
+fn missing(schemas: &Value) -> Vec<(String, Vec<String>)> {
+    let name = |kind: &str| {
+        let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
+        let reversed: Vec<&str> = group.split('.').rev().collect();
+        format!("{}.{version}.{kind}", reversed.join("."))
+    };
+    let of_kind = |kind: &str| schemas.pointer("/components/schemas")?.get(name(kind));
+    let mut found = Vec::new();
+    for crd in crds().unwrap_or_default() {
+        let Some(held) = of_kind(&crd.kind) else {
+            found.push((crd.kind, Vec::new()));
+            continue;
+        };
+        let held = fields(held);
+        let lacking: Vec<String> = fields(crd.schema()).difference(&held).cloned().collect();
+        if !lacking.is_empty() {
+            found.push((crd.kind, lacking));
+        }
+    }
+    found
+}
+
+/// Returns the paths of all fields that a schema knows.
+fn fields(schema: &Value) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    collect(schema, "", &mut paths);
+    paths
+}
+
+fn collect(schema: &Value, path: &str, paths: &mut BTreeSet<String>) {
+    for (name, below) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        collect(below, &path, paths);
+        paths.insert(path);
+    }
+    if let Some(items) = schema.get("items") {
+        collect(items, &format!("{path}[]"), paths);
+    }
+    if let Some(values) = schema.get("additionalProperties") {
+        collect(values, &format!("{path}{{}}"), paths);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns what an API server with the definitions of this program tells.
+    fn schemas() -> Value {
+        let crds = crds().expect("definitions");
+        let schemas = crds
+            .iter()
+            .map(|crd| (format!("dev.flashgate.billing.v1alpha1.{}", crd.kind), crd.schema().clone()));
+        json!({"components": {"schemas": schemas.collect::<serde_json::Map<_, _>>()}})
+    }
+
+    #[test]
+    fn definitions_of_this_program_lack_nothing() {
+        assert_eq!(missing(&schemas()), []);
+    }
+
+    #[test]
+    fn a_field_and_a_kind_that_the_cluster_does_not_know_are_named() {
+        let mut schemas = schemas();
+        let known = schemas["components"]["schemas"].as_object_mut().expect("schemas");
+        known.remove("dev.flashgate.billing.v1alpha1.Payment").expect("known");
+        let ledger = &mut known["dev.flashgate.billing.v1alpha1.CreditLedger"];
+        let period = ledger.pointer_mut("/properties/spec/properties/period/properties").expect("period");
+        period.as_object_mut().expect("fields").remove("number").expect("known");
+        let missing = missing(&schemas);
+        let lacking =
+            |kind: &str| missing.iter().find(|(of, _)| of == kind).map(|(_, fields)| fields.as_slice());
+        assert_eq!(lacking("CreditLedger"), Some(["spec.period.number".to_owned()].as_slice()));
+        assert_eq!(lacking("Payment"), Some([].as_slice()));
+        assert_eq!(missing.len(), 2, "{missing:?}");
+    }
+}

@@ -1,0 +1,105 @@
+//! A payment agent: the role `flashgate-payments`, where payments come from outside.
+
+use flashgate_billing::api::{CreditLedger, Payment, Subscription};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::{
+    ADJUSTMENT, Caller, KINDS, PACK, PAID, PAYMENT, REPORT, SUBSCRIPTION, money, ready_reason, realm,
+};
+use crate::world::{Namespace, eventually};
+
+async fn invoice(namespace: &Namespace<'_>, index: usize, state: &str) -> String {
+    namespace.expect::<Subscription>("acme", &format!("/status/invoices/{index}/state"), state).await;
+    let account = namespace.get::<Subscription>("acme").await.expect("account");
+    let number = account.pointer(&format!("/status/invoices/{index}/number")).and_then(Value::as_str);
+    number.expect("number").to_owned()
+}
+
+/// States what happened to an invoice, and waits for the reason of the verdict.
+async fn state(
+    agent: &Caller,
+    namespace: &Namespace<'_>,
+    name: &str,
+    (invoice, state, amount): (&str, &str, &str),
+    reason: &str,
+) {
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "invoice": invoice, "state": state, "amount": amount,
+        "currency": "USD",
+    });
+    assert_eq!(agent.create(PAID, PAYMENT, name, spec).await, (201, String::new()), "{name}");
+    ready_reason(namespace, PAYMENT, name, reason).await;
+}
+
+#[tokio::test]
+async fn a_payment_agent_settles_each_invoice_once_and_makes_no_credits() {
+    let realm = realm().await;
+    let namespace = realm.namespace(PAID, &["payments"]).await;
+    let agent = realm.caller("payments").await;
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let void = invoice(&namespace, 0, "Open").await;
+    let other = Patch::Merge(json!({"spec": {"plan": "growth"}}));
+    namespace.api::<Subscription>().patch("acme", &PatchParams::default(), &other).await.expect("asked");
+    assert_eq!(invoice(&namespace, 0, "Void").await, void);
+    let open = invoice(&namespace, 1, "Open").await;
+    let unknown = format!("{}9999", open.trim_end_matches(|digit: char| digit.is_ascii_digit()));
+    for (name, stated, reason) in [
+        ("unknown", (unknown.as_str(), "Settled", "300"), "UnknownInvoice"),
+        ("too-little", (open.as_str(), "Settled", "0.01"), "WrongAmount"),
+        ("void", (void.as_str(), "Settled", "100"), "RefundDue"),
+        ("unsettled", (open.as_str(), "Refunded", "300"), "NotSettled"),
+    ] {
+        state(&agent, &namespace, name, stated, reason).await;
+    }
+    assert_eq!(money(&namespace).await["totals"]["granted"], "0");
+    state(&agent, &namespace, "paid", (&open, "Settled", "300"), "Applied").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "9500").await;
+    for name in ["paid-again", "paid-thrice"] {
+        state(&agent, &namespace, name, (&open, "Settled", "300"), "AlreadySettled").await;
+    }
+    assert_eq!(money(&namespace).await["totals"]["granted"], "9500");
+    nothing_but_payments(&agent).await;
+    of_a_reset_account(&agent, &namespace, &open).await;
+}
+
+/// The agent states payments, sees none of the rest, and takes nothing back.
+async fn nothing_but_payments(agent: &Caller) {
+    for kind in [SUBSCRIPTION, PACK, REPORT, ADJUSTMENT] {
+        assert_eq!(agent.create(PAID, kind, "forged", json!({})).await.0, 403, "{kind:?}");
+    }
+    for kind in KINDS.into_iter().filter(|kind| *kind != PAYMENT) {
+        assert_eq!(agent.call("GET", &kind.path(PAID), &Value::Null).await.0, 403, "{kind:?}");
+    }
+    let paid = format!("{}/paid", PAYMENT.path(PAID));
+    assert_eq!(agent.call("PATCH", &paid, &json!({"spec": {"state": "Refunded"}})).await.0, 422);
+    assert_eq!(agent.call("PATCH", &format!("{paid}/status"), &json!({"status": {}})).await.0, 403);
+    assert_eq!(agent.call("DELETE", &paid, &Value::Null).await.0, 403);
+}
+
+/// An account that was reset has invoices of its own: those of before are unknown.
+async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &str) {
+    let ledgers = namespace.api::<CreditLedger>();
+    ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
+    ready_reason(namespace, SUBSCRIPTION, "acme", "LedgerMissing").await;
+    let reset: Patch<()> = Patch::Json(
+        serde_json::from_value(json!([{"op": "remove", "path": "/status/ledger"}])).expect("patch"),
+    );
+    let subscriptions = namespace.api::<Subscription>();
+    subscriptions.patch_status("acme", &PatchParams::default(), &reset).await.expect("reset");
+    let anew = eventually("the account has an invoice of its own", async || {
+        let account = namespace.get::<Subscription>("acme").await?;
+        let number = account.pointer("/status/invoices/0/number")?.as_str()?;
+        let is_new = number.rsplit_once('-').map(|(account, _)| account)
+            != before.rsplit_once('-').map(|(account, _)| account);
+        is_new.then(|| number.to_owned())
+    })
+    .await_some()
+    .await;
+    assert_ne!(anew, before);
+    state(agent, namespace, "old", (before, "Settled", "300"), "UnknownInvoice").await;
+    state(agent, namespace, "old-refund", (before, "Refunded", "300"), "UnknownInvoice").await;
+    assert_eq!(money(namespace).await["totals"]["granted"], "0");
+    let payments = namespace.api::<Payment>().list(&kube::api::ListParams::default()).await.expect("list");
+    assert!(payments.items.len() >= 9, "{}", payments.items.len());
+}

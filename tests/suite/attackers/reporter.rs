@@ -1,0 +1,87 @@
+//! A reporter: the role `flashgate-reporter`. That another's source is refused is `chart::sources`.
+
+use flashgate_billing::api::{Subscription, UsageReport};
+use serde_json::{Value, json};
+
+use super::{
+    ADJUSTMENT, KINDS, PACK, PAYMENT, REPORT, SUBSCRIPTION, let_pass, money, open_account, ready_reason,
+    realm, usage,
+};
+
+/// The namespace of the reporter.
+pub const NAMESPACE: &str = "attacked-reporter";
+
+/// What the API server takes at most, with room.
+const FAR_TOO_LONG: usize = 4_000_000;
+
+/// Minutes of a year.
+const YEAR: i64 = 365 * 24 * 60;
+
+#[tokio::test]
+async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
+    let realm = realm().await;
+    let namespace = realm.namespace(NAMESPACE, &["reporter"]).await;
+    open_account(&namespace).await;
+    let reporter = realm.caller("reporter").await;
+    let spec = usage("gw", (-30, -1), "10G");
+    assert_eq!(reporter.create(NAMESPACE, REPORT, "first", spec.clone()).await.0, 201);
+    namespace.expect::<UsageReport>("first", "/status/state", "Charged").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    for name in ["again", "and-again", "first-2"] {
+        assert_eq!(reporter.create(NAMESPACE, REPORT, name, spec.clone()).await.0, 201);
+        ready_reason(&namespace, REPORT, name, "DuplicateWindow").await;
+    }
+    let mut part = spec.clone();
+    part["window"] = usage("gw", (-29, -28), "1T")["window"].clone();
+    part["usage"][0]["quantity"] = json!("1T");
+    assert_eq!(reporter.create(NAMESPACE, REPORT, "part", part).await.0, 201);
+    namespace.expect::<UsageReport>("part", "/status/state", "Rejected").await;
+    let path = format!("{}/first", REPORT.path(NAMESPACE));
+    let more =
+        json!({"spec": {"usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "0"}]}});
+    assert_eq!(reporter.call("PATCH", &path, &more).await.0, 422, "what was stated does not change");
+    assert_eq!(reporter.call("DELETE", &path, &Value::Null).await.0, 403, "nor does it go away");
+    let forged = json!({"status": {"state": "Rejected"}});
+    assert_eq!(reporter.call("PATCH", &format!("{path}/status"), &forged).await.0, 403);
+    for kind in [SUBSCRIPTION, PACK, PAYMENT, ADJUSTMENT] {
+        assert_eq!(reporter.create(NAMESPACE, kind, "forged", json!({})).await.0, 403, "{kind:?}");
+    }
+    for kind in KINDS.into_iter().filter(|kind| *kind != REPORT) {
+        assert_eq!(reporter.call("GET", &kind.path(NAMESPACE), &Value::Null).await.0, 403, "{kind:?}");
+    }
+    let before = money(&namespace).await;
+    assert_eq!(before["totals"]["consumed"], "100");
+    // Windows that are not over wait; far ones are refused at the door, as is what is huge.
+    assert_eq!(
+        reporter.create(NAMESPACE, REPORT, "next-year", usage("gw", (YEAR, YEAR + 60), "1P")).await.0,
+        201
+    );
+    ready_reason(&namespace, REPORT, "next-year", "WindowNotOver").await;
+    assert_eq!(
+        reporter.create(NAMESPACE, REPORT, "refused", usage("gw", (80 * YEAR, 80 * YEAR + 1), "1")).await.0,
+        422
+    );
+    for (status, usage) in huge() {
+        let mut spec = spec.clone();
+        spec["usage"] = usage;
+        assert_eq!(reporter.create(NAMESPACE, REPORT, "refused", spec).await.0, status);
+    }
+    let_pass(&namespace, "mark").await;
+    let after = money(&namespace).await;
+    assert_eq!(after["totals"]["consumed"], before["totals"]["consumed"]);
+}
+
+/// Returns lines that are too many or too long, with the status of their refusal.
+fn huge() -> Vec<(u16, Value)> {
+    let line = |operation: &str, label: &str| {
+        json!({
+            "nodeType": "Public", "operation": operation, "quantity": "1", "labels": {"repo": label},
+        })
+    };
+    vec![
+        (422, json!(vec![line("StorageEgress", "a"); 1_001])),
+        (422, json!([line(&"S".repeat(1_000), "a")])),
+        (422, json!([line("StorageEgress", &"a".repeat(1_000))])),
+        (413, json!([line("StorageEgress", &"a".repeat(FAR_TOO_LONG))])),
+    ]
+}

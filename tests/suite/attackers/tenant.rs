@@ -1,0 +1,231 @@
+//! A tenant: the role `flashgate-tenant`, and `edit` of the namespace.
+
+use flashgate_billing::api::{CreditPack, Subscription};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::{
+    ADJUSTMENT, Caller, KINDS, LEDGER, PACK, PAYMENT, REPORT, SUBSCRIPTION, let_pass, money, open_account,
+    ready_reason, realm, usage,
+};
+use crate::world::{Namespace, eventually};
+
+/// The namespace of the tenant.
+pub const NAMESPACE: &str = "attacked-tenant";
+
+/// The namespace of another tenant.
+pub const OTHER: &str = "attacked-other";
+
+/// A namespace whose owner may delete.
+pub const OWNED: &str = "attacked-owned";
+
+fn pack(pack: &str) -> Value {
+    json!({"subscriptionRef": {"name": "acme"}, "pack": pack})
+}
+
+/// Waits until the role `edit` is in force, which is put together from parts.
+async fn may_edit(tenant: &Caller, namespace: &str) {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}});
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    eventually("the tenant edits the namespace", async || {
+        let (status, _) = tenant.call("POST", &path, &object).await;
+        matches!(status, 201 | 409).then_some(())
+    })
+    .await_some()
+    .await;
+}
+
+/// Tries to write what only others may write, in a namespace that is billed.
+async fn reach_for_what_others_state(tenant: &Caller, namespace: &str) {
+    let adjustment = json!({"subscriptionRef": {"name": "acme"}, "credits": "1000000", "reason": "please"});
+    let payment = json!({
+        "subscriptionRef": {"name": "acme"}, "invoice": "acme-00000000-0001", "state": "Refunded",
+        "amount": "100", "currency": "USD",
+    });
+    let stated = [(REPORT, usage("gw", (-60, 0), "1G")), (PAYMENT, payment), (ADJUSTMENT, adjustment)];
+    for (kind, spec) in stated {
+        assert_eq!(tenant.create(namespace, kind, "forged", spec).await.0, 403, "{kind:?}");
+    }
+    let (_, book) = tenant.call("GET", &format!("{}/acme", LEDGER.path(namespace)), &Value::Null).await;
+    let mut forged = book.clone();
+    forged["spec"]["sequence"] = json!(2);
+    forged["spec"]["totals"]["granted"] = json!("1000000");
+    let ledgers = LEDGER.path(namespace);
+    assert_eq!(tenant.call("PUT", &format!("{ledgers}/acme"), &forged).await.0, 403);
+    forged["metadata"] = json!({"name": "another"});
+    assert_eq!(tenant.call("POST", &ledgers, &forged).await.0, 403);
+    let accept = json!({"metadata": {"annotations": {"billing.flashgate.dev/accept-sequence": "1"}}});
+    assert_eq!(tenant.call("PATCH", &format!("{ledgers}/acme"), &accept).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_tenant_may_state_wishes_and_nothing_else() {
+    let realm = realm().await;
+    let namespace = realm.namespace(NAMESPACE, &["tenant"]).await;
+    open_account(&namespace).await;
+    let tenant = realm.caller("tenant").await;
+    may_edit(&tenant, NAMESPACE).await;
+    assert_eq!(tenant.create(NAMESPACE, PACK, "top-up", pack("plus-100")).await.0, 201);
+    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    let before = money(&namespace).await;
+    reach_for_what_others_state(&tenant, NAMESPACE).await;
+    for kind in KINDS {
+        for (verb, path) in [
+            ("PATCH", format!("{}/acme/status", kind.path(NAMESPACE))),
+            ("PATCH", format!("{}/top-up/status", kind.path(NAMESPACE))),
+            ("PUT", format!("{}/acme/status", kind.path(NAMESPACE))),
+            ("DELETE", format!("{}/acme", kind.path(NAMESPACE))),
+            ("DELETE", format!("{}/top-up", kind.path(NAMESPACE))),
+            ("DELETE", kind.path(NAMESPACE)),
+        ] {
+            let forged = json!({"status": {"credits": {"balance": "1000000"}, "ledger": null}});
+            let (status, answer) = tenant.call(verb, &path, &forged).await;
+            assert_eq!(status, 403, "{verb} {path}: {answer}");
+        }
+    }
+    // Nor may it give itself more rights.
+    let bind = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "more"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flashgate-admin"},
+        "subjects": [{"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"}],
+    });
+    let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings");
+    assert_eq!(tenant.call("POST", &bindings, &bind).await.0, 403);
+    assert_eq!(money(&namespace).await, before);
+    what_a_tenant_writes_into_its_own_objects_moves_no_money(&namespace, &tenant).await;
+}
+
+/// The second half of the test above: it goes on with its account.
+async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
+    namespace: &Namespace<'_>,
+    tenant: &Caller,
+) {
+    let before = money(namespace).await;
+    let flood: serde_json::Map<String, Value> =
+        (0..1_000).map(|index| (format!("flood.example.org/{index}"), json!("x".repeat(60)))).collect();
+    let acme = format!("{}/acme", SUBSCRIPTION.path(NAMESPACE));
+    for metadata in [
+        json!({"annotations": {"billing.flashgate.dev/test-clock": "2099-01-01T00:00:00Z"}}),
+        json!({"annotations": {"billing.flashgate.dev/at": "2099-01-01T00:00:00Z"}}),
+        json!({"annotations": {"billing.flashgate.dev/delete": "true"}}),
+        json!({"annotations": {"billing.flashgate.dev/accept-sequence": "1"}}),
+        json!({"labels": flood.clone()}),
+        json!({"annotations": flood}),
+        json!({"finalizers": ["example.org/never"]}),
+        json!({"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "mine", "uid": "none"}]}),
+    ] {
+        for path in [&acme, &format!("{}/top-up", PACK.path(NAMESPACE))] {
+            let (status, answer) = tenant.call("PATCH", path, &json!({"metadata": metadata.clone()})).await;
+            assert!(matches!(status, 200 | 422), "{path} {metadata}: {answer}");
+        }
+    }
+    // A status that comes with the object, and a birth that is long ago, are dropped by the API server.
+    let mut forged = PACK.object("forged", &pack("plus-1000"));
+    forged["status"] = json!({"state": "Granted", "credits": "1000"});
+    forged["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
+    forged["metadata"]["uid"] = json!("6f1f0c9e-0000-4000-8000-000000000000");
+    let (status, created) = tenant.call("POST", &PACK.path(NAMESPACE), &forged).await;
+    assert_eq!(status, 201, "{created}");
+    assert_ne!(created["status"]["state"], "Granted", "{created}");
+    assert_ne!(created["metadata"]["uid"], forged["metadata"]["uid"]);
+    assert_ne!(created["metadata"]["creationTimestamp"], forged["metadata"]["creationTimestamp"]);
+    // It is a purchase like any other: paid for by an invoice.
+    namespace.expect::<CreditPack>("forged", "/status/state", "Granted").await;
+    // What is ordered does not change, nor where it belongs.
+    for spec in [json!({"pack": "plus-1000"}), json!({"subscriptionRef": {"name": "other"}})] {
+        let path = format!("{}/top-up", PACK.path(NAMESPACE));
+        assert_eq!(tenant.call("PATCH", &path, &json!({"spec": spec})).await.0, 422);
+    }
+    let back = json!({"spec": {"startTime": "2020-01-01T00:00:00Z"}});
+    assert_eq!(tenant.call("PATCH", &acme, &back).await.0, 422);
+    let_pass(namespace, "mark").await;
+    let after = money(namespace).await;
+    for total in ["granted", "consumed", "expired", "refunded"] {
+        assert_eq!(after["totals"][total], before["totals"][total], "{total}");
+    }
+    assert_eq!(after["totals"]["purchased"], "1100", "what was ordered, and no more");
+    assert_eq!(after["totals"]["adjusted"], "1", "the mark alone");
+}
+
+#[tokio::test]
+async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
+    let realm = realm().await;
+    let other = realm.namespace(OTHER, &["neighbour"]).await;
+    open_account(&other).await;
+    let before = money(&other).await;
+    let tenant = realm.caller("tenant").await;
+    for kind in KINDS {
+        let path = kind.path(OTHER);
+        let object = kind.object("forged", &pack("plus-100"));
+        for (verb, path) in [
+            ("GET", path.clone()),
+            ("GET", format!("{path}/acme")),
+            ("POST", path.clone()),
+            ("PATCH", format!("{path}/acme")),
+            ("DELETE", format!("{path}/acme")),
+        ] {
+            let (status, answer) = tenant.call(verb, &path, &object).await;
+            assert_eq!(status, 403, "{verb} {path}: {answer}");
+        }
+        let everywhere = format!("/apis/billing.flashgate.dev/v1alpha1/{}", kind.1);
+        assert_eq!(tenant.call("GET", &everywhere, &Value::Null).await.0, 403, "{everywhere}");
+    }
+    // A reference has no namespace: none can be named.
+    let neighbour = realm.caller("neighbour").await;
+    for name in ["attacked-tenant/acme", "../attacked-tenant/acme", "acme.attacked-tenant/"] {
+        let order = json!({"subscriptionRef": {"name": name}, "pack": "plus-100"});
+        assert_eq!(neighbour.create(OTHER, PACK, "elsewhere", order).await.0, 422, "{name}");
+    }
+    let elsewhere =
+        json!({"subscriptionRef": {"name": "victim", "namespace": "attacked-tenant"}, "pack": "plus-100"});
+    let (status, message) = neighbour.create(OTHER, PACK, "elsewhere", elsewhere).await;
+    // Unknown fields are dropped unless the caller asks for strictness, as kubectl does.
+    assert_eq!(status, 201, "{message}");
+    ready_reason(&other, PACK, "elsewhere", "SubscriptionMissing").await;
+    assert_eq!(money(&other).await, before);
+}
+
+#[tokio::test]
+async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
+    let realm = realm().await;
+    let namespace = realm.namespace(OWNED, &["owner"]).await;
+    open_account(&namespace).await;
+    let owner = realm.caller("owner").await;
+    for name in ["a", "b", "c"] {
+        assert_eq!(owner.create(OWNED, PACK, name, pack("plus-100")).await.0, 201);
+        namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+    }
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1400").await;
+    let before = money(&namespace).await;
+    let account = namespace.get::<Subscription>("acme").await.expect("account");
+    let number = account.pointer("/status/period/number").expect("number");
+    assert_eq!(owner.call("DELETE", &PACK.path(OWNED), &Value::Null).await.0, 200);
+    assert_eq!(owner.create(OWNED, PACK, "d", pack("plus-100")).await.0, 201);
+    ready_reason(&namespace, PACK, "d", "PackLimitReached").await;
+    assert_eq!(owner.create(OWNED, PACK, "a", pack("plus-100")).await.0, 201);
+    namespace.expect::<CreditPack>("a", "/status/state", "Granted").await;
+    assert_eq!(owner.create(OWNED, PACK, "b", pack("plus-1000")).await.0, 201);
+    ready_reason(&namespace, PACK, "b", "NameAlreadyUsed").await;
+    let acme = format!("{}/acme", SUBSCRIPTION.path(OWNED));
+    // A start in the past would be a period more to grant, if the account began anew.
+    for spec in [json!({"plan": "starter"}), json!({"plan": "starter", "startTime": "2020-01-01T00:00:00Z"})]
+    {
+        assert_eq!(owner.call("DELETE", &acme, &Value::Null).await.0, 200);
+        eventually("the Subscription is gone", async || namespace.get::<Subscription>("acme").await)
+            .await_end()
+            .await;
+        assert_eq!(owner.create(OWNED, SUBSCRIPTION, "acme", spec).await.0, 201);
+        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1400").await;
+        namespace.expect::<Subscription>("acme", "/status/packs/used", 3).await;
+        namespace.expect::<Subscription>("acme", "/status/period/number", number.clone()).await;
+    }
+    // A finalizer holds the object, not the account: nothing is granted for it, and what is ordered is still refused.
+    let finalizer = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/never"]}}));
+    let subscriptions = namespace.api::<Subscription>();
+    subscriptions.patch("acme", &PatchParams::default(), &finalizer).await.expect("patched");
+    assert_eq!(owner.call("DELETE", &acme, &Value::Null).await.0, 200);
+    assert_eq!(owner.create(OWNED, PACK, "e", pack("plus-100")).await.0, 201);
+    ready_reason(&namespace, PACK, "e", "PackLimitReached").await;
+    assert_eq!(money(&namespace).await, before);
+}

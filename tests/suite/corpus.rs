@@ -1,0 +1,44 @@
+//! The committed corpus of the fuzz targets, fed to the very same functions; `make fuzz` looks for more.
+
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
+
+use std::fs;
+
+use crate::world::root;
+
+/// Feeds every file of a target's corpus to it.
+fn feed(target: &str, judge: fn(&[u8])) {
+    let folder = fs::read_dir(root().join("fuzz/corpus").join(target)).expect("corpus");
+    let files: Vec<_> = folder.map(|entry| entry.expect("entry").path()).collect();
+    assert!(files.len() >= 3, "the corpus of {target} has {} files", files.len());
+    for file in files {
+        println!("{}", file.display());
+        judge(&fs::read(&file).expect("file"));
+    }
+}
+
+#[test]
+fn quantities_of_the_corpus_are_taken_as_admission_takes_them() {
+    feed("quantity", fuzz::quantity);
+}
+
+#[test]
+fn catalogs_of_the_corpus_are_read_or_refused_with_a_line() {
+    feed("catalog", fuzz::catalog);
+}
+
+#[test]
+fn manifests_of_the_corpus_that_are_admitted_are_understood() {
+    feed("manifest", fuzz::manifest);
+}
+
+#[test]
+fn ledgers_of_the_corpus_that_are_read_are_written_as_they_were() {
+    feed("ledger", fuzz::ledger);
+}
+
+#[test]
+fn callbacks_of_the_corpus_are_believed_only_if_signed() {
+    feed("callback", fuzz::callback);
+}

@@ -1,0 +1,75 @@
+//! Faults of the cluster itself: kinds that go and come back, a policy in the way, definitions of another version, an
+//! object that nobody understands, an etcd that is full, a token that is no longer good, and what is large.
+
+mod definitions;
+mod refused_writes;
+mod sizes;
+mod undecodable;
+
+use std::path::PathBuf;
+
+use flashgate_billing::api::{CreditAdjustment, Subscription};
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, Operator, World};
+
+/// An operator whose log is kept, and that serves metrics.
+struct Watched {
+    operator: Operator,
+    log: PathBuf,
+}
+
+impl Watched {
+    fn start(world: &World) -> Self {
+        Self::start_as(world, &world.plane.kubeconfig())
+    }
+
+    fn start_as(world: &World, kubeconfig: &std::path::Path) -> Self {
+        let log = world.plane.folder().join("operator.log");
+        let arguments = ["--metrics-addr", "127.0.0.1:0"];
+        let operator = Operator::start_as(kubeconfig, &arguments, &[("NO_COLOR", "1")], &log);
+        Self { operator, log }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("log")
+    }
+
+    /// Returns a metric's value; 0 before it is counted.
+    fn metric(&self, name: &str) -> f64 {
+        let text = self.operator.get("/metrics").map(|(_, text)| text).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// Opens the account `acme` on the plan starter, which began a while ago.
+async fn open_account(namespace: &Namespace<'_>) {
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    balance_is(namespace, "1100").await;
+    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
+}
+
+async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
+}
+
+/// Gives 10 credits by hand.
+async fn adjust(namespace: &Namespace<'_>, name: &str) {
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
+    namespace.create::<CreditAdjustment>(name, spec).await;
+}
+
+/// Returns the definition of a kind, as it is committed.
+fn definition(plural: &str) -> Value {
+    let file = crate::world::root().join(format!("crds/{plural}.yaml"));
+    serde_yaml::from_str(&std::fs::read_to_string(file).expect("definition")).expect("YAML")
+}
+
+/// Applies a definition in the place of the one that is there.
+async fn redefine(world: &World, definition: &Value) {
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let applied = world.plane.kubectl(&apply, Some(&definition.to_string())).await.expect("kubectl");
+    assert!(applied.success, "{}", applied.stderr);
+}

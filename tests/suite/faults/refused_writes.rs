@@ -1,0 +1,206 @@
+//! Writes that the cluster does not take: by a policy, for want of room, for want of a good token.
+
+use std::time::Duration;
+
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, UsageReport};
+use flashgate_control_plane::ControlPlane;
+use serde_json::{Value, json};
+
+use super::{Watched, adjust, balance_is, open_account};
+use crate::trouble::ready_is;
+use crate::world::{Namespace, World, eventually};
+
+/// Reconciles that ended with a commit in doubt.
+const REFUSED: &str = "flashgate_billing_reconcile_total{result=\"commit\"}";
+
+/// A policy of somebody else's that lets nobody write a ledger.
+fn policy() -> String {
+    let metadata = json!({"name": "no-ledgers"});
+    let group = "admissionregistration.k8s.io/v1";
+    let policy = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["billing.flashgate.dev"], "apiVersions": ["*"], "resources": ["creditledgers"],
+                "operations": ["CREATE", "UPDATE"],
+            }]},
+            "validations": [{"expression": "false", "message": "no ledgers in this cluster"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
+        "spec": {"policyName": "no-ledgers", "validationActions": ["Deny"]},
+    });
+    json!({"apiVersion": "v1", "kind": "List", "items": [policy, binding]}).to_string()
+}
+
+/// Waits until a write of the ledger is refused, as whoever tries it sees.
+async fn in_force(namespace: &Namespace<'_>) {
+    eventually("the policy is in force", async || {
+        let note = ["annotate", "creditledger", "acme", "--overwrite", "example.org/tried=yes"];
+        (!namespace.kubectl(&note, None).await.success).then_some(())
+    })
+    .await_some()
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost() {
+    let world = World::start().await;
+    let namespace = world.namespace("refused").await;
+    let watched = Watched::start(&world);
+    open_account(&namespace).await;
+    namespace.kubectl(&["apply", "-f", "-"], Some(&policy())).await.succeeded().expect("applied");
+    in_force(&namespace).await;
+    let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    adjust(&namespace, "gift").await;
+    // The delays double: 0.1 seconds, 0.2, …; so five refusals take more than a second, and a hot loop would have
+    // made thousands by then.
+    let begun = tokio::time::Instant::now();
+    eventually("five commits are refused", async || (watched.metric(REFUSED) >= 5.0).then_some(()))
+        .await_some()
+        .await;
+    let (refusals, seconds) = (watched.metric(REFUSED), begun.elapsed().as_secs_f64());
+    assert!(seconds > 0.5 && refusals < 5.0 + 10.0 * seconds, "{refusals} refusals in {seconds} seconds");
+    let said = watched.said();
+    assert!(said.contains("no ledgers in this cluster"), "{said}");
+    assert!(said.lines().filter(|line| line.contains("no ledgers")).count() < 20, "{said}");
+    assert_eq!(namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
+    assert_eq!(namespace.get::<CreditAdjustment>("gift").await.expect("gift").pointer("/status/state"), None);
+    let shown = ready_is(&namespace, "CommitRefused").await;
+    assert_eq!(shown.pointer("/status/credits/balance"), Some(&json!("1100")), "{shown:#}");
+    namespace.kubectl(&["delete", "-f", "-"], Some(&policy())).await.succeeded().expect("deleted");
+    ready_is(&namespace, "InForce").await;
+    namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
+    balance_is(&namespace, "1110").await;
+}
+
+/// Asks etcd itself, by its HTTP gateway.
+fn etcd(world: &World, path: &str, body: &Value) -> Value {
+    let socket = world.plane.folder().join("etcd.socket");
+    let arguments = ["--silent", "--show-error", "--max-time", "30", "--unix-socket"];
+    let output = std::process::Command::new("curl")
+        .args(arguments)
+        .arg(socket)
+        .args(["--data", &body.to_string(), &format!("http://localhost{path}")])
+        .output()
+        .expect("curl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// Fills etcd until it takes nothing more.
+async fn fill(namespace: &Namespace<'_>) -> usize {
+    let mut count = 0;
+    loop {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("filler-{count}")},
+            "data": {"text": "x".repeat(900_000)},
+        });
+        let created = namespace.kubectl(&["create", "-f", "-"], Some(&object.to_string())).await;
+        if !created.success {
+            assert!(created.stderr.contains("database space exceeded"), "{}", created.stderr);
+            return count;
+        }
+        count += 1;
+        assert!(count < 200, "etcd has no limit");
+    }
+}
+
+#[tokio::test]
+async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again() {
+    let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=33554432");
+    let world = World::start_with_builder(builder).await.with_definitions().await;
+    let namespace = world.namespace("full").await;
+    let watched = Watched::start(&world);
+    open_account(&namespace).await;
+    adjust(&namespace, "before").await;
+    balance_is(&namespace, "1110").await;
+    // What waits for its window is there before there is no more room.
+    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+    let mut usage = crate::faults::sizes::usage("gw", 1, 10);
+    usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
+    namespace.create::<UsageReport>("gw-1", usage).await;
+    let fillers = fill(&namespace).await;
+    eventually("a commit found no room", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
+        .await_some()
+        .await;
+    assert!(watched.said().contains("database space exceeded"), "{}", watched.said());
+    for index in 0..fillers {
+        let name = format!("filler-{index}");
+        namespace.kubectl(&["delete", "configmap", &name], None).await.succeeded().expect("deleted");
+    }
+    let status = etcd(&world, "/v3/maintenance/status", &json!({}));
+    let revision = status["header"]["revision"].as_str().expect("revision").to_owned();
+    etcd(&world, "/v3/kv/compaction", &json!({"revision": revision, "physical": true}));
+    etcd(&world, "/v3/maintenance/defragment", &json!({}));
+    let disarm =
+        json!({"action": "DEACTIVATE", "alarm": "NOSPACE", "memberID": status["header"]["member_id"]});
+    etcd(&world, "/v3/maintenance/alarm", &disarm);
+    balance_is(&namespace, "1100").await;
+    adjust(&namespace, "after").await;
+    balance_is(&namespace, "1110").await;
+}
+
+#[tokio::test]
+async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
+    let world = World::start().await;
+    let namespace = world.namespace("tokens").await;
+    for arguments in [
+        "create serviceaccount operator",
+        "create clusterrolebinding operator --clusterrole=cluster-admin --serviceaccount=tokens:operator",
+        "create secret generic first",
+        "create secret generic second",
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        namespace.kubectl(&arguments, None).await.succeeded().expect("made");
+    }
+    let file = world.plane.folder().join("token");
+    write_token(&namespace, "first", &file).await;
+    let kubeconfig = world.plane.write_kubeconfig("by-file", "").expect("kubeconfig");
+    let text = std::fs::read_to_string(&kubeconfig).expect("kubeconfig");
+    let by_file = serde_json::from_str::<Value>(&text).or_else(|_| serde_yaml::from_str::<Value>(&text));
+    let mut by_file = by_file.expect("kubeconfig");
+    by_file["users"][0]["user"] = json!({"tokenFile": file});
+    std::fs::write(&kubeconfig, by_file.to_string()).expect("kubeconfig");
+    let watched = Watched::start_as(&world, &kubeconfig);
+    open_account(&namespace).await;
+    // Its token is good while the object is there that it was made for.
+    namespace.kubectl(&["delete", "secret", "first"], None).await.succeeded().expect("deleted");
+    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let mut minutes_ago = 0;
+    eventually("the token is refused", async || {
+        minutes_ago += 1;
+        report(&namespace, now, minutes_ago).await;
+        watched.said().contains("Unauthorized").then_some(())
+    })
+    .await_some()
+    .await;
+    write_token(&namespace, "second", &file).await;
+    // The client reads the file anew once a minute; a reconcile that failed comes back within another.
+    let mut is_charged = false;
+    let begun = tokio::time::Instant::now();
+    while !is_charged && begun.elapsed() < 3 * crate::world::PATIENCE {
+        let report = namespace.get::<UsageReport>(&format!("gw-{minutes_ago}")).await.expect("report");
+        is_charged = report.pointer("/status/state") == Some(&json!("Charged"));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(is_charged, "{}", watched.said());
+    balance_is(&namespace, &(1_100 - minutes_ago).to_string()).await;
+}
+
+/// Reports 1 credit over the minute that is so many minutes before `now`.
+async fn report(namespace: &Namespace<'_>, now: i64, minutes_ago: i64) {
+    let mut usage = crate::faults::sizes::usage("gw", minutes_ago, 1);
+    let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
+    usage["window"] = json!({"startTime": time(minutes_ago), "endTime": time(minutes_ago - 1)});
+    namespace.create::<UsageReport>(&format!("gw-{minutes_ago}"), usage).await;
+}
+
+async fn write_token(namespace: &Namespace<'_>, secret: &str, file: &std::path::Path) {
+    let create = ["create", "token", "operator", "--bound-object-kind=Secret", "--bound-object-name", secret];
+    let token = namespace.kubectl(&create, None).await.succeeded().expect("token");
+    std::fs::write(file, token.trim()).expect("token");
+}

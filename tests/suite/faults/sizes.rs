@@ -1,0 +1,96 @@
+//! What is large: lines of a report, sources of an account, credits that nobody spends.
+
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::open_account;
+use crate::world::{Namespace, shared};
+
+/// Returns a report's spec over a minute that is so many minutes over, of that many lines of 100 MB.
+pub fn usage(source: &str, minutes_ago: i64, lines: usize) -> Value {
+    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
+    let line = json!({
+        "nodeType": "Public", "operation": "StorageEgress", "quantity": "100M",
+        "labels": {"repo": "media", "bucket": "video"},
+    });
+    json!({
+        "subscriptionRef": {"name": "acme"}, "source": source,
+        "window": {"startTime": time(minutes_ago), "endTime": time(minutes_ago - 1)},
+        "usage": vec![line; lines],
+    })
+}
+
+async fn count(namespace: &Namespace<'_>, pointer: &str) -> usize {
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let found = ledger.pointer(pointer).expect("field");
+    found
+        .as_array()
+        .map(Vec::len)
+        .or_else(|| found.as_object().map(serde_json::Map::len))
+        .expect("collection")
+}
+
+#[tokio::test]
+async fn a_report_of_a_thousand_lines_is_charged() {
+    let namespace = shared().await.namespace("thousand-lines").await;
+    open_account(&namespace).await;
+    namespace.create::<UsageReport>("full", usage("gw", 1, 1_000)).await;
+    namespace.expect::<UsageReport>("full", "/status/state", "Charged").await;
+    namespace.expect::<UsageReport>("full", "/status/credits", "1000").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
+}
+
+#[tokio::test]
+async fn the_257th_source_is_one_too_many_and_the_others_are_charged() {
+    let namespace = shared().await.namespace("many-sources").await;
+    open_account(&namespace).await;
+    let reports = futures::stream::iter(0..256).map(|index| {
+        let namespace = &namespace;
+        async move {
+            let source = format!("gw-{index}");
+            namespace.create::<UsageReport>(&source, usage(&source, 1, 1)).await;
+            namespace.expect::<UsageReport>(&source, "/status/state", "Charged").await;
+        }
+    });
+    reports.buffer_unordered(16).collect::<Vec<()>>().await;
+    namespace.create::<UsageReport>("one-more", usage("one-more", 1, 1)).await;
+    namespace.expect::<UsageReport>("one-more", "/status/state", "Rejected").await;
+    let report = namespace.get::<UsageReport>("one-more").await.expect("report");
+    assert!(report.to_string().contains("TooManySources"), "{report:#}");
+    namespace.create::<UsageReport>("known", usage("gw-7", 3, 1)).await;
+    namespace.expect::<UsageReport>("known", "/status/state", "Charged").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "843").await;
+    assert_eq!(count(&namespace, "/spec/coverage").await, 256);
+}
+
+#[tokio::test]
+async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_no_room_for_a_plan() {
+    let namespace = shared().await.namespace("many-grants").await;
+    open_account(&namespace).await;
+    for index in 0..60 {
+        super::adjust(&namespace, &format!("gift-{index:02}")).await;
+    }
+    let mut granted = 0;
+    for index in 0..60 {
+        let name = format!("gift-{index:02}");
+        let state = crate::world::eventually("the gift has its verdict", async || {
+            let gift = namespace.get::<CreditAdjustment>(&name).await?;
+            gift.pointer("/status/state").and_then(Value::as_str).map(str::to_owned)
+        })
+        .await_some()
+        .await;
+        granted += usize::from(state == "Granted");
+    }
+    assert!((50..=56).contains(&granted), "{granted}");
+    let balance = 1_100 + 10 * granted;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance.to_string()).await;
+    // The plan still changes, and its credits have their place.
+    let upgrade = ["patch", "subscriptions.billing.flashgate.dev", "acme", "--type=merge", "-p"];
+    let growth = [r#"{"spec":{"plan":"growth"}}"#];
+    let arguments: Vec<&str> = upgrade.into_iter().chain(growth).collect();
+    namespace.kubectl(&arguments, None).await.succeeded().expect("patched");
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", (balance + 9_500).to_string()).await;
+    assert_eq!(count(&namespace, "/spec/grants").await, granted + 2);
+}

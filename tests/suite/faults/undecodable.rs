@@ -1,0 +1,81 @@
+//! An object that cannot be understood is set aside, and nothing with it.
+
+use flashgate_billing::api::{CreditAdjustment, UsageReport};
+use serde_json::{Value, json};
+
+use super::{Watched, adjust, balance_is, definition, open_account, redefine};
+use crate::world::{Namespace, World, eventually};
+
+/// Definitions that let through what the right ones refuse, as those of another version might.
+async fn loosen(world: &World) {
+    let mut adjustments = definition("creditadjustments");
+    let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/credits";
+    *adjustments.pointer_mut(field).expect("field") = json!({"x-kubernetes-preserve-unknown-fields": true});
+    redefine(world, &adjustments).await;
+}
+
+async fn give(namespace: &Namespace<'_>, name: &str, credits: Value) {
+    let manifest = json!({
+        "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditAdjustment", "metadata": {"name": name},
+        "spec": {"subscriptionRef": {"name": "acme"}, "credits": credits, "reason": "a test"},
+    });
+    // A definition that has just changed is not in force at once.
+    eventually("it is admitted", async || {
+        let applied = namespace.kubectl(&["create", "-f", "-"], Some(&manifest.to_string())).await;
+        applied.success.then_some(())
+    })
+    .await_some()
+    .await;
+}
+
+/// Returns the messages of the events `Undecodable` about an object.
+async fn told(namespace: &Namespace<'_>, name: &str) -> Vec<String> {
+    let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
+    let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let events = events["items"].as_array().cloned().unwrap_or_default();
+    let about = events
+        .into_iter()
+        .filter(|event| event["reason"] == "Undecodable" && event["involvedObject"]["name"] == *name);
+    about.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_other_waiting() {
+    let world = World::start().await;
+    let namespace = world.namespace("undecodable").await;
+    let watched = Watched::start(&world);
+    open_account(&namespace).await;
+    loosen(&world).await;
+    // One that the laws do not understand, one that the wire does not.
+    give(&namespace, "words", json!("a lot")).await;
+    give(&namespace, "list", json!([10])).await;
+    for (name, says) in [("words", "spec.credits"), ("list", "Expected a string")] {
+        let messages = eventually(&format!("{name} is told"), async || {
+            let messages = told(&namespace, name).await;
+            (!messages.is_empty()).then_some(messages)
+        })
+        .await_some()
+        .await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(messages[0].contains(says), "{messages:?}");
+    }
+    // The watch lives: what comes later of the same kind, and of others, is taken.
+    adjust(&namespace, "good").await;
+    namespace.expect::<CreditAdjustment>("good", "/status/state", "Granted").await;
+    let usage = crate::faults::sizes::usage("gw", 1, 1);
+    namespace.create::<UsageReport>("gw-1", usage).await;
+    namespace.expect::<UsageReport>("gw-1", "/status/state", "Charged").await;
+    balance_is(&namespace, "1109").await;
+    let counted = watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}");
+    assert!(counted >= 2.0, "{counted}");
+    // A change that mends nothing is not told again.
+    let note = ["annotate", "creditadjustment", "words", "example.org/note=seen"];
+    namespace.kubectl(&note, None).await.succeeded().expect("annotated");
+    eventually("it was seen again", async || {
+        (watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}") > counted)
+            .then_some(())
+    })
+    .await_some()
+    .await;
+    assert_eq!(told(&namespace, "words").await.len(), 1);
+}
