@@ -16,7 +16,8 @@ $(shell if [[ "$$(cat '$(CARGO_TARGET_DIR)/checkout' 2>/dev/null || true)" != '$
 export PROPTEST_RNG_SEED ?= 20260131
 
 # What `make generate` writes; never edited by hand.
-GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/reasons.md \
+GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/metrics.md \
+  docs/reference/reasons.md \
   charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json \
   examples/argocd/argocd-cm.yaml examples/argocd/argocd-values.yaml
 

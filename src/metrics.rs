@@ -1,75 +1,152 @@
 //! What is counted. Labels come from closed sets only.
 
+pub mod description;
+
+use std::fmt;
 use std::time::Duration;
 
-use flashgate_ledger::entry::Entry;
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use flashgate_ledger::Credits;
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::decide::{Decision, ReportVerdict};
+use flashgate_ledger::entry::{Detail, Entry, FactKind, LapseCause};
+use flashgate_ledger::period::seconds_between;
+use flashgate_ledger::refusal::RefusalReason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
+use rust_decimal::prelude::ToPrimitive as _;
 
-/// The operator's metrics.
+use self::description::Description;
+
+/// Bounds of lateness: the default grace of settlement (2 hours) and the default of acceptance (35 days) among them.
+const LATENESS_SECONDS: [f64; 10] =
+    [60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 604_800.0, 3_024_000.0];
+
+/// What the operator reconciles.
+const RECONCILED_KIND: &str = "Subscription";
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Amounts = Family<Labels, Counter<f64, std::sync::atomic::AtomicU64>>;
+
+/// The operator's counters, and what it shows of itself.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    reconciles: Family<ResultLabel, Counter>,
+    reconciles: Counters,
     reconcile_seconds: Histogram,
     commits: Counter,
-    entries: Family<KindLabel, Counter>,
+    entries: Counters,
+    consumed: Amounts,
+    purchases: Counters,
+    lapses: Counters,
+    refusals: Counters,
+    lateness_seconds: Histogram,
     violations: Counter,
-    watch_errors: Family<KindLabel, Counter>,
-    set_aside: Family<KindLabel, Counter>,
-    callbacks: Family<ResultLabel, Counter>,
+    watch_errors: Counters,
+    set_aside: Counters,
+    callbacks: Counters,
     clock_skew_seconds: Gauge,
     leader: Gauge,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResultLabel {
-    result: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabel {
-    kind: String,
-}
-
 impl Default for Metrics {
     fn default() -> Self {
-        Self {
+        let metrics = Self {
             reconciles: Family::default(),
             reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             commits: Counter::default(),
             entries: Family::default(),
+            consumed: Family::default(),
+            purchases: Family::default(),
+            lapses: Family::default(),
+            refusals: Family::default(),
+            lateness_seconds: Histogram::new(LATENESS_SECONDS),
             violations: Counter::default(),
             watch_errors: Family::default(),
             set_aside: Family::default(),
             callbacks: Family::default(),
             clock_skew_seconds: Gauge::default(),
             leader: Gauge::default(),
+        };
+        // A series that begins with its first event hides that event from `increase`.
+        for kind in Detail::KINDS {
+            begin(&metrics.entries, &description::ENTRIES, kind);
         }
+        for cause in LapseCause::ALL {
+            begin(&metrics.lapses, &description::LAPSES, cause.as_str());
+        }
+        for reason in RefusalReason::ALL {
+            begin(&metrics.refusals, &description::REFUSALS, reason.as_str());
+        }
+        metrics
     }
 }
 
 impl Metrics {
+    /// Returns metrics that show what `catalog` sells from the beginning.
+    #[must_use]
+    pub fn of(catalog: &Catalog) -> Self {
+        let metrics = Self::default();
+        for rate in &catalog.rates {
+            let name = rate_name(&rate.node_type, &rate.operation);
+            drop(metrics.consumed.get_or_create(&labels(&description::CONSUMED, &[&name])));
+        }
+        for pack in &catalog.packs {
+            begin(&metrics.purchases, &description::PURCHASES, &pack.name);
+        }
+        metrics
+    }
+
     /// Counts a reconcile with its result, `ok` or the name of an error.
     pub fn count_reconcile(&self, result: &str, duration: Duration) {
-        self.reconciles.get_or_create(&ResultLabel { result: result.to_owned() }).inc();
+        count(&self.reconciles, &description::RECONCILES, &[RECONCILED_KIND, result]);
         self.reconcile_seconds.observe(duration.as_secs_f64());
     }
 
     /// Counts a commit and what happened in it.
-    pub fn count_commit(&self, entries: &[Entry]) {
+    pub fn count_commit(&self, decision: &Decision) {
         self.commits.inc();
-        for entry in entries {
-            self.entries.get_or_create(&KindLabel { kind: entry.detail.kind().to_owned() }).inc();
+        for entry in &decision.entries {
+            self.count_entry(entry);
         }
+        for verdict in &decision.reports {
+            let ReportVerdict::Charged(charge) = &verdict.verdict else { continue };
+            for line in &charge.lines {
+                let rate = rate_name(&line.node_type, &line.operation);
+                let consumed = self.consumed.get_or_create_owned(&labels(&description::CONSUMED, &[&rate]));
+                consumed.inc_by(for_display(line.credits));
+            }
+        }
+    }
+
+    fn count_entry(&self, entry: &Entry) {
+        match &entry.detail {
+            // It is no part of the ledger; it is counted with its receipt.
+            Detail::Refused { object, .. } if object.kind == FactKind::UsageReport => return,
+            Detail::Refused { refusal, .. } => self.count_refusal(refusal.reason),
+            Detail::Purchased { pack, .. } => count(&self.purchases, &description::PURCHASES, &[pack]),
+            Detail::Lapsed { cause, .. } => count(&self.lapses, &description::LAPSES, &[cause.as_str()]),
+            Detail::Charged { window, .. } => {
+                let seconds = seconds_between(window.end_time, entry.time).to_f64();
+                self.lateness_seconds.observe(seconds.unwrap_or_default());
+            }
+            _ => {}
+        }
+        count(&self.entries, &description::ENTRIES, &[entry.detail.kind()]);
+    }
+
+    /// Counts a refusal.
+    pub fn count_refusal(&self, reason: RefusalReason) {
+        count(&self.refusals, &description::REFUSALS, &[reason.as_str()]);
     }
 
     /// Counts a callback of the payment webhook with its result, `Created`, `Known` or the word of a refusal.
     pub fn count_callback(&self, result: &str) {
-        self.callbacks.get_or_create(&ResultLabel { result: result.to_owned() }).inc();
+        count(&self.callbacks, &description::CALLBACKS, &[result]);
     }
 
     /// Counts an account whose book must not be written.
@@ -79,12 +156,12 @@ impl Metrics {
 
     /// Counts an interruption of the watch of `kind`.
     pub fn count_watch_error(&self, kind: &str) {
-        self.watch_errors.get_or_create(&KindLabel { kind: kind.to_owned() }).inc();
+        count(&self.watch_errors, &description::WATCH_ERRORS, &[kind]);
     }
 
     /// Counts an object of `kind` that cannot be understood.
     pub fn count_set_aside(&self, kind: &str) {
-        self.set_aside.get_or_create(&KindLabel { kind: kind.to_owned() }).inc();
+        count(&self.set_aside, &description::SET_ASIDE, &[kind]);
     }
 
     /// Shows by how many seconds the local clock is ahead of the API server's.
@@ -97,16 +174,21 @@ impl Metrics {
         self.leader.set(i64::from(is_leading));
     }
 
-    /// Returns all metrics in the `OpenMetrics` text format.
+    /// Returns all metrics in the `OpenMetrics` text format, with what `others` shows.
     ///
     /// # Errors
     /// When formatting fails.
-    pub fn text(&self) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, others: impl Collector) -> Result<String, fmt::Error> {
         let Self {
             reconciles,
             reconcile_seconds,
             commits,
             entries,
+            consumed,
+            purchases,
+            lapses,
+            refusals,
+            lateness_seconds,
             violations,
             watch_errors,
             set_aside,
@@ -114,27 +196,74 @@ impl Metrics {
             clock_skew_seconds,
             leader,
         } = self.clone();
-        let mut registry = Registry::with_prefix("flashgate_billing");
-        registry.register("reconcile", "Reconciles by result", reconciles);
-        registry.register("reconcile_duration_seconds", "Time of a reconcile", reconcile_seconds);
-        registry.register("commits", "Commits of ledgers", commits);
-        registry.register("ledger_entries", "Committed entries by kind", entries);
-        registry.register(
-            "ledger_invariant_violations",
-            "Accounts found that must not be written",
-            violations,
-        );
-        registry.register("watch_errors", "Interruptions of watches by kind", watch_errors);
-        registry.register("objects_set_aside", "Objects that cannot be understood by kind", set_aside);
-        registry.register("payment_callbacks", "Callbacks of the payment webhook by result", callbacks);
-        registry.register(
-            "clock_skew_seconds",
-            "Seconds by which the local clock is ahead of the API server's",
-            clock_skew_seconds,
-        );
-        registry.register("leader", "1 while this operator leads, else 0", leader);
+        let mut registry = Registry::with_prefix(description::PREFIX);
+        register(&mut registry, &description::RECONCILES, reconciles);
+        register(&mut registry, &description::RECONCILE_SECONDS, reconcile_seconds);
+        register(&mut registry, &description::COMMITS, commits);
+        register(&mut registry, &description::ENTRIES, entries);
+        register(&mut registry, &description::CONSUMED, consumed);
+        register(&mut registry, &description::PURCHASES, purchases);
+        register(&mut registry, &description::LAPSES, lapses);
+        register(&mut registry, &description::REFUSALS, refusals);
+        register(&mut registry, &description::LATENESS_SECONDS, lateness_seconds);
+        register(&mut registry, &description::VIOLATIONS, violations);
+        register(&mut registry, &description::WATCH_ERRORS, watch_errors);
+        register(&mut registry, &description::SET_ASIDE, set_aside);
+        register(&mut registry, &description::CALLBACKS, callbacks);
+        register(&mut registry, &description::CLOCK_SKEW_SECONDS, clock_skew_seconds);
+        register(&mut registry, &description::LEADER, leader);
+        registry.register_collector(Box::new(others));
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)
+    }
+}
+
+fn register(registry: &mut Registry, description: &Description, metric: impl Metric) {
+    registry.register(description.name, description.help, metric);
+}
+
+fn labels(description: &Description, values: &[&str]) -> Labels {
+    let labels = description.labelled(values).into_iter();
+    labels.map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+fn count(counters: &Counters, description: &Description, values: &[&str]) {
+    counters.get_or_create(&labels(description, values)).inc();
+}
+
+/// Shows a counter before there is anything to count.
+fn begin(counters: &Counters, description: &Description, value: &str) {
+    drop(counters.get_or_create(&labels(description, &[value])));
+}
+
+/// Returns what a rate is called in metrics.
+#[must_use]
+pub fn rate_name(node_type: &str, operation: &str) -> String {
+    format!("{node_type}/{operation}")
+}
+
+/// Returns an amount for people to look at; nothing is ever decided on it.
+fn for_display(credits: Credits) -> f64 {
+    credits.decimal().to_f64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::description::NothingElse;
+    use super::*;
+
+    #[test]
+    fn what_can_happen_is_shown_before_it_happened_first() {
+        let text = Metrics::of(&crate::catalog::shipped()).text(NothingElse).expect("text");
+        for series in [
+            r#"flashgate_billing_lapses_total{cause="PaymentOverdue"} 0"#,
+            r#"flashgate_billing_refusals_total{reason="TooLate"} 0"#,
+            r#"flashgate_billing_ledger_entries_total{kind="Charged"} 0"#,
+            r#"flashgate_billing_credits_consumed_total{rate="Public/StorageEgress"} 0.0"#,
+            r#"flashgate_billing_pack_purchases_total{pack="plus-100"} 0"#,
+        ] {
+            assert!(text.lines().any(|line| line == series), "{series} is not in:\n{text}");
+        }
     }
 }

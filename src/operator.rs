@@ -6,6 +6,7 @@ pub mod convert;
 pub mod decide;
 pub mod election;
 pub mod facts;
+pub mod gauges;
 pub mod health;
 pub mod inbox;
 pub mod observe;

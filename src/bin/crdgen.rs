@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use flashgate_billing::catalog;
 use flashgate_billing::crdgen::{Crd, argocd, chart, crds, reference};
+use flashgate_billing::metrics::description::metrics_markdown;
 use flashgate_billing::operator::convert::entry_schema;
 use flashgate_billing::operator::reason::reasons_markdown;
 
@@ -19,6 +20,7 @@ fn main() -> anyhow::Result<()> {
     let pages = root.join("docs/reference");
     write(&pages.join("api.md"), &reference::markdown(&crds)?)?;
     write(&pages.join("entries.schema.json"), &entry_schema())?;
+    write(&pages.join("metrics.md"), &metrics_markdown())?;
     write(&pages.join("reasons.md"), &reasons_markdown())?;
     let customizations = argocd::customizations(&root.join("resource_customizations"))?;
     let argocd = root.join("examples/argocd");

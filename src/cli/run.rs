@@ -24,6 +24,7 @@ use crate::operator::cluster::failpoints::{Failing, Failpoint};
 use crate::operator::cluster::kubernetes::Kubernetes;
 use crate::operator::election::leadership::Leadership;
 use crate::operator::election::{Election, Settings, tell_leadership};
+use crate::operator::gauges::Gauges;
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
 use crate::operator::watch::Synced;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8080; not served when absent
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
+    /// Shows metrics of each account, about 15 series an account
+    #[arg(long, requires = "metrics_addr")]
+    account_metrics: bool,
     /// Address of the payment webhook, such as 0.0.0.0:8081; not served when absent
     #[arg(long, value_name = "ADDRESS", requires = "payments_secret_file")]
     payments_addr: Option<SocketAddr>,
@@ -139,8 +143,14 @@ async fn serve<C: Cluster>(
         None => None,
     };
     let synced = Synced::default();
+    let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     if let Some(address) = args.metrics_addr {
-        let health = health_of(&operator, &synced);
+        let gauges = Gauges {
+            inbox: Arc::clone(&operator.inbox),
+            leadership: candidacy.leadership.clone(),
+            tells_accounts: args.account_metrics,
+        };
+        let health = health_of(&operator, &synced, gauges);
         tokio::spawn(async move {
             if let Err(error) = health::serve(address, health).await {
                 tracing::error!(%address, %error, "health and metrics cannot be served");
@@ -149,7 +159,6 @@ async fn serve<C: Cluster>(
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
     tokio::spawn(definitions::tell_what_is_missing(client.clone()));
-    let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     tokio::spawn(tell_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     let concurrency = usize::from(args.concurrency);
     let leadership = candidacy.leadership.clone();
@@ -199,8 +208,8 @@ async fn start_webhook(
     Ok(tokio::spawn(webhook.serve(listener, stop)))
 }
 
-fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced) -> Health {
-    let (metrics, operator, synced) = (operator.metrics.clone(), Arc::clone(operator), synced.clone());
+fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: Gauges) -> Health {
+    let (counted, operator, synced) = (operator.metrics.clone(), Arc::clone(operator), synced.clone());
     let unready = move || {
         let skew_seconds = operator.cluster.clock_skew_seconds().unwrap_or_default();
         if !synced.all() {
@@ -211,7 +220,8 @@ fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced) -> Health
             None
         }
     };
-    Health { metrics, unready: Arc::new(unready) }
+    let metrics = move || counted.text(gauges.clone());
+    Health { metrics: Arc::new(metrics), unready: Arc::new(unready) }
 }
 
 /// Returns a signal that turns true with SIGTERM or SIGINT.

@@ -9,13 +9,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::metrics::Metrics;
-
 /// What the endpoints tell of.
 #[derive(Clone)]
 pub struct Health {
-    /// What is counted.
-    pub metrics: Metrics,
+    /// Returns the metrics in the `OpenMetrics` text format.
+    pub metrics: Arc<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>,
     /// Says why the operator is not ready, or nothing when it is.
     pub unready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
@@ -44,7 +42,7 @@ async fn ready(State(health): State<Health>) -> Response {
 
 async fn metrics(State(health): State<Health>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match health.metrics.text() {
+    match (health.metrics)() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -170,6 +170,12 @@ impl<R: Row> Table<R> {
         rows.accounts.get(key).and_then(|names| names.get(&key.name)).map(|held| Arc::clone(&held.row))
     }
 
+    /// Returns all rows, in no order.
+    pub fn all(&self) -> Vec<Arc<R>> {
+        let rows = self.lock();
+        rows.accounts.values().flat_map(BTreeMap::values).map(|held| Arc::clone(&held.row)).collect()
+    }
+
     /// Shows each row with its account to `look`.
     pub fn for_each(&self, mut look: impl FnMut(&AccountKey, &R)) {
         for (key, names) in &self.lock().accounts {

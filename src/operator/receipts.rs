@@ -12,6 +12,7 @@ use flashgate_ledger::decide::{
 use flashgate_ledger::ledger::{Charge, Ledger};
 use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
+use flashgate_ledger::refusal::RefusalReason;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BufferUnordered, Iter, StreamExt};
 use jiff::Timestamp;
@@ -35,6 +36,8 @@ const AT_ONCE: usize = 16;
 pub struct Receipts {
     /// Charged reports, by name and UID, that need no receipt any more.
     pub acknowledged: Vec<(String, String)>,
+    /// Why reports were refused that show it now.
+    pub refused: Vec<RefusalReason>,
     /// The first failure; the others are written all the same.
     pub failure: Option<CallError>,
 }
@@ -91,10 +94,14 @@ async fn write_report_receipts<'a>(
     let mut receipts = Receipts::default();
     let mut writes = due_writes(&seen.reports, &decision.reports, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
-        if settle(&inbox.reports, seen, verdict, is_final, result, &mut receipts.failure)
-            && let ReportVerdict::Charged(charge) = &verdict.verdict
-        {
-            receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
+        if settle(&inbox.reports, seen, verdict, is_final, result, &mut receipts.failure) {
+            match &verdict.verdict {
+                ReportVerdict::Charged(charge) => {
+                    receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
+                }
+                ReportVerdict::Rejected(refusal) => receipts.refused.push(refusal.reason),
+                ReportVerdict::Waits(_) => {}
+            }
         }
     }
     receipts

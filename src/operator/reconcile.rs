@@ -180,6 +180,7 @@ struct Choice {
 impl<C: Cluster> Operator<C> {
     /// Returns an operator that remembers nothing.
     pub fn new(cluster: C, catalog: Catalog, clock: Clock, writer: String) -> Self {
+        let metrics = Metrics::of(&catalog);
         Self {
             cluster,
             inbox: Arc::default(),
@@ -188,7 +189,7 @@ impl<C: Cluster> Operator<C> {
             writer,
             test_clock_namespaces: HashSet::new(),
             hold: false,
-            metrics: Metrics::default(),
+            metrics,
             memories: Mutex::default(),
         }
     }
@@ -197,7 +198,10 @@ impl<C: Cluster> Operator<C> {
     ///
     /// # Errors
     /// When a call fails; the account is to be reconciled again.
-    #[tracing::instrument(skip_all, fields(namespace = key.namespace, name = key.name))]
+    #[tracing::instrument(
+        skip_all,
+        fields(kind = "Subscription", namespace = key.namespace, name = key.name, generation, sequence)
+    )]
     pub async fn reconcile(&self, key: &AccountKey) -> Result<Next, ReconcileError> {
         let mut memory =
             self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
@@ -228,6 +232,7 @@ impl<C: Cluster> Operator<C> {
             Decided::Troubled(trouble) => return self.say_trouble(&seen, trouble).await,
         };
         let Choice { before, mut decision, clock } = decided;
+        tell_span(&seen, before.as_ref());
         if must_be_named_first(&seen, &decision) {
             return self.name_ledger(&mut seen, before.as_ref(), clock).await;
         }
@@ -382,7 +387,7 @@ impl<C: Cluster> Operator<C> {
         let written = write_ledger(&self.cluster, seen, next, &decision.entries, &self.writer)
             .await
             .map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
-        self.metrics.count_commit(&decision.entries);
+        self.metrics.count_commit(decision);
         self.keep_ledger(&written);
         seen.ledger = Some(written);
         seen.ledger_is_confirmed = true;
@@ -403,6 +408,9 @@ impl<C: Cluster> Operator<C> {
         let mut receipts =
             write_receipts(&self.cluster, &self.inbox, seen, decision, ledger, clock.now).await;
         memory.acknowledged.extend(receipts.acknowledged.drain(..));
+        for reason in receipts.refused.drain(..) {
+            self.metrics.count_refusal(reason);
+        }
         if waits_for_receipts(decision) {
             let unconfirmed = unconfirmed(ledger, seen, memory);
             if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 {
@@ -525,6 +533,16 @@ impl<C: Cluster> Operator<C> {
             tracing::error!(%error, "a Subscription that was just written cannot be kept");
         }
     }
+}
+
+/// Tells the span of this reconcile what it was decided on.
+fn tell_span(seen: &Seen, before: Option<&Ledger>) {
+    let span = tracing::Span::current();
+    span.record("sequence", before.map_or(0, |ledger| ledger.sequence));
+    span.record(
+        "generation",
+        seen.subscription.as_ref().and_then(|subscription| subscription.metadata.generation),
+    );
 }
 
 /// A book that was seen.

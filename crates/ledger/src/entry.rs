@@ -86,6 +86,9 @@ pub enum LapseCause {
 }
 
 impl LapseCause {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::RenewalNone, Self::PaymentOverdue, Self::PlanNotFound];
+
     /// Returns the name of the cause.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -275,6 +278,26 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// Every name of a kind.
+    pub const KINDS: [&'static str; 16] = [
+        "Granted",
+        "Purchased",
+        "Adjusted",
+        "Charged",
+        "Expired",
+        "SettlementClosed",
+        "Refunded",
+        "PlanChanged",
+        "Renewed",
+        "Lapsed",
+        "Invoiced",
+        "Settled",
+        "Voided",
+        "Threshold",
+        "Accepted",
+        "Refused",
+    ];
+
     /// Returns the name of the kind of entry.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Prints a folder that holds prometheus and promtool: what the tests of metrics and alerts run.
+#
+# The system's are taken where there are some. Else Debian's package is unpacked into the cache, as nothing more than
+# two programs: no service is installed or started. Progress goes to standard error.
+set -euo pipefail
+
+say() { echo "control-plane: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+if command -v promtool >/dev/null && installed=$(command -v prometheus); then
+  dirname "$installed"
+  exit
+fi
+
+folder="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing/control-plane/prometheus"
+if [[ ! -x $folder/usr/bin/promtool ]]; then
+  command -v apt-get >/dev/null || fail 'prometheus and promtool must be installed: there is no apt-get to fetch them with'
+  mkdir -p "$folder"
+  exec 9>"$folder/.lock"
+  flock -n 9 || { say 'another download is running, waiting for it'; flock 9; }
+fi
+if [[ ! -x $folder/usr/bin/promtool ]]; then
+  say "unpacking Debian's prometheus"
+  download=$(mktemp -d)
+  trap 'rm -rf "$download"' EXIT
+  # The lists may be missing or old; who may not renew them may still find the package.
+  (cd "$download" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }) >&2 ||
+    fail 'prometheus could not be fetched: apt-get install prometheus'
+  dpkg-deb --extract "$download"/prometheus_*.deb "$download/package"
+  mkdir -p "$folder/usr/bin"
+  # promtool last: it tells that all is there.
+  for program in prometheus promtool; do mv "$download/package/usr/bin/$program" "$folder/usr/bin/$program"; done
+fi
+echo "$folder/usr/bin"

@@ -1,0 +1,289 @@
+//! What is shown of accounts at a scrape: read from what the watches brought, so that nothing of an account outlives
+//! its Subscription, and metrics say the numbers of the statuses.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
+
+use crate::api::subscription::InvoiceState;
+use crate::api::{
+    Amount, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
+};
+use crate::metrics::description::{self, Description};
+use crate::metrics::rate_name;
+use crate::operator::election::leadership::Leadership;
+use crate::operator::inbox::{Inbox, Pending, Row, Table};
+
+/// Conditions that are shown of each account.
+const CONDITIONS: [&str; 4] = [READY, "Active", "CreditsLow", "CreditsExhausted"];
+
+/// What is shown of accounts, by whoever leads.
+#[derive(Clone)]
+pub struct Gauges {
+    /// What the watches brought.
+    pub inbox: Arc<Inbox>,
+    /// Whether this operator leads: two that showed the same accounts would count them twice.
+    pub leadership: Leadership,
+    /// Whether each account is shown, and not only how many there are.
+    pub tells_accounts: bool,
+}
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Gauges")
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        if !self.leadership.is_leading() {
+            return Ok(());
+        }
+        let mut subscriptions = self.inbox.subscriptions.all();
+        subscriptions.sort_by_cached_key(|subscription| (subscription.namespace(), subscription.name_any()));
+        show_standings(&mut encoder, &subscriptions)?;
+        show_pending(&mut encoder, &self.inbox)?;
+        show_open_invoices(&mut encoder, &subscriptions)?;
+        if self.tells_accounts {
+            show_accounts(&mut encoder, &subscriptions)?;
+        }
+        Ok(())
+    }
+}
+
+/// A series: the values of its labels, and its own.
+type Series<'a, V> = (Vec<&'a str>, V);
+
+fn show<'a, V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    description: &Description,
+    series: impl IntoIterator<Item = Series<'a, V>>,
+) -> fmt::Result {
+    let Description { name, help, kind, .. } = *description;
+    let mut metric = encoder.encode_descriptor(name, &format!("{help}."), None, kind)?;
+    for (values, value) in series {
+        // A metric without labels is no family.
+        if description.labels.is_empty() {
+            metric.encode_gauge(&value)?;
+        } else {
+            metric.encode_family(&description.labelled(&values))?.encode_gauge(&value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows how many Subscriptions stand how.
+fn show_standings(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
+    let mut standings: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for subscription in subscriptions {
+        let conditions = subscription.status.iter().flat_map(|status| &status.conditions);
+        let ready = conditions.into_iter().find(|condition| condition.type_ == READY);
+        let standing = ready.map_or(("Unknown", "NotSeen"), |ready| (&ready.status, &ready.reason));
+        *standings.entry(standing).or_default() += 1;
+    }
+    let series = standings.into_iter().map(|((ready, reason), count)| (vec![ready, reason], count));
+    show(encoder, &description::SUBSCRIPTIONS, series)
+}
+
+/// Shows how many facts have no verdict, and since when.
+fn show_pending(encoder: &mut DescriptorEncoder<'_>, inbox: &Inbox) -> fmt::Result {
+    let waits = [
+        (UsageReport::kind(&()), waits(&inbox.reports, |report| report.arrival.max(report.window.end_time))),
+        (CreditPack::kind(&()), waits(&inbox.packs, |pack| pack.arrival)),
+        (Payment::kind(&()), waits(&inbox.payments, |payment| payment.arrival)),
+        (CreditAdjustment::kind(&()), waits(&inbox.adjustments, |adjustment| adjustment.arrival)),
+    ];
+    let counts = waits.iter().map(|(kind, waits)| (vec![kind.as_ref()], waits.len()));
+    show(encoder, &description::PENDING, counts)?;
+    let oldest =
+        waits.iter().filter_map(|(kind, waits)| Some((vec![kind.as_ref()], waits.iter().min()?.as_second())));
+    show(encoder, &description::PENDING_SINCE, oldest)
+}
+
+/// Returns since when each fact of a table could have been judged.
+fn waits<F, S>(table: &Table<Pending<F, S>>, since: fn(&F) -> Timestamp) -> Vec<Timestamp>
+where
+    Pending<F, S>: Row,
+{
+    table.all().iter().map(|pending| since(&pending.fact)).collect()
+}
+
+/// Shows how many invoices are to be paid, and since when.
+fn show_open_invoices(
+    encoder: &mut DescriptorEncoder<'_>,
+    subscriptions: &[Arc<Subscription>],
+) -> fmt::Result {
+    let statuses = subscriptions.iter().filter_map(|subscription| subscription.status.as_ref());
+    let invoices = statuses.flat_map(|status| &status.invoices);
+    let open: Vec<Timestamp> =
+        invoices.filter(|invoice| invoice.state == InvoiceState::Open).map(|invoice| invoice.time).collect();
+    show(encoder, &description::OPEN_INVOICES, [(vec![], open.len())])?;
+    let oldest = open.iter().min().map(|time| (vec![], time.as_second()));
+    show(encoder, &description::OPEN_INVOICE_SINCE, oldest)
+}
+
+/// An account by its name, with what it shows.
+struct Account<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    status: &'a SubscriptionStatus,
+}
+
+impl<'a> Account<'a> {
+    fn of(subscription: &'a Subscription) -> Option<Self> {
+        let metadata = &subscription.metadata;
+        let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
+        Some(Self { namespace, name, status: subscription.status.as_ref()? })
+    }
+
+    fn series<V>(&self, value: V) -> Series<'a, V> {
+        (vec![self.namespace, self.name], value)
+    }
+}
+
+/// Shows each account: one metric after the other, as the format wants it.
+fn show_accounts(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
+    let accounts: Vec<Account<'_>> = subscriptions.iter().filter_map(|found| Account::of(found)).collect();
+    let amounts: [(&Description, fn(&SubscriptionStatus) -> Option<f64>); 4] = [
+        (&description::BALANCE, |status| for_display(&status.credits.as_ref()?.balance)),
+        (&description::DEBT, |status| for_display(&status.credits.as_ref()?.debt)),
+        (&description::USED_RATIO, |status| {
+            Some(for_display(&status.this_period.as_ref()?.used_percent)? / 100.0)
+        }),
+        (&description::CREDITS_PER_DAY, |status| for_display(&status.forecast.as_ref()?.credits_per_day)),
+    ];
+    for (description, amount) in amounts {
+        let series = accounts.iter().filter_map(|account| Some(account.series(amount(account.status)?)));
+        show(encoder, description, series)?;
+    }
+    let times: [(&Description, fn(&SubscriptionStatus) -> Option<Timestamp>); 2] = [
+        (&description::EXHAUSTION, |status| status.forecast.as_ref()?.exhaustion_time),
+        (&description::RENEWAL, |status| status.renewal_time),
+    ];
+    for (description, time) in times {
+        let series =
+            accounts.iter().filter_map(|account| Some(account.series(time(account.status)?.as_second())));
+        show(encoder, description, series)?;
+    }
+    let packs: [(&Description, fn(&SubscriptionStatus) -> Option<i32>); 2] = [
+        (&description::PACKS_USED, |status| Some(status.packs.as_ref()?.used)),
+        (&description::PACKS_LIMIT, |status| Some(status.packs.as_ref()?.limit)),
+    ];
+    for (description, count) in packs {
+        let series = accounts.iter().filter_map(|account| Some(account.series(count(account.status)?)));
+        show(encoder, description, series)?;
+    }
+    show_rates(encoder, &accounts)?;
+    show_conditions(encoder, &accounts)
+}
+
+fn show_rates(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> fmt::Result {
+    let description = &description::PERIOD_CONSUMED;
+    let mut rated = Vec::new();
+    for account in accounts {
+        for usage in account.status.this_period.iter().flat_map(|period| &period.usage) {
+            let rate = rate_name(&usage.node_type, &usage.operation);
+            rated.extend(for_display(&usage.credits).map(|credits| (account, rate, credits)));
+        }
+    }
+    let series = rated
+        .iter()
+        .map(|(account, rate, credits)| (vec![account.namespace, account.name, rate.as_str()], *credits));
+    show(encoder, description, series)
+}
+
+fn show_conditions(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> fmt::Result {
+    let series = accounts.iter().flat_map(|account| {
+        CONDITIONS.into_iter().filter_map(|kind| {
+            let condition = account.status.conditions.iter().find(|condition| condition.type_ == kind)?;
+            Some((vec![account.namespace, account.name, kind], i64::from(condition.status == "True")))
+        })
+    });
+    show(encoder, &description::CONDITION, series)
+}
+
+/// Returns an amount for people to look at; nothing is ever decided on it.
+fn for_display(amount: &Amount) -> Option<f64> {
+    amount.as_str().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn subscription() -> Subscription {
+        serde_json::from_value(json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Subscription",
+            "metadata": {"namespace": "team-a", "name": "acme", "uid": "1", "resourceVersion": "7"},
+            "spec": {"plan": "starter"},
+            "status": {
+                "observedGeneration": 1,
+                "credits": {
+                    "balance": "-12.5", "plan": "0", "packs": "0", "adjustments": "0", "debt": "12.5", "settling": "0",
+                },
+                "renewalTime": "2026-02-28T10:00:00Z",
+                "invoices": [
+                    {"number": "acme-1", "time": "2026-01-31T10:00:00Z", "reason": "Start", "amount": "100",
+                     "currency": "USD", "state": "Open"},
+                ],
+                "conditions": [
+                    {"type": "Ready", "status": "False", "reason": "AwaitingPayment", "message": "",
+                     "lastTransitionTime": "2026-01-31T10:00:00Z"},
+                ],
+            },
+        }))
+        .expect("subscription")
+    }
+
+    fn text(gauges: &Gauges) -> String {
+        Metrics::default().text(gauges.clone()).expect("text")
+    }
+
+    const OF_THE_ACCOUNT: [&str; 4] = [
+        r#"flashgate_billing_credits_balance{namespace="team-a",account="acme"} -12.5"#,
+        r#"flashgate_billing_credits_debt{namespace="team-a",account="acme"} 12.5"#,
+        r#"flashgate_billing_renewal_timestamp_seconds{namespace="team-a",account="acme"} 1772272800"#,
+        r#"flashgate_billing_account_condition{namespace="team-a",account="acme",condition="Ready"} 0"#,
+    ];
+
+    const OF_ALL: [&str; 4] = [
+        r#"flashgate_billing_subscriptions{ready="False",reason="AwaitingPayment"} 1"#,
+        r#"flashgate_billing_pending_objects{kind="Payment"} 0"#,
+        "flashgate_billing_open_invoices 1",
+        "flashgate_billing_open_invoice_oldest_timestamp_seconds 1769853600",
+    ];
+
+    #[test]
+    fn an_account_is_shown_where_it_is_asked_for_and_as_long_as_it_is_there() {
+        let inbox = Arc::new(Inbox::default());
+        inbox.subscriptions.put(subscription()).expect("kept");
+        let leadership = Leadership::undisputed();
+        let gauges = Gauges { inbox: Arc::clone(&inbox), leadership, tells_accounts: true };
+        let shown = text(&gauges);
+        for series in OF_THE_ACCOUNT.iter().chain(&OF_ALL) {
+            assert!(shown.lines().any(|line| line == *series), "{series} is not in:\n{shown}");
+        }
+        let shown = text(&Gauges { tells_accounts: false, ..gauges.clone() });
+        assert!(OF_ALL.iter().all(|series| shown.contains(series)) && !shown.contains("acme"), "{shown}");
+        inbox.subscriptions.remove(&subscription());
+        let shown = text(&gauges);
+        assert!(!shown.contains("acme") && shown.contains("flashgate_billing_open_invoices 0"), "{shown}");
+    }
+
+    #[test]
+    fn who_does_not_lead_shows_no_account() {
+        let inbox = Arc::new(Inbox::default());
+        inbox.subscriptions.put(subscription()).expect("kept");
+        let (_until, leadership) = Leadership::contested();
+        let shown = text(&Gauges { inbox, leadership, tells_accounts: true });
+        assert!(!shown.contains("acme") && !shown.contains("flashgate_billing_subscriptions"), "{shown}");
+    }
+}
