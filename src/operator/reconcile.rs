@@ -200,7 +200,7 @@ impl<C: Cluster> Operator<C> {
     /// When a call fails; the account is to be reconciled again.
     #[tracing::instrument(
         skip_all,
-        fields(kind = "Subscription", namespace = key.namespace, name = key.name, generation, sequence)
+        fields(kind = "Subscription", namespace = key.namespace, account = key.name, generation, sequence)
     )]
     pub async fn reconcile(&self, key: &AccountKey) -> Result<Next, ReconcileError> {
         let mut memory =

@@ -19,6 +19,7 @@ mod runbooks;
 mod running;
 mod scale;
 mod simulate;
+mod telemetry;
 mod transcripts;
 mod trouble;
 mod world;

@@ -179,8 +179,8 @@ pub struct Operator {
     process: u32,
 }
 
-/// Starts the operator and waits for the end of its own input: whoever holds that is gone then.
-const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
+/// Starts a program, prints its number, and waits for the end of its own input: whoever holds that is gone then.
+pub const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
 
 impl Operator {
     /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`; its log goes to a file.

@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use flashgate_billing::metrics::Metrics;
-use flashgate_ledger::Credits;
-use flashgate_ledger::entry::{Detail, Entry};
+use flashgate_billing::metrics::description;
 use serde_json::{Value, json};
 
 use super::{RELEASE, chart, examples, helm, object, render, tool, values_of};
@@ -141,30 +138,6 @@ fn the_kustomize_base_is_what_the_chart_renders() {
     }
 }
 
-/// Returns the names of the series that the operator shows once it has counted each thing.
-fn series() -> BTreeSet<String> {
-    let metrics = Metrics::default();
-    metrics.count_reconcile("ok", Duration::ZERO);
-    metrics.count_watch_error("Payment");
-    metrics.count_set_aside("Payment");
-    metrics.count_callback("Created");
-    let detail = Detail::SettlementClosed { amount: Credits::ZERO, grant: String::new() };
-    let time = jiff::Timestamp::UNIX_EPOCH;
-    metrics.count_commit(&[Entry { time, credits: Credits::ZERO, balance: Credits::ZERO, detail }]);
-    let text = metrics.text().expect("metrics");
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    types
-        .flat_map(|(name, kind)| {
-            let suffixes: &[&str] = match kind {
-                "counter" => &["_total"],
-                "histogram" => &["_bucket", "_count", "_sum"],
-                _ => &[""],
-            };
-            suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
-        })
-        .collect()
-}
-
 /// Returns the names of the series that a text asks for.
 fn asked_for(text: &str) -> BTreeSet<String> {
     let rests = text.match_indices("flashgate_billing_").map(|(start, _)| &text[start..]);
@@ -176,7 +149,7 @@ fn asked_for(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn alerts_and_dashboards_ask_only_for_series_that_the_operator_shows() {
-    let shown = series();
+    let shown: BTreeSet<String> = description::ALL.iter().flat_map(|metric| metric.series()).collect();
     let dashboards = fs::read_dir(chart().join("files/dashboards")).expect("folder");
     let dashboards: Vec<_> = dashboards.map(|entry| entry.expect("entry").path()).collect();
     assert_eq!(dashboards.len(), 2);

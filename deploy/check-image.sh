@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Checks what deploy/image.sh built: check-image.sh FOLDER 'USER [ENTRYPOINT]' VERSION MOST_BYTES
+#
+# Runs the program in the unpacked image as its user, with the root read-only and no capability, in a mount namespace
+# of its own: what a pod with the chart's security context does, without a container engine.
+set -euo pipefail
+folder=$1 configuration=$2 version=$3 most_bytes=$4
+
+say() { echo "image: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+[[ $configuration == '65532:65532 [/flashgate-billing]' ]] || fail "user and entrypoint are '$configuration'"
+files=$(cd "$folder" && find . -type f)
+[[ $files == ./flashgate-billing ]] || fail "there is more in it than the program: $files"
+bytes=$(stat --format %s "$folder/flashgate-billing")
+((bytes < most_bytes)) || fail "it has $bytes bytes, and must have less than $most_bytes"
+if readelf --program-headers "$folder/flashgate-billing" 2>/dev/null | grep -q INTERP; then
+  fail 'the program is not static: it asks for an interpreter'
+fi
+
+# The root is bound to itself, read-only; then the program sees nothing else.
+in_image() {
+  unshare --mount --propagation private bash -euc '
+    folder=$1; shift
+    mount --bind "$folder" "$folder"
+    mount -o remount,bind,ro,nosuid,nodev "$folder"
+    if touch "$folder/written" 2>/dev/null; then echo "the root can be written" >&2; exit 1; fi
+    exec setpriv --no-new-privs chroot --userspec=65532:65532 --groups= "$folder" "$@"' \
+    in-image "$folder" "$@"
+}
+
+said=$(in_image /flashgate-billing --version)
+[[ $said == "flashgate-billing $version" ]] || fail "it says '$said'"
+in_image /flashgate-billing catalog schema | grep -q '"title"' || fail 'it cannot print the schema of catalogs'
+# Without a cluster it must say so, and end.
+said=$(in_image /flashgate-billing run 2>&1) && fail "it runs without a cluster: $said"
+[[ $said == *'no cluster to connect to'* ]] || fail "it says '$said'"
+
+say "one static file of $bytes bytes; runs as 65532, root read-only"

@@ -1,0 +1,234 @@
+//! What makes each alert fire: the thing itself, done to operators that run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_billing::clock::Clock;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::prometheus::{Prometheus, Target};
+use super::relay;
+use crate::payments::{free_address, secrets_file, webhook};
+use crate::world::{Namespace, Operator, World, eventually, root};
+
+const CLOCK: &str = "billing.flashgate.dev/test-clock";
+
+/// Who has no right at all.
+pub const STRANGER: &str = "stranger";
+
+/// Namespaces that the stranger watches: each adds an interruption of each watch to every try.
+const WATCHED_BY_THE_STRANGER: [&str; 12] =
+    ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11", "n12"];
+
+/// Three operators and what watches them: one that does its work, one without rights, and one whose API server is
+/// slow, fails, and has another time.
+pub struct Scene<'a> {
+    pub prometheus: Prometheus,
+    /// Where the operators serve their metrics.
+    pub addresses: Vec<SocketAddr>,
+    pub operators: Vec<Operator>,
+    /// The log of the one that does its work.
+    pub log: PathBuf,
+    /// Namespace whose accounts live by the real time.
+    pub tenants: Namespace<'a>,
+    /// Namespace whose accounts live by test clocks.
+    clocked: Namespace<'a>,
+    world: &'a World,
+    webhook: SocketAddr,
+}
+
+impl<'a> Scene<'a> {
+    /// Starts the operators and a Prometheus that has seen each.
+    pub async fn set(world: &'a World, rules: &Value) -> Self {
+        let addresses = vec![free_address(), free_address(), free_address()];
+        let webhook = free_address();
+        let log = world.plane.folder().join("worker.log");
+        let operators = vec![
+            start_worker(world, addresses[0], webhook, &log),
+            start_stranger(world, addresses[1]),
+            start_far_away(world, addresses[2]).await,
+        ];
+        let pods = [("billing", "worker"), ("elsewhere", "stranger"), ("far-away", "relayed")];
+        let targets = pods.iter().zip(&addresses);
+        let targets: Vec<Target> =
+            targets.map(|((namespace, pod), address)| Target { namespace, pod, address: *address }).collect();
+        let prometheus = Prometheus::start(world.plane.folder(), &targets, rules).await;
+        prometheus.expect("sum(up) == 3").await;
+        let tenants = world.namespace("tenants").await;
+        let clocked = world.namespace("clocked").await;
+        Self { prometheus, addresses, operators, log, tenants, clocked, world, webhook }
+    }
+
+    /// Waits until an alert fires.
+    pub async fn fires(&self, alert: &str) {
+        let fires =
+            async || self.prometheus.firing().iter().any(|labels| labels["alertname"] == alert).then_some(());
+        eventually(&format!("{alert} fires"), fires).await_some().await;
+    }
+
+    /// Lets accounts begin with their credits, and waits until Prometheus has seen them.
+    pub async fn accounts_begin(&self) {
+        for name in ["low", "gone", "late", "lost"] {
+            let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
+            self.tenants.create::<Subscription>(name, spec).await;
+        }
+        self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 4").await;
+    }
+
+    /// Uses most credits of one account, more than all of another, and reports the usage of a third late. What is
+    /// reported for nobody waits.
+    pub async fn credits_go(&self) {
+        self.report("low", "3500M", 1).await;
+        self.report("gone", "5G", 1).await;
+        self.report("late", "100M", 4).await;
+        self.report("nobody", "1G", 1).await;
+        self.tenants.expect::<Subscription>("low", "/status/credits/balance", "5").await;
+        self.tenants.expect::<Subscription>("gone", "/status/credits/balance", "-10").await;
+    }
+
+    /// Reports an hour's usage that began so many hours ago.
+    async fn report(&self, account: &str, quantity: &str, hours_ago: i64) {
+        let start = now() - SignedDuration::from_hours(hours_ago);
+        let end = start + SignedDuration::from_hours(1);
+        let spec = json!({
+            "subscriptionRef": {"name": account}, "source": "gw",
+            "window": {"startTime": start.to_string(), "endTime": end.to_string()},
+            "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": quantity}],
+        });
+        self.tenants.create::<UsageReport>(&format!("{account}-1"), spec).await;
+    }
+
+    /// Leaves one account's first invoice open for two days, lets another's renewal fall due, and sends callbacks that
+    /// nobody can understand.
+    pub async fn payments_fail(&self) {
+        self.subscribe("owing", &(now() - SignedDuration::from_hours(48)).to_string()).await;
+        self.invoice("owing", 0).await;
+        self.subscribe("lapsing", "2026-01-31T10:00:00Z").await;
+        let invoice = self.invoice("lapsing", 0).await;
+        let spec = json!({
+            "subscriptionRef": {"name": "lapsing"}, "invoice": invoice, "state": "Settled", "amount": "100",
+            "currency": "USD",
+        });
+        self.clocked.create::<Payment>("first", spec).await;
+        self.clocked.expect::<Subscription>("lapsing", "/status/plan", "starter").await;
+        self.move_clock("lapsing", "2026-02-28T10:00:01Z").await;
+        self.invoice("lapsing", 1).await;
+        self.move_clock("lapsing", "2026-03-05T10:00:00Z").await;
+        self.clocked.expect::<Subscription>("lapsing", "/status/plan", "organization-free").await;
+        let order = json!({"subscriptionRef": {"name": "lapsing"}, "pack": "plus-100"});
+        self.clocked.create::<CreditPack>("too-late", order).await;
+        let refused = async || {
+            webhook::post(self.webhook, "clocked", &json!({"id": "evt_1"})).await;
+            let alert =
+                self.prometheus.query(r#"ALERTS{alertname="PaymentCallbacksRefused",alertstate="firing"}"#);
+            (!alert.is_empty()).then_some(())
+        };
+        eventually("refused callbacks are told", refused).await_some().await;
+    }
+
+    async fn subscribe(&self, name: &str, clock: &str) {
+        let metadata = json!({"name": name, "annotations": {CLOCK: clock}});
+        self.clocked.create_with::<Subscription>(metadata, json!({"plan": "starter"})).await;
+    }
+
+    async fn move_clock(&self, name: &str, clock: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {CLOCK: clock}}}));
+        let subscriptions = self.clocked.api::<Subscription>();
+        subscriptions.patch(name, &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Returns the number of an account's open invoice, once it is there.
+    async fn invoice(&self, name: &str, index: usize) -> String {
+        self.clocked.expect::<Subscription>(name, &format!("/status/invoices/{index}/state"), "Open").await;
+        let subscription = self.clocked.get::<Subscription>(name).await.expect("Subscription");
+        let number = subscription.pointer(&format!("/status/invoices/{index}/number"));
+        number.and_then(Value::as_str).expect("number").to_owned()
+    }
+
+    /// Deletes a ledger.
+    pub async fn a_ledger_is_lost(&self) {
+        let ledgers = self.tenants.api::<CreditLedger>();
+        ledgers.delete("lost", &DeleteParams::default()).await.expect("deleted");
+    }
+
+    /// Lets accounts begin behind the relay: there it takes long, or fails, and the clock is another.
+    pub async fn begin_behind_the_relay(&self) {
+        for name in [relay::SLOW, relay::FAILING] {
+            let namespace = self.world.namespace(name).await;
+            namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+        }
+    }
+
+    /// Lets somebody with the rights to do so loosen a definition, and write what the operator cannot understand.
+    pub async fn a_payment_is_odd(&self) {
+        let states = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/state/enum/-";
+        let patch = json!([{"op": "add", "path": states, "value": "Odd"}]).to_string();
+        let loosen = ["patch", "crd", "payments.billing.flashgate.dev", "--type=json", "--patch", &patch];
+        self.tenants.kubectl(&loosen, None).await.succeeded().expect("loosened");
+        let payment = json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Payment", "metadata": {"name": "odd"},
+            "spec": {
+                "subscriptionRef": {"name": "low"}, "invoice": "low-0001", "state": "Odd", "amount": "1",
+                "currency": "USD",
+            },
+        })
+        .to_string();
+        eventually("the loosened definition is in force", async || {
+            let output = self.tenants.kubectl(&["create", "--filename", "-"], Some(&payment)).await;
+            output.success.then_some(())
+        })
+        .await_some()
+        .await;
+    }
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+/// Starts the operator that does its work, with payments from outside.
+fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &PathBuf) -> Operator {
+    let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
+    let secrets = secrets_file(world).display().to_string();
+    let (metrics, webhook) = (metrics.to_string(), webhook.to_string());
+    let arguments = [
+        "--catalog",
+        &catalog,
+        "--metrics-addr",
+        &metrics,
+        "--account-metrics",
+        "--payments-addr",
+        &webhook,
+        "--payments-secret-file",
+        &secrets,
+        "--log-format",
+        "json",
+        "--allow-test-clocks",
+        "clocked",
+        "--namespace",
+        "tenants",
+        "clocked",
+    ];
+    Operator::start_as(&world.plane.kubeconfig(), &arguments, &[], log)
+}
+
+/// Starts an operator whose rights are gone: it can watch nothing, and never leads.
+fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
+    let kubeconfig = world.plane.kubeconfig_for(STRANGER).expect("kubeconfig");
+    let metrics = metrics.to_string();
+    let arguments =
+        ["--metrics-addr", &metrics, "--leader-elect", "--leader-elect-namespace", "default", "--namespace"];
+    let arguments: Vec<&str> = arguments.into_iter().chain(WATCHED_BY_THE_STRANGER).collect();
+    Operator::start_as(&kubeconfig, &arguments, &[], &world.plane.folder().join("stranger.log"))
+}
+
+/// Starts an operator whose API server is far away.
+async fn start_far_away(world: &World, metrics: SocketAddr) -> Operator {
+    let kubeconfig = relay::start(world).await;
+    let metrics = metrics.to_string();
+    let arguments = ["--metrics-addr", &metrics, "--namespace", relay::SLOW, relay::FAILING];
+    Operator::start_as(&kubeconfig, &arguments, &[], &world.plane.folder().join("far-away.log"))
+}
