@@ -28,7 +28,7 @@ COPY target/image/${TARGETARCH}/flashgate-billing /flashgate-billing
 FROM ${PROGRAM} AS program
 
 FROM scratch
-ARG VERSION=0.1.0
+ARG VERSION=unreleased
 ARG REVISION=
 LABEL org.opencontainers.image.title="flashgate-billing" \
   org.opencontainers.image.description="Kubernetes operator that bills usage in credits: exact, once, and explained" \

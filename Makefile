@@ -60,6 +60,11 @@ generate-chart: generate ## writes the chart's README and the kustomize base ane
 	@deploy/render.sh definitions > deploy/kustomize/definitions.yaml
 	@deploy/render.sh operator > deploy/kustomize/operator.yaml
 
+.PHONY: image
+image: ## builds the image from the Dockerfile by buildah, without a registry, and checks it; needs root
+	$(say) 'building the image'
+	@deploy/image.sh
+
 # Where `make install-manifest` writes.
 OUT ?= install.yaml
 
@@ -112,9 +117,11 @@ control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
 	@control-plane/build.sh
 
 .PHONY: chart-tools
-chart-tools: ## builds helm, helm-unittest and helm-docs where they are missing
+chart-tools: ## builds helm, helm-unittest and helm-docs, and fetches prometheus, where they are missing
 	$(say) 'finding helm, helm-unittest and helm-docs'
 	@control-plane/tools.sh
+	$(say) 'finding prometheus and promtool'
+	@control-plane/prometheus.sh
 
 .PHONY: gitops-tools
 gitops-tools: ## builds what judges objects as Helm, Flux and Argo CD do, where it is missing

@@ -1,7 +1,26 @@
-//! Logs: text for people, JSON for collectors.
+//! Logs: text for people, JSON for collectors; what is logged can be changed while the program runs.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+#[cfg(feature = "otlp")]
+pub mod traces;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// How often a file with a filter is looked at: it costs next to nothing, and a mounted file takes longer to change.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What remains once the filter has spoken.
+pub type Logged = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+/// Where it goes besides the log.
+pub type FurtherLayer = Box<dyn Layer<Logged> + Send + Sync>;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -13,19 +32,71 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error; `filter` is as of `RUST_LOG`, such as `info,kube=debug`.
+/// What is logged, as of `RUST_LOG`, such as `info,kube=debug`.
+#[derive(Clone, Debug)]
+pub enum LogFilter {
+    /// Always the same.
+    Fixed(String),
+    /// What a file says, and from then on whatever it says.
+    File(PathBuf),
+}
+
+/// Starts logging to standard error, and to where else is asked. Where a file says what is logged, it is followed by [`follow`].
 ///
 /// # Errors
-/// When `filter` cannot be understood, or logging was started before.
-pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+/// When the filter cannot be read or understood, or logging was started before.
+pub fn start(
+    format: LogFormat,
+    filter: &LogFilter,
+    further: Option<FurtherLayer>,
+) -> anyhow::Result<Handle<EnvFilter, Registry>> {
+    let filter = match filter {
+        LogFilter::Fixed(filter) => parse(filter).context("`--log-filter` cannot be understood"),
+        LogFilter::File(file) => {
+            read(file).and_then(|filter| parse(&filter)).context("`--log-filter-file` cannot be used")
+        }
     };
-    started.map_err(|error| anyhow::anyhow!(error))
+    let (filter, handle) = reload::Layer::new(filter?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let layers: Vec<FurtherLayer> = std::iter::once(lines).chain(further).collect();
+    tracing_subscriber::registry().with(filter).with(layers).try_init()?;
+    Ok(handle)
+}
+
+/// Logs what `file` says, for ever; what cannot be understood changes nothing.
+pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = None;
+    loop {
+        looks.tick().await;
+        // A file that is being replaced may be away for a moment.
+        let Ok(said) = read(&file) else { continue };
+        if known.as_ref() == Some(&said) {
+            continue;
+        }
+        // The first is what logging was started with.
+        if known.is_some() {
+            match parse(&said).and_then(|parsed| Ok(filter.reload(parsed)?)) {
+                Ok(()) => tracing::info!(filter = said, "what is logged has changed"),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "what is logged stays"),
+            }
+        }
+        known = Some(said);
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("'{}' cannot be read", file.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+fn parse(filter: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(filter)
+        .with_context(|| format!("'{filter}' must be a filter such as 'info,kube=debug'"))
 }

@@ -31,7 +31,9 @@ use crate::operator::watch::Synced;
 use crate::payments::Webhook;
 use crate::payments::record::Recorder;
 use crate::payments::signature::Secrets;
-use crate::telemetry::{self, LogFormat};
+#[cfg(feature = "otlp")]
+use crate::telemetry::traces::Traces;
+use crate::telemetry::{self, FurtherLayer, LogFilter, LogFormat};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -60,12 +62,19 @@ pub struct Args {
     /// What is logged
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     log_filter: String,
+    /// File that says what is logged, in the place of --log-filter; a change of it needs no restart
+    #[arg(long, value_name = "FILE")]
+    log_filter_file: Option<PathBuf>,
     /// Namespaces whose Subscriptions may live by a test clock; never in production
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
     /// Reconciles nothing and commits nothing: for restores
     #[arg(long, env = "FLASHGATE_BILLING_HOLD")]
     hold: bool,
+    /// Where spans are sent by OTLP over gRPC, such as http://collector:4317; nowhere when absent
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     #[command(flatten)]
     leader_election: LeaderElection,
     /// How many accounts are reconciled at once
@@ -89,7 +98,15 @@ struct Given {
 /// When an option, the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to
 /// connect to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    telemetry::start(args.log_format, &args.log_filter).context("`--log-filter` cannot be understood")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // What follows the filter, and what sends spans, begins in the runtime.
+    let _within = runtime.enter();
+    #[cfg(feature = "otlp")]
+    let traces = args.otlp_endpoint.as_deref().map(Traces::to).transpose()?;
+    #[cfg(feature = "otlp")]
+    start_logging(&args, traces.as_ref().map(Traces::layer))?;
+    #[cfg(not(feature = "otlp"))]
+    start_logging(&args, None)?;
     let catalog = match &args.catalog {
         Some(file) => catalog::load(file)?,
         None => catalog::shipped(),
@@ -97,8 +114,24 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let secrets = args.payments_secret_file.as_deref().map(Secrets::load).transpose();
     let secrets = secrets.context("`--payments-secret-file` cannot be used")?;
     let election = args.leader_election.settings(&host())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(operate(args, Given { catalog, secrets, election }))
+    let ended = runtime.block_on(operate(args, Given { catalog, secrets, election }));
+    #[cfg(feature = "otlp")]
+    if let Some(Err(error)) = traces.map(Traces::end) {
+        tracing::warn!(error = format!("{error:#}"), "traces are incomplete");
+    }
+    ended
+}
+
+fn start_logging(args: &Args, further: Option<FurtherLayer>) -> anyhow::Result<()> {
+    let filter = match &args.log_filter_file {
+        Some(file) => LogFilter::File(file.clone()),
+        None => LogFilter::Fixed(args.log_filter.clone()),
+    };
+    let logged = telemetry::start(args.log_format, &filter, further)?;
+    if let LogFilter::File(file) = filter {
+        tokio::spawn(telemetry::follow(file, logged));
+    }
+    Ok(())
 }
 
 async fn operate(args: Args, given: Given) -> anyhow::Result<ExitCode> {

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
-use crate::world::{Namespace, World, eventually, root};
+use crate::world::{Namespace, Operator, World, eventually, root};
 
 async fn account(namespace: &Namespace<'_>) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -100,4 +100,29 @@ async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("wrong.yaml:4:22") && said.contains("must be"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothing() {
+    let world = World::start().await;
+    let (filter, log) = (world.plane.folder().join("filter"), world.plane.folder().join("log"));
+    fs::write(&filter, "error\n").expect("filter");
+    let file = filter.display().to_string();
+    let _operator = Operator::start_as(&world.plane.kubeconfig(), &["--log-filter-file", &file], &[], &log);
+    let logged = async |text: &str| {
+        let found = async || fs::read_to_string(&log).ok()?.contains(text).then_some(());
+        eventually(text, found).await_some().await;
+    };
+    let namespace = world.namespace("quiet").await;
+    account(&namespace).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    assert_eq!(fs::read_to_string(&log).expect("log"), "", "errors alone are logged");
+    fs::write(&filter, "info").expect("filter");
+    logged("what is logged has changed").await;
+    fs::write(&filter, "info,kube=loud").expect("filter");
+    logged("what is logged stays").await;
+    namespace
+        .create::<CreditPack>("order", json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"}))
+        .await;
+    logged("Purchased").await;
 }
