@@ -22,7 +22,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the operator
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Plays manifests on a virtual clock, without a cluster
     Simulate(simulate::Args),
     /// Prints the custom resource definitions
@@ -50,7 +50,7 @@ pub enum CatalogCommand {
 /// What went wrong, for the user to read.
 pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Simulate(args) => Ok(simulate::run(&args)),
         Command::Crds => {
             anstream::print!("{}", crate::crdgen::all_yaml()?);

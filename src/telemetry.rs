@@ -3,6 +3,7 @@
 #[cfg(feature = "otlp")]
 pub mod traces;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,7 +58,11 @@ pub fn start(
         }
     };
     let (filter, handle) = reload::Layer::new(filter?);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let mut lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Colours are for a terminal, and there `NO_COLOR` has been heard.
+    if !std::io::stderr().is_terminal() {
+        lines.set_ansi(false);
+    }
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -71,7 +71,7 @@ pub struct Args {
     /// Reconciles nothing and commits nothing: for restores
     #[arg(long, env = "FLASHGATE_BILLING_HOLD")]
     hold: bool,
-    /// Where spans are sent by OTLP over gRPC, such as http://collector:4317; nowhere when absent
+    /// Collector to which spans are sent by OTLP over gRPC, as a URL; none when absent
     #[cfg(feature = "otlp")]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,

@@ -140,46 +140,42 @@ impl<'a> Account<'a> {
         let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
         Some(Self { namespace, name, status: subscription.status.as_ref()? })
     }
-
-    fn series<V>(&self, value: V) -> Series<'a, V> {
-        (vec![self.namespace, self.name], value)
-    }
 }
 
 /// Shows each account: one metric after the other, as the format wants it.
 fn show_accounts(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
     let accounts: Vec<Account<'_>> = subscriptions.iter().filter_map(|found| Account::of(found)).collect();
-    let amounts: [(&Description, fn(&SubscriptionStatus) -> Option<f64>); 4] = [
-        (&description::BALANCE, |status| for_display(&status.credits.as_ref()?.balance)),
-        (&description::DEBT, |status| for_display(&status.credits.as_ref()?.debt)),
-        (&description::USED_RATIO, |status| {
-            Some(for_display(&status.this_period.as_ref()?.used_percent)? / 100.0)
-        }),
-        (&description::CREDITS_PER_DAY, |status| for_display(&status.forecast.as_ref()?.credits_per_day)),
-    ];
-    for (description, amount) in amounts {
-        let series = accounts.iter().filter_map(|account| Some(account.series(amount(account.status)?)));
-        show(encoder, description, series)?;
-    }
-    let times: [(&Description, fn(&SubscriptionStatus) -> Option<Timestamp>); 2] = [
-        (&description::EXHAUSTION, |status| status.forecast.as_ref()?.exhaustion_time),
-        (&description::RENEWAL, |status| status.renewal_time),
-    ];
-    for (description, time) in times {
-        let series =
-            accounts.iter().filter_map(|account| Some(account.series(time(account.status)?.as_second())));
-        show(encoder, description, series)?;
-    }
-    let packs: [(&Description, fn(&SubscriptionStatus) -> Option<i32>); 2] = [
-        (&description::PACKS_USED, |status| Some(status.packs.as_ref()?.used)),
-        (&description::PACKS_LIMIT, |status| Some(status.packs.as_ref()?.limit)),
-    ];
-    for (description, count) in packs {
-        let series = accounts.iter().filter_map(|account| Some(account.series(count(account.status)?)));
-        show(encoder, description, series)?;
-    }
+    show_each(encoder, &description::BALANCE, &accounts, |status| {
+        for_display(&status.credits.as_ref()?.balance)
+    })?;
+    show_each(encoder, &description::DEBT, &accounts, |status| for_display(&status.credits.as_ref()?.debt))?;
+    show_each(encoder, &description::USED_RATIO, &accounts, |status| {
+        Some(for_display(&status.this_period.as_ref()?.used_percent)? / 100.0)
+    })?;
+    show_each(encoder, &description::CREDITS_PER_DAY, &accounts, |status| {
+        for_display(&status.forecast.as_ref()?.credits_per_day)
+    })?;
+    show_each(encoder, &description::EXHAUSTION, &accounts, |status| {
+        Some(status.forecast.as_ref()?.exhaustion_time?.as_second())
+    })?;
+    show_each(encoder, &description::RENEWAL, &accounts, |status| Some(status.renewal_time?.as_second()))?;
+    show_each(encoder, &description::PACKS_USED, &accounts, |status| Some(status.packs.as_ref()?.used))?;
+    show_each(encoder, &description::PACKS_LIMIT, &accounts, |status| Some(status.packs.as_ref()?.limit))?;
     show_rates(encoder, &accounts)?;
     show_conditions(encoder, &accounts)
+}
+
+/// Shows what each status tells, where it does.
+fn show_each<V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    description: &Description,
+    accounts: &[Account<'_>],
+    tell: impl Fn(&SubscriptionStatus) -> Option<V>,
+) -> fmt::Result {
+    let series = accounts
+        .iter()
+        .filter_map(|account| Some((vec![account.namespace, account.name], tell(account.status)?)));
+    show(encoder, description, series)
 }
 
 fn show_rates(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> fmt::Result {

@@ -83,8 +83,8 @@ async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered
 
 /// Compares what the operators show with what the reference says of it.
 fn each_metric_is_seen_as_it_is_described(scene: &Scene<'_>) {
-    let scrapes = scene.addresses.iter().map(|address| get(*address, "/metrics").expect("an answer").1);
-    let scraped: String = scrapes.collect();
+    let texts = scene.addresses.iter().map(|address| get(*address, "/metrics").expect("an answer").1);
+    let scraped: String = texts.collect();
     let mut described = BTreeSet::new();
     for description in description::ALL {
         let kind =

@@ -1,7 +1,7 @@
 //! What makes each alert fire: the thing itself, done to operators that run.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_billing::clock::Clock;
@@ -190,7 +190,7 @@ fn now() -> Timestamp {
 }
 
 /// Starts the operator that does its work, with payments from outside.
-fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &PathBuf) -> Operator {
+fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &Path) -> Operator {
     let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
     let secrets = secrets_file(world).display().to_string();
     let (metrics, webhook) = (metrics.to_string(), webhook.to_string());
