@@ -4,7 +4,7 @@
 # that deploy/build-static.sh has built before, from target/image/ARCHITECTURE/flashgate-billing.
 
 ARG PROGRAM=built
-ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm
+ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 # Whatever the target's architecture, the compiler runs on the builder's own: nothing is emulated.
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS builder
