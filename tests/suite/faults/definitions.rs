@@ -105,7 +105,8 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
     .await_some()
     .await;
     eventually("the commit is refused", async || {
-        (watched.metric("flashgate_billing_reconcile_total{result=\"commit\"}") > 1.0).then_some(())
+        (watched.metric("flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}") > 1.0)
+            .then_some(())
     })
     .await_some()
     .await;

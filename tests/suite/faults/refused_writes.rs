@@ -11,7 +11,7 @@ use crate::trouble::ready_is;
 use crate::world::{Namespace, World, eventually};
 
 /// Reconciles that ended with a commit in doubt.
-const REFUSED: &str = "flashgate_billing_reconcile_total{result=\"commit\"}";
+const REFUSED: &str = "flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}";
 
 /// A policy of somebody else's that lets nobody write a ledger.
 fn policy() -> String {
