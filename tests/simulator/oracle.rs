@@ -482,9 +482,7 @@ impl Oracle {
                     ledger.purchases.names.contains(&OrderName::of(&key.name, pack))
                 }),
             },
-            ObjectKind::Payment => {
-                ledger.invoices.iter().any(|invoice| invoice.payments.contains(&key.name))
-            }
+            ObjectKind::Payment => ledger.invoice_of_payment(&key.name).is_some(),
             _ => ledger.adjustments.get(&key.name).is_some_and(|record| {
                 matches!(object, Object::CreditAdjustment(stated) if stated.spec.credits.0 == record.credits.to_string())
             }),

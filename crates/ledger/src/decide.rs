@@ -179,9 +179,11 @@ pub fn decide(
     let acknowledged: BTreeSet<(&str, &str)> =
         facts.acknowledged.iter().map(|(name, uid)| (name.as_str(), uid.as_str())).collect();
     // A report that is pending again, since its status was lost, gets its receipt again as long as that is held.
-    let pending: BTreeSet<&str> = facts.reports.iter().map(|report| report.uid.as_str()).collect();
+    let reports = facts.reports.iter().map(|report| (report.name.as_str(), report.uid.as_str()));
+    let pending: BTreeSet<(&str, &str)> = reports.filter(|report| acknowledged.contains(report)).collect();
     account.ledger.unacknowledged.retain(|charge| {
-        pending.contains(charge.uid.as_str()) || !acknowledged.contains(&(&charge.name, &charge.uid))
+        let charge = (charge.name.as_str(), charge.uid.as_str());
+        pending.contains(&charge) || !acknowledged.contains(&charge)
     });
     let is_new = ledger.is_none();
     let mut course = Course::new(account, facts, is_new, now);
@@ -726,8 +728,7 @@ impl<'a> Course<'a> {
         }
         for payment in &mut self.payments {
             // Its money may have been returned later in this run.
-            let invoices = &self.account.ledger.invoices;
-            let applied = invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
+            let applied = self.account.ledger.invoice_of_payment(&payment.name);
             if let (PaymentVerdict::Judged(outcome @ PaymentOutcome::RefundDue), Some(invoice)) =
                 (&mut payment.verdict, applied)
             {

@@ -419,12 +419,17 @@ impl Ledger {
         self.invoices.iter().find(|invoice| self.invoice_name(invoice.number) == name)
     }
 
+    /// Returns the invoice that the Payment called `payment` was applied to.
+    #[must_use]
+    pub fn invoice_of_payment(&self, payment: &str) -> Option<&Invoice> {
+        self.invoices.iter().find(|invoice| invoice.payments.iter().any(|name| name == payment))
+    }
+
     /// Returns the refunded purchase whose invoice the Payment called `payment` was applied to, if there is one: its
     /// CreditPack was granted long ago and is to show the refund.
     #[must_use]
     pub fn refunded_purchase(&self, payment: &str) -> Option<&Purchase> {
-        let applied = |invoice: &&Invoice| invoice.payments.iter().any(|name| name == payment);
-        match &self.invoices.iter().find(applied)?.purpose {
+        match &self.invoice_of_payment(payment)?.purpose {
             Purpose::Pack { name } => self
                 .purchases
                 .record(name)
@@ -442,7 +447,7 @@ impl Ledger {
                 && invoice.grant.is_none()
                 && invoice.payments.last().is_some_and(|name| name == payment)
         };
-        let invoice = self.invoices.iter().find(returned);
+        let invoice = self.invoice_of_payment(payment).filter(returned);
         let names = invoice.into_iter().flat_map(|invoice| &invoice.payments);
         names.map(String::as_str).filter(|name| *name != payment).collect()
     }

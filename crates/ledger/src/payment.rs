@@ -44,8 +44,7 @@ impl Account<'_> {
         if let Some(record) = self.ledger.refusal(FactKind::Payment, &payment.name) {
             return Ok(PaymentOutcome::Refused(record.refusal.clone()));
         }
-        let applied = self.ledger.invoices.iter().find(|invoice| invoice.payments.contains(&payment.name));
-        if let Some(invoice) = applied {
+        if let Some(invoice) = self.ledger.invoice_of_payment(&payment.name) {
             return Ok(invoice.outcome_of(payment.state));
         }
         let invoice = match self.judge_payment(payment) {
@@ -64,7 +63,7 @@ impl Account<'_> {
             PaymentState::Failed => self.fail(&invoice)?,
             PaymentState::Refunded => self.refund(&invoice, object)?,
         }
-        let applied = self.ledger.invoices.iter().find(|applied| applied.number == invoice.number);
+        let applied = self.ledger.invoice_of_payment(&payment.name);
         Ok(applied.map_or(PaymentOutcome::Applied, |applied| applied.outcome_of(payment.state)))
     }
 
