@@ -214,14 +214,14 @@ impl<C: Cluster> Operator<C> {
     }
 
     async fn run(&self, key: &AccountKey, memory: &mut Memory) -> Result<Next, ReconcileError> {
-        if self.hold || Seen::in_inbox(&self.inbox, key, self.clock.now()).is_empty() {
+        let mut seen = Seen::in_inbox(&self.inbox, key, self.clock.now());
+        if self.hold || seen.is_empty() {
             return Ok(Next::default());
         }
         if !self.knows_the_time() {
             self.ask_the_time(key).await?;
             return Ok(Next::AT_ONCE);
         }
-        let mut seen = Seen::in_inbox(&self.inbox, key, self.clock.now());
         if memory.is_in_doubt {
             self.fetch_ledger(&mut seen).await?;
             memory.is_in_doubt = false;
