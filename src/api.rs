@@ -16,7 +16,7 @@ pub mod subscription;
 pub mod usage_report;
 
 pub use amount::Amount;
-pub use condition::{Condition, READY};
+pub use condition::{Condition, READY, condition};
 pub use credit_adjustment::{
     CreditAdjustment, CreditAdjustmentSpec, CreditAdjustmentState, CreditAdjustmentStatus,
 };

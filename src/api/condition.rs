@@ -9,6 +9,12 @@ use super::schema::MAX_INTEGER;
 /// Type of the condition that is true when everything asked for is done.
 pub const READY: &str = "Ready";
 
+/// Returns the condition of type `kind`.
+#[must_use]
+pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
 /// Returns the schema of a list of conditions: a map by type, with the bounds of Kubernetes' own validation.
 #[must_use]
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {

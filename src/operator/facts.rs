@@ -4,7 +4,7 @@ use flashgate_ledger::facts::{Facts, Subscription as SubscriptionFact};
 use flashgate_ledger::ledger::Ledger;
 use jiff::Timestamp;
 
-use crate::api::{Condition, READY, Subscription};
+use crate::api::{Condition, READY, Subscription, condition};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::observe::Seen;
 
@@ -119,7 +119,7 @@ fn arrive_by_test_clock(facts: &mut Facts, seen: &Seen, ledger: Option<&Ledger>,
         *arrival = if is_known { ledger.map_or(now, |ledger| ledger.start_time) } else { now };
     }
     let first_seen = |conditions: Option<&Vec<Condition>>| {
-        let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == READY);
+        let ready = conditions.and_then(|conditions| condition(conditions, READY));
         ready.map_or(now, |ready| ready.last_transition_time.0.min(now))
     };
     for (report, pending) in facts.reports.iter_mut().zip(&seen.reports) {

@@ -13,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use crate::api::subscription::InvoiceState;
 use crate::api::{
     Amount, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
+    condition,
 };
 use crate::metrics::description::{self, Description};
 use crate::metrics::rate_name;
@@ -81,8 +82,7 @@ fn show<'a, V: EncodeGaugeValue>(
 fn show_standings(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
     let mut standings: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for subscription in subscriptions {
-        let conditions = subscription.status.iter().flat_map(|status| &status.conditions);
-        let ready = conditions.into_iter().find(|condition| condition.type_ == READY);
+        let ready = subscription.status.as_ref().and_then(|status| condition(&status.conditions, READY));
         let standing = ready.map_or(("Unknown", "NotSeen"), |ready| (&ready.status, &ready.reason));
         *standings.entry(standing).or_default() += 1;
     }
@@ -196,7 +196,7 @@ fn show_rates(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> 
 fn show_conditions(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> fmt::Result {
     let series = accounts.iter().flat_map(|account| {
         CONDITIONS.into_iter().filter_map(|kind| {
-            let condition = account.status.conditions.iter().find(|condition| condition.type_ == kind)?;
+            let condition = condition(&account.status.conditions, kind)?;
             Some((vec![account.namespace, account.name, kind], i64::from(condition.status == "True")))
         })
     });
