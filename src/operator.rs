@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 use crate::operator::cluster::{AccountKey, Announcement, Cluster};
 use crate::operator::election::leadership::Leadership;
+use crate::operator::publish::publish;
 use crate::operator::reconcile::{Next, Operator, ReconcileError};
 use crate::operator::watch::{Synced, Watches};
 
@@ -109,11 +110,8 @@ async fn say_while_leading<C: Cluster>(
             continue;
         }
         leadership.begins().await;
-        match operator.cluster.announce(&announcement).await {
-            Ok(()) => {
-                told.insert(announcement.version.uid, announcement.message);
-            }
-            Err(error) => tracing::warn!(%error, "event not published"),
+        if publish(&operator.cluster, &announcement).await {
+            told.insert(announcement.version.uid, announcement.message);
         }
     }
 }

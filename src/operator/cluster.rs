@@ -195,6 +195,18 @@ impl CallError {
     }
 }
 
+/// Turns "not found" into nothing.
+///
+/// # Errors
+/// When the call failed otherwise.
+pub fn found<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The calls. Each has a time limit; none is repeated by itself, since a write's outcome may be unknown.
 pub trait Cluster: Send + Sync + 'static {
     /// Reads an object from the API server itself, not from a cache.

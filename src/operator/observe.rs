@@ -9,7 +9,7 @@ use crate::api::{
     CreditAdjustmentStatus, CreditLedger, CreditPackStatus, LedgerReference, PaymentStatus, Subscription,
     UsageReportStatus,
 };
-use crate::operator::cluster::{AccountKey, CallError, Cluster};
+use crate::operator::cluster::{AccountKey, CallError, Cluster, found};
 use crate::operator::inbox::{Inbox, Pending};
 
 /// What is known of an account.
@@ -106,14 +106,5 @@ impl Seen {
     pub fn subscription_names_ledger(&self) -> bool {
         let named = self.shown_ledger().map(|ledger| ledger.uid.as_str());
         named.is_some() && named == self.ledger.as_ref().and_then(|ledger| ledger.metadata.uid.as_deref())
-    }
-}
-
-/// Turns "not found" into nothing.
-fn found<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
-    match result {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -48,9 +48,7 @@ pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) 
         let is_warning = note.kind == NoteKind::Warning;
         let announcement =
             Announcement { object, version, is_warning, reason: note.reason, message: note.message };
-        if let Err(error) = cluster.announce(&announcement).await {
-            tracing::warn!(%error, "event not published");
-        }
+        publish(cluster, &announcement).await;
     }
 }
 
@@ -63,9 +61,16 @@ pub async fn announce_about(
 ) {
     let (object, version) = (named::<Subscription>(), Version::of(subscription));
     let announcement = Announcement { object, version, is_warning: true, reason, message };
-    if let Err(error) = cluster.announce(&announcement).await {
+    publish(cluster, &announcement).await;
+}
+
+/// Publishes an Event; returns whether that is done.
+pub async fn publish(cluster: &impl Cluster, announcement: &Announcement) -> bool {
+    let published = cluster.announce(announcement).await;
+    if let Err(error) = &published {
         tracing::warn!(%error, "event not published");
     }
+    published.is_ok()
 }
 
 fn named<K: Resource<DynamicType = ()>>() -> (String, String) {

@@ -23,7 +23,7 @@ use crate::api::{
     CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
     PaymentState, PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
-use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version};
+use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
 use crate::operator::observe::Seen;
 use crate::operator::project;
@@ -199,10 +199,8 @@ async fn confirm_charge(
     charge: &Charge,
     now: Timestamp,
 ) -> Result<Written, CallError> {
-    let report = match cluster.fetch::<UsageReport>(namespace, &charge.name).await {
-        Ok(report) => report,
-        Err(error) if error.is_not_found() => return Ok(Written::Moot),
-        Err(error) => return Err(error),
+    let Some(report) = found(cluster.fetch::<UsageReport>(namespace, &charge.name).await)? else {
+        return Ok(Written::Moot);
     };
     let version = Version::of(&report);
     if version.uid != charge.uid {
@@ -283,10 +281,9 @@ async fn write_order(
         return write_status::<CreditPack, _>(cluster, version, status).await;
     }
     let granted = CreditPackStatus { state: Some(CreditPackState::Granted), ..status.clone() };
-    match cluster.replace_status::<CreditPack, _>(version, &granted).await {
-        Ok(written) => write_status::<CreditPack, _>(cluster, &Version::of(&written), status).await,
-        Err(error) if error.is_not_found() => Ok(Written::Moot),
-        Err(error) => Err(error),
+    match found(cluster.replace_status::<CreditPack, _>(version, &granted).await)? {
+        Some(written) => write_status::<CreditPack, _>(cluster, &Version::of(&written), status).await,
+        None => Ok(Written::Moot),
     }
 }
 
@@ -329,10 +326,8 @@ async fn write_refund(
     now: Timestamp,
 ) -> Result<(), CallError> {
     let Some(purchase) = ledger.and_then(|ledger| ledger.refunded_purchase(payment)) else { return Ok(()) };
-    let pack = match cluster.fetch::<CreditPack>(&key.namespace, &purchase.name).await {
-        Ok(pack) => pack,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error),
+    let Some(pack) = found(cluster.fetch::<CreditPack>(&key.namespace, &purchase.name).await)? else {
+        return Ok(());
     };
     let is_order = pack.spec.pack == purchase.pack && pack.spec.subscription_ref.name == key.name;
     let shown = pack.status.as_ref().and_then(|status| status.state);
@@ -342,7 +337,7 @@ async fn write_refund(
     let verdict = PackVerdict::Ordered(OrderState::Refunded(purchase.clone()));
     let generation = pack.metadata.generation.unwrap_or_default();
     let status = project::pack_status(pack.status.as_ref(), generation, &verdict, ledger, now);
-    write_order(cluster, &Version::of(&pack), shown, status).await.map(|_| ()).map_err(unwatched)
+    write_order(cluster, &Version::of(&pack), shown, status).await.map(|_| ())
 }
 
 /// Shows on the Payments that had bought nothing that the Payment called `payment` reported their money's return: they
@@ -355,11 +350,7 @@ async fn write_returns(
     now: Timestamp,
 ) -> Result<(), CallError> {
     for name in ledger.map(|ledger| ledger.payments_returned_by(payment)).unwrap_or_default() {
-        let returned = match cluster.fetch::<Payment>(&key.namespace, name).await {
-            Ok(returned) => returned,
-            Err(error) if error.is_not_found() => continue,
-            Err(error) => return Err(error),
-        };
+        let Some(returned) = found(cluster.fetch::<Payment>(&key.namespace, name).await)? else { continue };
         let is_of_account = returned.spec.subscription_ref.name == key.name;
         if !is_of_account || returned.spec.state != PaymentState::Settled {
             continue;
@@ -369,20 +360,10 @@ async fn write_returns(
         let status = project::payment_status(returned.status.as_ref(), generation, &verdict, now);
         if returned.status.as_ref() != Some(&status) {
             let version = Version::of(&returned);
-            write_status::<Payment, _>(cluster, &version, status).await.map_err(unwatched)?;
+            write_status::<Payment, _>(cluster, &version, status).await?;
         }
     }
     Ok(())
-}
-
-/// Makes a conflict on what no watch brings a failure after which the reconcile comes back by itself.
-fn unwatched(error: CallError) -> CallError {
-    match error {
-        CallError::Conflict { call, message } => {
-            CallError::Unavailable { call, code: 409, message, retry_after: None }
-        }
-        error => error,
-    }
 }
 
 async fn write_adjustment_receipts<'a>(
@@ -412,9 +393,7 @@ async fn write_status<K: Kind, S: Serialize + Send + Sync>(
     version: &Version,
     status: S,
 ) -> Result<Written, CallError> {
-    match cluster.replace_status::<K, S>(version, &status).await {
-        Ok(object) => Ok(Written::Confirmed(object.resource_version().unwrap_or_default())),
-        Err(error) if error.is_not_found() => Ok(Written::Moot),
-        Err(error) => Err(error),
-    }
+    let written = found(cluster.replace_status::<K, S>(version, &status).await)?;
+    let version = written.map(|object| object.resource_version().unwrap_or_default());
+    Ok(version.map_or(Written::Moot, Written::Confirmed))
 }
