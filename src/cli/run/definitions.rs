@@ -1,6 +1,7 @@
 //! Definitions of the kinds, as the cluster has them, held against those of this program.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use kube::Client;
 use serde_json::Value;
@@ -14,18 +15,33 @@ const REMEDY: &str = "apply the definitions of this version (`crds/`, or the cha
 /// Where the API server tells, to whoever may call it at all, what it knows of the kinds.
 const SCHEMAS: &str = "/openapi/v3/apis/";
 
+/// How many times the schemas are looked at before anything is said to be missing, and the pause between: an API server
+/// tells the schemas of definitions that were applied together with this program some seconds later.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(3);
+
 /// Says which kinds and fields of this program the cluster does not know. What is written there would be dropped, or
 /// refused where nothing may be dropped; nothing wrong is written, but what is missing may stand still.
 pub async fn tell_what_is_missing(client: Client) {
-    let schemas = match fetch_schemas(&client).await {
-        Ok(schemas) => schemas,
+    let mut lacking = Ok(Vec::new());
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        lacking = fetch_schemas(&client).await.map(|schemas| missing(&schemas));
+        if lacking.as_ref().is_ok_and(Vec::is_empty) {
+            return;
+        }
+    }
+    let lacking = match lacking {
+        Ok(lacking) => lacking,
         Err(error) => {
             let error: &dyn std::error::Error = &*error;
             tracing::warn!(error, "the definitions in the cluster could not be compared with this program's");
             return;
         }
     };
-    for (kind, missing) in missing(&schemas) {
+    for (kind, missing) in lacking {
         let fields = missing.join(", ");
         if fields.is_empty() {
             tracing::error!(kind, "the cluster does not know this kind; {REMEDY}");
