@@ -38,11 +38,11 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
 
 .PHONY: test
-test: check control-plane chart-tools gitops-tools ## the gate and every test on a real control plane
+test: check control-plane chart-tools gitops-tools simulate ## the gate, the simulator, every test on a real control plane
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
-	@cargo test --workspace --exclude flashgate-ledger --exclude flashgate-control-plane --test '*'
+	@cargo test --test campaign --test suite
 
 .PHONY: check
 check: format lint quick-tests docs generated licences ## the gate that needs no control plane, the same in CI

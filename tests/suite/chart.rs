@@ -21,7 +21,8 @@ use std::sync::LazyLock;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::world::{World, made_by, root};
+use crate::world::{Operator, World, made_by, root};
+use pod::Container;
 
 /// Name of the releases, and so of what they install.
 const RELEASE: &str = "flashgate-billing";
@@ -99,6 +100,20 @@ pub fn render(namespace: &str, values: &Value) -> Vec<Value> {
     documents(&said.stdout)
 }
 
+/// Installs the chart in a world and starts its operator as the rendered pod would run: with its arguments,
+/// environment, files, and a token of its `ServiceAccount`. Subscriptions of `test_clocks` may live by a test clock.
+pub async fn install(world: &World, test_clocks: &[&str], mut values: Value) -> (Container, Operator) {
+    let namespace = world.namespace(RELEASE).await;
+    values["crds"] = json!({"enabled": false});
+    values["extraArgs"] = json!([&["--allow-test-clocks"], test_clocks].concat());
+    let rendered = installed(&render(&namespace.name, &values));
+    let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&list(&rendered))).await;
+    assert!(applied.success, "{}", applied.stderr);
+    let container = Container::of(world, &rendered);
+    let operator = container.start_with_log(world, Stdio::inherit()).await;
+    (container, operator)
+}
+
 /// Returns the documents of a YAML stream.
 fn documents(text: &str) -> Vec<Value> {
     let documents = serde_yaml::Deserializer::from_str(text);
@@ -107,7 +122,7 @@ fn documents(text: &str) -> Vec<Value> {
 }
 
 /// Returns the values of a file.
-fn values_of(file: &Path) -> Value {
+pub fn values_of(file: &Path) -> Value {
     documents(&std::fs::read_to_string(file).expect("values")).pop().expect("values")
 }
 

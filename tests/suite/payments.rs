@@ -9,13 +9,14 @@ mod moments;
 pub mod webhook;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::chart;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
@@ -35,7 +36,7 @@ const TEST_CLOCK_NAMESPACES: [&str; 11] = [
     "clock-life-13-refund",
 ];
 
-/// A world where payments come from outside, with an operator that runs all the time.
+/// A world where payments come from outside, with an operator that runs all the time as the chart installs it.
 pub struct Paid {
     /// The world.
     pub world: World,
@@ -62,14 +63,13 @@ pub async fn paid() -> &'static Paid {
     static PAID: OnceCell<Paid> = OnceCell::const_new();
     let start = || async {
         let world = World::start().await;
-        let (catalog, address, secrets) = (catalog(), free_address(), secrets_file(&world));
-        let (listen, secrets) = (address.to_string(), secrets.display().to_string());
-        let arguments =
-            ["--catalog", &catalog, "--payments-addr", &listen, "--payments-secret-file", &secrets];
-        let clocks = ["--allow-test-clocks"].into_iter().chain(TEST_CLOCK_NAMESPACES);
-        let arguments: Vec<&str> = arguments.into_iter().chain(clocks).collect();
-        let operator = world.operator(&arguments);
-        Paid { world, webhook: address, _operator: operator }
+        let values = json!({
+            "catalog": chart::values_of(Path::new(&catalog())),
+            "payments": {"enabled": true, "existingSecret": "payment-webhook"},
+        });
+        let (container, operator) = chart::install(&world, &TEST_CLOCK_NAMESPACES, values).await;
+        let webhook = container.webhook.expect("the webhook is served");
+        Paid { world, webhook, _operator: operator }
     };
     PAID.get_or_init(start).await
 }

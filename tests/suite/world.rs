@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::chart;
+
 /// Longest time that a condition is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -142,13 +144,13 @@ async fn client_by(kubeconfig: &Path) -> Client {
     Client::try_from(config).expect("client")
 }
 
-/// Returns the world that most tests share, with an operator that runs all the time.
+/// Returns the world that most tests share, with an operator that runs all the time as the chart installs it: no life
+/// there needs more than what the chart grants and states.
 pub async fn shared() -> &'static World {
     static SHARED: OnceCell<(World, Operator)> = OnceCell::const_new();
     let start = || async {
         let world = World::start().await;
-        let clocks: Vec<&str> = ["--allow-test-clocks"].into_iter().chain(TEST_CLOCK_NAMESPACES).collect();
-        let operator = world.operator(&clocks);
+        let (_, operator) = chart::install(&world, &TEST_CLOCK_NAMESPACES, json!({})).await;
         (world, operator)
     };
     &SHARED.get_or_init(start).await.0
@@ -189,7 +191,8 @@ impl Operator {
         Self::start(kubeconfig, arguments, environment, log.into())
     }
 
-    fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
+    /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`.
+    pub fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
             .args(arguments)

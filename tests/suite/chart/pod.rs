@@ -1,6 +1,7 @@
 //! What a rendered pod would run, brought to this machine: its arguments, environment, files and token.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -54,11 +55,16 @@ impl Container {
 
     /// Starts it with a token of its `ServiceAccount`; its log goes to a file.
     pub async fn start(&self, world: &World, log: &Path) -> Operator {
+        self.start_with_log(world, std::fs::File::create(log).expect("log").into()).await
+    }
+
+    /// Starts it with a token of its `ServiceAccount`.
+    pub async fn start_with_log(&self, world: &World, log: Stdio) -> Operator {
         let (namespace, name) = &self.service_account;
         let kubeconfig = kubeconfig_of(world, namespace, name).await;
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Operator::start_as(&kubeconfig, &arguments, &environment.collect::<Vec<_>>(), log)
+        Operator::start(&kubeconfig, &arguments, &environment.collect::<Vec<_>>(), log)
     }
 }
 
