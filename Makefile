@@ -45,7 +45,7 @@ test: check control-plane chart-tools gitops-tools simulate ## the gate, the sim
 	@cargo test --test campaign --test suite
 
 .PHONY: check
-check: format lint quick-tests docs generated licences ## the gate that needs no control plane, the same in CI
+check: format lint quick-tests docs generated patches licences ## the gate that needs no control plane, the same in CI
 
 .PHONY: generate
 generate: ## writes the generated files anew
@@ -99,10 +99,19 @@ campaign: control-plane ## plays PLANS=n plans (or all) of faults between the op
 	$(say) 'playing $(PLANS) plans on a real control plane'
 	@cargo test --test campaign -- --plans $(PLANS) $(if $(TABLE),--table $(abspath $(TABLE)))
 
+# Which builds `make mutants` breaks: names of patches in tests/mutants/, or all.
+ONLY ?=
+
+.PHONY: mutants
+mutants: control-plane ## shows that the tests catch builds that are broken on purpose (ONLY=names of tests/mutants/)
+	$(say) 'breaking builds on purpose'
+	@tests/mutants/run.sh $(ONLY)
+
 .PHONY: campaign-broken
-campaign-broken: control-plane ## shows that the campaign catches operators that were broken on purpose (tests/mutants/)
-	$(say) 'playing the campaign with broken operators'
-	@tests/campaign/broken.sh
+campaign-broken: control-plane ## shows that the campaign catches builds that are broken on purpose
+	$(say) 'playing the campaign with broken builds'
+	@tests/mutants/run.sh --by campaign conflict-taken-for-success payment-not-kept-with-its-invoice \
+	  receipts-dropped-before-they-are-confirmed
 
 # How many seconds `make fuzz` spends on each target.
 TIME ?= 60
@@ -162,6 +171,13 @@ generated:
 	$(MAKE) --no-print-directory generate; \
 	for path in $(GENERATED); do diff -r "$$before/$$path" "$$path" || { \
 	  echo "$$path was not what is generated; it is now: look at it and commit it"; exit 1; }; done
+
+# A patch that no longer applies breaks nothing, and proves nothing.
+.PHONY: patches
+patches:
+	$(say) 'looking whether each patch of tests/mutants applies'
+	@for patch in tests/mutants/*.patch; do git apply --check "$$patch" || { \
+	  echo "$$patch must apply: write it anew"; exit 1; }; done
 
 .PHONY: licences
 licences:

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Shows that the tests can fail: applies each patch of this folder that is named, or every one, to a copy of what Git
+# knows here, runs there what the patch's header calls its killer, and fails where the broken build passes. Prints a row
+# of a table for each. `--by KILLER` takes another killer than the header's: ledger, unit, simulator, campaign, or
+# 'suite FILTER'.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+by=
+if [[ ${1:-} == --by ]]; then
+  by=$2
+  shift 2
+fi
+mutants=("$@")
+(( $# > 0 )) || mapfile -t mutants < <(basename --suffix .patch --multiple tests/mutants/*.patch)
+
+# Broken builds lie apart: cargo would take them for ours.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}-mutants
+# Always the same place: what was built there is not built again.
+copy=$CARGO_TARGET_DIR/source
+rm -rf "$copy"
+mkdir -p "$copy"
+log=$(mktemp)
+trap 'rm -rf "$copy" "$log"' EXIT
+git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from - | tar --extract --directory "$copy"
+
+# Runs a killer; with --no-run it is only built.
+kill_by() {
+  local killer=$1
+  shift
+  case $killer in
+    ledger) cargo test --package flashgate-ledger "$@" ;;
+    unit) cargo test --lib "$@" ;;
+    simulator) cargo test --test simulator "$@" -- --seeds 5000 --failures stop ;;
+    campaign) cargo test --test campaign "$@" -- --stop ;;
+    'suite '*) cargo test --test suite "$@" -- "${killer#suite }" ;;
+    *) echo "'$killer' is no killer: must be ledger, unit, simulator, campaign, or suite with a filter" >&2; return 2 ;;
+  esac
+}
+
+# What a killer printed of its first victim.
+victim() {
+  grep --max-count 1 --only-matching --perl-regexp '^test \K\S+(?= \.\.\. FAILED$)|^VIOLATED \K.*|^(seed \d+): \K.*' "$log" ||
+    grep --max-count 1 'without faults: ' "$log"
+}
+
+survivors=()
+echo '| broken on purpose | killed by | seconds |'
+echo '|---|---|---|'
+for mutant in "${mutants[@]}"; do
+  patch=$PWD/tests/mutants/$mutant.patch
+  killer=${by:-$(sed -n 's/^Killer: //p' "$patch")}
+  patch --quiet --directory "$copy" --strip 1 <"$patch"
+  if ! (cd "$copy" && kill_by "$killer" --no-run) >"$log" 2>&1; then
+    cat "$log"
+    echo "$mutant does not build: must be an edit that compiles"
+    exit 1
+  fi
+  begin=$SECONDS
+  if (cd "$copy" && PROPTEST_MAX_SHRINK_ITERS=0 kill_by "$killer") >"$log" 2>&1; then
+    survivors+=("$mutant")
+    echo "| $(head -n 1 "$patch") | **nobody**; must be killed by $killer | $((SECONDS - begin)) |"
+  elif found=$(victim); then
+    echo "| $(head -n 1 "$patch") | $killer: ${found//|/\\|} | $((SECONDS - begin)) |"
+  else
+    # Neither all is well nor does any test fail: the killer itself has.
+    cat "$log"
+    exit 1
+  fi
+  patch --quiet --directory "$copy" --strip 1 --reverse <"$patch"
+done
+
+if (( ${#survivors[@]} > 0 )); then
+  echo "not killed: ${survivors[*]}"
+  exit 1
+fi
+echo "${#mutants[@]} of ${#mutants[@]} were killed"
