@@ -7,6 +7,7 @@ mod faults;
 mod oracle;
 mod outcome;
 mod random;
+mod reads;
 mod runner;
 mod users;
 mod workload;

@@ -43,6 +43,10 @@ fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
 #[derive(Debug)]
 struct Book {
     ledger: Ledger,
+    /// The ledger before its last commit, if there was one.
+    previous: Option<Ledger>,
+    /// Whether a Subscription has named it, or was gone meanwhile: till then only its first commit may be there.
+    is_named: bool,
     hash: String,
     entries: Vec<String>,
     charges: BTreeMap<String, Charge>,
@@ -140,6 +144,11 @@ impl Oracle {
     fn check_deletion(&mut self, change: &Change) -> Result<(), Violation> {
         let Some(before) = &change.before else { return Ok(()) };
         if change.writer == Writer::User {
+            if let Object::Subscription(gone) = before
+                && let Some(book) = self.last_book(gone.metadata.name.as_deref().unwrap_or_default())
+            {
+                book.is_named = true;
+            }
             return Ok(());
         }
         let is_charged = self.charge_of(before.uid()).is_some();
@@ -173,6 +182,7 @@ impl Oracle {
                 return Ok(());
             }
             check_chain(&name, book, &ledger, &spec.previous_hash)?;
+            ensure(book.is_named, || format!("{name} was committed on before its Subscription named it"))?;
             self.books.remove(&uid)
         } else {
             self.check_beginning(&name, spec.sequence, &spec.previous_hash)?;
@@ -185,7 +195,9 @@ impl Oracle {
         self.check_packs(&name, &ledger)?;
         book.hash.clone_from(&spec.hash);
         book.entries.clone_from(&spec.entries);
-        book.ledger = ledger;
+        let previous = std::mem::replace(&mut book.ledger, ledger);
+        book.previous = before.is_some().then_some(previous);
+        book.is_named |= store.get(&key(ObjectKind::Subscription, &name)).is_none();
         self.books.insert(uid, book);
         Ok(())
     }
@@ -337,6 +349,16 @@ impl Oracle {
         Ok(())
     }
 
+    /// Returns the ledger that an account has, or had last.
+    fn last_book(&mut self, account: &str) -> Option<&mut Book> {
+        self.books.get_mut(self.accounts.get(account)?.last()?)
+    }
+
+    /// Returns what the last commit of a ledger followed, if anything, and what it came to.
+    pub fn last_commit(&self, uid: &str) -> Option<(Option<&Ledger>, &Ledger)> {
+        self.books.get(uid).map(|book| (book.previous.as_ref(), &book.ledger))
+    }
+
     /// Returns the charge of a report, in whichever ledger.
     fn charge_of(&self, uid: &str) -> Option<&Charge> {
         self.books.values().find_map(|book| book.charges.get(uid))
@@ -402,9 +424,12 @@ impl Oracle {
         self.books.values().any(|book| book.ledger.refusals.iter().any(|record| record.name == name))
     }
 
-    fn check_subscription(&self, subscription: &Subscription) -> Result<(), Violation> {
+    fn check_subscription(&mut self, subscription: &Subscription) -> Result<(), Violation> {
         let name = subscription.metadata.name.clone().unwrap_or_default();
         let status = subscription.status.clone().unwrap_or_default();
+        if let Some(book) = status.ledger.as_ref().and_then(|shown| self.books.get_mut(&shown.uid)) {
+            book.is_named = true;
+        }
         let reason = ready_reason(&status.conditions);
         let is_trouble = matches!(
             reason,
@@ -508,6 +533,8 @@ impl Book {
                 first.subscription.clone(),
                 first.start_time,
             ),
+            previous: None,
+            is_named: false,
             hash: String::new(),
             entries: Vec::new(),
             charges: BTreeMap::new(),

@@ -19,6 +19,7 @@ use crate::faults::{Fault, Faults};
 use crate::oracle::{Oracle, Violation};
 use crate::outcome::Disorder;
 use crate::random::Random;
+use crate::reads::Reads;
 use crate::runner::Runner;
 use crate::users;
 use crate::workload::{Batch, Item, Workload};
@@ -46,6 +47,7 @@ pub struct World {
     pub wire: SharedWire,
     pub catalog: Catalog,
     pub oracle: Oracle,
+    reads: Reads,
     pub faults: Faults,
     pub steps: usize,
     pub trace: Option<String>,
@@ -85,6 +87,7 @@ impl World {
         let wire = Wire::to(Store::new(workload.begin));
         let mut world = Self {
             oracle: Oracle::new(catalog.clone()),
+            reads: Reads::default(),
             faults: Faults::of(seed, workload.disorder, cut.faults.clone()),
             steps: 0,
             trace: None,
@@ -339,6 +342,7 @@ impl World {
         let (client, is_write, what) = {
             let wire = lock(&self.wire);
             let Some((_, client, call)) = wire.sent().find(|(other, ..)| *other == id) else { return Ok(()) };
+            self.reads.note(client, call, wire.store.revision());
             (client, call.is_write(), if self.trace.is_some() { format!("{call:?}") } else { String::new() })
         };
         self.say(|| {
@@ -468,6 +472,7 @@ impl World {
                 let _ = writeln!(trace, "    {}", describe(change));
             }
             self.oracle.check(change, &wire.store)?;
+            self.reads.check(change, &self.oracle)?;
         }
         Ok(())
     }
