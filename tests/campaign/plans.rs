@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use sha2::{Digest as _, Sha256};
 
 use crate::faults::Fault;
 use crate::proxy::Target;
@@ -238,15 +239,12 @@ fn dying(call: &str, nth: u32, death: Fault) -> Life {
     }
 }
 
-/// A prime that takes neighbours far apart.
-const STRIDE: usize = 7_919;
-
 /// Which plans are played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// Every plan.
     All,
-    /// About this many, spread evenly.
+    /// This many, spread evenly.
     Some(usize),
 }
 
@@ -263,16 +261,13 @@ impl std::str::FromStr for Choice {
 }
 
 impl Choice {
-    /// Returns the plans that are played: at least as many as wanted, where there are, and the same every time.
-    pub fn of(&self, plans: Vec<Plan>) -> Vec<Plan> {
-        let Self::Some(wanted) = *self else { return plans };
-        let (count, wanted) = (plans.len(), wanted.min(plans.len()));
-        // Evenly over the list, in which what befalls one write stands together: the offset within a write moves on.
-        let is_chosen = |index: usize| index * wanted / count != (index + 1) * wanted / count;
-        let chosen = plans.into_iter().enumerate().filter(|(index, _)| is_chosen(*index));
-        let mut chosen: Vec<(usize, Plan)> = chosen.collect();
-        // Neighbours have little in common: then the first few tell most.
-        chosen.sort_by_key(|(index, _)| index.wrapping_mul(STRIDE) % count);
-        chosen.into_iter().map(|(_, plan)| plan).collect()
+    /// Returns the plans that are played: as many as wanted, where there are, in an order that takes neighbours far
+    /// apart. Each is chosen by its own name: that another one came or went changes nothing for it.
+    pub fn of(&self, mut plans: Vec<Plan>) -> Vec<Plan> {
+        plans.sort_by_cached_key(|plan| Sha256::digest(&plan.name));
+        if let Self::Some(wanted) = *self {
+            plans.truncate(wanted);
+        }
+        plans
     }
 }
