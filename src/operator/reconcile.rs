@@ -1,6 +1,9 @@
 //! A reconcile: observe, convert, decide, commit, receipts, publish, wake. A bare sequence; what is chosen is chosen
 //! in decide.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

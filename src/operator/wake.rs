@@ -33,11 +33,13 @@ const DRAIN_TIME: Duration = Duration::from_secs(20);
 struct Queue {
     /// To be taken at once, in the order in which they came.
     ready: BTreeMap<u64, AccountKey>,
-    is_ready: HashSet<AccountKey>,
+    turns: HashMap<AccountKey, u64>,
     counter: u64,
     /// To be taken after a while.
     delayed: BTreeSet<(Instant, AccountKey)>,
     delayed_until: HashMap<AccountKey, Instant>,
+    /// Not to be taken before their delay is over, whoever asks: the server said so.
+    held: HashSet<AccountKey>,
     /// To be taken when something happens by itself.
     timed: BTreeSet<(Timestamp, AccountKey)>,
     wake_times: HashMap<AccountKey, Timestamp>,
@@ -45,17 +47,19 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, key: AccountKey) {
-        if self.is_ready.insert(key.clone()) {
-            self.ready.insert(self.counter, key);
-            self.counter += 1;
+        if self.turns.contains_key(&key) || self.held.contains(&key) {
+            return;
         }
+        self.turns.insert(key.clone(), self.counter);
+        self.ready.insert(self.counter, key);
+        self.counter += 1;
     }
 
     /// Takes an account that may run: the first that is not running already.
     fn pop(&mut self, running: &HashSet<AccountKey>) -> Option<AccountKey> {
         let turn = self.ready.iter().find(|(_, key)| !running.contains(*key)).map(|(turn, _)| *turn)?;
         let key = self.ready.remove(&turn)?;
-        self.is_ready.remove(&key);
+        self.turns.remove(&key);
         if let Some(until) = self.delayed_until.remove(&key) {
             self.delayed.remove(&(until, key.clone()));
         }
@@ -74,6 +78,15 @@ impl Queue {
         self.delayed_until.insert(key, until);
     }
 
+    /// Delays an account even if it is asked for meanwhile.
+    fn hold(&mut self, key: AccountKey, until: Instant) {
+        if let Some(turn) = self.turns.remove(&key) {
+            self.ready.remove(&turn);
+        }
+        self.held.insert(key.clone());
+        self.delay(key, until);
+    }
+
     fn wake_at(&mut self, key: AccountKey, time: Option<Timestamp>) {
         if let Some(before) = self.wake_times.remove(&key) {
             self.timed.remove(&(before, key.clone()));
@@ -89,6 +102,7 @@ impl Queue {
         while let Some((until, key)) = self.delayed.first().filter(|(until, _)| *until <= instant).cloned() {
             self.delayed.remove(&(until, key.clone()));
             self.delayed_until.remove(&key);
+            self.held.remove(&key);
             self.push(key);
         }
         while let Some((time, key)) = self.timed.first().filter(|(time, _)| *time <= now).cloned() {
@@ -185,7 +199,8 @@ fn plan_next(
         Err(error) => {
             let count = failures.entry(key.clone()).or_default();
             *count = count.saturating_add(1);
-            let delay = backoff(*count, &key).max(asked_delay(&error));
+            let asked = error.call().and_then(crate::operator::cluster::CallError::retry_after);
+            let delay = backoff(*count, &key).max(asked.unwrap_or_default().min(BACKOFF.1));
             let is_conflict = error.call().is_some_and(crate::operator::cluster::CallError::is_conflict);
             if is_conflict && *count == 1 {
                 tracing::debug!(account = %key, %error, "somebody else wrote first; reading again");
@@ -193,13 +208,12 @@ fn plan_next(
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(account = %key, error, ?delay, "reconcile failed; trying again");
             }
-            queue.delay(key, Instant::now() + delay);
+            match asked {
+                Some(_) => queue.hold(key, Instant::now() + delay),
+                None => queue.delay(key, Instant::now() + delay),
+            }
         }
     }
-}
-
-fn asked_delay(error: &ReconcileError) -> Duration {
-    error.call().and_then(crate::operator::cluster::CallError::retry_after).unwrap_or_default()
 }
 
 /// Returns how long to wait after the `count`th failure in a row: doubling, with a jitter by account so that a
@@ -280,6 +294,23 @@ mod tests {
         assert_eq!(ready(&mut queue), ["a"]);
         queue.advance(time(0), later(9));
         assert!(ready(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn an_account_that_the_server_wants_left_alone_is_not_taken_whoever_asks() {
+        let mut queue = Queue::default();
+        let instant = Instant::now();
+        let later = |seconds| instant + Duration::from_secs(seconds);
+        queue.push(key("a"));
+        queue.wake_at(key("a"), Some(time(100)));
+        queue.hold(key("a"), later(5));
+        queue.push(key("a"));
+        queue.advance(time(100), later(4));
+        assert!(ready(&mut queue).is_empty());
+        queue.advance(time(100), later(5));
+        assert_eq!(ready(&mut queue), ["a"]);
+        queue.push(key("a"));
+        assert_eq!(ready(&mut queue), ["a"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows that the tests can fail: applies each patch of this folder that is named, or every one, to a copy of what Git
 # knows here, runs there what the patch's header calls its killer, and fails where the broken build passes. Prints a row
-# of a table for each. `--by KILLER` takes another killer than the header's: ledger, unit, simulator, campaign, or
+# of a table for each. `--by KILLER` takes another killer than the header's: ledger, simulator, campaign, 'unit FILTER', or
 # 'suite FILTER'.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -30,11 +30,11 @@ kill_by() {
   shift
   case $killer in
     ledger) cargo test --package flashgate-ledger "$@" ;;
-    unit) cargo test --lib "$@" ;;
+    'unit '*) cargo test --lib "$@" -- "${killer#unit }" ;;
     simulator) cargo test --test simulator "$@" -- --seeds 5000 --failures stop ;;
     campaign) cargo test --test campaign "$@" -- --stop ;;
     'suite '*) cargo test --test suite "$@" -- "${killer#suite }" ;;
-    *) echo "'$killer' is no killer: must be ledger, unit, simulator, campaign, or suite with a filter" >&2; return 2 ;;
+    *) echo "'$killer' is no killer: must be ledger, simulator, campaign, or unit or suite with a filter" >&2; return 2 ;;
   esac
 }
 

@@ -561,7 +561,11 @@ fn check_chain(name: &str, book: &Book, next: &Ledger, previous_hash: &str) -> R
     ensure(next.sequence == book.ledger.sequence + 1 && previous_hash == book.hash, || {
         format!("I5: {name} goes from {} to {}", book.ledger.sequence, next.sequence)
     })?;
-    ensure(next.account_id == book.ledger.account_id, || format!("I5: {name} has another id"))
+    ensure(next.account_id == book.ledger.account_id, || format!("I5: {name} has another id"))?;
+    let (before, after) = (&book.ledger.subscription, &next.subscription);
+    ensure(before.uid != after.uid || before.generation <= after.generation, || {
+        format!("{name} was decided on generation {} after {}", after.generation, before.generation)
+    })
 }
 
 fn conclude_subscription(subscription: &Subscription, store: &Store) -> Result<(), Violation> {

@@ -1,6 +1,7 @@
 //! Crash and doubt: nothing is lost and nothing happens twice, whenever the operator dies.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
@@ -73,6 +74,33 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("500")));
     assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!("1100")));
+}
+
+#[tokio::test]
+async fn an_operator_that_never_lives_longer_than_a_moment_still_comes_to_an_end() {
+    let world = World::start().await;
+    let namespace = world.namespace("moments").await;
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    let (start, reports) = (an_hour_ago(), 100);
+    for index in 0..reports {
+        report(&namespace, &format!("report-{index}"), start + 3 * index).await;
+    }
+    let mut lives = 0;
+    eventually("all are charged", async || {
+        lives += 1;
+        let operator = world.operator(&[]);
+        // Its time is up then, whatever it does.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        operator.kill();
+        (charged(&namespace).await == 100).then_some(())
+    })
+    .await_some()
+    .await;
+    let _operator = world.operator(&[]);
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("100")), "after {lives} lives");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Faults of the cluster itself: kinds that go and come back, a policy in the way, definitions of another version, an
-//! object that nobody understands, an etcd that is full, a token that is no longer good, and what is large.
+//! object that nobody understands, an etcd that is full, a token that is no longer good, a server that asks for patience
+//! or has forgotten, and what is large.
 
+mod answers;
 mod definitions;
+mod namespaces;
 mod refused_writes;
 mod sizes;
 mod undecodable;
@@ -37,9 +40,20 @@ impl Watched {
 
     /// Returns a metric's value; 0 before it is counted.
     fn metric(&self, name: &str) -> f64 {
+        self.metrics(|line| line.starts_with(name)).first().copied().unwrap_or_default()
+    }
+
+    /// Returns how many reconciles have failed, by what failed.
+    fn failures(&self) -> Vec<f64> {
+        let failed =
+            |line: &str| line.starts_with("flashgate_billing_reconcile_total") && !line.contains(r#""ok""#);
+        self.metrics(failed)
+    }
+
+    fn metrics(&self, is_meant: impl Fn(&str) -> bool) -> Vec<f64> {
         let text = self.operator.get("/metrics").map(|(_, text)| text).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+        let lines = text.lines().filter(|line| is_meant(line));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
     }
 }
 

@@ -14,6 +14,7 @@ mod gitops;
 mod lives;
 mod payments;
 mod protocol;
+mod relay;
 mod replay;
 mod runbooks;
 mod running;

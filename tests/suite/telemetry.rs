@@ -1,8 +1,8 @@
 //! What is seen of the operator, by the real Prometheus: each alert is caused, each query of a dashboard answered.
 
 mod causes;
+mod distance;
 mod prometheus;
-mod relay;
 
 use std::collections::BTreeSet;
 use std::fs;

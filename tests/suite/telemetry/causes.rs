@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_billing::clock::Clock;
@@ -9,9 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::distance::{self, Distance};
 use super::prometheus::{Prometheus, Target};
-use super::relay;
 use crate::payments::{free_address, secrets_file, webhook};
+use crate::relay;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
@@ -156,7 +158,7 @@ impl<'a> Scene<'a> {
 
     /// Lets accounts begin behind the relay: there it takes long, or fails, and the clock is another.
     pub async fn begin_behind_the_relay(&self) {
-        for name in [relay::SLOW, relay::FAILING] {
+        for name in [distance::SLOW, distance::FAILING] {
             let namespace = self.world.namespace(name).await;
             namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
         }
@@ -227,8 +229,8 @@ fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
 
 /// Starts an operator whose API server is far away.
 async fn start_far_away(world: &World, metrics: SocketAddr) -> Operator {
-    let kubeconfig = relay::start(world).await;
+    let kubeconfig = relay::start(world, Arc::new(Distance)).await;
     let metrics = metrics.to_string();
-    let arguments = ["--metrics-addr", &metrics, "--namespace", relay::SLOW, relay::FAILING];
+    let arguments = ["--metrics-addr", &metrics, "--namespace", distance::SLOW, distance::FAILING];
     Operator::start_as(&kubeconfig, &arguments, &[], &world.plane.folder().join("far-away.log"))
 }

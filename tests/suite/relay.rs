@@ -1,37 +1,34 @@
-//! An API server that is far away: what is asked of it is asked of the real one, and its clock is behind.
+//! A relay between an operator and the API server: what is asked of it is asked of the real one, but for what a test
+//! has it do otherwise.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_billing::clock::Clock;
 use http_body_util::BodyExt as _;
-use jiff::fmt::rfc2822::DateTimePrinter;
 use kube::Client;
 use serde_json::json;
 
 use crate::world::World;
 
-/// Namespace in which the first write of a ledger takes long.
-pub const SLOW: &str = "slow";
+/// What a relay does otherwise.
+pub trait Interference: Send + Sync + 'static {
+    /// Answers a request in the server's stead, or lets it go on, changed or not.
+    fn meet(&self, head: &mut request::Parts) -> impl Future<Output = Option<Response>> + Send;
 
-/// Namespace in which the first write of a ledger is not taken.
-pub const FAILING: &str = "failing";
-
-/// By how many seconds its clock is behind: enough for the alert, too little to hold commits.
-pub const BEHIND_SECONDS: i64 = 45;
-
-/// How long the first write of a ledger takes where it takes long.
-const DELAY: Duration = Duration::from_secs(6);
+    /// Changes the head of the server's answer.
+    fn amend(&self, _: &mut HeaderMap) {}
+}
 
 /// Starts a relay; it ends with the test. Returns the kubeconfig of a client of it.
-pub async fn start(world: &World) -> PathBuf {
-    let routes = Router::new().fallback(relay).with_state(world.client().await);
+pub async fn start<I: Interference>(world: &World, interference: Arc<I>) -> PathBuf {
+    let client = world.client().await;
+    let routes = Router::new().fallback(relay::<I>).with_state((client, interference));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
     let address = listener.local_addr().expect("address");
     tokio::spawn(async move { axum::serve(listener, routes).await.expect("served") });
@@ -50,17 +47,13 @@ fn kubeconfig(world: &World, address: SocketAddr) -> PathBuf {
     file
 }
 
-async fn relay(State(client): State<Client>, request: Request) -> Response {
+async fn relay<I: Interference>(
+    State((client, interference)): State<(Client, Arc<I>)>,
+    request: Request,
+) -> Response {
     let (mut head, body) = request.into_parts();
-    let begins_a_ledger_in = |namespace: &str| {
-        let ledgers = format!("/namespaces/{namespace}/creditledgers");
-        head.method == Method::POST && head.uri.path().ends_with(&ledgers)
-    };
-    if begins_a_ledger_in(FAILING) {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
-    if begins_a_ledger_in(SLOW) {
-        tokio::time::sleep(DELAY).await;
+    if let Some(answer) = interference.meet(&mut head).await {
+        return answer;
     }
     for name in [header::HOST, header::CONNECTION] {
         head.headers.remove(name);
@@ -70,12 +63,6 @@ async fn relay(State(client): State<Client>, request: Request) -> Response {
     let Ok(answer) = client.send(request).await else { return StatusCode::BAD_GATEWAY.into_response() };
     let (mut head, body) = answer.into_parts();
     head.headers.remove(header::TRANSFER_ENCODING);
-    head.headers.insert(header::DATE, date());
+    interference.amend(&mut head.headers);
     Response::from_parts(head, Body::new(body))
-}
-
-fn date() -> HeaderValue {
-    let behind = Clock::system().now() - jiff::SignedDuration::from_secs(BEHIND_SECONDS);
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&behind).expect("date");
-    HeaderValue::from_str(&date).expect("header")
 }

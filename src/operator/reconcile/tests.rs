@@ -1,0 +1,79 @@
+//! Reconciles before any watch has told of what they wrote: the next one knows it all the same.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use serde_json::json;
+
+use super::*;
+use crate::api::{CreditAdjustment, CreditAdjustmentSpec, Subscription};
+use crate::catalog;
+use crate::operator::cluster::Kind;
+use crate::operator::cluster::simulated::{
+    Object, ObjectKey, ObjectKind, SharedWire, Simulated, Store, Wire, lock,
+};
+
+const NOW: &str = "2026-01-31T10:00:00Z";
+
+/// An operator whose watches bring nothing by themselves, a second older whenever it looks at its clock.
+fn operator(wire: &SharedWire) -> Operator<Simulated> {
+    let seconds = AtomicU64::new(0);
+    let clock = Clock::from_fns(
+        || NOW.parse().expect("time"),
+        move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)),
+    );
+    let end = Simulated::new(Arc::clone(wire), 1, clock.clone());
+    Operator::new(end, catalog::shipped(), clock, "test".to_owned())
+}
+
+fn created<K: Kind>(wire: &SharedWire, object: impl Into<Object>) -> K {
+    let object = lock(wire).store.create(object.into()).expect("created");
+    object.typed::<K>().expect("kind")
+}
+
+fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
+    serde_json::from_value(value).expect("object")
+}
+
+/// Reconciles `sim/acme` until nothing is left to do, while the wire does as a healthy network would.
+fn settle(operator: &Operator<Simulated>, wire: &SharedWire) {
+    let key = AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() };
+    let mut context = Context::from_waker(futures::task::noop_waker_ref());
+    let mut has_more = true;
+    while has_more {
+        let mut run = std::pin::pin!(operator.reconcile(&key));
+        has_more = loop {
+            match run.as_mut().poll(&mut context) {
+                Poll::Ready(result) => break result.expect("reconciled").after.is_some(),
+                Poll::Pending => assert!(lock(wire).run_smoothly(), "nothing is on the wire"),
+            }
+        };
+    }
+}
+
+fn shown_sequence(wire: &SharedWire) -> Option<i64> {
+    let wire = lock(wire);
+    let stored = wire.store.get(&ObjectKey::new(ObjectKind::Subscription, "sim", "acme")).expect("stored");
+    stored.typed::<Subscription>().expect("kind").status?.ledger.map(|ledger| ledger.sequence)
+}
+
+#[test]
+fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
+    let wire = Wire::to(Store::new(NOW.parse().expect("time")));
+    let operator = operator(&wire);
+    let mut subscription = Subscription::new("acme", of(json!({"plan": "starter"})));
+    subscription.metadata.namespace = Some("sim".to_owned());
+    let subscription = created(&wire, subscription);
+    operator.inbox.subscriptions.put(subscription).expect("taken");
+    settle(&operator, &wire);
+    assert_eq!(shown_sequence(&wire), Some(1));
+    for sequence in 2..5 {
+        let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
+        let spec: CreditAdjustmentSpec = of(spec);
+        let mut adjustment = CreditAdjustment::new(&format!("goodwill-{sequence}"), spec);
+        adjustment.metadata.namespace = Some("sim".to_owned());
+        operator.inbox.adjustments.put(created(&wire, adjustment)).expect("taken");
+        settle(&operator, &wire);
+        assert_eq!(shown_sequence(&wire), Some(sequence));
+    }
+}

@@ -1,0 +1,41 @@
+//! Namespaces that go, with everything in them, while there is work.
+
+use flashgate_billing::api::{CreditLedger, UsageReport};
+use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
+use kube::Api;
+use kube::api::DeleteParams;
+
+use super::sizes::usage;
+use super::{Watched, adjust, balance_is, open_account};
+use crate::world::{World, eventually};
+
+#[tokio::test]
+async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_no_other_waiting() {
+    let world = World::start().await;
+    let watched = Watched::start(&world);
+    let (gone, other) = (world.namespace("gone").await, world.namespace("other").await);
+    open_account(&gone).await;
+    open_account(&other).await;
+    for index in 0..20 {
+        let name = format!("gw-{index}");
+        gone.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
+    }
+    let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
+    namespaces.delete("gone", &DeleteParams::background()).await.expect("deleted");
+    eventually("the namespace is gone", async || namespaces.get_opt("gone").await.expect("read"))
+        .await_end()
+        .await;
+    adjust(&other, "goodwill").await;
+    balance_is(&other, "1110").await;
+    // What is gone is gone: the same names mean another account, which owes and has nothing of the first.
+    let again = world.namespace("gone").await;
+    open_account(&again).await;
+    again.expect::<CreditLedger>("acme", "/spec/totals/consumed", "0").await;
+    adjust(&again, "goodwill").await;
+    balance_is(&again, "1110").await;
+    // Nobody tries again and again to write where there is nothing.
+    let before = watched.failures();
+    adjust(&other, "more").await;
+    balance_is(&other, "1120").await;
+    assert_eq!(watched.failures(), before, "{}", watched.said());
+}
