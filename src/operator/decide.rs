@@ -45,11 +45,11 @@ fn refuses_an_order(decision: &Decision) -> bool {
     })
 }
 
-/// Returns whether the Subscription decides: a resumption, a plan change or a boundary.
+/// Returns whether the Subscription decides: a plan change or a boundary. Of a resumption the server was asked before,
+/// since the ledger recorded another object.
 fn changes_plan(before: Option<&Ledger>, decision: &Decision) -> bool {
     before.zip(decision.commit.as_deref()).is_some_and(|(before, after)| {
-        before.subscription.uid != after.subscription.uid
-            || before.request != after.request
+        before.request != after.request
             || before.terms != after.terms
             || before.period != after.period
             || before.pending_change != after.pending_change

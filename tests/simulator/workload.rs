@@ -244,9 +244,9 @@ impl Author {
         match self.random.below(20) {
             0..=2 => Item::Delete { kind: ObjectKind::Subscription, name: account },
             3..=7 => self.subscribe(account),
-            8..=13 => Item::Edit { account, ask: self.ask() },
-            14..=15 => {
-                let (text, in_spec) = (self.counter.to_string(), self.random.chance(500));
+            8..=12 => Item::Edit { account, ask: self.ask() },
+            13..=15 => {
+                let (text, in_spec) = (self.counter.to_string(), self.random.chance(700));
                 Item::Touch { account, text, in_spec }
             }
             16..=17 => Item::Wipe { kind: ObjectKind::Subscription, name: Some(account) },
