@@ -22,6 +22,8 @@ pub struct Knowledge {
     pub ledger_is_fresh: bool,
     /// Whether the Subscription was read from the server after the ledger.
     pub subscription_is_fresh: bool,
+    /// Whether there is a Subscription, as far as is known.
+    pub has_subscription: bool,
 }
 
 /// Returns what `decision`, made on `before`, lacks to be carried out.
@@ -34,7 +36,10 @@ pub fn lack(before: Option<&Ledger>, decision: &Decision, knowledge: Knowledge) 
     if !knowledge.ledger_is_fresh && (refuses_a_report || is_first) {
         return Lack::Ledger;
     }
-    let rests_on_subscription = is_first || refuses_an_order || changes_plan(before, decision);
+    // What is done to an account without a Subscription rests on there being none: else it would have to name the ledger.
+    let rests_on_absence = !knowledge.has_subscription && decision.commit.is_some();
+    let rests_on_subscription =
+        is_first || refuses_an_order || rests_on_absence || changes_plan(before, decision);
     if rests_on_subscription && !knowledge.subscription_is_fresh { Lack::Subscription } else { Lack::Nothing }
 }
 

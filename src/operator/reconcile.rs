@@ -307,6 +307,7 @@ impl<C: Cluster> Operator<C> {
             let knowledge = Knowledge {
                 ledger_is_fresh: seen.ledger_is_fresh,
                 subscription_is_fresh: seen.subscription_is_fresh,
+                has_subscription: seen.subscription.is_some(),
             };
             match lack(before.as_ref(), &decision, knowledge) {
                 Lack::Nothing => return Ok(Decided::On(Box::new(Choice { before, decision, clock }))),

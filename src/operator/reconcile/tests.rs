@@ -17,11 +17,9 @@ const NOW: &str = "2026-01-31T10:00:00Z";
 
 /// An operator whose watches bring nothing by themselves, a second older whenever it looks at its clock.
 fn operator(wire: &SharedWire) -> Operator<Simulated> {
-    let seconds = AtomicU64::new(0);
-    let clock = Clock::from_fns(
-        || NOW.parse().expect("time"),
-        move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)),
-    );
+    let (seconds, now) = (AtomicU64::new(0), lock(wire).store.now());
+    let clock =
+        Clock::from_fns(move || now, move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
     let end = Simulated::new(Arc::clone(wire), 1, clock.clone());
     Operator::new(end, catalog::shipped(), clock, "test".to_owned())
 }
@@ -51,6 +49,16 @@ fn settle(operator: &Operator<Simulated>, wire: &SharedWire) {
     }
 }
 
+fn wire() -> SharedWire {
+    Wire::to(Store::new(NOW.parse().expect("time")))
+}
+
+fn subscribed(wire: &SharedWire) -> Subscription {
+    let mut subscription = Subscription::new("acme", of(json!({"plan": "starter"})));
+    subscription.metadata.namespace = Some("sim".to_owned());
+    created(wire, subscription)
+}
+
 fn shown_sequence(wire: &SharedWire) -> Option<i64> {
     let wire = lock(wire);
     let stored = wire.store.get(&ObjectKey::new(ObjectKind::Subscription, "sim", "acme")).expect("stored");
@@ -59,12 +67,9 @@ fn shown_sequence(wire: &SharedWire) -> Option<i64> {
 
 #[test]
 fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
-    let wire = Wire::to(Store::new(NOW.parse().expect("time")));
+    let wire = wire();
     let operator = operator(&wire);
-    let mut subscription = Subscription::new("acme", of(json!({"plan": "starter"})));
-    subscription.metadata.namespace = Some("sim".to_owned());
-    let subscription = created(&wire, subscription);
-    operator.inbox.subscriptions.put(subscription).expect("taken");
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     assert_eq!(shown_sequence(&wire), Some(1));
     for sequence in 2..5 {
@@ -76,4 +81,26 @@ fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
         settle(&operator, &wire);
         assert_eq!(shown_sequence(&wire), Some(sequence));
     }
+}
+
+#[test]
+fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_is_named() {
+    let wire = wire();
+    let first = operator(&wire);
+    let subscription = subscribed(&wire);
+    first.inbox.subscriptions.put(subscription.clone()).expect("taken");
+    settle(&first, &wire);
+    // Nobody has named the ledger, and the period is over when another operator sees the ledger alone.
+    let (ledgers, subscriptions) = (ObjectKind::CreditLedger, ObjectKind::Subscription);
+    let key = |kind| ObjectKey::new(kind, "sim", "acme");
+    lock(&wire).store.wipe_status(&key(subscriptions)).expect("wiped");
+    let begun = lock(&wire).store.changes().len();
+    lock(&wire).store.set_now("2026-03-01T00:00:00Z".parse().expect("time"));
+    let second = operator(&wire);
+    let ledger = lock(&wire).store.get(&key(ledgers)).expect("stored").typed::<CreditLedger>().expect("kind");
+    second.inbox.ledgers.put(ledger).expect("taken");
+    settle(&second, &wire);
+    let wire = lock(&wire);
+    let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
+    assert_eq!(written.collect::<Vec<_>>()[..2], [subscriptions, ledgers]);
 }
