@@ -134,26 +134,30 @@ pub fn hash_of(spec: &CreditLedgerSpec) -> String {
     if let Some(fields) = content.as_object_mut() {
         fields.remove("hash");
     }
-    sha256(&canonical(&content))
+    sha256(canonical(&content))
 }
 
 /// Returns the id of an account whose first commit is made at `now` (Law 18): invoice numbers carry it, so an
 /// account that was reset never meets old payments.
 #[must_use]
 pub fn new_account_id(subscription_uid: &str, now: Timestamp) -> String {
-    let mut id = sha256(&format!("{subscription_uid}/{now}"));
+    let mut id = sha256(format!("{subscription_uid}/{now}"));
     id.truncate(ACCOUNT_ID_LENGTH);
     id
 }
 
 /// Returns JSON without spaces; objects of `serde_json` keep their keys sorted.
-fn canonical(value: &Value) -> String {
-    value.to_string()
+///
+/// # Panics
+/// Never: every value has a form in JSON.
+fn canonical(value: &Value) -> Vec<u8> {
+    // Its `Display` says the same, three times slower.
+    serde_json::to_vec(value).expect("a value has a form in JSON")
 }
 
 /// Returns the SHA-256 of a text in lower-case hexadecimal.
-fn sha256(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
+fn sha256(text: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(text);
     digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");

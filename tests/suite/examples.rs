@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::world::{Namespace, eventually, root, shared};
+use crate::installed::shared;
+use crate::world::{Namespace, eventually, root};
 
 fn examples() -> Vec<PathBuf> {
     let folder = fs::read_dir(root().join("examples")).expect("folder");

@@ -11,6 +11,7 @@ mod examples;
 mod failover;
 mod faults;
 mod gitops;
+mod installed;
 mod lives;
 mod payments;
 mod protocol;

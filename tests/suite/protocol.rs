@@ -9,7 +9,8 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::world::{Namespace, World, eventually, shared};
+use crate::installed::shared;
+use crate::world::{Namespace, World, eventually};
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});

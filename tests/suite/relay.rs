@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header, request};
+use axum::http::{StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -21,8 +21,10 @@ pub trait Interference: Send + Sync + 'static {
     /// Answers a request in the server's stead, or lets it go on, changed or not.
     fn meet(&self, head: &mut request::Parts) -> impl Future<Output = Option<Response>> + Send;
 
-    /// Changes the head of the server's answer.
-    fn amend(&self, _: &mut HeaderMap) {}
+    /// Changes the server's answer to a request of this head, or puts another in its place.
+    fn amend(&self, _: &request::Parts, answer: Response) -> Response {
+        answer
+    }
 }
 
 /// Starts a relay; it ends with the test. Returns the kubeconfig of a client of it.
@@ -58,11 +60,12 @@ async fn relay<I: Interference>(
     for name in [header::HOST, header::CONNECTION] {
         head.headers.remove(name);
     }
-    let body = body.collect().await.expect("body").to_bytes();
-    let request = Request::from_parts(head, kube::client::Body::from(body.to_vec()));
-    let Ok(answer) = client.send(request).await else { return StatusCode::BAD_GATEWAY.into_response() };
-    let (mut head, body) = answer.into_parts();
-    head.headers.remove(header::TRANSFER_ENCODING);
-    interference.amend(&mut head.headers);
-    Response::from_parts(head, Body::new(body))
+    let Ok(body) = body.collect().await else { return StatusCode::BAD_REQUEST.into_response() };
+    let body = kube::client::Body::from(body.to_bytes().to_vec());
+    let Ok(answer) = client.send(Request::from_parts(head.clone(), body)).await else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let (mut answered, body) = answer.into_parts();
+    answered.headers.remove(header::TRANSFER_ENCODING);
+    interference.amend(&head, Response::from_parts(answered, Body::new(body)))
 }

@@ -16,8 +16,9 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use self::script::{AT, CLOCK, DELETE, Script, annotation, comparable, text};
+use crate::installed::shared;
 use crate::payments::paid;
-use crate::world::{Namespace, World, eventually, root, shared};
+use crate::world::{Namespace, World, eventually, root};
 
 /// Lives whose invoices are settled as they are issued. Deletion is not among them: what arrives while there is no
 /// Subscription has no test clock to arrive by.

@@ -5,7 +5,7 @@ use std::fs;
 use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
-use crate::world::{Namespace, Operator, World, eventually, root};
+use crate::world::{Namespace, Operator, World, eventually};
 
 async fn account(namespace: &Namespace<'_>) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -23,21 +23,11 @@ async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
     namespace.create::<UsageReport>(name, spec).await;
 }
 
-/// Writes the shipped catalog with other seconds for which reports are kept.
-fn catalog_that_keeps_reports_for(world: &World, seconds: u32) -> String {
-    let shipped = fs::read_to_string(root().join("src/catalog/shipped.yaml")).expect("catalog");
-    let changed = shipped.replace("keepForSeconds: 604800", &format!("keepForSeconds: {seconds}"));
-    assert_ne!(shipped, changed, "the shipped catalog says how long reports are kept");
-    let file = world.plane.folder().join("catalog.yaml");
-    fs::write(&file, changed).expect("catalog");
-    file.display().to_string()
-}
-
 #[tokio::test]
 async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
     let world = World::start().await;
     let namespace = world.namespace("swept").await;
-    let catalog = catalog_that_keeps_reports_for(&world, 2);
+    let catalog = world.catalog_that_keeps_reports_for(2);
     account(&namespace).await;
     for name in ["a", "b", "c"] {
         report(&namespace, name, "StorageEgress").await;

@@ -4,7 +4,8 @@ use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::world::{Namespace, eventually, shared};
+use crate::installed::shared;
+use crate::world::{Namespace, eventually};
 
 async fn account(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;

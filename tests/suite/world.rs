@@ -16,48 +16,11 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::chart;
-
 /// Longest time that a condition is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(25);
-
-/// Namespaces of the shared world whose Subscriptions may live by a test clock.
-pub const TEST_CLOCK_NAMESPACES: [&str; 31] = [
-    "clock-renewal",
-    "clock-packs",
-    "clock-debt",
-    "clock-late",
-    "clock-waiting",
-    "clock-deletion",
-    "clock-upgrade",
-    "clock-downtime",
-    "clock-lapse",
-    "clock-burn",
-    "clock-start",
-    "clock-month",
-    "clock-anchor",
-    "clock-growth",
-    "clock-taken-back",
-    "clock-downgrade",
-    "clock-owing",
-    "clock-thresholds",
-    "clock-plans",
-    "clock-free",
-    "clock-year",
-    "clock-life-01-individual",
-    "clock-life-02-free-to-paid",
-    "clock-life-03-a-year-of-starter",
-    "clock-life-04-yearly-scale",
-    "clock-life-05-upgrade-twice",
-    "clock-life-06-downgrade-and-back",
-    "clock-life-07-lapse-and-return",
-    "clock-life-08-debt-and-repayment",
-    "clock-life-09-packs-to-the-limit",
-    "clock-life-10-late-usage",
-];
 
 /// A control plane, most often with the definitions applied.
 pub struct World {
@@ -125,6 +88,16 @@ impl World {
         Operator::start(&self.plane.kubeconfig(), arguments, environment, Stdio::inherit())
     }
 
+    /// Writes the shipped catalog with other seconds for which reports are kept.
+    pub fn catalog_that_keeps_reports_for(&self, seconds: u32) -> String {
+        let shipped = std::fs::read_to_string(root().join("src/catalog/shipped.yaml")).expect("catalog");
+        let changed = shipped.replace("keepForSeconds: 604800", &format!("keepForSeconds: {seconds}"));
+        assert_ne!(shipped, changed, "the shipped catalog says how long reports are kept");
+        let file = self.plane.folder().join("catalog.yaml");
+        std::fs::write(&file, changed).expect("catalog");
+        file.display().to_string()
+    }
+
     /// Makes a namespace.
     pub async fn namespace(&self, name: &str) -> Namespace<'_> {
         let client = self.client().await;
@@ -142,18 +115,6 @@ async fn client_by(kubeconfig: &Path) -> Client {
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("config");
     Client::try_from(config).expect("client")
-}
-
-/// Returns the world that most tests share, with an operator that runs all the time as the chart installs it: no life
-/// there needs more than what the chart grants and states.
-pub async fn shared() -> &'static World {
-    static SHARED: OnceCell<(World, Operator)> = OnceCell::const_new();
-    let start = || async {
-        let world = World::start().await;
-        let (_, operator) = chart::install(&world, &TEST_CLOCK_NAMESPACES, json!({})).await;
-        (world, operator)
-    };
-    &SHARED.get_or_init(start).await.0
 }
 
 /// Returns the world without an operator that tests of the API alone share.

@@ -107,7 +107,7 @@ fn the_hash_is_over_the_sorted_content_without_itself() {
     let mut content = serde_json::to_value(&spec).expect("JSON");
     content.as_object_mut().expect("an object").remove("hash");
     assert!(content.to_string().starts_with(r#"{"account":""#));
-    assert_eq!(spec.hash, sha256(&content.to_string()));
+    assert_eq!(spec.hash, sha256(content.to_string()));
     assert_eq!(hash_of(&CreditLedgerSpec { hash: "other".to_owned(), ..spec.clone() }), spec.hash);
     assert_eq!(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }

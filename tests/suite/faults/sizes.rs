@@ -5,7 +5,8 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::open_account;
-use crate::world::{Namespace, shared};
+use crate::installed::shared;
+use crate::world::Namespace;
 
 /// Returns a report's spec over a minute that is so many minutes over, of that many lines of 100 MB.
 pub fn usage(source: &str, minutes_ago: i64, lines: usize) -> Value {

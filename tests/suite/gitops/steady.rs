@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::yaml;
-use crate::world::{Namespace, root, shared};
+use crate::installed::shared;
+use crate::world::{Namespace, root};
 
 async fn team(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::chart::{Said, tool};
-use crate::world::{Namespace, root, shared};
+use crate::installed::shared;
+use crate::world::{Namespace, root};
 
 /// Far above what an answer takes on a busy machine, far below the time for which helm would wait.
 const FAST: Duration = Duration::from_secs(120);

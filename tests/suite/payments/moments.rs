@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Account;
-use crate::world::{Namespace, shared};
+use crate::installed::shared;
+use crate::world::Namespace;
 
 /// How long after its time an effect may be seen.
 const LATEST: Duration = Duration::from_secs(2);

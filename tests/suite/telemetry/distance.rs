@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
+use axum::http::{HeaderValue, Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
 use flashgate_billing::clock::Clock;
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -36,9 +36,10 @@ impl Interference for Distance {
         begins_a_ledger_in(FAILING).then(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 
-    fn amend(&self, headers: &mut HeaderMap) {
+    fn amend(&self, _: &request::Parts, mut answer: Response) -> Response {
         let behind = Clock::system().now() - jiff::SignedDuration::from_secs(BEHIND_SECONDS);
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&behind).expect("date");
-        headers.insert(header::DATE, HeaderValue::from_str(&date).expect("header"));
+        answer.headers_mut().insert(header::DATE, HeaderValue::from_str(&date).expect("header"));
+        answer
     }
 }

@@ -106,7 +106,8 @@ impl Store {
     pub fn list_at(&self, kind: ObjectKind, revision: u64) -> Vec<Object> {
         let mut objects: BTreeMap<ObjectKey, Object> = BTreeMap::new();
         for change in self.changes.iter().take_while(|change| change.revision <= revision) {
-            let Some(key) = change.object().map(Object::key).filter(|key| key.kind == kind) else { continue };
+            let changed = change.object().filter(|object| object.kind() == kind);
+            let Some(key) = changed.map(Object::key) else { continue };
             match &change.after {
                 Some(object) => objects.insert(key, object.clone()),
                 None => objects.remove(&key),
