@@ -39,18 +39,26 @@ struct Payment {
 }
 
 impl Account<'_> {
-    /// Rates a report, or says why it cannot be charged, in the order of Law 10.
-    pub(crate) fn judge_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
+    /// Says why a report can never be charged, whatever comes yet (Laws 8 and 9).
+    pub(crate) fn refuses_for_ever(&self, report: &Report) -> Option<Refusal> {
         let Report { source, window, arrival, .. } = report;
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
         if window.end_time <= self.ledger.start_time {
-            return Err(Refusal::before_subscription(window.end_time, self.ledger.start_time));
+            return Some(Refusal::before_subscription(window.end_time, self.ledger.start_time));
         }
         if accepted_until(window.start_time, accept_for_seconds) < *arrival {
-            return Err(Refusal::too_late(window.start_time, accept_for_seconds));
+            return Some(Refusal::too_late(window.start_time, accept_for_seconds));
         }
-        if let Some(charged) = self.ledger.coverage.overlap(source, *window) {
-            return Err(Refusal::duplicate_window(source, charged));
+        let charged = self.ledger.coverage.overlap(source, *window)?;
+        Some(Refusal::duplicate_window(source, charged))
+    }
+
+    /// Rates a report, or says why it cannot be charged, in the order of Law 10.
+    pub(crate) fn judge_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
+        let source = &report.source;
+        let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
+        if let Some(refusal) = self.refuses_for_ever(report) {
+            return Err(refusal);
         }
         if self.ledger.coverage.is_full_for(source, self.time, accept_for_seconds) {
             return Err(Refusal::too_many_sources(SOURCES, accept_for_seconds));

@@ -383,7 +383,9 @@ impl<'a> Course<'a> {
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
-            if effect_time <= self.now && (time != effect_time || is_stuck) {
+            // What can never be charged has no claim on credits that settle.
+            let waits = effect_time <= self.now && (time != effect_time || is_stuck);
+            if waits && self.account.refuses_for_ever(report).is_none() {
                 self.waiting_usage.insert(uid, report);
             }
             if !self.has_come(time, rank) {

@@ -276,6 +276,17 @@ fn reports_of_a_deleted_subscription_wait_and_are_paid_as_if_they_had_not() {
 }
 
 #[test]
+fn a_report_that_waits_in_vain_keeps_no_settlement_open() {
+    let charged = window("2026-01-31T10:00", "2026-01-31T11:00");
+    let mut life = Life::of("starter", "2026-01-01");
+    assert_eq!(life.report("2026-01-31T12:00", "gw", charged, "100").said(), "charged 100");
+    life.unsubscribe("2026-01-31T13:00");
+    assert_eq!(life.report("2026-02-01T01:00", "gw", charged, "100").said(), "waits");
+    life.until("2026-02-01T02:01");
+    assert_eq!((life.settling().as_str(), life.count("SettlementClosed")), ("0", 1));
+}
+
+#[test]
 fn a_charge_whose_receipt_is_open_outlives_the_deletion() {
     let mut life = Life::of("starter", "2026-01-01");
     life.loses_receipts();

@@ -159,6 +159,23 @@ fn beyond_64_stretches_the_oldest_gap_closes() {
 }
 
 #[test]
+fn a_source_with_ten_thousand_gaps_keeps_64_stretches() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.goes_down("2026-01-18");
+    for index in 0..10_000 {
+        life.report("2026-01-18", "gw", minute(index * 2), "0");
+    }
+    life.comes_back("2026-01-18");
+    assert_eq!(life.count("Charged"), 10_000);
+    let stretches = &life.book().coverage.sources["gw"].stretches;
+    assert_eq!(stretches.len(), 64);
+    assert_eq!(life.gaps.len(), 10_000 - 64);
+    // The latest gaps are the ones that can still be filled.
+    assert_eq!(life.report("2026-01-18", "gw", minute(1), "1").said(), "DuplicateWindow");
+    assert_eq!(life.report("2026-01-18", "gw", minute(19_997), "1").said(), "charged 1");
+}
+
+#[test]
 fn grants_pay_by_expiration_then_plan_adjustment_pack_then_age() {
     let mut life = Life::of("starter", "2026-01-01");
     life.catalog.packs[0].expires_after_days = Some(30);
