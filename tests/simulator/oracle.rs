@@ -53,6 +53,8 @@ struct Book {
     windows: BTreeMap<String, Vec<Window>>,
     /// What was given once and must not be given again: `plan/3`, `CreditPack/top-up`.
     given: BTreeSet<String>,
+    /// What the first commit gave.
+    begun_with: BTreeSet<String>,
     invoices: u32,
 }
 
@@ -192,6 +194,9 @@ impl Oracle {
         let mut book = book.unwrap_or_else(|| Book::before(&ledger));
         self.check_charges(&name, &mut book, &ledger, store)?;
         Self::check_entries(&name, &mut book, &ledger, &spec.entries)?;
+        if before.is_none() {
+            book.begun_with.clone_from(&book.given);
+        }
         self.check_packs(&name, &ledger)?;
         book.hash.clone_from(&spec.hash);
         book.entries.clone_from(&spec.entries);
@@ -495,8 +500,11 @@ impl Oracle {
         if self.reset.contains(account) {
             return Ok(());
         }
-        let ledger = self.accounts.get(account).and_then(|uids| self.books.get(uids.last()?));
-        let ledger = ledger.map(|book| &book.ledger);
+        let book = self.accounts.get(account).and_then(|uids| self.books.get(uids.last()?));
+        if book.is_some_and(|book| book.began_while_it_was_refused(object)) {
+            return Ok(());
+        }
+        let ledger = book.map(|book| &book.ledger);
         let holds = ledger.map(|ledger| match key.kind {
             ObjectKind::CreditPack => match ledger.purchases.record(&key.name) {
                 Some(purchase) => {
@@ -540,8 +548,26 @@ impl Book {
             charges: BTreeMap::new(),
             windows: BTreeMap::new(),
             given: BTreeSet::new(),
+            begun_with: BTreeSet::new(),
             invoices: 0,
         }
+    }
+
+    /// Returns whether an order shows that no account began in time, though the account's first commit gave what it
+    /// asks for: where there is no ledger yet, nothing keeps two operators apart of which one begins the account while
+    /// the other sees that its Subscription is gone again.
+    fn began_while_it_was_refused(&self, order: &Object) -> bool {
+        let conditions = match order {
+            Object::CreditPack(pack) => pack.status.as_ref().map(|status| &status.conditions),
+            Object::CreditAdjustment(adjustment) => {
+                adjustment.status.as_ref().map(|status| &status.conditions)
+            }
+            _ => None,
+        };
+        let is_refused =
+            conditions.is_some_and(|conditions| ready_reason(conditions) == "SubscriptionNotFound");
+        let ObjectKey { kind, name, .. } = order.key();
+        is_refused && self.begun_with.contains(&format!("{}/{name}", kind.as_str()))
     }
 }
 

@@ -67,12 +67,19 @@ pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
     None
 }
 
-/// Ends what a reset left undone: where a status still names the ledger that was removed, it is removed there.
-/// Returns whether there was any.
+/// Ends what a reset left undone: where a status still names the ledger that was removed, or names it again since its
+/// write was under way, it is removed there. Returns whether there was any.
 pub fn mend_resets(store: &mut Store, accounts: &BTreeSet<String>) -> bool {
     let revision = store.revision();
     for account in accounts {
-        if store.get(&key(ObjectKind::CreditLedger, account)).is_none() {
+        let held = store.get(&key(ObjectKind::CreditLedger, account)).map(|ledger| ledger.uid().to_owned());
+        let shown = match store.get(&key(ObjectKind::Subscription, account)) {
+            Some(Object::Subscription(subscription)) => {
+                subscription.status.as_ref().and_then(|status| Some(status.ledger.as_ref()?.uid.clone()))
+            }
+            _ => None,
+        };
+        if shown.is_some() && shown != held {
             forget_ledger(store, account);
         }
     }
