@@ -42,7 +42,7 @@ test: check control-plane chart-tools gitops-tools simulate ## the gate, the sim
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
-	@cargo test --test campaign --test suite
+	@cargo test --test campaign --test soak --test suite
 
 .PHONY: check
 check: format lint quick-tests docs generated patches licences ## the gate that needs no control plane, the same in CI
@@ -98,6 +98,17 @@ PLANS ?= 640
 campaign: control-plane ## plays PLANS=n plans (or all) of faults between the operator and a real API server
 	$(say) 'playing $(PLANS) plans on a real control plane'
 	@cargo test --test campaign -- --plans $(PLANS) $(if $(TABLE),--table $(abspath $(TABLE)))
+
+# How long `make soak` lasts, over how many accounts, and where its measurements and their graph go.
+MINUTES ?= 30
+SUBSCRIPTIONS ?= 2000
+SOAK ?= docs/soak
+
+.PHONY: soak
+soak: control-plane ## loads SUBSCRIPTIONS=2000 accounts for MINUTES=30 while everything fails by chance, and draws it
+	$(say) 'soaking $(SUBSCRIPTIONS) accounts for $(MINUTES) minutes'
+	@cargo test --release --test soak -- --minutes $(MINUTES) --subscriptions $(SUBSCRIPTIONS) \
+	  --output $(abspath $(SOAK))
 
 # Which builds `make mutants` breaks: names of patches in tests/mutants/, or all.
 ONLY ?=

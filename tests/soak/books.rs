@@ -1,0 +1,79 @@
+//! What the ledgers say, as a watch tells it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flashgate_billing::api::CreditLedger;
+use flashgate_ledger::Credits;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::time::Instant;
+
+/// What the ledgers say by now.
+#[derive(Clone, Default)]
+pub struct Books(Arc<Mutex<Accounts>>);
+
+/// Commits and nano credits consumed, by namespace and name.
+type Accounts = HashMap<(String, String), (i64, i128)>;
+
+impl Books {
+    /// Watches the ledgers as long as the process lives.
+    pub fn watch(client: Client) -> Self {
+        let books = Self::default();
+        let told = books.clone();
+        tokio::spawn(async move {
+            let ledgers: Api<CreditLedger> = Api::all(client);
+            let mut events = watcher(ledgers, watcher::Config::default()).default_backoff().boxed();
+            loop {
+                // The API server may be away; the watch comes back.
+                if let Ok(Some(Event::Apply(ledger) | Event::InitApply(ledger))) = events.try_next().await {
+                    told.note(&ledger);
+                }
+            }
+        });
+        books
+    }
+
+    fn note(&self, ledger: &CreditLedger) {
+        let consumed: Credits = ledger.spec.totals.consumed.0.parse().expect("credits");
+        let key = (ledger.namespace().unwrap_or_default(), ledger.name_any());
+        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        books.insert(key, (ledger.spec.sequence, consumed.nanos()));
+    }
+
+    fn sum<T: std::iter::Sum>(&self, what: impl Fn(&(i64, i128)) -> T) -> T {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(what).sum()
+    }
+
+    /// Returns how many accounts have a ledger.
+    pub fn accounts(&self) -> usize {
+        self.sum(|_| 1)
+    }
+
+    /// Returns how many commits there were.
+    pub fn commits(&self) -> i64 {
+        self.sum(|(sequence, _)| *sequence)
+    }
+
+    /// Returns how many credits were consumed: each report costs one.
+    pub fn consumed(&self) -> i64 {
+        let nanos: i128 = self.sum(|(_, consumed)| *consumed);
+        i64::try_from(nanos / 1_000_000_000).expect("credits")
+    }
+
+    /// Waits until the books satisfy a condition.
+    pub async fn until(&self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + limit;
+        while !holds(self) {
+            let state = (self.accounts(), self.commits(), self.consumed());
+            assert!(
+                Instant::now() < deadline,
+                "not within {limit:?}: {what}; accounts, commits, consumed: {state:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

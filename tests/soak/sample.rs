@@ -1,0 +1,102 @@
+//! What is measured while it goes on.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::books::Books;
+use crate::chaos::{Chaos, Pair, RESTARTS};
+use crate::load::Load;
+
+/// Time between two measurements.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// One measurement. What is counted is counted from the beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Seconds since the beginning.
+    pub seconds: u64,
+    /// Resident memory of both operators; 0 of one that does not run.
+    pub memory_kib: [u64; 2],
+    /// Reports charged.
+    pub charged: i64,
+    /// Commits.
+    pub commits: i64,
+    /// Ends of operators and of the API server.
+    pub restarts: u64,
+    /// Exchanges that failed.
+    pub faults: u64,
+}
+
+/// All measurements.
+#[derive(Default)]
+pub struct Samples(Mutex<Vec<Sample>>);
+
+impl Samples {
+    /// Measures until `end`.
+    pub async fn take_until(&self, end: Instant, pair: &Pair, books: &Books, chaos: &Chaos) {
+        let begin = Instant::now();
+        let (charged, commits) = (books.consumed(), books.commits());
+        let mut ticks = tokio::time::interval(INTERVAL);
+        while Instant::now() < end {
+            ticks.tick().await;
+            let counts = chaos.counts();
+            let restarts: u64 = RESTARTS.iter().filter_map(|what| counts.get(what)).sum();
+            let sample = Sample {
+                seconds: begin.elapsed().as_secs(),
+                memory_kib: pair.memory_kib(),
+                charged: books.consumed() - charged,
+                commits: books.commits() - commits,
+                restarts,
+                faults: counts.values().sum::<u64>() - restarts,
+            };
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        }
+    }
+
+    /// Returns the measurements so far.
+    pub fn all(&self) -> Vec<Sample> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns them as a table.
+    pub fn csv(&self) -> String {
+        let mut text =
+            "seconds,memory_first_kib,memory_second_kib,reports_charged,commits,restarts,faults\n".to_owned();
+        for sample in self.all() {
+            let Sample { seconds, memory_kib: [first, second], charged, commits, restarts, faults } = sample;
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{seconds},{first},{second},{charged},{commits},{restarts},{faults}");
+        }
+        text
+    }
+
+    /// Returns the mean memory of an operator in the middle third and in the last, in KiB.
+    pub fn memory_kib(&self) -> (u64, u64) {
+        let all = self.all();
+        let third = all.len() / 3;
+        let mean = |samples: &[Sample]| {
+            let values: Vec<u64> =
+                samples.iter().flat_map(|sample| sample.memory_kib).filter(|memory| *memory > 0).collect();
+            values.iter().sum::<u64>() / u64::try_from(values.len().max(1)).unwrap_or(1)
+        };
+        (mean(&all[third..2 * third]), mean(&all[2 * third..]))
+    }
+
+    /// Says what came of it.
+    pub fn summary(&self, time: Duration, load: &Load, chaos: &Chaos) -> String {
+        let (middle, last) = self.memory_kib();
+        let most = self.all().iter().flat_map(|sample| sample.memory_kib).max().unwrap_or_default();
+        let mut text = format!(
+            "{} s, {load}: exact\nmemory of an operator: {middle} KiB in the middle third, {last} KiB in the last, at \
+             most {most} KiB\n",
+            time.as_secs(),
+        );
+        for (what, count) in chaos.counts() {
+            let _ = writeln!(text, "  {what}: {count}");
+        }
+        text
+    }
+}
