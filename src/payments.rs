@@ -41,8 +41,9 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// Most connections at once; more wait. Providers open a few.
 const CONNECTIONS: usize = 256;
 
-/// Longest time for which a connection may say nothing: longer than a callback takes to be answered.
-const SILENCE: Duration = Duration::from_secs(15);
+/// Longest time from the begin of a connection, or its last answer, to the next answer: a body and the two calls that
+/// record it have 10 seconds each, which leaves a few for the head.
+const ANSWER_TIME: Duration = Duration::from_secs(35);
 
 /// Longest time that is given to callbacks under way when the operator stops; each of their steps has its own limit.
 const DRAIN_TIME: Duration = Duration::from_secs(20);
@@ -75,7 +76,7 @@ impl Webhook {
 
     /// Serves until `stop` says so; callbacks under way come to their end.
     pub async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
-        let listener = Bounded::new(listener, CONNECTIONS, SILENCE);
+        let listener = Bounded::new(listener, CONNECTIONS, ANSWER_TIME);
         let served = axum::serve(listener, self.routes()).with_graceful_shutdown(is_stopped(stop.clone()));
         let overdue = async {
             is_stopped(stop).await;
@@ -94,7 +95,7 @@ impl Webhook {
         if !is_json(&headers) {
             return Err(Refused::MediaType);
         }
-        let body = read(request).await?;
+        let body = read(request, BODY_TIME).await?;
         self.secrets.verify(&headers, &body, self.clock.now())?;
         let payment = Callback::parse(&body)?.into_payment();
         Ok(self.recorder.record(namespace, &payment).await?)
@@ -141,14 +142,14 @@ fn log(refused: &Refused) {
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Refused> {
+async fn read(request: Request, limit: Duration) -> Result<Bytes, Refused> {
     // What says that it is too long is not waited for.
     let is_too_long =
         usize::try_from(request.body().size_hint().lower()).is_ok_and(|least| least > BODY_BYTES);
     if is_too_long {
         return Err(Refused::TooLarge(BODY_BYTES));
     }
-    match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await {
+    match tokio::time::timeout(limit, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
             Err(Refused::TooLarge(BODY_BYTES))

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod leader_election;
+mod limits;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::catalog;
 use crate::cli::run::leader_election::LeaderElection;
+use crate::cli::run::limits::Limits;
 use crate::clock::Clock;
 use crate::operator::cluster::Cluster;
 use crate::operator::cluster::failpoints::{Failing, Failpoint};
@@ -27,6 +29,7 @@ use crate::operator::election::{Election, Settings, tell_leadership};
 use crate::operator::gauges::Gauges;
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
+use crate::operator::wake::HEARTBEAT;
 use crate::operator::watch::Synced;
 use crate::payments::Webhook;
 use crate::payments::record::Recorder;
@@ -44,7 +47,8 @@ pub struct Args {
     /// Namespaces to bill; all when absent
     #[arg(long = "namespace", value_name = "NAMESPACE", num_args = 1..)]
     namespaces: Vec<String>,
-    /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8080; not served when absent
+    /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8080; not served when absent. /healthz fails when
+    /// nothing could be reconciled for two minutes, /readyz while lists are under way or commits hold
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
     /// Shows metrics of each account, about 15 series an account
@@ -83,6 +87,8 @@ pub struct Args {
     /// Stops or dies at a moment of a call, for tests: CALL#NTH@MOMENT=ACTION
     #[arg(long = "failpoint", value_name = "FAILPOINT", hide = true)]
     failpoints: Vec<Failpoint>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 /// What is read and checked before anything starts.
@@ -141,6 +147,7 @@ async fn operate(args: Args, given: Given) -> anyhow::Result<ExitCode> {
     // A write that is sent again by itself could meet its own effect; what repeats is the reconcile.
     config.default_retry = false;
     let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let client = args.limits.hold(client);
     let clock = Clock::system();
     let writer = writer();
     let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
@@ -254,7 +261,7 @@ fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: G
         }
     };
     let metrics = move || counted.text(gauges.clone());
-    Health { metrics: Arc::new(metrics), unready: Arc::new(unready) }
+    Health { metrics: Arc::new(metrics), stuck: Arc::new(|| HEARTBEAT.stuck()), unready: Arc::new(unready) }
 }
 
 /// Returns a signal that turns true with SIGTERM or SIGINT.

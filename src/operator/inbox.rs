@@ -60,18 +60,17 @@ pub struct Table<R> {
 
 struct Rows<R> {
     accounts: HashMap<AccountKey, BTreeMap<String, Held<R>>>,
-    /// Counts relists; what a relist does not bring again is gone.
-    epoch: u64,
 }
 
 struct Held<R> {
     row: Arc<R>,
-    epoch: u64,
+    /// Whether it came since the last relist of its namespace began: what a relist does not bring again is gone.
+    is_listed: bool,
 }
 
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
-        Self { rows: Mutex::new(Rows { accounts: HashMap::new(), epoch: 0 }) }
+        Self { rows: Mutex::new(Rows { accounts: HashMap::new() }) }
     }
 }
 
@@ -80,20 +79,21 @@ impl<R: Row> Table<R> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a relist.
-    pub fn begin_relist(&self) {
-        self.lock().epoch += 1;
+    /// Begins the relist of `namespace`, or of all.
+    pub fn begin_relist(&self, namespace: Option<&str>) {
+        let rows = &mut *self.lock();
+        let scope = rows.accounts.iter_mut().filter(|(key, _)| is_in(namespace, key));
+        scope.flat_map(|(_, names)| names.values_mut()).for_each(|held| held.is_listed = false);
     }
 
     /// Ends the relist of `namespace`, or of all: drops what it did not bring. Returns the accounts that lost a row.
     pub fn end_relist(&self, namespace: Option<&str>) -> Vec<AccountKey> {
         let rows = &mut *self.lock();
-        let epoch = rows.epoch;
         let mut lost = Vec::new();
         rows.accounts.retain(|key, names| {
-            if namespace.is_none_or(|namespace| key.namespace == namespace) {
+            if is_in(namespace, key) {
                 let before = names.len();
-                names.retain(|_, held| held.epoch == epoch);
+                names.retain(|_, held| held.is_listed);
                 if names.len() < before {
                     lost.push(key.clone());
                 }
@@ -111,7 +111,6 @@ impl<R: Row> Table<R> {
         let (key, name) = (R::account(&object), object.name_any());
         let kept = R::keep(object);
         let rows = &mut *self.lock();
-        let epoch = rows.epoch;
         let row = match kept {
             Ok(row) => row,
             Err(error) => {
@@ -121,12 +120,12 @@ impl<R: Row> Table<R> {
         };
         let names = rows.accounts.entry(key.clone()).or_default();
         if let Some(held) = names.get_mut(&name) {
-            held.epoch = epoch;
+            held.is_listed = true;
             if row.is_old_news(&held.row) {
                 return Ok(None);
             }
         }
-        names.insert(name, Held { row: Arc::new(row), epoch });
+        names.insert(name, Held { row: Arc::new(row), is_listed: true });
         Ok(Some(key))
     }
 
@@ -194,6 +193,11 @@ impl<R: Row> Table<R> {
     pub fn is_empty(&self) -> bool {
         self.lock().accounts.is_empty()
     }
+}
+
+/// Returns whether an account is in `namespace`; every one is, where that is all.
+fn is_in(namespace: Option<&str>, key: &AccountKey) -> bool {
+    namespace.is_none_or(|namespace| key.namespace == namespace)
 }
 
 impl<R> Rows<R> {
@@ -305,3 +309,28 @@ fact_row!(UsageReport, UsageReportStatus, facts::Report, convert::report_fact);
 fact_row!(CreditPack, CreditPackStatus, facts::PackOrder, convert::pack_fact);
 fact_row!(Payment, PaymentStatus, facts::Payment, convert::payment_fact);
 fact_row!(CreditAdjustment, CreditAdjustmentStatus, facts::Adjustment, convert::adjustment_fact);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::SubscriptionSpec;
+
+    fn subscription(namespace: &str) -> Subscription {
+        let mut subscription = Subscription::new("acme", SubscriptionSpec::default());
+        subscription.metadata.namespace = Some(namespace.to_owned());
+        subscription
+    }
+
+    #[test]
+    fn a_relist_that_begins_in_one_namespace_drops_nothing_of_another() {
+        let inbox = Inbox::default();
+        inbox.subscriptions.begin_relist(Some("b"));
+        assert!(inbox.subscriptions.put(subscription("b")).expect("kept").is_some());
+        inbox.subscriptions.begin_relist(Some("a"));
+        assert_eq!(inbox.subscriptions.end_relist(Some("b")), []);
+        assert_eq!(inbox.subscriptions.len(), 1);
+        inbox.subscriptions.begin_relist(Some("b"));
+        let lost = inbox.subscriptions.end_relist(Some("b"));
+        assert_eq!(lost.iter().map(AccountKey::to_string).collect::<Vec<_>>(), ["b/acme"]);
+    }
+}

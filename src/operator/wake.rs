@@ -4,6 +4,7 @@
 //! account is being reconciled joins its next turn.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -27,6 +28,47 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// Longest time that is given to reconciles under way when the operator stops: twice the limit of one call, and
 /// less than the 30 seconds after which a pod is killed.
 const DRAIN_TIME: Duration = Duration::from_secs(20);
+
+/// Longest time between two turns of a loop that works: a few of its longest sleeps.
+const LONGEST_TURN: Duration = Duration::from_secs(120);
+
+/// The heartbeat of this process's loop, as `/healthz` judges it.
+pub static HEARTBEAT: Heartbeat = Heartbeat::new();
+
+/// When a loop began its last turn.
+#[derive(Debug)]
+pub struct Heartbeat(Mutex<Option<Instant>>);
+
+impl Heartbeat {
+    /// Returns the heartbeat of a loop that has not begun.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn beat(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Says that the loop is stuck, or nothing while it takes its turns or has not begun.
+    #[must_use]
+    pub fn stuck(&self) -> Option<String> {
+        self.stuck_at(Instant::now())
+    }
+
+    fn stuck_at(&self, instant: Instant) -> Option<String> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = instant.saturating_duration_since(last?);
+        (age > LONGEST_TURN)
+            .then(|| format!("the loop that reconciles took no turn for {} seconds", age.as_secs()))
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Accounts that wait for their turn.
 #[derive(Default)]
@@ -140,6 +182,7 @@ pub async fn run<'a, F>(
     let mut failures: HashMap<AccountKey, u32> = HashMap::new();
     let mut reconciles = FuturesUnordered::new();
     while !*stop.borrow() {
+        HEARTBEAT.beat();
         queue.advance(clock.now(), Instant::now());
         let leads = leadership.is_leading();
         while leads
@@ -359,5 +402,20 @@ mod tests {
         };
         tokio::join!(run(asked, begins, stopped, &clock, 2, reconcile), user);
         assert!(reconciled.try_recv().is_err());
+        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each turn is a beat");
+    }
+
+    #[test]
+    fn a_loop_is_stuck_when_it_takes_no_turn_for_longer_than_its_sleeps() {
+        let heartbeat = Heartbeat::new();
+        let after =
+            |seconds| heartbeat.stuck_at(Instant::now() + LONGEST_TURN + Duration::from_secs(seconds));
+        assert_eq!(after(60), None, "it has not begun");
+        heartbeat.beat();
+        assert!(LONGEST_TURN > LONGEST_SLEEP * 2);
+        assert_eq!(heartbeat.stuck_at(Instant::now() + LONGEST_SLEEP), None);
+        assert_eq!(after(1).as_deref(), Some("the loop that reconciles took no turn for 121 seconds"));
+        heartbeat.beat();
+        assert_eq!(heartbeat.stuck(), None);
     }
 }

@@ -97,7 +97,7 @@ impl Watches {
         loop {
             match events.try_next().await {
                 Ok(None) => break,
-                Ok(Some(Event::Init)) => table.begin_relist(),
+                Ok(Some(Event::Init)) => table.begin_relist(namespace),
                 Ok(Some(Event::InitApply(object) | Event::Apply(object))) => self.put(table, object),
                 Ok(Some(Event::Delete(object))) => self.remove(table, object),
                 Ok(Some(Event::InitDone)) => {

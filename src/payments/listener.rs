@@ -1,4 +1,4 @@
-//! Connections to the webhook: a bounded number, none of which may be silent for long.
+//! Connections to the webhook: a bounded number, none of which may go long without an answer.
 //!
 //! Anybody who reaches the address can open connections. They must neither use up what the operator needs to talk to
 //! the API server nor hold up its end.
@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -20,14 +20,14 @@ use tokio::time::{Instant, Sleep, sleep};
 pub struct Bounded {
     listener: TcpListener,
     room: Arc<Semaphore>,
-    silence: Duration,
+    limit: Duration,
 }
 
 impl Bounded {
-    /// Returns a listener with room for `connections`, each of which ends after `silence`.
+    /// Returns a listener with room for `connections`, each of which ends when it had no answer for `limit`.
     #[must_use]
-    pub fn new(listener: TcpListener, connections: usize, silence: Duration) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(connections)), silence }
+    pub fn new(listener: TcpListener, connections: usize, limit: Duration) -> Self {
+        Self { listener, room: Arc::new(Semaphore::new(connections)), limit }
     }
 }
 
@@ -39,8 +39,8 @@ impl Listener for Bounded {
         // Nobody closes the semaphore, so there is a permit some time.
         let permit = Arc::clone(&self.room).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        let patience = Box::pin(sleep(self.silence));
-        (Connection { stream, silence: self.silence, patience, _permit: permit }, address)
+        let patience = Box::pin(sleep(self.limit));
+        (Connection { stream, limit: self.limit, patience, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -48,10 +48,11 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that ends when its peer says nothing for too long.
+/// A connection that ends when it had no answer for too long: what its peer says meanwhile, or how slowly, prolongs
+/// nothing.
 pub struct Connection {
     stream: TcpStream,
-    silence: Duration,
+    limit: Duration,
     patience: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -62,13 +63,10 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(context, buffer) {
-            let until = Instant::now() + self.silence;
-            self.patience.as_mut().reset(until);
-            return Poll::Ready(result);
+        if self.patience.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        ready!(self.patience.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -78,6 +76,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let until = Instant::now() + self.limit;
+        self.patience.as_mut().reset(until);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use futures::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use kube::Client;
@@ -434,4 +435,43 @@ async fn a_connection_that_falls_silent_is_cut_and_makes_room_for_the_next() {
     assert!(silent.iter().all(|answer| answer.as_ref().is_ok_and(String::is_empty)), "{silent:?}");
     assert!(asked.is_ok_and(|answer| answer.ends_with("here")));
     serving.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_drips_is_cut_like_a_silent_one_and_makes_room_for_the_next() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+    let address = listener.local_addr().expect("address");
+    let listener = Bounded::new(listener, 1, Duration::from_millis(500));
+    let routes = axum::Router::new().fallback(async || "here");
+    let serving = tokio::spawn(axum::serve(listener, routes).into_future());
+    let mut dripping = std::net::TcpStream::connect(address).expect("connection");
+    dripping.write_all(b"GET / HTTP/1.1\r\nHost: ").expect("sent");
+    // Never silent for long, and never at an end.
+    let drips = move || {
+        while dripping.write_all(b"h").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let next = move || {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    let dripped = tokio::task::spawn_blocking(drips);
+    let answer = tokio::task::spawn_blocking(next).await.expect("exchange");
+    assert!(answer.as_ref().is_ok_and(|answer| answer.ends_with("here")), "{answer:?}");
+    dripped.await.expect("the one that drips is cut");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let whole = callback().to_string().into_bytes();
+    let begun = futures::stream::iter([Ok::<_, std::io::Error>(whole[..whole.len() / 2].to_vec())]);
+    let mut stalled = request(&callback());
+    *stalled.body_mut() = Body::from_stream(begun.chain(futures::stream::pending()));
+    let refused = super::read(stalled, Duration::from_millis(100)).await.expect_err("not at its end");
+    assert_eq!(refused.status(), (StatusCode::REQUEST_TIMEOUT, "BodyUnfinished"));
 }

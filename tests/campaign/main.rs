@@ -11,7 +11,6 @@ mod judgement;
 #[expect(dead_code, reason = "the simulator's oracle also knows of resets and reads, which no workload has")]
 #[path = "../simulator/oracle.rs"]
 mod oracle;
-#[expect(dead_code, reason = "every plan of the campaign is compared as closely as can be")]
 #[path = "../simulator/outcome.rs"]
 mod outcome;
 mod plans;

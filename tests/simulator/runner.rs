@@ -238,7 +238,7 @@ macro_rules! with_table {
 }
 
 fn begin_relist(inbox: &Inbox, kind: ObjectKind) {
-    with_table!(inbox, kind, table => table.begin_relist());
+    with_table!(inbox, kind, table => table.begin_relist(None));
 }
 
 fn end_relist(inbox: &Inbox, kind: ObjectKind) -> Vec<AccountKey> {

@@ -1,0 +1,79 @@
+//! Limits of what the API server may take its time for. The client library has none: a reply that never comes would
+//! be waited for for ever.
+
+use std::time::Duration;
+
+use axum::body::{Bytes, HttpBody};
+use futures::TryStreamExt as _;
+use futures::stream::try_unfold;
+use http::{Request, Response};
+use http_body_util::{BodyStream, Either, StreamBody};
+use kube::client::Body;
+use kube::{Client, Error};
+use tokio::time::timeout;
+
+/// How long the API server is waited for. These are wide: who calls may have a limit of its own.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Limits {
+    /// How long a reply may take, for tests. An API server ends what takes it more than 60 seconds by itself
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    reply_seconds: u64,
+    /// How long a watch may be silent, for tests. An API server sends each a bookmark about every 60 seconds
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 150)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    silence_seconds: u64,
+}
+
+/// What the API server took too long for.
+#[derive(Debug, thiserror::Error)]
+enum Overdue {
+    #[error("no reply within {} seconds", .0.as_secs())]
+    Reply(Duration),
+    #[error("a watch was silent for {} seconds", .0.as_secs())]
+    Watch(Duration),
+}
+
+impl From<Overdue> for Error {
+    fn from(overdue: Overdue) -> Self {
+        Self::Service(overdue.into())
+    }
+}
+
+impl Limits {
+    /// Returns a client that calls by `client`, and waits no longer than these limits say.
+    ///
+    /// # Guarantees
+    /// A reply is whole within its limit, but for that of a watch, which has begun by then; what a watch brings comes
+    /// within the limit of its silence, or it ends with an error.
+    pub fn hold(self, client: Client) -> Client {
+        let (reply, silence) =
+            (Duration::from_secs(self.reply_seconds), Duration::from_secs(self.silence_seconds));
+        let namespace = client.default_namespace().to_owned();
+        let call = move |request: Request<Body>| {
+            let client = client.clone();
+            let exchange = async move {
+                let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+                let (head, body) = client.send(request).await?.into_parts();
+                let body = if is_watch {
+                    Either::Left(unless_silent(body, silence))
+                } else {
+                    Either::Right(Body::from(body.collect_bytes().await?))
+                };
+                Ok(Response::from_parts(head, body))
+            };
+            async move {
+                timeout(reply, exchange).await.unwrap_or_else(|_| Err(Error::from(Overdue::Reply(reply))))
+            }
+        };
+        Client::new(tower::service_fn(call), namespace)
+    }
+}
+
+/// Returns a body that ends with an error when nothing of it comes for so long.
+fn unless_silent(body: Body, limit: Duration) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
+    StreamBody::new(try_unfold(BodyStream::new(body), move |mut frames| async move {
+        let next = timeout(limit, frames.try_next()).await.map_err(|_| Overdue::Watch(limit))??;
+        Ok(next.map(|frame| (frame, frames)))
+    }))
+}
