@@ -13,13 +13,15 @@ use flashgate_billing::api::{
 use flashgate_billing::operator::convert;
 use flashgate_billing::payments::callback::Callback;
 use flashgate_billing::payments::signature::{HEADER, Secrets};
+use flashgate_billing::simulate::SimulateError;
+use flashgate_billing::simulate::manifest::{Manifest, manifests};
 use flashgate_billing::{catalog as catalog_file, operator::convert::ConvertError};
 use flashgate_ledger::Quantity;
 use flashgate_ledger::decide::decide;
 use flashgate_ledger::facts::Facts;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 static ADMISSION: LazyLock<Admission> =
@@ -69,10 +71,27 @@ pub fn catalog(bytes: &[u8]) {
     assert_eq!(read, catalog_file::parse(text, "catalog.yaml"), "{text:?}");
 }
 
-/// Holds the operator to admission: what the door lets in can be understood inside.
+/// Holds the reader of manifests to this: each document is named by its place, in the order of the text; and the
+/// operator to admission: what the door lets in can be understood inside.
 pub fn manifest(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(Value::Object(mut object)) = serde_yaml::from_str::<Value>(text) else { return };
+    let mut before = (0, 0);
+    for manifest in manifests("manifest.yaml", text) {
+        let place = match &manifest {
+            Ok(manifest) => &manifest.place,
+            Err(SimulateError::Unreadable { place, .. }) => place,
+            Err(error) => unreachable!("reading refuses nothing else: {text:?}: {error}"),
+        };
+        assert!(place.line <= text.lines().count().max(1), "{place} of {text:?}");
+        assert!(before <= (place.document, place.line), "{place} of {text:?}, after {before:?}");
+        before = (place.document, place.line);
+        if let Ok(Manifest { object: Value::Object(object), .. }) = manifest {
+            admitted_is_understood(object);
+        }
+    }
+}
+
+fn admitted_is_understood(mut object: Map<String, Value>) {
     // Only the operator writes a status; a user's is dropped.
     object.remove("status");
     let Ok(mut admitted) = ADMISSION.admit(&Value::Object(object), None) else { return };

@@ -1,13 +1,15 @@
 //! Crash and doubt: nothing is lost and nothing happens twice, whenever the operator dies.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::world::{Namespace, World, eventually};
 
@@ -77,30 +79,68 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
 }
 
 #[tokio::test]
-async fn an_operator_that_never_lives_longer_than_a_moment_still_comes_to_an_end() {
+async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load_and_comes_out_exact() {
     let world = World::start().await;
     let namespace = world.namespace("moments").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
-    let (start, reports) = (an_hour_ago(), 100);
-    for index in 0..reports {
-        report(&namespace, &format!("report-{index}"), start + 3 * index).await;
-    }
-    let mut lives = 0;
-    eventually("all are charged", async || {
-        lives += 1;
-        let operator = world.operator(&[]);
-        // Its time is up then, whatever it does.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        operator.kill();
-        (charged(&namespace).await == 100).then_some(())
-    })
-    .await_some()
-    .await;
+    let (start, is_over, created) = (an_hour_ago(), Cell::new(false), Cell::new(0));
+    let load = async {
+        while !is_over.get() {
+            let index = created.get();
+            report(&namespace, &format!("report-{index}"), start + 3 * index).await;
+            created.set(index + 1);
+            // A few in each life: what is left behind makes the next start longer.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let mut charged_after = Vec::new();
+    let lives = async {
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end {
+            let operator = world.operator(&[]);
+            // Its time is up then, whatever it does.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            operator.kill();
+            charged_after.push(charged(&namespace).await);
+        }
+        is_over.set(true);
+    };
+    tokio::join!(load, lives);
+    let (lives, created) = (charged_after.len(), created.get());
+    println!("{lives} lives, {created} reports: {charged_after:?}");
+    let thirds: Vec<usize> = (1..=3).map(|third| charged_after[lives * third / 3 - 1]).collect();
+    assert!(thirds.windows(2).all(|pair| pair[0] < pair[1]), "each third gets ahead: {charged_after:?}");
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", (1_100 - created).to_string()).await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("100")), "after {lives} lives");
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!(created.to_string())));
+    assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!("1100")));
+}
+
+#[tokio::test]
+async fn a_report_that_comes_and_goes_while_no_operator_runs_is_not_charged() {
+    let world = World::start().await;
+    let namespace = world.namespace("unseen").await;
+    let operator = world.operator(&[]);
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    operator.terminate().await;
+    report(&namespace, "unseen", an_hour_ago()).await;
+    let reports = namespace.api::<UsageReport>();
+    reports.delete("unseen", &DeleteParams::default()).await.expect("deleted");
+    let _operator = world.operator(&[]);
+    // What is granted now was decided with all that there was to see.
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a mark"});
+    namespace.create::<CreditAdjustment>("mark", spec).await;
+    namespace.expect::<CreditAdjustment>("mark", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1110").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("0")));
+    // Its window is free: the same usage stated again is charged.
+    report(&namespace, "seen", an_hour_ago()).await;
+    namespace.expect::<UsageReport>("seen", "/status/state", "Charged").await;
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! Faults of the cluster itself: kinds that go and come back, a policy in the way, definitions of another version, an
-//! object that nobody understands, an etcd that is full, a token that is no longer good, a server that asks for patience
-//! or has forgotten, and what is large.
+//! object that nobody understands, an etcd that is full, a token that is no longer good, a server that asks for patience,
+//! has forgotten, says nothing or tells another time, another certificate of it, and what is large.
 
 mod answers;
+mod certificates;
+mod clocks;
 mod definitions;
 mod namespaces;
 mod refused_writes;
+mod silence;
 mod sizes;
 mod undecodable;
 
@@ -28,8 +31,12 @@ impl Watched {
     }
 
     fn start_as(world: &World, kubeconfig: &std::path::Path) -> Self {
+        Self::start_with(world, kubeconfig, &[])
+    }
+
+    fn start_with(world: &World, kubeconfig: &std::path::Path, arguments: &[&str]) -> Self {
         let log = world.plane.folder().join("operator.log");
-        let arguments = ["--metrics-addr", "127.0.0.1:0"];
+        let arguments = [&["--metrics-addr", "127.0.0.1:0"], arguments].concat();
         let operator = Operator::start_as(kubeconfig, &arguments, &[("NO_COLOR", "1")], &log);
         Self { operator, log }
     }

@@ -56,6 +56,134 @@ async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance()
 }
 
 #[tokio::test]
+async fn a_plan_that_was_changed_and_changed_back_unseen_grants_and_invoices_nothing() {
+    let world = World::start().await;
+    let namespace = world.namespace("unseen").await;
+    let operator = world.operator(&[]);
+    account(&namespace, "acme").await;
+    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
+    let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    operator.suspend();
+    for plan in ["growth", "starter"] {
+        let change = Patch::Merge(json!({"spec": {"plan": plan}}));
+        let api = namespace.api::<Subscription>();
+        api.patch("acme", &PatchParams::default(), &change).await.expect("changed");
+    }
+    operator.resume();
+    namespace.expect::<Subscription>("acme", "/status/observedGeneration", 3).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    namespace.expect::<Subscription>("acme", "/status/plan", "starter").await;
+    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    for field in ["totals", "invoices", "nextInvoice", "period"] {
+        let pointer = format!("/spec/{field}");
+        assert!(before.pointer(&pointer).is_some(), "{field}");
+        assert_eq!(before.pointer(&pointer), after.pointer(&pointer), "{field}");
+    }
+}
+
+/// An account that is paid from outside, with one object of each kind that has its verdict.
+struct Settled<'a> {
+    namespace: Namespace<'a>,
+    totals: Value,
+}
+
+impl<'a> Settled<'a> {
+    async fn begin(world: &'a World) -> Self {
+        let namespace = world.namespace("settled").await;
+        namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+        pay(&namespace, "paid", 0, "100").await;
+        let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+        namespace.create::<CreditPack>("top-up", spec).await;
+        pay(&namespace, "paid-pack", 1, "20").await;
+        namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+        let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
+        namespace.create::<CreditAdjustment>("goodwill", spec).await;
+        namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
+        // It is charged at its end, which is soon.
+        let start = flashgate_billing::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
+        let end = start + jiff::SignedDuration::from_secs(1);
+        let spec = json!({
+            "subscriptionRef": {"name": "acme"}, "source": "gw",
+            "window": {"startTime": start.to_string(), "endTime": end.to_string()},
+            "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
+        });
+        namespace.create::<UsageReport>("gw", spec).await;
+        namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+        Self { namespace, totals: ledger["spec"]["totals"].clone() }
+    }
+
+    /// Deletes an object and creates one of the same name and spec.
+    async fn recreate<K>(&self, name: &str)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + serde::Serialize
+            + std::fmt::Debug,
+    {
+        let object = self.namespace.get::<K>(name).await.expect("object");
+        self.namespace.api::<K>().delete(name, &DeleteParams::default()).await.expect("deleted");
+        let read = async || self.namespace.get::<K>(name).await;
+        eventually("the object is gone", read).await_end().await;
+        self.namespace.create::<K>(name, object["spec"].clone()).await;
+    }
+
+    /// Every name shows what became of it, and no credit moved.
+    async fn is_as_before(&self) {
+        let Self { namespace, totals } = self;
+        for name in ["paid", "paid-pack"] {
+            namespace.expect::<Payment>(name, "/status/state", "Applied").await;
+        }
+        namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+        namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
+        // Its window was charged, by a report that is no more.
+        namespace.expect::<UsageReport>("gw", "/status/state", "Rejected").await;
+        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+        namespace.expect::<Subscription>("acme", "/status/observedGeneration", 1).await;
+        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+        assert_eq!(ledger["spec"]["totals"], *totals);
+    }
+}
+
+/// Settles the `index`th invoice once it is open.
+async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) {
+    let invoice = format!("/status/invoices/{index}");
+    namespace.expect::<Subscription>("acme", &format!("{invoice}/state"), "Open").await;
+    let account = namespace.get::<Subscription>("acme").await.expect("account");
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "invoice": account.pointer(&format!("{invoice}/number")),
+        "state": "Settled", "amount": amount, "currency": "USD",
+    });
+    namespace.create::<Payment>(name, spec).await;
+    namespace.expect::<Payment>(name, "/status/state", "Applied").await;
+}
+
+#[tokio::test]
+async fn an_object_of_any_kind_that_is_created_again_shows_its_verdict_and_moves_no_credit() {
+    let world = World::start().await;
+    let catalog = crate::world::root().join("examples/payments/catalog.yaml").display().to_string();
+    let arguments = ["--catalog", catalog.as_str()];
+    let operator = world.operator(&arguments);
+    let settled = Settled::begin(&world).await;
+    let recreate_all = async || {
+        settled.recreate::<Payment>("paid").await;
+        settled.recreate::<Payment>("paid-pack").await;
+        settled.recreate::<CreditPack>("top-up").await;
+        settled.recreate::<CreditAdjustment>("goodwill").await;
+        settled.recreate::<UsageReport>("gw").await;
+        settled.recreate::<Subscription>("acme").await;
+    };
+    recreate_all().await;
+    settled.is_as_before().await;
+    operator.terminate().await;
+    recreate_all().await;
+    let _operator = world.operator(&arguments);
+    settled.is_as_before().await;
+}
+
+#[tokio::test]
 async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
     let namespace = shared().await.namespace("wiped").await;
     account(&namespace, "acme").await;

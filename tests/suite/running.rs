@@ -93,6 +93,25 @@ async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_is_broken_under_a_running_operator_changes_nothing_for_it() {
+    let world = World::start().await;
+    let namespace = world.namespace("broken-catalog").await;
+    let file = world.plane.folder().join("catalog.yaml");
+    let shipped = fs::read_to_string(crate::world::root().join("src/catalog/shipped.yaml")).expect("catalog");
+    fs::write(&file, shipped).expect("catalog");
+    let operator = world.operator(&["--catalog", &file.display().to_string()]);
+    account(&namespace).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    fs::write(&file, "currency: USD\nplans: [\n").expect("catalog");
+    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>("order", pack).await;
+    namespace.expect::<CreditPack>("order", "/status/state", "Granted").await;
+    namespace.expect::<CreditPack>("order", "/status/price", "20").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    assert!(!operator.has_stopped());
+}
+
+#[tokio::test]
 async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothing() {
     let world = World::start().await;
     let (filter, log) = (world.plane.folder().join("filter"), world.plane.folder().join("log"));

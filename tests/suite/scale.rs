@@ -1,11 +1,17 @@
 //! Size: what is pending costs, what is charged does not.
 
+use std::time::Duration;
+
 use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
+use kube::Resource;
 use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, Operator, World, eventually};
 
 const REPORTS: i64 = 10_000;
 
@@ -83,4 +89,88 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger, after, "a second start writes nothing");
     assert!(reads_of_reports(&world).await <= reads, "a second start reads no charged report");
+}
+
+/// Accounts of the largest installation that this is made for.
+const ACCOUNTS: i64 = 100_000;
+
+/// Returns how many ledgers there are.
+async fn ledgers(namespace: &Namespace<'_>) -> i64 {
+    let page = namespace.api::<CreditLedger>().list(&ListParams::default().limit(1)).await.expect("list");
+    let first = i64::try_from(page.items.len()).expect("count");
+    first + page.metadata.remaining_item_count.unwrap_or_default()
+}
+
+/// Reads every Subscription and every ledger, page by page, as any client would.
+async fn read_all<K>(namespace: &Namespace<'_>) -> usize
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let (mut count, mut params) = (0, ListParams::default().limit(500));
+    loop {
+        let page = namespace.api::<K>().list(&params).await.expect("list");
+        count += page.items.len();
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return count,
+        }
+    }
+}
+
+async fn start_and_become_ready(world: &World) -> (Operator, Duration) {
+    let started = Instant::now();
+    let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
+    let is_ready = || operator.get("/readyz").is_some_and(|(status, _)| status == 200);
+    let mut memory = 0;
+    // What it has read so far is its progress.
+    while !is_ready() {
+        memory = eventually("it reads on", async || {
+            let now = operator.memory_kib();
+            (now > memory || is_ready()).then_some(now)
+        })
+        .await_some()
+        .await;
+    }
+    (operator, started.elapsed())
+}
+
+#[tokio::test]
+#[ignore = "takes most of an hour and measures: \
+            cargo test --release --test suite -- --ignored --nocapture scale::a_hundred_thousand"]
+async fn a_hundred_thousand_accounts_are_ready_about_as_fast_as_they_are_read() {
+    let world = World::start().await;
+    let namespace = world.namespace("large").await;
+    let (operator, _) = start_and_become_ready(&world).await;
+    let empty = operator.memory_kib();
+    let created = futures::stream::iter(0..ACCOUNTS).map(|index| {
+        let namespace = &namespace;
+        async move {
+            namespace.create::<Subscription>(&format!("account-{index}"), json!({"plan": "starter"})).await
+        }
+    });
+    created.buffer_unordered(16).for_each(async |_| {}).await;
+    let mut opened = ledgers(&namespace).await;
+    // Patience is for progress, not for the whole.
+    while opened < ACCOUNTS {
+        opened = eventually("accounts are opened", async || {
+            let now = ledgers(&namespace).await;
+            (now > opened).then_some(now)
+        })
+        .await_some()
+        .await;
+    }
+    operator.terminate().await;
+    let (operator, ready) = start_and_become_ready(&world).await;
+    let memory = operator.memory_kib() - empty;
+    let started = Instant::now();
+    let read = read_all::<Subscription>(&namespace).await + read_all::<CreditLedger>(&namespace).await;
+    let bare = started.elapsed();
+    assert_eq!(i64::try_from(read), Ok(2 * ACCOUNTS));
+    let bytes = i64::try_from(memory * 1_024).expect("bytes") / ACCOUNTS;
+    println!(
+        "{ACCOUNTS} accounts: ready after {ready:?}, read by a bare client in {bare:?}, {bytes} bytes each"
+    );
 }

@@ -1,6 +1,7 @@
 //! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
 
 use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use flashgate_billing::operator::convert::hash_of;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -109,6 +110,32 @@ async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted
     ready_is(&namespace, "InForce").await;
     namespace.expect::<CreditPack>("waiting", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_others_live_on() {
+    let namespace = account("unbalanced").await;
+    let ledgers = namespace.api::<CreditLedger>();
+    let mut unbalanced = ledgers.get("acme").await.expect("ledger");
+    unbalanced.spec.sequence = 2;
+    unbalanced.spec.totals.granted = "2100".into();
+    unbalanced.spec.hash = hash_of(&unbalanced.spec);
+    let written = ledgers.replace("acme", &PostParams::default(), &unbalanced).await.expect("written");
+    let said = ready_is(&namespace, "LedgerInconsistent").await;
+    let conditions = said["status"]["conditions"].to_string();
+    assert!(!conditions.contains("hash"), "its content is what is wrong: {conditions}");
+    // What does not add up cannot be accepted either, and it is this account's trouble alone.
+    accept(&namespace, 2).await;
+    namespace.create::<Subscription>("other", json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
+    let spec = json!({"subscriptionRef": {"name": "other"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>("top-up", spec).await;
+    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("other", "/status/credits/balance", "1200").await;
+    let said = ready_is(&namespace, "LedgerInconsistent").await;
+    assert_eq!(said.pointer("/status/credits/balance"), Some(&json!("1100")), "what was shown stays");
+    let held = ledgers.get("acme").await.expect("ledger");
+    assert_eq!(held.spec, written.spec, "nothing is written over");
 }
 
 #[tokio::test]

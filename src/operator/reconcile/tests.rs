@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use serde_json::json;
 
 use super::*;
-use crate::api::{CreditAdjustment, CreditAdjustmentSpec, Subscription};
+use crate::api::{CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, Subscription};
 use crate::catalog;
 use crate::operator::cluster::Kind;
 use crate::operator::cluster::simulated::{
@@ -103,4 +103,33 @@ fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_i
     let wire = lock(&wire);
     let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
     assert_eq!(written.collect::<Vec<_>>()[..2], [subscriptions, ledgers]);
+}
+
+#[test]
+fn a_refund_is_shown_on_its_pack_before_its_payment_shows_that_it_was_applied() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    let mut pack = CreditPack::new("top-up", of(spec));
+    pack.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.packs.put(created(&wire, pack)).expect("taken");
+    settle(&operator, &wire);
+    let bought = lock(&wire).store.get(&ObjectKey::new(ObjectKind::CreditPack, "sim", "top-up")).cloned();
+    let bought = bought.expect("stored").typed::<CreditPack>().expect("kind").status.expect("status");
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "invoice": bought.invoice, "state": "Refunded", "amount": "20",
+        "currency": "USD",
+    });
+    let mut payment = Payment::new("refund", of(spec));
+    payment.metadata.namespace = Some("sim".to_owned());
+    let payment = created(&wire, payment);
+    let begun = lock(&wire).store.changes().len();
+    operator.inbox.payments.put(payment).expect("taken");
+    settle(&operator, &wire);
+    let wire = lock(&wire);
+    let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
+    let written: Vec<_> = written.filter(|kind| *kind != ObjectKind::Subscription).collect();
+    assert_eq!(written, [ObjectKind::CreditLedger, ObjectKind::CreditPack, ObjectKind::Payment]);
 }

@@ -2,9 +2,10 @@
 //! operator's own token are `chart::roles`.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use flashgate_billing::api::Subscription;
 use serde_json::{Value, json};
 
 use super::{Caller, KINDS, realm};
@@ -14,21 +15,82 @@ use crate::world::eventually;
 /// Longest time that an answer may take: far below what a body of a gigabyte takes.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Sends the head of a request and nothing of its body; returns status and answer.
+async fn ask(address: SocketAddr, request: String) -> (u16, String) {
+    let listens = async || TcpStream::connect(address).ok();
+    let mut stream = eventually("somebody listens", listens).await_some().await;
+    let answered = tokio::task::spawn_blocking(move || {
+        stream.set_read_timeout(Some(SOON)).expect("limit");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = Vec::new();
+        // What is cut after its answer has answered.
+        let ended = stream.read_to_end(&mut answer);
+        assert!(ended.is_ok() || !answer.is_empty(), "{ended:?}");
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    let answer = answered.await.expect("answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("status");
+    (status, answer)
+}
+
+/// Returns a request with such a line, and a head that states a body of so many bytes.
+fn request(line: &str, bytes: u64) -> String {
+    format!(
+        "{line} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nConnection: close\r\n\
+         Content-Length: {bytes}\r\nFlashgate-Signature: t=1,v1=00\r\n\r\n"
+    )
+}
+
+/// Paths that lead out of what is served, for servers that take them for more than names.
+const TRICKS: [&str; 8] = [
+    "/",
+    "//",
+    "/../../etc/passwd",
+    "/%2e%2e/%2e%2e/etc/passwd",
+    "/metrics/../secrets",
+    "/metrics%2f",
+    "/v1/payments/default/../../healthz",
+    "/debug/pprof",
+];
+
 #[tokio::test]
 async fn a_body_of_a_gigabyte_is_refused_before_it_is_read() {
     let webhook = paid().await.webhook;
-    let listens = async || TcpStream::connect(webhook).ok();
-    let mut stream = eventually("the webhook listens", listens).await_some().await;
-    let answered = tokio::task::spawn_blocking(move || {
-        stream.set_read_timeout(Some(SOON)).expect("limit");
-        let head = "POST /v1/payments/default HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n\
-                    Connection: close\r\nContent-Length: 1000000000\r\nFlashgate-Signature: t=1,v1=00\r\n\r\n";
-        stream.write_all(head.as_bytes()).expect("sent");
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).expect("an answer before the body");
-        String::from_utf8_lossy(&answer).into_owned()
-    });
-    assert_eq!(answered.await.expect("answer"), "HTTP/1.1 413");
+    let (status, _) = ask(webhook, request("POST /v1/payments/default", 1_000_000_000)).await;
+    assert_eq!(status, 413);
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_served_leads_nowhere_at_the_webhook() {
+    let webhook = paid().await.webhook;
+    for path in TRICKS.into_iter().chain(["/metrics", "/healthz"]) {
+        let (status, answer) = ask(webhook, request(&format!("GET {path}"), 0)).await;
+        assert!(status == 404 && answer.contains("NoSuchEndpoint"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn health_and_metrics_need_no_token_and_tell_of_no_account() {
+    let world = &realm().await.world;
+    let namespace = realm().await.namespace("attacked-metrics", &[]).await;
+    namespace.create::<Subscription>("unnamed", json!({"plan": "starter"})).await;
+    let operator = world.operator(&["--metrics-addr", "127.0.0.1:0", "--namespace", "attacked-metrics"]);
+    let port = eventually("it listens", async || operator.listening_port()).await_some().await;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    namespace.expect::<Subscription>("unnamed", "/status/credits/balance", "1100").await;
+    for path in TRICKS {
+        assert_eq!(ask(address, request(&format!("GET {path}"), 0)).await.0, 404, "{path}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let (status, _) = ask(address, request(&format!("POST {path}"), 1_000_000_000)).await;
+        assert_eq!(status, 405, "{path}");
+    }
+    // A body that nobody asked for is not waited for.
+    let (status, told) = ask(address, request("GET /metrics", 1_000_000_000)).await;
+    assert!(status == 200 && told.contains("# EOF"), "{told}");
+    for secret in ["unnamed", "attacked-metrics"] {
+        assert!(!told.contains(secret), "{told}");
+    }
 }
 
 #[tokio::test]

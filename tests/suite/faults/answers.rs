@@ -1,15 +1,17 @@
 //! Answers that a server gives when it has too much to do, or no longer knows what is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_billing::api::{Subscription, UsageReport};
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::silence::asked_of_pending_reports;
 use super::sizes::usage;
 use super::{Watched, adjust, balance_is, open_account};
 use crate::relay::{self, Interference};
@@ -106,17 +108,23 @@ impl Interference for Forgetful {
         if !query.contains("limit=") {
             return None;
         }
+        give_small_pages(head);
         let mut pages = self.pages.lock().expect("pages");
         let page = pages.entry(kind.to_owned()).or_default();
         *page = if query.contains("continue=") { *page + 1 } else { 1 };
         if *page == Self::LOST_PAGE && self.forgets(&format!("list {kind}")) {
             return Some((StatusCode::GONE, gone().to_string()).into_response());
         }
-        let small = query.split('&').map(|part| if part.starts_with("limit=") { "limit=1" } else { part });
-        let small = format!("{path}?{}", small.collect::<Vec<_>>().join("&"));
-        head.uri = small.parse().expect("address");
         None
     }
+}
+
+/// Asks for a list by pages of one object.
+fn give_small_pages(head: &mut request::Parts) {
+    let query = head.uri.query().unwrap_or_default();
+    let small = query.split('&').map(|part| if part.starts_with("limit=") { "limit=1" } else { part });
+    let small = format!("{}?{}", head.uri.path(), small.collect::<Vec<_>>().join("&"));
+    head.uri = small.parse().expect("address");
 }
 
 #[tokio::test]
@@ -147,4 +155,131 @@ async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew()
     namespace.create::<UsageReport>("late", usage("late", 1, 10)).await;
     namespace.expect::<UsageReport>("late", "/status/state", "Charged").await;
     balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
+}
+
+/// Gives lists page by page, lets the first watch of pending reports find that it is too old, and stops in the midst of
+/// the list that follows.
+#[derive(Default)]
+struct Halting {
+    watches: AtomicUsize,
+    lists: AtomicUsize,
+    page: AtomicUsize,
+    has_halted: AtomicBool,
+}
+
+impl Halting {
+    /// The page of the second list that never comes.
+    const LAST_PAGE: usize = 3;
+}
+
+impl Interference for Halting {
+    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+        if asked_of_pending_reports(head)? == "watch" {
+            let is_first = self.watches.fetch_add(1, Ordering::SeqCst) == 0;
+            return is_first.then(|| json!({"type": "ERROR", "object": gone()}).to_string().into_response());
+        }
+        give_small_pages(head);
+        if !head.uri.query().unwrap_or_default().contains("continue=") {
+            self.lists.fetch_add(1, Ordering::SeqCst);
+            self.page.store(0, Ordering::SeqCst);
+        }
+        let page = self.page.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.lists.load(Ordering::SeqCst) == 2 && page == Self::LAST_PAGE {
+            self.has_halted.store(true, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
+        None
+    }
+}
+
+#[tokio::test]
+async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged_and_nothing_twice() {
+    let world = World::start().await;
+    let namespace = world.namespace("relist").await;
+    let count = i64::try_from(Halting::LAST_PAGE).expect("count") + 3;
+    for index in 1..=count {
+        let name = format!("early-{index}");
+        namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
+    }
+    let halting = Arc::new(Halting::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&halting)).await;
+    let Watched { operator, .. } = Watched::start_as(&world, &kubeconfig);
+    let has_halted = async || halting.has_halted.load(Ordering::SeqCst).then_some(());
+    eventually("a relist is in its midst", has_halted).await_some().await;
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    namespace.create::<Subscription>("acme", spec).await;
+    // What it knew of before is charged while the relist hangs.
+    balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
+    for name in ["late-1", "late-2", "late-3"] {
+        namespace.create::<UsageReport>(name, usage(name, 1, 10)).await;
+    }
+    operator.kill();
+    let _operator = Watched::start_as(&world, &kubeconfig);
+    balance_is(&namespace, &(1_100 - 10 * (count + 3)).to_string()).await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!((10 * (count + 3)).to_string())));
+}
+
+/// Refuses all that is asked for, for a while.
+#[derive(Default)]
+struct Overloaded {
+    until: Mutex<Option<Instant>>,
+    /// How often each thing was asked for meanwhile.
+    tries: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Overloaded {
+    /// How long everything is refused.
+    const TIME: Duration = Duration::from_secs(15);
+
+    /// How long it is asked to wait, in seconds.
+    const PATIENCE: &str = "5";
+
+    fn begin(&self) {
+        *self.until.lock().expect("until") = Some(Instant::now() + Self::TIME);
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.lock().expect("until").is_some_and(|until| until < Instant::now())
+    }
+}
+
+impl Interference for Overloaded {
+    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+        if self.is_over() || self.until.lock().expect("until").is_none() {
+            return None;
+        }
+        let is_watch = head.uri.query().unwrap_or_default().contains("watch=true");
+        let what = format!("{} {}{}", head.method, head.uri.path(), if is_watch { " watch" } else { "" });
+        *self.tries.lock().expect("tries").entry(what).or_default() += 1;
+        let patience = [(header::RETRY_AFTER, Self::PATIENCE)];
+        Some((StatusCode::TOO_MANY_REQUESTS, patience).into_response())
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothing_is_lost() {
+    let world = World::start().await;
+    let namespace = world.namespace("overloaded").await;
+    let overloaded = Arc::new(Overloaded::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&overloaded)).await;
+    // Watches end soon, so that they are refused as well.
+    let _operator = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
+    open_account(&namespace).await;
+    overloaded.begin();
+    adjust(&namespace, "goodwill").await;
+    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    let is_over = async || overloaded.is_over().then_some(());
+    eventually("it refuses no more", is_over).await_some().await;
+    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
+    balance_is(&namespace, "1100").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/totals/adjusted"), Some(&json!("10")));
+    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("10")));
+    let tries = overloaded.tries.lock().expect("tries");
+    assert!(tries.keys().any(|what| what.ends_with("watch")), "{tries:?}");
+    assert!(tries.keys().any(|what| what.contains("creditledgers/acme")), "{tries:?}");
+    // Every five seconds, and watches more seldom each time.
+    assert!(tries.values().all(|count| *count <= 6), "{tries:?}");
 }

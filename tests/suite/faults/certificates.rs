@@ -1,0 +1,63 @@
+//! A server that shows another certificate than before.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Watched, adjust, balance_is, open_account};
+use crate::world::{Namespace, World};
+
+/// Runs openssl in `folder`.
+fn openssl(folder: &Path, arguments: &str) {
+    let arguments = arguments.split_whitespace();
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Makes an authority in `folder`, and two certificates of it for the API server.
+fn make_certificates(folder: &Path) {
+    std::fs::write(folder.join("extensions"), "subjectAltName=IP:127.0.0.1\n").expect("extensions");
+    openssl(
+        folder,
+        "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=authority -keyout ca.key -out ca.crt",
+    );
+    for name in ["first", "second"] {
+        openssl(
+            folder,
+            &format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"),
+        );
+        openssl(
+            folder,
+            &format!(
+                "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 1 -extfile extensions \
+                 -out {name}.crt"
+            ),
+        );
+    }
+}
+
+/// Lets the API server show the certificate of that name, from its next start on.
+async fn show(world: &World, name: &str) {
+    let folder = world.plane.folder();
+    let read = |file: String| std::fs::read_to_string(folder.join(file)).expect("file");
+    let chain = read(format!("{name}.crt")) + &read("ca.crt".to_owned());
+    std::fs::write(folder.join("certificates/apiserver.crt"), chain).expect("certificate");
+    std::fs::write(folder.join("certificates/apiserver.key"), read(format!("{name}.key"))).expect("key");
+    world.plane.restart_apiserver().await.expect("restarted");
+}
+
+#[tokio::test]
+async fn a_server_that_shows_another_certificate_of_its_authority_is_served_by_the_same_process() {
+    let world = World::start().await;
+    make_certificates(world.plane.folder());
+    show(&world, "first").await;
+    let namespace = world.namespace("certificates").await;
+    let watched = Watched::start(&world);
+    open_account(&namespace).await;
+    show(&world, "second").await;
+    let namespace = Namespace { client: world.client().await, ..namespace };
+    adjust(&namespace, "goodwill").await;
+    balance_is(&namespace, "1110").await;
+    assert!(!watched.operator.has_stopped());
+    let ready = watched.operator.get("/readyz").map(|(status, _)| status);
+    assert_eq!(ready, Some(200), "{}", watched.said());
+}
