@@ -30,9 +30,12 @@ FROM ${PROGRAM} AS program
 FROM scratch
 ARG VERSION=unreleased
 ARG REVISION=
+# Where the sources are: the repository that built it.
+ARG SOURCE=https://flashgate.dev/billing
 LABEL org.opencontainers.image.title="flashgate-billing" \
   org.opencontainers.image.description="Kubernetes operator that bills usage in credits: exact, once, and explained" \
   org.opencontainers.image.url="https://flashgate.dev/billing" \
+  org.opencontainers.image.source="${SOURCE}" \
   org.opencontainers.image.documentation="https://flashgate.dev/billing/docs" \
   org.opencontainers.image.vendor="Flashgate" \
   org.opencontainers.image.licenses="Apache-2.0" \

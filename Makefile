@@ -107,7 +107,7 @@ SOAK ?= docs/soak
 .PHONY: soak
 soak: control-plane ## loads SUBSCRIPTIONS=2000 accounts for MINUTES=30 while everything fails by chance, and draws it
 	$(say) 'soaking $(SUBSCRIPTIONS) accounts for $(MINUTES) minutes'
-	@cargo test --release --test soak -- --minutes $(MINUTES) --subscriptions $(SUBSCRIPTIONS) \
+	@cargo test --profile simulate --test soak -- --minutes $(MINUTES) --subscriptions $(SUBSCRIPTIONS) \
 	  --output $(abspath $(SOAK))
 
 # Which builds `make mutants` breaks: names of patches in tests/mutants/, or all.

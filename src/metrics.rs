@@ -26,6 +26,23 @@ use self::description::Description;
 const LATENESS_SECONDS: [f64; 10] =
     [60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 604_800.0, 3_024_000.0];
 
+/// Results of a callback: it is acknowledged, by a Payment that is new or was there, or answered with a word of the
+/// webhook's.
+const CALLBACK_RESULTS: [&str; 12] = [
+    "Created",
+    "Known",
+    "BodyNotUnderstood",
+    "SignatureRefused",
+    "NamespaceNotFound",
+    "NoSuchEndpoint",
+    "BodyUnfinished",
+    "PaymentDiffers",
+    "BodyTooLarge",
+    "UnsupportedMediaType",
+    "PaymentRefused",
+    "Unavailable",
+];
+
 /// What the operator reconciles.
 const RECONCILED_KIND: &str = "Subscription";
 
@@ -81,6 +98,9 @@ impl Default for Metrics {
         }
         for reason in RefusalReason::ALL {
             begin(&metrics.refusals, &description::REFUSALS, reason.as_str());
+        }
+        for result in CALLBACK_RESULTS {
+            begin(&metrics.callbacks, &description::CALLBACKS, result);
         }
         metrics
     }
@@ -262,8 +282,21 @@ mod tests {
             r#"flashgate_billing_ledger_entries_total{kind="Charged"} 0"#,
             r#"flashgate_billing_credits_consumed_total{rate="Public/StorageEgress"} 0.0"#,
             r#"flashgate_billing_pack_purchases_total{pack="plus-100"} 0"#,
+            r#"flashgate_billing_payment_callbacks_total{result="SignatureRefused"} 0"#,
         ] {
             assert!(text.lines().any(|line| line == series), "{series} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn every_answer_of_the_webhook_is_shown_before_it_is_given_first() {
+        let reference = include_str!("../docs/reference/payment-webhook.md");
+        let answers = reference.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5"));
+        let mut answers: Vec<&str> = answers.filter_map(|line| line.split('`').nth(1)).collect();
+        answers.extend(["Created", "Known"]);
+        answers.sort_unstable();
+        let mut results = CALLBACK_RESULTS;
+        results.sort_unstable();
+        assert_eq!(results.as_slice(), answers);
     }
 }

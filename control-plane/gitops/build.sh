@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints a folder that holds `verdicts` (see main.go) and definitions/, the kinds of Argo CD and Flux.
+# Prints a folder that holds `verdicts` (see main.go) and definitions/, the kinds of Argo CD, Flux and Prometheus.
 #
 # Both come from Go modules and are made once, keyed by what pins them. Progress goes to standard error.
 set -euo pipefail

@@ -27,9 +27,9 @@ jqPathExpressions:
 
 /// A link to the chart's dashboard for tenants.
 const LINKS: &str = r#"- title: Credits
-  description: Balance, burn-down and forecast of the namespace
+  description: Balance, burn-down and forecast of the account
   icon.class: fa-chart-line
-  url: https://grafana.example.org/d/flashgate-billing-tenant?var-namespace={{ .resource.metadata.namespace }}
+  url: https://grafana.example.org/d/flashgate-billing-tenant?var-namespace={{ .resource.metadata.namespace }}&var-account={{ .resource.metadata.name }}
   if: resource.kind == "Subscription" && resource.apiVersion startsWith "billing.flashgate.dev/"
 "#;
 

@@ -4,6 +4,7 @@
 //! token of the manifest's `ServiceAccount`.
 
 mod admitted;
+mod definitions;
 mod life;
 mod pod;
 pub mod quotas;

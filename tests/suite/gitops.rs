@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use crate::world::{made_by, root};
 
-/// Folder with `verdicts`, and the definitions of Argo CD's and Flux's kinds.
-static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("gitops/build.sh"));
+/// Folder with `verdicts`, and the definitions of the kinds of Argo CD, Flux and the Prometheus operator.
+pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("gitops/build.sh"));
 
 /// Returns the folder of a kind in Argo CD's layout.
 fn customizations(kind: &str) -> PathBuf {

@@ -55,6 +55,55 @@ fn the_rules_are_what_promtool_accepts_and_fire_when_their_tests_say() {
     }
 }
 
+/// Writes the rules that a release installs into a file.
+fn rules_of(release: &str, namespace: &str) -> PathBuf {
+    let values =
+        json!({"prometheusRule": {"enabled": true, "renderMode": "always"}, "fullnameOverride": release});
+    let rendered = crate::chart::render(namespace, &values);
+    let rule = rendered.iter().find(|object| object["kind"] == "PrometheusRule").expect("rule");
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{namespace}-{release}-rules.yaml"));
+    fs::write(&file, rule["spec"].to_string()).expect("written");
+    file
+}
+
+#[test]
+fn releases_of_one_cluster_do_not_speak_for_each_other() {
+    let files = [rules_of("first", "one"), rules_of("second", "one"), rules_of("first", "two")];
+    let pod = |metric: &str, namespace: &str, pod: &str, values: &str| {
+        let series = format!("flashgate_billing_{metric}{{namespace=\"{namespace}\",pod=\"{pod}\"}}");
+        json!({"series": series, "values": values})
+    };
+    let sample = |alert: &str, namespace: &str| {
+        let labels = format!(
+            "ALERTS{{alertname=\"{alert}\",alertstate=\"firing\",namespace=\"{namespace}\",severity=\"critical\"}}"
+        );
+        json!({"labels": labels, "value": 1})
+    };
+    let tests = json!({
+        "rule_files": files,
+        "tests": [{
+            "interval": "1m",
+            "input_series": [
+                pod("commits_total", "one", "first-5d4f8-x2x4z", "0x20"),
+                pod("leader", "one", "first-5d4f8-x2x4z", "1x20"),
+                pod("commits_total", "one", "second-7bc9d-k8k9m", "0x20"),
+                pod("leader", "one", "second-7bc9d-k8k9m", "0x20"),
+            ],
+            "promql_expr_test": [{
+                "expr": "ALERTS{alertstate=\"firing\"}",
+                "eval_time": "15m",
+                // The one that nobody sees, and the one that does not lead though its neighbour does.
+                "exp_samples": [sample("OperatorDown", "two"), sample("NoLeader", "one")],
+            }],
+        }],
+    });
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("releases_test.yaml");
+    fs::write(&file, tests.to_string()).expect("written");
+    let output = promtool(&["test", "rules", &file.display().to_string()]);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered() {
     let rules = hasty_rules();
@@ -75,6 +124,7 @@ async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered
     }
     each_metric_is_seen_as_it_is_described(&scene);
     dashboards_are_answered(&scene.prometheus);
+    the_line_of_the_forecast_ends_when_the_board_says_so(&scene.prometheus);
     lines_of_the_log_tell_the_account(&scene);
     an_account_is_shown_as_long_as_it_is_there(&scene).await;
     scene.operators.clear();
@@ -137,6 +187,28 @@ fn dashboards_are_answered(prometheus: &Prometheus) {
         }
     }
     assert!(asked >= 40, "{asked} queries");
+}
+
+/// Where an account is exhausted, the line that says what is left in 3 days would be at zero.
+fn the_line_of_the_forecast_ends_when_the_board_says_so(prometheus: &Prometheus) {
+    let file = root().join("charts/flashgate-billing/files/dashboards/tenant.json");
+    let board: Value = serde_json::from_str(&fs::read_to_string(file).expect("dashboard")).expect("JSON");
+    let query = |name: &str| {
+        let panels = board["panels"].as_array().expect("panels").iter();
+        let targets = panels.flat_map(|panel| {
+            let targets = panel["targets"].as_array().expect("targets").iter();
+            targets.filter(|target| panel["title"] == name || target["legendFormat"] == name)
+        });
+        let query = targets.last().expect(name)["expr"].as_str().expect("query");
+        query.replace("$namespace", "tenants").replace("$account", "low")
+    };
+    let (left, exhausts) = (query("{{namespace}}/{{account}} in 3 days"), query("Exhausts in"));
+    let days = format!("- scalar({exhausts}) / 86400 *");
+    assert!(left.contains("- 3 *"), "{left}");
+    let left = prometheus.query(&left.replace("- 3 *", &days));
+    let left: f64 = left[0]["value"][1].as_str().expect("value").parse().expect("number");
+    // It has 5 credits, and its last charge is some seconds old.
+    assert!(left.abs() < 0.1, "{left}");
 }
 
 /// Returns a query that is answered where a variable of a dashboard has values.

@@ -47,14 +47,26 @@ app.kubernetes.io/component: operator
 
 {{/* Labels of every object. */}}
 {{- define "flashgate-billing.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "flashgate-billing.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: flashgate-billing
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "flashgate-billing.labelsWith" (list .) -}}
+{{- end -}}
+
+{{/*
+Labels of every object, and more: (list $ more evenMore). Of two that say the same the first wins, so that nobody takes
+what the chart selects by away.
+*/}}
+{{- define "flashgate-billing.labelsWith" -}}
+{{- $root := first . -}}
+{{- $labels := dict
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/part-of" "flashgate-billing"
+  "app.kubernetes.io/managed-by" $root.Release.Service
+-}}
+{{- $labels = merge $labels (include "flashgate-billing.selectorLabels" $root | fromYaml) -}}
+{{- range rest . -}}
+{{- $labels = merge $labels . -}}
+{{- end -}}
+{{- toYaml (merge $labels $root.Values.commonLabels) -}}
 {{- end -}}
 
 {{- define "flashgate-billing.image" -}}
@@ -123,4 +135,44 @@ true
 {{- fail (printf "the cluster does not know %s of monitoring.coreos.com/v1: install the Prometheus operator, or set renderMode to skipIfMissing or always" $kind) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Names of the pods of this release, and of no other, as a regular expression. Kubernetes cuts those that are long. */}}
+{{- define "flashgate-billing.pods" -}}
+{{- $name := include "flashgate-billing.fullname" . -}}
+{{- if le (len $name) 46 -}}
+{{- printf "%s-[a-z0-9]+-[a-z0-9]+" $name -}}
+{{- else -}}
+{{- printf "%s.*" ($name | trunc 46) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+A plan to begin with, as YAML: `name`; `period` where it is not offered monthly; `waits` where its first invoice waits
+for a payment. One that is monthly and free if the catalog has one.
+*/}}
+{{- define "flashgate-billing.firstPlan" -}}
+{{- $plans := .Values.catalog.plans -}}
+{{- $plan := first $plans -}}
+{{- range reverse $plans -}}
+{{- if and .monthly (not (float64 (default "0" .monthly.price))) -}}
+{{- $plan = . -}}
+{{- end -}}
+{{- end -}}
+{{- include "flashgate-billing.planToAsk" (list $ $plan) -}}
+{{- end -}}
+
+{{/* How a plan of the catalog is asked for: (list $ plan). */}}
+{{- define "flashgate-billing.planToAsk" -}}
+{{- $plan := last . -}}
+{{- $asked := dict "name" $plan.name -}}
+{{- if not $plan.monthly -}}
+{{- $_ := set $asked "period" "Yearly" -}}
+{{- end -}}
+{{- $offer := default $plan.yearly $plan.monthly -}}
+{{- $mode := dig "policies" "payments" "mode" "Internal" (first .).Values.catalog -}}
+{{- if and (eq $mode "External") (float64 (default "0" $offer.price)) -}}
+{{- $_ := set $asked "waits" true -}}
+{{- end -}}
+{{- toYaml $asked -}}
 {{- end -}}

@@ -1,9 +1,13 @@
 //! The API server takes what is rendered, in a namespace that enforces the restricted profile of Pod Security.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::{RELEASE, examples, installed, list, object, render, values_of};
-use crate::world::{Namespace, bare};
+use super::{RELEASE, documents, examples, installed, list, object, render, values_of};
+use crate::gitops::TOOLS;
+use crate::world::{Namespace, bare, root};
 
 /// Makes a namespace where Pod Security enforces the restricted profile.
 async fn restricted(name: &str) -> Namespace<'static> {
@@ -44,15 +48,24 @@ async fn what_the_chart_renders_passes_the_api_server() {
     for team in ["team-a", "team-b"] {
         bare().await.namespace(team).await;
     }
+    for kind in ["prometheusrules", "servicemonitors"] {
+        let file = TOOLS.join(format!("definitions/monitoring.coreos.com_{kind}.yaml"));
+        let apply = ["apply", "--server-side", "-f", &file.display().to_string()];
+        namespace.kubectl(&apply, None).await.succeeded().expect("definition");
+        let crd = format!("crd/{kind}.monitoring.coreos.com");
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", &crd];
+        namespace.kubectl(&wait, None).await.succeeded().expect("established");
+    }
     let examples = examples();
     let values = examples.iter().map(|file| values_of(file)).chain([json!({})]);
+    let mut watched = 0;
     for values in values {
         let rendered = render(&namespace.name, &values);
-        // The kinds of the Prometheus operator are not installed here.
-        let known = |object: &Value| object["apiVersion"] != "monitoring.coreos.com/v1";
-        let rendered: Vec<Value> = rendered.into_iter().filter(known).collect();
+        watched +=
+            rendered.iter().filter(|object| object["apiVersion"] == "monitoring.coreos.com/v1").count();
         dry_run(&rendered).await;
     }
+    assert_eq!(watched, 2, "one ServiceMonitor and one PrometheusRule are looked at");
 }
 
 #[tokio::test]
@@ -78,15 +91,57 @@ async fn an_installation_without_helm_passes_the_api_server() {
     let namespace = restricted("chart-kustomize").await;
     let built = namespace.kubectl(&["kustomize", "deploy/kustomize"], None).await;
     let built = built.succeeded().expect("built");
-    let objects: Vec<Value> = installed(&super::documents(&built))
-        .into_iter()
-        .map(|mut object| {
-            // The dry run makes no namespace that the others could lie in.
-            if object["metadata"]["namespace"] == RELEASE {
-                object["metadata"]["namespace"] = namespace.name.clone().into();
-            }
-            object
-        })
-        .collect();
-    dry_run(&objects).await;
+    dry_run(&moved(documents(&built), &namespace.name)).await;
+}
+
+#[tokio::test]
+async fn a_kustomization_may_put_the_operator_into_another_namespace() {
+    let namespace = bare().await.namespace("chart-overlay").await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("overlay");
+    fs::create_dir_all(folder.join("base")).expect("folder");
+    for file in fs::read_dir(root().join("deploy/kustomize")).expect("base") {
+        let file = file.expect("file");
+        fs::copy(file.path(), folder.join("base").join(file.file_name())).expect("copied");
+    }
+    let overlay = json!({"namespace": namespace.name, "resources": ["base"]});
+    fs::write(folder.join("kustomization.yaml"), overlay.to_string()).expect("written");
+    let built = namespace.kubectl(&["kustomize", &folder.display().to_string()], None).await;
+    let objects = documents(&built.succeeded().expect("built"));
+    for object in &objects {
+        let subjects = object["subjects"].as_array().into_iter().flatten();
+        let places = subjects.map(|subject| &subject["namespace"]).chain([&object["metadata"]["namespace"]]);
+        for place in places.filter(|place| !place.is_null()) {
+            assert_eq!(*place, namespace.name, "{} {}", object["kind"], object["metadata"]["name"]);
+        }
+    }
+    // Where it looks for its Lease follows by itself.
+    let container = &object(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].to_string();
+    assert!(arguments.contains("--leader-elect\"") && !arguments.contains("namespace"), "{arguments}");
+    let elsewhere = |object: &Value| object["kind"] != "Namespace";
+    dry_run(&objects.into_iter().filter(elsewhere).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn the_one_file_of_a_release_passes_the_api_server() {
+    let namespace = restricted("chart-one-file").await;
+    let rendered = std::process::Command::new(root().join("deploy/render.sh")).arg("everything").output();
+    let rendered = rendered.expect("render.sh");
+    assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+    let objects = documents(&String::from_utf8(rendered.stdout).expect("text"));
+    assert_eq!(objects[0]["kind"], "Namespace", "what the others lie in comes first");
+    let definitions = objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition");
+    assert_eq!(definitions.count(), 6);
+    assert_eq!(installed(&objects).len(), objects.len(), "there is no Helm that would run a test");
+    dry_run(&moved(objects, &namespace.name)).await;
+}
+
+/// Returns objects as they would lie in another namespace: a dry run makes none that they could lie in.
+fn moved(mut objects: Vec<Value>, namespace: &str) -> Vec<Value> {
+    for object in &mut objects {
+        if object["metadata"]["namespace"] == RELEASE {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+    }
+    objects
 }

@@ -44,6 +44,11 @@ impl Container {
             *argument = local(argument, webhook);
         }
         assert_eq!(arguments.remove(0), "run");
+        let names_it = |argument: &String| argument.starts_with("--leader-elect-namespace=");
+        if arguments.contains(&"--leader-elect".to_owned()) && !arguments.iter().any(names_it) {
+            // A pod knows its own.
+            arguments.push(format!("--leader-elect-namespace={namespace}"));
+        }
         let environment = container["env"].as_array().into_iter().flatten();
         Self {
             arguments,

@@ -3,12 +3,10 @@
 use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
 use serde_json::{Value, json};
 
+use super::definitions::OLDER;
 use super::pod::{Container, kubeconfig_of};
-use super::{RELEASE, chart, documents, helm_in, object};
-use crate::world::{Namespace, World, root};
-
-/// The chart as it was, packaged.
-const OLDER: &str = "tests/golden/chart/flashgate-billing-0.0.1.tgz";
+use super::{RELEASE, chart, documents, helm_in, object, tool};
+use crate::world::{Namespace, World, eventually, root};
 
 /// Returns all that an account is: every byte that an upgrade must leave alone.
 async fn books(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
@@ -25,6 +23,29 @@ async fn chart_of_definitions(world: &World) -> String {
     let label = "jsonpath={.metadata.labels.helm\\.sh/chart}";
     let arguments: Vec<&str> = get.into_iter().chain([label]).collect();
     world.plane.kubectl(&arguments, None).await.expect("kubectl").succeeded().expect("definition")
+}
+
+/// Returns whether the definitions know a field that the chart before did not have.
+async fn references_are_known(world: &World) -> bool {
+    let get = ["get", "crd", "payments.billing.flashgate.dev", "-o", "json"];
+    let definition = world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("definition");
+    let definition: Value = serde_json::from_str(&definition).expect("JSON");
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    definition.pointer(&format!("{spec}/state")).expect("what it always had");
+    definition.pointer(&format!("{spec}/reference")).is_some()
+}
+
+/// Buys a pack, and returns by how much the sequence of the ledger rose.
+async fn buy(namespace: &Namespace<'_>, order: &str) -> i64 {
+    let sequence = async || {
+        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+        ledger["spec"]["sequence"].as_i64().expect("sequence")
+    };
+    let before = sequence().await;
+    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
+    namespace.create::<CreditPack>(order, pack).await;
+    namespace.expect::<CreditPack>(order, "/status/state", "Granted").await;
+    sequence().await - before
 }
 
 /// Returns how many definitions of ours there are, and how many of them are about to go.
@@ -51,14 +72,14 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     };
     release("install", &older);
     assert_eq!(chart_of_definitions(&world).await, "flashgate-billing-0.0.1");
+    assert!(!references_are_known(&world).await);
     let manifest =
         || documents(&helm_in(&world, &["get", "manifest", RELEASE, "--namespace", "billing"], &none));
     let log = world.plane.folder().join("log");
     let operator = Container::of(&world, &manifest()).start(&world, &log).await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("order-1", pack).await;
-    namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    buy(&namespace, "order-1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     operator.terminate().await;
     let before = books(&namespace).await;
@@ -67,6 +88,7 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     release("upgrade", &newer);
     let version = format!("flashgate-billing-{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(chart_of_definitions(&world).await, version);
+    assert!(references_are_known(&world).await);
     assert_eq!(object(&manifest(), "Deployment", RELEASE)["metadata"]["labels"]["step"], "upgrade");
     assert_eq!(books(&namespace).await, before);
     // The upgraded operator finds nothing to do.
@@ -79,7 +101,14 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
 
     helm_in(&world, &["rollback", RELEASE, "1", "--namespace", "billing"], &none);
     assert_eq!(chart_of_definitions(&world).await, "flashgate-billing-0.0.1");
+    assert!(!references_are_known(&world).await);
     assert_eq!(books(&namespace).await, before);
+    // And goes on from there.
+    let operator = Container::of(&world, &manifest()).start(&world, &log).await;
+    assert_eq!(buy(&namespace, "order-2").await, 1);
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1300").await;
+    operator.terminate().await;
+    let before = books(&namespace).await;
 
     release("upgrade", &newer);
     helm_in(&world, &["uninstall", RELEASE, "--namespace", "billing"], &none);
@@ -108,25 +137,109 @@ async fn the_test_of_a_release_passes_with_an_operator_and_leaves_nothing() {
     let operator = Container::of(&world, &rendered);
     let _operator = operator.start(&world, &world.plane.folder().join("log")).await;
     let name = format!("{RELEASE}-test");
-    let manifest = world.plane.folder().join("subscription.yaml");
-    let text = object(&rendered, "ConfigMap", &name)["data"]["subscription.yaml"].as_str().expect("manifest");
-    std::fs::write(&manifest, text).expect("written");
     let kubeconfig = format!("--kubeconfig={}", kubeconfig_of(&world, "billing", &name).await.display());
     let pod = object(&rendered, "Pod", &name);
     let steps = ["initContainers", "containers"]
         .map(|kind| pod["spec"][kind].as_array().expect("containers").clone());
-    assert_eq!(steps.concat().len(), 3);
+    assert_eq!(steps.concat().len(), 2);
     for step in steps.concat() {
         let arguments = step["args"].as_array().expect("arguments").iter();
-        let arguments: Vec<String> = arguments
-            .map(|argument| argument.as_str().expect("text"))
-            .map(|argument| argument.replace("/manifests/subscription.yaml", &manifest.display().to_string()))
-            .chain([kubeconfig.clone()])
-            .collect();
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let arguments = arguments.map(|argument| argument.as_str().expect("text"));
+        let arguments: Vec<&str> = arguments.chain([kubeconfig.as_str()]).collect();
         let done = namespace.kubectl(&arguments, None).await;
         assert!(done.success, "{arguments:?}: {}", done.stderr);
     }
     assert!(namespace.get::<Subscription>(&name).await.is_none());
     assert!(namespace.get::<CreditLedger>(&name).await.is_none());
+}
+
+#[tokio::test]
+async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
+    let world = World::empty().await;
+    let chart = chart().display().to_string();
+    let install = ["install", RELEASE, &chart, "--namespace", "billing", "--create-namespace"];
+    helm_in(&world, &install, &json!({}));
+    let name = format!("{RELEASE}-test");
+    let kubeconfig = world.plane.kubeconfig();
+    let test = tokio::task::spawn_blocking(move || {
+        tool("helm", &["test", RELEASE, "--namespace", "billing", "--timeout", "2m"], &kubeconfig, "")
+    });
+    let get = async |kind: &str| {
+        let get = ["get", kind, &name, "--namespace", "billing", "--ignore-not-found", "-o", "name"];
+        world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("read")
+    };
+    let pod = async || (!get("pods").await.is_empty()).then_some(());
+    eventually("the pod of the test is there", pod).await_some().await;
+    assert!(!get("subscriptions.billing.flashgate.dev").await.is_empty());
+    // What a kubelet would say where nobody makes the Subscription ready.
+    let failed = r#"{"status": {"phase": "Failed"}}"#;
+    let patch = ["patch", "pod", &name, "--namespace", "billing", "--subresource=status", "--patch", failed];
+    world.plane.kubectl(&patch, None).await.expect("kubectl").succeeded().expect("failed");
+    let said = test.await.expect("helm");
+    assert!(!said.success, "{}", said.stdout);
+    assert_eq!(get("subscriptions.billing.flashgate.dev").await, "");
+    assert!(!get("pods").await.is_empty(), "its log says why");
+}
+
+/// Returns what is to be pasted of what helm said after an installation.
+fn pasted(notes: &str) -> String {
+    let lines = notes.lines().skip_while(|line| !line.starts_with("  kubectl apply"));
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines.map(|line| line.strip_prefix("  ").expect("indented").to_owned() + "\n").collect()
+}
+
+#[tokio::test]
+async fn what_the_notes_say_to_paste_opens_an_account_whatever_is_sold() {
+    let world = World::start().await;
+    let yearly = json!({"name": "yearly", "yearly": {"credits": "10", "price": "5"}});
+    let free = json!({"name": "free", "monthly": {"credits": "1"}});
+    let from_outside = json!({"payments": {"mode": "External"}});
+    for (name, catalog, plan) in [
+        ("shipped", json!({}), "starter"),
+        ("with-free", json!({"currency": "EUR", "plans": [yearly, free], "policies": from_outside}), "free"),
+        ("yearly-paid", json!({"currency": "EUR", "plans": [yearly], "policies": from_outside}), "yearly"),
+    ] {
+        let namespace = world.namespace(name).await;
+        let values = json!({
+            "catalog": catalog, "crds": {"enabled": false}, "namespaces": [name], "userRoles": {"create": false},
+        });
+        let (chart, of_release) = (chart().display().to_string(), format!("{name}-operator"));
+        let install = ["install", RELEASE, &chart, "--namespace", &of_release, "--create-namespace"];
+        let notes = helm_in(&world, &[&install[..], &["--values", "-"]].concat(), &values);
+        let manifest = helm_in(&world, &["get", "manifest", RELEASE, "--namespace", &of_release], &json!({}));
+        let container = Container::of(&world, &documents(&manifest));
+        let _operator = container.start(&world, &world.plane.folder().join(format!("{name}.log"))).await;
+        let script = format!("set -euo pipefail\n{}", pasted(&notes));
+        let output = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .env("PATH", format!("{}:/usr/bin:/bin", world.plane.programs().display()))
+            .env("KUBECONFIG", world.plane.kubeconfig())
+            .env("KUBECACHEDIR", world.plane.kubectl_cache())
+            .output()
+            .expect("bash");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{script}{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.lines().any(|line| line.starts_with("acme")), "{said}");
+        let account = namespace.get::<Subscription>("acme").await.expect("account");
+        assert_eq!(account["spec"]["plan"], plan);
+    }
+}
+
+#[tokio::test]
+async fn helm_waits_for_a_release_without_pods_and_for_its_upgrade() {
+    let controllers = ["deployment-controller", "replicaset-controller"];
+    let builder = flashgate_control_plane::ControlPlane::builder().controllers(&controllers);
+    let world = World::start_with_builder(builder).await;
+    let chart = chart().display().to_string();
+    for verb in ["install", "upgrade"] {
+        let arguments = [verb, RELEASE, &chart, "--namespace", "billing", "--create-namespace", "--wait"];
+        let values = json!({"replicaCount": 0, "podLabels": {"step": verb}});
+        helm_in(&world, &[&arguments[..], &["--timeout", "60s", "--values", "-"]].concat(), &values);
+    }
+    // It did wait: a release whose pods nobody runs is not done.
+    let pods =
+        ["upgrade", RELEASE, &chart, "--namespace", "billing", "--wait", "--timeout", "2s", "--values", "-"];
+    let said = tool("helm", &pods, &world.plane.kubeconfig(), &json!({"replicaCount": 1}).to_string());
+    assert!(!said.success, "{}", said.stdout);
+    assert!(said.stderr.contains(RELEASE), "{}", said.stderr);
 }

@@ -55,6 +55,9 @@ fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
         (json!({"logging": {"format": "xml"}}), "/logging/format"),
         (json!({"concurrency": 0}), "/concurrency"),
         (json!({"namespaces": ["Team_A"]}), "/namespaces/0"),
+        (json!({"namespaces": ["team.a"]}), "/namespaces/0"),
+        (json!({"namespaceOverride": "team.a"}), "/namespaceOverride"),
+        (json!({"test": {"plan": "nobody's"}}), "/test/plan"),
         (json!({"commonLabels": {"team": 1}}), "/commonLabels/team"),
         (json!({"image": {"digest": "sha256:12"}}), "/image/digest"),
         (json!({"serviceMonitor": {"renderMode": "sometimes"}}), "/serviceMonitor/renderMode"),
@@ -168,14 +171,24 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok()
 }
 
+/// Returns the rules of all groups.
+fn rules_of(groups: &Value) -> Vec<Value> {
+    let groups = groups["groups"].as_array().expect("groups").iter();
+    groups.flat_map(|group| group["rules"].as_array().expect("rules").clone()).collect()
+}
+
 #[test]
 fn every_alert_says_how_bad_it_is_what_it_means_and_what_to_do() {
-    let rules = values_of(&chart().join("files/alerts.yaml"));
-    let groups = rules["groups"].as_array().expect("groups").iter();
-    let rules: Vec<&Value> = groups.flat_map(|group| group["rules"].as_array().expect("rules")).collect();
+    let values = json!({"prometheusRule": {"enabled": true, "renderMode": "always"}});
+    let rendered = render("billing", &values);
+    let rules = rules_of(&object(&rendered, "PrometheusRule", RELEASE)["spec"]);
+    assert_eq!(rules.len(), rules_of(&values_of(&chart().join("files/alerts.yaml"))).len());
     assert!(rules.len() >= 8, "{} alerts", rules.len());
     for rule in rules {
         let name = rule["alert"].as_str().expect("alert");
+        assert!(rule["for"].is_string(), "{name} does not say for how long");
+        let runbook = format!("https://flashgate.dev/billing/docs/runbooks/{name}.md");
+        assert_eq!(rule["annotations"]["runbook_url"], runbook, "{name}");
         let severity = rule["labels"]["severity"].as_str().expect("severity");
         assert!(["critical", "warning", "info"].contains(&severity), "{name}");
         for annotation in ["summary", "description"] {

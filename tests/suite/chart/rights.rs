@@ -31,6 +31,8 @@ fn values(namespaces: &[&str], go: &std::path::Path) -> Value {
         "namespaces": namespaces,
         "catalog": catalog(),
         "crds": {"enabled": false},
+        // They are the cluster's, and installations that begin at once would get into each other's way.
+        "userRoles": {"create": false},
         "payments": {"enabled": true, "existingSecret": "payment-webhook"},
         "extraArgs": [held_receipt(go)],
         // A report that cannot be swept is said quietly.

@@ -8,7 +8,7 @@ use super::{TOOLS, yaml};
 use crate::world::{World, root};
 
 /// Manifests of kinds of Argo CD and Flux, and what else stands beside them; not values of a chart.
-const MANIFESTS: [&str; 10] = [
+const MANIFESTS: [&str; 11] = [
     "argocd/argocd-cm.yaml",
     "argocd/operator.yaml",
     "argocd/project.yaml",
@@ -16,6 +16,7 @@ const MANIFESTS: [&str; 10] = [
     "argocd/team",
     "flux/operator.yaml",
     "flux/operator",
+    "flux/registry.yaml",
     "flux/tenant.yaml",
     "flux/team.yaml",
     "flux/team",
@@ -43,11 +44,56 @@ async fn the_definitions_of_argo_cd_and_flux_take_every_example() {
         let taken = dry_run(&world, &example(manifest)).await;
         assert!(taken.success, "{manifest}: {}", taken.stderr);
     }
+    let mut release = yaml(&example("flux/operator/release.yaml"));
+    let spec = release["spec"].as_object_mut().expect("spec");
+    spec.remove("chart").expect("chart");
+    spec.insert("chartRef".to_owned(), json!({"kind": "OCIRepository", "name": "flashgate-billing"}));
+    let from_registry = world.plane.folder().join("from-registry.json");
+    std::fs::write(&from_registry, release.to_string()).expect("written");
+    let taken = dry_run(&world, &from_registry).await;
+    assert!(taken.success, "{}", taken.stderr);
     let text = std::fs::read_to_string(example("argocd/team.yaml")).expect("example");
     let misspelt = world.plane.folder().join("misspelt.yaml");
     std::fs::write(&misspelt, text.replace("syncOptions", "syncOption")).expect("written");
     let refused = dry_run(&world, &misspelt).await;
     assert!(!refused.success && refused.stderr.contains("syncOption"), "{}", refused.stderr);
+}
+
+#[test]
+fn the_examples_feed_the_dashboards_that_they_install() {
+    let argo_cd = &yaml(&example("argocd/operator.yaml"))["spec"]["source"]["helm"]["valuesObject"];
+    let flux = &yaml(&example("flux/operator/release.yaml"))["spec"]["values"];
+    for values in [argo_cd, flux] {
+        for (part, what) in
+            [("dashboards", "enabled"), ("metrics", "accounts"), ("serviceMonitor", "enabled")]
+        {
+            assert_eq!(values[part][what], true, "{part}.{what}");
+        }
+        let rendered = crate::chart::render("billing", values);
+        assert!(!rendered.is_empty());
+    }
+}
+
+#[test]
+fn links_lead_to_the_board_of_the_account() {
+    let board = std::fs::read_to_string(root().join("charts/flashgate-billing/files/dashboards/tenant.json"));
+    let board: Value = serde_json::from_str(&board.expect("dashboard")).expect("JSON");
+    let variables = board["templating"]["list"].as_array().expect("variables");
+    let of_one = yaml(&example("argocd/team/subscription.yaml"));
+    let of_one = of_one["metadata"]["annotations"]["link.argocd.argoproj.io/credits"].clone();
+    let of_all = yaml(&example("argocd/argocd-cm.yaml"));
+    let of_all = of_all["data"]["resource.links"].as_str().expect("links").to_owned();
+    let of_all: Value = serde_yaml::from_str(&of_all).expect("YAML");
+    for link in [&of_one, &of_all[0]["url"]] {
+        let (path, query) = link.as_str().expect("link").split_once('?').expect("query");
+        assert!(path.ends_with(&format!("/d/{}", board["uid"].as_str().expect("uid"))), "{link}");
+        let names: Vec<&str> = query.split('&').filter_map(|part| part.split('=').next()).collect();
+        assert_eq!(names, ["var-namespace", "var-account"], "{link}");
+        for name in names {
+            let is_meant = |variable: &Value| variable["name"] == name.trim_start_matches("var-");
+            assert!(variables.iter().any(is_meant), "the board has no variable for {name}");
+        }
+    }
 }
 
 #[test]

@@ -25,23 +25,26 @@ fn chart_of(name: &str, examples: &[&str]) -> PathBuf {
     folder
 }
 
-/// Installs the manifests of examples as helm does that waits for ten minutes; returns how it ended, and how fast.
-async fn install(namespace: &Namespace<'_>, examples: &[&str]) -> (Said, Duration) {
+/// Installs or upgrades a release of the manifests of examples as helm does that waits for ten minutes; returns how it
+/// ended, and how fast.
+async fn helm(verb: &'static str, namespace: &Namespace<'_>, examples: &[&str]) -> (Said, Duration) {
     let chart = chart_of(&namespace.name, examples).display().to_string();
     let (name, kubeconfig) = (namespace.name.clone(), namespace.world.plane.kubeconfig());
     let begin = Instant::now();
-    let installed = tokio::task::spawn_blocking(move || {
-        let install = ["install", "team", &chart, "--namespace", &name, "--wait", "--timeout", "10m"];
-        tool("helm", &install, &kubeconfig, "")
+    let done = tokio::task::spawn_blocking(move || {
+        let arguments = [verb, "team", &chart, "--namespace", &name, "--wait", "--timeout", "10m"];
+        tool("helm", &arguments, &kubeconfig, "")
     });
-    (installed.await.expect("helm"), begin.elapsed())
+    (done.await.expect("helm"), begin.elapsed())
 }
 
 #[tokio::test]
-async fn helm_waits_until_packs_are_granted() {
+async fn helm_waits_until_packs_of_an_upgrade_are_granted() {
     let namespace = shared().await.namespace("wait-granted").await;
-    let (said, time) =
-        install(&namespace, &["examples/flux/team/subscription.yaml", "examples/flux/team/packs.yaml"]).await;
+    let account = "examples/flux/team/subscription.yaml";
+    let (said, time) = helm("install", &namespace, &[account]).await;
+    assert!(said.success && time < FAST, "{time:?} {}", said.stderr);
+    let (said, time) = helm("upgrade", &namespace, &[account, "examples/flux/team/packs.yaml"]).await;
     assert!(said.success && time < FAST, "{time:?} {}", said.stderr);
     let ready = ["wait", "--for=condition=Ready", "--timeout=0", "creditpacks/acme-2026-11-1"];
     namespace.kubectl(&ready, None).await.succeeded().expect("it was ready when helm returned");
@@ -50,7 +53,7 @@ async fn helm_waits_until_packs_are_granted() {
 #[tokio::test]
 async fn helm_fails_at_once_on_a_refused_pack_and_says_why() {
     let namespace = shared().await.namespace("wait-refused").await;
-    let (said, time) = install(&namespace, &["examples/07-pack-refused.yaml"]).await;
+    let (said, time) = helm("install", &namespace, &["examples/07-pack-refused.yaml"]).await;
     assert!(!said.success, "{}", said.stdout);
     assert!(time < FAST, "{time:?}");
     assert!(said.stderr.contains("soylent-top-up-1") && said.stderr.contains("Failed"), "{}", said.stderr);

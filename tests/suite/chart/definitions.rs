@@ -1,0 +1,123 @@
+//! An upgrade may not take away: what the definitions took before they take today.
+
+use serde_json::{Value, json};
+
+use super::{documents, helm, values_of};
+use crate::world::root;
+
+/// The chart as it was, packaged.
+pub const OLDER: &str = "tests/golden/chart/flashgate-billing-0.0.1.tgz";
+
+/// What no value may exceed.
+const UPPER: [&str; 4] = ["maximum", "maxItems", "maxLength", "maxProperties"];
+
+/// What no value may fall short of.
+const LOWER: [&str; 4] = ["minimum", "minItems", "minLength", "minProperties"];
+
+/// Returns the definitions of the chart as it was.
+fn older() -> Vec<Value> {
+    let older = root().join(OLDER).display().to_string();
+    let said = helm(&["template", "older", &older], &json!({}));
+    assert!(said.success, "{}", said.stderr);
+    let rendered = documents(&said.stdout).into_iter();
+    rendered.filter(|object| object["kind"] == "CustomResourceDefinition").collect()
+}
+
+/// Returns the schema of a definition's only version.
+fn schema(definition: &Value) -> &Value {
+    assert_eq!(definition["spec"]["versions"].as_array().map(Vec::len), Some(1));
+    &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+}
+
+/// Returns where a schema takes less than an older one, and how.
+fn tightened(older: &Value, newer: &Value, path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if newer.is_null() {
+        return vec![format!("{path} is gone")];
+    }
+    for same in ["type", "format"] {
+        if !newer[same].is_null() && newer[same] != older[same] {
+            found.push(format!("{path} has another {same}"));
+        }
+    }
+    if !newer["pattern"].is_null() && newer["pattern"] != older["pattern"] {
+        found.push(format!("{path} has another pattern"));
+    }
+    for (bounds, sign) in [(UPPER, 1.0), (LOWER, -1.0)] {
+        for bound in bounds {
+            let (now, then) = (newer[bound].as_f64(), older[bound].as_f64());
+            if now.is_some_and(|now| then.is_none_or(|then| (now - then) * sign < 0.0)) {
+                found.push(format!("{path} has a closer {bound}"));
+            }
+        }
+    }
+    let missing = |of: &Value, from: &Value, list: &str| -> Vec<Value> {
+        let of = of[list].as_array().cloned().unwrap_or_default();
+        let from = from[list].as_array().cloned().unwrap_or_default();
+        of.into_iter().filter(|entry| !from.contains(entry)).collect()
+    };
+    let values = missing(older, newer, "enum");
+    if !newer["enum"].is_null() && (older["enum"].is_null() || !values.is_empty()) {
+        found.push(format!("{path} has other values: {values:?}"));
+    }
+    for list in ["required", "x-kubernetes-validations"] {
+        found.extend(missing(newer, older, list).iter().map(|entry| format!("{path} has {list} {entry}")));
+    }
+    for (name, property) in older["properties"].as_object().into_iter().flatten() {
+        found.extend(tightened(property, &newer["properties"][name], &format!("{path}.{name}")));
+    }
+    for part in ["items", "additionalProperties"] {
+        if older[part].is_object() {
+            found.extend(tightened(&older[part], &newer[part], &format!("{path}[]")));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_definitions_take_whatever_those_of_the_chart_before_took() {
+    let older = older();
+    assert_eq!(older.len(), 6);
+    let mut new = 0;
+    for older in older {
+        let plural = older["spec"]["names"]["plural"].as_str().expect("plural");
+        let newer = values_of(&root().join(format!("crds/{plural}.yaml")));
+        assert_eq!(older["metadata"]["name"], newer["metadata"]["name"]);
+        let found = tightened(schema(&older), schema(&newer), "");
+        assert!(found.is_empty(), "{plural}: {found:#?}");
+        new += tightened(schema(&newer), schema(&older), "").len();
+    }
+    assert!(new > 0, "the chart before is as today's: an upgrade to it would show nothing");
+}
+
+#[test]
+fn a_definition_that_takes_less_is_found_out() {
+    let older = json!({
+        "type": "object", "required": ["name"], "properties": {
+            "name": {"type": "string", "maxLength": 9, "enum": ["a", "b"]},
+            "list": {"type": "array", "maxItems": 3, "items": {"type": "integer", "minimum": 0}},
+        },
+    });
+    assert!(tightened(&older, &older, "").is_empty());
+    for (pointer, value, what) in [
+        ("/properties/name", json!(null), ".name is gone"),
+        ("/properties/name/maxLength", json!(8), "closer maxLength"),
+        ("/properties/name/pattern", json!("^a$"), "another pattern"),
+        ("/properties/name/enum", json!(["a"]), "other values"),
+        ("/properties/list/items/minimum", json!(1), ".list[] has a closer minimum"),
+        ("/properties/list/items/maximum", json!(9), ".list[] has a closer maximum"),
+        ("/properties/list/type", json!("object"), "another type"),
+        ("/required", json!(["name", "list"]), r#"has required "list""#),
+        ("/x-kubernetes-validations", json!([{"rule": "false"}]), "has x-kubernetes-validations"),
+    ] {
+        let mut newer = older.clone();
+        let (parent, name) = pointer.rsplit_once('/').expect("pointer");
+        newer.pointer_mut(parent).expect("parent")[name] = value;
+        let found = tightened(&older, &newer, "");
+        assert!(found.len() == 1 && found[0].contains(what), "{pointer}: {found:?}");
+    }
+    let mut looser = older.clone();
+    looser["properties"]["name"] = json!({"type": "string", "maxLength": 10, "enum": ["a", "b", "c"]});
+    looser["properties"]["more"] = json!({"type": "string", "maxLength": 1});
+    assert!(tightened(&older, &looser, "").is_empty());
+}
