@@ -142,6 +142,10 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub purchase_names: String,
+    /// Arrival of the last pack that waits for the first period: its Subscription was there when it was seen, so it
+    /// waits on, as do those that arrived before it, should the Subscription be deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<16_384, 1024>")]

@@ -136,7 +136,7 @@ fn describe_invoice(detail: &Detail) -> String {
                 if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
             format!("{invoice}: {}{how}{refund}", money(*amount, currency))
         }
-        Detail::Voided { amount, currency, invoice, cause } => {
+        Detail::Voided { amount, currency, invoice, cause, object: _ } => {
             format!("{invoice}: {} is no longer owed; {}", money(*amount, currency), why_void(*cause))
         }
         _ => String::new(),

@@ -7,9 +7,11 @@ use crate::credits::Credits;
 use crate::entry::{Detail, Entry, FactKind, ObjectName, PlanPeriod};
 use crate::facts::Subscription;
 use crate::grant::{Expiration, Grant, GrantSource, SETTLEMENT_CLOSES_AFTER_SECONDS};
-use crate::invoice::{INVOICES_KEPT, Invoice, InvoiceState, Purpose, VoidCause};
+use crate::invoice::{
+    INVOICES_KEPT, INVOICES_KEPT_MONTHS, Invoice, InvoiceState, Purpose, VOID_INVOICES_KEPT, VoidCause,
+};
 use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Totals, Violation};
-use crate::period::{Anchor, Window, seconds_after};
+use crate::period::{Anchor, Window, months_begun, seconds_after};
 use crate::refusal::Refusal;
 use crate::statement::{Book, BookLine, Statement};
 
@@ -67,6 +69,12 @@ impl<'a> Account<'a> {
             ledger_bytes,
             starting: false,
         })
+    }
+
+    /// Returns whether the Subscription that the account was last decided for is there: nothing is invoiced while it is
+    /// deleted (Law 19).
+    pub(crate) fn is_attended(&self) -> bool {
+        self.subscription.is_some_and(|subscription| subscription.uid == self.ledger.subscription.uid)
     }
 
     /// Refuses `amount` where sums over the account's life could leave the range that is held exactly (Law 1).
@@ -147,13 +155,18 @@ impl<'a> Account<'a> {
         &mut self,
         kind: FactKind,
         name: &str,
-        pack: Option<&str>,
+        stated: Option<&str>,
         refusal: Refusal,
     ) -> Result<(), Violation> {
         let object = ObjectName { kind, name: name.to_owned() };
         self.record(Credits::ZERO, Detail::Refused { object, refusal: refusal.clone() })?;
         let refusals = &mut self.ledger.refusals;
-        refusals.push(RefusalRecord { kind, name: name.to_owned(), pack: pack.map(str::to_owned), refusal });
+        refusals.push(RefusalRecord {
+            kind,
+            name: name.to_owned(),
+            stated: stated.map(str::to_owned),
+            refusal,
+        });
         let surplus = refusals.len().saturating_sub(REFUSALS_KEPT);
         refusals.drain(..surplus);
         Ok(())
@@ -224,12 +237,18 @@ impl<'a> Account<'a> {
     }
 
     /// Marks an open invoice as no longer owed.
-    pub(crate) fn void_invoice(&mut self, number: u32, cause: VoidCause) -> Result<(), Violation> {
+    pub(crate) fn void_invoice(
+        &mut self,
+        number: u32,
+        cause: VoidCause,
+        payment: Option<ObjectName>,
+    ) -> Result<(), Violation> {
         self.change_invoice(number, InvoiceState::Void, |invoice, name| Detail::Voided {
             amount: invoice.amount,
             currency: invoice.currency.clone(),
             invoice: name,
             cause,
+            object: payment,
         })
     }
 
@@ -259,7 +278,7 @@ impl<'a> Account<'a> {
     /// Voids the open plan invoice, since something else takes its place.
     pub(crate) fn void_open_plan_invoice(&mut self, cause: VoidCause) -> Result<(), Violation> {
         match self.open_plan_invoice().map(|invoice| invoice.number) {
-            Some(number) => self.void_invoice(number, cause),
+            Some(number) => self.void_invoice(number, cause, None),
             None => Ok(()),
         }
     }
@@ -364,14 +383,31 @@ impl<'a> Account<'a> {
                 || self.ledger.request.as_ref().is_none_or(|decided| decided.state.is_unknown()))
     }
 
-    /// Drops the oldest void invoices beyond those that are kept: who changes a plan back and forth issues one
-    /// after the other within one period.
+    /// Drops the oldest void invoices beyond those that are kept.
     fn forget_void_invoices(&mut self) {
-        let mut surplus = self.ledger.invoices.len().saturating_sub(INVOICES_KEPT);
+        let is_void = |invoice: &Invoice| invoice.state == InvoiceState::Void;
+        let count = self.ledger.invoices.iter().filter(|invoice| is_void(invoice)).count();
+        let mut surplus = count.saturating_sub(VOID_INVOICES_KEPT);
         self.ledger.invoices.retain(|invoice| {
-            let drops = surplus > 0 && invoice.state == InvoiceState::Void;
+            let drops = surplus > 0 && is_void(invoice);
             surplus = surplus.saturating_sub(usize::from(drops));
             !drops
+        });
+    }
+
+    /// Drops the invoices of long ago, but those that are still to be paid or returned, and those whose credits are
+    /// not used up: they can be refunded.
+    fn forget_old_invoices(&mut self) {
+        let time = self.time;
+        let Ledger { invoices, grants, .. } = &mut self.ledger;
+        let is_left =
+            |invoice: &Invoice| grants.iter().any(|grant| invoice.grant.as_ref() == Some(&grant.source));
+        let mut surplus = invoices.len().saturating_sub(INVOICES_KEPT);
+        invoices.retain(|invoice| {
+            let is_old = surplus > 0 && months_begun(invoice.time, time) >= INVOICES_KEPT_MONTHS;
+            surplus = surplus.saturating_sub(1);
+            let is_due = matches!(invoice.state, InvoiceState::Open | InvoiceState::RefundDue);
+            !is_old || is_due || is_left(invoice)
         });
     }
 
@@ -380,12 +416,7 @@ impl<'a> Account<'a> {
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
         self.ledger.coverage.forget_before(self.time, accept_for_seconds);
         self.ledger.purchases.forget_before(self.time);
-        let surplus = self.ledger.invoices.len().saturating_sub(INVOICES_KEPT);
-        let mut index = 0_usize;
-        self.ledger.invoices.retain(|invoice| {
-            index = index.saturating_add(1);
-            index > surplus || matches!(invoice.state, InvoiceState::Open | InvoiceState::RefundDue)
-        });
+        self.forget_old_invoices();
     }
 }
 

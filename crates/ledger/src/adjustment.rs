@@ -44,7 +44,7 @@ impl Account<'_> {
     }
 
     /// Returns what an adjustment of that name came to before, if there was one.
-    fn known_adjustment(&self, adjustment: &Adjustment) -> Option<AdjustmentOutcome> {
+    pub(crate) fn known_adjustment(&self, adjustment: &Adjustment) -> Option<AdjustmentOutcome> {
         let granted = self.ledger.adjustments.get(&adjustment.name);
         if let Some(record) = granted.filter(|record| record.credits == adjustment.credits) {
             return Some(AdjustmentOutcome::Granted(record.clone()));

@@ -108,7 +108,9 @@ impl Account<'_> {
         let Payment { paid_by, settled, debt } = self.burn(report, credits)?;
         self.ledger.totals.consumed = self.ledger.totals.consumed.checked_add(credits)?;
         let period_number = self.ledger.statements.book_at(window.end_time, BookLine::Consumed, credits)?;
-        if period_number.is_none_or(|number| number == self.ledger.period.number) {
+        let current = self.ledger.statements.current().map(|statement| statement.period_number);
+        if period_number == current {
+            // While there is no period, it is the next that this usage is shown in.
             self.add_usage(&lines)?;
         }
         self.add_to_day(credits)?;

@@ -8,10 +8,10 @@ use crate::account::Account;
 use crate::adjustment::AdjustmentOutcome;
 use crate::catalog::Catalog;
 use crate::charge::accepted_until;
-use crate::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
+use crate::entry::{Detail, Entry, FactKind, ObjectName};
 use crate::facts::{Adjustment, Facts, PackOrder, Payment, PaymentState, Report, Subscription};
 use crate::grant::GrantSource;
-use crate::invoice::{InvoiceState, Purpose};
+use crate::invoice::{InvoiceState, Purpose, VoidCause};
 use crate::ledger::{Charge, Ledger, SubscriptionIdentity, UNACKNOWLEDGED_LIMIT, Violation};
 use crate::payment::PaymentOutcome;
 use crate::period::{Window, seconds_after};
@@ -101,6 +101,8 @@ pub enum Wait {
     NotStarted(Timestamp),
     /// The first period has not begun.
     FirstPeriod,
+    /// The first period has begun while the Subscription is deleted; nothing is invoiced before it is back.
+    SubscriptionBack,
     /// Earlier charges wait for their receipts; the next commit takes it up.
     Receipts,
 }
@@ -149,6 +151,7 @@ enum Timer {
     Resume,
     Boundary,
     UnattendedEnd,
+    UnattendedDue,
     InvoiceRunsOut(u32),
     PeriodRunsOut,
 }
@@ -216,15 +219,15 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
     let late = |report: &Report| Refusal::too_late(report.window.start_time, accept_for_seconds);
     let missing = || Refusal::subscription_not_found(&facts.name, ORDER_WAITS_HOURS);
     let reports = idle.judge(&facts.reports, FactKind::UsageReport, |report| {
-        let until = accepted_until(report.window.start_time, accept_for_seconds);
+        let until = accepted_until(report.window.start_time, accept_for_seconds).max(report.arrival);
         (&report.name, &report.uid, until, late(report))
-    });
-    let packs = idle.judge(&facts.packs, FactKind::CreditPack, |pack| {
-        (&pack.name, &pack.uid, order_waits_until(pack.arrival), missing())
     });
     let payments = idle.judge(&facts.payments, FactKind::Payment, |payment| {
         let refusal = Refusal::unknown_invoice(&payment.invoice);
         (&payment.name, &payment.uid, order_waits_until(payment.arrival), refusal)
+    });
+    let packs = idle.judge(&facts.packs, FactKind::CreditPack, |pack| {
+        (&pack.name, &pack.uid, order_waits_until(pack.arrival), missing())
     });
     let adjustments = idle.judge(&facts.adjustments, FactKind::CreditAdjustment, |adjustment| {
         (&adjustment.name, &adjustment.uid, order_waits_until(adjustment.arrival), missing())
@@ -279,8 +282,9 @@ impl Idle {
         kind: FactKind,
         limits: impl Fn(&'f F) -> (&'f String, &'f String, Timestamp, Refusal),
     ) -> IdleVerdicts {
-        let judged = facts.iter().map(|fact| {
-            let (name, uid, until, refusal) = limits(fact);
+        let mut facts: Vec<_> = facts.iter().map(limits).collect();
+        facts.sort_by_key(|(name, uid, ..)| (*name, *uid));
+        let judged = facts.into_iter().map(|(name, uid, until, refusal)| {
             let verdict = if until <= self.last_over {
                 self.entries.push(Entry {
                     time: until,
@@ -311,8 +315,8 @@ struct Course<'a> {
     facts: &'a Facts,
     now: Timestamp,
     queue: BTreeMap<Turn<'a>, Fact<'a>>,
-    /// Orders that wait for the account's first period.
-    parked: Vec<Fact<'a>>,
+    /// Packs that wait for the account's first period.
+    parked: Vec<&'a PackOrder>,
     /// Start or resumption that is still to take effect, with its time.
     arrival: Option<(Timestamp, bool)>,
     /// Charges that still fit before receipts must be confirmed; none at all when receipts do not come.
@@ -324,7 +328,7 @@ struct Course<'a> {
     stopped: bool,
     reports: Vec<Verdict<ReportVerdict>>,
     packs: Vec<(&'a PackOrder, PackVerdict)>,
-    payments: Vec<Verdict<PaymentVerdict>>,
+    payments: Vec<(&'a Payment, PaymentVerdict)>,
     adjustments: Vec<Verdict<AdjustmentVerdict>>,
 }
 
@@ -423,8 +427,11 @@ impl<'a> Course<'a> {
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
             // What arrives in the future of a clock that lags waits until then like what waits for a start.
-            // Payments are applied also while the Subscription is deleted: an account is all they need.
-            let from = if rank == Rank::Payment { account_from } else { present_from };
+            // Payments are applied also while the Subscription is deleted: an account is all they need. So does a pack
+            // that found its Subscription there go on waiting for the first period.
+            let has_found =
+                matches!(fact, Fact::Pack(_)) && Some(arrival) <= self.account.ledger.last_waiting_pack_time;
+            let from = if rank == Rank::Payment || has_found { account_from } else { present_from };
             let (time, rank, wait) = match from {
                 Some(from) if from <= until => {
                     let time = arrival.max(from);
@@ -433,11 +440,30 @@ impl<'a> Course<'a> {
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
             if !self.has_come(time, rank) {
-                self.give_wait(fact, wait);
+                if !self.shows_again(fact) {
+                    self.give_wait(fact, wait);
+                }
                 continue;
             }
             let (name, uid) = fact.identity();
             self.queue.insert(Turn { time, rank, usage_order: None, name, uid }, fact);
+        }
+    }
+
+    /// Shows what an order of that name came to before, if there was one: it waits for nothing any more (Law 15).
+    fn shows_again(&mut self, fact: Fact<'a>) -> bool {
+        match fact {
+            Fact::Pack(order) => {
+                let known = self.account.known_order(order);
+                known.map(|known| self.give_pack(order, PackVerdict::Ordered(known))).is_some()
+            }
+            Fact::Adjustment(adjustment) => {
+                let known = self.account.known_adjustment(adjustment);
+                known
+                    .map(|known| self.give_adjustment(adjustment, AdjustmentVerdict::Judged(known)))
+                    .is_some()
+            }
+            Fact::Report(_) | Fact::Payment(_) => false,
         }
     }
 
@@ -527,10 +553,10 @@ impl<'a> Course<'a> {
     fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
         if let Some((time, is_new)) = self.arrival {
             let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
-            return Some(self.unattended_end().filter(|(end, ..)| *end < time).unwrap_or(arrives));
+            return Some(self.unattended().filter(|(earlier, ..)| *earlier < time).unwrap_or(arrives));
         }
         if self.facts.subscription.is_none() {
-            return self.unattended_end();
+            return self.unattended();
         }
         let period = &self.account.ledger.period;
         let end = period.window.map(|window| (window.end_time, Rank::Boundary, Timer::Boundary));
@@ -538,12 +564,15 @@ impl<'a> Course<'a> {
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
-    /// Returns the end of a period that nothing follows while the Subscription is deleted (Law 19): its statement ends
-    /// with it.
-    fn unattended_end(&self) -> Option<(Timestamp, Rank, Timer)> {
+    /// Returns what time alone brings about while the Subscription is deleted (Law 19): nothing follows a period, but
+    /// its statement ends with it, and what is unpaid at its due time is owed no longer.
+    fn unattended(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
-        let window = ledger.period.window.filter(|_| ledger.statements.current().is_some())?;
-        Some((window.end_time, Rank::Boundary, Timer::UnattendedEnd))
+        let window = ledger.period.window.filter(|_| ledger.statements.current().is_some());
+        let end = window.map(|window| (window.end_time, Rank::Boundary, Timer::UnattendedEnd));
+        let due_time = ledger.period.payment_due_time.filter(|_| self.account.open_plan_invoice().is_some());
+        let due = due_time.map(|due| (due, Rank::RunsOut, Timer::UnattendedDue));
+        end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
     fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
@@ -557,6 +586,7 @@ impl<'a> Course<'a> {
                     self.account.end_statement(window.end_time);
                 }
             }
+            (Timer::UnattendedDue, _) => self.account.void_open_plan_invoice(VoidCause::PaymentExpired)?,
             (Timer::InvoiceRunsOut(number), _) => self.account.run_out(number)?,
             (Timer::Start, Some(request)) => {
                 self.arrival = None;
@@ -573,9 +603,7 @@ impl<'a> Course<'a> {
                 self.account.resume_subscription(request)?;
             }
             (Timer::Boundary, Some(request)) => self.account.cross_boundary(request)?,
-            (Timer::PeriodRunsOut, Some(request)) => {
-                self.account.lapse(request, LapseCause::PaymentOverdue)?;
-            }
+            (Timer::PeriodRunsOut, Some(_)) => self.account.lapse_unpaid()?,
             (Timer::Start | Timer::Resume | Timer::Boundary | Timer::PeriodRunsOut, None) => {}
         }
         self.release_parked();
@@ -584,11 +612,10 @@ impl<'a> Course<'a> {
 
     /// Puts what waited for the first period back into the queue; it takes its turn at this instant.
     fn release_parked(&mut self) {
-        for fact in std::mem::take(&mut self.parked) {
-            let rank = if matches!(fact, Fact::Adjustment(_)) { Rank::Adjustment } else { Rank::Purchase };
-            let (name, uid) = fact.identity();
-            let turn = Turn { time: self.account.time, rank, usage_order: None, name, uid };
-            self.queue.insert(turn, fact);
+        for order in std::mem::take(&mut self.parked) {
+            let (name, uid) = (&order.name, &order.uid);
+            let turn = Turn { time: self.account.time, rank: Rank::Purchase, usage_order: None, name, uid };
+            self.queue.insert(turn, Fact::Pack(order));
         }
     }
 
@@ -607,7 +634,7 @@ impl<'a> Course<'a> {
             Fact::Report(_) => {}
             Fact::Pack(order) => match self.account.purchase(order)? {
                 OrderOutcome::Decided(state) => self.give_pack(order, PackVerdict::Ordered(state)),
-                OrderOutcome::Waits => self.parked.push(fact),
+                OrderOutcome::Waits => self.parked.push(order),
             },
             Fact::Payment(payment) => self.take_payment(payment)?,
             Fact::Adjustment(adjustment) => {
@@ -661,10 +688,10 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    fn take_payment(&mut self, payment: &Payment) -> Result<(), Violation> {
+    fn take_payment(&mut self, payment: &'a Payment) -> Result<(), Violation> {
         let verdict = PaymentVerdict::Judged(self.account.pay(payment)?);
         self.release_parked();
-        self.payments.push(Verdict { name: payment.name.clone(), uid: payment.uid.clone(), verdict });
+        self.payments.push((payment, verdict));
         Ok(())
     }
 
@@ -700,18 +727,25 @@ impl<'a> Course<'a> {
             Fact::Report(report) => self.give_report(report, ReportVerdict::Waits(wait)),
             Fact::Pack(order) => self.give_pack(order, PackVerdict::Waits(wait)),
             Fact::Adjustment(adjustment) => self.give_adjustment(adjustment, AdjustmentVerdict::Waits(wait)),
-            Fact::Payment(payment) => self.payments.push(Verdict {
-                name: payment.name.clone(),
-                uid: payment.uid.clone(),
-                verdict: PaymentVerdict::Waits(wait),
-            }),
+            Fact::Payment(payment) => self.payments.push((payment, PaymentVerdict::Waits(wait))),
         }
+    }
+
+    /// Keeps that the packs which wait for the first period found their Subscription there: should it be deleted, they
+    /// wait on (Law 15).
+    fn note_waiting_packs(&mut self) {
+        let arrivals = self.parked.iter().map(|order| order.arrival);
+        let known = self.account.ledger.last_waiting_pack_time.filter(|_| self.stopped);
+        self.account.ledger.last_waiting_pack_time = arrivals.max().max(known);
     }
 
     /// Turns the end of the run into what is to be written.
     fn conclude(mut self, before: &Ledger, is_new: bool) -> Result<Decision, Violation> {
-        for fact in std::mem::take(&mut self.parked) {
-            self.give_wait(fact, Wait::FirstPeriod);
+        self.note_waiting_packs();
+        let has_begun = self.account.ledger.period.number > 0;
+        let wait = if has_begun { Wait::SubscriptionBack } else { Wait::FirstPeriod };
+        for order in std::mem::take(&mut self.parked) {
+            self.give_pack(order, PackVerdict::Waits(wait));
         }
         let has_more = self.stopped;
         for fact in std::mem::take(&mut self.queue).into_values() {
@@ -728,11 +762,11 @@ impl<'a> Course<'a> {
                 *verdict = PackVerdict::Ordered(known);
             }
         }
-        for payment in &mut self.payments {
+        for (payment, verdict) in &mut self.payments {
             // Its money may have been returned later in this run.
-            let applied = self.account.ledger.invoice_of_payment(&payment.name);
+            let applied = self.account.ledger.invoice(&payment.invoice);
             if let (PaymentVerdict::Judged(outcome @ PaymentOutcome::RefundDue), Some(invoice)) =
-                (&mut payment.verdict, applied)
+                (verdict, applied)
             {
                 *outcome = invoice.outcome_of(PaymentState::Settled);
             }
@@ -743,7 +777,12 @@ impl<'a> Course<'a> {
             uid: order.uid.clone(),
             verdict,
         });
-        let packs = packs.collect();
+        let payments = self.payments.into_iter().map(|(payment, verdict)| Verdict {
+            name: payment.name.clone(),
+            uid: payment.uid.clone(),
+            verdict,
+        });
+        let (packs, payments) = (packs.collect(), payments.collect());
         let Account { ledger: mut after, entries, closed_gaps, time, .. } = self.account;
         // Receipts that are no longer wanted go with the next commit, and a charge changes what is covered too.
         let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
@@ -765,7 +804,7 @@ impl<'a> Course<'a> {
             closed_gaps,
             reports: self.reports,
             packs,
-            payments: self.payments,
+            payments,
             adjustments: self.adjustments,
             wake_time,
             has_more,
@@ -787,7 +826,7 @@ impl<'a> Course<'a> {
             AdjustmentVerdict::Waits(wait) => wait.ends(),
             AdjustmentVerdict::Judged(_) => None,
         });
-        let payments = self.payments.iter().filter_map(|verdict| match verdict.verdict {
+        let payments = self.payments.iter().filter_map(|(_, verdict)| match verdict {
             PaymentVerdict::Waits(wait) => wait.ends(),
             PaymentVerdict::Judged(_) => None,
         });
@@ -803,7 +842,7 @@ impl Wait {
     pub fn ends(self) -> Option<Timestamp> {
         match self {
             Self::WindowNotOver(time) | Self::NoSubscription(time) | Self::NotStarted(time) => Some(time),
-            Self::FirstPeriod | Self::Receipts => None,
+            Self::FirstPeriod | Self::SubscriptionBack | Self::Receipts => None,
         }
     }
 }

@@ -257,6 +257,8 @@ pub enum Detail {
         invoice: String,
         /// Why.
         cause: VoidCause,
+        /// Payment that reported its failure, if any.
+        object: Option<ObjectName>,
     },
     /// The period's use reached a threshold (Law 23).
     Threshold {

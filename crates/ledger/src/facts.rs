@@ -156,6 +156,18 @@ pub enum PaymentState {
     Refunded,
 }
 
+impl PaymentState {
+    /// Returns the name that a Payment uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settled => "Settled",
+            Self::Failed => "Failed",
+            Self::Refunded => "Refunded",
+        }
+    }
+}
+
 /// A CreditAdjustment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjustment {

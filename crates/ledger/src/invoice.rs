@@ -6,8 +6,14 @@ use crate::Credits;
 use crate::grant::GrantSource;
 use crate::ledger::Terms;
 
-/// Invoices that the ledger keeps beside those that are still open.
+/// Invoices that the ledger keeps however old they are, beside those that money or credits may still move for.
 pub const INVOICES_KEPT: usize = 36;
+
+/// Months for which every invoice is kept: as long as purchases, whose invoices they are.
+pub const INVOICES_KEPT_MONTHS: u32 = 24;
+
+/// Void invoices that are kept: who changes a plan back and forth issues one after the other within one period.
+pub const VOID_INVOICES_KEPT: usize = 128;
 
 /// What is owed for a period or a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +166,12 @@ impl Invoice {
             Purpose::Renewal { .. } => InvoiceReason::Renewal,
             Purpose::Pack { .. } => InvoiceReason::Pack,
         }
+    }
+
+    /// Returns whether a Payment called `payment` was applied to it.
+    #[must_use]
+    pub fn was_told_by(&self, payment: &str) -> bool {
+        self.payments.iter().any(|name| name == payment)
     }
 
     /// Returns whether it is for a plan and still to be paid; an account has at most one such.

@@ -4,7 +4,7 @@ use crate::Credits;
 use crate::account::Account;
 use crate::catalog::{BillingPeriod, Catalog};
 use crate::entry::{Detail, LapseCause, PlanPeriod};
-use crate::facts::Request;
+use crate::facts::{Renewal, Request};
 use crate::invoice::VoidCause;
 use crate::ledger::{RequestState, Terms, Violation};
 use crate::period::Anchor;
@@ -19,6 +19,15 @@ impl Terms {
 }
 
 impl Account<'_> {
+    /// Ends a plan whose period was not paid by its due time, which is now. What was asked for until then lapses: a
+    /// request of this very instant comes after it (Law 0).
+    pub(crate) fn lapse_unpaid(&mut self) -> Result<(), Violation> {
+        match self.ledger.request.clone() {
+            Some(decided) => self.lapse(&decided.request, LapseCause::PaymentOverdue),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the plan in force now; a new period of what it lapses to begins, with a new anchor.
     pub(crate) fn lapse(&mut self, request: &Request, cause: LapseCause) -> Result<(), Violation> {
         let Some(from) = self.ledger.terms.clone() else { return Ok(()) };
@@ -29,9 +38,12 @@ impl Account<'_> {
         self.void_open_plan_invoice(voided)?;
         self.end_period()?;
         self.ledger.pending_change = None;
-        self.ledger.lapsed = true;
-        self.remember(request, RequestState::Lapsed);
         let to = from.lapse_to(self.catalog);
+        // Who asks for the very plan lapsed into, and for its renewal, has what is asked for.
+        let is_asked_for =
+            request.renewal == Renewal::Automatic && to.as_ref().is_some_and(|to| to.are_of(request));
+        self.ledger.lapsed = !is_asked_for;
+        self.remember(request, if is_asked_for { RequestState::Decided } else { RequestState::Lapsed });
         let detail =
             Detail::Lapsed { from: PlanPeriod::of(&from), to: to.as_ref().map(PlanPeriod::of), cause };
         self.record(Credits::ZERO, detail)?;

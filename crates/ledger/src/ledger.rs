@@ -70,6 +70,9 @@ pub struct Ledger {
     pub coverage: Coverage,
     /// Packs bought.
     pub purchases: Purchases,
+    /// Arrival of the last pack that waits for the first period: it found its Subscription there, and so did all that
+    /// wait and arrived before it (Law 15).
+    pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments by name.
     pub adjustments: BTreeMap<String, AdjustmentRecord>,
     /// The last refusals of orders and payments, oldest first.
@@ -222,8 +225,8 @@ pub struct RefusalRecord {
     pub kind: FactKind,
     /// Its name.
     pub name: String,
-    /// Pack of the catalog, for a CreditPack.
-    pub pack: Option<String>,
+    /// What it asked for: the pack of a CreditPack, all that a Payment said.
+    pub stated: Option<String>,
     /// Why, and what to do.
     pub refusal: Refusal,
 }
@@ -369,6 +372,7 @@ impl Ledger {
             debt: Credits::ZERO,
             coverage: Coverage::default(),
             purchases: Purchases::default(),
+            last_waiting_pack_time: None,
             adjustments: BTreeMap::new(),
             refusals: Vec::new(),
             invoices: Vec::new(),
@@ -422,20 +426,19 @@ impl Ledger {
     /// Returns the invoice that the Payment called `payment` was applied to.
     #[must_use]
     pub fn invoice_of_payment(&self, payment: &str) -> Option<&Invoice> {
-        self.invoices.iter().find(|invoice| invoice.payments.iter().any(|name| name == payment))
+        self.invoices.iter().find(|invoice| invoice.was_told_by(payment))
     }
 
     /// Returns the refunded purchase whose invoice the Payment called `payment` was applied to, if there is one: its
     /// CreditPack was granted long ago and is to show the refund.
     #[must_use]
     pub fn refunded_purchase(&self, payment: &str) -> Option<&Purchase> {
-        match &self.invoice_of_payment(payment)?.purpose {
-            Purpose::Pack { name } => self
-                .purchases
-                .record(name)
-                .filter(|purchase| matches!(purchase.state, PurchaseState::Refunded { .. })),
+        let is_refunded = |purchase: &&Purchase| matches!(purchase.state, PurchaseState::Refunded { .. });
+        let mut told = self.invoices.iter().rev().filter(|invoice| invoice.was_told_by(payment));
+        told.find_map(|invoice| match &invoice.purpose {
+            Purpose::Pack { name } => self.purchases.record(name).filter(is_refunded),
             Purpose::Change { .. } | Purpose::Renewal { .. } => None,
-        }
+        })
     }
 
     /// Returns the names of the Payments that shared an invoice with the one called `payment`, which returned money
@@ -447,7 +450,7 @@ impl Ledger {
                 && invoice.grant.is_none()
                 && invoice.payments.last().is_some_and(|name| name == payment)
         };
-        let invoice = self.invoice_of_payment(payment).filter(returned);
+        let invoice = self.invoices.iter().rev().find(returned);
         let names = invoice.into_iter().flat_map(|invoice| &invoice.payments);
         names.map(String::as_str).filter(|name| *name != payment).collect()
     }

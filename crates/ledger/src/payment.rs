@@ -36,35 +36,69 @@ impl Invoice {
             _ => PaymentOutcome::Applied,
         }
     }
+
+    /// Returns whether what `payment` says was applied to this invoice before, under that name. A name can come back
+    /// with another statement; no state is left but for the next, so what was never said shows by the state.
+    fn was_told(&self, payment: &Payment) -> bool {
+        let Payment { name, state, amount, currency, .. } = payment;
+        let is_possible = match state {
+            PaymentState::Settled => !matches!(self.state, InvoiceState::Open | InvoiceState::Void),
+            PaymentState::Refunded => self.state == InvoiceState::Refunded,
+            PaymentState::Failed => true,
+        };
+        is_possible && self.amount == *amount && self.currency == *currency && self.was_told_by(name)
+    }
+}
+
+impl Payment {
+    /// Returns all that it says, in a line.
+    fn stated(&self) -> String {
+        let Self { invoice, state, amount, currency, .. } = self;
+        format!("{invoice} {} {amount} {currency}", state.as_str())
+    }
 }
 
 impl Account<'_> {
-    /// Applies a Payment (Law 18); one that was applied before shows the same again.
+    /// Applies a Payment (Law 18); one that was judged before shows the same again. Another statement under the same
+    /// name is judged by itself: what settles an invoice once is its state, whatever the names.
     pub(crate) fn pay(&mut self, payment: &Payment) -> Result<PaymentOutcome, Violation> {
-        if let Some(record) = self.ledger.refusal(FactKind::Payment, &payment.name) {
-            return Ok(PaymentOutcome::Refused(record.refusal.clone()));
-        }
-        if let Some(invoice) = self.ledger.invoice_of_payment(&payment.name) {
-            return Ok(invoice.outcome_of(payment.state));
+        if let Some(known) = self.known_payment(payment) {
+            return Ok(known);
         }
         let invoice = match self.judge_payment(payment) {
             Ok(invoice) => invoice,
             Err(refusal) => {
-                self.refuse(FactKind::Payment, &payment.name, None, refusal.clone())?;
+                let stated = payment.stated();
+                self.refuse(FactKind::Payment, &payment.name, Some(&stated), refusal.clone())?;
                 return Ok(PaymentOutcome::Refused(refusal));
             }
         };
         if let Some(invoice) = self.invoice_mut(invoice.number) {
+            invoice.payments.retain(|name| *name != payment.name);
             invoice.payments.push(payment.name.clone());
         }
         let object = ObjectName { kind: FactKind::Payment, name: payment.name.clone() };
         match payment.state {
             PaymentState::Settled => self.settle(&invoice, object)?,
-            PaymentState::Failed => self.fail(&invoice)?,
+            PaymentState::Failed => self.fail(&invoice, object)?,
             PaymentState::Refunded => self.refund(&invoice, object)?,
         }
-        let applied = self.ledger.invoice_of_payment(&payment.name);
+        let applied = self.ledger.invoice(&payment.invoice);
         Ok(applied.map_or(PaymentOutcome::Applied, |applied| applied.outcome_of(payment.state)))
+    }
+
+    /// Returns what a Payment of that name that said the same came to by now, if there was one.
+    pub(crate) fn known_payment(&self, payment: &Payment) -> Option<PaymentOutcome> {
+        let stated = payment.stated();
+        let refused = self.ledger.refusals.iter().find(|record| {
+            let says_the_same = record.stated.as_ref().is_none_or(|before| *before == stated);
+            record.kind == FactKind::Payment && record.name == payment.name && says_the_same
+        });
+        if let Some(record) = refused {
+            return Some(PaymentOutcome::Refused(record.refusal.clone()));
+        }
+        let invoice = self.ledger.invoice(&payment.invoice)?;
+        invoice.was_told(payment).then(|| invoice.outcome_of(payment.state))
     }
 
     fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {
@@ -109,26 +143,31 @@ impl Account<'_> {
     }
 
     /// A failed payment ends what waited for it; a renewal can still be paid until its due time.
-    fn fail(&mut self, invoice: &Invoice) -> Result<(), Violation> {
+    fn fail(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
         let is_open = invoice.state == InvoiceState::Open;
         if !is_open || matches!(invoice.purpose, Purpose::Renewal { .. }) {
             return Ok(());
         }
-        self.give_up(invoice, VoidCause::PaymentFailed)
+        self.give_up(invoice, VoidCause::PaymentFailed, Some(object))
     }
 
     /// Lets an invoice run out that was not paid by its due time, which is now.
     pub(crate) fn run_out(&mut self, number: u32) -> Result<(), Violation> {
         match self.invoice_mut(number).cloned() {
             Some(invoice) if invoice.state == InvoiceState::Open => {
-                self.give_up(&invoice, VoidCause::PaymentExpired)
+                self.give_up(&invoice, VoidCause::PaymentExpired, None)
             }
             _ => Ok(()),
         }
     }
 
-    fn give_up(&mut self, invoice: &Invoice, cause: VoidCause) -> Result<(), Violation> {
-        self.void_invoice(invoice.number, cause)?;
+    fn give_up(
+        &mut self,
+        invoice: &Invoice,
+        cause: VoidCause,
+        payment: Option<ObjectName>,
+    ) -> Result<(), Violation> {
+        self.void_invoice(invoice.number, cause, payment)?;
         let reason = match cause {
             VoidCause::PaymentExpired => RefusalReason::PaymentExpired,
             VoidCause::PaymentFailed | VoidCause::Superseded => RefusalReason::PaymentFailed,

@@ -47,7 +47,9 @@ impl Account<'_> {
             && decided.request.plan == request.plan
             && decided.request.billing_period == request.billing_period
         {
-            let is_repeated = decided.request.renewal == request.renewal || !decided.state.is_remembered();
+            // Of an account that lapsed, `renewal: None` takes back what was asked for since (Law 16).
+            let is_remembered = decided.state.is_remembered() || self.ledger.lapsed;
+            let is_repeated = decided.request.renewal == request.renewal || !is_remembered;
             if is_repeated && !decided.state.is_unknown() {
                 decided.request.renewal = request.renewal;
                 return Ok(());
@@ -152,7 +154,7 @@ impl Account<'_> {
         let open =
             self.open_plan_invoice().filter(|invoice| matches!(invoice.purpose, Purpose::Change { .. }));
         match open.map(|invoice| invoice.number) {
-            Some(number) => self.void_invoice(number, VoidCause::Superseded),
+            Some(number) => self.void_invoice(number, VoidCause::Superseded, None),
             None => Ok(()),
         }
     }

@@ -164,7 +164,7 @@ impl Purchases {
 pub(crate) enum OrderOutcome {
     /// It has its state.
     Decided(OrderState),
-    /// It waits for the account's first period.
+    /// It waits for the account's first period, or for its Subscription to come back after that began.
     Waits,
 }
 
@@ -267,6 +267,9 @@ impl Account<'_> {
                 self.ledger.grants.len()
             );
             return Judgement::Refused(Refusal::ledger_full(&what));
+        }
+        if !self.is_attended() {
+            return Judgement::Waits;
         }
         Judgement::Accepted(Box::new(pack.clone()))
     }

@@ -231,11 +231,10 @@ fn downtime_changes_nothing(editions: &[Catalog], script: &Script, runs: &[bool]
 }
 
 /// The entries whose time and place must not depend on when the operator looked. A pack that waits for the first period
-/// is refused when it is seen that the catalog no longer has it, or that the Subscription is gone: of neither is there a
-/// time.
+/// is refused when it is seen that the catalog no longer has it: of that there is no time.
 fn dated(entries: &[Entry]) -> Vec<&Entry> {
-    let undated = [RefusalReason::UnknownPack, RefusalReason::SubscriptionNotFound];
-    let is_dated = |entry: &&Entry| !matches!(&entry.detail, Detail::Refused { refusal, .. } if undated.contains(&refusal.reason));
+    let undated = RefusalReason::UnknownPack;
+    let is_dated = |entry: &&Entry| !matches!(&entry.detail, Detail::Refused { refusal, .. } if refusal.reason == undated);
     entries.iter().filter(is_dated).collect()
 }
 

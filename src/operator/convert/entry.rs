@@ -228,6 +228,9 @@ enum WireDetail {
         invoice: String,
         /// Why: `Superseded`, `PaymentFailed` or `PaymentExpired`.
         cause: String,
+        /// Payment that reported its failure, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        object: Option<String>,
     },
     /// The period's use reached a threshold.
     Threshold {
@@ -399,9 +402,13 @@ impl WireDetail {
                 state: state.into(),
                 object: object.as_ref().map(named),
             },
-            Detail::Voided { amount: owed, currency, invoice, cause } => {
-                Self::Voided { amount: amount(owed), currency, invoice, cause: cause.as_str().to_owned() }
-            }
+            Detail::Voided { amount: owed, currency, invoice, cause, object } => Self::Voided {
+                amount: amount(owed),
+                currency,
+                invoice,
+                cause: cause.as_str().to_owned(),
+                object: object.as_ref().map(named),
+            },
             Detail::Threshold { percent } => Self::Threshold { percent },
             Detail::Accepted { sequence } => Self::Accepted { sequence },
             Detail::Refused { object, refusal } => Self::Refused {

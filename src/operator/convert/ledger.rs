@@ -69,6 +69,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         usage_closed_before_time,
         purchases,
         purchase_names,
+        last_waiting_pack_time,
         adjustments,
         refusals,
         invoices,
@@ -105,6 +106,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         debt: read_amount("debt", debt)?,
         coverage: read_coverage(coverage, *usage_closed_before_time)?,
         purchases: read_purchases(purchases, purchase_names)?,
+        last_waiting_pack_time: *last_waiting_pack_time,
         adjustments: read_records("adjustments", adjustments)?
             .into_iter()
             .map(|Adjustment { name, given }| (name, given))
@@ -161,6 +163,7 @@ pub fn ledger_to_wire(
         debt,
         coverage: Coverage { sources, closed_before_time },
         purchases: Purchases { records, names },
+        last_waiting_pack_time,
         adjustments,
         refusals,
         invoices,
@@ -199,6 +202,7 @@ pub fn ledger_to_wire(
         usage_closed_before_time: *closed_before_time,
         purchases: write_records(records),
         purchase_names: coverage::write_order_names(names),
+        last_waiting_pack_time: *last_waiting_pack_time,
         adjustments: adjustments
             .iter()
             .map(|(name, given)| Adjustment { name: name.clone(), given: given.clone() }.write())

@@ -154,8 +154,9 @@ struct RefusalMirror {
     #[serde(with = "FactKindRecord")]
     kind: FactKind,
     name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pack: Option<String>,
+    /// Called after what was kept first; a Payment's statement came later.
+    #[serde(rename = "pack", skip_serializing_if = "Option::is_none")]
+    stated: Option<String>,
     #[serde(with = "RefusalText")]
     refusal: Refusal,
 }

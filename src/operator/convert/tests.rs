@@ -178,6 +178,14 @@ fn names_of_old_orders_have_a_fixed_width() {
 }
 
 #[test]
+fn what_waits_for_the_first_period_is_carried_over() {
+    let mut ledger: Ledger = rich_story().book().clone();
+    ledger.last_waiting_pack_time = Some(ledger.start_time);
+    let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+    assert_eq!(ledger_from_wire("acme", &through_json(&spec)).as_ref(), Ok(&ledger));
+}
+
+#[test]
 fn the_ledger_keeps_the_last_entries_but_no_refused_reports() {
     let mut story = Story::begin("starter", "2026-01-31T10:00:00Z");
     let mut spec = stored(&story, None);

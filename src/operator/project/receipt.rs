@@ -257,6 +257,10 @@ fn waits(wait: Wait) -> Standing {
             "the account's first period has not begun; it begins with its payment, or when a known plan is asked for"
                 .to_owned(),
         ),
+        Wait::SubscriptionBack => Standing::waits(
+            Reason::SubscriptionMissing,
+            "its Subscription was deleted; it is taken up when that is back".to_owned(),
+        ),
         Wait::Receipts => Standing::waits(
             Reason::ReceiptsAwaited,
             "earlier charges wait for their receipts; it is taken up right after".to_owned(),

@@ -601,6 +601,11 @@ fn what_waits_says_for_what_and_until_when() {
             "the account's first period has not begun; it begins with its payment, or when a known plan is asked for",
         ),
         (
+            Wait::SubscriptionBack,
+            "SubscriptionMissing",
+            "its Subscription was deleted; it is taken up when that is back",
+        ),
+        (
             Wait::Receipts,
             "ReceiptsAwaited",
             "earlier charges wait for their receipts; it is taken up right after",

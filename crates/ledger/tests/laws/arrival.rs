@@ -1,5 +1,6 @@
 //! Laws 0, 7, 8, 15, 17: arrival, the order of an instant, lateness and settlement.
 
+use flashgate_ledger::entry::Detail;
 use flashgate_ledger::facts::PaymentState;
 use flashgate_ledger::period::Window;
 
@@ -242,6 +243,30 @@ fn a_report_waits_for_its_subscription_until_the_acceptance_time_is_over() {
     assert_eq!(life.reports["report-0"].said(), "waits");
     life.live_until(until);
     assert_eq!(life.reports["report-0"].said(), "TooLate");
+}
+
+#[test]
+fn a_report_that_is_too_late_without_an_account_is_refused_when_it_arrives() {
+    let mut life = Life::new(shipped());
+    life.report("2026-06-01", "gw", window("2026-01-01", "2026-01-02"), "5");
+    assert_eq!(
+        (life.reports["report-0"].said().as_str(), life.times("Refused")),
+        ("TooLate", vec![time("2026-06-01")])
+    );
+}
+
+#[test]
+fn at_one_instant_what_no_account_came_for_is_refused_by_name() {
+    let mut life = Life::new(shipped());
+    life.buy("2026-01-01", "b", "plus-100");
+    life.buy("2026-01-01", "a", "plus-100");
+    life.adjust("2026-01-01", "0", "1", None);
+    life.until("2026-01-02");
+    let names = life.all("Refused").into_iter().filter_map(|entry| match &entry.detail {
+        Detail::Refused { object, .. } => Some(object.name.as_str()),
+        _ => None,
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "0"]);
 }
 
 #[test]

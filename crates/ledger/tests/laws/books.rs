@@ -1,6 +1,6 @@
 //! Laws 21 and 22: conservation, and statements that close where the next opens.
 
-use flashgate_ledger::facts::PaymentState;
+use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_ledger::statement::Statement;
 
 use crate::kit::{Life, Said, credits, external, window};
@@ -58,6 +58,27 @@ fn late_usage_is_booked_in_the_period_it_was_used_in() {
     );
     assert_eq!(statement(&life, 2).book.consumed, credits("0"));
     assert_chain(&life);
+}
+
+#[test]
+fn late_usage_of_a_period_that_nothing_follows_is_not_the_next_periods() {
+    let last_hour = window("2026-01-31T23:00", "2026-02-01");
+    let mut lapsed = Life::of("organization-free", "2026-01-01");
+    lapsed.set_renewal("2026-01-02", Renewal::None);
+    let mut deleted = Life::of("organization-free", "2026-01-01");
+    deleted.unsubscribe("2026-01-20");
+    for life in [&mut lapsed, &mut deleted] {
+        life.report("2026-02-01T00:20", "gw", last_hour, "5");
+        life.subscribe("2026-02-01T01:00", "organization-free");
+        assert_eq!(statement(life, 1).book.consumed, credits("5"));
+        assert_eq!(statement(life, 2).book.consumed, credits("0"));
+        assert_eq!(life.book().usage, []);
+    }
+    let mut life = lapsed;
+    life.set_renewal("2026-02-02", Renewal::None).until("2026-03-01T12:00");
+    life.consume("2026-03-01T12:00", "3");
+    life.set_renewal("2026-03-02", Renewal::Automatic);
+    assert_eq!(life.book().usage[0].credits, credits("3"));
 }
 
 #[test]

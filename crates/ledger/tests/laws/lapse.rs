@@ -160,6 +160,87 @@ fn an_unpaid_renewal_lapses_after_its_due_time() {
     assert_eq!((life.plan(), life.count("Invoiced")), ("organization-free", 2));
 }
 
+/// An account of starter whose renewal of 2026-02-01 is not paid: it is due on 2026-02-04.
+fn unpaid() -> Life {
+    let mut life = Life::new(external());
+    life.subscribe("2026-01-01", "starter");
+    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    life.until("2026-02-01");
+    life
+}
+
+#[test]
+fn a_request_of_the_due_times_very_instant_comes_after_the_lapse() {
+    let mut life = unpaid();
+    life.ask("2026-02-04", "growth");
+    assert_eq!((life.plan(), life.times("Lapsed")), ("organization-free", vec![time("2026-02-04")]));
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Reactivation:Open"]);
+    let mut life = unpaid();
+    life.ask("2026-02-04", "organization-free");
+    assert_eq!((life.plan(), life.book().lapsed), ("organization-free", false));
+}
+
+#[test]
+fn what_a_re_created_subscription_asks_for_comes_after_the_lapse_that_was_due() {
+    let mut life = unpaid();
+    life.unsubscribe("2026-02-02").subscribe("2026-02-06", "growth");
+    assert_eq!((life.plan(), life.times("Lapsed")), ("organization-free", vec![time("2026-02-06")]));
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Reactivation:Open"]);
+}
+
+#[test]
+fn an_unpaid_lapse_into_what_is_asked_for_is_over_at_once() {
+    let mut life = unpaid();
+    life.ask("2026-02-02", "organization-free").until("2026-02-04");
+    assert_eq!(
+        (life.plan(), life.balance().as_str(), life.book().lapsed),
+        ("organization-free", "40", false)
+    );
+    // The lapse is over: a lower plan is a downgrade, at the period's end.
+    life.ask("2026-02-11", "individual").until("2026-03-03");
+    assert_eq!(life.plan(), "organization-free");
+    life.until("2026-03-04");
+    assert_eq!((life.plan(), life.balance().as_str()), ("individual", "10"));
+}
+
+#[test]
+fn a_lapse_into_what_is_asked_for_without_renewal_renews_by_itself() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.ask("2026-01-10", "organization-free").set_renewal("2026-01-11", Renewal::None).until("2026-04-01");
+    assert_eq!((life.plan(), life.count("Lapsed"), life.balance().as_str()), ("organization-free", 1, "40"));
+}
+
+#[test]
+fn renewal_none_takes_a_reactivation_back_that_is_not_paid() {
+    let mut life = Life::new(external());
+    life.subscribe("2026-01-01", "starter");
+    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    life.set_renewal("2026-01-02", Renewal::None).set_renewal("2026-02-10", Renewal::Automatic);
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Reactivation:Open"]);
+    life.set_renewal("2026-02-11", Renewal::None);
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Reactivation:Void"]);
+    life.set_renewal("2026-02-12", Renewal::Automatic);
+    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Reactivation:Void", "3:Reactivation:Open"]);
+}
+
+#[test]
+fn a_renewal_that_is_overdue_is_owed_no_longer_though_its_subscription_is_deleted() {
+    let mut life = unpaid();
+    life.unsubscribe("2026-02-02").until("2026-02-04");
+    assert_eq!(
+        (life.plan(), life.invoices()),
+        ("starter", vec!["1:Start:Settled".into(), "2:Renewal:Void".into()])
+    );
+    assert_eq!(life.pay("2026-02-05", "late", 2, PaymentState::Settled).said(), "refund due");
+    life.subscribe("2026-02-06", "starter");
+    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
+    let mut life = unpaid();
+    life.unsubscribe("2026-02-02");
+    assert_eq!(life.pay("2026-02-04", "in-time", 2, PaymentState::Settled).said(), "applied");
+    life.subscribe("2026-02-06", "starter");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+}
+
 #[test]
 fn nothing_renews_while_the_subscription_is_deleted() {
     let mut life = Life::of("starter", "2026-01-01");

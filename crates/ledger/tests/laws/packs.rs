@@ -202,6 +202,71 @@ fn a_pack_without_a_subscription_is_refused_after_a_day() {
 }
 
 #[test]
+fn an_orders_state_stays_though_its_subscription_is_deleted() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.buy("2026-01-02T10:00", "a", "plus-100");
+    life.adjust("2026-01-02T10:00", "a", "7", None);
+    life.unsubscribe("2026-01-02T11:00");
+    assert_eq!(life.buy("2026-01-02T12:00", "a", "plus-100").said(), "granted");
+    assert_eq!(life.adjust("2026-01-02T12:00", "a", "7", None).said(), "granted 7");
+    assert_eq!(life.buy("2026-01-02T12:00", "a", "plus-500").said(), "waits");
+    assert_eq!((life.balance().as_str(), life.count("Purchased")), ("1207", 1));
+}
+
+#[test]
+fn a_pack_awaits_its_payment_also_while_its_subscription_is_deleted() {
+    let mut life = Life::new(external());
+    life.subscribe("2026-01-01", "starter");
+    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    life.buy("2026-01-02T10:00", "a", "plus-100");
+    life.unsubscribe("2026-01-02T11:00");
+    assert_eq!(life.packs["a"].said(), "awaits payment");
+    life.pay("2026-01-03T12:00", "p2", 2, PaymentState::Settled);
+    assert_eq!((life.packs["a"].said().as_str(), life.balance().as_str()), ("granted", "1200"));
+}
+
+/// An account whose pack has waited for the first payment for three days when its Subscription is deleted.
+fn deleted_while_a_pack_waits() -> Life {
+    let mut catalog = external();
+    catalog.policies.payments.due_within_seconds = 10 * 86_400;
+    let mut life = Life::new(catalog);
+    life.subscribe("2026-01-01", "starter");
+    life.buy("2026-01-02", "a", "plus-100");
+    life.unsubscribe("2026-01-05");
+    assert_eq!(life.packs["a"].said(), "waits");
+    assert_eq!(life.buy("2026-01-05", "b", "plus-100").said(), "waits");
+    life
+}
+
+#[test]
+fn a_pack_that_found_its_subscription_waits_on_though_it_is_deleted() {
+    let mut life = deleted_while_a_pack_waits();
+    life.subscribe("2026-01-06T12:00", "starter");
+    assert_eq!(life.packs["b"].said(), "SubscriptionNotFound");
+    assert_eq!(life.times("Refused"), [time("2026-01-06")]);
+    life.pay("2026-01-07", "p1", 1, PaymentState::Settled);
+    assert_eq!(life.packs["a"].said(), "awaits payment");
+}
+
+#[test]
+fn a_pack_that_waits_is_not_invoiced_before_its_subscription_is_back() {
+    let mut life = deleted_while_a_pack_waits();
+    life.pay("2026-01-06", "p1", 1, PaymentState::Settled);
+    life.until("2026-01-08");
+    assert_eq!((life.packs["a"].said().as_str(), life.count("Invoiced")), ("waits", 1));
+    life.subscribe("2026-01-09", "starter");
+    assert_eq!((life.packs["a"].said().as_str(), life.count("Invoiced")), ("awaits payment", 2));
+}
+
+#[test]
+fn a_pack_that_waits_is_refused_when_the_first_invoice_runs_out_though_nobody_is_there() {
+    let mut life = deleted_while_a_pack_waits();
+    life.until("2026-02-01");
+    assert_eq!(life.packs["a"].said(), "PlanNotEligible");
+    assert_eq!(life.times("Refused"), [time("2026-01-06"), time("2026-01-11")]);
+}
+
+#[test]
 fn a_start_in_the_future_must_lie_within_the_day_that_a_pack_waits() {
     for (starts, said) in [("2026-01-02T10:00", "granted"), ("2026-01-02T10:00:01", "SubscriptionNotFound")] {
         let mut life = Life::new(shipped());

@@ -1,8 +1,10 @@
 //! Law 18: invoices, payments by an agent, and what each can bring about.
 
 use flashgate_ledger::catalog::BillingPeriod::Yearly;
+use flashgate_ledger::entry::Detail;
 use flashgate_ledger::facts::PaymentState::{Failed, Refunded, Settled};
 use flashgate_ledger::facts::Renewal;
+use flashgate_ledger::invoice::VOID_INVOICES_KEPT;
 
 use crate::kit::{DAY, Life, Said, after, credits, external, shipped, time, window};
 
@@ -286,6 +288,20 @@ fn a_currency_that_is_not_the_invoices_is_a_wrong_amount() {
 }
 
 #[test]
+fn a_void_invoice_names_the_payment_that_failed() {
+    let object_of = |life: &Life| match &life.all("Voided")[0].detail {
+        Detail::Voided { object, .. } => object.as_ref().map(|object| object.name.clone()),
+        _ => None,
+    };
+    let mut life = start("2026-01-01", "starter");
+    life.pay("2026-01-02", "f", 1, Failed);
+    assert_eq!(object_of(&life), Some("f".to_owned()));
+    let mut life = start("2026-01-01", "starter");
+    life.until("2026-01-04");
+    assert_eq!(object_of(&life), None, "it ran out");
+}
+
+#[test]
 fn a_failed_payment_of_what_is_void_is_applied_and_changes_nothing() {
     let mut life = start("2026-01-01", "starter");
     life.pay("2026-01-02", "f1", 1, Failed);
@@ -305,6 +321,53 @@ fn a_payments_name_shows_the_same_again() {
     assert_eq!(life.pay("2026-01-02", "p2", 1, Settled).said(), "AlreadySettled");
     assert_eq!(life.pay("2026-01-03", "p2", 1, Settled).said(), "AlreadySettled");
     assert_eq!(life.count("Granted"), 1);
+}
+
+#[test]
+fn another_statement_under_a_used_name_is_judged_by_itself() {
+    let mut life = paid();
+    life.until("2026-02-01");
+    assert_eq!(life.pay("2026-02-01T05:00", "p", 2, Failed).said(), "applied");
+    assert_eq!(life.pay("2026-02-01T06:00", "p", 2, Failed).said(), "applied");
+    assert_eq!(life.pay("2026-02-01T07:00", "p", 2, Settled).said(), "applied");
+    assert_eq!(life.pay("2026-02-01T08:00", "p", 2, Settled).said(), "applied");
+    assert_eq!((life.balance().as_str(), life.count("Granted")), ("1100", 2));
+    assert_eq!(life.pay("2026-02-02", "p", 2, Refunded).said(), "applied");
+    assert_eq!(life.pay("2026-02-02", "p", 2, Refunded).said(), "applied");
+    assert_eq!((life.balance().as_str(), life.count("Refunded")), ("0", 1));
+    assert_eq!(life.pay("2026-02-03", "p", 1, Settled).said(), "AlreadySettled");
+}
+
+#[test]
+fn what_was_refused_is_no_verdict_on_another_statement_of_that_name() {
+    let mut life = start("2026-01-01", "starter");
+    let invoice = "acme-1f3a9c2e-0001";
+    assert_eq!(life.pay_amount("2026-01-01T05:00", "p", invoice, Settled, "99").said(), "WrongAmount");
+    assert_eq!(life.pay_amount("2026-01-01T06:00", "p", invoice, Settled, "99").said(), "WrongAmount");
+    assert_eq!(life.count("Refused"), 1);
+    assert_eq!(life.pay_amount("2026-01-01T07:00", "p", invoice, Settled, "100").said(), "applied");
+    assert_eq!(life.pay_amount("2026-01-01T08:00", "p", invoice, Settled, "99").said(), "WrongAmount");
+    assert_eq!((life.balance().as_str(), life.count("Refused")), ("1100", 1));
+}
+
+#[test]
+fn a_refused_payment_stays_refused_though_its_invoice_is_issued_later() {
+    let mut life = paid();
+    let early = |life: &mut Life, at| life.pay_amount(at, "p", "acme-1f3a9c2e-0002", Settled, "100").said();
+    assert_eq!(early(&mut life, "2026-01-05"), "UnknownInvoice");
+    assert_eq!(early(&mut life, "2026-02-02"), "UnknownInvoice");
+    assert_eq!(life.balance(), "0");
+}
+
+#[test]
+fn money_that_was_paid_late_under_a_used_name_is_due_back() {
+    let mut life = paid();
+    life.until("2026-02-01");
+    life.pay("2026-02-02", "p", 2, Failed);
+    life.until("2026-02-05");
+    assert_eq!(life.pay("2026-02-05", "p", 2, Settled).said(), "refund due");
+    assert_eq!(life.pay("2026-02-06", "p1", 2, Refunded).said(), "applied");
+    assert_eq!(life.book().payments_returned_by("p1"), ["p"]);
 }
 
 #[test]
@@ -344,6 +407,38 @@ fn what_was_settled_as_it_was_issued_can_be_refunded_too() {
     assert_eq!((life.balance().as_str(), life.left("pack/a").as_str()), ("1100", "0"));
     life.pay("2026-01-04", "r2", 1, Refunded);
     assert_eq!((life.balance().as_str(), life.plan()), ("0", "starter"));
+}
+
+#[test]
+fn credits_that_are_not_used_up_can_be_refunded_however_old_their_invoice_is() {
+    let mut life = Life::of("starter", "2022-01-01");
+    life.buy("2022-01-02", "a", "plus-100");
+    life.until("2026-01-02");
+    assert_eq!(life.pay("2026-01-02", "r", 2, Refunded).said(), "applied");
+    assert_eq!((life.balance().as_str(), life.left("pack/a").as_str()), ("1100", "0"));
+}
+
+#[test]
+fn every_invoice_of_24_months_is_known_however_many_there_are() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.until("2027-12-31T23:00");
+    life.catalog.policies.pack_limit.max = 100;
+    for index in 0..40 {
+        life.buy("2027-12-31T23:00", &format!("a{index}"), "plus-100");
+    }
+    life.until("2028-01-01");
+    assert_eq!(life.pay("2028-01-01", "again", 2, Settled).said(), "AlreadySettled");
+    life.until("2029-01-01");
+    assert_eq!((life.book().invoices[0].number, life.book().invoices.len()), (14, 64));
+}
+
+#[test]
+fn a_void_invoice_is_known_though_the_plan_was_changed_back_and_forth() {
+    let mut life = paid();
+    for index in 0..60 {
+        life.ask(&format!("2026-01-10T00:{index:02}"), ["growth", "scale"][index % 2]);
+    }
+    assert_eq!(life.pay("2026-01-11", "late", 2, Settled).said(), "refund due");
 }
 
 #[test]
@@ -418,7 +513,7 @@ fn plans_asked_for_in_turns_do_not_fill_the_ledger() {
         let at = after(time("2026-01-10"), turn * 60).to_string();
         life.ask(&at[..19], if turn % 2 == 0 { "growth" } else { "scale" });
     }
-    assert!(life.book().invoices.len() <= 37, "{} invoices", life.book().invoices.len());
+    assert_eq!(life.book().invoices.len(), VOID_INVOICES_KEPT + 2);
     assert_eq!((life.book().next_invoice, life.invoice_states.len()), (202, 201));
     assert_eq!(life.pay("2026-01-12", "r", 1, Refunded).said(), "applied");
     assert_eq!(life.pay("2026-01-12", "p", 201, Settled).said(), "applied");

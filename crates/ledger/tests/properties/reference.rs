@@ -133,6 +133,8 @@ pub(crate) struct Reference<'a> {
     invoices: Vec<Invoice>,
     reports: Vec<Report>,
     packs: Vec<PackOrder>,
+    /// Packs, by UID, that found their Subscription there: they wait for nothing but the first period.
+    found: BTreeSet<String>,
     adjustments: Vec<Adjustment>,
     payments: Vec<Payment>,
     /// Number, start and end of every period so far.
@@ -195,6 +197,7 @@ impl<'a> Reference<'a> {
             invoices: Vec::new(),
             reports: Vec::new(),
             packs: Vec::new(),
+            found: BTreeSet::new(),
             adjustments: Vec::new(),
             payments: Vec::new(),
             windows: Vec::new(),
@@ -521,12 +524,27 @@ impl<'a> Reference<'a> {
         true
     }
 
+    fn is_overdue(&self, now: i64) -> bool {
+        self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due <= now))
+    }
+
+    /// What lapses is what was asked for until now: a plan change comes last.
+    fn lapse_unpaid(&mut self) {
+        let request = self.seen.clone().expect("a plan was asked for");
+        self.lapse(&request, "Void");
+    }
+
     fn lapse(&mut self, request: &Request, state: &'static str) {
         let to = self.period.as_ref().expect("a plan lapses").terms.lapses_to.clone();
         if let Some(open) = self.open_plan_invoice() {
             open.state = state;
         }
-        (self.inert, self.seen, self.has_lapsed) = (Some(request.clone()), Some(request.clone()), true);
+        let is_asked_for = to.as_ref() == Some(&request.plan)
+            && self.terms(request).is_some()
+            && request.billing_period == BillingPeriod::Monthly
+            && request.renewal == Renewal::Automatic;
+        self.has_lapsed = !is_asked_for;
+        (self.inert, self.seen) = (Some(request.clone()).filter(|_| !is_asked_for), Some(request.clone()));
         self.seen_unknown = false;
         let to = to.map(|plan| Request {
             plan,
@@ -551,8 +569,8 @@ impl<'a> Reference<'a> {
     fn resume(&mut self, request: &Request) {
         if self.period.as_ref().is_none_or(|period| self.now < period.end) {
             // It was to be paid while the Subscription was away, and was not.
-            if self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due < self.now)) {
-                self.lapse(request, "Void");
+            if self.is_overdue(self.now - 1) {
+                self.lapse_unpaid();
             }
             return;
         }
@@ -569,7 +587,7 @@ impl<'a> Reference<'a> {
         if let Some(before) = before.as_ref().filter(|_| !self.seen_unknown) {
             let same = before.plan == request.plan && before.billing_period == request.billing_period;
             let was_inert = self.inert.as_ref() == Some(before);
-            if before == request || (same && !was_inert) {
+            if before == request || (same && !was_inert && !self.has_lapsed) {
                 return;
             }
         }
@@ -752,11 +770,10 @@ impl<'a> Reference<'a> {
                 self.give_up(index, "PaymentExpired");
             }
         }
-        if self.is_present()
-            && self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due <= self.now))
-        {
-            let request = self.subscription.clone().expect("present").request;
-            self.lapse(&request, "Void");
+        if self.is_overdue(self.now) && self.is_present() {
+            self.lapse_unpaid();
+        } else if self.is_overdue(self.now) {
+            self.void_plan_invoice();
         }
         if !self.is_present() {
             self.run_out_orders(self.now);
@@ -767,7 +784,7 @@ impl<'a> Reference<'a> {
     fn run_out_orders(&mut self, now: i64) {
         let (gone, waiting) = std::mem::take(&mut self.packs)
             .into_iter()
-            .partition(|pack| pack.arrival.as_second() + DAY <= now);
+            .partition(|pack| pack.arrival.as_second() + DAY <= now && !self.found.contains(&pack.uid));
         self.packs = waiting;
         for pack in sorted::<PackOrder, _>(gone, |pack| (pack.name.clone(), pack.uid.clone())) {
             self.decide_pack(&pack, Some("SubscriptionNotFound"));
@@ -787,11 +804,21 @@ impl<'a> Reference<'a> {
 
     fn purchases(&mut self) {
         if self.is_present() {
-            for pack in sorted(std::mem::take(&mut self.packs), |pack| (pack.name.clone(), pack.uid.clone()))
-            {
+            self.found.extend(self.packs.iter().map(|pack| pack.uid.clone()));
+        }
+        for pack in sorted(std::mem::take(&mut self.packs), |pack| (pack.name.clone(), pack.uid.clone())) {
+            if self.found.contains(&pack.uid) || self.is_known(&pack) {
                 self.decide_pack(&pack, None);
+            } else {
+                self.packs.push(pack);
             }
         }
+    }
+
+    /// Whether an order of that name came to something before: then it waits for nothing.
+    fn is_known(&self, pack: &PackOrder) -> bool {
+        let sold = self.orders.get(&pack.name).is_some_and(|order| order.pack.pack == pack.pack);
+        sold || self.was_refused(&format!("pack {}", pack.name)).is_some()
     }
 
     fn order(&mut self, name: &str, state: &'static str) {
@@ -828,8 +855,11 @@ impl<'a> Reference<'a> {
                     let max = self.catalog.policies.pack_limit.max as usize;
                     if self.taken_in_month_of(pack.arrival.as_second()) >= max {
                         "PackLimitReached"
-                    } else {
+                    } else if self.is_present() {
                         ""
+                    } else {
+                        self.packs.push(pack.clone());
+                        return;
                     }
                 }
                 _ => "PlanNotEligible",
@@ -881,12 +911,15 @@ impl<'a> Reference<'a> {
     }
 
     fn adjust(&mut self) {
-        if self.is_present() {
-            let adjustments = std::mem::take(&mut self.adjustments);
-            for adjustment in
-                sorted(adjustments, |adjustment| (adjustment.name.clone(), adjustment.uid.clone()))
-            {
+        let adjustments = std::mem::take(&mut self.adjustments);
+        for adjustment in sorted(adjustments, |adjustment| (adjustment.name.clone(), adjustment.uid.clone()))
+        {
+            let is_given = self.given.get(&adjustment.name) == Some(&adjustment.credits.nanos());
+            let is_known = is_given || self.was_refused(&format!("adjustment {}", adjustment.name)).is_some();
+            if self.is_present() || is_known {
                 self.decide_adjustment(&adjustment, None);
+            } else {
+                self.adjustments.push(adjustment);
             }
         }
     }
