@@ -1,10 +1,12 @@
 //! The sweep: reports are deleted some time after their verdict; a refusal that stands over a charge is mended.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::time::Duration;
 
 use flashgate_ledger::ledger::Charge;
 use flashgate_ledger::period::seconds_after;
+use futures::{StreamExt, stream};
 
 use crate::operator::cluster::{AccountKey, CallError, Cluster, SettledReport};
 use crate::operator::convert;
@@ -16,6 +18,10 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Shortest time between two sweeps.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Deletions under way at once: one that hangs keeps no other waiting, and few enough are asked of a server that has more
+/// urgent things to do.
+const DELETED_AT_ONCE: usize = 8;
 
 /// Returns the time between two sweeps of reports that are kept for `keep_for_seconds`.
 #[must_use]
@@ -34,14 +40,20 @@ impl<C: Cluster> Operator<C> {
     pub async fn sweep(&self) -> Result<usize, CallError> {
         let rejected = self.mend_refusals().await?;
         let charged = self.cluster.list_settled_reports("Charged").await?;
-        let mut deleted = 0;
-        for report in rejected.iter().chain(&charged).filter(|report| self.is_over(report)) {
-            match self.cluster.delete_report(&report.version).await {
-                Ok(()) => deleted += 1,
-                Err(error) => tracing::debug!(%error, "report not deleted; the next sweep tries again"),
-            }
+        let mut over = [rejected, charged].concat();
+        over.retain(|report| self.is_over(report));
+        let deletions = stream::iter(over).map(|report| self.is_deleted(report));
+        let deleted = deletions.buffer_unordered(DELETED_AT_ONCE).filter(|is_deleted| ready(*is_deleted));
+        Ok(deleted.count().await)
+    }
+
+    /// Deletes a report; returns whether that is done.
+    async fn is_deleted(&self, report: SettledReport) -> bool {
+        let deleted = self.cluster.delete_report(&report.version).await;
+        if let Err(error) = &deleted {
+            tracing::debug!(%error, "report not deleted; the next sweep tries again");
         }
-        Ok(deleted)
+        deleted.is_ok()
     }
 
     /// Writes the charge over each refusal that another operator wrote while the charge was under way. Returns the

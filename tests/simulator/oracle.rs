@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_billing::api::{CreditLedger, PaymentSpec, Subscription, UsageReport};
 use flashgate_billing::operator::cluster::simulated::{Change, Object, ObjectKey, ObjectKind, Store, Writer};
 use flashgate_billing::operator::convert::{ledger_from_wire, report_fact};
 use flashgate_ledger::Credits;
@@ -136,7 +136,8 @@ impl Oracle {
                 format!("{} {}", adjustment.spec.subscription_ref.name, adjustment.spec.credits)
             }
             Object::Payment(payment) => {
-                format!("{} {}", payment.spec.subscription_ref.name, payment.spec.invoice)
+                let PaymentSpec { subscription_ref, invoice, state, amount, .. } = &payment.spec;
+                format!("{} {invoice} {state:?} {}", subscription_ref.name, amount.0)
             }
             Object::Subscription(_) | Object::CreditLedger(_) => return,
         };
@@ -520,6 +521,11 @@ impl Oracle {
                 matches!(object, Object::CreditAdjustment(stated) if stated.spec.credits.0 == record.credits.to_string())
             }),
         });
+        // Each statement under a Payment's name is judged by itself, and the ledger keeps the name alone.
+        let statements = self.orders.iter().filter(|(kind, name, _)| (*kind, name) == (key.kind, &key.name));
+        if key.kind == ObjectKind::Payment && statements.count() > 1 {
+            return Ok(());
+        }
         let holds = holds.unwrap_or(false);
         let state = object.state();
         let shows = matches!(state, Some("Granted" | "Refunded" | "AwaitingPayment" | "Applied"));

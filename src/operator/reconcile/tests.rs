@@ -35,17 +35,19 @@ fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
 
 /// Reconciles `sim/acme` until nothing is left to do, while the wire does as a healthy network would.
 fn settle(operator: &Operator<Simulated>, wire: &SharedWire) {
+    while reconcile(operator, wire).expect("reconciled").after.is_some() {}
+}
+
+/// Reconciles `sim/acme` once.
+fn reconcile(operator: &Operator<Simulated>, wire: &SharedWire) -> Result<Next, ReconcileError> {
     let key = AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() };
     let mut context = Context::from_waker(futures::task::noop_waker_ref());
-    let mut has_more = true;
-    while has_more {
-        let mut run = std::pin::pin!(operator.reconcile(&key));
-        has_more = loop {
-            match run.as_mut().poll(&mut context) {
-                Poll::Ready(result) => break result.expect("reconciled").after.is_some(),
-                Poll::Pending => assert!(lock(wire).run_smoothly(), "nothing is on the wire"),
-            }
-        };
+    let mut run = std::pin::pin!(operator.reconcile(&key));
+    loop {
+        match run.as_mut().poll(&mut context) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => assert!(lock(wire).run_smoothly(), "nothing is on the wire"),
+        }
     }
 }
 
@@ -57,6 +59,15 @@ fn subscribed(wire: &SharedWire) -> Subscription {
     let mut subscription = Subscription::new("acme", of(json!({"plan": "starter"})));
     subscription.metadata.namespace = Some("sim".to_owned());
     created(wire, subscription)
+}
+
+/// Creates an adjustment that a watch tells of.
+fn adjusted(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
+    let spec: CreditAdjustmentSpec = of(spec);
+    let mut adjustment = CreditAdjustment::new(name, spec);
+    adjustment.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.adjustments.put(created(wire, adjustment)).expect("taken");
 }
 
 fn shown_sequence(wire: &SharedWire) -> Option<i64> {
@@ -73,11 +84,7 @@ fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
     settle(&operator, &wire);
     assert_eq!(shown_sequence(&wire), Some(1));
     for sequence in 2..5 {
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
-        let spec: CreditAdjustmentSpec = of(spec);
-        let mut adjustment = CreditAdjustment::new(&format!("goodwill-{sequence}"), spec);
-        adjustment.metadata.namespace = Some("sim".to_owned());
-        operator.inbox.adjustments.put(created(&wire, adjustment)).expect("taken");
+        adjusted(&operator, &wire, &format!("goodwill-{sequence}"));
         settle(&operator, &wire);
         assert_eq!(shown_sequence(&wire), Some(sequence));
     }
@@ -132,4 +139,22 @@ fn a_refund_is_shown_on_its_pack_before_its_payment_shows_that_it_was_applied() 
     let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
     let written: Vec<_> = written.filter(|kind| *kind != ObjectKind::Subscription).collect();
     assert_eq!(written, [ObjectKind::CreditLedger, ObjectKind::CreditPack, ObjectKind::Payment]);
+}
+
+#[test]
+fn a_status_is_written_over_no_other_version_than_it_was_made_of() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    // Somebody edits the Subscription, and the watch has yet to tell of it.
+    let key = ObjectKey::new(ObjectKind::Subscription, "sim", "acme");
+    let note = ("note".to_owned(), "a test".to_owned());
+    let edited =
+        lock(&wire).store.edit(&key, |object| object.metadata_mut().annotations = Some([note].into()));
+    edited.expect("edited");
+    adjusted(&operator, &wire, "goodwill");
+    let result = reconcile(&operator, &wire);
+    assert!(matches!(result, Err(ReconcileError::Project { .. })), "{result:?}");
+    assert_eq!(shown_sequence(&wire), Some(1));
 }
