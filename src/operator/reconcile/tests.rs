@@ -40,11 +40,19 @@ fn settle(operator: &Operator<Simulated>, wire: &SharedWire) {
 
 /// Reconciles `sim/acme` once.
 fn reconcile(operator: &Operator<Simulated>, wire: &SharedWire) -> Result<Next, ReconcileError> {
-    let key = AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() };
+    finished(wire, operator.reconcile(&acme()))
+}
+
+fn acme() -> AccountKey {
+    AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() }
+}
+
+/// Returns what `work` comes to when the wire does as a healthy network would.
+fn finished<T>(wire: &SharedWire, work: impl Future<Output = T>) -> T {
     let mut context = Context::from_waker(futures::task::noop_waker_ref());
-    let mut run = std::pin::pin!(operator.reconcile(&key));
+    let mut work = std::pin::pin!(work);
     loop {
-        match run.as_mut().poll(&mut context) {
+        match work.as_mut().poll(&mut context) {
             Poll::Ready(result) => return result,
             Poll::Pending => assert!(lock(wire).run_smoothly(), "nothing is on the wire"),
         }
@@ -157,4 +165,18 @@ fn a_status_is_written_over_no_other_version_than_it_was_made_of() {
     let result = reconcile(&operator, &wire);
     assert!(matches!(result, Err(ReconcileError::Project { .. })), "{result:?}");
     assert_eq!(shown_sequence(&wire), Some(1));
+}
+
+#[test]
+fn a_subscription_is_fresh_until_the_ledger_is_read_after_it() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    let mut seen = Seen::in_inbox(&operator.inbox, &acme(), operator.clock.now());
+    assert!(!seen.subscription_is_fresh, "a watch brought it");
+    finished(&wire, seen.fetch_subscription(&operator.cluster)).expect("read");
+    assert!(seen.subscription_is_fresh);
+    finished(&wire, seen.fetch_ledger(&operator.cluster)).expect("read");
+    assert!(!seen.subscription_is_fresh, "it may be older than the ledger");
 }
