@@ -7,6 +7,8 @@
 mod calls;
 mod chronicle;
 mod faults;
+#[path = "../simulator/harness.rs"]
+mod harness;
 mod judgement;
 #[expect(dead_code, reason = "the simulator's oracle also knows of resets and reads, which no workload has")]
 #[path = "../simulator/oracle.rs"]
@@ -37,6 +39,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::time::Instant;
 
 use crate::chronicle::Chronicle;
+use crate::harness::Harness;
 use crate::judgement::End;
 use crate::oracle::Violation;
 use crate::plans::{Choice, Plan, enumerate};
@@ -62,20 +65,13 @@ struct Arguments {
     /// A file that the table is written to
     #[arg(long)]
     table: Option<PathBuf>,
-    /// What `cargo test` passes on: names of tests, of which there are none here
-    #[arg(hide = true)]
-    names: Vec<String>,
-    /// Of `cargo test`
-    #[arg(long, hide = true)]
-    list: bool,
-    /// Of `cargo test`
-    #[arg(long, hide = true)]
-    nocapture: bool,
+    #[command(flatten)]
+    harness: Harness,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    if arguments.list || !arguments.names.is_empty() {
+    if arguments.harness.asks_for_others() {
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

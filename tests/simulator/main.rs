@@ -4,6 +4,7 @@
 //! `--seed 42` plays one seed, says what happened and, where it fails, what of it is enough to fail.
 
 mod faults;
+mod harness;
 mod oracle;
 mod outcome;
 mod random;
@@ -24,6 +25,7 @@ use flashgate_billing::operator::cluster::simulated::{Store, lock};
 use tokio::time::Instant;
 
 use crate::faults::Fault;
+use crate::harness::Harness;
 use crate::oracle::Violation;
 use crate::outcome::Disorder;
 use crate::workload::Workload;
@@ -44,15 +46,8 @@ struct Arguments {
     /// What is done about failures
     #[arg(long, value_enum, default_value_t)]
     failures: Failures,
-    /// What `cargo test` passes on: names of tests, of which there are none here
-    #[arg(hide = true)]
-    names: Vec<String>,
-    /// Of `cargo test`
-    #[arg(long, hide = true)]
-    list: bool,
-    /// Of `cargo test`
-    #[arg(long, hide = true)]
-    nocapture: bool,
+    #[command(flatten)]
+    harness: Harness,
 }
 
 /// What is done about failures.
@@ -78,7 +73,7 @@ struct Run {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.list || !arguments.names.is_empty() {
+    if arguments.harness.asks_for_others() {
         return ExitCode::SUCCESS;
     }
     match arguments.seed {

@@ -1,7 +1,7 @@
 //! What the ledgers say, as a watch tells it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flashgate_billing::api::CreditLedger;
@@ -11,6 +11,8 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::Instant;
+
+use crate::chaos::lock;
 
 /// What the ledgers say by now.
 #[derive(Clone, Default)]
@@ -40,12 +42,12 @@ impl Books {
     fn note(&self, ledger: &CreditLedger) {
         let consumed: Credits = ledger.spec.totals.consumed.0.parse().expect("credits");
         let key = (ledger.namespace().unwrap_or_default(), ledger.name_any());
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut books = lock(&self.0);
         books.insert(key, (ledger.spec.sequence, consumed.nanos()));
     }
 
     fn sum<T: std::iter::Sum>(&self, what: impl Fn(&(i64, i128)) -> T) -> T {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(what).sum()
+        lock(&self.0).values().map(what).sum()
     }
 
     /// Returns how many accounts have a ledger.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use flashgate_billing::api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::chaos::lock;
 use crate::random::Random;
 use crate::world::World;
 
@@ -130,11 +131,11 @@ impl Load {
     }
 
     fn count(&self, what: &'static str) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
+        *lock(&self.counts).entry(what).or_default() += 1;
     }
 
     fn chance(&self, permille: u64) -> bool {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).chance(permille)
+        lock(&self.random).chance(permille)
     }
 
     /// Creates an object, through an API server that goes away meanwhile, too.
@@ -344,7 +345,7 @@ async fn insist(done: u16, deed: impl AsyncFn() -> Result<(), kube::Error>) {
 impl fmt::Display for Load {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} accounts", self.accounts.len())?;
-        for (what, count) in self.counts.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (what, count) in lock(&self.counts).iter() {
             write!(formatter, ", {count} {what}")?;
         }
         Ok(())

@@ -7,6 +7,8 @@
 mod books;
 mod chaos;
 mod graph;
+#[path = "../simulator/harness.rs"]
+mod harness;
 mod load;
 #[path = "../simulator/random.rs"]
 mod random;
@@ -26,6 +28,7 @@ use tokio::time::Instant;
 
 use crate::books::Books;
 use crate::chaos::{Chaos, Pair};
+use crate::harness::Harness;
 use crate::load::Load;
 use crate::sample::Samples;
 use crate::world::World;
@@ -57,21 +60,14 @@ struct Arguments {
     /// Where soak.csv and soak.svg go
     #[arg(long)]
     output: Option<PathBuf>,
-    /// What `cargo test` passes on: names of tests, of which there are none here
-    #[arg(hide = true)]
-    names: Vec<String>,
-    /// Of `cargo test`
-    #[arg(long, hide = true)]
-    list: bool,
-    /// Of `cargo test`
-    #[arg(long, hide = true)]
-    nocapture: bool,
+    #[command(flatten)]
+    harness: Harness,
 }
 
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    if arguments.list || !arguments.names.is_empty() {
+    if arguments.harness.asks_for_others() {
         return;
     }
     let time = Duration::from_secs(arguments.minutes.map_or(arguments.seconds, |minutes| minutes * 60));

@@ -1,13 +1,13 @@
 //! What is measured while it goes on.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::books::Books;
-use crate::chaos::{Chaos, Pair, RESTARTS};
+use crate::chaos::{Chaos, Pair, RESTARTS, lock};
 use crate::load::Load;
 
 /// Time between two measurements.
@@ -52,13 +52,13 @@ impl Samples {
                 restarts,
                 faults: counts.values().sum::<u64>() - restarts,
             };
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+            lock(&self.0).push(sample);
         }
     }
 
     /// Returns the measurements so far.
     pub fn all(&self) -> Vec<Sample> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     /// Returns them as a table.
