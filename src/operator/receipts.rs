@@ -21,9 +21,10 @@ use serde::Serialize;
 
 use crate::api::{
     CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
-    PaymentState, PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
+    PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
+use crate::operator::convert;
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
 use crate::operator::observe::Seen;
 use crate::operator::project;
@@ -341,7 +342,7 @@ async fn write_refund(
 }
 
 /// Shows on the Payments that had bought nothing that the Payment called `payment` reported their money's return: they
-/// have left the watch as due for it.
+/// have left the watch as due for it. What has one of their names by now may say something else, and shows its own.
 async fn write_returns(
     cluster: &impl Cluster,
     key: &AccountKey,
@@ -349,10 +350,11 @@ async fn write_returns(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Result<(), CallError> {
-    for name in ledger.map(|ledger| ledger.payments_returned_by(payment)).unwrap_or_default() {
+    let Some(ledger) = ledger else { return Ok(()) };
+    for name in ledger.payments_returned_by(payment) {
         let Some(returned) = found(cluster.fetch::<Payment>(&key.namespace, name).await)? else { continue };
-        let is_of_account = returned.spec.subscription_ref.name == key.name;
-        if !is_of_account || returned.spec.state != PaymentState::Settled {
+        let outcome = convert::payment_fact(&returned).ok().and_then(|fact| ledger.known_payment(&fact));
+        if returned.spec.subscription_ref.name != key.name || outcome != Some(PaymentOutcome::Returned) {
             continue;
         }
         let generation = returned.metadata.generation.unwrap_or_default();

@@ -307,7 +307,11 @@ impl Author {
 
     fn slots_back(&mut self, commutes: bool) -> i64 {
         match self.random.below(20) {
-            0 => 24 * 34 + self.random.between(0, 48),
+            0 => match 24 * 34 + self.random.between(0, 48) {
+                // Within seconds of the acceptance time it matters how long a fault delays the report.
+                839..=840 if commutes => 841,
+                slots => slots,
+            },
             1 if !commutes => -self.random.between(0, 30),
             2..=4 => self.random.between(1, 60),
             _ => self.random.between(1, 6),

@@ -6,7 +6,7 @@ use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::{Payment, PaymentState};
 use crate::grant::{Expiration, Grant};
 use crate::invoice::{Invoice, InvoiceState, Purpose, VoidCause};
-use crate::ledger::{RequestState, Violation};
+use crate::ledger::{Ledger, RequestState, Violation};
 use crate::purchase::PurchaseState;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::statement::BookLine;
@@ -58,11 +58,28 @@ impl Payment {
     }
 }
 
+impl Ledger {
+    /// Returns what a Payment of that name that said the same came to by now, if there was one.
+    #[must_use]
+    pub fn known_payment(&self, payment: &Payment) -> Option<PaymentOutcome> {
+        let stated = payment.stated();
+        let refused = self.refusals.iter().find(|record| {
+            let says_the_same = record.stated.as_ref().is_none_or(|before| *before == stated);
+            record.kind == FactKind::Payment && record.name == payment.name && says_the_same
+        });
+        if let Some(record) = refused {
+            return Some(PaymentOutcome::Refused(record.refusal.clone()));
+        }
+        let invoice = self.invoice(&payment.invoice)?;
+        invoice.was_told(payment).then(|| invoice.outcome_of(payment.state))
+    }
+}
+
 impl Account<'_> {
     /// Applies a Payment (Law 18); one that was judged before shows the same again. Another statement under the same
     /// name is judged by itself: what settles an invoice once is its state, whatever the names.
     pub(crate) fn pay(&mut self, payment: &Payment) -> Result<PaymentOutcome, Violation> {
-        if let Some(known) = self.known_payment(payment) {
+        if let Some(known) = self.ledger.known_payment(payment) {
             return Ok(known);
         }
         let invoice = match self.judge_payment(payment) {
@@ -85,20 +102,6 @@ impl Account<'_> {
         }
         let applied = self.ledger.invoice(&payment.invoice);
         Ok(applied.map_or(PaymentOutcome::Applied, |applied| applied.outcome_of(payment.state)))
-    }
-
-    /// Returns what a Payment of that name that said the same came to by now, if there was one.
-    pub(crate) fn known_payment(&self, payment: &Payment) -> Option<PaymentOutcome> {
-        let stated = payment.stated();
-        let refused = self.ledger.refusals.iter().find(|record| {
-            let says_the_same = record.stated.as_ref().is_none_or(|before| *before == stated);
-            record.kind == FactKind::Payment && record.name == payment.name && says_the_same
-        });
-        if let Some(record) = refused {
-            return Some(PaymentOutcome::Refused(record.refusal.clone()));
-        }
-        let invoice = self.ledger.invoice(&payment.invoice)?;
-        invoice.was_told(payment).then(|| invoice.outcome_of(payment.state))
     }
 
     fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {
