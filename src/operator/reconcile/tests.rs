@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use flashgate_ledger::catalog::PaymentMode;
 use serde_json::json;
 
 use super::*;
-use crate::api::{CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, Subscription};
+use crate::api::{CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentVerdict, Subscription};
 use crate::catalog;
 use crate::operator::cluster::Kind;
 use crate::operator::cluster::simulated::{
@@ -147,6 +148,57 @@ fn a_refund_is_shown_on_its_pack_before_its_payment_shows_that_it_was_applied() 
     let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
     let written: Vec<_> = written.filter(|kind| *kind != ObjectKind::Subscription).collect();
     assert_eq!(written, [ObjectKind::CreditLedger, ObjectKind::CreditPack, ObjectKind::Payment]);
+}
+
+/// Creates a Payment that a watch tells of, and returns what it shows once everything is settled.
+fn paid(
+    operator: &Operator<Simulated>,
+    wire: &SharedWire,
+    (name, invoice, state): (&str, &str, &str),
+) -> Option<PaymentVerdict> {
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "invoice": invoice, "state": state, "amount": "100", "currency": "USD",
+    });
+    let mut payment = Payment::new(name, of(spec));
+    payment.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.payments.put(created(wire, payment)).expect("taken");
+    settle(operator, wire);
+    shown(wire, name)
+}
+
+fn shown(wire: &SharedWire, name: &str) -> Option<PaymentVerdict> {
+    stored::<Payment>(wire, ObjectKind::Payment, name).status?.state
+}
+
+fn stored<K: Kind>(wire: &SharedWire, kind: ObjectKind, name: &str) -> K {
+    let wire = lock(wire);
+    wire.store.get(&ObjectKey::new(kind, "sim", name)).expect("stored").typed().expect("kind")
+}
+
+#[test]
+fn a_return_is_shown_on_the_payment_that_it_undoes_and_on_nothing_else_of_that_name() {
+    let wire = wire();
+    let external = || {
+        let mut operator = operator(&wire);
+        operator.catalog.policies.payments.mode = PaymentMode::External;
+        operator
+    };
+    let begins = external();
+    begins.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&begins, &wire);
+    // A week later the invoice has lapsed, and its money is to be returned.
+    lock(&wire).store.set_now("2026-02-07T10:00:00Z".parse().expect("time"));
+    let operator = external();
+    let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+    let invoice = |number: u32| format!("acme-{}-{number:04}", ledger.spec.account);
+    operator.inbox.ledgers.put(ledger.clone()).expect("taken");
+    operator.inbox.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
+    assert_eq!(paid(&operator, &wire, ("late", &invoice(1), "Settled")), Some(PaymentVerdict::Applied));
+    // Another Payment takes the name, for an invoice that there is not.
+    lock(&wire).store.delete(&ObjectKey::new(ObjectKind::Payment, "sim", "late")).expect("deleted");
+    assert_eq!(paid(&operator, &wire, ("late", &invoice(9), "Settled")), Some(PaymentVerdict::Refused));
+    assert_eq!(paid(&operator, &wire, ("back", &invoice(1), "Refunded")), Some(PaymentVerdict::Applied));
+    assert_eq!(shown(&wire, "late"), Some(PaymentVerdict::Refused));
 }
 
 #[test]
