@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
+use flashgate_ledger::facts;
 use flashgate_ledger::ledger::{Charge, Ledger};
 use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
@@ -24,7 +25,6 @@ use crate::api::{
     PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
-use crate::operator::convert;
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
 use crate::operator::observe::Seen;
 use crate::operator::project;
@@ -352,17 +352,19 @@ async fn write_returns(
 ) -> Result<(), CallError> {
     let Some(ledger) = ledger else { return Ok(()) };
     for name in ledger.payments_returned_by(payment) {
-        let Some(returned) = found(cluster.fetch::<Payment>(&key.namespace, name).await)? else { continue };
-        let outcome = convert::payment_fact(&returned).ok().and_then(|fact| ledger.known_payment(&fact));
-        if returned.spec.subscription_ref.name != key.name || outcome != Some(PaymentOutcome::Returned) {
+        let Some(object) = found(cluster.fetch::<Payment>(&key.namespace, name).await)? else { continue };
+        let is_of_account = object.spec.subscription_ref.name == key.name;
+        let Ok(Pending { fact, version, generation, status }) = Pending::<facts::Payment, _>::keep(object)
+        else {
+            continue;
+        };
+        if !is_of_account || ledger.known_payment(&fact) != Some(PaymentOutcome::Returned) {
             continue;
         }
-        let generation = returned.metadata.generation.unwrap_or_default();
         let verdict = PaymentVerdict::Judged(PaymentOutcome::Returned);
-        let status = project::payment_status(returned.status.as_ref(), generation, &verdict, now);
-        if returned.status.as_ref() != Some(&status) {
-            let version = Version::of(&returned);
-            write_status::<Payment, _>(cluster, &version, status).await?;
+        let due = project::payment_status(status.as_ref(), generation, &verdict, now);
+        if status.as_ref() != Some(&due) {
+            write_status::<Payment, _>(cluster, &version, due).await?;
         }
     }
     Ok(())
