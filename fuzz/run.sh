@@ -29,5 +29,5 @@ for target in fuzz_targets/*.rs; do
   say "fuzzing $target for $seconds seconds"
   mkdir -p "$cache/fuzz/$target"
   cargo fuzz run "${flags[@]}" "$target" "$cache/fuzz/$target" "corpus/$target" -- \
-    "-max_total_time=$seconds" -timeout=10 -print_final_stats=1 -verbosity=0
+    "-max_total_time=$seconds" -timeout=10 -print_final_stats=1 -print_funcs=0 -verbosity=0
 done
