@@ -14,6 +14,7 @@ use flashgate_ledger::ledger::{Charge, Ledger, Totals};
 use flashgate_ledger::period::{Window, months_begun, seconds_after};
 use flashgate_ledger::purchase::{OrderName, PurchaseState};
 use flashgate_ledger::rating::rate;
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// Namespace of everything that is judged.
@@ -50,6 +51,8 @@ struct Book {
     hash: String,
     entries: Vec<String>,
     charges: BTreeMap<String, Charge>,
+    /// When they were committed.
+    charge_times: BTreeMap<String, Timestamp>,
     windows: BTreeMap<String, Vec<Window>>,
     /// What was given once and must not be given again: `plan/3`, `CreditPack/top-up`.
     given: BTreeSet<String>,
@@ -70,6 +73,8 @@ pub struct Oracle {
     reports: HashMap<String, UsageReport>,
     /// Reports that showed `Charged` at some time, by UID.
     receipted: HashSet<String>,
+    /// When reports were refused first, by UID.
+    refusal_times: HashMap<String, Timestamp>,
     /// Objects whose status was removed, by UID.
     pub wiped: HashSet<String>,
     /// Names that the operator's sweep deleted.
@@ -88,6 +93,7 @@ impl Oracle {
             accounts: BTreeMap::new(),
             reports: HashMap::new(),
             receipted: HashSet::new(),
+            refusal_times: HashMap::new(),
             wiped: HashSet::new(),
             swept: BTreeSet::new(),
             orders: BTreeSet::new(),
@@ -157,7 +163,8 @@ impl Oracle {
         let is_charged = self.charge_of(before.uid()).is_some();
         let is_rejected = before.state() == Some("Rejected");
         self.swept.insert(before.key());
-        let holds = if is_rejected { !is_charged || self.is_excused(before) } else { is_charged };
+        let is_excused = || self.is_excused(before) || self.was_refused_long_before(before.uid());
+        let holds = if is_rejected { !is_charged || is_excused() } else { is_charged };
         ensure(holds && before.state().is_some(), || {
             format!("I6: {} was deleted as {:?}, charged: {is_charged}", before.key(), before.state())
         })
@@ -232,6 +239,7 @@ impl Oracle {
             self.check_charge(name, book, charge, ledger, store)?;
             consumed = add(consumed, charge.credits)?;
             book.charges.insert(charge.uid.clone(), charge.clone());
+            book.charge_times.insert(charge.uid.clone(), store.now());
         }
         ensure(consumed == ledger.totals.consumed, || {
             format!("I2: {name} consumed {}, its charges say {consumed}", ledger.totals.consumed)
@@ -370,6 +378,17 @@ impl Oracle {
         self.books.values().find_map(|book| book.charges.get(uid))
     }
 
+    /// Returns whether a charge was committed when its report had been refused for as long as it is kept: a known limit,
+    /// since only a view that old does not show the refusal.
+    fn was_refused_long_before(&self, uid: &str) -> bool {
+        let keep_for_seconds = i64::from(self.catalog.policies.keep_reports_for_seconds);
+        let charged = self.books.values().find_map(|book| book.charge_times.get(uid));
+        let refused = self.refusal_times.get(uid);
+        refused
+            .zip(charged)
+            .is_some_and(|(refused, charged)| seconds_after(*refused, keep_for_seconds) <= *charged)
+    }
+
     fn check_status(&mut self, after: &Object, store: &Store) -> Result<(), Violation> {
         match after {
             Object::UsageReport(report) => self.check_receipt(report, store),
@@ -382,7 +401,11 @@ impl Oracle {
         let uid = report.metadata.uid.clone().unwrap_or_default();
         let status = report.status.clone().unwrap_or_default();
         let reason = ready_reason(&status.conditions);
-        match Object::from(report.clone()).state() {
+        let state = Object::from(report.clone()).state();
+        if state == Some("Rejected") {
+            self.refusal_times.entry(uid.clone()).or_insert(store.now());
+        }
+        match state {
             Some("Charged") => {
                 self.receipted.insert(uid.clone());
                 let charged = self.charge_of(&uid).map(|charge| charge.credits.to_string());
@@ -552,6 +575,7 @@ impl Book {
             hash: String::new(),
             entries: Vec::new(),
             charges: BTreeMap::new(),
+            charge_times: BTreeMap::new(),
             windows: BTreeMap::new(),
             given: BTreeSet::new(),
             begun_with: BTreeSet::new(),
