@@ -17,7 +17,7 @@ const REPORTS: usize = 500;
 const KILLS: usize = 20;
 /// How long an operator lives in a crash loop: not long enough to get far.
 const MOMENT: Duration = Duration::from_millis(300);
-const LONGEST_MOMENT: Duration = Duration::from_secs(5);
+const LONGEST_MOMENT: Duration = Duration::from_secs(1);
 /// Lives in a row that charge nothing because they are too short.
 const STUCK_LIVES: usize = 10;
 
