@@ -93,7 +93,7 @@ fn releases_of_one_cluster_do_not_speak_for_each_other() {
                 "expr": "ALERTS{alertstate=\"firing\"}",
                 "eval_time": "15m",
                 // The one that nobody sees, and the one that does not lead though its neighbour does.
-                "exp_samples": [sample("OperatorDown", "two"), sample("NoLeader", "one")],
+                "exp_samples": [sample("FlashgateOperatorDown", "two"), sample("FlashgateNoLeader", "one")],
             }],
         }],
     });
@@ -118,7 +118,7 @@ async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered
     scene.begin_behind_the_relay().await;
     scene.a_payment_is_odd().await;
     for alert in alerts(&rules) {
-        if alert != "OperatorDown" {
+        if alert != "FlashgateOperatorDown" {
             scene.fires(&alert).await;
         }
     }
@@ -128,7 +128,7 @@ async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered
     lines_of_the_log_tell_the_account(&scene);
     an_account_is_shown_as_long_as_it_is_there(&scene).await;
     scene.operators.clear();
-    scene.fires("OperatorDown").await;
+    scene.fires("FlashgateOperatorDown").await;
 }
 
 /// Compares what the operators show with what the reference says of it.

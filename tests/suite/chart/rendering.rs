@@ -61,7 +61,7 @@ fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
         (json!({"commonLabels": {"team": 1}}), "/commonLabels/team"),
         (json!({"image": {"digest": "sha256:12"}}), "/image/digest"),
         (json!({"serviceMonitor": {"renderMode": "sometimes"}}), "/serviceMonitor/renderMode"),
-        (json!({"prometheusRule": {"disabledAlerts": ["NoLeeder"]}}), "'NoLeader'"),
+        (json!({"prometheusRule": {"disabledAlerts": ["FlashgateNoLeeder"]}}), "'FlashgateNoLeader'"),
         (json!({"payments": {"enabled": true}}), "/payments/existingSecret"),
         (json!({"leaderElection": {"enabled": false}, "replicaCount": 2}), "/replicaCount"),
         (json!({"sourceGuard": {"exemptUsers": ["o'brien"]}}), "/sourceGuard/exemptUsers/0"),
@@ -186,6 +186,7 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_what_to_do() {
     assert!(rules.len() >= 8, "{} alerts", rules.len());
     for rule in rules {
         let name = rule["alert"].as_str().expect("alert");
+        assert!(name.starts_with("Flashgate"), "{name}: alerts of several products share one name space");
         assert!(rule["for"].is_string(), "{name} does not say for how long");
         let runbook = format!("https://flashgate.dev/billing/docs/runbooks/{name}.md");
         assert_eq!(rule["annotations"]["runbook_url"], runbook, "{name}");
