@@ -86,12 +86,13 @@ What the operator may do in the namespaces that it bills: each verb is one that 
 deletion but that of reports, no write of what people state.
 */}}
 {{- define "flashgate-billing.rules" -}}
-# Facts and accounts: watched; read again before what they say is final.
+# Facts and accounts: watched; read again before what they say is final, or before a later fact changes their status. The
+# return of money that bought nothing is shown on an earlier Payment, with or without the webhook.
 - apiGroups: [billing.flashgate.dev]
-  resources: [subscriptions, creditpacks, usagereports]
+  resources: [subscriptions, creditpacks, usagereports, payments]
   verbs: [get, list, watch]
 - apiGroups: [billing.flashgate.dev]
-  resources: [payments, creditadjustments]
+  resources: [creditadjustments]
   verbs: [list, watch]
 # Receipts: each is a PUT that is bound to a version.
 - apiGroups: [billing.flashgate.dev]
@@ -106,10 +107,10 @@ deletion but that of reports, no write of what people state.
   resources: [creditledgers]
   verbs: [get, list, watch, create, update]
 {{- if .Values.payments.enabled }}
-# The webhook: a callback becomes a Payment, and one that is there already is compared.
+# The webhook: a callback becomes a Payment. One that exists is read and compared.
 - apiGroups: [billing.flashgate.dev]
   resources: [payments]
-  verbs: [create, get]
+  verbs: [create]
 {{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
