@@ -231,6 +231,10 @@ impl Oracle {
         let mut consumed = book.ledger.totals.consumed;
         for charge in &ledger.unacknowledged {
             if let Some(known) = book.charges.get(&charge.uid) {
+                if charge.credits.is_zero() {
+                    // Law 9: it covers nothing, so it may be charged again where its receipt was lost.
+                    continue;
+                }
                 ensure(known == charge, || format!("I2: receipt of {} changed", charge.uid))?;
                 let is_kept = book.ledger.unacknowledged.contains(charge);
                 ensure(is_kept, || format!("I2: {} was charged twice", charge.uid))?;
@@ -286,6 +290,9 @@ impl Oracle {
             format!("{uid} came too late")
         })?;
         ensure(window.end_time > ledger.start_time, || format!("{uid} is from before the start"))?;
+        if credits.is_zero() {
+            return Ok(());
+        }
         let windows = book.windows.entry(fact.source.clone()).or_default();
         ensure(!windows.iter().any(|charged| charged.overlaps(window)), || {
             format!("I2: {uid} overlaps what was charged of {}", fact.source)

@@ -60,14 +60,17 @@ impl Account<'_> {
         if let Some(refusal) = self.refuses_for_ever(report) {
             return Err(refusal);
         }
-        if self.ledger.coverage.is_full_for(source, self.time, accept_for_seconds) {
+        let rated = self.rate_report(report);
+        // What costs nothing adds no source (Law 9).
+        let costs = rated.as_ref().map_or(true, |rated| !rated.credits.is_zero());
+        if costs && self.ledger.coverage.is_full_for(source, self.time, accept_for_seconds) {
             return Err(Refusal::too_many_sources(SOURCES, accept_for_seconds));
         }
-        let rated = self.rate_report(report)?;
+        let rated = rated?;
         if let Some(refusal) = self.refuses_turnover(rated.credits) {
             return Err(refusal);
         }
-        let is_new_source = !self.ledger.coverage.sources.contains_key(source);
+        let is_new_source = costs && !self.ledger.coverage.sources.contains_key(source);
         if is_new_source && self.ledger_bytes >= LEDGER_BYTES_LIMIT {
             return Err(Refusal::ledger_full("the account's ledger has no room for another source"));
         }
@@ -114,13 +117,8 @@ impl Account<'_> {
             self.add_usage(&lines)?;
         }
         self.add_to_day(credits)?;
-        if !self.ledger.coverage.sources.contains_key(&report.source) {
-            // Long periods would otherwise collect the names of sources that are long gone.
-            let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
-            self.ledger.coverage.forget_before(self.time, accept_for_seconds);
-        }
-        if let Some(gap) = self.ledger.coverage.cover(&report.source, window, self.time) {
-            self.closed_gaps.push((report.source.clone(), gap));
+        if !credits.is_zero() {
+            self.cover(report);
         }
         let charge = Charge {
             name: report.name.clone(),
@@ -143,6 +141,18 @@ impl Account<'_> {
         self.record(settled.checked_sub(credits)?, detail)?;
         self.cross_thresholds()?;
         Ok(charge)
+    }
+
+    /// Keeps that the window of a report is charged (Law 9).
+    fn cover(&mut self, report: &Report) {
+        if !self.ledger.coverage.sources.contains_key(&report.source) {
+            // Long periods would otherwise collect the names of sources that are long gone.
+            let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
+            self.ledger.coverage.forget_before(self.time, accept_for_seconds);
+        }
+        if let Some(gap) = self.ledger.coverage.cover(&report.source, report.window, self.time) {
+            self.closed_gaps.push((report.source.clone(), gap));
+        }
     }
 
     /// Lets grants pay in burn order (Law 5); what no grant can pay becomes debt (Law 6).

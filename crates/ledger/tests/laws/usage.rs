@@ -34,10 +34,24 @@ fn half_a_billionth_goes_to_the_even_neighbour() {
 }
 
 #[test]
-fn usage_of_nothing_costs_nothing_and_covers_its_window() {
+fn a_report_that_costs_nothing_is_charged_with_0_and_covers_nothing() {
     let mut life = Life::of("starter", "2026-01-01");
     assert_eq!(life.report("2026-01-03", "gw", minute(0), "0").said(), "charged 0");
-    assert_eq!(life.report("2026-01-03", "gw", minute(0), "1").said(), "DuplicateWindow");
+    assert!(life.book().coverage.sources.is_empty());
+    assert_eq!(life.report("2026-01-03", "gw", minute(0), "1").said(), "charged 1");
+    assert_eq!(life.report("2026-01-03", "gw", minute(0), "0").said(), "DuplicateWindow");
+}
+
+#[test]
+fn a_report_that_costs_nothing_is_never_of_a_source_too_many() {
+    let mut life = Life::of("starter", "2026-01-01");
+    let sources = i64::try_from(flashgate_ledger::coverage::SOURCES).expect("few");
+    report_many(&mut life, "2026-01-03", (0..sources).map(|index| (format!("gw-{index}"), minute(index))));
+    assert_eq!(life.report("2026-01-03", "new", minute(0), "1").said(), "TooManySources");
+    assert_eq!(life.report("2026-01-03", "new", minute(0), "0").said(), "charged 0");
+    life.facts.ledger_bytes = 10_000_000;
+    assert_eq!(life.report("2026-01-03", "newer", minute(0), "0").said(), "charged 0");
+    assert_eq!(life.book().coverage.sources.len(), flashgate_ledger::coverage::SOURCES);
 }
 
 #[test]
@@ -163,7 +177,7 @@ fn a_source_with_ten_thousand_gaps_keeps_64_stretches() {
     let mut life = Life::of("starter", "2026-01-01");
     life.goes_down("2026-01-18");
     for index in 0..10_000 {
-        life.report("2026-01-18", "gw", minute(index * 2), "0");
+        life.report("2026-01-18", "gw", minute(index * 2), "0.001");
     }
     life.comes_back("2026-01-18");
     assert_eq!(life.count("Charged"), 10_000);

@@ -318,8 +318,10 @@ impl<'a> Reference<'a> {
                 } else if covered.iter().any(|(start, end)| *start < to && from < *end) {
                     "DuplicateWindow".to_owned()
                 } else if let Some(price) = price {
-                    cover(covered, from, to);
                     let amount = quantity * price;
+                    if amount > 0 {
+                        cover(covered, from, to);
+                    }
                     self.charge(amount, to, arrival, effect(&report));
                     format!("charged {}", shown(amount))
                 } else {

@@ -140,7 +140,8 @@ impl Dice {
             _ => self.of(1..5_000),
         };
         let source = u8::try_from(self.of(0..6)).expect("small");
-        Deed::Report { source, ended, lasted, bytes: self.amount(), unknown: self.percent(3) }
+        let bytes = if self.percent(5) { 0 } else { self.amount() };
+        Deed::Report { source, ended, lasted, bytes, unknown: self.percent(3) }
     }
 
     fn order(&mut self) -> Deed {
