@@ -167,8 +167,12 @@ impl<'a> Account<'a> {
             stated: stated.map(str::to_owned),
             refusal,
         });
-        let surplus = refusals.len().saturating_sub(REFUSALS_KEPT);
-        refusals.drain(..surplus);
+        // Each kind has its own room: refused Payments cannot make a refused pack's name new (Law 15).
+        if refusals.iter().filter(|record| record.kind == kind).count() > REFUSALS_KEPT
+            && let Some(oldest) = refusals.iter().position(|record| record.kind == kind)
+        {
+            refusals.remove(oldest);
+        }
         Ok(())
     }
 

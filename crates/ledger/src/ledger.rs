@@ -30,7 +30,7 @@ pub const OPEN_GRANTS_FOR_ORDERS: usize = 56;
 /// Size in bytes from which nothing that grows the ledger for good is accepted.
 pub const LEDGER_BYTES_LIMIT: usize = 192 * 1024;
 
-/// Refusals of orders that are remembered by name.
+/// Refusals of each kind (packs, payments, adjustments) that are remembered by name.
 pub const REFUSALS_KEPT: usize = 64;
 
 /// The state of one account.
@@ -75,7 +75,7 @@ pub struct Ledger {
     pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments by name.
     pub adjustments: BTreeMap<String, AdjustmentRecord>,
-    /// The last refusals of orders and payments, oldest first.
+    /// The last refusals of each kind, oldest first.
     pub refusals: Vec<RefusalRecord>,
     /// Invoices, oldest first.
     pub invoices: Vec<Invoice>,

@@ -10,6 +10,9 @@ use crate::statement::Book;
 /// 100 % in hundredths of a percent, to which a share is rounded.
 const HUNDREDTHS_OF_ALL: u128 = 10_000;
 
+/// Most that is shown of a share, in hundredths of a percent: 999999 % (Law 23).
+const MOST_HUNDREDTHS: u128 = 99_999_900;
+
 /// A hundredth, in the units of 10^-9 that [`Credits`] counts.
 const NANOS_OF_A_HUNDREDTH: u128 = 10_000_000;
 
@@ -25,7 +28,7 @@ fn has_used(book: &Book, percent: u32) -> Result<bool, Violation> {
 
 impl Ledger {
     /// Returns the share of the current period's credits that is used, in percent with at most two fractional
-    /// digits, rounded half-even; nothing while there is no period.
+    /// digits, rounded half-even, and at most 999999; nothing while there is no period.
     ///
     /// # Errors
     /// When a sum overflows.
@@ -36,7 +39,9 @@ impl Ledger {
             return Ok(Some(Credits::from_nanos(100_000_000_000)?));
         }
         let (consumed, available) = (consumed.nanos().unsigned_abs(), available.nanos().unsigned_abs());
-        let hundredths = ratio(consumed, HUNDREDTHS_OF_ALL, available)?;
+        // What overflows is more than is shown.
+        let share = ratio(consumed, HUNDREDTHS_OF_ALL, available).unwrap_or(MOST_HUNDREDTHS);
+        let hundredths = share.min(MOST_HUNDREDTHS);
         let nanos = hundredths.saturating_mul(NANOS_OF_A_HUNDREDTH);
         Ok(Some(Credits::from_nanos(i128::try_from(nanos).map_err(|_| AmountOverflow)?)?))
     }

@@ -579,7 +579,7 @@ impl Life {
 const UNSEEN_WAIT: flashgate_ledger::decide::Wait = flashgate_ledger::decide::Wait::Receipts;
 const UNSEEN: ReportVerdict = ReportVerdict::Waits(UNSEEN_WAIT);
 
-/// A report without usage.
+/// A report over one credit.
 pub(crate) fn a_report(name: &str, uid: &str, arrival: Timestamp, source: &str, window: Window) -> Report {
     Report {
         name: name.to_owned(),
@@ -587,7 +587,12 @@ pub(crate) fn a_report(name: &str, uid: &str, arrival: Timestamp, source: &str, 
         arrival,
         source: source.to_owned(),
         window,
-        usage: Vec::new(),
+        usage: vec![UsageTotal {
+            node_type: "Private".to_owned(),
+            operation: "StorageEgress".to_owned(),
+            quantity: "1G".parse().expect("quantity"),
+            first_line: 0,
+        }],
     }
 }
 

@@ -1,8 +1,9 @@
 //! Laws 14, 15, 25: packs and adjustments, their months, their names and their waits.
 
 use flashgate_ledger::catalog::PackLimitScope;
+use flashgate_ledger::entry::FactKind;
 use flashgate_ledger::facts::PaymentState;
-use flashgate_ledger::ledger::{LEDGER_BYTES_LIMIT, OPEN_GRANTS_FOR_ORDERS};
+use flashgate_ledger::ledger::{LEDGER_BYTES_LIMIT, OPEN_GRANTS_FOR_ORDERS, REFUSALS_KEPT};
 
 use crate::kit::{Life, Said, credits, external, shipped, time};
 
@@ -134,6 +135,25 @@ fn a_granted_name_shows_granted_again_and_grants_nothing() {
     assert_eq!(life.buy("2026-01-20", "b", "plus-100").said(), "granted");
     assert_eq!(life.buy("2026-01-20", "c", "plus-100").said(), "granted");
     assert_eq!(life.buy("2026-01-20", "d", "plus-100").said(), "PackLimitReached");
+}
+
+#[test]
+fn refusals_of_one_kind_push_out_none_of_another() {
+    let mut life = Life::of("starter", "2026-01-01");
+    assert_eq!(life.buy("2026-01-02", "first", "platinum").said(), "UnknownPack");
+    for index in 0..65 {
+        let name = format!("payment-{index}");
+        life.pay_amount("2026-01-03", &name, "acme-1f3a9c2e-0099", PaymentState::Settled, "1");
+        life.adjust("2026-01-03", &format!("late-{index}"), "1", Some("2026-01-02"));
+    }
+    // The pack's name is refused again as it was; of the other kinds the last 64 are remembered.
+    assert_eq!(life.buy("2026-01-04", "first", "plus-100").said(), "UnknownPack");
+    let remembered = |kind| life.book().refusals.iter().filter(|record| record.kind == kind).count();
+    assert_eq!(remembered(FactKind::CreditPack), 1);
+    assert_eq!(remembered(FactKind::Payment), REFUSALS_KEPT);
+    assert_eq!(remembered(FactKind::CreditAdjustment), REFUSALS_KEPT);
+    assert!(life.book().refusal(FactKind::Payment, "payment-0").is_none());
+    assert!(life.book().refusal(FactKind::Payment, "payment-1").is_some());
 }
 
 #[test]

@@ -270,6 +270,38 @@ fn the_used_share_has_two_digits_and_ties_go_to_even() {
 }
 
 #[test]
+fn the_used_share_is_shown_as_at_most_999999_percent() {
+    let mut book = Life::of("starter", "2026-01-01").book().clone();
+    for (opening, consumed, percent) in [
+        ("0.000000001", "1000000000000", "999999"),
+        ("0.000000001", "1000000000000000000", "999999"),
+        ("1", "9999.99", "999999"),
+        ("1", "9999.98999", "999999"),
+        ("1", "9999.9899", "999998.99"),
+        ("100", "999.5", "999.5"),
+    ] {
+        let current = book.statements.kept.last_mut().expect("a period");
+        current.book = flashgate_ledger::statement::Book {
+            opening: credits(opening),
+            consumed: credits(consumed),
+            ..flashgate_ledger::statement::Book::default()
+        };
+        assert_eq!(book.used_percent().expect("share"), Some(credits(percent)), "{consumed} of {opening}");
+    }
+}
+
+#[test]
+fn an_account_that_uses_a_million_million_of_a_crumb_goes_on() {
+    let mut life = Life::new(shipped());
+    life.catalog.plans[1].monthly.as_mut().expect("offered").credits = credits("0.000000001");
+    life.catalog.rates[1].credits = credits("1");
+    life.subscribe("2026-01-01", "organization-free");
+    let tokens = [("Public", "TokensOut", "1T")];
+    assert_eq!(life.report_of("2026-01-03", "gw", minute(0), &tokens).said(), "charged 1000000000000");
+    assert_eq!(life.book().used_percent().expect("share"), Some(credits("999999")));
+}
+
+#[test]
 fn all_of_nothing_is_a_hundred_percent() {
     let mut life = Life::of("starter", "2026-01-01");
     life.consume("2026-01-02", "5000");

@@ -127,7 +127,7 @@ pub(crate) struct Reference<'a> {
     refunded: i128,
     covered: BTreeMap<String, Vec<(i64, i64)>>,
     orders: BTreeMap<String, Order>,
-    /// The last 64 refusals of orders and payments.
+    /// The last 64 refusals of packs, of payments and of adjustments.
     refused: Vec<(String, String)>,
     given: BTreeMap<String, i128>,
     invoices: Vec<Invoice>,
@@ -961,10 +961,13 @@ impl<'a> Reference<'a> {
         if self.start.is_none() {
             return; // There is no book yet in which it could be remembered.
         }
-        self.refused.push((key, reason.to_owned()));
-        if self.refused.len() > 64 {
-            self.refused.remove(0);
+        let kind = |key: &str| key.split(' ').next().map(str::to_owned);
+        let same: Vec<usize> =
+            (0..self.refused.len()).filter(|index| kind(&self.refused[*index].0) == kind(&key)).collect();
+        if same.len() >= 64 {
+            self.refused.remove(same[0]);
         }
+        self.refused.push((key, reason.to_owned()));
     }
 
     fn say(&mut self, uid: &str, said: &str) {
