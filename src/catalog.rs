@@ -113,6 +113,7 @@ fn read(reader: &mut Reader, root: &Node) -> Catalog {
 
 fn rates(reader: &mut Reader, entry: &Entry) -> Vec<Rate> {
     let rates = reader.list(entry, |reader, entry| reader.mapping(entry, rate));
+    refuse_too_many(reader, entry, rates.len(), "rates");
     refuse_repeats(reader, &rates, |Rate { node_type, operation, .. }| {
         (!node_type.is_empty() && !operation.is_empty()).then(|| format!("{operation} on {node_type}"))
     });
@@ -134,10 +135,13 @@ fn plans(reader: &mut Reader, entry: &Entry) -> Vec<Plan> {
     if plans.is_empty() && reader.problems.len() == known {
         reader.refuse(entry, "no plan is given; must be at least one");
     }
+    refuse_too_many(reader, entry, plans.len(), "plans");
     refuse_repeats(reader, &plans, |(plan, _)| quoted(&plan.name));
+    let all: Vec<&Plan> = plans.iter().map(|(_, (plan, _))| plan).collect();
     for (_, (plan, lapses_to)) in &plans {
         if let (Some(target), Some(entry)) = (&plan.lapses_to, lapses_to) {
-            refuse_lapse(reader, entry, plan, target, plans.iter().map(|(_, (plan, _))| plan));
+            refuse_lapse(reader, entry, plan, target, all.iter().copied());
+            refuse_cycle(reader, entry, plan, &all);
         }
     }
     plans.into_iter().map(|(_, (plan, _))| plan).collect()
@@ -198,8 +202,37 @@ fn refuse_lapse<'plan>(
     reader.refuse(entry, format!("'{target}' {wrong}; {remedy}"));
 }
 
+/// Refuses what `plan` lapses to where that leads back to it by priced plans alone: who does not pay would be invoiced
+/// on and on (Law 16).
+fn refuse_cycle(reader: &mut Reader, entry: &Entry, plan: &Plan, plans: &[&Plan]) {
+    let lapsed_into = |from: &Plan| {
+        let target = from.lapses_to.as_deref()?;
+        let priced = |other: &&Plan| other.monthly.is_some_and(|offer| !offer.price.is_zero());
+        plans.iter().copied().find(|other| other.name == target).filter(priced)
+    };
+    let mut way = vec![plan.name.as_str()];
+    let mut next = lapsed_into(plan);
+    while let Some(reached) = next {
+        let is_back = reached.name == plan.name;
+        let is_long = way.len() > 1 && way.contains(&reached.name.as_str());
+        way.push(&reached.name);
+        if is_back && way.len() > 2 {
+            let message = format!(
+                "{} is a cycle of plans with a price; must lead to a plan that is free monthly, or be left out",
+                way.join(" -> ")
+            );
+            return reader.refuse(entry, message);
+        }
+        if is_back || is_long {
+            return; // Refused elsewhere: as a plan that lapses to itself, or where the cycle lies.
+        }
+        next = lapsed_into(reached);
+    }
+}
+
 fn packs(reader: &mut Reader, entry: &Entry) -> Vec<Pack> {
     let packs = reader.list(entry, |reader, entry| reader.mapping(entry, pack));
+    refuse_too_many(reader, entry, packs.len(), "packs");
     refuse_repeats(reader, &packs, |pack| quoted(&pack.name));
     packs.into_iter().map(|(_, pack)| pack).collect()
 }
@@ -272,6 +305,14 @@ fn thresholds(reader: &mut Reader, entry: &Entry) -> Vec<u32> {
         }
     }
     thresholds.into_iter().map(|(_, threshold)| threshold).collect()
+}
+
+/// Refuses a list of more than an account's book has room for (Law 26).
+fn refuse_too_many(reader: &mut Reader, entry: &Entry, count: usize, what: &str) {
+    let most = bounds::ITEMS;
+    if count > most {
+        reader.refuse(entry, format!("{count} {what} are given; must be at most {most}"));
+    }
 }
 
 /// Refuses every entry that is called as an earlier one; what lacks its name has been refused for that.

@@ -28,13 +28,13 @@ struct Catalog {
     #[schemars(regex(pattern = CURRENCY), extend("examples" = ["USD"]))]
     currency: String,
     /// Credits per unit of usage, one rate for each pair of nodeType and operation. Usage without a rate is refused.
-    #[schemars(extend("default" = []))]
+    #[schemars(length(max = bounds::ITEMS), extend("default" = []))]
     rates: Option<Vec<Rate>>,
     /// Plans in rank order, lowest first: a change to a later one is an upgrade.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = bounds::ITEMS))]
     plans: Vec<Plan>,
     /// Top-ups that can be bought.
-    #[schemars(extend("default" = []))]
+    #[schemars(length(max = bounds::ITEMS), extend("default" = []))]
     packs: Option<Vec<Pack>>,
     /// Rules with a number; every one has a default.
     policies: Option<Policies>,
@@ -76,6 +76,7 @@ struct Plan {
     #[schemars(extend("default" = "Refused"))]
     pack_purchases: Option<PackPurchases>,
     /// Plan that follows when this one ends unrenewed or unpaid: another one, offered monthly. None, when absent.
+    /// Followed on and on, it must lead to a plan that is free monthly, or to one without it.
     #[schemars(regex(pattern = NAME))]
     lapses_to: Option<String>,
     /// What a month gives and costs; not offered monthly, when absent.
@@ -196,7 +197,7 @@ struct Payments {
     /// Who settles invoices.
     #[schemars(extend("default" = "Internal"))]
     mode: Option<PaymentMode>,
-    /// Seconds after which an open invoice is overdue.
+    /// Seconds after which an open invoice is overdue: less than 28 days, the shortest period.
     #[schemars(
         range(min = *bounds::DUE_WITHIN_SECONDS.start(), max = *bounds::DUE_WITHIN_SECONDS.end()),
         extend("default" = Defaults::default().payments.due_within_seconds)

@@ -272,6 +272,12 @@ const BAD: &[(&str, &str, &str, Told)] = &[
         BySchema,
     ),
     (
+        "dueWithinSeconds: 6000",
+        "dueWithinSeconds: 2419200",
+        "20:48: policies.payments.dueWithinSeconds: 2419200 is refused; must be a whole number from 60 to 2419199",
+        BySchema,
+    ),
+    (
         "[50, 90]",
         "[90, 50]",
         "22:32: policies.alertThresholdsPercent[1]: 50 follows 90; must be ascending, each given once",
@@ -458,6 +464,67 @@ fn a_catalog_cut_off_anywhere_is_read_or_refused() {
     }
 }
 
+/// A catalog of plans as (name, what it lapses to, price of a month).
+fn plans_of(plans: &[(&str, &str, &str)]) -> String {
+    let plan = |(name, lapses_to, price): &(&str, &str, &str)| {
+        let lapses_to = if lapses_to.is_empty() { String::new() } else { format!("lapsesTo: {lapses_to}, ") };
+        format!("- {{name: {name}, {lapses_to}monthly: {{credits: '1', price: '{price}'}}}}\n")
+    };
+    format!("currency: USD\nplans:\n{}", plans.iter().map(plan).collect::<Vec<_>>().concat())
+}
+
+#[test]
+fn plans_with_a_price_that_lapse_into_each_other_are_refused_each_on_its_line() {
+    let two = plans_of(&[("one", "two", "1"), ("two", "one", "2")]);
+    assert_eq!(
+        refused(&two),
+        "catalog.yaml:3:25: plans[0].lapsesTo: one -> two -> one is a cycle of plans with a price; must lead to a plan \
+         that is free monthly, or be left out\n\
+         catalog.yaml:4:25: plans[1].lapsesTo: two -> one -> two is a cycle of plans with a price; must lead to a plan \
+         that is free monthly, or be left out"
+    );
+    // What leads into a cycle is mended with it.
+    let tail = plans_of(&[("tail", "one", "9"), ("one", "two", "1"), ("two", "one", "2")]);
+    assert_eq!(refused(&tail).lines().count(), 2);
+    for fine in [
+        [("one", "two", "1"), ("two", "free", "2"), ("free", "", "0")],
+        [("one", "two", "1"), ("two", "three", "2"), ("three", "", "3")],
+        [("one", "free", "1"), ("free", "one", "0"), ("two", "one", "2")],
+    ] {
+        assert!(parse(&plans_of(&fine), "catalog.yaml").is_ok(), "{fine:?}");
+    }
+}
+
+#[test]
+fn more_than_256_rates_plans_or_packs_are_refused() {
+    let list = |count: usize, item: &dyn Fn(&str) -> String| {
+        let items = (0..count).map(|index| format!("- {}\n", item(&format!("n{index}"))));
+        items.collect::<Vec<_>>().concat()
+    };
+    let plan = |name: &str| format!("{{name: {name}, monthly: {{credits: '1'}}}}");
+    let pack = |name: &str| format!("{{name: {name}, credits: '1'}}");
+    let rate =
+        |name: &str| format!("{{nodeType: N, operation: {}, unit: '1', credits: '1'}}", name.to_uppercase());
+    let catalog = |rates, plans, packs| {
+        format!(
+            "currency: USD\nplans:\n{}packs:\n{}rates:\n{}",
+            list(plans, &plan),
+            list(packs, &pack),
+            list(rates, &rate)
+        )
+    };
+    let most = catalog(256, 256, 256);
+    assert!(parse(&most, "catalog.yaml").is_ok() && fits_the_schema(&most));
+    for (text, message) in [
+        (catalog(257, 1, 1), "catalog.yaml:7:3: rates: 257 rates are given; must be at most 256"),
+        (catalog(1, 257, 1), "catalog.yaml:3:3: plans: 257 plans are given; must be at most 256"),
+        (catalog(1, 1, 257), "catalog.yaml:5:3: packs: 257 packs are given; must be at most 256"),
+    ] {
+        assert_eq!(refused(&text), message);
+        assert!(!fits_the_schema(&text));
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in r"\PC*", near in "[-a{}\\[\\]:,&*!|>\"'#% \n0-9.]*") {
@@ -474,7 +541,7 @@ fn bounds_are_the_same_to_the_reader_and_the_schema() {
         ("max: 3", "max", (0, 1_000)),
         ("settlementGraceSeconds: 7200", "settlementGraceSeconds", (0, 10_000_000)),
         ("acceptForSeconds: 600", "acceptForSeconds", (60, 100_000_000)),
-        ("dueWithinSeconds: 6000", "dueWithinSeconds", (60, 100_000_000)),
+        ("dueWithinSeconds: 6000", "dueWithinSeconds", (60, 2_419_199)),
         ("keepForSeconds: 60", "keepForSeconds", (0, 1_000_000_000)),
     ] {
         for (number, fits) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
