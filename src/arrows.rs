@@ -42,7 +42,10 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "operator::reason",
         ],
     ),
-    ("operator/watch", &["metrics", "operator::cluster", "operator::inbox", "operator::reason"]),
+    (
+        "operator/watch",
+        &["metrics", "operator::cluster", "operator::inbox", "operator::reason", "operator::watch"],
+    ),
     // An election knows nothing of accounts: money never rests on who leads.
     ("operator/election", &["clock", "metrics", "operator::election"]),
     ("operator/wake", &["clock", "operator::cluster", "operator::election", "operator::reconcile"]),

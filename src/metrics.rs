@@ -64,6 +64,7 @@ pub struct Metrics {
     lateness_seconds: Histogram,
     violations: Counter,
     watch_errors: Counters,
+    restores: Counter,
     set_aside: Counters,
     callbacks: Counters,
     clock_skew_seconds: Gauge,
@@ -84,6 +85,7 @@ impl Default for Metrics {
             lateness_seconds: Histogram::new(LATENESS_SECONDS),
             violations: Counter::default(),
             watch_errors: Family::default(),
+            restores: Counter::default(),
             set_aside: Family::default(),
             callbacks: Family::default(),
             clock_skew_seconds: Gauge::default(),
@@ -179,6 +181,11 @@ impl Metrics {
         count(&self.watch_errors, &description::WATCH_ERRORS, &[kind]);
     }
 
+    /// Counts a time that the API server's data went back to an earlier state.
+    pub fn count_restore(&self) {
+        self.restores.inc();
+    }
+
     /// Counts an object of `kind` that cannot be understood.
     pub fn count_set_aside(&self, kind: &str) {
         count(&self.set_aside, &description::SET_ASIDE, &[kind]);
@@ -211,6 +218,7 @@ impl Metrics {
             lateness_seconds,
             violations,
             watch_errors,
+            restores,
             set_aside,
             callbacks,
             clock_skew_seconds,
@@ -228,6 +236,7 @@ impl Metrics {
         register(&mut registry, &description::LATENESS_SECONDS, lateness_seconds);
         register(&mut registry, &description::VIOLATIONS, violations);
         register(&mut registry, &description::WATCH_ERRORS, watch_errors);
+        register(&mut registry, &description::RESTORES, restores);
         register(&mut registry, &description::SET_ASIDE, set_aside);
         register(&mut registry, &description::CALLBACKS, callbacks);
         register(&mut registry, &description::CLOCK_SKEW_SECONDS, clock_skew_seconds);

@@ -31,11 +31,13 @@ use kube::Client;
 use tokio::sync::{mpsc, watch as signal};
 use tokio::time::Instant;
 
+use crate::operator::cluster::kubernetes::pages::Lister;
 use crate::operator::cluster::{AccountKey, Announcement, Cluster};
 use crate::operator::election::leadership::Leadership;
 use crate::operator::publish::publish;
 use crate::operator::reconcile::{Next, Operator, ReconcileError};
-use crate::operator::watch::{Synced, Watches};
+use crate::operator::watch::Watches;
+use crate::operator::watch::synced::Synced;
 
 /// How often the first lists are looked after while they are under way.
 const SYNC_LOOK: Duration = Duration::from_millis(20);
@@ -57,7 +59,10 @@ pub async fn run<C: Cluster>(
 ) {
     let (ask, asked) = mpsc::unbounded_channel::<AccountKey>();
     let (say, said) = mpsc::unbounded_channel();
+    let (recovered, recovers) = signal::channel(0);
     let watches = Watches {
+        lister: Lister::new(client.clone()),
+        recovered,
         client,
         namespaces,
         inbox: Arc::clone(&operator.inbox),
@@ -75,7 +80,7 @@ pub async fn run<C: Cluster>(
     }
     let sweeping = tokio::spawn(sweep_while_leading(Arc::clone(&operator), leadership.clone()));
     let reconcile = |key| reconcile(&operator, key).boxed();
-    wake::run(asked, leadership, stop, &operator.clock, concurrency, reconcile).await;
+    wake::run(asked, recovers, leadership, stop, &operator.clock, concurrency, reconcile).await;
     sweeping.abort();
     watching.abort();
     telling.abort();

@@ -166,6 +166,25 @@ impl ControlPlane {
         .await
     }
 
+    /// Keeps a copy of what etcd holds under `name`, as a snapshot does. The servers are stopped meanwhile.
+    ///
+    /// # Errors
+    /// The copy could not be written, or a server was not ready in time.
+    pub async fn save_data(&self, name: &str) -> Result<(), Error> {
+        let copy = format!("{name}.snapshot");
+        self.blocking(move |plane| plane.with_data_at_rest(|plane| plane.copy_data("etcd", &copy))).await
+    }
+
+    /// Lets etcd hold again what it held when it was saved under `name`, as a restore from a snapshot does, and starts the
+    /// servers again.
+    ///
+    /// # Errors
+    /// The copy could not be read, or a server was not ready in time.
+    pub async fn restore_data(&self, name: &str) -> Result<(), Error> {
+        let copy = format!("{name}.snapshot");
+        self.blocking(move |plane| plane.with_data_at_rest(|plane| plane.copy_data(&copy, "etcd"))).await
+    }
+
     /// Ends the servers, removes the folder, and returns when both are done.
     ///
     /// # Errors
@@ -251,6 +270,22 @@ impl Plane {
         kubectl::run(&self.programs.path("kubectl"), kubeconfig, &self.kubectl_cache(), arguments, stdin)
     }
 
+    /// Stops etcd and the API server, does something to the data, and starts both again.
+    fn with_data_at_rest(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.guard.kill_server(API_SERVER)?;
+        self.guard.kill_server(ETCD)?;
+        work(self)?;
+        let etcd = servers::etcd(&self.programs, self.folder(), &self.stated.etcd_flags);
+        self.guard.start_server(ETCD, &etcd)?;
+        self.start_api_server()
+    }
+
+    /// Replaces one folder of the run folder by a copy of another.
+    fn copy_data(&self, from: &str, to: &str) -> Result<(), Error> {
+        let (from, to) = (self.folder().join(from), self.folder().join(to));
+        replace_folder(&from, &to).map_err(|source| Error::WriteFile { path: to, source })
+    }
+
     fn start_api_server(&self) -> Result<(), Error> {
         let port = self.port.load(Ordering::Relaxed);
         let Builder { controllers, api_server_flags, .. } = &self.stated;
@@ -309,6 +344,28 @@ impl Plane {
         }
         Err(Error::ServerEnded { server, log: self.guard.log_end(server) })
     }
+}
+
+fn replace_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    copy_folder(from, to)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
 }
 
 fn kubeconfig_name(user: &str) -> String {

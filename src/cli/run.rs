@@ -30,7 +30,7 @@ use crate::operator::gauges::Gauges;
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
 use crate::operator::wake::HEARTBEAT;
-use crate::operator::watch::Synced;
+use crate::operator::watch::synced::Synced;
 use crate::payments::Webhook;
 use crate::payments::record::Recorder;
 use crate::payments::signature::Secrets;
@@ -185,6 +185,7 @@ async fn serve<C: Cluster>(
     let synced = Synced::default();
     let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     if let Some(address) = args.metrics_addr {
+        let listener = listen("--metrics-addr", address).await?;
         let gauges = Gauges {
             inbox: Arc::clone(&operator.inbox),
             leadership: candidacy.leadership.clone(),
@@ -192,8 +193,8 @@ async fn serve<C: Cluster>(
         };
         let health = health_of(&operator, &synced, gauges);
         tokio::spawn(async move {
-            if let Err(error) = health::serve(address, health).await {
-                tracing::error!(%address, %error, "health and metrics cannot be served");
+            if let Err(error) = health::serve(listener, health).await {
+                tracing::error!(%address, %error, "health and metrics are no longer served");
             }
         });
     }
@@ -237,13 +238,18 @@ impl Candidacy {
     }
 }
 
+/// Listens on the address that an option gives.
+async fn listen(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("`{option} {address}` cannot be listened on: choose a free address"))
+}
+
 async fn start_webhook(
     address: SocketAddr,
     webhook: Webhook,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("`--payments-addr {address}` cannot be listened on"))?;
+    let listener = listen("--payments-addr", address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving the payment webhook");
     Ok(tokio::spawn(webhook.serve(listener, stop)))
 }
@@ -252,8 +258,8 @@ fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: G
     let (counted, operator, synced) = (operator.metrics.clone(), Arc::clone(operator), synced.clone());
     let unready = move || {
         let skew_seconds = operator.cluster.clock_skew_seconds().unwrap_or_default();
-        if !synced.all() {
-            Some("the first lists are under way".to_owned())
+        if let Some(why) = synced.unready() {
+            Some(why)
         } else if skew_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
             Some(format!("commits hold: the local clock is {skew_seconds} seconds ahead of the API server's"))
         } else {

@@ -88,10 +88,16 @@ pub const LATENESS_SECONDS: Description = histogram(
 pub const VIOLATIONS: Description = counter(
     "ledger_invariant_violations",
     &[],
-    "Times that an account was left alone because its ledger is wrong, missing or older than it was",
+    "Times that an account was left alone because its ledger is wrong or older than it was; deletion is not counted",
 );
 /// Interruptions of watches.
 pub const WATCH_ERRORS: Description = counter("watch_errors", &["kind"], "Interruptions of watches by kind");
+/// Restores of etcd.
+pub const RESTORES: Description = counter(
+    "server_restores",
+    &[],
+    "Times that the API server's data went back to an earlier state, as after a restore of etcd",
+);
 /// Objects that cannot be understood.
 pub const SET_ASIDE: Description =
     counter("objects_set_aside", &["kind"], "Times that an object could not be understood, by kind");
@@ -199,7 +205,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 30] = [
+pub const ALL: [&Description; 31] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -211,6 +217,7 @@ pub const ALL: [&Description; 30] = [
     &LATENESS_SECONDS,
     &VIOLATIONS,
     &WATCH_ERRORS,
+    &RESTORES,
     &SET_ASIDE,
     &CALLBACKS,
     &CLOCK_SKEW_SECONDS,

@@ -7,6 +7,7 @@ pub mod failpoints;
 pub mod kubernetes;
 pub mod server_clock;
 pub mod simulated;
+pub mod trimmed;
 
 use std::fmt;
 use std::future::Future;
@@ -46,6 +47,8 @@ pub trait Kind:
     + Sync
     + 'static
 {
+    /// Whether the operator writes whole objects of this kind, metadata included, and not only their status.
+    const IS_WRITTEN_WHOLE: bool = false;
 }
 
 impl Kind for Subscription {}
@@ -53,7 +56,10 @@ impl Kind for CreditPack {}
 impl Kind for UsageReport {}
 impl Kind for Payment {}
 impl Kind for CreditAdjustment {}
-impl Kind for CreditLedger {}
+
+impl Kind for CreditLedger {
+    const IS_WRITTEN_WHOLE: bool = true;
+}
 
 /// An object at one version, to which a write is bound: another UID or a later version refuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,26 @@ pub struct SettledReport {
     pub version: Version,
     /// When its status was written last.
     pub verdict_time: Timestamp,
+}
+
+/// Where a list of reports that have their verdict goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which of the lists that make it up: one for each namespace that is watched, or one for all.
+    pub list: usize,
+    /// Continue token of the next page; nothing at the beginning.
+    pub continue_token: Option<String>,
+    /// How many objects the next page is asked to have; the cluster's own choice when 0.
+    pub limit: u32,
+}
+
+/// A page of reports that have their verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettledReports {
+    /// The reports.
+    pub reports: Vec<SettledReport>,
+    /// Where the next page begins; nothing on the last one.
+    pub next: Option<Cursor>,
 }
 
 /// An Event to be published; best effort.
@@ -238,11 +264,13 @@ pub trait Cluster: Send + Sync + 'static {
     /// Deletes a report, if it still has that version.
     fn delete_report(&self, version: &Version) -> impl Future<Output = Result<(), CallError>> + Send;
 
-    /// Lists the metadata of the reports in `state`.
+    /// Lists the metadata of the reports in `state`, one page from `cursor` on. Pages are bounded in bytes, and show the
+    /// reports of about the time at which each is read.
     fn list_settled_reports(
         &self,
         state: &str,
-    ) -> impl Future<Output = Result<Vec<SettledReport>, CallError>> + Send;
+        cursor: &Cursor,
+    ) -> impl Future<Output = Result<SettledReports, CallError>> + Send;
 
     /// Returns by how many seconds the local clock is ahead of the cluster's, reckoned from the last
     /// reply; nothing before the first.

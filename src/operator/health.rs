@@ -1,6 +1,5 @@
 //! Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::net::TcpListener;
 
 /// What the endpoints tell of.
 #[derive(Clone)]
@@ -20,12 +20,11 @@ pub struct Health {
     pub unready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
-/// Serves the endpoints on `address` for ever.
+/// Serves the endpoints on `listener` until the process ends.
 ///
 /// # Errors
-/// When the address cannot be listened on.
-pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind(address).await?;
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, health: Health) -> std::io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     axum::serve(listener, routes(health)).await
 }

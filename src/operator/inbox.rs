@@ -3,6 +3,8 @@
 //! The server selects what is pending, so these tables hold Subscriptions, ledgers, and facts without a verdict.
 //! A fact that gets its verdict leaves the watch as deleted and costs nothing from then on.
 
+pub mod revisions;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +17,8 @@ use crate::api::{
 };
 use crate::operator::cluster::{AccountKey, Kind, Version};
 use crate::operator::convert::{self, ConvertError};
+
+use self::revisions::{Comparison, Revisions, Seen};
 
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
@@ -46,6 +50,9 @@ pub trait Row: Sized + Send + Sync + 'static {
     /// Returns the version that was read.
     fn version(&self) -> Version;
 
+    /// Returns its resource version.
+    fn resource_version(&self) -> &str;
+
     /// Returns whether `self`, just read, tells nothing that `held` does not.
     fn is_old_news(&self, held: &Self) -> bool {
         let (version, held) = (self.version(), held.version());
@@ -66,6 +73,8 @@ struct Held<R> {
     row: Arc<R>,
     /// Whether it came since the last relist of its namespace began: what a relist does not bring again is gone.
     is_listed: bool,
+    /// Whether the server's data went back since it came: what comes now replaces it, whatever the versions say.
+    is_outdated: bool,
 }
 
 impl<R: Row> Default for Table<R> {
@@ -77,6 +86,21 @@ impl<R: Row> Default for Table<R> {
 impl<R: Row> Table<R> {
     fn lock(&self) -> MutexGuard<'_, Rows<R>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks every row as outdated: the server's data went back to an earlier state, and versions start again from there.
+    fn outdate(&self) {
+        let rows = &mut *self.lock();
+        rows.accounts.values_mut().flat_map(BTreeMap::values_mut).for_each(|held| held.is_outdated = true);
+    }
+
+    /// Returns the version of the newest row of `namespace`, or of all, that is not outdated.
+    pub fn newest(&self, namespace: Option<&str>) -> Option<Version> {
+        let rows = self.lock();
+        let scope = rows.accounts.iter().filter(|(key, _)| is_in(namespace, key));
+        let held = scope.flat_map(|(_, names)| names.values()).filter(|held| !held.is_outdated);
+        let newest = held.max_by_key(|held| revisions::parse(held.row.resource_version()));
+        newest.map(|held| held.row.version())
     }
 
     /// Begins the relist of `namespace`, or of all.
@@ -121,11 +145,11 @@ impl<R: Row> Table<R> {
         let names = rows.accounts.entry(key.clone()).or_default();
         if let Some(held) = names.get_mut(&name) {
             held.is_listed = true;
-            if row.is_old_news(&held.row) {
+            if !held.is_outdated && row.is_old_news(&held.row) {
                 return Ok(None);
             }
         }
-        names.insert(name, Held { row: Arc::new(row), is_listed: true });
+        names.insert(name, Held { row: Arc::new(row), is_listed: true, is_outdated: false });
         Ok(Some(key))
     }
 
@@ -214,6 +238,8 @@ impl<R> Rows<R> {
 /// Everything that the watches brought.
 #[derive(Default)]
 pub struct Inbox {
+    /// How far the server's data are.
+    pub revisions: Revisions,
     /// Subscriptions.
     pub subscriptions: Table<Subscription>,
     /// Ledgers.
@@ -233,11 +259,29 @@ pub struct Inbox {
 /// Kubernetes defines resource versions as numbers that can be compared; what is not a number is taken for new.
 #[must_use]
 pub fn came_before(version: &str, other: &str) -> bool {
-    version
-        .parse::<u128>()
-        .ok()
-        .zip(other.parse::<u128>().ok())
-        .is_some_and(|(version, other)| version < other)
+    revisions::parse(version).zip(revisions::parse(other)).is_some_and(|(version, other)| version < other)
+}
+
+impl Inbox {
+    /// Compares `resource_version`, which the server just gave as its latest, with what was seen by `before`. When the
+    /// server's data went back, as they do when etcd is restored from a snapshot, everything that is held is outdated,
+    /// and every watch must list again.
+    pub fn compare(&self, before: Seen, resource_version: &str) -> Comparison {
+        let comparison = self.revisions.compare(before, resource_version);
+        if comparison == Comparison::WentBack {
+            self.outdate();
+        }
+        comparison
+    }
+
+    fn outdate(&self) {
+        self.subscriptions.outdate();
+        self.ledgers.outdate();
+        self.reports.outdate();
+        self.packs.outdate();
+        self.payments.outdate();
+        self.adjustments.outdate();
+    }
 }
 
 fn own_account<K: Kind>(object: &K) -> AccountKey {
@@ -259,6 +303,10 @@ impl Row for Subscription {
     fn version(&self) -> Version {
         Version::of(self)
     }
+
+    fn resource_version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
+    }
 }
 
 impl Row for CreditLedger {
@@ -275,6 +323,10 @@ impl Row for CreditLedger {
 
     fn version(&self) -> Version {
         Version::of(self)
+    }
+
+    fn resource_version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
     }
 }
 
@@ -301,6 +353,10 @@ macro_rules! fact_row {
             fn version(&self) -> Version {
                 self.version.clone()
             }
+
+            fn resource_version(&self) -> &str {
+                &self.version.resource_version
+            }
         }
     };
 }
@@ -319,6 +375,29 @@ mod tests {
         let mut subscription = Subscription::new("acme", SubscriptionSpec::default());
         subscription.metadata.namespace = Some(namespace.to_owned());
         subscription
+    }
+
+    #[test]
+    fn what_is_listed_after_the_servers_data_went_back_replaces_later_versions_and_the_rest_is_dropped() {
+        let inbox = Inbox::default();
+        for (namespace, version) in [("a", "40"), ("b", "30")] {
+            let mut object = subscription(namespace);
+            object.metadata.resource_version = Some(version.to_owned());
+            inbox.subscriptions.put(object).expect("kept");
+            inbox.revisions.note(inbox.revisions.seen().epoch, version);
+        }
+        assert_eq!(inbox.subscriptions.newest(None).map(|version| version.namespace), Some("a".to_owned()));
+        let seen = inbox.revisions.seen();
+        assert_eq!(inbox.compare(seen, "40"), Comparison::WentOn);
+        assert_eq!(inbox.compare(seen, "35"), Comparison::WentBack);
+        assert_eq!(inbox.subscriptions.newest(None), None);
+        inbox.subscriptions.begin_relist(None);
+        let mut old = subscription("a");
+        old.metadata.resource_version = Some("20".to_owned());
+        assert!(inbox.subscriptions.put(old.clone()).expect("kept").is_some(), "it is news");
+        assert!(inbox.subscriptions.put(old).expect("kept").is_none(), "once");
+        let lost = inbox.subscriptions.end_relist(None);
+        assert_eq!(lost.iter().map(AccountKey::to_string).collect::<Vec<_>>(), ["b/acme"]);
     }
 
     #[test]

@@ -87,6 +87,13 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Returns whether it shows that a book is wrong. A book that is gone is not: a namespace that is deleted may lose its
+    /// ledgers before its Subscriptions.
+    #[must_use]
+    pub const fn is_violation(&self) -> bool {
+        !matches!(self, Self::Missing { .. })
+    }
+
     /// Returns the reason that conditions, events and metrics show.
     #[must_use]
     pub const fn reason(&self) -> Reason {

@@ -61,6 +61,8 @@ pub struct Operator<C> {
 /// What is remembered of an account between reconciles; losing it costs reads, never meaning.
 #[derive(Default)]
 struct Memory {
+    /// Of which epoch of the server's data it is; it says nothing of another.
+    epoch: u64,
     /// Whether the outcome of a commit is unknown: the ledger is then read before anything is decided.
     is_in_doubt: bool,
     /// Charged reports whose receipt is confirmed.
@@ -206,8 +208,11 @@ impl<C: Cluster> Operator<C> {
         fields(kind = "Subscription", namespace = key.namespace, account = key.name, generation, sequence)
     )]
     pub async fn reconcile(&self, key: &AccountKey) -> Result<Next, ReconcileError> {
-        let mut memory =
-            self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
+        let epoch = self.inbox.revisions.seen().epoch;
+        let held = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        let mut memory = held
+            .filter(|memory| memory.epoch == epoch)
+            .unwrap_or_else(|| Memory { epoch, ..Memory::default() });
         let result = self.run(key, &mut memory).await;
         memory.is_in_doubt |= matches!(result, Err(ReconcileError::Commit { .. }));
         if memory.is_worth_keeping(self.clock.uptime()) {
@@ -502,8 +507,12 @@ impl<C: Cluster> Operator<C> {
 
     /// Says in the Subscription's conditions what is wrong; nothing else is written.
     async fn say_trouble(&self, seen: &Seen, trouble: Trouble) -> Result<Next, ReconcileError> {
-        self.metrics.count_trouble();
-        tracing::error!(account = %seen.key, ?trouble, "nothing is written for this account");
+        if trouble.is_violation() {
+            self.metrics.count_trouble();
+            tracing::error!(account = %seen.key, ?trouble, "nothing is written for this account");
+        } else {
+            tracing::warn!(account = %seen.key, ?trouble, "nothing is written for this account");
+        }
         if let Some(subscription) = &seen.subscription
             && let Some(status) =
                 due_status(subscription, Book::Troubled(trouble), &self.catalog, self.clock.now())

@@ -1,6 +1,6 @@
 //! The sweep: reports are deleted some time after their verdict; a refusal that stands over a charge is mended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use flashgate_ledger::ledger::Charge;
 use flashgate_ledger::period::seconds_after;
 use futures::{StreamExt, stream};
 
-use crate::operator::cluster::{AccountKey, CallError, Cluster, SettledReport};
+use crate::operator::cluster::{AccountKey, CallError, Cluster, Cursor, SettledReport};
 use crate::operator::convert;
 use crate::operator::receipts::confirm_charges;
 use crate::operator::reconcile::Operator;
@@ -29,22 +29,36 @@ pub fn interval(keep_for_seconds: u32) -> Duration {
     Duration::from_secs(keep_for_seconds.into()).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
 }
 
+/// States of reports that have their verdict. Refused ones come first: what is deleted of them has been compared with
+/// the charges.
+const STATES: [&str; 2] = [REJECTED, "Charged"];
+const REJECTED: &str = "Rejected";
+
 impl<C: Cluster> Operator<C> {
-    /// Deletes the reports whose verdict is older than they are kept for. Returns how many.
+    /// Deletes the reports whose verdict is older than they are kept for, page by page. Returns how many.
     ///
     /// # Guarantees
-    /// Only an object of the very version that has its verdict is deleted; a charge is in the ledger by then.
+    /// Only an object of the very version that has its verdict is deleted; a charge is in the ledger by then. However many
+    /// reports are kept, one page of them is held at a time.
     ///
     /// # Errors
     /// When a list fails; a report that cannot be deleted is left for the next sweep.
     pub async fn sweep(&self) -> Result<usize, CallError> {
-        let rejected = self.mend_refusals().await?;
-        let charged = self.cluster.list_settled_reports("Charged").await?;
-        let mut over = [rejected, charged].concat();
-        over.retain(|report| self.is_over(report));
-        let deletions = stream::iter(over).map(|report| self.is_deleted(report));
-        let deleted = deletions.buffer_unordered(DELETED_AT_ONCE).filter(|is_deleted| ready(*is_deleted));
-        Ok(deleted.count().await)
+        let mut count = 0;
+        for state in STATES {
+            let mut next = Some(Cursor::default());
+            while let Some(cursor) = next {
+                let page = self.cluster.list_settled_reports(state, &cursor).await?;
+                let mut over = if state == REJECTED { self.mend(page.reports).await } else { page.reports };
+                over.retain(|report| self.is_over(report));
+                let deletions = stream::iter(over).map(|report| self.is_deleted(report));
+                let deleted =
+                    deletions.buffer_unordered(DELETED_AT_ONCE).filter(|is_deleted| ready(*is_deleted));
+                count += deleted.count().await;
+                next = page.next;
+            }
+        }
+        Ok(count)
     }
 
     /// Deletes a report; returns whether that is done.
@@ -56,20 +70,34 @@ impl<C: Cluster> Operator<C> {
         deleted.is_ok()
     }
 
-    /// Writes the charge over each refusal that another operator wrote while the charge was under way. Returns the
-    /// other refused reports.
+    /// Writes the charge over each refusal that another operator wrote while the charge was under way.
     ///
     /// # Errors
-    /// When the list fails.
-    pub async fn mend_refusals(&self) -> Result<Vec<SettledReport>, CallError> {
-        let mut rejected = self.cluster.list_settled_reports("Rejected").await?;
-        if rejected.is_empty() {
-            return Ok(rejected);
+    /// When a list fails.
+    pub async fn mend_refusals(&self) -> Result<(), CallError> {
+        let mut next = Some(Cursor::default());
+        while let Some(cursor) = next {
+            let page = self.cluster.list_settled_reports(REJECTED, &cursor).await?;
+            self.mend(page.reports).await;
+            next = page.next;
         }
+        Ok(())
+    }
+
+    /// Writes the charge over each of these refused reports that was charged. Returns the others.
+    async fn mend(&self, mut rejected: Vec<SettledReport>) -> Vec<SettledReport> {
+        if rejected.is_empty() {
+            return rejected;
+        }
+        let uids: HashSet<&str> = rejected.iter().map(|report| report.version.uid.as_str()).collect();
+        let namespaces: HashSet<&str> =
+            rejected.iter().map(|report| report.version.namespace.as_str()).collect();
         let mut charges: HashMap<String, (AccountKey, Charge)> = HashMap::new();
         self.inbox.ledgers.for_each(|key, ledger| {
-            for charge in convert::unacknowledged(&ledger.spec).unwrap_or_default() {
-                charges.insert(charge.uid.clone(), (key.clone(), charge));
+            if namespaces.contains(key.namespace.as_str()) {
+                let unacknowledged = convert::unacknowledged(&ledger.spec).unwrap_or_default();
+                let refused = unacknowledged.into_iter().filter(|charge| uids.contains(charge.uid.as_str()));
+                charges.extend(refused.map(|charge| (charge.uid.clone(), (key.clone(), charge))));
             }
         });
         let refused_though_charged: Vec<_> =
@@ -82,7 +110,7 @@ impl<C: Cluster> Operator<C> {
             }
         }
         rejected.retain(|report| !charges.contains_key(&report.version.uid));
-        Ok(rejected)
+        rejected
     }
 
     fn is_over(&self, report: &SettledReport) -> bool {

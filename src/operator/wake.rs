@@ -22,6 +22,13 @@ use crate::operator::reconcile::{Next, ReconcileError};
 /// Shortest and longest time before a failed reconcile is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
+/// Longest time for which a failed account is not taken up although something about it changed: whatever repairs it
+/// takes effect within that time, and a flood of changes cannot make it fail more often.
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
+
+/// Time over which accounts are spread that failed because the API server could not be reached, once it can be again.
+const RECOVERY_SPREAD: Duration = Duration::from_secs(1);
+
 /// Longest time that a sleep is trusted: wall clocks are set, timers are not.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -70,6 +77,15 @@ impl Default for Heartbeat {
     }
 }
 
+/// How an account's last reconciles failed.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    /// How many failed in a row.
+    count: u32,
+    /// Whether the last one failed because a call did, and the server did not say when to try again.
+    is_cut_off: bool,
+}
+
 /// Accounts that wait for their turn.
 #[derive(Default)]
 struct Queue {
@@ -80,8 +96,8 @@ struct Queue {
     /// To be taken after a while.
     delayed: BTreeSet<(Instant, AccountKey)>,
     delayed_until: HashMap<AccountKey, Instant>,
-    /// Not to be taken before their delay is over, whoever asks: the server said so.
-    held: HashSet<AccountKey>,
+    /// Not to be taken before these instants, whatever changes: their last reconcile failed.
+    held_until: HashMap<AccountKey, Instant>,
     /// To be taken when something happens by itself.
     timed: BTreeSet<(Timestamp, AccountKey)>,
     wake_times: HashMap<AccountKey, Timestamp>,
@@ -89,7 +105,11 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, key: AccountKey) {
-        if self.turns.contains_key(&key) || self.held.contains(&key) {
+        if self.turns.contains_key(&key) {
+            return;
+        }
+        if let Some(until) = self.held_until.get(&key).copied() {
+            self.delay(key, until);
             return;
         }
         self.turns.insert(key.clone(), self.counter);
@@ -120,12 +140,16 @@ impl Queue {
         self.delayed_until.insert(key, until);
     }
 
-    /// Delays an account even if it is asked for meanwhile.
-    fn hold(&mut self, key: AccountKey, until: Instant) {
-        if let Some(turn) = self.turns.remove(&key) {
-            self.ready.remove(&turn);
-        }
-        self.held.insert(key.clone());
+    /// Delays an account to `until`; if it is asked for meanwhile, to `held_until`.
+    fn hold(&mut self, key: AccountKey, held_until: Instant, until: Instant) {
+        let is_asked_for = self.turns.remove(&key).is_some_and(|turn| self.ready.remove(&turn).is_some());
+        self.held_until.insert(key.clone(), held_until);
+        self.delay(key, if is_asked_for { held_until } else { until });
+    }
+
+    /// Ends the hold and the delay of an account before their time.
+    fn release(&mut self, key: AccountKey, until: Instant) {
+        self.held_until.remove(&key);
         self.delay(key, until);
     }
 
@@ -144,7 +168,7 @@ impl Queue {
         while let Some((until, key)) = self.delayed.first().filter(|(until, _)| *until <= instant).cloned() {
             self.delayed.remove(&(until, key.clone()));
             self.delayed_until.remove(&key);
-            self.held.remove(&key);
+            self.held_until.remove(&key);
             self.push(key);
         }
         while let Some((time, key)) = self.timed.first().filter(|(time, _)| *time <= now).cloned() {
@@ -166,9 +190,13 @@ impl Queue {
 /// Reconciles accounts as they are asked for, at most `concurrency` at once, while this operator leads and until
 /// `stop` says so; then lets those that run come to their end.
 ///
+/// `recovered` changes when the API server answers after it could not be reached: accounts whose calls failed meanwhile
+/// are then reconciled within [`RECOVERY_SPREAD`], whatever their backoff.
+///
 /// Who does not lead keeps the turns: each account that was asked for meanwhile is looked at when leadership begins.
 pub async fn run<'a, F>(
     mut asked: mpsc::UnboundedReceiver<AccountKey>,
+    mut recovered: watch::Receiver<u64>,
     mut leadership: Leadership,
     mut stop: watch::Receiver<bool>,
     clock: &Clock,
@@ -179,7 +207,7 @@ pub async fn run<'a, F>(
 {
     let mut queue = Queue::default();
     let mut running = HashSet::new();
-    let mut failures: HashMap<AccountKey, u32> = HashMap::new();
+    let mut failures: HashMap<AccountKey, Failures> = HashMap::new();
     let mut reconciles = FuturesUnordered::new();
     while !*stop.borrow() {
         HEARTBEAT.beat();
@@ -210,6 +238,7 @@ pub async fn run<'a, F>(
                 }
                 None => break,
             },
+            Ok(()) = recovered.changed() => recover(&mut queue, &mut failures),
             () = leadership.begins(), if !leads => {}
             () = tokio::time::sleep_until(due) => {}
         }
@@ -225,7 +254,7 @@ pub async fn run<'a, F>(
 /// Puts an account back where its reconcile says.
 fn plan_next(
     queue: &mut Queue,
-    failures: &mut HashMap<AccountKey, u32>,
+    failures: &mut HashMap<AccountKey, Failures>,
     key: AccountKey,
     result: Result<Next, ReconcileError>,
 ) {
@@ -240,22 +269,33 @@ fn plan_next(
             }
         }
         Err(error) => {
-            let count = failures.entry(key.clone()).or_default();
-            *count = count.saturating_add(1);
+            let count = failures.get(&key).map_or(0, |failures| failures.count).saturating_add(1);
             let asked = error.call().and_then(crate::operator::cluster::CallError::retry_after);
-            let delay = backoff(*count, &key).max(asked.unwrap_or_default().min(BACKOFF.1));
+            let delay = backoff(count, &key).max(asked.unwrap_or_default().min(BACKOFF.1));
             let is_conflict = error.call().is_some_and(crate::operator::cluster::CallError::is_conflict);
-            if is_conflict && *count == 1 {
+            if is_conflict && count == 1 {
                 tracing::debug!(account = %key, %error, "somebody else wrote first; reading again");
             } else {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(account = %key, error, ?delay, "reconcile failed; trying again");
             }
-            match asked {
-                Some(_) => queue.hold(key, Instant::now() + delay),
-                None => queue.delay(key, Instant::now() + delay),
-            }
+            let hold = if asked.is_some() { delay } else { delay.min(LONGEST_HOLD) };
+            let now = Instant::now();
+            queue.hold(key.clone(), now + hold, now + delay);
+            let is_cut_off = error.call().is_some_and(|call| asked.is_none() && !call.is_conflict());
+            failures.insert(key, Failures { count, is_cut_off });
         }
+    }
+}
+
+/// Takes up soon what failed while the API server could not be reached: it answers again.
+fn recover(queue: &mut Queue, failures: &mut HashMap<AccountKey, Failures>) {
+    let cut_off: Vec<AccountKey> =
+        failures.iter().filter(|(_, failures)| failures.is_cut_off).map(|(key, _)| key.clone()).collect();
+    for key in cut_off {
+        failures.remove(&key);
+        let until = Instant::now() + RECOVERY_SPREAD.mul_f64(share(&key, 0));
+        queue.release(key, until);
     }
 }
 
@@ -264,11 +304,16 @@ fn plan_next(
 fn backoff(count: u32, key: &AccountKey) -> Duration {
     let (least, most) = BACKOFF;
     let doubled = least.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16))).min(most);
+    doubled.mul_f64(0.5 + share(key, count) / 2.0)
+}
+
+/// Returns a number from 0 to 1 that differs between accounts, and for one account between counts.
+fn share(key: &AccountKey, count: u32) -> f64 {
     let spread =
         key.name.bytes().chain(key.namespace.bytes()).fold(u32::from(count.to_le_bytes()[0]), |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(u32::from(byte))
         });
-    doubled.mul_f64(0.5 + f64::from(spread % 1_000) / 2_000.0)
+    f64::from(spread % 1_000) / 1_000.0
 }
 
 #[cfg(test)]
@@ -340,13 +385,67 @@ mod tests {
     }
 
     #[test]
+    fn changes_of_a_failed_account_do_not_skip_its_backoff_but_shorten_it_to_the_hold() {
+        let mut queue = Queue::default();
+        let instant = Instant::now();
+        let later = |seconds| instant + Duration::from_secs(seconds);
+        queue.hold(key("a"), later(5), later(60));
+        for second in 1..5 {
+            queue.push(key("a"));
+            queue.advance(time(0), later(second));
+            assert!(ready(&mut queue).is_empty(), "second {second}");
+        }
+        queue.advance(time(0), later(5));
+        assert_eq!(ready(&mut queue), ["a"]);
+        queue.push(key("b"));
+        queue.hold(key("b"), later(10), later(65));
+        queue.advance(time(0), later(10));
+        assert_eq!(ready(&mut queue), ["b"], "it was asked for while it ran");
+        queue.hold(key("c"), later(15), later(70));
+        queue.advance(time(0), later(69));
+        assert!(ready(&mut queue).is_empty(), "nothing changed about it");
+        queue.advance(time(0), later(70));
+        assert_eq!(ready(&mut queue), ["c"]);
+    }
+
+    fn failed(
+        queue: &mut Queue,
+        failures: &mut HashMap<AccountKey, Failures>,
+        retry_after: Option<Duration>,
+    ) {
+        let source = crate::operator::cluster::CallError::Unavailable {
+            call: "get".to_owned(),
+            code: 503,
+            message: String::new(),
+            retry_after,
+        };
+        let error = ReconcileError::Read { account: key("a"), source };
+        plan_next(queue, failures, key("a"), Err(error));
+    }
+
+    #[test]
+    fn accounts_that_failed_for_lack_of_the_server_are_taken_up_when_it_is_back() {
+        let (mut queue, mut failures) = (Queue::default(), HashMap::new());
+        for _ in 0..30 {
+            failed(&mut queue, &mut failures, None);
+        }
+        recover(&mut queue, &mut failures);
+        queue.advance(time(0), Instant::now() + RECOVERY_SPREAD);
+        assert_eq!(ready(&mut queue), ["a"]);
+        failed(&mut queue, &mut failures, Some(Duration::from_secs(30)));
+        recover(&mut queue, &mut failures);
+        queue.advance(time(0), Instant::now() + Duration::from_secs(20));
+        assert!(ready(&mut queue).is_empty(), "the server said when");
+    }
+
+    #[test]
     fn an_account_that_the_server_wants_left_alone_is_not_taken_whoever_asks() {
         let mut queue = Queue::default();
         let instant = Instant::now();
         let later = |seconds| instant + Duration::from_secs(seconds);
         queue.push(key("a"));
         queue.wake_at(key("a"), Some(time(100)));
-        queue.hold(key("a"), later(5));
+        queue.hold(key("a"), later(5), later(5));
         queue.push(key("a"));
         queue.advance(time(100), later(4));
         assert!(ready(&mut queue).is_empty());
@@ -374,6 +473,7 @@ mod tests {
         let (until, leadership) = Leadership::contested();
         let (ask, asked) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
+        let (_recover, recovered) = watch::channel(0);
         let (done, mut reconciled) = mpsc::unbounded_channel();
         let reconcile = move |key: AccountKey| {
             let done = done.clone();
@@ -400,7 +500,7 @@ mod tests {
             assert!(reconciled.try_recv().is_err(), "nothing after it led, and nothing twice");
             stop.send(true).expect("stopped");
         };
-        tokio::join!(run(asked, begins, stopped, &clock, 2, reconcile), user);
+        tokio::join!(run(asked, recovered, begins, stopped, &clock, 2, reconcile), user);
         assert!(reconciled.try_recv().is_err());
         assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each turn is a beat");
     }

@@ -1,19 +1,22 @@
 //! The watches that fill the inbox. The server selects what is pending; nothing is scanned.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod feed;
+pub mod synced;
 
-use futures::{StreamExt, TryStreamExt};
-use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use std::sync::Arc;
+
+use kube::{Client, Resource};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
+use crate::operator::cluster::kubernetes::pages::Lister;
+use crate::operator::cluster::trimmed::Trimmed;
 use crate::operator::cluster::{AccountKey, Announcement, Version};
 use crate::operator::inbox::{Inbox, Row, Table};
 use crate::operator::reason::Reason;
+use crate::operator::watch::feed::Feed;
+use crate::operator::watch::synced::Synced;
 
 /// Facts of each kind that have no verdict yet, as the server selects them.
 const PENDING_REPORTS: &str = "status.state!=Charged,status.state!=Rejected";
@@ -21,24 +24,7 @@ const PENDING_PACKS: &str = "status.state!=Granted,status.state!=Refused,status.
 const PENDING_PAYMENTS: &str = "status.state!=Applied,status.state!=Refused";
 const PENDING_ADJUSTMENTS: &str = "status.state!=Granted,status.state!=Refused";
 
-/// How many of the watches have brought their first list.
-#[derive(Clone, Default)]
-pub struct Synced {
-    watches: Arc<AtomicUsize>,
-    synced: Arc<AtomicUsize>,
-}
-
-impl Synced {
-    /// Returns whether every watch has brought its first list.
-    #[must_use]
-    pub fn all(&self) -> bool {
-        let watches = self.watches.load(Ordering::Acquire);
-        watches > 0 && self.synced.load(Ordering::Acquire) >= watches
-    }
-}
-
-/// Keeps the inbox as the server has it, for ever; asks for a reconcile of each account that changes.
-#[derive(Clone)]
+/// Keeps the inbox as the server has it; asks for a reconcile of each account that changes.
 pub struct Watches {
     /// The server.
     pub client: Client,
@@ -52,91 +38,63 @@ pub struct Watches {
     pub say: UnboundedSender<Announcement>,
     /// What is counted.
     pub metrics: Metrics,
-    /// How far the first lists are.
+    /// How each watch does.
     pub synced: Synced,
+    /// Reads the lists.
+    pub lister: Lister,
+    /// Changes when a watch succeeds after it failed.
+    pub recovered: watch::Sender<u64>,
 }
 
 impl Watches {
-    /// Runs all watches. Ends only with an error that no retry can mend.
+    /// Runs all watches. Never ends.
     pub async fn run(self) {
-        let scopes: Vec<Option<String>> = if self.namespaces.is_empty() {
+        let scopes: Vec<Option<&str>> = if self.namespaces.is_empty() {
             vec![None]
         } else {
-            self.namespaces.iter().cloned().map(Some).collect()
+            self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
         };
-        self.synced.watches.store(scopes.len() * 6, Ordering::Release);
-        let watches = scopes.into_iter().map(|scope| {
-            let namespace = scope.as_deref().map(str::to_owned);
-            let this = &self;
-            async move {
-                let namespace = namespace.as_deref();
-                let inbox = &this.inbox;
-                tokio::join!(
-                    this.watch(&inbox.subscriptions, namespace, None),
-                    this.watch(&inbox.ledgers, namespace, None),
-                    this.watch(&inbox.reports, namespace, Some(PENDING_REPORTS)),
-                    this.watch(&inbox.packs, namespace, Some(PENDING_PACKS)),
-                    this.watch(&inbox.payments, namespace, Some(PENDING_PAYMENTS)),
-                    this.watch(&inbox.adjustments, namespace, Some(PENDING_ADJUSTMENTS)),
-                );
-            }
+        let inbox = &self.inbox;
+        let watches = scopes.into_iter().map(|namespace| {
+            let subscriptions = self.feed(&inbox.subscriptions, namespace, None).run();
+            let ledgers = self.feed(&inbox.ledgers, namespace, None).run();
+            let reports = self.feed(&inbox.reports, namespace, Some(PENDING_REPORTS)).run();
+            let packs = self.feed(&inbox.packs, namespace, Some(PENDING_PACKS)).run();
+            let payments = self.feed(&inbox.payments, namespace, Some(PENDING_PAYMENTS)).run();
+            let adjustments = self.feed(&inbox.adjustments, namespace, Some(PENDING_ADJUSTMENTS)).run();
+            async move { tokio::join!(subscriptions, ledgers, reports, packs, payments, adjustments) }
         });
         futures::future::join_all(watches).await;
     }
 
-    async fn watch<R: Row>(&self, table: &Table<R>, namespace: Option<&str>, selector: Option<&str>) {
-        let api: Api<DeserializeGuard<R::Object>> = match namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
+    fn feed<'a, R: Row>(
+        &'a self,
+        table: &'a Table<R>,
+        namespace: Option<&'a str>,
+        selector: Option<&'static str>,
+    ) -> Feed<'a, R> {
+        let kinds = format!("{}s", R::Object::kind(&()));
+        let what = match namespace {
+            Some(namespace) => format!("{kinds} of namespace {namespace}"),
+            None => kinds,
         };
-        let config = selector
-            .map_or_else(watcher::Config::default, |selector| watcher::Config::default().fields(selector));
-        let kind = R::Object::kind(&());
-        let mut events = watcher(api, config).default_backoff().into_stream().boxed();
-        let mut is_synced = false;
-        loop {
-            match events.try_next().await {
-                Ok(None) => break,
-                Ok(Some(Event::Init)) => table.begin_relist(namespace),
-                Ok(Some(Event::InitApply(object) | Event::Apply(object))) => self.put(table, object),
-                Ok(Some(Event::Delete(object))) => self.remove(table, object),
-                Ok(Some(Event::InitDone)) => {
-                    for key in table.end_relist(namespace) {
-                        self.ask_for(key);
-                    }
-                    tracing::debug!(%kind, rows = table.len(), "listed");
-                    if !is_synced {
-                        is_synced = true;
-                        self.synced.synced.fetch_add(1, Ordering::Release);
-                    }
-                }
-                Err(error) => {
-                    self.metrics.count_watch_error(&kind);
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(%kind, error, "watch interrupted; trying again");
-                }
-            }
-        }
+        Feed { watches: self, table, namespace, selector, progress: self.synced.add(what) }
     }
 
-    fn put<R: Row>(&self, table: &Table<R>, object: DeserializeGuard<R::Object>) {
-        let version = Version {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            uid: object.uid().unwrap_or_default(),
-            resource_version: object.resource_version().unwrap_or_default(),
+    fn put<R: Row>(&self, table: &Table<R>, object: Trimmed<R::Object>) {
+        let object = match object.0 {
+            Ok(object) => object,
+            Err(undecoded) => return self.set_aside::<R>(undecoded.version.clone(), &undecoded),
         };
-        match object.0 {
+        let version = Version::of(&object);
+        match table.put(object) {
+            Ok(Some(key)) => self.ask_for(key),
+            Ok(None) => {}
             Err(error) => self.set_aside::<R>(version, &error),
-            Ok(object) => match table.put(object) {
-                Ok(Some(key)) => self.ask_for(key),
-                Ok(None) => {}
-                Err(error) => self.set_aside::<R>(version, &error),
-            },
         }
     }
 
-    fn remove<R: Row>(&self, table: &Table<R>, object: DeserializeGuard<R::Object>) {
+    fn remove<R: Row>(&self, table: &Table<R>, object: Trimmed<R::Object>) {
         if let Ok(object) = object.0 {
             self.ask_for(table.remove(&object));
         }

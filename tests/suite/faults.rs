@@ -1,13 +1,16 @@
 //! Faults of the cluster itself: kinds that go and come back, a policy in the way, definitions of another version, an
 //! object that nobody understands, an etcd that is full, a token that is no longer good, a server that asks for patience,
-//! has forgotten, says nothing or tells another time, another certificate of it, and what is large.
+//! has forgotten, says nothing, tells another time, or is gone for a while, data that went back, rights that are gone, another certificate of it, and what is large.
 
 mod answers;
 mod certificates;
 mod clocks;
 mod definitions;
 mod namespaces;
+mod outage;
 mod refused_writes;
+mod restored_etcd;
+mod rights;
 mod silence;
 mod sizes;
 mod undecodable;

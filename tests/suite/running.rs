@@ -135,3 +135,19 @@ async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothi
         .await;
     logged("Purchased").await;
 }
+
+#[tokio::test]
+async fn an_address_of_metrics_that_is_taken_ends_the_start_with_an_error() {
+    let world = crate::world::bare().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
+    let address = taken.local_addr().expect("address").to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_flashgate-billing"))
+        .args(["run", "--metrics-addr", &address])
+        .env("KUBECONFIG", world.plane.kubeconfig())
+        .output()
+        .expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let expected = format!("`--metrics-addr {address}` cannot be listened on: choose a free address");
+    assert!(said.contains(&expected), "{said}");
+}

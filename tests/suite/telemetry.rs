@@ -115,6 +115,7 @@ async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered
     scene.credits_go().await;
     scene.payments_fail().await;
     scene.a_ledger_is_lost().await;
+    scene.a_ledger_is_tampered_with().await;
     scene.begin_behind_the_relay().await;
     scene.a_payment_is_odd().await;
     for alert in alerts(&rules) {

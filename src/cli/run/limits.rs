@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body_util::{BodyStream, Either, StreamBody};
 use kube::client::Body;
 use kube::{Client, Error};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long the API server is waited for. These are wide: who calls may have a limit of its own.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -52,13 +52,14 @@ impl Limits {
         let namespace = client.default_namespace().to_owned();
         let call = move |request: Request<Body>| {
             let client = client.clone();
+            let deadline = Instant::now() + reply;
             let exchange = async move {
                 let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
                 let (head, body) = client.send(request).await?.into_parts();
                 let body = if is_watch {
                     Either::Left(unless_silent(body, silence))
                 } else {
-                    Either::Right(Body::from(body.collect_bytes().await?))
+                    Either::Right(unless_late(body, reply, deadline))
                 };
                 Ok(Response::from_parts(head, body))
             };
@@ -68,6 +69,19 @@ impl Limits {
         };
         Client::new(tower::service_fn(call), namespace)
     }
+}
+
+/// Returns a body that ends with an error when it is not whole by `deadline`, which is `limit` after the request. It is
+/// passed on as it comes: whoever reads it may stop when it is too large.
+fn unless_late(
+    body: Body,
+    limit: Duration,
+    deadline: Instant,
+) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
+    StreamBody::new(try_unfold(BodyStream::new(body), move |mut frames| async move {
+        let next = timeout_at(deadline, frames.try_next()).await.map_err(|_| Overdue::Reply(limit))??;
+        Ok(next.map(|frame| (frame, frames)))
+    }))
 }
 
 /// Returns a body that ends with an error when nothing of it comes for so long.

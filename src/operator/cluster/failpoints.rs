@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::api::CreditLedger;
-use crate::operator::cluster::{Announcement, CallError, Cluster, Kind, SettledReport, Version};
+use crate::operator::cluster::{Announcement, CallError, Cluster, Cursor, Kind, SettledReports, Version};
 
 /// How often a paused call looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(20);
@@ -157,8 +157,8 @@ impl<C: Cluster> Cluster for Failing<C> {
         self.with("delete-report".to_owned(), self.inner.delete_report(version)).await
     }
 
-    async fn list_settled_reports(&self, state: &str) -> Result<Vec<SettledReport>, CallError> {
-        self.inner.list_settled_reports(state).await
+    async fn list_settled_reports(&self, state: &str, cursor: &Cursor) -> Result<SettledReports, CallError> {
+        self.inner.list_settled_reports(state, cursor).await
     }
 
     fn clock_skew_seconds(&self) -> Option<i64> {

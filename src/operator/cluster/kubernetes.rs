@@ -1,5 +1,7 @@
 //! The real cluster.
 
+pub mod pages;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +10,20 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Status};
-use kube::api::{
-    DeleteParams, ListParams, ObjectList, PartialObjectMeta, PostParams, Preconditions, Request,
-};
+use kube::api::{DeleteParams, PartialObjectMeta, PostParams, Preconditions, Request};
 use kube::client::Body;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::pages::{Lister, Listing};
 use crate::api::{CreditLedger, UsageReport};
 use crate::clock::Clock;
 use crate::operator::cluster::server_clock::ServerClock;
-use crate::operator::cluster::{Announcement, CallError, Cluster, Kind, SettledReport, Version};
+use crate::operator::cluster::trimmed::Trimmed;
+use crate::operator::cluster::{
+    Announcement, CallError, Cluster, Cursor, Kind, SettledReport, SettledReports, Version,
+};
 
 /// Name under which the operator writes; the API server keeps it in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-billing";
@@ -27,9 +31,6 @@ pub const FIELD_MANAGER: &str = "flashgate-billing";
 /// Limit of one call. The client library has none for replies: a call into a black hole would hold its account
 /// for ever.
 pub const CALL_LIMIT: Duration = Duration::from_secs(10);
-
-/// Objects of one page of a list.
-const PAGE: u32 = 500;
 
 /// The API server, by its own calls.
 #[derive(Clone)]
@@ -39,6 +40,7 @@ pub struct Kubernetes {
     namespaces: Vec<String>,
     instance: String,
     server_clock: Arc<ServerClock>,
+    lister: Lister,
 }
 
 impl Kubernetes {
@@ -46,7 +48,8 @@ impl Kubernetes {
     #[must_use]
     pub fn new(client: Client, clock: Clock, namespaces: Vec<String>, instance: String) -> Self {
         let server_clock = Arc::new(ServerClock::new(clock.clone()));
-        Self { client, clock, namespaces, instance, server_clock }
+        let lister = Lister::new(client.clone());
+        Self { client, clock, namespaces, instance, server_clock, lister }
     }
 
     async fn call<T: DeserializeOwned>(
@@ -90,17 +93,17 @@ impl Kubernetes {
         }
     }
 
-    async fn list_page(
+    /// Calls for one object, of which only what the operator reads is kept.
+    async fn call_for<K: Kind>(
         &self,
-        url: &str,
-        state: &str,
-        token: Option<String>,
-    ) -> Result<ObjectList<PartialObjectMeta<UsageReport>>, CallError> {
-        let params = ListParams {
-            continue_token: token,
-            ..ListParams::default().fields(&format!("status.state={state}")).limit(PAGE)
-        };
-        self.call("list UsageReports", Request::new(url).list_metadata(&params)).await
+        call: &str,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<K, CallError> {
+        let Trimmed(object) = self.call(call, request).await?;
+        object.map_err(|undecoded| CallError::Decode {
+            call: call.to_owned(),
+            source: serde::de::Error::custom(undecoded),
+        })
     }
 }
 
@@ -108,7 +111,7 @@ impl Cluster for Kubernetes {
     async fn fetch<K: Kind>(&self, namespace: &str, name: &str) -> Result<K, CallError> {
         let request =
             Request::new(K::url_path(&(), Some(namespace))).get(name, &kube::api::GetParams::default());
-        self.call(&format!("get {} {namespace}/{name}", K::kind(&())), request).await
+        self.call_for(&format!("get {} {namespace}/{name}", K::kind(&())), request).await
     }
 
     async fn create_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
@@ -142,7 +145,7 @@ impl Cluster for Kubernetes {
         });
         let body = encode(&call, &object)?;
         let request = Request::new(K::url_path(&(), Some(namespace)));
-        self.call(&call, request.replace_subresource("status", name, &writes(), body)).await
+        self.call_for(&call, request.replace_subresource("status", name, &writes(), body)).await
     }
 
     async fn delete_report(&self, version: &Version) -> Result<(), CallError> {
@@ -163,25 +166,26 @@ impl Cluster for Kubernetes {
         }
     }
 
-    async fn list_settled_reports(&self, state: &str) -> Result<Vec<SettledReport>, CallError> {
-        let urls = if self.namespaces.is_empty() {
-            vec![UsageReport::url_path(&(), None)]
-        } else {
-            self.namespaces.iter().map(|namespace| UsageReport::url_path(&(), Some(namespace))).collect()
-        };
-        let mut reports = Vec::new();
-        for url in urls {
-            let mut token = None;
-            loop {
-                let page = self.list_page(&url, state, token).await?;
-                reports.extend(page.items.iter().map(settled_report));
-                token = page.metadata.continue_.filter(|token| !token.is_empty());
-                if token.is_none() {
-                    break;
-                }
-            }
+    async fn list_settled_reports(&self, state: &str, cursor: &Cursor) -> Result<SettledReports, CallError> {
+        let namespace = self.namespaces.get(cursor.list).map(String::as_str);
+        let url = UsageReport::url_path(&(), namespace);
+        let mut listing = Listing::of(url, Some(&format!("status.state={state}"))).of_metadata();
+        if cursor.limit > 0 {
+            listing = listing.with_limit(cursor.limit);
         }
-        Ok(reports)
+        listing.continue_token.clone_from(&cursor.continue_token);
+        let mut reports = Vec::new();
+        let mut take = |report: PartialObjectMeta<UsageReport>| reports.push(settled_report(&report));
+        self.lister.next_page(&mut listing, &mut take).await?;
+        let (limit, continue_token) = (listing.limit(), listing.continue_token);
+        let next = match continue_token {
+            Some(_) => Some(Cursor { list: cursor.list, continue_token, limit }),
+            None if cursor.list + 1 < self.namespaces.len() => {
+                Some(Cursor { list: cursor.list + 1, continue_token: None, limit })
+            }
+            None => None,
+        };
+        Ok(SettledReports { reports, next })
     }
 
     fn clock_skew_seconds(&self) -> Option<i64> {

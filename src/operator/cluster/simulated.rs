@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::api::CreditLedger;
 use crate::clock::Clock;
 use crate::operator::cluster::server_clock::ServerClock;
-use crate::operator::cluster::{Announcement, CallError, Cluster, Kind, SettledReport, Version};
+use crate::operator::cluster::{Announcement, CallError, Cluster, Cursor, Kind, SettledReports, Version};
 
 /// One call of the operator, as it is on the wire.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ pub enum Call {
     ReplaceStatus(ObjectKind, Version, Value),
     /// Deletes a report of that version.
     DeleteReport(Version),
-    /// Lists the reports in a state.
-    ListReports(String),
+    /// Lists the reports in a state, one page from there on.
+    ListReports(String, Cursor),
     /// Publishes an Event.
     Announce,
 }
@@ -48,7 +48,7 @@ impl Call {
     /// Returns whether it may change an object.
     #[must_use]
     pub const fn is_write(&self) -> bool {
-        !matches!(self, Self::Fetch(_) | Self::ListReports(_) | Self::Announce)
+        !matches!(self, Self::Fetch(_) | Self::ListReports(..) | Self::Announce)
     }
 }
 
@@ -57,8 +57,8 @@ impl Call {
 pub enum Reply {
     /// An object.
     Object(Object),
-    /// Reports that have their verdict.
-    Reports(Vec<SettledReport>),
+    /// A page of reports that have their verdict.
+    Reports(SettledReports),
     /// Nothing but that it is done.
     Done,
 }
@@ -319,8 +319,8 @@ impl Cluster for Simulated {
         }
     }
 
-    async fn list_settled_reports(&self, state: &str) -> Result<Vec<SettledReport>, CallError> {
-        match self.call(Call::ListReports(state.to_owned())).await? {
+    async fn list_settled_reports(&self, state: &str, cursor: &Cursor) -> Result<SettledReports, CallError> {
+        match self.call(Call::ListReports(state.to_owned(), cursor.clone())).await? {
             Reply::Reports(reports) => Ok(reports),
             Reply::Object(_) | Reply::Done => Err(unreadable("list UsageReports")),
         }

@@ -39,3 +39,35 @@ async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_
     balance_is(&other, "1120").await;
     assert_eq!(watched.failures(), before, "{}", watched.said());
 }
+
+#[tokio::test]
+async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
+    let world = World::start().await;
+    let watched = Watched::start(&world);
+    let mut going = Vec::new();
+    for index in 0..20 {
+        let namespace = world.namespace(&format!("going-{index}")).await;
+        open_account(&namespace).await;
+        namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+        going.push(namespace);
+    }
+    for namespace in &going {
+        balance_is(namespace, "1090").await;
+    }
+    // A ledger that is deleted before its Subscription, as the namespace controller may do.
+    going[0].api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
+    crate::trouble::ready_is(&going[0], "LedgerMissing").await;
+    let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
+    for namespace in &going {
+        namespaces.delete(&namespace.name, &DeleteParams::background()).await.expect("deleted");
+    }
+    for namespace in &going {
+        let gone = async || namespaces.get_opt(&namespace.name).await.expect("read");
+        eventually("the namespace is gone", gone).await_end().await;
+    }
+    let other = world.namespace("other").await;
+    open_account(&other).await;
+    let violations = watched.metric("flashgate_billing_ledger_invariant_violations_total");
+    assert!((violations - 0.0).abs() < f64::EPSILON, "{violations} violations: {}", watched.said());
+    assert!(!watched.said().contains("ERROR"), "{}", watched.said());
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_billing::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::distance::{self, Distance};
@@ -73,11 +73,11 @@ impl<'a> Scene<'a> {
 
     /// Lets accounts begin with their credits, and waits until Prometheus has seen them.
     pub async fn accounts_begin(&self) {
-        for name in ["low", "gone", "late", "lost"] {
+        for name in ["low", "gone", "late", "lost", "tampered"] {
             let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
             self.tenants.create::<Subscription>(name, spec).await;
         }
-        self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 4").await;
+        self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 5").await;
     }
 
     /// Uses most credits of one account, more than all of another, and reports the usage of a third late. What is
@@ -148,6 +148,15 @@ impl<'a> Scene<'a> {
     pub async fn a_ledger_is_lost(&self) {
         let ledgers = self.tenants.api::<CreditLedger>();
         ledgers.delete("lost", &DeleteParams::default()).await.expect("deleted");
+    }
+
+    /// Writes a ledger whose hash is wrong.
+    pub async fn a_ledger_is_tampered_with(&self) {
+        let ledgers = self.tenants.api::<CreditLedger>();
+        let mut tampered = ledgers.get("tampered").await.expect("ledger");
+        tampered.spec.sequence += 1;
+        tampered.spec.hash = "0".repeat(64);
+        ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
     }
 
     /// Lets accounts begin behind the relay: there it takes long, or fails, and the clock is another.

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Call, Object, ObjectKey, ObjectKind, Reply, version_of};
 use crate::api::CreditLedger;
-use crate::operator::cluster::{CallError, SettledReport, Version};
+use crate::operator::cluster::{CallError, Cursor, SettledReport, SettledReports, Version};
+
+/// Reports of one page of a list.
+const REPORTS_OF_A_PAGE: usize = 2;
 
 /// Who wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +183,7 @@ impl Store {
                 self.replace_status(*kind, version, status.clone(), writer).map(Reply::Object)
             }
             Call::DeleteReport(version) => self.delete_report(version, writer).map(|()| Reply::Done),
-            Call::ListReports(state) => Ok(Reply::Reports(self.settled_reports(state))),
+            Call::ListReports(state, cursor) => Ok(Reply::Reports(self.settled_reports(state, cursor))),
             Call::Announce => Ok(Reply::Done),
         }
     }
@@ -251,7 +254,9 @@ impl Store {
         self.remove(&key, writer)
     }
 
-    fn settled_reports(&self, state: &str) -> Vec<SettledReport> {
+    /// Returns a small page, so that much happens between two.
+    fn settled_reports(&self, state: &str, cursor: &Cursor) -> SettledReports {
+        let place = |version: &Version| format!("{}/{}", version.namespace, version.name);
         let reports = self.objects.values().filter_map(|object| match object {
             Object::UsageReport(report) if object.state() == Some(state) => Some(report),
             _ => None,
@@ -261,7 +266,15 @@ impl Store {
             let verdict_time = self.verdict_times.get(&version.uid).copied().unwrap_or(Timestamp::MAX);
             SettledReport { version, verdict_time }
         });
-        settled.collect()
+        let mut rest = settled
+            .filter(|report| {
+                cursor.continue_token.as_ref().is_none_or(|token| place(&report.version) > *token)
+            })
+            .peekable();
+        let reports: Vec<SettledReport> = rest.by_ref().take(REPORTS_OF_A_PAGE).collect();
+        let last = reports.last().filter(|_| rest.peek().is_some());
+        let next = last.map(|last| Cursor { continue_token: Some(place(&last.version)), ..cursor.clone() });
+        SettledReports { reports, next }
     }
 
     /// Writes `after` over `before`; what changes nothing is no write.

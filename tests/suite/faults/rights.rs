@@ -1,0 +1,43 @@
+//! Rights that are taken away under a running operator, and given back.
+
+use flashgate_billing::api::UsageReport;
+
+use super::sizes::usage;
+use super::{Watched, balance_is, open_account};
+use crate::world::{World, eventually};
+
+const USER: &str = "operator";
+
+/// Gives the operator all rights, or takes them away.
+async fn bind(world: &World, is_bound: bool) {
+    let bind = ["create", "clusterrolebinding", USER, "--clusterrole=cluster-admin", "--user=operator"];
+    let unbind = ["delete", "clusterrolebinding", USER];
+    let arguments: &[&str] = if is_bound { &bind } else { &unbind };
+    world.plane.kubectl(arguments, None).await.expect("kubectl").succeeded().expect("bound");
+}
+
+#[tokio::test]
+async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_them_back() {
+    let world = World::start_with_users(&[USER]).await;
+    let namespace = world.namespace("rights").await;
+    bind(&world, true).await;
+    let kubeconfig = world.plane.kubeconfig_for(USER).expect("user");
+    let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
+    open_account(&namespace).await;
+    let is_ready = async || (watched.operator.get("/readyz")?.0 == 200).then_some(());
+    eventually("it is ready", is_ready).await_some().await;
+    bind(&world, false).await;
+    let unready = async || watched.operator.get("/readyz").filter(|(status, _)| *status == 503);
+    let (_, said) = eventually("it is not ready", unready).await_some().await;
+    assert!(said.contains("cannot be listed or watched for") && said.contains("forbidden"), "{said}");
+    assert_eq!(
+        watched.operator.get("/healthz").map(|(status, _)| status),
+        Some(200),
+        "a restart does not help"
+    );
+    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    bind(&world, true).await;
+    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    balance_is(&namespace, "1090").await;
+    eventually("it is ready again", is_ready).await_some().await;
+}
