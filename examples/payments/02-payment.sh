@@ -2,16 +2,16 @@
 # What happened to an invoice, by hand: prints a Payment for an invoice of a Subscription, with the amount and currency
 # that the invoice has. Without INVOICE it is the oldest open one.
 #
-#   examples/payments/02-payment.sh SUBSCRIPTION Settled|Failed|Refunded [INVOICE] | kubectl apply -f -
+#   examples/payments/02-payment.sh SUBSCRIPTION Settled|Failed|Cancelled|Refunded [INVOICE] | kubectl apply -f -
 #
 # The Payment is named after the invoice and what happened to it, so applying it again changes nothing. Where a provider
 # reports events, name it after the event instead. NAMESPACE=… looks in another namespace than the current one.
 set -euo pipefail
 
-usage() { echo "usage: ${0##*/} SUBSCRIPTION Settled|Failed|Refunded [INVOICE]" >&2; exit 2; }
+usage() { echo "usage: ${0##*/} SUBSCRIPTION Settled|Failed|Cancelled|Refunded [INVOICE]" >&2; exit 2; }
 (( $# == 2 || $# == 3 )) || usage
 subscription=$1 state=$2 wanted=${3:-}
-case $state in Settled | Failed | Refunded) ;; *) usage ;; esac
+case $state in Settled | Failed | Cancelled | Refunded) ;; *) usage ;; esac
 if [[ $state == Refunded && -z $wanted ]]; then
   echo "a refund must name its INVOICE: there is no open one to take" >&2
   exit 2

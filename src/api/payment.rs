@@ -24,8 +24,8 @@ use super::{Amount, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A Payment reports what happened to one invoice: it was settled, failed, or refunded. Payment agents write \
-           it. Name it after the provider's event: a repeated delivery is then a conflict, not a second payment. \
+    doc = "A Payment reports what happened to one invoice: it was settled, an attempt failed, it was cancelled, or it \
+           was refunded. Payment agents write it. Name it after the provider's event: a repeated delivery is then a conflict, not a second payment. \
            Never put card data or keys here.",
     printcolumn(
         name = "Subscription",
@@ -85,8 +85,10 @@ pub struct PaymentSpec {
     /// Number of the invoice, as in `status.invoices` of the Subscription, such as `acme-1f3a9c2e-0007`.
     #[schemars(length(min = 1, max = INVOICE_NUMBER_LENGTH), extend("pattern" = "^[-.a-z0-9]+$"))]
     pub invoice: String,
-    /// `Settled`: it was paid in full. `Failed`: an attempt to pay it failed for good. `Refunded`: it was paid
-    /// back in full, and what is left of its credits is taken.
+    /// `Settled`: it was paid in full. `Failed`: an attempt to pay it failed; it stays open until its due time, so that
+    /// another attempt can settle it. `Cancelled`: the provider gave up, for example because the checkout expired; it
+    /// becomes void at once, a renewal's at its due time. `Refunded`: it was paid back in full, and what is left of its
+    /// credits is taken.
     pub state: PaymentState,
     /// Amount in units of the currency, such as `"300"` or `"19.99"`. It must be the invoice's.
     #[schemars(extend("pattern" = STATED_AMOUNT_PATTERN))]
@@ -106,8 +108,10 @@ pub struct PaymentSpec {
 pub enum PaymentState {
     /// It was paid in full.
     Settled,
-    /// An attempt to pay it failed for good.
+    /// An attempt to pay it failed; another can follow.
     Failed,
+    /// The provider gave up.
+    Cancelled,
     /// It was paid back in full.
     Refunded,
 }

@@ -227,7 +227,7 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         3 => (0..8_u8, 0..4_usize).prop_map(|(name, pack)| Step::Buy { name, pack }),
         1 => (0..4_u8, 1..500_u32, any::<bool>())
             .prop_map(|(name, credits, expires)| Step::Adjust { name, credits, expires }),
-        3 => (1..8_u32, 0..3_u8).prop_map(|(invoice, state)| Step::Pay { invoice, state }),
+        3 => (1..8_u32, 0..4_u8).prop_map(|(invoice, state)| Step::Pay { invoice, state }),
         1 => Just(Step::DeleteSubscription),
     ]
 }
@@ -270,7 +270,8 @@ impl Story {
                 self.adjust(&format!("gift-{name}"), &credits.to_string(), expiration);
             }
             Step::Pay { invoice, state } => {
-                let states = [PaymentState::Settled, PaymentState::Failed, PaymentState::Refunded];
+                use PaymentState::{Cancelled, Failed, Refunded, Settled};
+                let states = [Settled, Failed, Cancelled, Refunded];
                 self.pay(*invoice, states[usize::from(*state)]);
             }
             Step::DeleteSubscription => {

@@ -156,7 +156,7 @@ const fn what_for(reason: InvoiceReason) -> &'static str {
 const fn why_void(cause: VoidCause) -> &'static str {
     match cause {
         VoidCause::Superseded => "something else took its place",
-        VoidCause::PaymentFailed => "the payment failed",
+        VoidCause::PaymentCancelled => "the payment was cancelled",
         VoidCause::PaymentExpired => "it was not paid in time",
     }
 }

@@ -90,11 +90,12 @@ const LINES: [(&str, &str, &str); 8] = [
     ("Private", "StorageEgress", "0"),
 ];
 
-const PAYMENT_STATES: [PaymentState; 5] = [
+const PAYMENT_STATES: [PaymentState; 6] = [
     PaymentState::Settled,
     PaymentState::Settled,
     PaymentState::Settled,
     PaymentState::Failed,
+    PaymentState::Cancelled,
     PaymentState::Refunded,
 ];
 

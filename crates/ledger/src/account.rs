@@ -8,7 +8,8 @@ use crate::entry::{Detail, Entry, FactKind, ObjectName, PlanPeriod};
 use crate::facts::Subscription;
 use crate::grant::{Expiration, Grant, GrantSource, SETTLEMENT_CLOSES_AFTER_SECONDS};
 use crate::invoice::{
-    INVOICES_KEPT, INVOICES_KEPT_MONTHS, Invoice, InvoiceState, Purpose, VOID_INVOICES_KEPT, VoidCause,
+    Attempts, INVOICES_KEPT, INVOICES_KEPT_MONTHS, Invoice, InvoiceState, Purpose, VOID_INVOICES_KEPT,
+    VoidCause,
 };
 use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Totals, Violation};
 use crate::period::{Anchor, Window, months_begun, seconds_after};
@@ -206,6 +207,7 @@ impl<'a> Account<'a> {
             due_time,
             grant: None,
             payments: Vec::new(),
+            attempts: Attempts::default(),
         };
         let detail = Detail::Invoiced {
             amount: price,

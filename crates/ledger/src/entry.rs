@@ -257,7 +257,7 @@ pub enum Detail {
         invoice: String,
         /// Why.
         cause: VoidCause,
-        /// Payment that reported its failure, if any.
+        /// Payment that reported its cancellation, if any.
         object: Option<ObjectName>,
     },
     /// The period's use reached a threshold (Law 23).

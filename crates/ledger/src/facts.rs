@@ -150,8 +150,10 @@ pub struct Payment {
 pub enum PaymentState {
     /// It was paid.
     Settled,
-    /// The payment failed.
+    /// An attempt to pay failed; another can follow.
     Failed,
+    /// The provider gave up: nothing more will be paid.
+    Cancelled,
     /// The money was returned.
     Refunded,
 }
@@ -163,6 +165,7 @@ impl PaymentState {
         match self {
             Self::Settled => "Settled",
             Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
             Self::Refunded => "Refunded",
         }
     }

@@ -15,6 +15,9 @@ pub const INVOICES_KEPT_MONTHS: u32 = 24;
 /// Void invoices that are kept: who changes a plan back and forth issues one after the other within one period.
 pub const VOID_INVOICES_KEPT: usize = 128;
 
+/// Attempts whose names an invoice keeps.
+pub const ATTEMPTS_KEPT: usize = 16;
+
 /// What is owed for a period or a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
@@ -34,8 +37,42 @@ pub struct Invoice {
     pub due_time: Option<Timestamp>,
     /// Grant that its settlement gave.
     pub grant: Option<GrantSource>,
-    /// Names of the Payments that were applied to it.
+    /// Names of the Payments that moved money for it, oldest first.
     pub payments: Vec<String>,
+    /// Payments that moved none: failed attempts and cancellations.
+    pub attempts: Attempts,
+}
+
+/// Payments that reported a failed attempt or a cancellation of an invoice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many there were.
+    pub count: u32,
+    /// Names of the last [`ATTEMPTS_KEPT`], oldest first.
+    pub names: Vec<String>,
+    /// Latest arrival of one.
+    pub last_time: Option<Timestamp>,
+}
+
+impl Attempts {
+    /// Returns whether the Payment called `name` that arrived at `arrival` is among them. Payments are judged in the
+    /// order of their arrival, so one that arrived before the last may be one whose name is no longer kept.
+    #[must_use]
+    pub fn include(&self, name: &str, arrival: Timestamp) -> bool {
+        let forgot_some = usize::try_from(self.count).unwrap_or(usize::MAX) > self.names.len();
+        let is_kept = self.names.iter().any(|known| known == name);
+        is_kept || (forgot_some && Some(arrival) < self.last_time)
+    }
+
+    /// Adds the Payment called `name` that arrived at `arrival`.
+    pub(crate) fn add(&mut self, name: &str, arrival: Timestamp) {
+        self.count = self.count.saturating_add(1);
+        self.last_time = self.last_time.max(Some(arrival));
+        self.names.retain(|known| known != name);
+        self.names.push(name.to_owned());
+        let surplus = self.names.len().saturating_sub(ATTEMPTS_KEPT);
+        self.names.drain(..surplus);
+    }
 }
 
 /// What an invoice is for, with what its settlement will bring about.
@@ -137,8 +174,8 @@ impl InvoiceState {
 pub enum VoidCause {
     /// Another request, a boundary or a lapse took its place.
     Superseded,
-    /// The payment failed.
-    PaymentFailed,
+    /// The payment was cancelled.
+    PaymentCancelled,
     /// It was not paid in time.
     PaymentExpired,
 }
@@ -149,7 +186,7 @@ impl VoidCause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Superseded => "Superseded",
-            Self::PaymentFailed => "PaymentFailed",
+            Self::PaymentCancelled => "PaymentCancelled",
             Self::PaymentExpired => "PaymentExpired",
         }
     }
@@ -171,7 +208,7 @@ impl Invoice {
     /// Returns whether a Payment called `payment` was applied to it.
     #[must_use]
     pub fn was_told_by(&self, payment: &str) -> bool {
-        self.payments.iter().any(|name| name == payment)
+        self.payments.iter().chain(&self.attempts.names).any(|name| name == payment)
     }
 
     /// Returns whether it is for a plan and still to be paid; an account has at most one such.

@@ -117,7 +117,8 @@ pub struct Terms {
     pub credits: Credits,
     /// Price of a period.
     pub price: Credits,
-    /// Rank of the plan, the lowest being 0.
+    /// Rank of the plan when these terms were decided, the lowest being 0. Version 0.1.0 compares it; ranks are compared
+    /// in today's catalog since.
     pub rank: u32,
     /// Plan that follows when it lapses.
     pub lapses_to: Option<String>,

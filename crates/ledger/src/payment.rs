@@ -37,16 +37,37 @@ impl Invoice {
         }
     }
 
+    /// Keeps the name of a Payment that is applied to it, so that it shows the same after its status was lost.
+    fn keep_payment(&mut self, Payment { name, arrival, state, .. }: &Payment) {
+        match state {
+            PaymentState::Settled | PaymentState::Refunded => {
+                self.payments.retain(|known| known != name);
+                self.payments.push(name.clone());
+            }
+            PaymentState::Failed | PaymentState::Cancelled => self.attempts.add(name, *arrival),
+        }
+    }
+
     /// Returns whether what `payment` says was applied to this invoice before, under that name. A name can come back
     /// with another statement; no state is left but for the next, so what was never said shows by the state.
     fn was_told(&self, payment: &Payment) -> bool {
-        let Payment { name, state, amount, currency, .. } = payment;
-        let is_possible = match state {
-            PaymentState::Settled => !matches!(self.state, InvoiceState::Open | InvoiceState::Void),
-            PaymentState::Refunded => self.state == InvoiceState::Refunded,
-            PaymentState::Failed => true,
+        let Payment { name, arrival, state, amount, currency, .. } = payment;
+        let moved_money = self.payments.iter().any(|known| known == name);
+        let was_attempt = moved_money || self.attempts.include(name, *arrival);
+        let was_told = match state {
+            PaymentState::Settled => {
+                moved_money && !matches!(self.state, InvoiceState::Open | InvoiceState::Void)
+            }
+            PaymentState::Refunded => moved_money && self.state == InvoiceState::Refunded,
+            PaymentState::Failed => was_attempt,
+            PaymentState::Cancelled => was_attempt && !self.ends_with_a_cancellation(),
         };
-        is_possible && self.amount == *amount && self.currency == *currency && self.was_told_by(name)
+        was_told && self.amount == *amount && self.currency == *currency
+    }
+
+    /// Returns whether a cancellation voids it: a renewal can still be paid until its due time.
+    const fn ends_with_a_cancellation(&self) -> bool {
+        matches!(self.state, InvoiceState::Open) && !matches!(self.purpose, Purpose::Renewal { .. })
     }
 }
 
@@ -91,13 +112,13 @@ impl Account<'_> {
             }
         };
         if let Some(invoice) = self.invoice_mut(invoice.number) {
-            invoice.payments.retain(|name| *name != payment.name);
-            invoice.payments.push(payment.name.clone());
+            invoice.keep_payment(payment);
         }
         let object = ObjectName { kind: FactKind::Payment, name: payment.name.clone() };
         match payment.state {
             PaymentState::Settled => self.settle(&invoice, object)?,
-            PaymentState::Failed => self.fail(&invoice, object)?,
+            PaymentState::Failed => {}
+            PaymentState::Cancelled => self.cancel(&invoice, object)?,
             PaymentState::Refunded => self.refund(&invoice, object)?,
         }
         let applied = self.ledger.invoice(&payment.invoice);
@@ -115,7 +136,7 @@ impl Account<'_> {
             matches!(invoice.state, InvoiceState::Settled | InvoiceState::RefundDue | InvoiceState::Refunded);
         let can_be_refunded = matches!(invoice.state, InvoiceState::Settled | InvoiceState::RefundDue);
         match payment.state {
-            PaymentState::Settled | PaymentState::Failed if is_paid => {
+            PaymentState::Settled | PaymentState::Failed | PaymentState::Cancelled if is_paid => {
                 Err(Refusal::already_settled(&payment.invoice))
             }
             PaymentState::Refunded if !can_be_refunded => {
@@ -145,13 +166,12 @@ impl Account<'_> {
         }
     }
 
-    /// A failed payment ends what waited for it; a renewal can still be paid until its due time.
-    fn fail(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
-        let is_open = invoice.state == InvoiceState::Open;
-        if !is_open || matches!(invoice.purpose, Purpose::Renewal { .. }) {
+    /// Ends what waited for a payment that will not come.
+    fn cancel(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
+        if !invoice.ends_with_a_cancellation() {
             return Ok(());
         }
-        self.give_up(invoice, VoidCause::PaymentFailed, Some(object))
+        self.give_up(invoice, VoidCause::PaymentCancelled, Some(object))
     }
 
     /// Lets an invoice run out that was not paid by its due time, which is now.
@@ -173,7 +193,7 @@ impl Account<'_> {
         self.void_invoice(invoice.number, cause, payment)?;
         let reason = match cause {
             VoidCause::PaymentExpired => RefusalReason::PaymentExpired,
-            VoidCause::PaymentFailed | VoidCause::Superseded => RefusalReason::PaymentFailed,
+            VoidCause::PaymentCancelled | VoidCause::Superseded => RefusalReason::PaymentCancelled,
         };
         if let Purpose::Pack { name } = &invoice.purpose {
             if let Some(purchase) = self.purchase_mut(name) {

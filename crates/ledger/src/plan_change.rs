@@ -28,15 +28,26 @@ pub(crate) fn terms_of(
 }
 
 impl Terms {
-    /// Returns whether going from these terms to `other` is an upgrade: a higher rank, or the same plan from
-    /// Monthly to Yearly (Law 12).
+    /// Returns whether going from these terms to `asked` is an upgrade: the same plan from Monthly to Yearly, or a plan
+    /// that stands after this one in `catalog` (Law 12). Where this plan is gone from it, the price per month decides
+    /// (Law 20).
     #[must_use]
-    pub fn is_upgrade_to(&self, other: &Self) -> bool {
-        if self.plan == other.plan {
-            self.billing_period < other.billing_period
-        } else {
-            self.rank < other.rank
+    pub fn is_upgrade_to(&self, asked: &Self, catalog: &Catalog) -> bool {
+        if self.plan == asked.plan {
+            return self.billing_period < asked.billing_period;
         }
+        match (catalog.plan(&self.plan), catalog.plan(&asked.plan)) {
+            (Some((rank, _)), Some((asked_rank, _))) => rank < asked_rank,
+            _ => self.costs_less_a_month_than(asked),
+        }
+    }
+
+    /// Returns whether a month costs less than under `other`; a twelfth of a year is a month.
+    fn costs_less_a_month_than(&self, other: &Self) -> bool {
+        let share = |price: &Self, months: BillingPeriod| {
+            price.price.nanos().saturating_mul(i128::from(months.months()))
+        };
+        share(self, other.billing_period) < share(other, self.billing_period)
     }
 }
 
@@ -94,7 +105,7 @@ impl Account<'_> {
         if self.ledger.lapsed {
             return self.change_plan(ChangeReason::Reactivation, asked);
         }
-        if in_force.is_upgrade_to(&asked) {
+        if in_force.is_upgrade_to(&asked, self.catalog) {
             return self.change_plan(ChangeReason::Upgrade, asked);
         }
         self.ledger.pending_change = self.ledger.period.window.map(|window| PendingChange {

@@ -67,7 +67,7 @@ pub enum PurchaseState {
         /// When.
         time: Timestamp,
     },
-    /// Its payment failed or was overdue; its place is free again.
+    /// Its payment was cancelled or overdue; its place is free again.
     Refused {
         /// Which of the two.
         reason: RefusalReason,
@@ -230,6 +230,9 @@ impl Account<'_> {
                     .and_then(|number| self.ledger.invoices.iter().find(|invoice| invoice.number == number))
                     .and_then(|invoice| invoice.due_time);
                 OrderState::Refused(Refusal::payment_expired(&invoice, due.unwrap_or(purchase.arrival)))
+            }
+            PurchaseState::Refused { reason: RefusalReason::PaymentCancelled } => {
+                OrderState::Refused(Refusal::payment_cancelled(&invoice))
             }
             PurchaseState::Refused { .. } => OrderState::Refused(Refusal::payment_failed(&invoice)),
         }

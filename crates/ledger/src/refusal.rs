@@ -33,7 +33,9 @@ pub enum RefusalReason {
     NameAlreadyUsed,
     /// No Subscription of that name appeared in time (Laws 15, 25).
     SubscriptionNotFound,
-    /// The payment of the order failed (Law 18).
+    /// The payment of the order was cancelled (Law 18).
+    PaymentCancelled,
+    /// The payment of the order failed: kept for orders that version 0.1.0 refused.
     PaymentFailed,
     /// The order was not paid in time (Law 18).
     PaymentExpired,
@@ -53,7 +55,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BeforeSubscription,
         Self::TooLate,
         Self::DuplicateWindow,
@@ -65,6 +67,7 @@ impl RefusalReason {
         Self::PackLimitReached,
         Self::NameAlreadyUsed,
         Self::SubscriptionNotFound,
+        Self::PaymentCancelled,
         Self::PaymentFailed,
         Self::PaymentExpired,
         Self::LedgerFull,
@@ -90,6 +93,7 @@ impl RefusalReason {
             Self::PackLimitReached => "PackLimitReached",
             Self::NameAlreadyUsed => "NameAlreadyUsed",
             Self::SubscriptionNotFound => "SubscriptionNotFound",
+            Self::PaymentCancelled => "PaymentCancelled",
             Self::PaymentFailed => "PaymentFailed",
             Self::PaymentExpired => "PaymentExpired",
             Self::LedgerFull => "LedgerFull",
@@ -260,6 +264,13 @@ impl Refusal {
                 "no account of Subscription '{subscription}' began within {hours} hours; create the Subscription \
                  first, then this under a new name"
             ),
+        )
+    }
+
+    pub(crate) fn payment_cancelled(invoice: &str) -> Self {
+        Self::new(
+            RefusalReason::PaymentCancelled,
+            format!("the payment of invoice {invoice} was cancelled; use a new name to buy again"),
         )
     }
 

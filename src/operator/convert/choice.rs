@@ -92,6 +92,7 @@ impl From<api::PaymentState> for PaymentState {
         match state {
             api::PaymentState::Settled => Self::Settled,
             api::PaymentState::Failed => Self::Failed,
+            api::PaymentState::Cancelled => Self::Cancelled,
             api::PaymentState::Refunded => Self::Refunded,
         }
     }

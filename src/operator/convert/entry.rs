@@ -226,9 +226,9 @@ enum WireDetail {
         currency: String,
         /// Number of the invoice.
         invoice: String,
-        /// Why: `Superseded`, `PaymentFailed` or `PaymentExpired`.
+        /// Why: `Superseded`, `PaymentCancelled` or `PaymentExpired`.
         cause: String,
-        /// Payment that reported its failure, if any.
+        /// Payment that reported its cancellation, if any.
         #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<String>,
     },

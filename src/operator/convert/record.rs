@@ -6,7 +6,7 @@
 use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
 use flashgate_ledger::entry::FactKind;
 use flashgate_ledger::grant::{Expiration, Grant, GrantSource};
-use flashgate_ledger::invoice::{ChangeReason, Invoice, InvoiceState, Purpose};
+use flashgate_ledger::invoice::{Attempts, ChangeReason, Invoice, InvoiceState, Purpose};
 use flashgate_ledger::ledger::{AdjustmentRecord, Charge, RatedUsage, RefusalRecord, Terms};
 use flashgate_ledger::purchase::{Purchase, PurchaseState};
 use flashgate_ledger::refusal::{Refusal, RefusalReason};
@@ -198,6 +198,17 @@ struct InvoiceRecord {
     grant: Option<GrantSource>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     payments: Vec<String>,
+    #[serde(with = "AttemptsRecord", default, skip_serializing_if = "has_none")]
+    attempts: Attempts,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Attempts", rename_all = "camelCase", deny_unknown_fields)]
+struct AttemptsRecord {
+    count: u32,
+    names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_time: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -325,6 +336,11 @@ struct ChargeRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     period_number: Option<u32>,
     charge_time: Timestamp,
+}
+
+/// Returns whether nothing is lost by leaving attempts out.
+fn has_none(attempts: &Attempts) -> bool {
+    *attempts == Attempts::default()
 }
 
 /// Returns whether nothing is lost by leaving an amount out.

@@ -132,7 +132,7 @@ fn invoice_note(detail: &Detail) -> Option<Note> {
         Detail::Voided { invoice, cause, .. } => {
             let (note, because): (fn(_, _, _) -> _, _) = match cause {
                 VoidCause::Superseded => (Note::normal, "something else took its place"),
-                VoidCause::PaymentFailed => (Note::warning, "its payment failed"),
+                VoidCause::PaymentCancelled => (Note::warning, "its payment was cancelled"),
                 VoidCause::PaymentExpired => (Note::warning, "it was not paid in time"),
             };
             let message = format!("invoice {invoice} is no longer owed: {because}");

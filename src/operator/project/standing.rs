@@ -60,7 +60,7 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
         RequestState::Voided => Some(Standing::stuck(
             Reason::PaymentOverdue,
             format!(
-                "the payment for {asked} failed or was overdue, so its invoice is void, and {}; to get a new invoice, \
+                "the payment for {asked} was cancelled or overdue, so its invoice is void, and {}; to get a new invoice, \
                  set `spec.renewal` to 'None' and then to 'Automatic' again, or ask for another plan",
                 in_force(ledger)
             ),

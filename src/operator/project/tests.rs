@@ -697,7 +697,7 @@ fn an_order_of_long_ago_still_shows_granted() {
 fn a_payment_is_applied_refused_or_due_to_be_returned() {
     let mut story = Story::begin_unpaid("starter", START);
     let status = |decision: &Decision| payment_status(None, 1, only(&decision.payments), time(START));
-    let applied = status(&story.pay(1, PaymentState::Failed).expect("an invoice"));
+    let applied = status(&story.pay(1, PaymentState::Cancelled).expect("an invoice"));
     assert_eq!(told(&applied.conditions), ["Ready=True/Applied"]);
     let due = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
     assert_eq!(told(&due.conditions), ["Ready=False/RefundDue", "Stalled=True/RefundDue"]);

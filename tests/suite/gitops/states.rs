@@ -105,7 +105,7 @@ pub const STATES: [State; 45] = [
     state("CreditPack", "refunded", Row::Done, "Refunded"),
     state("CreditPack", "plan_not_eligible", Row::Refused, "PlanNotEligible"),
     state("CreditPack", "pack_limit_reached", Row::Refused, "PackLimitReached"),
-    state("CreditPack", "payment_failed", Row::Refused, "PaymentFailed"),
+    state("CreditPack", "payment_cancelled", Row::Refused, "PaymentCancelled"),
     state("CreditPack", "terminating", Row::Deleting, "Granted"),
     state("UsageReport", "not_seen", Row::Unseen, ""),
     state("UsageReport", "subscription_missing", Row::Waits, "SubscriptionMissing"),

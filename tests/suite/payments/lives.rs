@@ -34,7 +34,7 @@ async fn the_first_invoice_gates_the_account_and_its_payment_dates_the_first_per
 }
 
 #[tokio::test]
-async fn a_pack_holds_its_place_until_its_payment_fails_or_is_overdue() {
+async fn a_pack_holds_its_place_until_its_payment_is_cancelled_or_overdue() {
     let account = Account::begin_at("clock-places", "2026-03-01T10:00:00Z", json!({"plan": "starter"})).await;
     account.apply("evt-0", &account.invoice(0, "Open").await, "Settled", "100").await;
     for (name, index) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -48,9 +48,12 @@ async fn a_pack_holds_its_place_until_its_payment_fails_or_is_overdue() {
     assert_eq!(account.pack_reason("d").await, "PackLimitReached");
     account.apply("evt-a", &account.invoice(1, "Open").await, "Settled", "20").await;
     account.pack_is("a", "Granted").await;
-    account.apply("evt-b", &account.invoice(2, "Open").await, "Failed", "20").await;
+    // A failed attempt changes nothing: another can follow.
+    account.apply("evt-b-1", &account.invoice(2, "Open").await, "Failed", "20").await;
+    account.pack_is("b", "AwaitingPayment").await;
+    account.apply("evt-b-2", &account.invoice(2, "Open").await, "Cancelled", "20").await;
     account.pack_is("b", "Refused").await;
-    assert_eq!(account.pack_reason("b").await, "PaymentFailed");
+    assert_eq!(account.pack_reason("b").await, "PaymentCancelled");
     account.status("/status/packs/used", 2).await;
     account.invoice(2, "Void").await;
     account.buy("e", "plus-100").await;
@@ -184,6 +187,21 @@ async fn a_renewal_runs_without_credits_until_it_is_paid_and_lapses_when_it_is_n
     account.apply("evt-2", &invoice, "Settled", "100").await;
     account.invoice(1, "RefundDue").await;
     account.balance("40").await;
+}
+
+#[tokio::test]
+async fn a_first_payment_that_failed_can_be_tried_again_a_minute_later() {
+    let start = "2026-03-01T10:00:00Z";
+    let account = Account::begin_at("clock-tried-again", start, json!({"plan": "starter"})).await;
+    let invoice = account.invoice(0, "Open").await;
+    account.apply("evt-1", &invoice, "Failed", "100").await;
+    account.invoice(0, "Open").await;
+    account.clock("2026-03-01T10:01:00Z").await;
+    account.apply("evt-2", &invoice, "Settled", "100").await;
+    account.invoice(0, "Settled").await;
+    account.balance("1100").await;
+    let (reason, _) = account.refused("evt-3", &invoice, "Cancelled", "100").await;
+    assert_eq!(reason, "AlreadySettled");
 }
 
 #[tokio::test]

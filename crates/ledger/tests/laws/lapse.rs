@@ -309,7 +309,7 @@ fn a_subscription_re_created_with_the_request_whose_invoice_became_void_lapses()
     life.subscribe("2026-01-01", "starter");
     life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
     life.ask("2026-01-05", "growth");
-    life.pay("2026-01-06", "failed", 2, PaymentState::Failed);
+    life.pay("2026-01-06", "cancelled", 2, PaymentState::Cancelled);
     life.unsubscribe("2026-01-12").subscribe("2026-04-10", "growth");
     assert_eq!((life.plan(), life.count("Invoiced")), ("organization-free", 2));
 }

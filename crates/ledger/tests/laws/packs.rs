@@ -187,13 +187,13 @@ fn names_are_known_for_ever() {
 }
 
 #[test]
-fn a_name_whose_payment_failed_long_ago_is_never_shown_as_granted() {
+fn a_name_whose_payment_was_cancelled_long_ago_is_never_shown_as_granted() {
     let mut life = Life::new(external());
     life.subscribe("2026-01-01", "starter");
     life.pay("2026-01-01", "first", 1, PaymentState::Settled);
     life.buy("2026-01-02", "a", "plus-100");
-    life.pay("2026-01-02", "failed", 2, PaymentState::Failed);
-    assert_eq!(life.packs["a"].said(), "PaymentFailed");
+    life.pay("2026-01-02", "cancelled", 2, PaymentState::Cancelled);
+    assert_eq!(life.packs["a"].said(), "PaymentCancelled");
     life.ask("2026-01-03", "organization-free").until("2029-01-01");
     assert_eq!(again(&mut life, "2029-01-01", "a", "plus-100"), "NameAlreadyUsed");
 }
@@ -329,7 +329,7 @@ fn packs_are_refused_while_the_current_period_is_not_paid() {
 }
 
 #[test]
-fn a_pack_awaiting_payment_holds_its_place_a_failed_one_frees_it_a_refunded_one_does_not() {
+fn a_pack_awaiting_payment_holds_its_place_a_cancelled_one_frees_it_a_refunded_one_does_not() {
     let mut catalog = external();
     catalog.policies.pack_limit.max = 1;
     let mut life = Life::new(catalog);
@@ -338,6 +338,8 @@ fn a_pack_awaiting_payment_holds_its_place_a_failed_one_frees_it_a_refunded_one_
     assert_eq!(life.buy("2026-01-02", "a", "plus-100").said(), "awaits payment");
     assert_eq!(life.buy("2026-01-02", "b", "plus-100").said(), "PackLimitReached");
     life.pay("2026-01-03", "failed", 2, PaymentState::Failed);
+    assert_eq!(life.buy("2026-01-03", "b2", "plus-100").said(), "PackLimitReached");
+    life.pay("2026-01-03", "cancelled", 2, PaymentState::Cancelled);
     assert_eq!(life.buy("2026-01-03", "c", "plus-100").said(), "awaits payment");
     life.pay("2026-01-04", "paid", 3, PaymentState::Settled);
     assert_eq!(life.balance(), "1200");

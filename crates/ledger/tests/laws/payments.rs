@@ -2,9 +2,9 @@
 
 use flashgate_ledger::catalog::BillingPeriod::Yearly;
 use flashgate_ledger::entry::Detail;
-use flashgate_ledger::facts::PaymentState::{Failed, Refunded, Settled};
-use flashgate_ledger::facts::Renewal;
-use flashgate_ledger::invoice::VOID_INVOICES_KEPT;
+use flashgate_ledger::facts::PaymentState::{Cancelled, Failed, Refunded, Settled};
+use flashgate_ledger::facts::{Payment, Renewal};
+use flashgate_ledger::invoice::{ATTEMPTS_KEPT, VOID_INVOICES_KEPT};
 
 use crate::kit::{DAY, Life, Said, after, credits, external, shipped, time, window};
 
@@ -79,10 +79,10 @@ fn due_times_are_judged_at_the_payments_arrival() {
 
 #[test]
 fn a_request_whose_invoice_became_void_is_remembered() {
-    for end in ["failed", "overdue"] {
+    for end in ["cancelled", "overdue"] {
         let mut life = start("2026-01-01", "starter");
-        if end == "failed" {
-            assert_eq!(life.pay("2026-01-02", "p", 1, Failed).said(), "applied");
+        if end == "cancelled" {
+            assert_eq!(life.pay("2026-01-02", "p", 1, Cancelled).said(), "applied");
         }
         life.until("2026-03-01");
         assert_eq!((life.plan(), life.invoices()), ("", vec!["1:Start:Void".to_owned()]));
@@ -137,10 +137,10 @@ fn a_boundary_voids_an_open_upgrade_and_renews_into_it() {
 }
 
 #[test]
-fn an_upgrade_whose_payment_failed_does_not_come_at_the_boundary() {
+fn an_upgrade_whose_payment_was_cancelled_does_not_come_at_the_boundary() {
     let mut life = paid();
     life.ask("2026-01-10", "growth");
-    life.pay("2026-01-11", "f", 2, Failed);
+    life.pay("2026-01-11", "c", 2, Cancelled);
     life.until("2026-02-01");
     assert_eq!(
         (life.plan(), life.invoices().last().cloned()),
@@ -162,13 +162,140 @@ fn a_renewal_runs_without_credits_until_it_is_paid() {
 }
 
 #[test]
-fn a_failed_renewal_stays_open_for_a_second_attempt() {
+fn a_renewal_stays_open_for_another_attempt_until_it_is_due() {
+    for state in [Failed, Cancelled] {
+        let mut life = paid();
+        life.until("2026-02-01");
+        assert_eq!(life.pay("2026-02-02", "f", 2, state).said(), "applied");
+        assert_eq!(life.invoices().last().cloned(), Some("2:Renewal:Open".to_owned()));
+        let mut unpaid = life.clone();
+        assert_eq!(life.pay("2026-02-03", "p2", 2, Settled).said(), "applied");
+        assert_eq!(life.balance(), "1100");
+        unpaid.until("2026-02-04");
+        assert_eq!(unpaid.plan(), "organization-free");
+        assert_eq!(unpaid.invoices().last().cloned(), Some("2:Renewal:Void".to_owned()));
+    }
+}
+
+#[test]
+fn a_failed_attempt_leaves_the_invoice_open() {
+    let mut life = start("2026-01-01", "starter");
+    assert_eq!(life.pay("2026-01-02", "f1", 1, Failed).said(), "applied");
+    assert_eq!(life.pay("2026-01-02T00:01", "p1", 1, Settled).said(), "applied");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    life.buy("2026-01-03", "a", "plus-100");
+    assert_eq!(life.pay("2026-01-03", "f2", 2, Failed).said(), "applied");
+    assert_eq!(life.packs["a"].said(), "awaits payment");
+    assert_eq!(life.pay("2026-01-06", "p2", 2, Settled).said(), "applied");
+    assert_eq!(life.balance(), "1200");
+    life.ask("2026-01-10", "growth");
+    assert_eq!(life.pay("2026-01-10", "f3", 3, Failed).said(), "applied");
+    assert_eq!(life.pay("2026-01-13", "p3", 3, Settled).said(), "applied");
+    assert_eq!(life.plan(), "growth");
+}
+
+#[test]
+fn an_invoice_whose_attempts_all_failed_is_void_at_its_due_time() {
     let mut life = paid();
-    life.until("2026-02-01");
-    assert_eq!(life.pay("2026-02-02", "f", 2, Failed).said(), "applied");
-    assert_eq!(life.invoices().last().cloned(), Some("2:Renewal:Open".to_owned()));
-    assert_eq!(life.pay("2026-02-03", "p2", 2, Settled).said(), "applied");
-    assert_eq!(life.balance(), "1100");
+    life.buy("2026-01-05", "a", "plus-100");
+    life.pay("2026-01-06", "f1", 2, Failed);
+    life.until("2026-01-07T23:59:59");
+    assert_eq!(life.packs["a"].said(), "awaits payment");
+    life.until("2026-01-08");
+    assert_eq!(life.packs["a"].said(), "PaymentExpired");
+    assert_eq!(life.invoices().last().cloned(), Some("2:Pack:Void".to_owned()));
+}
+
+#[test]
+fn a_cancelled_payment_voids_the_invoice_at_once() {
+    let mut life = start("2026-01-01", "starter");
+    assert_eq!(life.pay("2026-01-02", "c1", 1, Cancelled).said(), "applied");
+    assert_eq!((life.plan(), life.invoices()), ("", vec!["1:Start:Void".to_owned()]));
+    assert_eq!(life.pay("2026-01-02T00:01", "p1", 1, Settled).said(), "refund due");
+    let mut life = paid();
+    life.buy("2026-01-05", "a", "plus-100");
+    assert_eq!(life.pay("2026-01-06", "c2", 2, Cancelled).said(), "applied");
+    assert_eq!(life.packs["a"].said(), "PaymentCancelled");
+    life.ask("2026-01-10", "growth");
+    assert_eq!(life.pay("2026-01-11", "c3", 3, Cancelled).said(), "applied");
+    assert_eq!(
+        (life.plan(), life.invoices().last().cloned()),
+        ("starter", Some("3:Upgrade:Void".to_owned()))
+    );
+}
+
+#[test]
+fn nothing_fails_or_is_cancelled_once_it_was_paid() {
+    let mut life = paid();
+    life.pay("2026-01-02", "r", 1, Refunded);
+    life.ask("2026-01-03", "growth");
+    life.pay("2026-01-04", "c", 2, Cancelled);
+    life.pay("2026-01-05", "late", 2, Settled);
+    life.buy("2026-01-06", "a", "plus-100");
+    for (name, number) in [("refunded", 1), ("due", 2)] {
+        for state in [Failed, Cancelled] {
+            let name = format!("{name}-{}", state.as_str());
+            assert_eq!(life.pay("2026-01-07", &name, number, state).said(), "AlreadySettled");
+        }
+    }
+    let mut life = paid();
+    for state in [Failed, Cancelled] {
+        assert_eq!(life.pay("2026-01-07", state.as_str(), 1, state).said(), "AlreadySettled");
+    }
+    assert_eq!(
+        life.pay_amount("2026-01-08", "w", "acme-1f3a9c2e-0001", Cancelled, "1").said(),
+        "WrongAmount"
+    );
+}
+
+#[test]
+fn a_payment_that_was_applied_shows_the_same_after_its_invoice_was_paid() {
+    for state in [Failed, Cancelled] {
+        let mut life = paid();
+        life.until("2026-02-01");
+        assert_eq!(life.pay("2026-02-02", "f", 2, state).said(), "applied");
+        assert_eq!(life.pay("2026-02-03", "p2", 2, Settled).said(), "applied");
+        assert_eq!(life.pay("2026-02-03", "f", 2, state).said(), "applied", "its status was lost");
+        assert_eq!(life.pay("2026-02-03", "f2", 2, state).said(), "AlreadySettled");
+        assert_eq!(life.book().invoices[1].attempts.count, 1);
+    }
+}
+
+#[test]
+fn an_invoice_keeps_the_last_names_of_its_attempts_and_their_count() {
+    let mut life = start("2026-01-01", "starter");
+    for index in 1..=20 {
+        let at = format!("2026-01-02T00:{index:02}");
+        assert_eq!(life.pay(&at, &format!("f{index}"), 1, Failed).said(), "applied");
+    }
+    let attempts = life.book().invoices[0].attempts.clone();
+    assert_eq!((attempts.count, attempts.names.len()), (20, ATTEMPTS_KEPT));
+    assert_eq!(attempts.names.first().map(String::as_str), Some("f5"));
+    life.pay("2026-01-03", "p", 1, Settled);
+    // Their statuses were lost: both were applied, one under a name that is no longer kept.
+    for index in [1, 20] {
+        life.facts.payments.push(Payment {
+            name: format!("f{index}"),
+            uid: format!("again-{index}"),
+            arrival: time(&format!("2026-01-02T00:{index:02}")),
+            invoice: "acme-1f3a9c2e-0001".to_owned(),
+            state: Failed,
+            amount: credits("100"),
+            currency: "USD".to_owned(),
+        });
+        life.settle();
+        assert_eq!(life.said[&format!("again-{index}")], "applied");
+    }
+    assert_eq!(life.book().invoices[0].attempts, attempts);
+    assert_eq!(life.pay("2026-01-04", "f21", 1, Failed).said(), "AlreadySettled");
+}
+
+#[test]
+fn a_cancellation_under_the_name_of_a_failed_attempt_is_judged_by_itself() {
+    let mut life = start("2026-01-01", "starter");
+    assert_eq!(life.pay("2026-01-02", "evt", 1, Failed).said(), "applied");
+    assert_eq!(life.pay("2026-01-03", "evt", 1, Cancelled).said(), "applied");
+    assert_eq!(life.invoices(), ["1:Start:Void"]);
 }
 
 #[test]
@@ -288,30 +415,33 @@ fn a_currency_that_is_not_the_invoices_is_a_wrong_amount() {
 }
 
 #[test]
-fn a_void_invoice_names_the_payment_that_failed() {
+fn a_void_invoice_names_the_payment_that_was_cancelled() {
     let object_of = |life: &Life| match &life.all("Voided")[0].detail {
         Detail::Voided { object, .. } => object.as_ref().map(|object| object.name.clone()),
         _ => None,
     };
     let mut life = start("2026-01-01", "starter");
-    life.pay("2026-01-02", "f", 1, Failed);
-    assert_eq!(object_of(&life), Some("f".to_owned()));
+    life.pay("2026-01-02", "c", 1, Cancelled);
+    assert_eq!(object_of(&life), Some("c".to_owned()));
     let mut life = start("2026-01-01", "starter");
     life.until("2026-01-04");
     assert_eq!(object_of(&life), None, "it ran out");
 }
 
 #[test]
-fn a_failed_payment_of_what_is_void_is_applied_and_changes_nothing() {
-    let mut life = start("2026-01-01", "starter");
-    life.pay("2026-01-02", "f1", 1, Failed);
-    let mut before = life.book().clone();
-    assert_eq!(life.pay("2026-01-03", "f2", 1, Failed).said(), "applied");
-    let after = life.book();
-    before.sequence = after.sequence;
-    before.clock_time = after.clock_time;
-    before.invoices[0].payments.push("f2".to_owned());
-    assert_eq!(*after, before);
+fn an_attempt_of_what_is_void_is_applied_and_changes_nothing_but_its_record() {
+    for state in [Failed, Cancelled] {
+        let mut life = start("2026-01-01", "starter");
+        life.pay("2026-01-02", "c1", 1, Cancelled);
+        let mut before = life.book().clone();
+        assert_eq!(life.pay("2026-01-03", "f2", 1, state).said(), "applied");
+        let after = life.book();
+        before.sequence = after.sequence;
+        before.clock_time = after.clock_time;
+        before.invoices[0].attempts = after.invoices[0].attempts.clone();
+        assert_eq!(*after, before);
+        assert_eq!(after.invoices[0].attempts.names, ["c1", "f2"]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Laws 3, 4, 11, 12, 13, 17, 20: periods, grants, upgrades, downgrades, starts and catalog edits.
 
 use flashgate_ledger::catalog::BillingPeriod::{Monthly, Yearly};
-use flashgate_ledger::catalog::{Catalog, PackPurchases};
+use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases};
 use flashgate_ledger::ledger::RequestState;
 
 use crate::kit::{Life, Said, credits, shipped, time, window};
@@ -243,6 +243,82 @@ fn a_pending_change_stays_as_decided_when_ranks_change() {
     assert!(life.book().pending_change.is_some());
     life.until("2026-02-01");
     assert_eq!(life.plan(), "starter");
+}
+
+/// The shipped catalog with a plan that costs 600 a month inserted below starter, of the lowest rank but one.
+fn with_a_plan_inserted(catalog: &mut Catalog) {
+    let mut inserted = catalog.plans[3].clone();
+    inserted.name = "team".to_owned();
+    inserted.monthly.as_mut().expect("monthly").price = credits("600");
+    catalog.plans.insert(1, inserted);
+}
+
+#[test]
+fn ranks_are_compared_in_the_catalog_of_today() {
+    // Starter stood third; with another plan below it, it stands where growth stood, and is lower all the same.
+    let mut life = Life::of("growth", "2026-01-01");
+    with_a_plan_inserted(&mut life.catalog);
+    life.ask("2026-01-10", "starter");
+    assert_eq!((life.plan(), life.count("Granted")), ("growth", 1));
+    assert!(life.book().pending_change.is_some());
+    // With two plans retired below it, growth stands where starter does not stand any more.
+    let mut life = Life::of("starter", "2026-01-01");
+    life.catalog.plans.drain(..2);
+    life.ask("2026-01-10", "growth");
+    assert_eq!((life.plan(), life.balance().as_str()), ("growth", "10600"));
+    // What was lower is higher once the catalog says so.
+    let mut life = Life::of("growth", "2026-01-01");
+    life.catalog.plans.swap(2, 3);
+    life.ask("2026-01-10", "starter");
+    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "10600"));
+}
+
+#[test]
+fn a_plan_dearer_by_the_month_is_higher_than_one_that_is_gone() {
+    let asked = |plan: &str, billing_period: BillingPeriod| {
+        let mut life = Life::of("growth", "2026-01-01");
+        life.catalog.plans.retain(|plan| plan.name != "growth");
+        with_a_plan_inserted(&mut life.catalog);
+        life.ask_for("2026-01-10", plan, billing_period);
+        life.plan().to_owned()
+    };
+    assert_eq!(asked("scale", Monthly), "scale");
+    assert_eq!(asked("starter", Monthly), "growth", "100 is less than 300");
+    assert_eq!(asked("team", Monthly), "team", "600 is more, whatever the rank");
+    assert_eq!(asked("scale", Yearly), "scale", "a month of it is 833.33");
+    assert_eq!(asked("starter", Yearly), "growth", "a month of it is 83.33");
+    assert_eq!(asked("organization-free", Monthly), "growth");
+}
+
+#[test]
+fn a_month_of_a_year_is_a_twelfth_exactly() {
+    for (price, plan) in [("3600", "growth"), ("3600.000000001", "scale")] {
+        let mut life = Life::of("growth", "2026-01-01");
+        life.catalog.plans.retain(|plan| plan.name != "growth");
+        life.catalog.plans[3].yearly.as_mut().expect("yearly").price = credits(price);
+        life.ask_for("2026-01-10", "scale", Yearly);
+        assert_eq!(life.plan(), plan, "{price} a year against 300 a month");
+    }
+}
+
+#[test]
+fn a_pending_change_stays_until_the_spec_changes_whatever_the_catalog() {
+    let pending = |life: &Life| life.book().pending_change.as_ref().map(|change| change.plan.clone());
+    for edit in [
+        (|catalog| catalog.plans.swap(2, 3)) as fn(&mut Catalog),
+        |catalog| catalog.plans.retain(|plan| plan.name != "starter"),
+        |catalog| catalog.plans.retain(|plan| plan.name != "growth"),
+        |catalog| catalog.plans[2].monthly = None,
+        with_a_plan_inserted,
+    ] {
+        let mut life = Life::of("growth", "2026-01-01");
+        life.ask("2026-01-05", "starter");
+        edit(&mut life.catalog);
+        life.until("2026-01-20");
+        assert_eq!((life.plan(), pending(&life)), ("growth", Some("starter".to_owned())));
+        life.ask("2026-01-25", "growth");
+        assert_eq!((life.plan(), pending(&life)), ("growth", None));
+    }
 }
 
 #[test]

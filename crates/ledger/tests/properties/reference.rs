@@ -60,7 +60,6 @@ struct Grant {
 struct Terms {
     credits: i128,
     price: i128,
-    rank: usize,
     lapses_to: Option<String>,
     allows_packs: bool,
 }
@@ -419,8 +418,7 @@ impl<'a> Reference<'a> {
     // ---- periods (laws 3, 4, 11 to 13, 16, 17, 19)
 
     fn terms(&self, request: &Request) -> Option<Terms> {
-        let rank = self.catalog.plans.iter().position(|plan| plan.name == request.plan)?;
-        let plan = &self.catalog.plans[rank];
+        let plan = self.catalog.plans.iter().find(|plan| plan.name == request.plan)?;
         let offer = match request.billing_period {
             BillingPeriod::Monthly => plan.monthly?,
             BillingPeriod::Yearly => plan.yearly?,
@@ -428,7 +426,6 @@ impl<'a> Reference<'a> {
         Some(Terms {
             credits: offer.credits.nanos(),
             price: offer.price.nanos(),
-            rank,
             lapses_to: plan.lapses_to.clone(),
             allows_packs: plan.pack_purchases == PackPurchases::Allowed,
         })
@@ -621,7 +618,16 @@ impl<'a> Reference<'a> {
             Some(period) => {
                 let same_plan = period.request.plan == request.plan;
                 let longer = length(request) > length(&period.request);
-                if !(if same_plan { longer } else { terms.rank > period.terms.rank }) {
+                let place = |name: &String| self.catalog.plans.iter().position(|plan| plan.name == *name);
+                let higher = match place(&period.request.plan) {
+                    Some(in_force) => place(&request.plan) > Some(in_force),
+                    // Nobody knows its place any more: the dearer month is the higher plan.
+                    None => {
+                        let (now, then) = (12 / length(request), 12 / length(&period.request));
+                        terms.price * now > period.terms.price * then
+                    }
+                };
+                if !(if same_plan { longer } else { higher }) {
                     return self.invoice_again();
                 }
                 "Upgrade"
@@ -727,11 +733,11 @@ impl<'a> Reference<'a> {
                 self.invoices[index].grant = Some(id);
                 "applied"
             }
-            (PaymentState::Failed, "Open") if invoice.purpose != For::Renewal => {
-                self.give_up(index, "PaymentFailed");
+            (PaymentState::Cancelled, "Open") if invoice.purpose != For::Renewal => {
+                self.give_up(index, "PaymentCancelled");
                 "applied"
             }
-            (PaymentState::Failed, _) => "applied",
+            (PaymentState::Cancelled | PaymentState::Failed, _) => "applied",
         };
         if !matches!(said, "applied" | "refund due") {
             self.refuse(format!("payment {}", payment.name), said);

@@ -167,9 +167,9 @@ impl Dice {
     }
 
     fn payment(&mut self) -> Deed {
-        use PaymentState::{Failed, Refunded, Settled};
+        use PaymentState::{Cancelled, Failed, Refunded, Settled};
         let back = self.one(&[0, 0, 0, 0, 0, 0, 1, 2, 3]);
-        let state = self.one(&[Settled, Settled, Settled, Settled, Settled, Failed, Refunded]);
+        let state = self.one(&[Settled, Settled, Settled, Settled, Settled, Failed, Cancelled, Refunded]);
         Deed::Pay { back, state, wrong: self.percent(5) }
     }
 }

@@ -241,8 +241,8 @@ async fn paying(recorder: &mut Recorder) {
     recorder.record("paying", "CreditPack", "acme-2026-03-1", "refunded").await;
     recorder.buy("paying", "acme-2026-03-2").await;
     recorder.reason("paying", "CreditPack", "acme-2026-03-2", "AwaitingPayment").await;
-    recorder.pay("paying", "evt-0005", 3, "Failed", "20").await;
-    recorder.record("paying", "CreditPack", "acme-2026-03-2", "payment_failed").await;
+    recorder.pay("paying", "evt-0005", 3, "Cancelled", "20").await;
+    recorder.record("paying", "CreditPack", "acme-2026-03-2", "payment_cancelled").await;
     recorder.pay("paying", "evt-0006", 3, "Settled", "20").await;
     recorder.record("paying", "Payment", "evt-0006", "refund_due").await;
     recorder.pay("paying", "evt-0007", 3, "Refunded", "20").await;
