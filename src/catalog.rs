@@ -254,39 +254,53 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
         pack_limit,
         settlement_grace_seconds,
         accept_usage_for_seconds,
+        accept_ahead_seconds,
         payments,
         keep_reports_for_seconds,
         alert_thresholds_percent,
     } = Policies::default();
     let scopes = [("AllPacks", PackLimitScope::AllPacks), ("PerPack", PackLimitScope::PerPack)];
     let modes = [("Internal", PaymentMode::Internal), ("External", PaymentMode::External)];
-    reader.mapping(entry, |fields| Policies {
-        pack_limit: fields.mapping("packLimit", pack_limit, |fields| PackLimit {
+    reader.mapping(entry, |fields| {
+        let pack_limit = fields.mapping("packLimit", pack_limit, |fields| PackLimit {
             max: fields.whole("max", &bounds::PACK_LIMIT, pack_limit.max),
             scope: fields.choice("scope", &scopes, pack_limit.scope),
-        }),
-        settlement_grace_seconds: fields.whole(
+        });
+        let settlement_grace_seconds = fields.whole(
             "settlementGraceSeconds",
             &bounds::SETTLEMENT_GRACE_SECONDS,
             settlement_grace_seconds,
-        ),
-        accept_usage_for_seconds: fields.mapping("lateUsage", accept_usage_for_seconds, |fields| {
+        );
+        let accept_usage_for_seconds = fields.mapping("lateUsage", accept_usage_for_seconds, |fields| {
             fields.whole("acceptForSeconds", &bounds::ACCEPT_FOR_SECONDS, accept_usage_for_seconds)
-        }),
-        payments: fields.mapping("payments", payments, |fields| PaymentPolicy {
+        });
+        let payments = fields.mapping("payments", payments, |fields| PaymentPolicy {
             mode: fields.choice("mode", &modes, payments.mode),
             due_within_seconds: fields.whole(
                 "dueWithinSeconds",
                 &bounds::DUE_WITHIN_SECONDS,
                 payments.due_within_seconds,
             ),
-        }),
-        keep_reports_for_seconds: fields.mapping("reports", keep_reports_for_seconds, |fields| {
-            fields.whole("keepForSeconds", &bounds::KEEP_FOR_SECONDS, keep_reports_for_seconds)
-        }),
-        alert_thresholds_percent: fields
-            .optional("alertThresholdsPercent", thresholds)
-            .unwrap_or(alert_thresholds_percent),
+        });
+        let reports = (keep_reports_for_seconds, accept_ahead_seconds);
+        let (keep_reports_for_seconds, accept_ahead_seconds) = fields.mapping("reports", reports, |fields| {
+            let (keep, ahead) = reports;
+            (
+                fields.whole("keepForSeconds", &bounds::KEEP_FOR_SECONDS, keep),
+                fields.whole("acceptAheadSeconds", &bounds::ACCEPT_AHEAD_SECONDS, ahead),
+            )
+        });
+        Policies {
+            pack_limit,
+            settlement_grace_seconds,
+            accept_usage_for_seconds,
+            accept_ahead_seconds,
+            payments,
+            keep_reports_for_seconds,
+            alert_thresholds_percent: fields
+                .optional("alertThresholdsPercent", thresholds)
+                .unwrap_or(alert_thresholds_percent),
+        }
     })
 }
 

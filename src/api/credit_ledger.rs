@@ -176,6 +176,9 @@ pub struct CreditLedgerSpec {
     /// Time of the charge that the forecast is made at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast_time: Option<Timestamp>,
+    /// Time of the last change of the balance, from which the forecast counts if it is later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_balance_change_time: Option<Timestamp>,
     /// What was booked while there was no period, for the statement of the next one: one record.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]

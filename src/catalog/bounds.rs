@@ -14,6 +14,8 @@ pub(super) const SETTLEMENT_GRACE_SECONDS: RangeInclusive<u32> = 0..=10_000_000;
 pub(super) const ACCEPT_FOR_SECONDS: RangeInclusive<u32> = 60..=100_000_000;
 /// A minute to a second less than 28 days, the shortest period: what is due after its period's end would be void before.
 pub(super) const DUE_WITHIN_SECONDS: RangeInclusive<u32> = 60..=2_419_199;
+/// At once to three years; from 31 days on, every window that the API server admits is in time.
+pub(super) const ACCEPT_AHEAD_SECONDS: RangeInclusive<u32> = 0..=100_000_000;
 /// At once to thirty years.
 pub(super) const KEEP_FOR_SECONDS: RangeInclusive<u32> = 0..=1_000_000_000;
 /// Debt makes more than 100 % possible.

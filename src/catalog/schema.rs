@@ -224,6 +224,12 @@ struct Reports {
         extend("default" = Defaults::default().keep_reports_for_seconds)
     )]
     keep_for_seconds: Option<u32>,
+    /// Seconds after the creation of a report by which its window must end; later is refused as `TooEarly`.
+    #[schemars(
+        range(min = *bounds::ACCEPT_AHEAD_SECONDS.start(), max = *bounds::ACCEPT_AHEAD_SECONDS.end()),
+        extend("default" = Defaults::default().accept_ahead_seconds)
+    )]
+    accept_ahead_seconds: Option<u32>,
 }
 
 /// Returns the JSON Schema of a catalog file.

@@ -24,7 +24,7 @@ policies:
   settlementGraceSeconds: 7200
   lateUsage: {acceptForSeconds: 600}
   payments: {mode: External, dueWithinSeconds: 6000}
-  reports: {keepForSeconds: 60}
+  reports: {keepForSeconds: 60, acceptAheadSeconds: 3600}
   alertThresholdsPercent: [50, 90]
 "#;
 
@@ -383,6 +383,7 @@ fn every_field_is_read() {
             pack_limit: PackLimit { max: 3, scope: PackLimitScope::PerPack },
             settlement_grace_seconds: 7_200,
             accept_usage_for_seconds: 600,
+            accept_ahead_seconds: 3_600,
             payments: PaymentPolicy { mode: PaymentMode::External, due_within_seconds: 6_000 },
             keep_reports_for_seconds: 60,
             alert_thresholds_percent: vec![50, 90],
@@ -543,6 +544,7 @@ fn bounds_are_the_same_to_the_reader_and_the_schema() {
         ("acceptForSeconds: 600", "acceptForSeconds", (60, 100_000_000)),
         ("dueWithinSeconds: 6000", "dueWithinSeconds", (60, 2_419_199)),
         ("keepForSeconds: 60", "keepForSeconds", (0, 1_000_000_000)),
+        ("acceptAheadSeconds: 3600", "acceptAheadSeconds", (0, 100_000_000)),
     ] {
         for (number, fits) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
             let text = good_but(from, &format!("{field}: {number}"));

@@ -42,6 +42,7 @@ reasons! {
     AlreadyExpired: "`spec.expirationTime` is at or before the creation: create the CreditAdjustment again under a new name with a later time.",
     AlreadySettled: "The invoice was settled before: nothing more is to be paid for it.",
     Applied: "The Payment was applied to its invoice.",
+    ArrivalInFuture: "The object's `metadata.creationTimestamp` is more than 60 seconds ahead of the operator's clock, so it is decided when the clock reaches it: check the clocks of the API servers.",
     AwaitingPayment: "An open invoice gates what was asked for: it goes on when a Payment reports the invoice as settled.",
     BeforeSubscription: "The usage lies before the account's start and cannot be charged.",
     BelowThreshold: "The period's use is below the first alert threshold.",
@@ -89,6 +90,7 @@ reasons! {
     SubscriptionNotFound: "No account of that name began in time: create the Subscription first, then this under a new name.",
     TestClockIgnored: "The Subscription asks for a test clock that its account cannot live by: the message says why.",
     ThresholdReached: "The period's use reached an alert threshold: buy a pack or upgrade before credits run out.",
+    TooEarly: "The window of the report ends too long after the report was created: check the reporter's clock and time zone.",
     TooLarge: "The report is worth more credits than one report may be: split it into shorter windows.",
     TooLate: "The report came too long after its window started: send reports sooner, or ask for a CreditAdjustment.",
     TooManySources: "Too many sources of this account are active: report through one of them.",
@@ -110,6 +112,7 @@ impl From<RefusalReason> for Reason {
     fn from(reason: RefusalReason) -> Self {
         match reason {
             RefusalReason::BeforeSubscription => Self::BeforeSubscription,
+            RefusalReason::TooEarly => Self::TooEarly,
             RefusalReason::TooLate => Self::TooLate,
             RefusalReason::DuplicateWindow => Self::DuplicateWindow,
             RefusalReason::TooManySources => Self::TooManySources,

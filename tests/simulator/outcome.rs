@@ -123,6 +123,7 @@ fn exactly(object: &Object) -> String {
                     clock_time,
                     coverage,
                     last_charge_time: None,
+                    last_balance_change_time: None,
                     refusals,
                     subscription,
                     unacknowledged: Vec::new(),

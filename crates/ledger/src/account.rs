@@ -89,6 +89,9 @@ impl<'a> Account<'a> {
     /// Adds a line to the history that moves the balance by `credits`.
     pub(crate) fn record(&mut self, credits: Credits, detail: Detail) -> Result<(), Violation> {
         self.balance = self.balance.checked_add(credits)?;
+        if !credits.is_zero() {
+            self.ledger.last_balance_change_time = Some(self.time);
+        }
         self.entries.push(Entry { time: self.time, credits, balance: self.balance, detail });
         Ok(())
     }

@@ -90,6 +90,8 @@ pub struct Policies {
     pub settlement_grace_seconds: u32,
     /// Seconds after its window's start in which a report is accepted.
     pub accept_usage_for_seconds: u32,
+    /// Seconds after a report's arrival by which its window must end.
+    pub accept_ahead_seconds: u32,
     /// How invoices are settled.
     pub payments: PaymentPolicy,
     /// Seconds for which a report is kept after its verdict.
@@ -170,6 +172,7 @@ impl Default for Policies {
             pack_limit: PackLimit { max: 3, scope: PackLimitScope::AllPacks },
             settlement_grace_seconds: 7_200,
             accept_usage_for_seconds: 3_024_000,
+            accept_ahead_seconds: 86_400,
             payments: PaymentPolicy { mode: PaymentMode::Internal, due_within_seconds: 259_200 },
             keep_reports_for_seconds: 604_800,
             alert_thresholds_percent: vec![80, 100],

@@ -39,12 +39,24 @@ struct Payment {
 }
 
 impl Account<'_> {
-    /// Says why a report can never be charged, whatever comes yet (Laws 8 and 9).
+    /// Returns why a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
+    pub(crate) fn refuses_at_arrival(&self, report: &Report) -> Option<Refusal> {
+        let Report { window, arrival, .. } = report;
+        if window.end_time <= self.ledger.start_time {
+            return Some(Refusal::before_subscription(window.end_time, self.ledger.start_time));
+        }
+        let accept_ahead_seconds = self.catalog.policies.accept_ahead_seconds;
+        let latest_end = seconds_after(*arrival, i64::from(accept_ahead_seconds));
+        (window.end_time > latest_end)
+            .then(|| Refusal::too_early(window.end_time, *arrival, accept_ahead_seconds))
+    }
+
+    /// Returns why a report can never be charged, if so (Laws 8 and 9).
     pub(crate) fn refuses_for_ever(&self, report: &Report) -> Option<Refusal> {
         let Report { source, window, arrival, .. } = report;
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
-        if window.end_time <= self.ledger.start_time {
-            return Some(Refusal::before_subscription(window.end_time, self.ledger.start_time));
+        if let Some(refusal) = self.refuses_at_arrival(report) {
+            return Some(refusal);
         }
         if accepted_until(window.start_time, accept_for_seconds) < *arrival {
             return Some(Refusal::too_late(window.start_time, accept_for_seconds));

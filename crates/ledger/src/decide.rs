@@ -99,6 +99,8 @@ pub enum Wait {
     NoSubscription(Timestamp),
     /// The account starts at this time.
     NotStarted(Timestamp),
+    /// It was created at this time, which the clock has not reached (Law 0).
+    ArrivalInFuture(Timestamp),
     /// The first period has not begun.
     FirstPeriod,
     /// The first period has begun while the Subscription is deleted; nothing is invoiced before it is back.
@@ -200,37 +202,43 @@ fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
     let start_time = subscription.start_time.unwrap_or(subscription.arrival);
     let identity =
         SubscriptionIdentity { uid: subscription.uid.clone(), generation: subscription.generation };
-    (start_time <= now).then(|| {
-        let clock_time = start_time.max(subscription.arrival);
+    let clock_time = start_time.max(subscription.arrival);
+    (clock_time <= now).then(|| {
         let test_clock_time = facts.has_test_clock.then_some(now);
         let ledger = Ledger::open(facts.name.clone(), facts.new_account_id.clone(), identity, start_time);
         Ledger { clock_time, test_clock_time, ..ledger }
     })
 }
 
-/// Says what facts wait for while there is no account, and ends the wait of those whose time is over.
+/// Says what facts wait for while there is no account, and ends the wait of those for which no Subscription exists and
+/// whose time is over.
 fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decision {
-    let start = facts.subscription.as_ref().map(|subscription| {
-        subscription.start_time.unwrap_or(subscription.arrival).max(subscription.arrival)
+    let presence = facts.subscription.as_ref().map(|subscription| Presence {
+        exists_from: subscription.arrival,
+        acts_from: subscription.start_time.unwrap_or(subscription.arrival).max(subscription.arrival),
     });
     let last_over = if facts.instant_is_open { seconds_after(now, -1) } else { now };
-    let mut idle = Idle { last_over, start, entries: Vec::new(), wake_time: start };
+    let wake_time = presence.map(|presence| presence.acts_from);
+    let mut idle = Idle { now, last_over, presence, entries: Vec::new(), wake_time };
     let accept_for_seconds = catalog.policies.accept_usage_for_seconds;
     let late = |report: &Report| Refusal::too_late(report.window.start_time, accept_for_seconds);
     let missing = || Refusal::subscription_not_found(&facts.name, ORDER_WAITS_HOURS);
     let reports = idle.judge(&facts.reports, FactKind::UsageReport, |report| {
         let until = accepted_until(report.window.start_time, accept_for_seconds).max(report.arrival);
-        (&report.name, &report.uid, until, late(report))
+        Waiting::of(&report.name, &report.uid, report.arrival, until, late(report))
     });
     let payments = idle.judge(&facts.payments, FactKind::Payment, |payment| {
         let refusal = Refusal::unknown_invoice(&payment.invoice);
-        (&payment.name, &payment.uid, order_waits_until(payment.arrival), refusal)
+        let Payment { name, uid, arrival, .. } = payment;
+        Waiting::of(name, uid, *arrival, order_waits_until(*arrival), refusal)
     });
     let packs = idle.judge(&facts.packs, FactKind::CreditPack, |pack| {
-        (&pack.name, &pack.uid, order_waits_until(pack.arrival), missing())
+        let PackOrder { name, uid, arrival, .. } = pack;
+        Waiting::of(name, uid, *arrival, order_waits_until(*arrival), missing())
     });
     let adjustments = idle.judge(&facts.adjustments, FactKind::CreditAdjustment, |adjustment| {
-        (&adjustment.name, &adjustment.uid, order_waits_until(adjustment.arrival), missing())
+        let Adjustment { name, uid, arrival, .. } = adjustment;
+        Waiting::of(name, uid, *arrival, order_waits_until(*arrival), missing())
     });
     idle.entries.sort_by_key(|entry| entry.time);
     Decision {
@@ -256,11 +264,42 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
     }
 }
 
+/// From when on a Subscription is there.
+#[derive(Clone, Copy)]
+struct Presence {
+    /// Instant from which it exists: what finds it in time waits for nothing else to run out (Law 15).
+    exists_from: Timestamp,
+    /// Instant from which facts can take effect: the account's start, if that is later (Law 17).
+    acts_from: Timestamp,
+}
+
+impl Presence {
+    /// An account is there, whether its Subscription is or not.
+    const ALWAYS: Self = Self { exists_from: Timestamp::MIN, acts_from: Timestamp::MIN };
+}
+
+/// A fact that waits for its account.
+struct Waiting<'f> {
+    name: &'f str,
+    uid: &'f str,
+    arrival: Timestamp,
+    /// Last instant at which it finds a Subscription in time, and the refusal that it gets else.
+    until: Timestamp,
+    refusal: Refusal,
+}
+
+impl<'f> Waiting<'f> {
+    fn of(name: &'f str, uid: &'f str, arrival: Timestamp, until: Timestamp, refusal: Refusal) -> Self {
+        Self { name, uid, arrival, until, refusal }
+    }
+}
+
 /// Judges facts while there is no account.
 struct Idle {
+    now: Timestamp,
     /// Last instant that is over.
     last_over: Timestamp,
-    start: Option<Timestamp>,
+    presence: Option<Presence>,
     entries: Vec<Entry>,
     wake_time: Option<Timestamp>,
 }
@@ -280,32 +319,39 @@ impl Idle {
         &mut self,
         facts: &'f [F],
         kind: FactKind,
-        limits: impl Fn(&'f F) -> (&'f String, &'f String, Timestamp, Refusal),
+        limits: impl Fn(&'f F) -> Waiting<'f>,
     ) -> IdleVerdicts {
         let mut facts: Vec<_> = facts.iter().map(limits).collect();
-        facts.sort_by_key(|(name, uid, ..)| (*name, *uid));
-        let judged = facts.into_iter().map(|(name, uid, until, refusal)| {
-            let verdict = if until <= self.last_over {
+        facts.sort_by_key(|waiting| (waiting.name, waiting.uid));
+        let judged = facts.into_iter().map(|waiting| {
+            let (name, uid) = (waiting.name.to_owned(), waiting.uid.to_owned());
+            Verdict { name, uid, verdict: self.judge_one(kind, waiting) }
+        });
+        IdleVerdicts(judged.collect())
+    }
+
+    fn judge_one(&mut self, kind: FactKind, waiting: Waiting<'_>) -> Result<Refusal, Wait> {
+        let Waiting { name, arrival, until, refusal, .. } = waiting;
+        let found = self.presence.filter(|presence| presence.exists_from <= until);
+        let wait = match found {
+            _ if arrival > self.now => Wait::ArrivalInFuture(arrival),
+            Some(Presence { acts_from, .. }) => Wait::NotStarted(acts_from),
+            None if until <= self.last_over => {
                 self.entries.push(Entry {
                     time: until,
                     credits: crate::Credits::ZERO,
                     balance: crate::Credits::ZERO,
                     detail: Detail::Refused {
-                        object: ObjectName { kind, name: name.clone() },
+                        object: ObjectName { kind, name: name.to_owned() },
                         refusal: refusal.clone(),
                     },
                 });
-                Ok(refusal)
-            } else {
-                self.wake_time = Some(self.wake_time.map_or(until, |time| time.min(until)));
-                Err(match self.start {
-                    Some(start) if start <= until => Wait::NotStarted(start),
-                    Some(_) | None => Wait::NoSubscription(until),
-                })
-            };
-            Verdict { name: name.clone(), uid: uid.clone(), verdict }
-        });
-        IdleVerdicts(judged.collect())
+                return Ok(refusal);
+            }
+            None => Wait::NoSubscription(until),
+        };
+        self.wake_time = self.wake_time.into_iter().chain(wait.ends()).min();
+        Err(wait)
     }
 }
 
@@ -364,7 +410,7 @@ impl<'a> Course<'a> {
     /// Enqueues reports; those that wait for a Subscription run out with the acceptance time (Laws 8, 15).
     fn enqueue_reports(&mut self) {
         let accept_for_seconds = self.account.catalog.policies.accept_usage_for_seconds;
-        let present_from = self.present_from();
+        let presence = self.presence();
         let unacknowledged = std::mem::take(&mut self.account.ledger.unacknowledged);
         let charged: BTreeMap<(&str, &str), &Charge> = unacknowledged
             .iter()
@@ -379,13 +425,21 @@ impl<'a> Course<'a> {
             let effect_time = report.window.end_time.max(arrival);
             let until = accepted_until(report.window.start_time, accept_for_seconds).max(arrival);
             // What waited for the Subscription takes effect with its return, whenever the operator looks.
-            let (time, rank, wait) = match present_from {
-                Some(from) if effect_time < from && from <= until => {
-                    (from, Rank::Usage, Wait::NotStarted(from))
+            let (time, rank, wait) = match presence {
+                _ if self.account.refuses_at_arrival(report).is_some() => {
+                    let time = arrival.max(self.begin_time());
+                    (time, Rank::Usage, Wait::NotStarted(time))
                 }
-                Some(from) if from <= until => (effect_time, Rank::Usage, Wait::WindowNotOver(effect_time)),
+                Some(Presence { exists_from, acts_from }) if exists_from <= until => {
+                    if effect_time < acts_from {
+                        (acts_from, Rank::Usage, Wait::NotStarted(acts_from))
+                    } else {
+                        (effect_time, Rank::Usage, Wait::WindowNotOver(effect_time))
+                    }
+                }
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
+            let wait = if arrival > self.now { Wait::ArrivalInFuture(arrival) } else { wait };
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
             // What can never be charged has no claim on credits that settle.
             let waits = effect_time <= self.now && (time != effect_time || is_stuck);
@@ -404,18 +458,32 @@ impl<'a> Course<'a> {
         self.account.ledger.unacknowledged = unacknowledged;
     }
 
-    /// Returns the instant from which the account's Subscription is there, if it is: the same before and after the
-    /// commit that takes note of it, so that a wait that ended before has ended for ever.
-    fn present_from(&self) -> Option<Timestamp> {
+    /// Returns from when on the account's Subscription is there, if it is: the same before and after the commit that
+    /// takes note of it, so that a wait that ended before does not begin again.
+    fn presence(&self) -> Option<Presence> {
         let arrival = self.facts.subscription.as_ref()?.arrival;
-        Some(self.arrival.map_or(arrival.max(self.account.ledger.start_time), |(time, _)| time))
+        Some(match self.arrival {
+            Some((time, is_new)) => {
+                Presence { exists_from: if is_new { arrival } else { time }, acts_from: time }
+            }
+            None => {
+                let acts_from = arrival.max(self.account.ledger.start_time);
+                Presence { exists_from: arrival, acts_from }
+            }
+        })
+    }
+
+    /// Returns when the account begins, or began: no report is decided before (Law 0).
+    fn begin_time(&self) -> Timestamp {
+        let begins = self.arrival.filter(|(_, is_new)| *is_new);
+        begins.map_or(self.account.ledger.start_time, |(time, _)| time)
     }
 
     /// Enqueues packs, payments and adjustments; those that wait for a Subscription run out after a day.
     fn enqueue_orders(&mut self) {
-        let present_from = self.present_from();
-        let account_from = self.arrival.filter(|(_, is_new)| *is_new).map(|(time, _)| time);
-        let account_from = Some(account_from.unwrap_or(Timestamp::MIN));
+        let presence = self.presence();
+        let is_new = self.arrival.is_some_and(|(_, is_new)| is_new);
+        let account_presence = presence.filter(|_| is_new).or(Some(Presence::ALWAYS));
         let facts = self.facts;
         let packs = facts.packs.iter().map(|pack| (Fact::Pack(pack), Rank::Purchase, pack.arrival));
         let payments =
@@ -426,19 +494,19 @@ impl<'a> Course<'a> {
             .map(|adjustment| (Fact::Adjustment(adjustment), Rank::Adjustment, adjustment.arrival));
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
-            // What arrives in the future of a clock that lags waits until then like what waits for a start.
             // Payments are applied also while the Subscription is deleted: an account is all they need. So does a pack
             // that found its Subscription there go on waiting for the first period.
             let has_found =
                 matches!(fact, Fact::Pack(_)) && Some(arrival) <= self.account.ledger.last_waiting_pack_time;
-            let from = if rank == Rank::Payment || has_found { account_from } else { present_from };
-            let (time, rank, wait) = match from {
-                Some(from) if from <= until => {
-                    let time = arrival.max(from);
+            let presence = if rank == Rank::Payment || has_found { account_presence } else { presence };
+            let (time, rank, wait) = match presence {
+                Some(Presence { exists_from, acts_from }) if exists_from <= until => {
+                    let time = arrival.max(acts_from);
                     (time, rank, Wait::NotStarted(time))
                 }
                 Some(_) | None => (until, Rank::RunsOut, Wait::NoSubscription(until)),
             };
+            let wait = if arrival > self.now { Wait::ArrivalInFuture(arrival) } else { wait };
             if !self.has_come(time, rank) {
                 if !self.shows_again(fact) {
                     self.give_wait(fact, wait);
@@ -841,7 +909,10 @@ impl Wait {
     #[must_use]
     pub fn ends(self) -> Option<Timestamp> {
         match self {
-            Self::WindowNotOver(time) | Self::NoSubscription(time) | Self::NotStarted(time) => Some(time),
+            Self::WindowNotOver(time)
+            | Self::NoSubscription(time)
+            | Self::NotStarted(time)
+            | Self::ArrivalInFuture(time) => Some(time),
             Self::FirstPeriod | Self::SubscriptionBack | Self::Receipts => None,
         }
     }

@@ -18,7 +18,8 @@ pub struct Forecast {
     pub as_of_time: Timestamp,
     /// Credits per day, over at most the last seven days.
     pub credits_per_day: Credits,
-    /// When the balance reaches zero at that rate; absent when nothing is used or nothing is left.
+    /// When the balance reaches zero at that rate, counted from the later of the last charge and the last change of the
+    /// balance; absent when nothing is used or nothing is left.
     pub exhaustion_time: Option<Timestamp>,
 }
 
@@ -43,7 +44,7 @@ impl Ledger {
             let seconds =
                 balance.nanos().checked_mul(day).and_then(|all| all.checked_div(credits_per_day.nanos()));
             let seconds = seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
-            seconds_after(as_of_time, seconds)
+            seconds_after(as_of_time.max(self.last_balance_change_time.unwrap_or(as_of_time)), seconds)
         });
         let exhaustion_time = exhaustion_time.filter(|time| *time < Timestamp::MAX);
         Ok(Some(Forecast { as_of_time, credits_per_day, exhaustion_time }))

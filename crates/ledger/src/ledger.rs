@@ -87,6 +87,8 @@ pub struct Ledger {
     pub daily_consumption: Vec<(Date, Credits)>,
     /// When something was charged last.
     pub last_charge_time: Option<Timestamp>,
+    /// When the balance changed last (Law 24).
+    pub last_balance_change_time: Option<Timestamp>,
     /// Thresholds that were reached and not left since (Law 23), ascending.
     pub crossed_thresholds_percent: Vec<u32>,
     /// Sums over the account's life.
@@ -381,6 +383,7 @@ impl Ledger {
             usage: Vec::new(),
             daily_consumption: Vec::new(),
             last_charge_time: None,
+            last_balance_change_time: None,
             crossed_thresholds_percent: Vec::new(),
             totals: Totals::default(),
             statements: Statements::default(),

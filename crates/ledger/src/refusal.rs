@@ -13,6 +13,8 @@ use crate::period::Window;
 pub enum RefusalReason {
     /// The usage lies before the account's start (Law 8).
     BeforeSubscription,
+    /// The report's window ends too long after the report arrived (Law 8).
+    TooEarly,
     /// The report came too long after its window started (Law 8).
     TooLate,
     /// A part of the window was charged already for this source (Law 9).
@@ -55,8 +57,9 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BeforeSubscription,
+        Self::TooEarly,
         Self::TooLate,
         Self::DuplicateWindow,
         Self::TooManySources,
@@ -83,6 +86,7 @@ impl RefusalReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BeforeSubscription => "BeforeSubscription",
+            Self::TooEarly => "TooEarly",
             Self::TooLate => "TooLate",
             Self::DuplicateWindow => "DuplicateWindow",
             Self::TooManySources => "TooManySources",
@@ -140,6 +144,17 @@ impl Refusal {
             format!(
                 "the window ended at {window_end}, at or before the account's start at {start}; usage before the \
                  start cannot be charged"
+            ),
+        )
+    }
+
+    pub(crate) fn too_early(window_end: Timestamp, arrival: Timestamp, accept_ahead_seconds: u32) -> Self {
+        Self::new(
+            RefusalReason::TooEarly,
+            format!(
+                "the window ends at {window_end}, more than {accept_ahead_seconds} seconds after the report was created \
+                 at {arrival}; check the clock and the time zone of the reporter, and send the report again under a new \
+                 name when its window is over"
             ),
         )
     }

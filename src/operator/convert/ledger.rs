@@ -78,6 +78,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         daily_consumption,
         crossed_thresholds_percent,
         forecast_time,
+        last_balance_change_time,
         carried,
         totals,
         statements,
@@ -120,6 +121,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
             .map(|Day(day, credits)| (day, credits))
             .collect(),
         last_charge_time: *forecast_time,
+        last_balance_change_time: *last_balance_change_time,
         crossed_thresholds_percent: crossed_thresholds_percent
             .iter()
             .map(|percent| read_number("crossedThresholdsPercent", *percent))
@@ -171,6 +173,7 @@ pub fn ledger_to_wire(
         usage,
         daily_consumption,
         last_charge_time,
+        last_balance_change_time,
         crossed_thresholds_percent,
         totals,
         statements: Statements { kept, next },
@@ -217,6 +220,7 @@ pub fn ledger_to_wire(
             .collect(),
         crossed_thresholds_percent: crossed_thresholds_percent.iter().copied().map(i64::from).collect(),
         forecast_time: *last_charge_time,
+        last_balance_change_time: *last_balance_change_time,
         carried: (*next != Book::default()).then(|| next.write()),
         totals: write_totals(*totals),
         statements: write_records(kept),

@@ -22,8 +22,18 @@ pub(super) fn invoices(ledger: &Ledger) -> Vec<subscription::Invoice> {
 }
 
 fn show(ledger: &Ledger, invoice: &Invoice) -> subscription::Invoice {
-    let Invoice { number, time, purpose, amount: owed, currency, state, due_time, grant: _, payments: _ } =
-        invoice;
+    let Invoice {
+        number,
+        time,
+        purpose,
+        amount: owed,
+        currency,
+        state,
+        due_time,
+        grant: _,
+        payments: _,
+        attempts: _,
+    } = invoice;
     subscription::Invoice {
         number: ledger.invoice_name(*number),
         time: *time,

@@ -239,6 +239,14 @@ fn refused(refusal: &Refusal) -> Standing {
     Standing::stuck(refusal.reason.into(), refusal.message.clone())
 }
 
+/// Returns what to know of an object that was created at a time which is still to come.
+pub(super) fn arrival_in_future(arrival: Timestamp) -> String {
+    format!(
+        "it was created at {arrival}, which is ahead of the operator's clock; it is decided then: check the clocks of \
+         the API servers"
+    )
+}
+
 /// Returns what a fact waits for, and until when.
 fn waits(wait: Wait) -> Standing {
     match wait {
@@ -249,9 +257,11 @@ fn waits(wait: Wait) -> Standing {
             Reason::SubscriptionMissing,
             format!("there is no such Subscription yet; it is waited for until {until}: create it before then"),
         ),
-        Wait::NotStarted(start) => {
-            Standing::waits(Reason::NotStarted, format!("nothing takes effect before {start}; it is taken up then"))
-        }
+        Wait::NotStarted(start) => Standing::waits(
+            Reason::NotStarted,
+            format!("the account starts at {start}; this is decided then"),
+        ),
+        Wait::ArrivalInFuture(arrival) => Standing::waits(Reason::ArrivalInFuture, arrival_in_future(arrival)),
         Wait::FirstPeriod => Standing::waits(
             Reason::FirstPeriodAwaited,
             "the account's first period has not begun; it begins with its payment, or when a known plan is asked for"

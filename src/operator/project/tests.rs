@@ -593,7 +593,13 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::NotStarted(until),
             "NotStarted",
-            "nothing takes effect before 2026-02-01T00:00:00Z; it is taken up then",
+            "the account starts at 2026-02-01T00:00:00Z; this is decided then",
+        ),
+        (
+            Wait::ArrivalInFuture(until),
+            "ArrivalInFuture",
+            "it was created at 2026-02-01T00:00:00Z, which is ahead of the operator's clock; it is decided then: check \
+             the clocks of the API servers",
         ),
         (
             Wait::FirstPeriod,

@@ -1,5 +1,6 @@
 //! Laws 0, 7, 8, 15, 17: arrival, the order of an instant, lateness and settlement.
 
+use flashgate_ledger::decide::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Wait};
 use flashgate_ledger::entry::Detail;
 use flashgate_ledger::facts::PaymentState;
 use flashgate_ledger::period::Window;
@@ -297,6 +298,148 @@ fn before_a_start_in_the_future_nothing_happens() {
     assert_eq!((life.period().1.start_time, life.balance().as_str()), (time("2026-01-02"), "1200"));
     assert_eq!(life.packs["a"].said(), "granted");
     assert_eq!(life.reports["report-2"].said(), "BeforeSubscription");
+}
+
+/// An account of starter that is asked for on 2026-01-01 and starts on 2026-06-01.
+fn starting_later() -> Life {
+    let mut life = Life::new(shipped());
+    life.subscribe_with("2026-01-01", "starter", |subscription| {
+        subscription.start_time = Some(time("2026-06-01"));
+    });
+    life
+}
+
+#[test]
+fn nothing_runs_out_before_a_start_however_far_ahead_it_is() {
+    let mut life = starting_later();
+    life.buy("2026-01-02", "a", "plus-100");
+    life.adjust("2026-01-02", "b", "7", None);
+    life.pay("2026-01-02", "p", 9, PaymentState::Settled);
+    let report = life.report("2026-01-02", "gw", window("2026-01-01", "2026-01-02"), "1");
+    assert_eq!(report, ReportVerdict::Waits(Wait::NotStarted(time("2026-06-01"))));
+    life.until("2026-05-31T23:59:59");
+    assert_eq!(life.packs["a"], PackVerdict::Waits(Wait::NotStarted(time("2026-06-01"))));
+    assert_eq!((life.ledger.as_ref(), life.count("Refused")), (None, 0));
+    life.until("2026-06-01");
+    let said = [life.packs["a"].said(), life.adjustments["b"].said(), life.payments["p"].said()];
+    assert_eq!(said, ["granted", "granted 7", "UnknownInvoice"]);
+    assert_eq!(life.reports["report-4"].said(), "BeforeSubscription");
+    assert_eq!(life.balance(), "1207");
+    assert_eq!(life.all("Refused").len(), 2);
+}
+
+#[test]
+fn an_operator_that_was_down_until_after_the_start_finds_that_nothing_ran_out() {
+    let mut life = Life::new(shipped());
+    life.goes_down("2026-01-01");
+    life.subscribe_with("2026-01-01", "starter", |subscription| {
+        subscription.start_time = Some(time("2026-06-01"));
+    });
+    life.buy("2026-01-02", "a", "plus-100");
+    life.report("2026-05-31T12:00", "gw", window("2026-05-30", "2026-06-01T00:00:01"), "1");
+    life.comes_back("2026-06-03");
+    assert_eq!(
+        (life.packs["a"].said(), life.times("Purchased")),
+        ("granted".to_owned(), vec![time("2026-06-01")])
+    );
+    assert_eq!(life.reports["report-2"].said(), "charged 1");
+}
+
+#[test]
+fn a_pack_that_waited_for_its_start_waits_on_for_the_first_payment() {
+    let mut life = Life::new(external());
+    life.subscribe_with("2026-01-01", "starter", |subscription| {
+        subscription.start_time = Some(time("2026-02-01"));
+    });
+    life.buy("2026-01-02", "a", "plus-100");
+    life.until("2026-02-02");
+    assert_eq!(life.packs["a"].said(), "waits");
+    life.pay("2026-02-02", "p", 1, PaymentState::Settled);
+    assert_eq!(life.packs["a"].said(), "awaits payment");
+}
+
+#[test]
+fn a_subscription_that_came_too_late_saves_no_order_by_starting_later_still() {
+    let mut life = Life::new(shipped());
+    life.buy("2026-01-01", "a", "plus-100");
+    life.buy("2026-01-02", "b", "plus-100");
+    life.subscribe_with("2026-01-03", "starter", |subscription| {
+        subscription.start_time = Some(time("2026-06-01"));
+    });
+    assert_eq!(life.packs["a"].said(), "SubscriptionNotFound");
+    assert_eq!(life.times("Refused"), [time("2026-01-02")]);
+    life.until("2026-06-01");
+    assert_eq!(life.packs["b"].said(), "granted");
+}
+
+#[test]
+fn what_waits_for_a_start_runs_out_when_the_subscription_is_deleted_before() {
+    let mut life = starting_later();
+    life.buy("2026-01-02", "a", "plus-100");
+    life.unsubscribe("2026-03-01");
+    assert_eq!(life.packs["a"].said(), "SubscriptionNotFound");
+}
+
+/// Creates one object of each kind at `at`.
+fn states_from_the_future(life: &mut Life, at: &str) {
+    life.goes_down(at);
+    life.buy(at, "a", "plus-100");
+    life.adjust(at, "b", "1", None);
+    life.pay(at, "p", 1, PaymentState::Refunded);
+    life.report(at, "gw", window("2026-01-04T23:00", "2026-01-05"), "1");
+}
+
+#[test]
+fn what_was_created_in_the_future_waits_until_the_clock_reaches_it_and_the_account_goes_on() {
+    let mut life = Life::of("starter", "2026-01-01");
+    let mut ahead = life.clone();
+    states_from_the_future(&mut ahead, "2026-01-20");
+    life.facts = ahead.facts;
+    life.until("2026-01-05");
+    let wait = Wait::ArrivalInFuture(time("2026-01-20"));
+    assert_eq!(life.packs["a"], PackVerdict::Waits(wait));
+    assert_eq!(life.adjustments["b"], AdjustmentVerdict::Waits(wait));
+    assert_eq!(life.payments["p"], PaymentVerdict::Waits(wait));
+    assert_eq!(life.reports["report-4"], ReportVerdict::Waits(wait));
+    assert_eq!(life.consume("2026-01-06", "100").said(), "charged 100");
+    assert_eq!((life.balance().as_str(), life.decide().wake_time), ("1000", Some(time("2026-01-20"))));
+    life.until("2026-01-20");
+    assert_eq!(life.times("Purchased"), [time("2026-01-20")]);
+    assert_eq!(
+        (life.packs["a"].said(), life.adjustments["b"].said()),
+        ("granted".to_owned(), "granted 1".to_owned())
+    );
+    assert_eq!(
+        (life.payments["p"].said(), life.reports["report-4"].said()),
+        ("applied".to_owned(), "charged 1".to_owned())
+    );
+}
+
+#[test]
+fn a_subscription_from_the_future_opens_no_account_before_that_time() {
+    let mut life = Life::new(shipped());
+    life.goes_down("2026-01-10");
+    life.subscribe_with("2026-01-10", "starter", |subscription| {
+        subscription.start_time = Some(time("2025-12-01"));
+    });
+    life.comes_back("2026-01-05");
+    assert_eq!((life.ledger.as_ref(), life.decide().wake_time), (None, Some(time("2026-01-10"))));
+    life.until("2026-01-10");
+    assert_eq!((life.period().0, life.times("Granted")), (2, vec![time("2026-01-10")]));
+}
+
+#[test]
+fn a_subscription_created_again_in_the_future_resumes_its_account_then() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.unsubscribe("2026-01-10");
+    let mut ahead = life.clone();
+    ahead.goes_down("2026-03-10");
+    ahead.subscribe("2026-03-10", "growth");
+    life.facts = ahead.facts;
+    life.until("2026-03-09");
+    assert_eq!((life.plan(), life.balance().as_str(), life.count("Granted")), ("starter", "0", 1));
+    life.until("2026-03-10");
+    assert_eq!((life.plan(), life.balance().as_str()), ("growth", "9500"));
 }
 
 #[test]

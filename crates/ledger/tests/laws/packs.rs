@@ -287,19 +287,6 @@ fn a_pack_that_waits_is_refused_when_the_first_invoice_runs_out_though_nobody_is
 }
 
 #[test]
-fn a_start_in_the_future_must_lie_within_the_day_that_a_pack_waits() {
-    for (starts, said) in [("2026-01-02T10:00", "granted"), ("2026-01-02T10:00:01", "SubscriptionNotFound")] {
-        let mut life = Life::new(shipped());
-        life.subscribe_with("2026-01-01", "starter", |subscription| {
-            subscription.start_time = Some(time(starts));
-        });
-        life.buy("2026-01-01T10:00", "a", "plus-100");
-        life.until("2026-01-03");
-        assert_eq!(life.packs["a"].said(), said);
-    }
-}
-
-#[test]
 fn a_pack_waits_for_the_first_plan_invoice_and_is_granted_in_the_month_of_its_arrival() {
     let mut life = Life::new(external());
     life.subscribe("2026-01-01", "starter");

@@ -1,7 +1,7 @@
 //! Laws 1, 2, 5, 6, 9, 10, 23, 24: what usage costs, who pays, and what is said about it.
 
 use flashgate_ledger::Quantity;
-use flashgate_ledger::facts::UsageTotal;
+use flashgate_ledger::facts::{PaymentState, UsageTotal};
 use flashgate_ledger::period::Window;
 
 use crate::kit::{DAY, HOUR, Life, Said, a_report, after, credits, shipped, time, window};
@@ -92,7 +92,8 @@ fn where_several_reasons_hold_the_first_of_the_order_is_given() {
     let before = window("2026-01-09", "2026-01-10");
     let overlapping = window("2026-01-11T12:00", "2026-02-10");
     let cases = [
-        ("2026-02-21", "gw-0", before, &[unknown, huge][..], "BeforeSubscription"),
+        ("2025-12-01", "gw-0", before, &[unknown, huge][..], "BeforeSubscription"),
+        ("2026-02-08", "old", overlapping, &[unknown, huge], "TooEarly"),
         ("2026-02-21", "old", old, &[unknown, huge], "TooLate"),
         ("2026-02-15", "old", overlapping, &[unknown, huge], "DuplicateWindow"),
         ("2026-02-21", "new", fresh(0), &[unknown, huge], "TooManySources"),
@@ -115,6 +116,50 @@ fn where_several_reasons_hold_the_first_of_the_order_is_given() {
         life.settle();
         assert_eq!(life.reports[&name].said(), said);
     }
+}
+
+#[test]
+fn a_window_that_ends_more_than_a_day_after_its_report_arrived_is_refused_at_once() {
+    let mut life = Life::of("starter", "2026-01-01");
+    let day = |end: &str| Window { start_time: time("2026-01-02"), end_time: time(end) };
+    assert_eq!(life.report("2026-01-02", "a", day("2026-01-03"), "1").said(), "waits");
+    let early = life.report("2026-01-02", "b", day("2026-01-03T00:00:01"), "1");
+    assert_eq!(early.said(), "TooEarly");
+    let message = early.refusal().map(|refusal| refusal.message.clone()).expect("a refusal");
+    assert!(message.contains("2026-01-03T00:00:01Z, more than 86400 seconds after"), "{message}");
+    assert_eq!(life.times("Refused"), [time("2026-01-02")]);
+    life.until("2026-01-03");
+    assert_eq!(life.reports["report-1"].said(), "charged 1");
+    life.catalog.policies.accept_ahead_seconds = 0;
+    assert_eq!(
+        life.report("2026-01-04", "c", window("2026-01-03", "2026-01-04T00:00:01"), "1").said(),
+        "TooEarly"
+    );
+    assert_eq!(life.report("2026-01-04", "c", window("2026-01-03", "2026-01-04"), "1").said(), "charged 1");
+}
+
+#[test]
+fn a_report_that_came_before_its_account_is_refused_as_too_early_at_the_start() {
+    let mut life = Life::new(shipped());
+    life.report("2026-01-01", "gw", window("2026-01-03", "2026-01-05"), "1");
+    assert_eq!(life.reports["report-0"].said(), "waits");
+    life.subscribe_with("2026-01-02", "starter", |subscription| {
+        subscription.start_time = Some(time("2026-01-04"));
+    });
+    life.until("2026-01-03T23:59:59");
+    assert_eq!(life.reports["report-0"].said(), "waits");
+    life.until("2026-01-04");
+    assert_eq!(
+        (life.reports["report-0"].said(), life.times("Refused")),
+        ("TooEarly".to_owned(), vec![time("2026-01-04")])
+    );
+}
+
+#[test]
+fn a_report_is_refused_as_too_early_also_while_its_subscription_is_deleted() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.unsubscribe("2026-01-10");
+    assert_eq!(life.report("2026-01-11", "gw", window("2026-12-01", "2026-12-02"), "1").said(), "TooEarly");
 }
 
 #[test]
@@ -317,6 +362,31 @@ fn the_forecast_divides_by_at_least_a_day() {
     assert_eq!(forecast.as_of_time, time("2026-01-01T12:00"));
     assert_eq!(forecast.credits_per_day, credits("100"));
     assert_eq!(forecast.exhaustion_time, Some(time("2026-01-11T12:00")));
+}
+
+#[test]
+fn the_forecast_counts_from_the_last_change_of_the_balance() {
+    let exhausted =
+        |life: &Life| life.book().forecast().expect("forecast").expect("a charge").exhaustion_time;
+    let mut life = Life::of("starter", "2026-01-01");
+    life.consume("2026-01-01T12:00", "100");
+    // 1,100 credits at 100 a day, from the purchase on.
+    life.buy("2026-01-05", "a", "plus-100");
+    assert_eq!(exhausted(&life), Some(time("2026-01-16")));
+    life.adjust("2026-01-06", "b", "100", None);
+    assert_eq!(exhausted(&life), Some(time("2026-01-18")));
+    life.pay("2026-01-07", "r", 2, PaymentState::Refunded);
+    assert_eq!(exhausted(&life), Some(time("2026-01-18")));
+    // A charge of nothing is a charge.
+    life.consume("2026-01-07T12:00", "0");
+    assert_eq!(
+        life.book().forecast().expect("forecast").map(|forecast| forecast.as_of_time),
+        Some(time("2026-01-07T12:00"))
+    );
+    life.until("2026-02-01");
+    let forecast = life.book().forecast().expect("forecast").expect("a charge");
+    assert_eq!(forecast.as_of_time, time("2026-01-07T12:00"));
+    assert!(forecast.exhaustion_time > Some(time("2026-02-01")), "{forecast:?}");
 }
 
 #[test]

@@ -256,7 +256,9 @@ impl<'a> Reference<'a> {
         for payment in sorted(std::mem::take(&mut self.payments), |payment| payment.name.clone()) {
             if self.start.is_some() {
                 self.pay(&payment);
-            } else if payment.arrival.as_second() + DAY <= self.now {
+            } else if payment.arrival.as_second() + DAY <= self.now
+                && !self.exists_by(payment.arrival.as_second() + DAY)
+            {
                 self.say(&payment.uid, "UnknownInvoice");
             } else {
                 self.payments.push(payment);
@@ -281,6 +283,16 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// Whether an account that is still to start has its Subscription, created by `until`: then nothing runs out
+    /// (laws 15, 17).
+    fn exists_by(&self, until: i64) -> bool {
+        self.start.is_none()
+            && self
+                .subscription
+                .as_ref()
+                .is_some_and(|subscription| subscription.arrival.as_second() <= until)
+    }
+
     fn is_present(&self) -> bool {
         self.start.is_some()
             && self.subscription.as_ref().is_some_and(|subscription| subscription.uid == self.uid)
@@ -296,7 +308,18 @@ impl<'a> Reference<'a> {
         {
             let (from, to) = (report.window.start_time.as_second(), report.window.end_time.as_second());
             let arrival = report.arrival.as_second();
-            if !self.is_present() {
+            let ahead = i64::from(self.catalog.policies.accept_ahead_seconds);
+            let early = match self.start {
+                Some((start, _)) if to <= start => Some("BeforeSubscription"),
+                Some(_) if to - arrival > ahead => Some("TooEarly"),
+                _ => None,
+            };
+            if let Some(early) = early {
+                // Law 0: there is nothing to wait for.
+                self.say(&report.uid, early);
+            } else if self.exists_by(arrival.max(from + accept)) {
+                self.reports.push(report);
+            } else if !self.is_present() {
                 // Law 15: it waits, by the clock; what it waits for may still come at the last instant.
                 if from + accept <= self.now && arrival <= self.now {
                     self.say(&report.uid, "TooLate");
@@ -306,13 +329,10 @@ impl<'a> Reference<'a> {
             } else if effect(&report) > self.now {
                 self.reports.push(report);
             } else {
-                let start = self.start.expect("present").0;
                 let quantity: i128 = report.usage[0].quantity.to_string().parse().expect("whole bytes");
                 let price = self.price_of_a_gigabyte(&report.usage[0].operation);
                 let covered = self.covered.entry(report.source.clone()).or_default();
-                let said = if to <= start {
-                    "BeforeSubscription".to_owned()
-                } else if arrival - from > accept {
+                let said = if arrival - from > accept {
                     "TooLate".to_owned()
                 } else if covered.iter().any(|(start, end)| *start < to && from < *end) {
                     "DuplicateWindow".to_owned()
@@ -623,7 +643,8 @@ impl<'a> Reference<'a> {
                     Some(in_force) => place(&request.plan) > Some(in_force),
                     // Nobody knows its place any more: the dearer month is the higher plan.
                     None => {
-                        let (now, then) = (12 / length(request), 12 / length(&period.request));
+                        let (now, then) =
+                            (i128::from(12 / length(request)), i128::from(12 / length(&period.request)));
                         terms.price * now > period.terms.price * then
                     }
                 };
@@ -790,19 +811,21 @@ impl<'a> Reference<'a> {
 
     /// Ends the wait of orders that began a day before `now`, or earlier.
     fn run_out_orders(&mut self, now: i64) {
-        let (gone, waiting) = std::mem::take(&mut self.packs)
-            .into_iter()
-            .partition(|pack| pack.arrival.as_second() + DAY <= now && !self.found.contains(&pack.uid));
-        self.packs = waiting;
-        for pack in sorted::<PackOrder, _>(gone, |pack| (pack.name.clone(), pack.uid.clone())) {
+        let (packs, adjustments) = (std::mem::take(&mut self.packs), std::mem::take(&mut self.adjustments));
+        let is_over = |arrival: jiff::Timestamp| {
+            let until = arrival.as_second() + DAY;
+            until <= now && !self.exists_by(until)
+        };
+        let (gone_packs, packs): (Vec<PackOrder>, Vec<PackOrder>) =
+            packs.into_iter().partition(|pack| is_over(pack.arrival) && !self.found.contains(&pack.uid));
+        let (gone_adjustments, adjustments): (Vec<Adjustment>, Vec<Adjustment>) =
+            adjustments.into_iter().partition(|adjustment| is_over(adjustment.arrival));
+        (self.packs, self.adjustments) = (packs, adjustments);
+        for pack in sorted(gone_packs, |pack| (pack.name.clone(), pack.uid.clone())) {
             self.decide_pack(&pack, Some("SubscriptionNotFound"));
         }
-        let (gone, waiting) = std::mem::take(&mut self.adjustments)
-            .into_iter()
-            .partition(|pack| pack.arrival.as_second() + DAY <= now);
-        self.adjustments = waiting;
         for adjustment in
-            sorted::<Adjustment, _>(gone, |adjustment| (adjustment.name.clone(), adjustment.uid.clone()))
+            sorted(gone_adjustments, |adjustment| (adjustment.name.clone(), adjustment.uid.clone()))
         {
             self.decide_adjustment(&adjustment, Some("SubscriptionNotFound"));
         }

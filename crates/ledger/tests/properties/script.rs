@@ -132,7 +132,7 @@ impl Dice {
             0..6 => self.of(0..3) * HOUR,
             6..8 => self.of(0..10_000),
             8 => self.of(3..1_000) * HOUR,
-            _ => self.of(-5..0) * HOUR,
+            _ => self.of(-40..0) * HOUR,
         };
         let lasted = match self.of(0..9) {
             0..6 => HOUR,
@@ -176,8 +176,7 @@ impl Dice {
 
 /// A life whose Subscription never changes: what an operator that was down cannot have missed.
 pub(crate) fn steady(seed: u64) -> Script {
-    // An account that starts later refuses what waits for it without a book to remember that in.
-    script(seed, 0..100, |dice| match dice.of(0..12) {
+    script(seed, -60..100, |dice| match dice.of(0..12) {
         0..6 => dice.report(),
         6..9 => dice.order(),
         _ => dice.payment(),
@@ -187,7 +186,7 @@ pub(crate) fn steady(seed: u64) -> Script {
 /// A life in which the tenant also changes its mind, deletes its Subscription and creates it again, while the catalog
 /// is edited.
 pub(crate) fn restless(seed: u64) -> Script {
-    script(seed, -3..100, Dice::any_deed)
+    script(seed, -60..100, Dice::any_deed)
 }
 
 /// A restless life whose account starts with its Subscription, or did so before.
