@@ -462,15 +462,11 @@ impl<'a> Course<'a> {
     /// takes note of it, so that a wait that ended before does not begin again.
     fn presence(&self) -> Option<Presence> {
         let arrival = self.facts.subscription.as_ref()?.arrival;
-        Some(match self.arrival {
-            Some((time, is_new)) => {
-                Presence { exists_from: if is_new { arrival } else { time }, acts_from: time }
-            }
-            None => {
-                let acts_from = arrival.max(self.account.ledger.start_time);
-                Presence { exists_from: arrival, acts_from }
-            }
-        })
+        let Some((time, is_new)) = self.arrival else {
+            let acts_from = arrival.max(self.account.ledger.start_time);
+            return Some(Presence { exists_from: arrival, acts_from });
+        };
+        Some(Presence { exists_from: if is_new { arrival } else { time }, acts_from: time })
     }
 
     /// Returns when the account begins, or began: no report is decided before (Law 0).

@@ -248,7 +248,7 @@ fn a_pending_change_stays_as_decided_when_ranks_change() {
 /// The shipped catalog with a plan that costs 600 a month inserted below starter, of the lowest rank but one.
 fn with_a_plan_inserted(catalog: &mut Catalog) {
     let mut inserted = catalog.plans[3].clone();
-    inserted.name = "team".to_owned();
+    "team".clone_into(&mut inserted.name);
     inserted.monthly.as_mut().expect("monthly").price = credits("600");
     catalog.plans.insert(1, inserted);
 }

@@ -639,15 +639,11 @@ impl<'a> Reference<'a> {
                 let same_plan = period.request.plan == request.plan;
                 let longer = length(request) > length(&period.request);
                 let place = |name: &String| self.catalog.plans.iter().position(|plan| plan.name == *name);
-                let higher = match place(&period.request.plan) {
-                    Some(in_force) => place(&request.plan) > Some(in_force),
-                    // Nobody knows its place any more: the dearer month is the higher plan.
-                    None => {
-                        let (now, then) =
-                            (i128::from(12 / length(request)), i128::from(12 / length(&period.request)));
-                        terms.price * now > period.terms.price * then
-                    }
-                };
+                // A plan that is gone has no place any more: the dearer month is then the higher plan.
+                let (now, then) = (12 / length(request), 12 / length(&period.request));
+                let dearer = terms.price * i128::from(now) > period.terms.price * i128::from(then);
+                let higher = place(&period.request.plan)
+                    .map_or(dearer, |in_force| place(&request.plan) > Some(in_force));
                 if !(if same_plan { longer } else { higher }) {
                     return self.invoice_again();
                 }
