@@ -13,6 +13,7 @@ mod faults;
 mod gitops;
 mod installed;
 mod lives;
+mod memory;
 mod named;
 mod payments;
 mod protocol;

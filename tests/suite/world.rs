@@ -244,6 +244,11 @@ impl Operator {
         self.status_kib("VmRSS")
     }
 
+    /// Returns the most resident memory that it has had, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.status_kib("VmHWM")
+    }
+
     fn status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).expect("status");
         let line =

@@ -308,6 +308,19 @@ fn lines_are_summed_by_rate_in_the_order_of_the_first() {
 }
 
 #[test]
+fn of_a_report_with_more_pairs_than_a_catalog_has_rates_only_one_more_is_kept() {
+    let mut report = report();
+    let line = report.spec.usage[0].clone();
+    report.spec.usage = (0..1_000)
+        .map(|index| UsageLine { operation: format!("op-{}", index % 500), ..line.clone() })
+        .collect();
+    let usage = report_fact(&report).expect("a fact").usage;
+    assert_eq!(usage.len(), 257);
+    assert_eq!(usage.last().map(|total| (total.operation.as_str(), total.first_line)), Some(("op-256", 256)));
+    assert!(usage.iter().all(|total| total.quantity.to_string() == "24000000000"), "{usage:?}");
+}
+
+#[test]
 fn what_is_wrong_with_a_report_is_told_with_its_path() {
     type Tamper = fn(&mut api::UsageReport);
     let cases: [(Tamper, &str); 5] = [

@@ -1,0 +1,122 @@
+//! Objects that are as large as admission lets them be, by the hundred: the operator stays below the chart's limit.
+
+use std::fmt::Debug;
+
+use flashgate_billing::api::{Subscription, UsageReport};
+use flashgate_control_plane::ControlPlane;
+use futures::StreamExt as _;
+use kube::Resource;
+use kube::api::PostParams;
+use kube::core::NamespaceResourceScope;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::world::{Namespace, Operator, World, eventually, root};
+
+/// Reports with as many lines and labels as admission accepts, about 590 KB each.
+const REPORTS: usize = 100;
+
+/// Subscriptions with as many annotations as the API server accepts, 250 KiB each.
+const SUBSCRIPTIONS: usize = 1_000;
+
+/// Objects that are created at once.
+const AT_ONCE: usize = 8;
+
+/// Returns the chart's memory limit in KiB.
+fn limit_kib() -> u64 {
+    let values =
+        std::fs::read_to_string(root().join("charts/flashgate-billing/values.yaml")).expect("values");
+    let values: Value = serde_yaml::from_str(&values).expect("YAML");
+    let limit = values.pointer("/resources/limits/memory").and_then(Value::as_str).expect("limit");
+    limit.strip_suffix("Mi").expect("MiB").parse::<u64>().expect("number") * 1_024
+}
+
+/// Returns a report of a thousand lines, each with four labels of the longest names and values, for an account that does
+/// not exist: it waits for weeks.
+fn fat_report(index: usize) -> Value {
+    let labels: serde_json::Map<String, Value> =
+        (0..4).map(|label| (format!("{label}{}", "n".repeat(62)), json!("v".repeat(63)))).collect();
+    let line = json!({
+        "nodeType": "Public", "operation": "StorageEgress", "quantity": "100M", "labels": labels,
+    });
+    let now = flashgate_billing::clock::Clock::system().now();
+    let start = now - jiff::SignedDuration::from_hours(1);
+    json!({
+        "subscriptionRef": {"name": "does-not-exist"}, "source": format!("gw-{index}"),
+        "window": {"startTime": start.to_string(), "endTime": now.to_string()},
+        "usage": vec![line; 1_000],
+    })
+}
+
+/// Creates an object. The API server may have created it although its answer did not come in time.
+async fn create<K>(namespace: &Namespace<'_>, metadata: &Value, spec: &Value)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let object = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
+    });
+    let object: K = serde_json::from_value(object).expect("object");
+    match namespace.api().create(&PostParams::default(), &object).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        created => drop(created.expect("created")),
+    }
+}
+
+async fn flood(namespace: &Namespace<'_>) {
+    let reports = futures::stream::iter(0..REPORTS).map(|index| async move {
+        let name = json!({"name": format!("fat-{index}")});
+        create::<UsageReport>(namespace, &name, &fat_report(index)).await;
+    });
+    reports.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    let note = &"x".repeat(250 * 1_024);
+    let subscriptions = futures::stream::iter(0..SUBSCRIPTIONS).map(|index| async move {
+        let metadata = json!({"name": format!("fat-{index}"), "annotations": {"example.com/note": note}});
+        create::<Subscription>(namespace, &metadata, &json!({"plan": "individual"})).await;
+    });
+    subscriptions.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+/// Waits until the operator has seen so many pending reports and Subscriptions.
+async fn has_seen_the_flood(operator: &Operator) {
+    let sum_of = |text: &str, name: &str| -> f64 {
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let has_seen = async || {
+        let (_, text) = operator.get("/metrics")?;
+        let reports = sum_of(&text, r#"flashgate_billing_pending_objects{kind="UsageReport"}"#);
+        let subscriptions = sum_of(&text, "flashgate_billing_subscriptions{");
+        let expected = u32::try_from(REPORTS + SUBSCRIPTIONS).expect("count");
+        (reports + subscriptions >= f64::from(expected)).then_some(())
+    };
+    eventually("the operator has seen the flood", has_seen).await_some().await;
+}
+
+#[tokio::test]
+async fn floods_of_the_largest_objects_leave_the_operator_below_the_charts_memory_limit() {
+    // Each object is kept in several versions until etcd is compacted.
+    let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=8589934592");
+    let world = World::start_with_builder(builder).await.with_definitions().await;
+    let (flooded, quiet) = (world.namespace("flooded").await, world.namespace("quiet").await);
+    flood(&flooded).await;
+    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    quiet.create::<Subscription>("acme", spec).await;
+    let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
+    quiet.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    has_seen_the_flood(&operator).await;
+    let mut report = fat_report(REPORTS);
+    report["subscriptionRef"]["name"] = json!("acme");
+    quiet.create::<UsageReport>("gw", report).await;
+    quiet.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    quiet.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
+    let (peak, limit) = (operator.peak_memory_kib(), limit_kib());
+    println!("peak {peak} KiB of {limit} KiB");
+    assert!(!operator.has_stopped());
+    assert!(peak < limit * 3 / 4, "{peak} KiB at the peak; the limit is {limit} KiB");
+}
