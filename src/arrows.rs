@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by path below `src`, each with the modules of this crate that it may name. The longest path counts.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("api", &["api"]),
     ("crdgen", &["api", "crdgen", "operator::convert", "operator::reason"]),
     ("admission", &["api", "crdgen"]),
@@ -14,6 +14,8 @@ const ARROWS: [(&str, &[&str]); 25] = [
     // `catalog` only in its tests.
     ("metrics", &["catalog"]),
     ("telemetry", &[]),
+    ("throttle", &[]),
+    ("server", &["metrics", "server", "throttle"]),
     ("operator/reason", &[]),
     ("operator/convert", &["api", "operator::convert", "operator::reason", "operator::story"]),
     // `catalog` and `crdgen` only in its tests.
@@ -35,11 +37,14 @@ const ARROWS: [(&str, &[&str]); 25] = [
         "operator/publish",
         &[
             "api",
+            "metrics",
             "operator::cluster",
             "operator::inbox",
             "operator::observe",
             "operator::project",
+            "operator::publish",
             "operator::reason",
+            "throttle",
         ],
     ),
     (
@@ -49,11 +54,11 @@ const ARROWS: [(&str, &[&str]); 25] = [
     // An election knows nothing of accounts: money never rests on who leads.
     ("operator/election", &["clock", "metrics", "operator::election"]),
     ("operator/wake", &["clock", "operator::cluster", "operator::election", "operator::reconcile"]),
-    ("operator/health", &[]),
+    ("operator/health", &["server"]),
     // What is shown of accounts is what their statuses say.
     ("operator/gauges", &["api", "metrics", "operator::election", "operator::inbox"]),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
-    ("payments", &["api", "clock", "metrics", "payments"]),
+    ("payments", &["api", "clock", "metrics", "payments", "server"]),
     // The simulation decides with the operator's own code, and never meets a client.
     (
         "simulate",

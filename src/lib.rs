@@ -11,5 +11,7 @@ pub mod crdgen;
 pub mod metrics;
 pub mod operator;
 pub mod payments;
+pub mod server;
 pub mod simulate;
 pub mod telemetry;
+pub mod throttle;

@@ -28,12 +28,13 @@ const LATENESS_SECONDS: [f64; 10] =
 
 /// Results of a callback: it is acknowledged, by a Payment that is new or was there, or answered with a word of the
 /// webhook's.
-const CALLBACK_RESULTS: [&str; 12] = [
+const CALLBACK_RESULTS: [&str; 13] = [
     "Created",
     "Known",
     "BodyNotUnderstood",
     "SignatureRefused",
     "NamespaceNotFound",
+    "NamespaceNotSigned",
     "NoSuchEndpoint",
     "BodyUnfinished",
     "PaymentDiffers",
@@ -42,6 +43,13 @@ const CALLBACK_RESULTS: [&str; 12] = [
     "PaymentRefused",
     "Unavailable",
 ];
+
+/// Servers that close connections by themselves.
+const SERVERS: [&str; 2] = ["health", "payments"];
+
+/// Why they do.
+const CUTS: [&str; 7] =
+    ["HeadTimeout", "BodyTimeout", "HandlingTimeout", "SendingTimeout", "IdleTimeout", "Replaced", "Refused"];
 
 /// What the operator reconciles.
 const RECONCILED_KIND: &str = "Subscription";
@@ -67,6 +75,8 @@ pub struct Metrics {
     restores: Counter,
     set_aside: Counters,
     callbacks: Counters,
+    events_held: Counter,
+    connections_cut: Counters,
     clock_skew_seconds: Gauge,
     leader: Gauge,
 }
@@ -88,6 +98,8 @@ impl Default for Metrics {
             restores: Counter::default(),
             set_aside: Family::default(),
             callbacks: Family::default(),
+            events_held: Counter::default(),
+            connections_cut: Family::default(),
             clock_skew_seconds: Gauge::default(),
             leader: Gauge::default(),
         };
@@ -103,6 +115,9 @@ impl Default for Metrics {
         }
         for result in CALLBACK_RESULTS {
             begin(&metrics.callbacks, &description::CALLBACKS, result);
+        }
+        for cut in SERVERS.into_iter().flat_map(|server| CUTS.map(|reason| [server, reason])) {
+            drop(metrics.connections_cut.get_or_create(&labels(&description::CONNECTIONS_CUT, &cut)));
         }
         metrics
     }
@@ -171,6 +186,16 @@ impl Metrics {
         count(&self.callbacks, &description::CALLBACKS, &[result]);
     }
 
+    /// Counts an Event that the rate limit held back.
+    pub fn count_held_event(&self) {
+        self.events_held.inc();
+    }
+
+    /// Counts a connection that `server` closed or refused by itself.
+    pub fn count_cut(&self, server: &str, reason: &str) {
+        count(&self.connections_cut, &description::CONNECTIONS_CUT, &[server, reason]);
+    }
+
     /// Counts an account whose book must not be written.
     pub fn count_trouble(&self) {
         self.violations.inc();
@@ -221,6 +246,8 @@ impl Metrics {
             restores,
             set_aside,
             callbacks,
+            events_held,
+            connections_cut,
             clock_skew_seconds,
             leader,
         } = self.clone();
@@ -239,6 +266,8 @@ impl Metrics {
         register(&mut registry, &description::RESTORES, restores);
         register(&mut registry, &description::SET_ASIDE, set_aside);
         register(&mut registry, &description::CALLBACKS, callbacks);
+        register(&mut registry, &description::EVENTS_HELD, events_held);
+        register(&mut registry, &description::CONNECTIONS_CUT, connections_cut);
         register(&mut registry, &description::CLOCK_SKEW_SECONDS, clock_skew_seconds);
         register(&mut registry, &description::LEADER, leader);
         registry.register_collector(Box::new(others));

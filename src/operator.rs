@@ -34,13 +34,18 @@ use tokio::time::Instant;
 use crate::operator::cluster::kubernetes::pages::Lister;
 use crate::operator::cluster::{AccountKey, Announcement, Cluster};
 use crate::operator::election::leadership::Leadership;
-use crate::operator::publish::publish;
 use crate::operator::reconcile::{Next, Operator, ReconcileError};
 use crate::operator::watch::Watches;
 use crate::operator::watch::synced::Synced;
 
 /// How often the first lists are looked after while they are under way.
 const SYNC_LOOK: Duration = Duration::from_millis(20);
+
+/// How often Events that the rate limit held back are looked after.
+const EVENT_LOOK: Duration = Duration::from_secs(10);
+
+/// Most objects of which it is remembered what was said last. To forget costs an Event that was given before.
+const MOST_TOLD: usize = 10_000;
 
 /// Time between two tries of a sweep that failed.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
@@ -73,6 +78,7 @@ pub async fn run<C: Cluster>(
     };
     let watching = tokio::spawn(watches.run());
     let telling = tokio::spawn(say_while_leading(Arc::clone(&operator), said, leadership.clone()));
+    let summing = tokio::spawn(sum_events_while_leading(Arc::clone(&operator), leadership.clone()));
     let mut ended = stop.clone();
     tokio::select! {
         () = wait_for_sync(&synced) => tracing::info!("caches are synced; reconciling"),
@@ -84,6 +90,7 @@ pub async fn run<C: Cluster>(
     sweeping.abort();
     watching.abort();
     telling.abort();
+    summing.abort();
 }
 
 async fn wait_for_sync(synced: &Synced) {
@@ -115,9 +122,23 @@ async fn say_while_leading<C: Cluster>(
             continue;
         }
         leadership.begins().await;
-        if publish(&operator.cluster, &announcement).await {
-            told.insert(announcement.version.uid, announcement.message);
+        let (uid, message) = (version.uid.clone(), message.clone());
+        // What cannot be understood belongs to no account.
+        if operator.publisher().publish("", announcement).await {
+            if told.len() >= MOST_TOLD {
+                told.clear();
+            }
+            told.insert(uid, message);
         }
+    }
+}
+
+/// Publishes the number of the Events that the rate limit held back.
+async fn sum_events_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {
+    loop {
+        tokio::time::sleep(EVENT_LOOK).await;
+        leadership.begins().await;
+        operator.publisher().publish_due().await;
     }
 }
 

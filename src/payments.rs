@@ -6,8 +6,8 @@
 
 pub mod answer;
 pub mod callback;
-pub mod listener;
 pub mod record;
+pub mod secrets;
 pub mod signature;
 
 #[cfg(test)]
@@ -28,25 +28,15 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::payments::answer::Refused;
 use crate::payments::callback::Callback;
-use crate::payments::listener::Bounded;
 use crate::payments::record::{Recorded, Recorder};
-use crate::payments::signature::Secrets;
+use crate::payments::secrets::Secrets;
+use crate::server::{Limits, Server};
 
 /// Largest body; a callback has a few hundred bytes.
 pub const BODY_BYTES: usize = 64 * 1_024;
 
 /// Longest time that a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-
-/// Most connections at once; more wait. Providers open a few.
-const CONNECTIONS: usize = 256;
-
-/// Longest time from the begin of a connection, or its last answer, to the next answer: a body and the two calls that
-/// record it have 10 seconds each, which leaves a few for the head.
-const ANSWER_TIME: Duration = Duration::from_secs(35);
-
-/// Longest time that is given to callbacks under way when the operator stops; each of their steps has its own limit.
-const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// The webhook.
 #[derive(Clone)]
@@ -58,7 +48,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Returns a webhook that believes who knows one of `secrets`.
+    /// Returns a webhook that believes what is signed with one of `secrets`.
     #[must_use]
     pub const fn new(recorder: Recorder, secrets: Secrets, clock: Clock, metrics: Metrics) -> Self {
         Self { recorder, secrets, clock, metrics }
@@ -74,20 +64,10 @@ impl Webhook {
             .with_state(self)
     }
 
-    /// Serves until `stop` says so; callbacks under way come to their end.
-    pub async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
-        let listener = Bounded::new(listener, CONNECTIONS, ANSWER_TIME);
-        let served = axum::serve(listener, self.routes()).with_graceful_shutdown(is_stopped(stop.clone()));
-        let overdue = async {
-            is_stopped(stop).await;
-            tokio::time::sleep(DRAIN_TIME).await;
-        };
-        tokio::select! {
-            served = served => if let Err(error) = served {
-                tracing::error!(%error, "the payment webhook cannot be served any more");
-            },
-            () = overdue => tracing::warn!("connections to the payment webhook are cut: they did not end in time"),
-        }
+    /// Serves within `limits` until `stop` says so; callbacks under way come to their end.
+    pub async fn serve(self, listener: TcpListener, limits: Limits, stop: watch::Receiver<bool>) {
+        let server = Server::new("payments", limits, self.metrics.clone());
+        server.serve(listener, self.routes(), is_stopped(stop)).await;
     }
 
     async fn take(&self, namespace: &str, request: Request) -> Result<Recorded, Refused> {
@@ -96,13 +76,16 @@ impl Webhook {
             return Err(Refused::MediaType);
         }
         let body = read(request, BODY_TIME).await?;
-        self.secrets.verify(&headers, &body, self.clock.now())?;
-        let payment = Callback::parse(&body)?.into_payment();
+        let secrets = self.secrets.current().await;
+        let reach = secrets.verify(namespace, &headers, &body, self.clock.now())?;
+        let callback = Callback::parse(&body)?;
+        callback.check_namespace(namespace, reach)?;
+        let payment = callback.into_payment();
         Ok(self.recorder.record(namespace, &payment).await?)
     }
 }
 
-/// Waits until `stop` says so, or nobody is left who could say it.
+/// Waits until `stop` turns true, or can no longer do so.
 async fn is_stopped(mut stop: watch::Receiver<bool>) {
     while !*stop.borrow_and_update() {
         if stop.changed().await.is_err() {
@@ -137,7 +120,9 @@ fn log(refused: &Refused) {
     let reason = refused.status().1;
     let error: &dyn std::error::Error = refused;
     match refused {
-        Refused::Callback(_) | Refused::Record(_) => tracing::warn!(reason, error, "callback refused"),
+        Refused::Callback(_) | Refused::Namespace(_) | Refused::Record(_) => {
+            tracing::warn!(reason, error, "callback refused");
+        }
         _ => tracing::debug!(reason, error, "callback refused"),
     }
 }

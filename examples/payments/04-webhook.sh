@@ -2,7 +2,7 @@
 # The same through the payment webhook: signs a callback and sends it. Prints the answer.
 #
 #   examples/payments/04-webhook.sh URL SECRET_FILE BODY_FILE
-#   examples/payments/04-webhook.sh http://127.0.0.1:8081/v1/payments/default webhook.secret callback.json
+#   examples/payments/04-webhook.sh http://127.0.0.1:8081/v1/payments/default secrets/default/bank callback.json
 #
 # The webhook believes what was signed with one of its secrets within the last five minutes. The signature is over the
 # very bytes of the body, so they are sent as they are.

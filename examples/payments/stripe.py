@@ -67,6 +67,7 @@ def callback(event):
         raise PassedOver(f"its metadata does not give {', '.join(missing)}")
     body = {
         "id": event["id"],
+        "namespace": about["namespace"],
         "subscription": about["subscription"],
         "invoice": about["invoice"],
         "state": state,

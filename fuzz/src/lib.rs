@@ -12,7 +12,8 @@ use flashgate_billing::api::{
 };
 use flashgate_billing::operator::convert;
 use flashgate_billing::payments::callback::Callback;
-use flashgate_billing::payments::signature::{HEADER, Secrets};
+use flashgate_billing::payments::secrets::Keyring;
+use flashgate_billing::payments::signature::HEADER;
 use flashgate_billing::simulate::SimulateError;
 use flashgate_billing::simulate::manifest::{Manifest, manifests};
 use flashgate_billing::{catalog as catalog_file, operator::convert::ConvertError};
@@ -140,14 +141,14 @@ pub fn ledger(bytes: &[u8]) {
 pub fn callback(bytes: &[u8]) {
     let (header, body) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()));
     let body = body.strip_prefix(b"\n").unwrap_or(body);
-    let secrets = Secrets::parse("secrets", SECRET).expect("a good secret");
+    let secrets = Keyring::parse("secrets", SECRET).expect("a good secret");
     let now = Timestamp::from_second(1_772_359_200).expect("time");
     let given = |header: &[u8]| {
         HeaderValue::from_bytes(header)
             .map(|header| HeaderMap::from_iter([(HEADER.parse().expect("name"), header)]))
     };
     if let Ok(headers) = given(header)
-        && secrets.verify(&headers, body, now).is_ok()
+        && secrets.verify("default", &headers, body, now).is_ok()
     {
         let header = String::from_utf8_lossy(header).to_ascii_lowercase();
         let fits = |time: &str| header.contains(&tag(time, body));
@@ -156,7 +157,7 @@ pub fn callback(bytes: &[u8]) {
     }
     let time = now.as_second().to_string();
     let signed = given(format!("t={time},v1={}", tag(&time, body)).as_bytes()).expect("header");
-    assert_eq!(secrets.verify(&signed, body, now), Ok(()), "what was signed is believed");
+    assert!(secrets.verify("default", &signed, body, now).is_ok(), "what was signed is believed");
     if let Ok(callback) = Callback::parse(body) {
         assert_eq!(Callback::parse(body).ok().as_ref(), Some(&callback));
         let payment = serde_json::to_value(callback.into_payment()).expect("JSON");

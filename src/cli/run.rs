@@ -3,6 +3,7 @@
 mod definitions;
 mod leader_election;
 mod limits;
+mod servers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use flashgate_ledger::catalog::Catalog;
 use kube::Client;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::catalog;
 use crate::cli::run::leader_election::LeaderElection;
 use crate::cli::run::limits::Limits;
+use crate::cli::run::servers::{PaymentArgs, ServerLimits};
 use crate::clock::Clock;
 use crate::operator::cluster::Cluster;
 use crate::operator::cluster::failpoints::{Failing, Failpoint};
@@ -33,7 +34,8 @@ use crate::operator::wake::HEARTBEAT;
 use crate::operator::watch::synced::Synced;
 use crate::payments::Webhook;
 use crate::payments::record::Recorder;
-use crate::payments::signature::Secrets;
+use crate::payments::secrets::Secrets;
+use crate::server::Server;
 #[cfg(feature = "otlp")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, FurtherLayer, LogFilter, LogFormat};
@@ -54,12 +56,10 @@ pub struct Args {
     /// Shows metrics of each account, about 15 series an account
     #[arg(long, requires = "metrics_addr")]
     account_metrics: bool,
-    /// Address of the payment webhook, such as 0.0.0.0:8081; not served when absent
-    #[arg(long, value_name = "ADDRESS", requires = "payments_secret_file")]
-    payments_addr: Option<SocketAddr>,
-    /// File with the secrets that payment callbacks are signed with, one a line, each of at least 32 bytes
-    #[arg(long, value_name = "FILE", requires = "payments_addr")]
-    payments_secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    payments: PaymentArgs,
+    #[command(flatten)]
+    server_limits: ServerLimits,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -94,7 +94,7 @@ pub struct Args {
 /// What is read and checked before anything starts.
 struct Given {
     catalog: Catalog,
-    secrets: Option<Secrets>,
+    webhook: Option<(SocketAddr, Secrets)>,
     election: Option<Settings>,
 }
 
@@ -117,10 +117,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(file) => catalog::load(file)?,
         None => catalog::shipped(),
     };
-    let secrets = args.payments_secret_file.as_deref().map(Secrets::load).transpose();
-    let secrets = secrets.context("`--payments-secret-file` cannot be used")?;
+    let clock = Clock::system();
+    let webhook = args.payments.webhook(&args.namespaces, &clock)?;
     let election = args.leader_election.settings(&host())?;
-    let ended = runtime.block_on(operate(args, Given { catalog, secrets, election }));
+    let ended = runtime.block_on(operate(args, Given { catalog, webhook, election }, clock));
     #[cfg(feature = "otlp")]
     if let Some(Err(error)) = traces.map(Traces::end) {
         tracing::warn!(error = format!("{error:#}"), "traces are incomplete");
@@ -140,7 +140,7 @@ fn start_logging(args: &Args, further: Option<FurtherLayer>) -> anyhow::Result<(
     Ok(())
 }
 
-async fn operate(args: Args, given: Given) -> anyhow::Result<ExitCode> {
+async fn operate(args: Args, given: Given, clock: Clock) -> anyhow::Result<ExitCode> {
     let mut config = kube::Config::infer()
         .await
         .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
@@ -148,7 +148,6 @@ async fn operate(args: Args, given: Given) -> anyhow::Result<ExitCode> {
     config.default_retry = false;
     let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
     let client = args.limits.hold(client);
-    let clock = Clock::system();
     let writer = writer();
     let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
     if args.failpoints.is_empty() {
@@ -167,33 +166,34 @@ async fn serve<C: Cluster>(
     clock: Clock,
     writer: String,
 ) -> anyhow::Result<ExitCode> {
-    let Given { catalog, secrets, election } = given;
+    let Given { catalog, webhook, election } = given;
     let stop = stop_signal()?;
     let mut operator = Operator::new(cluster, catalog, clock, writer);
     operator.hold = args.hold;
     operator.test_clock_namespaces = args.allow_test_clocks.iter().cloned().collect();
     let operator = Arc::new(operator);
-    let webhook = match args.payments_addr.zip(secrets) {
+    let webhook = match webhook {
         Some((address, secrets)) => {
             let recorder = Recorder::new(client.clone(), args.namespaces.clone());
             let (clock, metrics) = (operator.clock.clone(), operator.metrics.clone());
             let webhook = Webhook::new(recorder, secrets, clock, metrics);
-            Some(start_webhook(address, webhook, stop.clone()).await?)
+            Some(servers::start_webhook(address, webhook, args.server_limits, stop.clone()).await?)
         }
         None => None,
     };
     let synced = Synced::default();
     let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     if let Some(address) = args.metrics_addr {
-        let listener = listen("--metrics-addr", address).await?;
+        let listener = servers::listen("--metrics-addr", address).await?;
         let gauges = Gauges {
             inbox: Arc::clone(&operator.inbox),
             leadership: candidacy.leadership.clone(),
             tells_accounts: args.account_metrics,
         };
         let health = health_of(&operator, &synced, gauges);
+        let server = Server::new("health", args.server_limits.limits(), operator.metrics.clone());
         tokio::spawn(async move {
-            if let Err(error) = health::serve(listener, health).await {
+            if let Err(error) = health::serve(listener, server, health).await {
                 tracing::error!(%address, %error, "health and metrics are no longer served");
             }
         });
@@ -236,22 +236,6 @@ impl Candidacy {
         drop(resign);
         standing.await.context("the election ended badly")
     }
-}
-
-/// Listens on the address that an option gives.
-async fn listen(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    listener.with_context(|| format!("`{option} {address}` cannot be listened on: choose a free address"))
-}
-
-async fn start_webhook(
-    address: SocketAddr,
-    webhook: Webhook,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let listener = listen("--payments-addr", address).await?;
-    tracing::info!(address = %listener.local_addr()?, "serving the payment webhook");
-    Ok(tokio::spawn(webhook.serve(listener, stop)))
 }
 
 fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: Gauges) -> Health {

@@ -107,6 +107,18 @@ pub const CALLBACKS: Description = counter(
     &["result"],
     "Callbacks of the payment webhook: `Created`, `Known`, or the word of a refusal",
 );
+/// Events that the rate limit held back.
+pub const EVENTS_HELD: Description = counter(
+    "events_held_back",
+    &[],
+    "Events that the rate limit of an account and reason held back; a later Event tells their number",
+);
+/// Connections that a server closed by itself.
+pub const CONNECTIONS_CUT: Description = counter(
+    "connections_cut",
+    &["server", "reason"],
+    "Connections that the server of `health` and metrics or that of `payments` closed or refused by itself, by reason",
+);
 /// Skew of the clock.
 pub const CLOCK_SKEW_SECONDS: Description = gauge(
     Shown::Always,
@@ -205,7 +217,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 31] = [
+pub const ALL: [&Description; 33] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -220,6 +232,8 @@ pub const ALL: [&Description; 31] = [
     &RESTORES,
     &SET_ASIDE,
     &CALLBACKS,
+    &EVENTS_HELD,
+    &CONNECTIONS_CUT,
     &CLOCK_SKEW_SECONDS,
     &LEADER,
     &SUBSCRIPTIONS,

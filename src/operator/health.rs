@@ -1,40 +1,51 @@
 //! Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::server::Server;
+
+/// Most texts of metrics in memory at once. With `--account-metrics` one can have many megabytes.
+const MOST_TEXTS: usize = 4;
 
 /// What the endpoints tell of.
 #[derive(Clone)]
 pub struct Health {
     /// Returns the metrics in the `OpenMetrics` text format.
-    pub metrics: Arc<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>,
+    pub metrics: Arc<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>,
     /// Says why the operator must be started anew, or nothing while it lives.
     pub stuck: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Says why the operator is not ready, or nothing when it is.
     pub unready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
-/// Serves the endpoints on `listener` until the process ends.
+/// Serves the endpoints on `listener` by `server` until the process ends.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, health: Health) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, server: Server, health: Health) -> std::io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
-    axum::serve(listener, routes(health)).await
+    server.serve(listener, routes(health), std::future::pending()).await;
+    Ok(())
 }
+
+type Endpoints = (Health, Arc<Texts>);
 
 fn routes(health: Health) -> Router {
     Router::new()
-        .route("/healthz", get(async |State(health): State<Health>| unless((health.stuck)())))
-        .route("/readyz", get(async |State(health): State<Health>| unless((health.unready)())))
+        .route("/healthz", get(async |State((health, _)): State<Endpoints>| unless((health.stuck)())))
+        .route("/readyz", get(async |State((health, _)): State<Endpoints>| unless((health.unready)())))
         .route("/metrics", get(metrics))
-        .with_state(health)
+        .with_state((health, Arc::new(Texts::new(MOST_TEXTS))))
 }
 
 /// Answers that all is well, unless something is said against it.
@@ -45,11 +56,50 @@ fn unless(said: Option<String>) -> Response {
     }
 }
 
-async fn metrics(State(health): State<Health>) -> Response {
+async fn metrics(State((health, texts)): State<Endpoints>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match (health.metrics)() {
+    match texts.get(&*health.metrics) {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// The texts of metrics that are being sent: a bounded number, however many callers are slow to read theirs.
+struct Texts {
+    places: Arc<Semaphore>,
+    latest: Mutex<Weak<Text>>,
+}
+
+/// A text that keeps its place until the last caller has read it.
+struct Text {
+    text: String,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A text that is shared by its callers.
+struct Shared(Arc<Text>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.text.as_bytes()
+    }
+}
+
+impl Texts {
+    fn new(most: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(most)), latest: Mutex::default() }
+    }
+
+    /// Returns a new text, or the latest that is still being sent when too many are.
+    fn get(&self, make: &dyn Fn() -> Result<String, fmt::Error>) -> Result<Bytes, fmt::Error> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Arc::new(Text { text: make()?, _place: place }),
+            // All places are taken, the latest text's among them, unless it was just sent.
+            Err(_) => latest.upgrade().ok_or(fmt::Error)?,
+        };
+        *latest = Arc::downgrade(&text);
+        Ok(Bytes::from_owner(Shared(text)))
     }
 }
 
@@ -73,6 +123,16 @@ mod tests {
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), usize::MAX).await.expect("body");
         (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    #[test]
+    fn callers_that_do_not_read_their_metrics_share_a_few_texts() {
+        let (count, texts) = (std::sync::atomic::AtomicUsize::new(0), Texts::new(3));
+        let make = || Ok(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string());
+        let unread: Vec<Bytes> = (0..100).filter_map(|_| texts.get(&make).ok()).collect();
+        assert_eq!((unread.len(), unread[0].as_ref(), unread[99].as_ref()), (100, &b"0"[..], &b"2"[..]));
+        drop(unread);
+        assert_eq!(texts.get(&make).expect("text").as_ref(), b"3", "a reader makes room for a new one");
     }
 
     #[tokio::test]

@@ -1,18 +1,62 @@
 //! Sixth step: what people see. The Subscription's status, whose only writer this is, and Events.
 
+pub mod limit;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::FactKind;
 use jiff::Timestamp;
-use kube::Resource;
+use kube::{Resource, ResourceExt as _};
 
 use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, SubscriptionStatus, UsageReport};
+use crate::metrics::Metrics;
 use crate::operator::cluster::{Announcement, Cluster, Version};
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, NoteKind};
+use crate::operator::publish::limit::EventLimit;
 use crate::operator::reason::Reason;
+
+/// Publishes Events, within a rate limit for each account and reason. Best effort: the ledger is the record.
+pub struct Publisher<'a, C> {
+    /// The cluster.
+    pub cluster: &'a C,
+    /// The rate limit.
+    pub limit: &'a EventLimit,
+    /// What is counted.
+    pub metrics: &'a Metrics,
+    /// How long the operator has run.
+    pub uptime: Duration,
+}
+
+impl<C: Cluster> Publisher<'_, C> {
+    /// Publishes an Event about an object of `account`, unless the rate limit holds it back. Returns whether it was
+    /// published or held back.
+    pub async fn publish(&self, account: &str, announcement: Announcement) -> bool {
+        if let Some(announcement) = self.limit.offer(account, announcement, self.uptime) {
+            return self.send(&announcement).await;
+        }
+        self.metrics.count_held_event();
+        true
+    }
+
+    /// Publishes what was held back and is due: one Event for each account and reason, with their number.
+    pub async fn publish_due(&self) {
+        for announcement in self.limit.due(self.uptime) {
+            self.send(&announcement).await;
+        }
+    }
+
+    async fn send(&self, announcement: &Announcement) -> bool {
+        let published = self.cluster.announce(announcement).await;
+        if let Err(error) = &published {
+            tracing::warn!(%error, "event not published");
+        }
+        published.is_ok()
+    }
+}
 
 /// Returns the status that the Subscription is to show, unless it shows it already.
 #[must_use]
@@ -27,8 +71,8 @@ pub fn due_status(
     (before != Some(&status)).then_some(status)
 }
 
-/// Publishes an Event for each transition of a committed decision. Best effort: the ledger is the record.
-pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) {
+/// Publishes an Event for each transition of a committed decision.
+pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, decision: &Decision) {
     for note in project::notes(decision) {
         let about = match &note.object {
             None => seen.subscription.as_deref().map(|object| (named::<Subscription>(), Version::of(object))),
@@ -48,29 +92,20 @@ pub async fn announce(cluster: &impl Cluster, seen: &Seen, decision: &Decision) 
         let is_warning = note.kind == NoteKind::Warning;
         let announcement =
             Announcement { object, version, is_warning, reason: note.reason, message: note.message };
-        publish(cluster, &announcement).await;
+        publisher.publish(&seen.key.name, announcement).await;
     }
 }
 
 /// Publishes an Event about the Subscription that is not the ledger's.
 pub async fn announce_about(
-    cluster: &impl Cluster,
+    publisher: &Publisher<'_, impl Cluster>,
     subscription: &Subscription,
     reason: Reason,
     message: String,
 ) {
     let (object, version) = (named::<Subscription>(), Version::of(subscription));
     let announcement = Announcement { object, version, is_warning: true, reason, message };
-    publish(cluster, &announcement).await;
-}
-
-/// Publishes an Event; returns whether that is done.
-pub async fn publish(cluster: &impl Cluster, announcement: &Announcement) -> bool {
-    let published = cluster.announce(announcement).await;
-    if let Err(error) = &published {
-        tracing::warn!(%error, "event not published");
-    }
-    published.is_ok()
+    publisher.publish(&subscription.name_any(), announcement).await;
 }
 
 fn named<K: Resource<DynamicType = ()>>() -> (String, String) {

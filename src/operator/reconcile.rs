@@ -24,7 +24,8 @@ use crate::operator::facts::{AccountClock, facts_of, ignored_test_clock, not_bef
 use crate::operator::inbox::Inbox;
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, Trouble};
-use crate::operator::publish::{announce, announce_about, due_status};
+use crate::operator::publish::limit::EventLimit;
+use crate::operator::publish::{Publisher, announce, announce_about, due_status};
 use crate::operator::reason::Reason;
 use crate::operator::receipts::{confirm_charges, write_receipts};
 
@@ -55,6 +56,8 @@ pub struct Operator<C> {
     pub hold: bool,
     /// What is counted.
     pub metrics: Metrics,
+    /// The rate limit of Events.
+    pub event_limit: EventLimit,
     memories: Mutex<HashMap<AccountKey, Memory>>,
 }
 
@@ -195,8 +198,15 @@ impl<C: Cluster> Operator<C> {
             test_clock_namespaces: HashSet::new(),
             hold: false,
             metrics,
+            event_limit: EventLimit::default(),
             memories: Mutex::default(),
         }
+    }
+
+    /// Returns what publishes Events now.
+    pub fn publisher(&self) -> Publisher<'_, C> {
+        let (cluster, limit, metrics) = (&self.cluster, &self.event_limit, &self.metrics);
+        Publisher { cluster, limit, metrics, uptime: self.clock.uptime() }
     }
 
     /// Reconciles an account. At most one reconcile of an account may run at a time.
@@ -256,7 +266,7 @@ impl<C: Cluster> Operator<C> {
         // A receipt that cannot be written keeps nobody from seeing the rest.
         let receipts = self.give_receipts(&seen, &decision, ledger, clock, memory).await;
         if committed.is_some() {
-            announce(&self.cluster, &seen, &decision).await;
+            announce(&self.publisher(), &seen, &decision).await;
         }
         let delay = self.show(&mut seen, ledger, clock, memory).await?;
         receipts?;
@@ -353,7 +363,7 @@ impl<C: Cluster> Operator<C> {
         let Some(subscription) = seen.subscription.as_deref() else { return };
         let ignored = ignored_test_clock(subscription, clock, is_allowed);
         if let Some(message) = ignored.clone().filter(|_| ignored != memory.ignored_clock) {
-            announce_about(&self.cluster, subscription, Reason::TestClockIgnored, message).await;
+            announce_about(&self.publisher(), subscription, Reason::TestClockIgnored, message).await;
         }
         memory.ignored_clock = ignored;
     }

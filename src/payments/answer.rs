@@ -4,11 +4,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::callback::CallbackError;
+use super::callback::{CallbackError, NamespaceError};
 use super::record::{RecordError, Recorded};
 use super::signature::SignatureError;
 
-/// Why a callback is not acknowledged. Whoever sent it should send it again, once what is wrong is mended.
+/// Why a callback is not acknowledged. Its sender should correct it and send it again.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// The path, method or both are not this webhook's.
@@ -29,6 +29,9 @@ pub enum Refused {
     /// It is not understood.
     #[error(transparent)]
     Callback(#[from] CallbackError),
+    /// It does not count in this namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// It could not be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -45,6 +48,7 @@ impl Refused {
             Self::Unfinished => (StatusCode::REQUEST_TIMEOUT, "BodyUnfinished"),
             Self::Signature(_) => (StatusCode::UNAUTHORIZED, "SignatureRefused"),
             Self::Callback(_) => (StatusCode::BAD_REQUEST, "BodyNotUnderstood"),
+            Self::Namespace(_) => (StatusCode::FORBIDDEN, "NamespaceNotSigned"),
             Self::Record(RecordError::NamespaceNotFound { .. }) => {
                 (StatusCode::NOT_FOUND, "NamespaceNotFound")
             }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::secrets::Reach;
 use crate::api::schema::OBJECT_NAME_LENGTH;
 use crate::api::{Amount, Payment, PaymentSpec, PaymentState, SubscriptionRef};
 
@@ -21,6 +22,8 @@ const HASH_LENGTH: usize = 16;
 pub struct Callback {
     /// The provider's own name for the event; the same event has the same whenever it is delivered.
     pub id: String,
+    /// Namespace of the Subscription. It must be given where the secret is believed in several namespaces.
+    pub namespace: Option<String>,
     /// Name of the Subscription.
     pub subscription: String,
     /// Number of the invoice.
@@ -41,12 +44,36 @@ pub enum CallbackError {
     /// It is no such JSON.
     #[error(
         "the body cannot be understood: {0}; must be a JSON object with the texts id, subscription, invoice, state \
-         (Settled, Failed or Refunded), amount (such as \"300\"), currency and, optionally, reference"
+         (Settled, Failed, Cancelled or Refunded), amount (such as \"300\"), currency and, optionally, namespace and \
+         reference"
     )]
     Json(#[from] serde_json::Error),
     /// The event has no usable name.
     #[error("id has {0} bytes; must be the provider's name of the event, of 1 to {ID_BYTES} bytes")]
     Id(usize),
+}
+
+/// Explains why a signed callback does not count in the namespace that it was sent to. Whoever overhears it could
+/// otherwise send it to other namespaces, too.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// The secret is believed in several namespaces, and the body does not say which one is meant.
+    #[error(
+        "the secret is known in several namespaces, so the signed body must name its own: add \"namespace\": \"{path}\", \
+         or use a secret of that namespace alone"
+    )]
+    NotNamed {
+        /// The namespace of the path.
+        path: String,
+    },
+    /// The body means another namespace.
+    #[error("the body is for namespace '{named}', but the path names '{path}'; must be the same")]
+    Differs {
+        /// The namespace of the body.
+        named: String,
+        /// The namespace of the path.
+        path: String,
+    },
 }
 
 impl Callback {
@@ -62,10 +89,24 @@ impl Callback {
         }
     }
 
+    /// Checks that what was signed counts in the namespace `path`.
+    ///
+    /// # Errors
+    /// When it names another namespace, or none where the secret reaches several.
+    pub fn check_namespace(&self, path: &str, reach: Reach) -> Result<(), NamespaceError> {
+        let path = || path.to_owned();
+        match (&self.namespace, reach) {
+            (Some(named), _) if *named == path() => Ok(()),
+            (Some(named), _) => Err(NamespaceError::Differs { named: named.clone(), path: path() }),
+            (None, Reach::OneNamespace) => Ok(()),
+            (None, Reach::SeveralNamespaces) => Err(NamespaceError::NotNamed { path: path() }),
+        }
+    }
+
     /// Returns the Payment that states it, named after the event.
     #[must_use]
     pub fn into_payment(self) -> Payment {
-        let Self { id, subscription, invoice, state, amount, currency, reference } = self;
+        let Self { id, namespace: _, subscription, invoice, state, amount, currency, reference } = self;
         let mut payment = Payment::new(
             &object_name(&id),
             PaymentSpec {

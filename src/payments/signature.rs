@@ -1,25 +1,27 @@
-//! Signatures of callbacks: HMAC-SHA256 over the time and the body.
+//! Signatures of callbacks: HMAC-SHA256 over the time and the body, in one of two forms.
 //!
-//! The header is `Flashgate-Signature: t=UNIX,v1=HEX`, where `HEX` signs the bytes `UNIX.BODY`. While a secret is
-//! being replaced a sender may give several `v1`, and the receiver may know several secrets: one match suffices.
-
-use std::fmt;
-use std::path::Path;
+//! Our own is the header `Flashgate-Signature: t=UNIX,v1=HEX`, where `HEX` signs the bytes `UNIX.BODY`. The other is that
+//! of [Standard Webhooks](https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp` and
+//! `webhook-signature: v1,BASE64`, which signs `ID.UNIX.BODY`. While a secret is being replaced a sender may give several
+//! signatures, and the receiver may know several secrets: one match suffices.
 
 use axum::http::{HeaderMap, HeaderValue};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use base64::Engine as _;
+use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 
-/// Name of the header.
+use super::secrets::{BASE64, Key, Keyring, Reach};
+
+/// Name of our own header.
 pub const HEADER: &str = "flashgate-signature";
+
+/// Names of the headers of Standard Webhooks: of the event's id, of the time, of the signatures.
+pub const STANDARD_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
 /// How far the time of a signature may be from the present, either way: longer than clocks differ and networks
 /// delay, shorter than what was overheard is of use.
 pub const TOLERANCE_SECONDS: i64 = 300;
-
-/// Least length of a secret: what HMAC-SHA256 makes use of in full.
-pub const SECRET_BYTES: usize = 32;
 
 /// Most signatures that are looked at in one header; a sender that replaces its secret gives two.
 const MOST_SIGNATURES: usize = 8;
@@ -27,54 +29,24 @@ const MOST_SIGNATURES: usize = 8;
 /// Length of an HMAC-SHA256.
 const TAG_BYTES: usize = 32;
 
-/// The secrets that senders may sign with. They are never shown.
-#[derive(Clone)]
-pub struct Secrets(Vec<Hmac<Sha256>>);
-
-/// Says why there are no secrets.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretsError {
-    /// The file cannot be read.
-    #[error("'{file}' cannot be read")]
-    Read {
-        /// The file.
-        file: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file says nothing.
-    #[error(
-        "'{file}' holds no secret; must hold one, or several while one is being replaced, each on a line"
-    )]
-    Empty {
-        /// The file.
-        file: String,
-    },
-    /// A secret could be guessed.
-    #[error(
-        "the secret on line {line} of '{file}' has {bytes} bytes; must have at least {SECRET_BYTES}, such as what \
-         `openssl rand -hex 32` prints"
-    )]
-    Short {
-        /// The file.
-        file: String,
-        /// The line, counted from 1.
-        line: usize,
-        /// Length of the secret.
-        bytes: usize,
-    },
-}
-
-/// Says why a callback is not believed.
+/// Explains why a callback is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// There is no header.
-    #[error("there is no header Flashgate-Signature; must be 't=UNIX,v1=HEX'")]
+    #[error(
+        "the callback is not signed; must be, by the header Flashgate-Signature, or by webhook-id, webhook-timestamp and \
+         webhook-signature"
+    )]
     Missing,
-    /// The header says something else.
+    /// Our own header says something else.
     #[error("the header Flashgate-Signature cannot be understood; must be given once, as 't=UNIX,v1=HEX'")]
     Malformed,
+    /// The headers of Standard Webhooks say something else, or one is missing.
+    #[error(
+        "the headers of Standard Webhooks cannot be understood; must be webhook-id, webhook-timestamp as seconds since \
+         1970, and webhook-signature as 'v1,BASE64', each once"
+    )]
+    MalformedStandard,
     /// It was signed long ago, or the clocks differ.
     #[error(
         "the signature's time is {} seconds {}; must be within {TOLERANCE_SECONDS} seconds of now: sign again, and \
@@ -88,108 +60,139 @@ pub enum SignatureError {
     },
     /// It was not signed with one of the secrets, or not this body at this time.
     #[error(
-        "no signature fits; must be the HMAC-SHA256 of 'UNIX.BODY', in hexadecimal, with a secret of this webhook"
+        "no signature fits; must be the HMAC-SHA256 of 'UNIX.BODY', in hexadecimal, with a secret of this webhook for the \
+         namespace of the path"
     )]
     Unfitting,
+    /// The same, in the form of Standard Webhooks.
+    #[error(
+        "no signature fits; must be the HMAC-SHA256 of 'ID.UNIX.BODY', in base64, with a secret of this webhook for the \
+         namespace of the path that begins with whsec_ and goes on in base64"
+    )]
+    UnfittingStandard,
 }
 
-impl Secrets {
-    /// Reads the secrets of a file: one a line, blanks around it and empty lines aside.
-    ///
-    /// # Errors
-    /// When the file cannot be read, holds none, or one of them is short.
-    pub fn load(path: &Path) -> Result<Self, SecretsError> {
-        let file = path.display().to_string();
-        match std::fs::read(path) {
-            Ok(bytes) => Self::parse(&file, &bytes),
-            Err(source) => Err(SecretsError::Read { file, source }),
-        }
-    }
-
-    /// Reads the secrets of what `file` holds.
-    ///
-    /// # Errors
-    /// When it holds none, or one of them is short.
-    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, SecretsError> {
-        let mut keys = Vec::new();
-        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            let secret = line.trim_ascii();
-            let is_short = secret.len() < SECRET_BYTES;
-            if is_short && !secret.is_empty() {
-                let (file, line) = (file.to_owned(), index.saturating_add(1));
-                return Err(SecretsError::Short { file, line, bytes: secret.len() });
-            }
-            // HMAC takes keys of any length: the result has no other error.
-            keys.extend((!is_short).then(|| Hmac::new_from_slice(secret).ok()).flatten());
-        }
-        if keys.is_empty() { Err(SecretsError::Empty { file: file.to_owned() }) } else { Ok(Self(keys)) }
-    }
-
-    /// Checks that `body` was signed with one of the secrets, and not long before `now`.
+impl Keyring {
+    /// Checks that `body` was signed with a secret that is believed in `namespace`, and not long before `now`. Returns how
+    /// far that secret reaches.
     ///
     /// # Guarantees
     /// How long the comparison takes tells nothing of the signature that would fit.
     ///
     /// # Errors
-    /// Why the callback is not to be believed.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), SignatureError> {
-        let mut given = headers.get_all(HEADER).iter();
-        let header = match (given.next(), given.next()) {
-            (None, _) => return Err(SignatureError::Missing),
-            (Some(header), None) => header,
-            (Some(_), Some(_)) => return Err(SignatureError::Malformed),
-        };
-        let signed = Signed::parse(header).ok_or(SignatureError::Malformed)?;
+    /// Why the callback is not believed.
+    pub fn verify(
+        &self,
+        namespace: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Reach, SignatureError> {
+        let signed = Signed::of(headers)?;
         let seconds_ago = now.as_second().saturating_sub(signed.second);
         if seconds_ago.saturating_abs() > TOLERANCE_SECONDS {
             return Err(SignatureError::OutOfTime { seconds_ago });
         }
-        let fits = self.0.iter().any(|key| {
-            let signed_bytes = key.clone().chain_update(signed.time).chain_update(".").chain_update(body);
-            signed.tags.iter().any(|tag| signed_bytes.clone().verify_slice(tag).is_ok())
-        });
-        if fits { Ok(()) } else { Err(SignatureError::Unfitting) }
+        let fitting = self.keys(namespace).find(|key| signed.fits(key, body));
+        fitting.map(|key| key.reach).ok_or(match signed.form {
+            Form::Own => SignatureError::Unfitting,
+            Form::Standard => SignatureError::UnfittingStandard,
+        })
     }
 }
 
-impl fmt::Debug for Secrets {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Secrets({})", self.0.len())
-    }
+/// How a callback is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Own,
+    Standard,
 }
 
-/// What the header says.
-struct Signed<'a> {
-    /// The time as it was written, since that is what was signed.
-    time: &'a str,
+/// What the headers say.
+struct Signed {
+    form: Form,
+    /// What was signed before the body, as it was written.
+    prefix: String,
     second: i64,
     tags: Vec<[u8; TAG_BYTES]>,
 }
 
-impl<'a> Signed<'a> {
+impl Signed {
+    /// Reads our own header or, where there is none, those of Standard Webhooks.
+    fn of(headers: &HeaderMap) -> Result<Self, SignatureError> {
+        if headers.contains_key(HEADER) {
+            return once(headers, HEADER).and_then(Self::parse).ok_or(SignatureError::Malformed);
+        }
+        if !STANDARD_HEADERS.iter().any(|name| headers.contains_key(*name)) {
+            return Err(SignatureError::Missing);
+        }
+        let [id, time, signatures] = STANDARD_HEADERS.map(|name| once(headers, name));
+        let signed = id.zip(time).zip(signatures);
+        let signed = signed.and_then(|((id, time), signatures)| Self::parse_standard(id, time, signatures));
+        signed.ok_or(SignatureError::MalformedStandard)
+    }
+
     /// Reads `t=UNIX,v1=HEX[,v1=HEX…]`; schemes of other names are passed over.
-    fn parse(header: &'a HeaderValue) -> Option<Self> {
+    fn parse(header: &str) -> Option<Self> {
         let mut time = None;
         let mut tags = Vec::new();
-        for part in header.to_str().ok()?.split(',') {
+        for part in header.split(',') {
             let (name, value) = part.trim().split_once('=')?;
             match name {
                 "t" if time.is_some() => return None,
                 "t" => time = Some(value),
                 "v1" if tags.len() == MOST_SIGNATURES => return None,
-                "v1" => tags.push(tag(value)?),
+                "v1" => tags.push(hexadecimal(value)?),
                 _ => {}
             }
         }
-        let time = time?;
-        let is_number = !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit());
-        let second = time.parse().ok().filter(|_| is_number)?;
-        (!tags.is_empty()).then_some(Self { time, second, tags })
+        let (form, time) = (Form::Own, time?);
+        let (prefix, second) = (format!("{time}."), unix_second(time)?);
+        (!tags.is_empty()).then_some(Self { form, prefix, second, tags })
+    }
+
+    /// Reads `v1,BASE64[ v1,BASE64…]`; schemes of other names are passed over.
+    fn parse_standard(id: &str, time: &str, signatures: &str) -> Option<Self> {
+        let mut tags = Vec::new();
+        for signature in signatures.split_ascii_whitespace() {
+            match signature.split_once(',')? {
+                ("v1", _) if tags.len() == MOST_SIGNATURES => return None,
+                ("v1", tag) => tags.push(BASE64.decode(tag).ok()?.try_into().ok()?),
+                _ => {}
+            }
+        }
+        let (form, second) = (Form::Standard, unix_second(time)?);
+        let prefix = format!("{id}.{time}.");
+        (!id.is_empty() && !tags.is_empty()).then_some(Self { form, prefix, second, tags })
+    }
+
+    /// Returns whether one of the signatures is that of `body` with `key`.
+    fn fits(&self, key: &Key, body: &[u8]) -> bool {
+        let mac = match self.form {
+            Form::Own => Some(&key.text),
+            Form::Standard => key.standard.as_ref(),
+        };
+        mac.is_some_and(|mac: &Hmac<Sha256>| {
+            let signed_bytes = mac.clone().chain_update(&self.prefix).chain_update(body);
+            self.tags.iter().any(|tag| signed_bytes.clone().verify_slice(tag).is_ok())
+        })
     }
 }
 
+/// Returns the text of a header that is given once.
+fn once<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut given = headers.get_all(name).iter();
+    let header: &HeaderValue = given.next()?;
+    given.next().is_none().then_some(header)?.to_str().ok()
+}
+
+fn unix_second(time: &str) -> Option<i64> {
+    let is_number = !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit());
+    time.parse().ok().filter(|_| is_number)
+}
+
 /// Reads an HMAC-SHA256 in hexadecimal.
-fn tag(text: &str) -> Option<[u8; TAG_BYTES]> {
+fn hexadecimal(text: &str) -> Option<[u8; TAG_BYTES]> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let byte = |pair: &[u8]| match pair {
         [high, low] => Some(digit(high)? << 4 | digit(low)?),

@@ -62,6 +62,7 @@ async fn realm() -> &'static Realm {
             tenant::NAMESPACE,
             tenant::OTHER,
             tenant::OWNED,
+            tenant::FLOODED,
             reporter::NAMESPACE,
             quotas::FLOODED,
             quotas::QUIET,

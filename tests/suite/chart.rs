@@ -6,7 +6,7 @@
 mod admitted;
 mod definitions;
 mod life;
-mod pod;
+pub mod pod;
 pub mod quotas;
 mod release;
 mod rendering;

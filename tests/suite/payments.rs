@@ -45,8 +45,11 @@ pub struct Paid {
     _operator: Operator,
 }
 
-/// What the senders of this world sign with.
+/// What the senders of this world sign with, in every namespace.
 pub const SECRET: &str = "what the senders of the tests sign with";
+
+/// Namespaces of this world that have a secret of their own.
+const NAMESPACES_WITH_SECRETS: [&str; 3] = ["secret-one", "secret-two", "secret-standard"];
 
 fn catalog() -> String {
     root().join("examples/payments/catalog.yaml").display().to_string()
@@ -65,7 +68,13 @@ pub async fn paid() -> &'static Paid {
         let world = World::start().await;
         let values = json!({
             "catalog": chart::values_of(Path::new(&catalog())),
-            "payments": {"enabled": true, "existingSecret": "payment-webhook"},
+            "payments": {
+                "enabled": true,
+                "existingSecret": "payment-webhook",
+                "secrets": NAMESPACES_WITH_SECRETS.map(|namespace| {
+                    json!({"namespace": namespace, "provider": "bank", "existingSecret": namespace})
+                }),
+            },
         });
         let (container, operator) = chart::install(&world, &TEST_CLOCK_NAMESPACES, values).await;
         let webhook = container.webhook.expect("the webhook is served");

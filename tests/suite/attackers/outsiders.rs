@@ -9,8 +9,12 @@ use flashgate_billing::api::Subscription;
 use serde_json::{Value, json};
 
 use super::{Caller, KINDS, realm};
-use crate::payments::paid;
+use crate::payments::webhook::post;
+use crate::payments::{free_address, paid, secrets_file};
 use crate::world::eventually;
+
+/// More connections than a server has places.
+const FLOOD: u16 = 300;
 
 /// Longest time that an answer may take: far below what a body of a gigabyte takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -90,6 +94,66 @@ async fn health_and_metrics_need_no_token_and_tell_of_no_account() {
     assert!(status == 200 && told.contains("# EOF"), "{told}");
     for secret in ["unnamed", "attacked-metrics"] {
         assert!(!told.contains(secret), "{told}");
+    }
+}
+
+/// Opens so many connections from many addresses and sends a text on each; waits for an answer where there is one.
+async fn flood(address: SocketAddr, text: &str, is_answered: bool) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for number in 0..FLOOD {
+        let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+        let [_, last] = (2 + number % 50).to_be_bytes();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).expect("bound");
+        let stream = socket.connect(address).await.expect("connection");
+        let mut stream = stream.into_std().expect("stream");
+        stream.set_nonblocking(false).expect("blocking");
+        stream.set_read_timeout(Some(SOON)).expect("limit");
+        stream.write_all(text.as_bytes()).expect("sent");
+        if is_answered {
+            stream.read_exact(&mut [0; 8]).expect("an answer");
+        }
+        streams.push(stream);
+    }
+    streams
+}
+
+#[tokio::test]
+async fn idle_and_half_sent_connections_keep_out_no_signed_callback_and_no_probe() {
+    let world = &realm().await.world;
+    let namespace = realm().await.namespace("attacked-sockets", &[]).await;
+    let (webhook, health) = (free_address(), free_address());
+    let secrets = secrets_file(world).display().to_string();
+    let (at_webhook, at_health) = (webhook.to_string(), health.to_string());
+    let mut arguments = vec!["--namespace", "attacked-sockets", "--metrics-addr", &at_health];
+    arguments.extend(["--payments-addr", &at_webhook, "--payments-secret-file", &secrets]);
+    let _operator = world.operator(&arguments);
+    for address in [webhook, health] {
+        eventually("it listens", async || TcpStream::connect(address).ok()).await_some().await;
+    }
+    let probe = "GET /healthz HTTP/1.1\r\nHost: here\r\n";
+    for (text, is_answered) in [
+        (format!("{probe}\r\n"), true),
+        (String::new(), false),
+        (probe.to_owned(), false),
+        ("POST /v1/payments/attacked-sockets HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{".to_owned(), false),
+    ] {
+        let floods = [flood(webhook, &text, is_answered).await, flood(health, &text, is_answered).await];
+        let body = json!({
+            "id": format!("evt-{}", text.len()), "subscription": "acme", "invoice": "acme-00000000-0001",
+            "state": "Settled", "amount": "100", "currency": "USD",
+        });
+        let posted = tokio::time::timeout(SOON, post(webhook, &namespace.name, &body)).await;
+        assert_eq!(posted.expect("an answer in time"), (201, String::new()), "{text}");
+        let (status, _) = ask(health, format!("{probe}Connection: close\r\n\r\n")).await;
+        assert_eq!(status, 200, "{text}");
+        drop(floods);
+    }
+    let (_, told) = ask(health, request("GET /metrics", 0)).await;
+    for server in ["health", "payments"] {
+        let series =
+            format!("flashgate_billing_connections_cut_total{{server=\"{server}\",reason=\"Replaced\"}} ");
+        let counted = told.lines().find_map(|line| line.strip_prefix(&series)).expect("counted");
+        assert_ne!(counted, "0", "{told}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! A tenant: the role `flashgate-tenant`, and `edit` of the namespace.
 
 use flashgate_billing::api::{CreditPack, Subscription};
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,8 +20,42 @@ pub const OTHER: &str = "attacked-other";
 /// A namespace whose owner may delete.
 pub const OWNED: &str = "attacked-owned";
 
+/// A namespace that is flooded with refused packs.
+pub const FLOODED: &str = "attacked-events";
+
 fn pack(pack: &str) -> Value {
     json!({"subscriptionRef": {"name": "acme"}, "pack": pack})
+}
+
+/// Returns how many Events with this reason there are in a namespace.
+async fn events(namespace: &Namespace<'_>, reason: &str) -> usize {
+    let events = namespace.api::<Event>().list(&ListParams::default()).await.expect("list").items;
+    events.iter().filter(|event| event.reason.as_deref() == Some(reason)).count()
+}
+
+#[tokio::test]
+async fn a_flood_of_refused_packs_gives_a_few_events() {
+    let realm = realm().await;
+    let namespace = realm.namespace(FLOODED, &["tenant"]).await;
+    namespace.create::<Subscription>("acme", json!({"plan": "individual"})).await;
+    namespace.expect::<Subscription>("acme", "/status/plan", "individual").await;
+    let tenant = realm.caller("tenant").await;
+    let (started, flood) = (tokio::time::Instant::now(), 60);
+    for number in 0..flood {
+        let name = format!("refused-{number}");
+        assert_eq!(tenant.create(FLOODED, PACK, &name, pack("plus-100")).await.0, 201);
+    }
+    for number in 0..flood {
+        namespace.expect::<CreditPack>(&format!("refused-{number}"), "/status/state", "Refused").await;
+    }
+    eventually("the burst is published", async || {
+        (events(&namespace, "PlanNotEligible").await >= 10).then_some(())
+    })
+    .await_some()
+    .await;
+    let minutes = usize::try_from(started.elapsed().as_secs() / 60).expect("a few");
+    let published = events(&namespace, "PlanNotEligible").await;
+    assert!(published <= 10 + minutes, "{published} Events in {minutes} minutes");
 }
 
 /// Waits until the role `edit` is in force, which is put together from parts.

@@ -93,10 +93,23 @@ fn fill(world: &World, folder: &Path, pod: &Value, volume: &Value, rendered: &[V
             std::fs::write(folder.join(file), content.as_str().expect("text")).expect("written");
         }
     }
+    for source in volume.pointer("/projected/sources").and_then(Value::as_array).into_iter().flatten() {
+        for item in source["secret"]["items"].as_array().expect("items") {
+            let path = item["path"].as_str().expect("path");
+            let file = folder.join(path);
+            std::fs::create_dir_all(file.parent().expect("folder")).expect("folder");
+            std::fs::write(file, secret_of(path)).expect("written");
+        }
+    }
     for item in volume.pointer("/secret/items").and_then(Value::as_array).into_iter().flatten() {
         let file = folder.join(item["path"].as_str().expect("path"));
         std::fs::copy(secrets_file(world), file).expect("written");
     }
+}
+
+/// Returns the secret that a pod finds in the file `path` of a projected volume: of `NAMESPACE/PROVIDER`.
+pub fn secret_of(path: &str) -> String {
+    format!("the secret of the tests for {path}, long enough")
 }
 
 /// Returns a kubeconfig with a token of a `ServiceAccount`, which the API server makes on request.

@@ -63,6 +63,9 @@ fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
         (json!({"serviceMonitor": {"renderMode": "sometimes"}}), "/serviceMonitor/renderMode"),
         (json!({"prometheusRule": {"disabledAlerts": ["FlashgateNoLeeder"]}}), "'FlashgateNoLeader'"),
         (json!({"payments": {"enabled": true}}), "/payments/existingSecret"),
+        (json!({"payments": {"enabled": true}}), "/payments/secrets"),
+        (json!({"payments": {"secrets": [{"namespace": "team.a"}]}}), "/payments/secrets/0"),
+        (json!({"connections": {"max": 0}}), "/connections/max"),
         (json!({"leaderElection": {"enabled": false}, "replicaCount": 2}), "/replicaCount"),
         (json!({"sourceGuard": {"exemptUsers": ["o'brien"]}}), "/sourceGuard/exemptUsers/0"),
     ];

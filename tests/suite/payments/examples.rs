@@ -88,6 +88,7 @@ async fn the_script_signs_what_the_webhook_believes() {
     let (secret, body) = (folder.join("script.secret"), folder.join("script.json"));
     std::fs::write(&secret, format!("{SECRET}\n")).expect("secret");
     let example = text("callback.json").replace("wayne-1f3a9c2e-0001", &invoice).replace("wayne", "acme");
+    let example = example.replace("\"default\"", "\"by-script\"");
     std::fs::write(&body, example).expect("body");
     let url = format!("http://{webhook}/v1/payments/by-script");
     let arguments = [url.as_str(), &secret.display().to_string(), &body.display().to_string()];

@@ -4,45 +4,53 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
+use base64::Engine as _;
 use flashgate_billing::api::Payment;
 use flashgate_billing::clock::Clock;
+use flashgate_billing::payments::secrets::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{Account, Paid, SECRET, free_address, paid, secrets_file};
-use crate::world::{bare, eventually};
+use crate::chart::pod::secret_of;
+use crate::world::{Namespace, bare, eventually};
 
-fn tag(time: i64, body: &str) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("key");
+fn tag(secret: &str, time: i64, body: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("key");
     let mac = mac.chain_update(format!("{time}.{body}")).finalize().into_bytes();
     mac.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
+/// Returns the header that signs a body.
+fn signed_with(secret: &str, time: i64, body: &str) -> String {
+    format!("Flashgate-Signature: t={time},v1={}", tag(secret, time, body))
+}
+
 fn signed(time: i64, body: &str) -> String {
-    format!("t={time},v1={}", tag(time, body))
+    signed_with(SECRET, time, body)
 }
 
 fn now() -> i64 {
     Clock::system().now().as_second()
 }
 
-fn callback(id: &str, invoice: &str) -> Value {
+fn callback(namespace: &str, id: &str, invoice: &str) -> Value {
     json!({
-        "id": id, "subscription": "acme", "invoice": invoice, "state": "Settled", "amount": "100",
+        "id": id, "namespace": namespace, "subscription": "acme", "invoice": invoice, "state": "Settled", "amount": "100",
         "currency": "USD", "reference": "pi_123",
     })
 }
 
-/// Sends a body; returns status and answer.
-fn send(address: SocketAddr, namespace: &str, signature: &str, body: &str) -> std::io::Result<(u16, Value)> {
+/// Sends a body with lines of its head; returns status and answer.
+fn send(address: SocketAddr, namespace: &str, head: &str, body: &str) -> std::io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
     let length = body.len();
     write!(
         stream,
         "POST /v1/payments/{namespace} HTTP/1.1\r\nHost: webhook\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\nFlashgate-Signature: {signature}\r\n\r\n{body}"
+         Content-Type: application/json\r\nContent-Length: {length}\r\n{head}\r\n\r\n{body}"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -51,10 +59,22 @@ fn send(address: SocketAddr, namespace: &str, signature: &str, body: &str) -> st
     Ok((status, serde_json::from_str(body).expect("JSON")))
 }
 
-/// Sends a body that is signed now; returns status and, of a refusal, its word.
+/// Sends a body that names its namespace and is signed now; returns status and, of a refusal, its word.
 pub async fn post(address: SocketAddr, namespace: &str, body: &Value) -> (u16, String) {
+    let mut body = body.clone();
+    body["namespace"] = json!(namespace);
+    post_signed(address, namespace, SECRET, &body).await
+}
+
+/// Sends a body as it is, signed now with `secret`; returns status and, of a refusal, its word.
+async fn post_signed(address: SocketAddr, namespace: &str, secret: &str, body: &Value) -> (u16, String) {
     let (namespace, body) = (namespace.to_owned(), body.to_string());
-    let sent = move || send(address, &namespace, &signed(now(), &body), &body).expect("answer");
+    let head = signed_with(secret, now(), &body);
+    post_raw(address, namespace, head, body).await
+}
+
+async fn post_raw(address: SocketAddr, namespace: String, head: String, body: String) -> (u16, String) {
+    let sent = move || send(address, &namespace, &head, &body).expect("answer");
     let (status, answer) = tokio::task::spawn_blocking(sent).await.expect("sent");
     (status, answer["error"].as_str().unwrap_or_default().to_owned())
 }
@@ -64,7 +84,7 @@ async fn replayed_a_hundred_times_at_once_it_is_one_payment_and_one_grant() {
     let Paid { world, webhook, .. } = paid().await;
     let account = Account::begin(world, "replayed", json!({"plan": "starter"})).await;
     let invoice = account.invoice(0, "Open").await;
-    let body = callback("evt_Replayed", &invoice);
+    let body = callback("replayed", "evt_Replayed", &invoice);
     let answers = (0..100).map(|_| post(*webhook, "replayed", &body));
     let answers = futures::future::join_all(answers).await;
     let with = |status: u16| answers.iter().filter(|(given, _)| *given == status).count();
@@ -74,7 +94,7 @@ async fn replayed_a_hundred_times_at_once_it_is_one_payment_and_one_grant() {
     assert_eq!(payments.len(), 1);
     account.granted("1100").await;
     // Another event about the same invoice is another Payment, and refused as such; the first says the same for ever.
-    assert_eq!(post(*webhook, "replayed", &callback("evt_Other", &invoice)).await.0, 201);
+    assert_eq!(post(*webhook, "replayed", &callback("replayed", "evt_Other", &invoice)).await.0, 201);
     eventually("both are judged", async || {
         let judged =
             account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
@@ -96,15 +116,18 @@ async fn replayed_a_hundred_times_at_once_it_is_one_payment_and_one_grant() {
 async fn what_is_not_signed_now_by_who_knows_the_secret_is_refused_and_leaves_nothing() {
     let Paid { world, webhook, .. } = paid().await;
     let account = Account::begin(world, "unsigned", json!({"plan": "starter"})).await;
-    let body = callback("evt-1", &account.invoice(0, "Open").await).to_string();
+    let body = callback("unsigned", "evt-1", &account.invoice(0, "Open").await).to_string();
     let time = now();
-    let other = tag(time, &body.replace("\"100\"", "\"1\""));
+    let other = tag(SECRET, time, &body.replace("\"100\"", "\"1\""));
     for signature in [
         signed(time - 301, &body),
         signed(time + 330, &body),
-        format!("t={time},v1={other}"),
-        format!("t={},v1={}", time - 1, tag(time, &body)),
-        String::new(),
+        signed_with("a secret that this webhook does not know", time, &body),
+        format!("Flashgate-Signature: t={time},v1={other}"),
+        format!("Flashgate-Signature: t={},v1={}", time - 1, tag(SECRET, time, &body)),
+        format!("webhook-id: evt-1\r\nwebhook-timestamp: {time}\r\nwebhook-signature: v1,{}", "A".repeat(43)),
+        "Flashgate-Signature:".to_owned(),
+        "X-No-Signature: at all".to_owned(),
     ] {
         let (status, answer) = send(*webhook, "unsigned", &signature, &body).expect("answer");
         assert_eq!((status, answer["error"].as_str()), (401, Some("SignatureRefused")), "{signature}");
@@ -112,6 +135,88 @@ async fn what_is_not_signed_now_by_who_knows_the_secret_is_refused_and_leaves_no
     let payments = account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
     assert_eq!(payments.len(), 0);
     account.balance("0").await;
+}
+
+/// Returns the names of the Payments in a namespace.
+async fn payments_in(namespace: &Namespace<'_>) -> Vec<String> {
+    let payments = namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+    payments.iter().map(kube::ResourceExt::name_any).collect()
+}
+
+#[tokio::test]
+async fn a_signed_body_counts_in_its_own_namespace_and_in_no_other() {
+    let Paid { world, webhook, .. } = paid().await;
+    let names = ["replay-one", "replay-two", "replay-three", "replay-four"];
+    let mut namespaces = Vec::new();
+    for name in names {
+        namespaces.push(world.namespace(name).await);
+    }
+    let body = callback("replay-one", "evt-1", "acme-00000000-0001");
+    let mut unnamed = body.clone();
+    unnamed.as_object_mut().expect("object").remove("namespace");
+    for name in names {
+        let refused = (403, "NamespaceNotSigned".to_owned());
+        assert_eq!(post_signed(*webhook, name, SECRET, &unnamed).await, refused, "{name}");
+        let expected = if name == "replay-one" { (201, String::new()) } else { refused };
+        assert_eq!(post_signed(*webhook, name, SECRET, &body).await, expected, "{name}");
+    }
+    let mut found = Vec::new();
+    for namespace in &namespaces {
+        found.push(payments_in(namespace).await);
+    }
+    assert_eq!(found, [vec!["evt-1".to_owned()], vec![], vec![], vec![]]);
+}
+
+#[tokio::test]
+async fn a_secret_of_a_namespace_counts_there_alone_and_changes_without_a_restart() {
+    let Paid { world, webhook, .. } = paid().await;
+    let (one, _two) = (world.namespace("secret-one").await, world.namespace("secret-two").await);
+    let mut body = callback("", "evt-1", "acme-00000000-0001");
+    body.as_object_mut().expect("object").remove("namespace");
+    let secret = secret_of("secret-one/bank");
+    let refused = (401, "SignatureRefused".to_owned());
+    assert_eq!(post_signed(*webhook, "secret-two", &secret, &body).await, refused);
+    assert_eq!(post_signed(*webhook, "secret-one", &secret, &body).await, (201, String::new()));
+    assert_eq!(payments_in(&one).await, ["evt-1"]);
+    // A mounted Secret that changes: the old secret and the new one for a while, then the new one alone.
+    let new = "the secret that takes the place of the first";
+    let file = world.plane.folder().join("flashgate-billing/payment-secrets/secret-one/bank");
+    for (text, old_counts) in [(format!("{secret}\n{new}\n"), true), (format!("{new}\n"), false)] {
+        std::fs::write(&file, text).expect("file");
+        eventually("the new secrets count", async || {
+            let known = post_signed(*webhook, "secret-one", new, &body).await.0 == 200;
+            let old = post_signed(*webhook, "secret-one", &secret, &body).await.0 == 200;
+            (known && old == old_counts).then_some(())
+        })
+        .await_some()
+        .await;
+    }
+    assert_eq!(payments_in(&one).await, ["evt-1"]);
+}
+
+#[tokio::test]
+async fn a_callback_in_the_form_of_standard_webhooks_is_acknowledged() {
+    let Paid { world, webhook, .. } = paid().await;
+    let account = Account::begin(world, "secret-standard", json!({"plan": "starter"})).await;
+    let key = [7; 32];
+    let file = world.plane.folder().join("flashgate-billing/payment-secrets/secret-standard/bank");
+    std::fs::write(&file, format!("whsec_{}\n", BASE64.encode(key))).expect("file");
+    let body = callback("secret-standard", "evt-1", &account.invoice(0, "Open").await).to_string();
+    eventually("the secret counts", async || {
+        let time = now();
+        let mac = Hmac::<Sha256>::new_from_slice(&key).expect("key");
+        let mac = mac.chain_update(format!("msg_1.{time}.{body}")).finalize().into_bytes();
+        let head = format!(
+            "webhook-id: msg_1\r\nwebhook-timestamp: {time}\r\nwebhook-signature: v1,{}",
+            BASE64.encode(mac)
+        );
+        let (status, _) = post_raw(*webhook, "secret-standard".to_owned(), head, body.clone()).await;
+        assert!(matches!(status, 201 | 401), "{status}");
+        (status == 201).then_some(())
+    })
+    .await_some()
+    .await;
+    account.balance("1100").await;
 }
 
 #[tokio::test]
@@ -124,17 +229,17 @@ async fn what_the_api_server_refuses_is_passed_on() {
         ("amount", "-1", "spec.amount"),
         ("subscription", "Not A Name", "spec.subscriptionRef.name"),
     ] {
-        let mut body = callback("evt-1", &invoice);
+        let mut body = callback("passed-on", "evt-1", &invoice);
         body[field] = json!(value);
         let body = body.to_string();
         let (status, answer) = send(*webhook, "passed-on", &signed(now(), &body), &body).expect("answer");
         assert_eq!((status, answer["error"].as_str()), (422, Some("PaymentRefused")), "{answer}");
         assert!(answer["message"].as_str().is_some_and(|message| message.contains(says)), "{answer}");
     }
-    let nowhere = post(*webhook, "there-is-no-such-namespace", &callback("evt-1", &invoice)).await;
+    let nowhere = post(*webhook, "there-is-no-such-namespace", &callback("", "evt-1", &invoice)).await;
     assert_eq!(nowhere, (404, "NamespaceNotFound".to_owned()));
     // A payment may come before its account: it waits, and the callback is acknowledged.
-    let mut early = callback("evt-early", "nobody-00000000-0001");
+    let mut early = callback("passed-on", "evt-early", "nobody-00000000-0001");
     early["subscription"] = json!("nobody");
     assert_eq!(post(*webhook, "passed-on", &early).await.0, 201);
 }
@@ -155,7 +260,7 @@ async fn an_operator_that_stops_answers_first_and_acknowledges_nothing_without_t
     let invoice =
         Account::begin(&world, "stopping", json!({"plan": "starter"})).await.invoice(0, "Open").await;
     world.plane.kill_apiserver().await.expect("killed");
-    let body = callback("evt-1", &invoice);
+    let body = callback("stopping", "evt-1", &invoice);
     assert_eq!(post(address, "stopping", &body).await, (503, "Unavailable".to_owned()));
     world.plane.restart_apiserver().await.expect("restarted");
     eventually("it is taken when the API server is back", async || {
@@ -179,7 +284,13 @@ async fn a_webhook_without_a_good_secret_does_not_start() {
     let good = secrets_file(world).display().to_string();
     for (arguments, says) in [
         (vec!["--payments-addr", "127.0.0.1:0"], "--payments-secret-file <FILE>"),
+        (vec!["--payments-addr", "127.0.0.1:0"], "--payments-secret-folder <FOLDER>"),
         (vec!["--payments-secret-file", &file], "--payments-addr <ADDRESS>"),
+        (vec!["--payments-secret-folder", "/"], "--payments-addr <ADDRESS>"),
+        (
+            vec!["--payments-addr", "127.0.0.1:0", "--payments-secret-folder", "/nowhere"],
+            "'/nowhere' cannot be read",
+        ),
         (
             vec!["--payments-addr", "127.0.0.1:0", "--payments-secret-file", &file],
             "has 5 bytes; must have at least 32",

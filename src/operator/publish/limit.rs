@@ -1,0 +1,117 @@
+//! The rate limit of Events: a thousand refusals of one kind are told as a few, with their number.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::operator::cluster::Announcement;
+use crate::operator::reason::Reason;
+use crate::throttle::{Passed, Throttle};
+
+/// Events of one account and reason that are published at once; then one each period.
+pub const BURST: u32 = 10;
+
+/// Time between two Events of one account and reason once the burst is used up.
+pub const PERIOD: Duration = Duration::from_secs(60);
+
+/// Most pairs of account and reason that are known at once. A hundred bytes each; more accounts than that do not renew
+/// within a period.
+const MOST_TOPICS: usize = 65_536;
+
+/// Longest note of an Event, in characters, by its API.
+const NOTE_LENGTH: usize = 1_024;
+
+/// What shares a limit: namespace, account, reason.
+type Topic = (String, String, Reason);
+
+/// The rate limit of Events.
+#[derive(Debug)]
+pub struct EventLimit {
+    throttle: Mutex<Throttle<Topic, Announcement>>,
+}
+
+impl Default for EventLimit {
+    fn default() -> Self {
+        Self { throttle: Mutex::new(Throttle::new(BURST, PERIOD, MOST_TOPICS)) }
+    }
+}
+
+impl EventLimit {
+    /// Returns the announcement as it is to be published now. One that is held back is counted in a later one.
+    pub fn offer(&self, account: &str, announcement: Announcement, uptime: Duration) -> Option<Announcement> {
+        let topic = (announcement.version.namespace.clone(), account.to_owned(), announcement.reason);
+        self.lock().offer(topic, announcement, uptime).map(summed)
+    }
+
+    /// Returns what was held back and may be published by now: the latest of each account and reason, with their number.
+    pub fn due(&self, uptime: Duration) -> Vec<Announcement> {
+        self.lock().due(uptime).into_iter().map(summed).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Throttle<Topic, Announcement>> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says how many more there were.
+fn summed(passed: Passed<Announcement>) -> Announcement {
+    let Passed { mut item, more } = passed;
+    if more > 0 {
+        let suffix = format!(" (and {more} more like it)");
+        let room = NOTE_LENGTH.saturating_sub(suffix.len());
+        item.message = item.message.chars().take(room).chain(suffix.chars()).collect();
+    }
+    item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::cluster::Version;
+
+    fn announcement(number: u32, reason: Reason) -> Announcement {
+        Announcement {
+            object: ("billing.flashgate.dev/v1alpha1".to_owned(), "UsageReport".to_owned()),
+            version: Version {
+                namespace: "tenant".to_owned(),
+                name: format!("report-{number}"),
+                uid: String::new(),
+                resource_version: String::new(),
+            },
+            is_warning: true,
+            reason,
+            message: format!("{number}: {}", "x".repeat(2_000)),
+        }
+    }
+
+    #[test]
+    fn a_thousand_refusals_are_told_as_a_few_events_and_their_number() {
+        let limit = EventLimit::default();
+        let at = Duration::from_secs;
+        let published: Vec<Announcement> = (0..1_019)
+            .filter_map(|number| limit.offer("acme", announcement(number, Reason::DuplicateWindow), at(1)))
+            .collect();
+        assert_eq!(published.len(), 10);
+        assert!(published.iter().all(|event| !event.message.contains("more like it")));
+        assert_eq!(limit.due(at(60)), []);
+        let due = limit.due(at(61));
+        assert_eq!(due.len(), 1);
+        assert_eq!((due[0].version.name.as_str(), due[0].message.len()), ("report-1018", NOTE_LENGTH));
+        assert!(due[0].message.ends_with(" (and 1008 more like it)"), "{}", due[0].message);
+        assert_eq!(limit.due(at(10_000)), []);
+    }
+
+    #[test]
+    fn accounts_and_reasons_do_not_share_a_limit() {
+        let limit = EventLimit::default();
+        let mut published = 0;
+        for reason in [Reason::UnknownRate, Reason::TooLate] {
+            for account in ["acme", "wayne"] {
+                let offers = (0..50).filter_map(|number| {
+                    limit.offer(account, announcement(number, reason), Duration::from_secs(1))
+                });
+                published += offers.count();
+            }
+        }
+        assert_eq!(published, 40);
+    }
+}

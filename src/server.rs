@@ -1,0 +1,289 @@
+//! HTTP servers that strangers can reach: a bounded number of connections, each step of which has a time limit.
+//!
+//! A server that is full closes the connection that has been idle the longest, and takes the new one. So connections
+//! that ask for nothing never keep out one that does. A connection whose request is being handled is never closed for
+//! another one.
+
+mod connections;
+mod watched;
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tower::ServiceExt as _;
+
+use self::connections::{Admission, Connection, Connections, Phase};
+use self::watched::{Answer, Arriving, Watched};
+use crate::metrics::Metrics;
+use crate::throttle::Throttle;
+
+/// How often a server looks for connections whose time is over.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Largest head of a request. Half-sent heads of all connections must fit into memory.
+const HEAD_BYTES: usize = 16 * 1_024;
+
+/// Pause after an error that accepting again at once would only repeat, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Least time between two log lines about one reason.
+const LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// Limits of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections at once.
+    pub connections: usize,
+    /// Most connections at once from one address.
+    pub connections_per_address: usize,
+    /// Longest time for the head of a request, from the opening of the connection or its first byte.
+    pub head: Duration,
+    /// Longest time for the body of a request.
+    pub body: Duration,
+    /// Longest time to handle a request.
+    pub handling: Duration,
+    /// Longest time to send an answer.
+    pub sending: Duration,
+    /// Longest time between an answer and the next request.
+    pub idle: Duration,
+    /// Longest time that requests under way have when the server stops.
+    pub draining: Duration,
+}
+
+impl Limits {
+    /// Most connections of a server by default.
+    pub const CONNECTIONS: u16 = 256;
+
+    /// Most connections from one address by default. Behind a proxy all have one address, so this leaves it plenty.
+    pub const CONNECTIONS_PER_ADDRESS: u16 = 128;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: Self::CONNECTIONS.into(),
+            connections_per_address: Self::CONNECTIONS_PER_ADDRESS.into(),
+            head: Duration::from_secs(10),
+            // The webhook answers a body that stalls for 10 seconds; this ends the connection where nothing reads it.
+            body: Duration::from_secs(15),
+            handling: Duration::from_secs(20),
+            sending: Duration::from_secs(30),
+            // Longer than proxies keep idle connections (60 seconds in many), so that they close first.
+            idle: Duration::from_secs(75),
+            draining: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why a server closed a connection, or did not take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cut {
+    /// No whole head of a request came in time.
+    HeadTimeout,
+    /// No whole body of a request came in time.
+    BodyTimeout,
+    /// The request was not handled in time.
+    HandlingTimeout,
+    /// The answer was not taken in time.
+    SendingTimeout,
+    /// No further request came in time.
+    IdleTimeout,
+    /// A new connection needed its place.
+    Replaced,
+    /// All places were taken by requests that are being handled.
+    Refused,
+}
+
+impl Cut {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::HandlingTimeout,
+        Self::SendingTimeout,
+        Self::IdleTimeout,
+        Self::Replaced,
+        Self::Refused,
+    ];
+
+    /// Returns the word that metrics and log lines show.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HeadTimeout => "HeadTimeout",
+            Self::BodyTimeout => "BodyTimeout",
+            Self::HandlingTimeout => "HandlingTimeout",
+            Self::SendingTimeout => "SendingTimeout",
+            Self::IdleTimeout => "IdleTimeout",
+            Self::Replaced => "Replaced",
+            Self::Refused => "Refused",
+        }
+    }
+}
+
+/// A server.
+pub struct Server {
+    name: &'static str,
+    metrics: Metrics,
+    connections: Arc<Connections>,
+    limits: Limits,
+    log: Throttle<Cut, (Cut, IpAddr)>,
+    started: Instant,
+}
+
+impl Server {
+    /// Returns a server that is called `name` in metrics and log lines.
+    #[must_use]
+    pub fn new(name: &'static str, limits: Limits, metrics: Metrics) -> Self {
+        Self {
+            name,
+            metrics,
+            connections: Arc::new(Connections::new(limits)),
+            limits,
+            log: Throttle::new(1, LOG_PERIOD, Cut::ALL.len()),
+            started: Instant::now(),
+        }
+    }
+
+    /// Serves `routes` until `stop` completes; requests under way then have some time to end.
+    pub async fn serve(mut self, listener: TcpListener, routes: Router, stop: impl Future<Output = ()>) {
+        let under_way = GracefulShutdown::new();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                _ = looks.tick() => self.look(),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => self.take(stream, address, &routes, &under_way),
+                    Err(error) => self.pause_after(&error).await,
+                },
+            }
+        }
+        drop(listener);
+        self.connections.close_unused();
+        if timeout(self.limits.draining, under_way.shutdown()).await.is_err() {
+            tracing::warn!(
+                server = self.name,
+                "requests did not end within {} seconds: their connections are closed",
+                self.limits.draining.as_secs()
+            );
+        }
+    }
+
+    /// Closes the connections whose time is over, and logs what the rate limit held back.
+    fn look(&mut self) {
+        for (cut, address) in self.connections.close_overdue(Instant::now()) {
+            self.tell(cut, address);
+        }
+        for held in self.log.due(self.started.elapsed()) {
+            let (cut, address) = held.item;
+            log(self.name, cut, address, held.more);
+        }
+    }
+
+    /// Takes a connection, if need be in place of the one that has been idle the longest.
+    fn take(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        routes: &Router,
+        under_way: &GracefulShutdown,
+    ) {
+        let Admission { admitted, closed } = self.connections.admit(address.ip(), Instant::now());
+        if let Some((cut, address)) = closed {
+            self.tell(cut, address);
+        }
+        let Some((connection, cut)) = admitted else { return };
+        // Answers are short, and are not to wait for more to send.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(server = self.name, %error, "TCP_NODELAY cannot be set");
+        }
+        let served = under_way.watch(http_connection(stream, connection, routes.clone()));
+        tokio::spawn(async move {
+            tokio::select! {
+                served = served => if let Err(error) = served {
+                    tracing::debug!(%error, "connection ended");
+                },
+                // Its row is gone: the connection is closed by being dropped.
+                _ = cut => {}
+            }
+        });
+    }
+
+    /// Waits, unless the error is that of a single connection.
+    async fn pause_after(&self, error: &io::Error) {
+        let is_of_one = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+        );
+        if !is_of_one {
+            tracing::warn!(server = self.name, %error, "no connection can be accepted; trying again in a second");
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    fn tell(&mut self, cut: Cut, address: IpAddr) {
+        self.metrics.count_cut(self.name, cut.as_str());
+        if cut == Cut::IdleTimeout {
+            return;
+        }
+        if let Some(passed) = self.log.offer(cut, (cut, address), self.started.elapsed()) {
+            log(self.name, cut, address, passed.more);
+        }
+    }
+}
+
+fn log(server: &str, cut: Cut, address: IpAddr, more: u64) {
+    let reason = cut.as_str();
+    if cut == Cut::Refused {
+        tracing::warn!(server, reason, %address, more, "connection refused: all others have a request under way");
+    } else {
+        tracing::warn!(server, reason, %address, more, "connection closed");
+    }
+}
+
+/// Serves one connection; tells `connection` of each step.
+fn http_connection(
+    stream: TcpStream,
+    connection: Connection,
+    routes: Router,
+) -> impl GracefulConnection<Error = hyper::Error> + Send + use<> {
+    let connection = Arc::new(connection);
+    let stream = Watched::new(stream, Arc::clone(&connection));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (connection, routes) = (Arc::clone(&connection), routes.clone());
+        async move {
+            let has_body = !request.body().is_end_stream();
+            connection.enter(if has_body { Phase::Body } else { Phase::Handling });
+            let arriving = |body| Body::new(Arriving::new(body, Arc::clone(&connection)));
+            let response = match routes.oneshot(request.map(arriving)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            connection.enter(Phase::Sending);
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, connection)))
+        }
+    });
+    // Limits of time are those of `connections`: hyper's own for the head cannot tell an idle connection from a slow one.
+    http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(stream), service)
+}

@@ -1,0 +1,163 @@
+//! The open connections of a server: what each is doing, since when, and which one gives way to a new one.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Cut, Limits};
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The head of a request is to come.
+    Head,
+    /// The body of a request is to come.
+    Body,
+    /// The request is being handled.
+    Handling,
+    /// The answer is being made and sent.
+    Sending,
+    /// The whole answer was made; the rest of it is being sent.
+    Flushing,
+    /// The answer was sent; another request may come.
+    Idle,
+}
+
+impl Phase {
+    /// Returns whether a connection gives way to a new one: when its request has not come whole, or is answered.
+    const fn gives_way(self) -> bool {
+        !matches!(self, Self::Handling)
+    }
+
+    /// Returns how long it may last, and what its end is called.
+    const fn limit(self, limits: &Limits) -> (Duration, Cut) {
+        match self {
+            Self::Head => (limits.head, Cut::HeadTimeout),
+            Self::Body => (limits.body, Cut::BodyTimeout),
+            Self::Handling => (limits.handling, Cut::HandlingTimeout),
+            Self::Sending | Self::Flushing => (limits.sending, Cut::SendingTimeout),
+            Self::Idle => (limits.idle, Cut::IdleTimeout),
+        }
+    }
+}
+
+/// The open connections.
+pub struct Connections {
+    limits: Limits,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    next_id: u64,
+    rows: HashMap<u64, Row>,
+}
+
+struct Row {
+    address: IpAddr,
+    phase: Phase,
+    since: Instant,
+    /// Closes the connection when it is dropped.
+    _close: oneshot::Sender<()>,
+}
+
+/// Resolves when the connection is to be closed.
+pub type Closed = oneshot::Receiver<()>;
+
+/// What became of a new connection.
+pub struct Admission {
+    /// The new connection, unless there is no place for it.
+    pub admitted: Option<(Connection, Closed)>,
+    /// What was closed for it, or the new one itself.
+    pub closed: Option<(Cut, IpAddr)>,
+}
+
+impl Connections {
+    /// Returns a table without connections.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, open: Mutex::default() }
+    }
+
+    /// Adds a connection from `address`. Where there is no place, the one that has been idle the longest is closed.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Admission {
+        let mut open = self.lock();
+        let of_address = open.rows.values().filter(|row| row.address == address).count();
+        let is_address_full = of_address >= self.limits.connections_per_address;
+        let mut closed = None;
+        if is_address_full || open.rows.len() >= self.limits.connections {
+            let candidates = open.rows.iter().filter(|(_, row)| !is_address_full || row.address == address);
+            let oldest =
+                candidates.filter(|(_, row)| row.phase.gives_way()).min_by_key(|(id, row)| (row.since, **id));
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                return Admission { admitted: None, closed: Some((Cut::Refused, address)) };
+            };
+            closed = open.rows.remove(&oldest).map(|row| (Cut::Replaced, row.address));
+        }
+        let id = open.next_id;
+        open.next_id = id.wrapping_add(1);
+        let (close, closing) = oneshot::channel();
+        open.rows.insert(id, Row { address, phase: Phase::Head, since: now, _close: close });
+        let connection = Connection { id, table: Arc::clone(self) };
+        Admission { admitted: Some((connection, closing)), closed }
+    }
+
+    /// Closes the connections whose phase is over its limit.
+    pub fn close_overdue(&self, now: Instant) -> Vec<(Cut, IpAddr)> {
+        let mut cuts = Vec::new();
+        self.lock().rows.retain(|_, row| {
+            let (limit, cut) = row.phase.limit(&self.limits);
+            let is_overdue = now.duration_since(row.since) >= limit;
+            if is_overdue {
+                cuts.push((cut, row.address));
+            }
+            !is_overdue
+        });
+        cuts
+    }
+
+    /// Closes the connections on which no request is under way.
+    pub fn close_unused(&self) {
+        self.lock().rows.retain(|_, row| !matches!(row.phase, Phase::Head | Phase::Idle));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection of the table; it leaves the table with this value.
+pub struct Connection {
+    id: u64,
+    table: Arc<Connections>,
+}
+
+impl Connection {
+    /// Begins a phase.
+    pub fn enter(&self, phase: Phase) {
+        if let Some(row) = self.table.lock().rows.get_mut(&self.id) {
+            (row.phase, row.since) = (phase, Instant::now());
+        }
+    }
+
+    /// Begins the phase `to` if the connection is in `from`. A phase keeps its time limit from `Sending` to `Flushing`.
+    pub fn advance(&self, from: Phase, to: Phase) {
+        if let Some(row) = self.table.lock().rows.get_mut(&self.id)
+            && row.phase == from
+        {
+            row.phase = to;
+            if to != Phase::Flushing {
+                row.since = Instant::now();
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.table.lock().rows.remove(&self.id);
+    }
+}
