@@ -1,6 +1,6 @@
 //! Admission without a server: what the API server would refuse, refused the same way, with the same words.
 //!
-//! `simulate` and `preview` judge manifests with it. It works from the very definitions in `crds/`: unknown fields
+//! `simulate` judges manifests with it. It works from the very definitions in `crds/`: unknown fields
 //! (as `kubectl` asks for: strictly), defaults, bounds and CEL rules, transition rules included. Every manifest in
 //! `tests/must-fail` is held against this and against a real server.
 

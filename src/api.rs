@@ -12,6 +12,7 @@ pub mod credit_pack;
 pub mod payment;
 pub mod quantity;
 pub mod schema;
+pub mod stated_time;
 pub mod subscription;
 pub mod usage_report;
 
@@ -32,7 +33,7 @@ pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageRepo
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use schema::{OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
+use schema::{OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN, form};
 
 /// API group of every kind.
 pub const GROUP: &str = "billing.flashgate.dev";
@@ -46,6 +47,10 @@ pub const API_VERSION: &str = "billing.flashgate.dev/v1alpha1";
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionRef {
     /// Name of a Subscription in the same namespace. It may be created later: the object waits for it.
-    #[schemars(length(min = 1, max = OBJECT_NAME_LENGTH), extend("pattern" = OBJECT_NAME_PATTERN))]
+    #[schemars(length(min = 1, max = OBJECT_NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        OBJECT_NAME_PATTERN,
+        "the name of a Subscription: lower-case letters, digits, '-' and '.', starting and ending with a letter or \
+         digit, such as 'acme'",
+    )]))]
     pub name: String,
 }

@@ -7,7 +7,22 @@ use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 
 use super::AdmissionError;
-use crate::api::schema::{OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
+use crate::api::schema::{NAME_PATTERN, OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
+use crate::api::stated_time;
+
+/// What the server says of names that break its rules, by the pattern of the rule.
+const NAME_RULES: [(&str, &str); 2] = [
+    (
+        OBJECT_NAME_PATTERN,
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \
+         and end with an alphanumeric character, such as 'example.com'",
+    ),
+    (
+        NAME_PATTERN,
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end \
+         with an alphanumeric character, such as 'my-name'",
+    ),
+];
 
 /// A compiled schema that knows no field beyond its own.
 pub(super) struct Bounds(Validator);
@@ -20,6 +35,7 @@ impl Bounds {
         let options = jsonschema::options()
             .with_draft(jsonschema::Draft::Draft202012)
             .should_validate_formats(true)
+            .with_format("date-time", |text: &str| stated_time::parse(text).is_some())
             .with_pattern_options(PatternOptions::regex());
         Ok(Self(options.build(&strict)?))
     }
@@ -41,7 +57,7 @@ pub(super) fn metadata_schema() -> Value {
         "required": ["name"],
         "properties": {
             "name": { "type": "string", "maxLength": OBJECT_NAME_LENGTH, "pattern": OBJECT_NAME_PATTERN },
-            "namespace": { "type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+            "namespace": { "type": "string", "maxLength": 63, "pattern": NAME_PATTERN },
             "labels": texts,
             "annotations": texts,
             "finalizers": { "type": "array", "items": { "type": "string" } },
@@ -68,6 +84,7 @@ fn close(node: &mut Value) {
     }
     if keywords.get("x-kubernetes-int-or-string").is_some_and(|is| is == true) {
         keywords.insert("type".to_owned(), json!(["integer", "string"]));
+        keywords.insert("maximum".to_owned(), i64::MAX.into());
     }
     if keywords.get("x-kubernetes-list-type").is_some_and(|kind| kind == "set") {
         keywords.insert("uniqueItems".to_owned(), true.into());
@@ -84,19 +101,6 @@ fn describe(error: &ValidationError<'_>, at: &str) -> Vec<AdmissionError> {
     let invalid = |text: String| {
         AdmissionError::new(&path, format!("Invalid value: {}: {path} in body {text}", shown(value)))
     };
-    let blocking = |field: &str, message: String| AdmissionError {
-        blocks_rules: true,
-        ..AdmissionError::new(field, message)
-    };
-    let of_type = |expected: &str, found: &str| {
-        blocking(
-            &path,
-            format!("Invalid value: \"{found}\": {path} in body must be of type {expected}: \"{found}\""),
-        )
-    };
-    let size = || {
-        value.as_array().map(Vec::len).or_else(|| value.as_object().map(serde_json::Map::len)).unwrap_or(0)
-    };
     let one = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let unknown = unexpected.iter().map(|name| join(&path, name));
@@ -106,15 +110,14 @@ fn describe(error: &ValidationError<'_>, at: &str) -> Vec<AdmissionError> {
             blocking(&join(&path, property.as_str().unwrap_or_default()), "Required value".to_owned())
         }
         ValidationErrorKind::Type { kind: TypeKind::Single(expected) } => {
-            of_type(&expected.to_string(), type_name(value))
+            wrong_type(&path, &expected.to_string(), value)
         }
-        ValidationErrorKind::Type { kind: TypeKind::Multiple(_) } => {
-            of_type("integer,string", type_name(value))
+        ValidationErrorKind::Type { kind: TypeKind::Multiple(_) } => no_quantity(&path, value),
+        ValidationErrorKind::Format { .. } => {
+            let (shown, form) = (shown(value), stated_time::FORM);
+            let message = format!("must be of type date-time: {shown}; must be {form}");
+            blocking(&path, format!("Invalid value: {shown}: {path} in body {message}"))
         }
-        ValidationErrorKind::Format { .. } => blocking(
-            &path,
-            format!("Invalid value: {0}: {path} in body must be of type date-time: {0}", shown(value)),
-        ),
         ValidationErrorKind::Enum { options } => {
             let options: Vec<String> =
                 options.as_array().into_iter().flatten().map(Value::to_string).collect();
@@ -127,14 +130,21 @@ fn describe(error: &ValidationError<'_>, at: &str) -> Vec<AdmissionError> {
             blocking(&path, format!("Too long: may not be more than {limit} bytes"))
         }
         ValidationErrorKind::MaxItems { limit } | ValidationErrorKind::MaxProperties { limit } => {
-            blocking(&path, format!("Too many: {}: must have at most {limit} items", size()))
+            blocking(&path, format!("Too many: {}: must have at most {limit} items", size(value)))
         }
         ValidationErrorKind::MinItems { limit } => AdmissionError::new(
             &path,
-            format!("Invalid value: {}: {path} in body should have at least {limit} items", size()),
+            format!("Invalid value: {}: {path} in body should have at least {limit} items", size(value)),
         ),
         ValidationErrorKind::MinLength { limit } => invalid(format!("should be at least {limit} chars long")),
-        ValidationErrorKind::Pattern { pattern } => invalid(format!("should match '{pattern}'")),
+        ValidationErrorKind::Pattern { pattern } => {
+            AdmissionError::new(&path, format!("Invalid value: {}: {}", shown(value), name_rule(pattern)))
+        }
+        ValidationErrorKind::Minimum { .. } | ValidationErrorKind::Maximum { .. }
+            if value.is_number() && value.as_i64().is_none() =>
+        {
+            no_quantity(&path, value)
+        }
         ValidationErrorKind::Minimum { limit } => {
             invalid(format!("should be greater than or equal to {limit}"))
         }
@@ -145,6 +155,40 @@ fn describe(error: &ValidationError<'_>, at: &str) -> Vec<AdmissionError> {
         _ => invalid(error.to_string()),
     };
     vec![one]
+}
+
+/// Returns an error that keeps the rules from being looked at.
+fn blocking(field: &str, message: String) -> AdmissionError {
+    AdmissionError { blocks_rules: true, ..AdmissionError::new(field, message) }
+}
+
+fn wrong_type(path: &str, expected: &str, value: &Value) -> AdmissionError {
+    let found = type_name(value);
+    let message = format!("{path} in body must be of type {expected}: \"{found}\"");
+    blocking(path, format!("Invalid value: \"{found}\": {message}"))
+}
+
+/// Returns the error of a value that is neither an integer nor a text; a number needs only quotes to be a text.
+fn no_quantity(path: &str, value: &Value) -> AdmissionError {
+    let error = wrong_type(path, "integer,string", value);
+    let remedy = match value.as_f64() {
+        Some(number) if number.fract() != 0.0 => format!("must be quoted: \"{value}\""),
+        Some(_) => "must be quoted, as it is no integer of 64 bits".to_owned(),
+        None => return error,
+    };
+    let message = format!("{}; {remedy}", error.message);
+    AdmissionError { message, ..error }
+}
+
+/// Returns what the server says of a name that does not match `pattern`.
+fn name_rule(pattern: &str) -> String {
+    let rule = NAME_RULES.iter().find(|(known, _)| *known == pattern);
+    rule.map_or_else(|| format!("should match '{pattern}'"), |(_, rule)| (*rule).to_owned())
+}
+
+/// Returns how many items a collection has.
+fn size(value: &Value) -> usize {
+    value.as_array().map(Vec::len).or_else(|| value.as_object().map(serde_json::Map::len)).unwrap_or(0)
 }
 
 /// Returns the name of the type of a value, as the server calls it.

@@ -1,16 +1,20 @@
 //! CEL rules, compiled once and looked at only where an object has fields that bear rules.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube_cel::KubeCelExt;
+use kube_cel::cel::extractors::This;
 use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Context, ExecutionError, ParseErrors, Program, Value as CelValue};
+use regex::Regex;
 use serde_json::Value;
 
 use super::AdmissionError;
 use super::bounds::{join, shown};
+use crate::api::stated_time;
 
 /// Says why a rule cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +55,28 @@ impl Default for Evaluator {
             context.add_variable_from_value(name, CelValue::String(Arc::new(name.to_owned())));
         }
         context.add_function("type", |value: CelValue| value.type_of().to_string());
+        context.add_function("matches", matcher());
         context.add_function("isQuantity", |text: Arc<String>| is_comparable(&text));
         context.add_function("int", seconds);
         context.add_function("timestamp", timestamp);
         Self(context)
+    }
+}
+
+/// Returns the function `matches` with expressions compiled once; the library compiles them on every call.
+fn matcher() -> impl Fn(This<Arc<String>>, Arc<String>) -> Result<bool, ExecutionError> {
+    let compiled = Mutex::new(HashMap::<Arc<String>, Regex>::new());
+    move |This(text), pattern| {
+        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let expression = match compiled.entry(Arc::clone(&pattern)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let expression = Regex::new(&pattern)
+                    .map_err(|error| ExecutionError::function_error("matches", error.to_string()))?;
+                place.insert(expression)
+            }
+        };
+        Ok(expression.is_match(&text))
     }
 }
 
@@ -98,7 +120,12 @@ fn timestamp(value: CelValue) -> Result<CelValue, ExecutionError> {
         CelValue::Int(second) => Timestamp::from_second(second).map_err(|_| refused())?.to_string(),
         _ => return Err(refused()),
     };
-    text.parse().map(CelValue::Timestamp).map_err(|_| refused())
+    instant(&text).ok_or_else(refused)
+}
+
+/// Returns a time as rules see it.
+fn instant(text: &str) -> Option<CelValue> {
+    stated_time::parse(text)?.to_string().parse().ok().map(CelValue::Timestamp)
 }
 
 impl RuleTree {
@@ -215,7 +242,7 @@ fn converted(value: &Value, schema: &Value) -> CelValue {
         Value::Bool(truth) => CelValue::Bool(*truth),
         Value::Number(number) => number.as_i64().map_or(CelValue::Null, CelValue::Int),
         Value::String(text) if schema["format"] == "date-time" => {
-            text.parse().map_or_else(|_| CelValue::String(Arc::new(text.clone())), CelValue::Timestamp)
+            instant(text).unwrap_or_else(|| CelValue::String(Arc::new(text.clone())))
         }
         Value::String(text) => CelValue::String(Arc::new(text.clone())),
         Value::Array(items) => {

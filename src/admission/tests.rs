@@ -214,10 +214,10 @@ fn every_time_that_is_admitted_is_parsed_and_in_whole_seconds() {
         "2026-01-31T23:59:60Z",
         "2026-02-30T00:00:00Z",
         "2026-01-31T10:00:00.5Z",
-        "2026-01-31T10:00:00.0000000001Z",
-        "2026-01-31T10:00:00.0000000000Z",
-        "2026-01-31T10:00:00,0Z",
-        "2026-01-31T10:00:00+24:00",
+        "2026-01-31T10:00:00.000000001Z",
+        "2026-01-31T10:00:00.Z",
+        "2026-01-31T10:00:00+24:01:00",
+        "2026-01-31T10:00:00+25:00",
         "1999-12-31T23:59:59Z",
         "2101-01-01T00:00:00Z",
         "2000-01-01T00:00:00+01:00",
@@ -237,7 +237,10 @@ fn metadata_and_kinds_are_judged_too() {
         admission.admit(&object, None).expect_err("refused")[0].to_string()
     };
     assert_eq!(refused(&|object| object["metadata"] = json!({})), "metadata.name: Required value");
-    assert!(refused(&|object| object["metadata"]["name"] = json!("Acme")).contains("should match"));
+    assert!(
+        refused(&|object| object["metadata"]["name"] = json!("Acme"))
+            .contains("a lowercase RFC 1123 subdomain must")
+    );
     assert!(
         refused(&|object| object["metadata"]["annotations"] = json!({ "a": 1 }))
             .contains("must be of type string")

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::schema::{MAX_INTEGER, STATED_AMOUNT_PATTERN, STATED_TIME_PATTERN, immutable, rule, stated_time};
+use super::schema::{MAX_INTEGER, STATED_AMOUNT_PATTERN, immutable, rule, stated_amount, stated_time};
 use super::{Amount, SubscriptionRef, condition};
 
 /// Credits given by hand, and why.
@@ -77,21 +78,27 @@ pub struct CreditAdjustmentSpec {
     pub subscription_ref: SubscriptionRef,
     /// Credits to give, above 0 and below 10^15, such as `"250"`, with at most 9 decimals. Debt is repaid from
     /// them first.
-    #[schemars(extend(
-        "pattern" = STATED_AMOUNT_PATTERN,
-        "x-kubernetes-validations" = [rule(
-            "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
-            "must be a decimal greater than 0 such as '250'",
-        )]
-    ))]
+    #[schemars(schema_with = "stated_credits")]
     pub credits: Amount,
     /// Why, in a sentence that the tenant may read, such as `outage 2026-11-02`.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
     /// When what is left of the credits expires; must be later than the creation. Default: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
+    #[serde(
+        default,
+        deserialize_with = "super::stated_time::deserialize_optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub expiration_time: Option<Timestamp>,
+}
+
+/// Returns the schema of the credits that are given.
+fn stated_credits(_: &mut SchemaGenerator) -> Schema {
+    stated_amount(json!([rule(
+        &format!("self.matches('{STATED_AMOUNT_PATTERN}') && quantity(self).isGreaterThan(quantity('0'))"),
+        "must be a decimal greater than 0 and below 10^15 with at most 9 fractional digits, such as '250'",
+    )]))
 }
 
 /// The verdict.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{
-    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, immutable, rule,
+    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, form, immutable, rule,
 };
 use super::{Amount, SubscriptionRef, condition};
 
@@ -87,7 +87,11 @@ pub struct CreditPackSpec {
     /// The Subscription that buys. Its plan must allow packs, and its current period must be paid.
     pub subscription_ref: SubscriptionRef,
     /// A pack of the operator's catalog, such as `plus-100`.
-    #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = NAME_PATTERN))]
+    #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        NAME_PATTERN,
+        "the name of a pack: lower-case letters, digits and '-', starting and ending with a letter or digit, such as \
+         'plus-100'",
+    )]))]
     pub pack: String,
 }
 

@@ -2,11 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::schema::{
-    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, STATED_AMOUNT_PATTERN, immutable, rule,
+    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, STATED_AMOUNT_PATTERN, form, immutable, rule,
+    stated_amount,
 };
 use super::{Amount, SubscriptionRef, condition};
 
@@ -83,7 +85,10 @@ pub struct PaymentSpec {
     /// The Subscription whose invoice it is.
     pub subscription_ref: SubscriptionRef,
     /// Number of the invoice, as in `status.invoices` of the Subscription, such as `acme-1f3a9c2e-0007`.
-    #[schemars(length(min = 1, max = INVOICE_NUMBER_LENGTH), extend("pattern" = "^[-.a-z0-9]+$"))]
+    #[schemars(length(min = 1, max = INVOICE_NUMBER_LENGTH), extend("x-kubernetes-validations" = [form(
+        "^[-.a-z0-9]+$",
+        "the number of an invoice as the Subscription's `status.invoices` shows it, such as 'acme-1f3a9c2e-0007'",
+    )]))]
     pub invoice: String,
     /// `Settled`: it was paid in full. `Failed`: an attempt to pay it failed; it stays open until its due time, so that
     /// another attempt can settle it. `Cancelled`: the provider gave up, for example because the checkout expired; it
@@ -91,15 +96,26 @@ pub struct PaymentSpec {
     /// credits is taken.
     pub state: PaymentState,
     /// Amount in units of the currency, such as `"300"` or `"19.99"`. It must be the invoice's.
-    #[schemars(extend("pattern" = STATED_AMOUNT_PATTERN))]
+    #[schemars(schema_with = "stated_sum")]
     pub amount: Amount,
     /// Currency, such as `USD`. It must be the invoice's.
-    #[schemars(length(max = 3), extend("pattern" = CURRENCY_PATTERN))]
+    #[schemars(length(max = 3), extend("x-kubernetes-validations" = [form(
+        CURRENCY_PATTERN,
+        "three capital letters, such as 'USD'",
+    )]))]
     pub currency: String,
     /// The provider's own name for it, such as `pi_123`, for people who search there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub reference: Option<String>,
+}
+
+/// Returns the schema of the amount that was paid.
+fn stated_sum(_: &mut SchemaGenerator) -> Schema {
+    stated_amount(json!([form(
+        STATED_AMOUNT_PATTERN,
+        "a decimal below 10^15 with at most 9 fractional digits, such as '300' or '19.99'",
+    )]))
 }
 
 /// What happened to an invoice.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::rule;
 
 /// The grammar of quantities; the ledger's parser accepts exactly the same texts.
-pub const QUANTITY_PATTERN: &str = r"^\+?([0-9]{1,16}(\.[0-9]{0,9})?|\.[0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE](\+?[0-9]{1,2}|-[0-9]))?$";
+pub const QUANTITY_PATTERN: &str = "^[+]?([0-9]{1,16}([.][0-9]{0,9})?|[.][0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE]([+]?[0-9]{1,2}|-[0-9]))?$";
 
 /// A quantity in the Kubernetes grammar, such as `12G`, as it was written; a YAML number becomes its digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -79,10 +79,11 @@ impl JsonSchema for Quantity {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "maxLength": 32,
-            "pattern": QUANTITY_PATTERN,
             "x-kubernetes-validations": [rule(
-                "type(self) == int ? self >= 0 && self <= 1000000000000000 : isQuantity(self) \
-                 && quantity(self).compareTo(quantity('0')) >= 0 && quantity(self).compareTo(quantity('1P')) <= 0",
+                &format!(
+                    "type(self) == int ? self >= 0 && self <= 1000000000000000 : self.matches('{QUANTITY_PATTERN}') \
+                     && isQuantity(self) && quantity(self).compareTo(quantity('1P')) <= 0"
+                ),
                 "must be a quantity from 0 to 10^15 such as '12G', '1.5Gi', '2500000' or '500m', with at most \
                  16 digits before and 9 after the point",
             )],

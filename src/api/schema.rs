@@ -1,6 +1,6 @@
 //! Bounds and rules that several kinds share.
 
-use schemars::Schema;
+use schemars::{Schema, json_schema};
 use serde_json::{Value, json};
 
 /// Longest name of a Kubernetes object.
@@ -18,10 +18,7 @@ pub const RATE_NAME_PATTERN: &str = "^[A-Z][A-Za-z0-9]*$";
 /// ISO 4217 codes.
 pub const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
 /// Amounts that people state: not negative, below 10^15.
-pub const STATED_AMOUNT_PATTERN: &str = r"^[0-9]{1,15}(\.[0-9]{1,9})?$";
-/// Times that users state: the RFC 3339 forms that every reader agrees on, fractions of a second being zero.
-pub const STATED_TIME_PATTERN: &str =
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.0{1,9})?(Z|[-+](0[0-9]|1[0-4]):[0-5][0-9])$";
+pub const STATED_AMOUNT_PATTERN: &str = "^[0-9]{1,15}([.][0-9]{1,9})?$";
 /// Largest integer that every JSON reader holds exactly (2^53 - 1).
 pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
 /// Longest invoice number: a Subscription's name, 8 characters of its account, a number.
@@ -40,6 +37,22 @@ pub fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })
 }
 
+/// Returns the rule that a text has the form of `pattern`, which the message says in words: `must be {words}`.
+///
+/// A `pattern` of the schema would be quoted to the user as a bare regular expression.
+#[must_use]
+pub fn form(pattern: &str, words: &str) -> Value {
+    rule(&format!("self.matches('{pattern}')"), &format!("must be {words}"))
+}
+
+/// Returns the schema of an amount that people state, with `rules` about it.
+#[must_use]
+pub fn stated_amount(rules: Value) -> Schema {
+    let mut schema = json_schema!({ "type": "string", "maxLength": 32 });
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+    schema
+}
+
 /// Returns a CEL rule that is reported at a field below the object it is written on.
 #[must_use]
 pub fn rule_at(field_path: &str, rule: &str, message: &str) -> Value {
@@ -55,7 +68,7 @@ pub fn stated_time() -> Value {
     rule(
         "timestamp(int(self)) == self && self >= timestamp('2000-01-01T00:00:00Z') \
          && self < timestamp('2101-01-01T00:00:00Z')",
-        "must be a time in whole seconds from 2000 to 2100, such as '2026-01-31T10:00:00Z'",
+        &format!("must be {}", super::stated_time::FORM),
     )
 }
 

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{
-    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, RATE_NAME_PATTERN,
-    STATED_TIME_PATTERN, rule_at, stated_time,
+    CURRENCY_PATTERN, INVOICE_NUMBER_LENGTH, MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, RATE_NAME_PATTERN, form,
+    rule_at, stated_time,
 };
 use super::{Amount, condition};
 
@@ -108,7 +108,11 @@ use super::{Amount, condition};
 pub struct SubscriptionSpec {
     /// A plan of the operator's catalog, such as `starter`. A higher plan begins at once with its full credits
     /// and price; a lower one begins when the current period ends, and nothing already paid for is lost.
-    #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = NAME_PATTERN))]
+    #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        NAME_PATTERN,
+        "the name of a plan: lower-case letters, digits and '-', starting and ending with a letter or digit, such as \
+         'starter'",
+    )]))]
     pub plan: String,
     /// How long a period is, and so which credits and price of the plan apply. A plan may offer only one of them.
     #[serde(default)]
@@ -122,10 +126,14 @@ pub struct SubscriptionSpec {
     /// past: periods are counted from it, and only the one that holds the creation, and later ones, are granted.
     /// Monthly periods begin on its day of the month, or on the month's last day where that is earlier.
     /// Immutable.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
+    #[serde(
+        default,
+        deserialize_with = "super::stated_time::deserialize_optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub start_time: Option<Timestamp>,
-    /// Whom invoices are made out to. Printed on them, used for nothing else.
+    /// The party to invoice. This version stores it for your own invoicing tools; it prints and sends no invoices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_details: Option<BillingDetails>,
     /// Shares of a period's credits, in whole percent from 1 to 1000, at which an event is given; the first one
@@ -165,7 +173,7 @@ pub enum Renewal {
     None,
 }
 
-/// Whom invoices are made out to.
+/// The party to invoice. This version stores it and uses it for nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BillingDetails {
@@ -173,9 +181,12 @@ pub struct BillingDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub name: Option<String>,
-    /// Where invoices are sent, such as `billing@example.com`.
+    /// Address for invoices, such as `billing@example.com`. This version sends nothing to it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 254), extend("pattern" = "^[^@ ]+@[^@ ]+$"))]
+    #[schemars(length(max = 254), extend("x-kubernetes-validations" = [form(
+        "^[^@ ]+@[^@ ]+$",
+        "one address without spaces, such as 'billing@example.com'",
+    )]))]
     pub email: Option<String>,
     /// Number under which the organization is known to its tax office, such as a VAT number.
     #[serde(rename = "taxID", skip_serializing_if = "Option::is_none")]

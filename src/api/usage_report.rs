@@ -9,8 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{
-    MAX_INTEGER, NAME_LENGTH, RATE_NAME_PATTERN, SOURCE_PATTERN, STATED_TIME_PATTERN, immutable, rule,
-    rule_at, stated_time,
+    MAX_INTEGER, NAME_LENGTH, RATE_NAME_PATTERN, SOURCE_PATTERN, form, immutable, rule, rule_at, stated_time,
 };
 use super::subscription::RatedUsage;
 use super::{Amount, Quantity, SubscriptionRef, condition};
@@ -86,7 +85,10 @@ pub struct UsageReportSpec {
     /// overlaps a charged one is refused as `DuplicateWindow`, whatever the report's name, so a report can be
     /// sent again without harm. A second process, or more than 1,000 lines, needs a source of its own, such as
     /// `gw-eu-1.2`.
-    #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = SOURCE_PATTERN))]
+    #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        SOURCE_PATTERN,
+        "letters, digits, '-', '_' and '.', starting and ending with a letter or digit, such as 'gw-eu-1'",
+    )]))]
     pub source: String,
     /// The time that is reported.
     pub window: UsageWindow,
@@ -105,11 +107,13 @@ pub struct UsageReportSpec {
 ]))]
 pub struct UsageWindow {
     /// First instant of the window, in whole seconds, such as `2026-01-31T10:00:00Z`.
-    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
+    #[serde(deserialize_with = "super::stated_time::deserialize")]
+    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub start_time: Timestamp,
     /// First instant after the window: later than `startTime`, by at most 31 days. A window that ends in the
     /// future waits until it is over.
-    #[schemars(extend("pattern" = STATED_TIME_PATTERN, "x-kubernetes-validations" = [stated_time()]))]
+    #[serde(deserialize_with = "super::stated_time::deserialize")]
+    #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub end_time: Timestamp,
 }
 
@@ -118,16 +122,22 @@ pub struct UsageWindow {
 #[serde(rename_all = "camelCase")]
 pub struct UsageLine {
     /// Kind of node that served it; the catalog lists them: `Public` or `Private` in the built-in one.
-    #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = RATE_NAME_PATTERN))]
+    #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        RATE_NAME_PATTERN,
+        "letters and digits, starting with a capital letter, such as 'Public'",
+    )]))]
     pub node_type: String,
     /// What was done; the catalog lists them: `StorageEgress` (bytes sent) or `TokensOut` (tokens generated) in
     /// the built-in one. A pair of node type and operation that has no rate refuses the whole report, as
     /// `UnknownRate`.
-    #[schemars(length(min = 1, max = NAME_LENGTH), extend("pattern" = RATE_NAME_PATTERN))]
+    #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        RATE_NAME_PATTERN,
+        "letters and digits, starting with a capital letter, such as 'StorageEgress'",
+    )]))]
     pub operation: String,
     /// How much: bytes for `StorageEgress`, tokens for `TokensOut`. A number or a Kubernetes quantity, from 0 to
     /// 10^15: `12G` is 12,000,000,000, `1.5Gi` is 1,610,612,736, and `2500000`, `2.5M`, `1e3`, `500m` are fine
-    /// too. Fractions are charged exactly.
+    /// too. Fractions are charged exactly; quote them where they have no suffix: `"1.5"`.
     pub quantity: Quantity,
     /// At most 4 labels of at most 63 characters for your own breakdowns, such as `repo` or `model`. They do
     /// not change what is charged.

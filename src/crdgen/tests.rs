@@ -54,6 +54,22 @@ fn an_enum_is_described_by_its_field() {
 }
 
 #[test]
+fn no_message_to_a_user_quotes_a_bare_regular_expression() {
+    for crd in all().into_iter().filter(|crd| crd.kind != "CreditLedger") {
+        each_node(&crd.kind, &crd.schema()["properties"]["spec"], &mut |path, node| {
+            assert!(
+                node.get("pattern").is_none(),
+                "{path}: the API server quotes a `pattern`; use `schema::form`"
+            );
+            for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                let message = rule["message"].as_str().unwrap_or_default();
+                assert!(message.starts_with("must ") && !message.contains("'^"), "{path}: {message}");
+            }
+        });
+    }
+}
+
+#[test]
 fn every_value_is_bounded() {
     each_node_of_all(|path, node| {
         if node["x-kubernetes-int-or-string"] == true {

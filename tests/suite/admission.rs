@@ -99,6 +99,49 @@ async fn the_fence_lets_annotations_identical_writes_and_deletion_pass_and_no_lo
     .await;
 }
 
+/// Times that people and machines write, right and wrong.
+const TIMES: [&str; 20] = [
+    "2026-01-31T10:00:00Z",
+    "2026-01-31T10:00:00.000Z",
+    "2026-01-31T10:00:00,0Z",
+    "2026-01-31T10:00:00.0000000000Z",
+    "2026-01-31T10:00:00.0000000001Z",
+    "2026-01-31T12:00:00+02:00",
+    "2026-01-31T10:00:00+24:00",
+    "2026-01-31T10:00:00-00:00",
+    "2026-01-31T10:00:00+25:00",
+    "2026-12-31T23:59:60Z",
+    "2026-01-31T24:00:00Z",
+    "2026-02-30T10:00:00Z",
+    "2026-01-31T10:00:00.5Z",
+    "2026-01-31T10:00:00.000000001Z",
+    "2026-01-31t10:00:00Z",
+    "2026-01-31T10:00:00z",
+    "2026-01-31 10:00:00Z",
+    "2026-01-31T10:00:00",
+    "2026-01-31",
+    "1999-12-31T23:59:59Z",
+];
+
+#[tokio::test]
+async fn times_are_judged_offline_as_the_api_server_judges_them() {
+    let namespace = bare().await.namespace("times").await;
+    let admission = flashgate_billing::admission::Admission::new().expect("admission");
+    for text in TIMES {
+        let subscription = json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Subscription",
+            "metadata": {"name": "acme"}, "spec": {"plan": "starter", "startTime": text},
+        });
+        let applied = ["create", "--dry-run=server", "-f", "-"];
+        let output = namespace.kubectl(&applied, Some(&subscription.to_string())).await;
+        let offline = admission.admit(&subscription, None);
+        assert_eq!(output.success, offline.is_ok(), "{text}: {} {offline:?}", output.stderr);
+        let understood = serde_json::from_value::<flashgate_billing::api::Subscription>(subscription);
+        assert!(!output.success || understood.is_ok(), "{text}: {understood:?}");
+        assert!(!output.stderr.contains('^'), "{text}: {}", output.stderr);
+    }
+}
+
 #[tokio::test]
 async fn kubectl_explain_reads_as_documentation() {
     let namespace = bare().await.namespace("explain").await;
