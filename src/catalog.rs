@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::{
     Catalog, Offer, Pack, PackLimit, PackLimitScope, PackPurchases, PaymentMode, PaymentPolicy, Plan,
-    Policies, Rate,
+    Policies, Rate, ReportPolicy,
 };
 
+use crate::text_file::{self, TextFileError};
 use node::{Node, Position};
 use reader::{Entry, Fields, Reader};
 
@@ -28,12 +28,12 @@ pub const SHIPPED: &str = include_str!("catalog/shipped.yaml");
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The file could not be read.
-    #[error("cannot read the catalog {}; it must be a readable file of UTF-8 text", path.display())]
+    #[error("cannot read the catalog {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: TextFileError,
     },
     /// The file is no valid catalog.
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub fn shipped() -> Catalog {
 /// When the file cannot be read or is no valid catalog.
 pub fn load(path: &Path) -> Result<Catalog, CatalogError> {
     let text =
-        fs::read_to_string(path).map_err(|source| CatalogError::Read { path: path.to_owned(), source })?;
+        text_file::read(path).map_err(|source| CatalogError::Read { path: path.to_owned(), source })?;
     Ok(parse(&text, &path.to_string_lossy())?)
 }
 
@@ -256,7 +256,7 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
         accept_usage_for_seconds,
         accept_ahead_seconds,
         payments,
-        keep_reports_for_seconds,
+        reports,
         alert_thresholds_percent,
     } = Policies::default();
     let scopes = [("AllPacks", PackLimitScope::AllPacks), ("PerPack", PackLimitScope::PerPack)];
@@ -282,21 +282,24 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
                 payments.due_within_seconds,
             ),
         });
-        let reports = (keep_reports_for_seconds, accept_ahead_seconds);
-        let (keep_reports_for_seconds, accept_ahead_seconds) = fields.mapping("reports", reports, |fields| {
-            let (keep, ahead) = reports;
-            (
-                fields.whole("keepForSeconds", &bounds::KEEP_FOR_SECONDS, keep),
-                fields.whole("acceptAheadSeconds", &bounds::ACCEPT_AHEAD_SECONDS, ahead),
-            )
-        });
+        let (reports, accept_ahead_seconds) =
+            fields.mapping("reports", (reports, accept_ahead_seconds), |fields| {
+                let ReportPolicy { keep_for_seconds, max_credits } = reports;
+                let keep_for_seconds =
+                    fields.whole("keepForSeconds", &bounds::KEEP_FOR_SECONDS, keep_for_seconds);
+                let accept_ahead_seconds =
+                    fields.whole("acceptAheadSeconds", &bounds::ACCEPT_AHEAD_SECONDS, accept_ahead_seconds);
+                let max_credits =
+                    fields.optional("maxCredits", Reader::amount_above_zero).unwrap_or(max_credits);
+                (ReportPolicy { keep_for_seconds, max_credits }, accept_ahead_seconds)
+            });
         Policies {
             pack_limit,
             settlement_grace_seconds,
             accept_usage_for_seconds,
             accept_ahead_seconds,
             payments,
-            keep_reports_for_seconds,
+            reports,
             alert_thresholds_percent: fields
                 .optional("alertThresholdsPercent", thresholds)
                 .unwrap_or(alert_thresholds_percent),

@@ -14,4 +14,5 @@ pub mod payments;
 pub mod server;
 pub mod simulate;
 pub mod telemetry;
+pub mod text_file;
 pub mod throttle;

@@ -34,7 +34,7 @@ mod tests;
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
     /// A document is neither YAML nor JSON.
-    #[error("{place}: must be YAML or JSON: {message}")]
+    #[error("{place}: {message}")]
     Unreadable {
         /// Where it stands.
         place: Place,
@@ -89,23 +89,37 @@ pub struct AccountEntry {
     pub entry: Entry,
 }
 
-/// Plays `manifests` in their order, and what happens by itself up to `until`, or to the last of them.
+/// From when and until when manifests are played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeRange {
+    /// Time of the documents before the first that states one.
+    pub from: Option<Timestamp>,
+    /// Time up to which everything is played; that of the last document, when absent.
+    pub until: Option<Timestamp>,
+}
+
+/// Plays `manifests` in their order, and what happens by itself up to `range.until`, or to the last of them.
 ///
-/// Manifests of a time after `until` are not applied; a note says how many.
+/// Manifests of a time after `range.until` are not applied; a note says how many.
 ///
 /// # Errors
 /// When a manifest cannot be read, admission refuses it, the first has no time, or time goes back between two.
 pub fn play(
     manifests: impl IntoIterator<Item = Result<Manifest, SimulateError>>,
     catalog: &Catalog,
-    until: Option<Timestamp>,
+    range: TimeRange,
 ) -> Result<Outcome, SimulateError> {
+    let TimeRange { from, until } = range;
     let mut simulation = Simulation::new(catalog)?;
     let mut time_of_last = None;
     let mut left_out = 0_usize;
     for manifest in manifests {
-        let step = Step::new(manifest?)?;
-        let time = time_of(&step, time_of_last)?;
+        let mut manifest = manifest?;
+        let file = Arc::clone(&manifest.place.file);
+        let notes = std::mem::take(&mut manifest.notes).into_iter();
+        simulation.notes.extend(notes.map(|note| format!("{file}:{note}")));
+        let step = Step::new(manifest)?;
+        let time = time_of(&step, time_of_last, from)?;
         time_of_last = Some(time);
         if until.is_some_and(|until| time > until) {
             left_out = left_out.saturating_add(1);
@@ -122,20 +136,31 @@ pub fn play(
     Ok(simulation.into_outcome())
 }
 
-/// Returns the time of a document: its own, or that of the one before.
-fn time_of(step: &Step, before: Option<Timestamp>) -> Result<Timestamp, SimulateError> {
+/// Returns the time of a document: its own, or that of the one before; of the first, `from`.
+fn time_of(
+    step: &Step,
+    before: Option<Timestamp>,
+    from: Option<Timestamp>,
+) -> Result<Timestamp, SimulateError> {
     let refused = |message: String| SimulateError::of_object(step.place.clone(), &step.key, message);
-    match (step.at, before) {
-        (Some(at), Some(before)) if at < before => Err(refused(format!(
-            "annotation `billing.flashgate.dev/at` is {at}, and the document before is applied at {before}; must not \
-             be earlier: documents are applied in the order in which they are given"
-        ))),
+    match (step.at, before.or(from)) {
+        (Some(at), Some(earliest)) if at < earliest => {
+            let since = match before {
+                Some(before) => format!("the document before is applied at {before}"),
+                None => format!("`--from` is {earliest}"),
+            };
+            Err(refused(format!(
+                "annotation `billing.flashgate.dev/at` is {at}, and {since}; must not be earlier: documents are \
+                 applied in the order in which they are given"
+            )))
+        }
         (Some(at), _) => Ok(at),
-        (None, Some(before)) => Ok(before),
+        (None, Some(earliest)) => Ok(earliest),
         (None, None) => step.start_time()?.ok_or_else(|| {
             refused(
-                "the first document must say when it is applied: add the annotation `billing.flashgate.dev/at`, such \
-                 as \"2026-01-31T10:00:00Z\" (or, to a Subscription, a `spec.startTime`)"
+                "the first document must say when it is applied: run `simulate` with `--from 2026-01-31T10:00:00Z`, \
+                 or add the annotation `billing.flashgate.dev/at: \"2026-01-31T10:00:00Z\"` (or, to a Subscription, a \
+                 `spec.startTime`)"
                     .to_owned(),
             )
         }),

@@ -244,6 +244,11 @@ impl Reader {
         let digits = entry.scalar().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| range.contains(number));
         match (number, &entry.node.value) {
+            (Some(number), Value::Number(text)) if text.len() > 1 && text.starts_with('0') => {
+                let message =
+                    format!("{text} begins with 0, which many tools read as octal; must be {number}");
+                self.refuse(entry, message);
+            }
             (Some(number), Value::Number(_)) => return number,
             (Some(number), Value::Text(_)) => {
                 self.refuse(

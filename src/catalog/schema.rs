@@ -4,7 +4,7 @@
 //! hold that both know the same fields, words and bounds.
 #![expect(dead_code, reason = "the fields are read by the derived schema alone")]
 
-use flashgate_ledger::catalog::Policies as Defaults;
+use flashgate_ledger::catalog::{MAX_REPORT_CREDITS, Policies as Defaults};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
@@ -221,7 +221,7 @@ struct Reports {
     /// Seconds for which a report is kept after its verdict; 0 deletes it at once.
     #[schemars(
         range(min = *bounds::KEEP_FOR_SECONDS.start(), max = *bounds::KEEP_FOR_SECONDS.end()),
-        extend("default" = Defaults::default().keep_reports_for_seconds)
+        extend("default" = Defaults::default().reports.keep_for_seconds)
     )]
     keep_for_seconds: Option<u32>,
     /// Seconds after the creation of a report by which its window must end; later is refused as `TooEarly`.
@@ -230,6 +230,10 @@ struct Reports {
         extend("default" = Defaults::default().accept_ahead_seconds)
     )]
     accept_ahead_seconds: Option<u32>,
+    /// Most credits that one report may cost: a quoted decimal above zero. More is refused as `TooLarge`, so that a
+    /// wrong unit costs no account its credits.
+    #[schemars(regex(pattern = AMOUNT), extend("default" = MAX_REPORT_CREDITS))]
+    max_credits: Option<String>,
 }
 
 /// Returns the JSON Schema of a catalog file.

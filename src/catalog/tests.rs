@@ -24,7 +24,7 @@ policies:
   settlementGraceSeconds: 7200
   lateUsage: {acceptForSeconds: 600}
   payments: {mode: External, dueWithinSeconds: 6000}
-  reports: {keepForSeconds: 60, acceptAheadSeconds: 3600}
+  reports: {keepForSeconds: 60, acceptAheadSeconds: 3600, maxCredits: "5000"}
   alertThresholdsPercent: [50, 90]
 "#;
 
@@ -40,6 +40,24 @@ use Told::{ByReader, BySchema};
 
 /// What replaces what in [`GOOD`], the message, and whether an editor tells as well.
 const BAD: &[(&str, &str, &str, Told)] = &[
+    (
+        "maxCredits: \"5000\"",
+        "maxCredits: \"0\"",
+        "21:71: policies.reports.maxCredits: '0' is zero; must be above zero",
+        ByReader,
+    ),
+    (
+        "maxCredits: \"5000\"",
+        "maxCredits: 5000",
+        "21:71: policies.reports.maxCredits: 5000 is not text to YAML; must be quoted: \"5000\"",
+        BySchema,
+    ),
+    (
+        "acceptForSeconds: 600",
+        "acceptForSeconds: 0600",
+        "19:33: policies.lateUsage.acceptForSeconds: 0600 begins with 0, which many tools read as octal; must be 600",
+        BySchema,
+    ),
     ("USD", "usd", "1:11: currency: 'usd' is refused; must be three capital letters, such as USD", BySchema),
     ("currency: USD\n", "", "1:1: 'currency' is missing; must be given", BySchema),
     (
@@ -385,7 +403,7 @@ fn every_field_is_read() {
             accept_usage_for_seconds: 600,
             accept_ahead_seconds: 3_600,
             payments: PaymentPolicy { mode: PaymentMode::External, due_within_seconds: 6_000 },
-            keep_reports_for_seconds: 60,
+            reports: ReportPolicy { keep_for_seconds: 60, max_credits: "5000".parse().expect("credits") },
             alert_thresholds_percent: vec![50, 90],
         }
     );
@@ -653,6 +671,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let missing = load(Path::new("/nowhere/catalog.yaml")).expect_err("no such file");
     assert_eq!(
         missing.to_string(),
-        "cannot read the catalog /nowhere/catalog.yaml; it must be a readable file of UTF-8 text"
+        "cannot read the catalog /nowhere/catalog.yaml: No such file or directory (os error 2); must be a file that you may \
+         read"
     );
 }

@@ -1,8 +1,7 @@
 //! `flashgate-billing simulate`: manifests played on a virtual clock, without a cluster.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
@@ -14,7 +13,8 @@ use crate::catalog::{self, CatalogError};
 use crate::simulate::manifest::manifests;
 use crate::simulate::step::parse_time;
 use crate::simulate::table::{self, Layout};
-use crate::simulate::{Outcome, SimulateError, play};
+use crate::simulate::{Outcome, SimulateError, TimeRange, play};
+use crate::text_file::{self, TextFileError};
 
 /// Exit code when the manifests cannot be played.
 const EXIT_REFUSED: u8 = 2;
@@ -29,7 +29,8 @@ const TERMINAL_WIDTHS: (u16, u16) = (80, 140);
     after_help = "Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or an \
                   argument is not valid, and nothing is printed but the error.",
     after_long_help = "Documents are applied in the order in which they are given, at the time of their annotation \
-                       `billing.flashgate.dev/at`; without one, at the time of the document before. Applying an \
+                       `billing.flashgate.dev/at`; without one, at the time of the document before (of the first: at \
+                       the time of `--from`). Applying an \
                        object again updates it; the annotation `billing.flashgate.dev/delete: \"true\"` deletes it. \
                        What happens by itself (renewals, expirations, lapses) happens in between, as if an operator \
                        ran all the time.\n\n\
@@ -41,8 +42,12 @@ pub struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
+    /// Time of the documents before the first that states one in its annotation `billing.flashgate.dev/at`
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+
     /// Time up to which everything is played; default: the time of the last document
-    #[arg(long, value_name = "TIME", value_parser = until)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
 
     /// Catalog to sell from; default: the one that is built in
@@ -72,8 +77,10 @@ enum Form {
 /// Says why nothing was played or printed.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
-    #[error("cannot read {file}: {source}; it must be a file of UTF-8 text", file = path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read {file}: {source}", file = path.display())]
+    Read { path: PathBuf, source: TextFileError },
+    #[error("{0} holds no object; must hold at least one, such as a Subscription")]
+    Empty(String),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -115,19 +122,17 @@ fn play_and_print(args: &Args) -> Result<(), RunError> {
 }
 
 fn play_files(args: &Args, catalog: &Catalog) -> Result<Outcome, RunError> {
-    let read = args.files.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
-    let files = read.collect::<Result<Vec<_>, RunError>>()?;
-    let documents = files.iter().flat_map(|(file, text)| manifests(file, text));
-    Ok(play(documents, catalog, args.until)?)
-}
-
-fn read(path: &Path) -> Result<String, RunError> {
-    let failed = |source| RunError::Read { path: path.to_owned(), source };
-    if path == Path::new("-") {
-        let mut text = String::new();
-        return io::stdin().read_to_string(&mut text).map(|_| text).map_err(failed);
+    let read = |path: &PathBuf| match text_file::read(path) {
+        Ok(text) => Ok((path.display().to_string(), text)),
+        Err(source) => Err(RunError::Read { path: path.clone(), source }),
+    };
+    let files = args.files.iter().map(read).collect::<Result<Vec<_>, RunError>>()?;
+    let mut documents = files.iter().flat_map(|(file, text)| manifests(file, text)).peekable();
+    if documents.peek().is_none() {
+        let names: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
+        return Err(RunError::Empty(names.join(", ")));
     }
-    fs::read_to_string(path).map_err(failed)
+    Ok(play(documents, catalog, TimeRange { from: args.from, until: args.until })?)
 }
 
 fn print(args: &Args, outcome: &Outcome) -> Result<(), RunError> {
@@ -150,8 +155,8 @@ fn print(args: &Args, outcome: &Outcome) -> Result<(), RunError> {
     Ok(stdout.flush()?)
 }
 
-/// Parses the value of `--until`.
-fn until(text: &str) -> Result<Timestamp, String> {
+/// Parses the value of `--from` and of `--until`.
+fn time(text: &str) -> Result<Timestamp, String> {
     parse_time("it", &text.into())
 }
 
@@ -160,7 +165,7 @@ fn is_broken_pipe(error: &RunError) -> bool {
         RunError::Write(error) => error.kind() == io::ErrorKind::BrokenPipe,
         RunError::Json(error) => error.io_error_kind() == Some(io::ErrorKind::BrokenPipe),
         RunError::Yaml(error) => error.to_string().contains("Broken pipe"),
-        RunError::Read { .. } | RunError::Catalog(_) | RunError::Simulate(_) => false,
+        RunError::Read { .. } | RunError::Empty(_) | RunError::Catalog(_) | RunError::Simulate(_) => false,
     }
 }
 

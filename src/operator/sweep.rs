@@ -114,7 +114,7 @@ impl<C: Cluster> Operator<C> {
     }
 
     fn is_over(&self, report: &SettledReport) -> bool {
-        let keep_for_seconds = self.catalog.policies.keep_reports_for_seconds;
+        let keep_for_seconds = self.catalog.policies.reports.keep_for_seconds;
         seconds_after(report.verdict_time, keep_for_seconds.into()) <= self.clock.now()
     }
 }

@@ -1,12 +1,17 @@
 //! Manifests: files of YAML or JSON to the objects they hold, each with the place where it stands.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::SimulateError;
+use yaml::{Content, Mistake, Node};
+
+mod json;
+mod scalar;
+mod yaml;
 
 /// An object as it was written, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +20,8 @@ pub struct Manifest {
     pub place: Place,
     /// What is written there.
     pub object: Value,
+    /// What its reader should know: values that do not mean what they seem to.
+    pub notes: Vec<String>,
 }
 
 /// Where a document stands: what a message begins with.
@@ -22,7 +29,7 @@ pub struct Manifest {
 pub struct Place {
     /// Name of the file as it was given.
     pub file: Arc<str>,
-    /// Line on which the document begins, the first being 1.
+    /// Line on which the object or the mistake begins, the first being 1.
     pub line: usize,
     /// Number of the document in its file, the first being 1.
     pub document: usize,
@@ -37,31 +44,44 @@ impl fmt::Display for Place {
 /// Returns the objects that `text`, the content of `file`, holds, in its order.
 ///
 /// Documents are separated as `kubectl` separates them, by lines that begin with `---`; a document may also be a
-/// list of objects, as `kubectl get -o yaml` prints it, or several JSON values in a row.
+/// list of objects, as `kubectl get -o yaml` prints it, or several JSON values in a row. Lines may end as on any
+/// system.
 ///
 /// # Errors
 /// Of each item: when its document is neither YAML nor JSON.
-pub fn manifests<'t>(
-    file: &str,
-    text: &'t str,
-) -> impl Iterator<Item = Result<Manifest, SimulateError>> + use<'t> {
+#[must_use]
+pub fn manifests(file: &str, text: &str) -> Vec<Result<Manifest, SimulateError>> {
     let file: Arc<str> = file.into();
-    let chunks = Chunks { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
-    let chunks = chunks.filter(|chunk| !chunk.is_empty()).enumerate();
-    chunks.flat_map(move |(index, chunk)| {
-        let place = Place { file: Arc::clone(&file), line: chunk.line, document: index.saturating_add(1) };
+    let text = with_line_feeds(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let last_line = text.lines().count().max(1);
+    let chunks = Chunks { rest: &text, line: 1 }.filter(|chunk| !chunk.is_empty()).enumerate();
+    let read = chunks.flat_map(|(index, chunk)| {
+        let document = index.saturating_add(1);
+        let place = |line: usize| Place { file: Arc::clone(&file), line: line.min(last_line), document };
         match chunk.objects() {
-            Ok(objects) => {
-                let manifest = |object| Ok(Manifest { place: place.clone(), object });
+            Ok((objects, mut notes)) => {
+                let manifest = |(line, object)| {
+                    Ok(Manifest { place: place(line), object, notes: std::mem::take(&mut notes) })
+                };
                 objects.into_iter().map(manifest).collect::<Vec<_>>()
             }
-            Err(message) => vec![Err(SimulateError::Unreadable { place, message })],
+            Err(Mistake { line, message }) => {
+                vec![Err(SimulateError::Unreadable { place: place(line), message })]
+            }
         }
-    })
+    });
+    read.collect()
+}
+
+/// Returns a text whose lines end with a line feed, whatever system it was written on.
+fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 /// The text between two separators.
 struct Chunk<'t> {
+    /// What follows `---` on the line of the separator, which must be nothing but a comment.
+    after_separator: &'t str,
     text: &'t str,
     /// Line of its first content.
     line: usize,
@@ -83,11 +103,10 @@ impl<'t> Iterator for Chunks<'t> {
             return None;
         }
         let text_line = self.line;
-        let begins_with_separator = is_separator(self.rest);
-        let from = if begins_with_separator { "---".len() } else { 0 };
+        let from = if self.rest.starts_with(SEPARATOR) { SEPARATOR.len() } else { 0 };
         let mut end = 0_usize;
         for line in self.rest.split_inclusive('\n') {
-            if end > 0 && is_separator(line) {
+            if end > 0 && line.starts_with(SEPARATOR) {
                 break;
             }
             end = end.saturating_add(line.len());
@@ -96,16 +115,18 @@ impl<'t> Iterator for Chunks<'t> {
         let (chunk, rest) = self.rest.split_at(end);
         self.rest = rest;
         let text = chunk.get(from..).unwrap_or_default();
+        let after_separator = if from == 0 { "" } else { text.lines().next().unwrap_or_default().trim() };
         let blank = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#');
         let line = text_line.saturating_add(text.lines().take_while(blank).count());
-        Some(Chunk { text, line, text_line })
+        Some(Chunk { after_separator, text, line, text_line })
     }
 }
 
-/// Returns whether a new document begins on `line`.
-fn is_separator(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
-}
+/// What the lines between documents begin with.
+const SEPARATOR: &str = "---";
+
+/// Objects with the lines on which they begin, and what their reader should know.
+type Objects = (Vec<(usize, Value)>, Vec<String>);
 
 impl Chunk<'_> {
     /// Returns whether nothing is written here but comments.
@@ -114,38 +135,62 @@ impl Chunk<'_> {
     }
 
     /// Returns the objects of the chunk, the items of lists in their place.
-    fn objects(&self) -> Result<Vec<Value>, String> {
-        let mut objects = Vec::new();
-        for Node(value) in self.json().map_or_else(|| self.yaml(), Ok)? {
-            match value {
-                Value::Null => {}
-                Value::Object(list) if is_list(&list) => objects.extend(items(list)),
-                value => objects.push(value),
+    fn objects(&self) -> Result<Objects, Mistake> {
+        if !self.after_separator.is_empty() && !self.after_separator.starts_with('#') {
+            let message = format!(
+                "`{}` follows `---`, which kubectl refuses; must stand on the next line",
+                self.after_separator
+            );
+            return Err(Mistake { line: self.text_line, message });
+        }
+        let (mut objects, mut notes) = (Vec::new(), Vec::new());
+        if let Some(values) = json::read(self.text, self.text_line) {
+            for (line, value) in values? {
+                add_value(&mut objects, line, value);
             }
+        } else if let Some(document) = yaml::read(self.text, self.text_line)? {
+            let root = Node { line: self.line, ..document.root };
+            notes = document.notes;
+            add_node(&mut objects, root);
         }
-        Ok(objects)
-    }
-
-    /// Returns the values of a chunk of JSON; nothing when it is none, as YAML may begin with a brace too.
-    fn json(&self) -> Option<Vec<Node>> {
-        if !self.text.trim_start().starts_with('{') {
-            return None;
-        }
-        serde_json::Deserializer::from_str(self.text).into_iter::<Node>().collect::<Result<_, _>>().ok()
-    }
-
-    fn yaml(&self) -> Result<Vec<Node>, String> {
-        if let Ok(node) = serde_yaml::from_str(self.text) {
-            return Ok(vec![node]);
-        }
-        // Read again at its place in the file, so that the message names the line of the file.
-        let padding = "\n".repeat(self.text_line.saturating_sub(1));
-        let again = serde_yaml::from_str(&format!("{padding}{}", self.text));
-        again.map(|node| vec![node]).map_err(|error| error.to_string())
+        Ok((objects, notes))
     }
 }
 
-/// Returns whether an object is a list of objects, as `kubectl get -o yaml` prints it.
+/// Adds the object of `value`, or those of a list; all of JSON are given the line of the value.
+fn add_value(objects: &mut Vec<(usize, Value)>, line: usize, value: Value) {
+    match value {
+        Value::Null => {}
+        Value::Object(list) if is_list(&list) => {
+            for item in items(list) {
+                add_value(objects, line, item);
+            }
+        }
+        value => objects.push((line, value)),
+    }
+}
+
+/// Adds the object of `node`, or those of a list, each with its line.
+fn add_node(objects: &mut Vec<(usize, Value)>, node: Node) {
+    let kind = node.field("kind").map(|kind| &kind.content);
+    let is_list = matches!(kind, Some(Content::Scalar(Value::String(kind))) if kind.ends_with("List"));
+    match node.field("items").map(|items| &items.content) {
+        Some(Content::List(items)) if is_list => {
+            for item in items {
+                add_node(objects, item.clone());
+            }
+        }
+        _ => {
+            let line = node.line;
+            match node.into_value() {
+                Value::Null => {}
+                value => objects.push((line, value)),
+            }
+        }
+    }
+}
+
+/// Returns whether an object is a list of objects, as `kubectl get -o json` prints it.
 fn is_list(object: &Map<String, Value>) -> bool {
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
     kind.ends_with("List") && object.get("items").is_some_and(Value::is_array)
@@ -158,87 +203,6 @@ fn items(mut list: Map<String, Value>) -> Vec<Value> {
     }
 }
 
-/// A value as the API server gets it from `kubectl`: keys are given once, and a whole number is an integer
-/// however it is written (`1e3` is 1000).
-struct Node(Value);
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor).map(Node)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a mapping, a list, a text, a number, a boolean or null")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
-        if number.fract() == 0.0
-            && let Ok(whole) = format!("{number:.0}").parse::<i64>()
-        {
-            return Ok(whole.into());
-        }
-        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("numbers must be finite"))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Node(item)) = access.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            let Node(value) = access.next_value()?;
-            if fields.contains_key(&key) {
-                return Err(de::Error::custom(format!("`{key}` is given twice; must be given once")));
-            }
-            fields.insert(key, value);
-        }
-        Ok(Value::Object(fields))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -246,12 +210,12 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(usize, usize, Value)> {
-        let read = manifests("acme.yaml", text).map(|manifest| manifest.expect("is readable"));
-        read.map(|Manifest { place, object }| (place.document, place.line, object)).collect()
+        let read = manifests("acme.yaml", text).into_iter().map(|manifest| manifest.expect("is readable"));
+        read.map(|Manifest { place, object, .. }| (place.document, place.line, object)).collect()
     }
 
     fn refusal(text: &str) -> String {
-        let error = manifests("acme.yaml", text).find_map(Result::err).expect("is not readable");
+        let error = manifests("acme.yaml", text).into_iter().find_map(Result::err).expect("is not readable");
         error.to_string()
     }
 
@@ -264,32 +228,103 @@ mod tests {
     }
 
     #[test]
+    fn lines_may_end_as_on_any_system() {
+        let text = "# a comment\nkind: A\n---\nkind: B\nspec:\n  plan: x\n";
+        let expected = [(1, 2, json!({"kind": "A"})), (2, 4, json!({"kind": "B", "spec": {"plan": "x"}}))];
+        for end in ["\n", "\r\n", "\r"] {
+            assert_eq!(read(&text.replace('\n', end)), expected, "{end:?}");
+            assert_eq!(read(&format!("\u{feff}{}", text.replace('\n', end))), expected, "{end:?}, marked");
+        }
+    }
+
+    #[test]
     fn a_separator_inside_a_block_of_text_separates_nothing() {
-        assert_eq!(read("text: |\n  ---\n  more\n---x: 1\n").len(), 1);
+        assert_eq!(read("text: |\n  ---\n  more\nx: 1\n").len(), 1);
     }
 
     #[test]
     fn lists_and_json_values_in_a_row_hold_several_objects() {
-        let list = "apiVersion: v1\nkind: List\nitems:\n- kind: A\n- kind: B\n";
-        assert_eq!(read(list), [(1, 1, json!({"kind": "A"})), (1, 1, json!({"kind": "B"}))]);
-        let rows = "{\"kind\": \"A\"}\n{\"kind\": \"B\"}\n";
-        assert_eq!(read(rows), [(1, 1, json!({"kind": "A"})), (1, 1, json!({"kind": "B"}))]);
+        let list = "apiVersion: v1\nkind: List\nitems:\n- kind: A\n- kind: B\n- kind: BList\n  items:\n  - kind: C\n";
+        let expected =
+            [(1, 4, json!({"kind": "A"})), (1, 5, json!({"kind": "B"})), (1, 8, json!({"kind": "C"}))];
+        assert_eq!(read(list), expected);
+        let rows = "{\"kind\": \"A\"}\n\n{\"kind\": \"B\"}\n";
+        assert_eq!(read(rows), [(1, 1, json!({"kind": "A"})), (1, 3, json!({"kind": "B"}))]);
         assert_eq!(read("{kind: A}"), [(1, 1, json!({"kind": "A"}))]);
+        assert_eq!(read("---\n# nothing\n---\n~\n"), []);
     }
 
     #[test]
     fn whole_numbers_are_integers_however_they_are_written() {
-        let text = "- 1e3\n- 1.5\n- 2500000\n- 12G\n- \"1e3\"\n- 2026-01-31T10:00:00Z\n";
-        let expected = json!([1000, 1.5, 2_500_000, "12G", "1e3", "2026-01-31T10:00:00Z"]);
+        let text =
+            "- 1e3\n- 1.5\n- 2500000\n- 12G\n- \"1e3\"\n- 2026-01-31T10:00:00Z\n- 18446744073709551616\n";
+        let expected = json!([
+            1000,
+            1.5,
+            2_500_000,
+            "12G",
+            "1e3",
+            "2026-01-31T10:00:00Z",
+            18_446_744_073_709_551_616_f64
+        ]);
         assert_eq!(read(text), [(1, 1, expected)]);
     }
 
     #[test]
+    fn octal_numbers_are_what_kubectl_sends_and_noted() {
+        let read = manifests("acme.yaml", "kind: A\n---\nkind: B\nquantity: 0777\n");
+        let notes = read.into_iter().flat_map(|manifest| manifest.expect("is readable").notes);
+        let expected = "4: `0777` begins with 0, so kubectl reads it as the octal number 511; remove the 0, or \
+                        write 511";
+        assert_eq!(notes.collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_written_out() {
+        let text = "base: &base {plan: starter, renewal: None}\nspec:\n  <<: *base\n  renewal: Automatic\n";
+        let expected = json!({
+            "base": {"plan": "starter", "renewal": "None"}, "spec": {"plan": "starter", "renewal": "Automatic"},
+        });
+        assert_eq!(read(text), [(1, 1, expected)]);
+        let after = refusal("base: &base {plan: starter}\nspec:\n  plan: growth\n  <<: *base\n");
+        assert!(after.starts_with("acme.yaml:4: document 1: `<<` replaces `plan` of line 3"), "{after}");
+        let many = (0..9).fold("a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
+            let aliases = vec![format!("*a{level}"); 8].join(", ");
+            let next = level + 1;
+            format!("{text}a{next}: &a{next} [{aliases}]\n")
+        });
+        assert!(refusal(&many).contains("aliases repeat more than 1000000 values"), "{}", refusal(&many));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named_with_file_and_line() {
-        let message = refusal("kind: A\n---\nkind: B\nspec:\n  plan: x\n  plan: y\n");
-        assert!(message.starts_with("acme.yaml:3: document 2"), "{message}");
-        assert!(message.contains("`plan` is given twice; must be given once"), "{message}");
-        let message = refusal("kind: A\n---\nkind: [B\n");
-        assert!(message.contains("line 4"), "{message}");
+        let refused = [
+            (
+                "kind: A\nkind: B\n",
+                "acme.yaml:2: document 1: `kind` is given twice, first on line 1; must be",
+            ),
+            (
+                "kind: A\n---\nspec:\n  plan: x\n  plan: y\n",
+                "acme.yaml:5: document 2: `plan` is given twice, first on line 4",
+            ),
+            (
+                "{\"kind\": \"A\",\n \"kind\": \"B\"}",
+                "acme.yaml:2: document 1: `kind` is given twice, first on line 1",
+            ),
+            ("{\"kind\": \"A\"}\n{\"kind\": \"B\",}\n", "acme.yaml:2: document 1: must be JSON"),
+            ("kind: A\n---\nkind: [B\n", "acme.yaml:3: document 2: must be YAML or JSON"),
+            ("spec:\n\tplan: x\n", "acme.yaml:2: document 1: must be YAML or JSON"),
+            ("kind: A\nplan: x\0\n", "acme.yaml:2: document 1: must be YAML or JSON"),
+            ("kind: *other\n", "acme.yaml:1: document 1: must be YAML or JSON"),
+            ("kind: A\n...\nkind: B\n", "acme.yaml:3: document 1: a second document begins"),
+            ("kind: A\n--- kind: B\n", "acme.yaml:2: document 2: `kind: B` follows `---`"),
+            ("kind: !secret A\n", "acme.yaml:1: document 1: the tag `!secret` is not known"),
+            ("kind: A\n~: B\n", "acme.yaml:2: document 1: a field has no name"),
+            ("quantity: .inf\n", "acme.yaml:1: document 1: `.inf` has no form in JSON"),
+        ];
+        for (text, expected) in refused {
+            let message = refusal(text);
+            assert!(message.starts_with(expected), "{text:?}: {message}");
+        }
     }
 }

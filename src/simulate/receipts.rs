@@ -59,7 +59,7 @@ impl Simulation<'_> {
                 matches!(status.state, Some(UsageReportState::Charged | UsageReportState::Rejected));
             (Status::Report(status), is_final)
         });
-        let gone_time = seconds_after(now, i64::from(self.catalog.policies.keep_reports_for_seconds));
+        let gone_time = seconds_after(now, i64::from(self.catalog.policies.reports.keep_for_seconds));
         let Some(account) = self.accounts.get(key) else { return };
         for verdict in over {
             let key = account.object(Kind::UsageReport, &verdict.name);

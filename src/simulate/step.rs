@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::SimulateError;
 use super::manifest::{Manifest, Place};
-use crate::api::{API_VERSION, GROUP};
+use crate::api::{API_VERSION, GROUP, stated_time};
 
 /// Annotation that says when a document is applied.
 const AT: &str = "billing.flashgate.dev/at";
@@ -104,7 +104,7 @@ impl Step {
     /// # Errors
     /// When it is no object of this group, has no name, or an annotation of ours is not what it must be.
     pub fn new(manifest: Manifest) -> Result<Self, SimulateError> {
-        let Manifest { place, object } = manifest;
+        let Manifest { place, object, .. } = manifest;
         let Value::Object(mut object) = object else {
             return Err(SimulateError::of_document(place, "must be an object with `apiVersion` and `kind`"));
         };
@@ -210,10 +210,10 @@ impl Annotations {
 /// # Errors
 /// When it is none; `what` names it in the message.
 pub fn parse_time(what: &str, value: &Value) -> Result<Timestamp, String> {
-    let time = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let time = value.as_str().and_then(stated_time::parse);
     time.filter(|time| time.subsec_nanosecond() == 0 && is_in_range(*time)).ok_or_else(|| {
         let shown = value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
-        format!("{what} is {shown}; must be a time in whole seconds from 2000 to 2100, such as '2026-01-31T10:00:00Z'")
+        format!("{what} is {shown}; must be {}", stated_time::FORM)
     })
 }
 
@@ -232,7 +232,7 @@ mod tests {
 
     fn step(object: Value) -> Result<Step, String> {
         let place = Place { file: "acme.yaml".into(), line: 7, document: 2 };
-        Step::new(Manifest { place, object }).map_err(|error| error.to_string())
+        Step::new(Manifest { place, object, notes: Vec::new() }).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -242,6 +242,7 @@ mod tests {
         assert!(is_time("2026-01-31T12:00:00+02:00"));
         assert!(!is_time("1999-12-31T23:59:59Z") && !is_time("2101-01-01T00:00:00Z"));
         assert!(!is_time("2026-01-31T10:00:00.5Z") && !is_time("2026-01-31"));
+        assert!(!is_time("2026-12-31T23:59:60Z"), "the API server has no leap seconds");
     }
 
     #[test]

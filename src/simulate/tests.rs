@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::manifest::manifests;
 use super::table::{Layout, render};
-use super::{Outcome, SimulateError, play};
+use super::{Outcome, SimulateError, TimeRange, play};
 use crate::admission::Admission;
 use crate::api::CreditLedgerSpec;
 use crate::catalog::{self, SHIPPED};
@@ -53,6 +53,10 @@ fn time(text: &str) -> Timestamp {
     text.parse().expect("is a time")
 }
 
+fn to(until: Option<&str>) -> TimeRange {
+    TimeRange { from: None, until: until.map(time) }
+}
+
 /// The shipped catalog, with payments by someone else.
 fn external() -> Catalog {
     let text = SHIPPED.replace("mode: Internal", "mode: External");
@@ -60,7 +64,7 @@ fn external() -> Catalog {
 }
 
 fn play_text(text: &str, until: Option<&str>) -> Result<Outcome, SimulateError> {
-    play(manifests("acme.yaml", text), &catalog::shipped(), until.map(time))
+    play(manifests("acme.yaml", text), &catalog::shipped(), to(until))
 }
 
 /// The cases of [`CASES`], each played once for all tests.
@@ -77,7 +81,7 @@ fn play_case(name: &str) -> &'static Outcome {
 fn play_case_until(name: &str, until: Option<&str>) -> Outcome {
     let text = fs::read_to_string(golden(&format!("{name}.yaml"))).expect("case is there");
     let catalog = if name.contains("external") { external() } else { catalog::shipped() };
-    play(manifests(name, &text), &catalog, until.map(time)).expect("is played")
+    play(manifests(name, &text), &catalog, to(until)).expect("is played")
 }
 
 fn object<'o>(outcome: &'o Outcome, kind: &str, name: &str) -> &'o Value {
@@ -381,7 +385,7 @@ fn playing_on_is_as_playing_at_once() {
                      \"2090-01-01T00:00:00Z\"}}\n"
                 .replace("AT", &format!("\"{end}\""));
         let catalog = if name.contains("external") { external() } else { catalog::shipped() };
-        let played = play(manifests(name, &format!("{text}{nudge}")), &catalog, None).expect("is played");
+        let played = play(manifests(name, &format!("{text}{nudge}")), &catalog, to(None)).expect("is played");
         assert_eq!(played.entries, once.entries, "{name}");
     }
 }

@@ -25,7 +25,7 @@ impl End {
     /// Judges what happened in a namespace, change by change: I1 to I6, that each charge is what its report costs, and
     /// that everything shows in the end what the ledger holds.
     pub fn judge(changes: &[Change], catalog: &Catalog) -> Result<Self, Violation> {
-        let is_swept = catalog.policies.keep_reports_for_seconds == 0;
+        let is_swept = catalog.policies.reports.keep_for_seconds == 0;
         let (mut store, mut oracle) = (Store::new(Timestamp::UNIX_EPOCH), Oracle::new(catalog.clone()));
         let mut births = HashMap::new();
         let mut verdicts: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();

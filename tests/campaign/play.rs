@@ -235,7 +235,7 @@ impl<'p> Scene<'p> {
                 return Ok(Err(violation));
             }
         }
-        let is_swept = self.workload.catalog.policies.keep_reports_for_seconds == 0;
+        let is_swept = self.workload.catalog.policies.reports.keep_for_seconds == 0;
         Ok(self.wait(plan, |objects| agree(step, objects, is_swept)).await)
     }
 

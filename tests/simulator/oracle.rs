@@ -388,7 +388,7 @@ impl Oracle {
     /// Returns whether a charge was committed when its report had been refused for as long as it is kept: a known limit,
     /// since only a view that old does not show the refusal.
     fn was_refused_long_before(&self, uid: &str) -> bool {
-        let keep_for_seconds = i64::from(self.catalog.policies.keep_reports_for_seconds);
+        let keep_for_seconds = i64::from(self.catalog.policies.reports.keep_for_seconds);
         let charged = self.books.values().find_map(|book| book.charge_times.get(uid));
         let refused = self.refusal_times.get(uid);
         refused

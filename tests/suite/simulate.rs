@@ -108,7 +108,16 @@ fn what_cannot_be_played_ends_with_2_and_nothing_but_the_reason() {
     let pod = subscription.replace("kind: Subscription", "kind: Pod");
     let changed = untimed.replace("plus-100", "plus-500");
     let refused = [
-        (untimed.clone(), "the first document must say when it is applied"),
+        (
+            untimed.clone(),
+            "the first document must say when it is applied: run `simulate` with `--from 2026-01-31",
+        ),
+        (String::new(), "- holds no object; must hold at least one"),
+        ("---\n# nothing\n---\n".to_owned(), "- holds no object; must hold at least one"),
+        (
+            subscription.replace("T09:00:00Z", "T23:59:60Z"),
+            "is '2026-01-15T23:59:60Z'; must be a time in whole seconds",
+        ),
         (format!("{subscription}{earlier}"), "must not be earlier"),
         (format!("{subscription}{wrong}"), "document 2: Subscription default/other: spec.billingPeriod"),
         (pod, "cannot be simulated; must be"),
@@ -120,6 +129,74 @@ fn what_cannot_be_played_ends_with_2_and_nothing_but_the_reason() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{reason}");
         assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains(reason), "{reason}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn from_dates_the_documents_before_the_first_that_states_a_time() {
+    let undated = manifest("Subscription", "acme", None, "plan: starter");
+    let dated = manifest("Subscription", "acme", START, "plan: starter");
+    let with_from = simulate(&["-", "-o", "json", "--from", "2026-01-15T09:00:00Z"], &undated);
+    let with_annotation = simulate(&["-", "-o", "json"], &dated);
+    let entries = |ran: &Ran| serde_json::from_str::<Value>(&ran.stdout).expect("is JSON")["entries"].clone();
+    assert_eq!((with_from.code, entries(&with_from)), (Some(0), entries(&with_annotation)));
+    let late = simulate(&["-", "--from", "2026-02-15T09:00:00Z"], &dated);
+    assert_eq!(late.code, Some(2));
+    assert!(late.stderr.contains("`--from` is 2026-02-15T09:00:00Z; must not be earlier"), "{}", late.stderr);
+}
+
+#[test]
+fn an_octal_number_is_played_as_kubectl_sends_it_and_noted() {
+    let window = "{startTime: \"2026-01-15T09:00:00Z\", endTime: \"2026-01-15T10:00:00Z\"}";
+    let usage = "[{nodeType: Public, operation: TokensOut, quantity: 0777}]";
+    let spec = format!("subscriptionRef: {{name: acme}}, source: gw, window: {window}, usage: {usage}");
+    let manifests =
+        manifest("Subscription", "acme", START, "plan: starter") + &manifest("UsageReport", "r", None, &spec);
+    let ran = simulate(&["-", "-o", "json", "--until", "2026-01-15T10:00:00Z"], &manifests);
+    assert!(ran.stdout.contains("\"-0.511\""), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("note: -:4: `0777` begins with 0, so kubectl reads it as the octal number 511"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn files_of_any_system_are_read_and_what_is_no_text_is_named() {
+    let folder = folder_of_this_run();
+    let write = |name: &str, content: &[u8]| {
+        let file = folder.join(name);
+        std::fs::write(&file, content).expect("is written");
+        file.display().to_string()
+    };
+    let text = manifest("Subscription", "acme", START, "plan: starter");
+    let utf16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let expected = simulate(&["-", "-o", "json"], &text).stdout;
+    for (name, content) in [
+        ("crlf.yaml", text.replace('\n', "\r\n").into_bytes()),
+        ("cr.yaml", text.replace('\n', "\r").into_bytes()),
+        ("bom.yaml", format!("\u{feff}{text}").into_bytes()),
+        ("utf16.yaml", utf16),
+    ] {
+        let ran = simulate(&[&write(name, &content), "-o", "json"], "");
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), expected.as_str()), "{name}: {}", ran.stderr);
+    }
+    let refused = [
+        (write("bytes.yaml", b"kind: A\nname: \xff\n"), "line 2 is not UTF-8; save the file as UTF-8"),
+        (folder.display().to_string(), "it is a folder; name its files"),
+        (write("nul.yaml", b"kind: A\nname: x\0\n"), "nul.yaml:2: document 1: must be YAML or JSON"),
+    ];
+    for (file, reason) in refused {
+        let ran = simulate(&[&file], "");
+        assert_eq!(ran.code, Some(2), "{file}");
+        assert!(ran.stderr.contains(reason), "{reason}: {}", ran.stderr);
+    }
+}
+
+/// Returns a folder for the files of one run.
+fn folder_of_this_run() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("simulate-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("is created");
+    folder
 }
 
 #[test]

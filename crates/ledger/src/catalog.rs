@@ -81,6 +81,9 @@ pub struct Pack {
     pub expires_after_days: Option<u32>,
 }
 
+/// Most credits that one report may cost, unless the catalog says less (Law 2).
+pub const MAX_REPORT_CREDITS: &str = "1000000000000";
+
 /// Rules with a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
@@ -94,10 +97,19 @@ pub struct Policies {
     pub accept_ahead_seconds: u32,
     /// How invoices are settled.
     pub payments: PaymentPolicy,
-    /// Seconds for which a report is kept after its verdict.
-    pub keep_reports_for_seconds: u32,
+    /// What holds for usage reports.
+    pub reports: ReportPolicy,
     /// Shares of a period's credits, in percent, that give an event; ascending, without repeats.
     pub alert_thresholds_percent: Vec<u32>,
+}
+
+/// What holds for usage reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportPolicy {
+    /// Most credits that one report may cost (Law 2).
+    pub max_credits: Credits,
+    /// Seconds for which a report is kept after its verdict.
+    pub keep_for_seconds: u32,
 }
 
 /// How many packs an account may buy in a month of its own.
@@ -174,7 +186,10 @@ impl Default for Policies {
             accept_usage_for_seconds: 3_024_000,
             accept_ahead_seconds: 86_400,
             payments: PaymentPolicy { mode: PaymentMode::Internal, due_within_seconds: 259_200 },
-            keep_reports_for_seconds: 604_800,
+            reports: ReportPolicy {
+                max_credits: MAX_REPORT_CREDITS.parse().unwrap_or_default(),
+                keep_for_seconds: 604_800,
+            },
             alert_thresholds_percent: vec![80, 100],
         }
     }

@@ -13,9 +13,6 @@ use crate::rating;
 use crate::refusal::Refusal;
 use crate::statement::BookLine;
 
-/// Most credits that one report may cost (Law 2).
-pub const REPORT_LIMIT: &str = "1000000000000";
-
 /// Days with a charge that are kept for the forecast (Law 24).
 pub const DAYS_KEPT: usize = 8;
 
@@ -90,7 +87,7 @@ impl Account<'_> {
     }
 
     fn rate_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
-        let limit: Credits = REPORT_LIMIT.parse().unwrap_or_default();
+        let limit = self.catalog.policies.reports.max_credits;
         let unknown = report
             .usage
             .iter()

@@ -228,7 +228,7 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
         Waiting::of(&report.name, &report.uid, report.arrival, until, late(report))
     });
     let payments = idle.judge(&facts.payments, FactKind::Payment, |payment| {
-        let refusal = Refusal::unknown_invoice(&payment.invoice);
+        let refusal = Refusal::invoice_of_no_account(&payment.invoice, &facts.name, ORDER_WAITS_HOURS);
         let Payment { name, uid, arrival, .. } = payment;
         Waiting::of(name, uid, *arrival, order_waits_until(*arrival), refusal)
     });

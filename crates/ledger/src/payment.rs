@@ -127,7 +127,9 @@ impl Account<'_> {
 
     fn judge_payment(&self, payment: &Payment) -> Result<Invoice, Refusal> {
         let Some(invoice) = self.ledger.invoice(&payment.invoice) else {
-            return Err(Refusal::unknown_invoice(&payment.invoice));
+            let open = self.ledger.invoices.iter().filter(|invoice| invoice.state == InvoiceState::Open);
+            let open: Vec<String> = open.map(|invoice| self.ledger.invoice_name(invoice.number)).collect();
+            return Err(Refusal::unknown_invoice(&payment.invoice, &open));
         };
         if invoice.amount != payment.amount || invoice.currency != payment.currency {
             return Err(Refusal::wrong_amount(&payment.invoice, invoice.amount, &invoice.currency));

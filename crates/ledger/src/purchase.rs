@@ -252,7 +252,7 @@ impl Account<'_> {
             ));
         }
         let Some(pack) = self.catalog.pack(&order.pack) else {
-            return Judgement::Refused(Refusal::unknown_pack(&order.pack, self.catalog));
+            return Judgement::Refused(Refusal::unknown_pack(self.time, &order.pack, self.catalog));
         };
         if self.first_period_may_come() {
             return Judgement::Waits;
@@ -279,16 +279,16 @@ impl Account<'_> {
 
     fn plan_refuses_packs(&self) -> Option<Refusal> {
         let cause = match &self.ledger.terms {
-            None => "no plan is in force".to_owned(),
+            None => "without a plan".to_owned(),
             Some(terms) if terms.pack_purchases == PackPurchases::Refused => {
-                format!("plan '{}' does not allow packs", terms.plan)
+                format!("under plan '{}', which does not allow packs", terms.plan)
             }
             Some(terms) if self.ledger.period.payment_due_time.is_some() => {
-                format!("the current period of plan '{}' is not paid", terms.plan)
+                format!("under plan '{}', whose period was not paid", terms.plan)
             }
             Some(_) => return None,
         };
-        Some(Refusal::plan_not_eligible(&cause, self.catalog))
+        Some(Refusal::plan_not_eligible(self.time, &cause, self.catalog))
     }
 
     fn month_is_full(&self, order: &PackOrder) -> Option<Refusal> {

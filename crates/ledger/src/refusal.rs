@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::Credits;
 use crate::catalog::Catalog;
-use crate::period::Window;
+use crate::period::{Window, utc_date};
 
 /// Why a fact was refused; the closed list that conditions, events and metrics use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -224,18 +224,20 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn unknown_pack(pack: &str, catalog: &Catalog) -> Self {
+    pub(crate) fn unknown_pack(time: Timestamp, pack: &str, catalog: &Catalog) -> Self {
         let known: Vec<&str> = catalog.packs.iter().map(|pack| pack.name.as_str()).collect();
+        let date = utc_date(time);
         Self::new(
             RefusalReason::UnknownPack,
             format!(
-                "the catalog has no pack '{pack}'; must be one of {}: create a CreditPack with another name",
+                "refused on {date}: the catalog had no pack '{pack}', only {}; use a new name to buy one of them",
                 known.join(", ")
             ),
         )
     }
 
-    pub(crate) fn plan_not_eligible(cause: &str, catalog: &Catalog) -> Self {
+    /// `cause` says what was in force, such as `under plan 'individual', which does not allow packs`.
+    pub(crate) fn plan_not_eligible(time: Timestamp, cause: &str, catalog: &Catalog) -> Self {
         let eligible: Vec<&str> = catalog
             .plans
             .iter()
@@ -245,9 +247,9 @@ impl Refusal {
         Self::new(
             RefusalReason::PlanNotEligible,
             format!(
-                "{cause}; packs can be bought under a paid period of {}: change the plan, then create a CreditPack \
-                 with another name",
-                eligible.join(", ")
+                "refused on {} {cause}; this name stays refused: use a new name to buy under a paid period of {}",
+                utc_date(time),
+                if eligible.is_empty() { "a plan that allows packs".to_owned() } else { eligible.join(", ") }
             ),
         )
     }
@@ -310,10 +312,28 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn unknown_invoice(invoice: &str) -> Self {
+    /// `open` holds the numbers of the open invoices.
+    pub(crate) fn unknown_invoice(invoice: &str, open: &[String]) -> Self {
+        let remedy = match shown_numbers(open) {
+            Some(shown) => format!("open invoices are {shown}"),
+            None => "no invoice is open, and those that are closed are in `status.invoices`".to_owned(),
+        };
         Self::new(
             RefusalReason::UnknownInvoice,
-            format!("this account has no invoice '{invoice}'; must be a number of `status.invoices`"),
+            format!(
+                "this account has no invoice '{invoice}'; {remedy}: report the payment again under a new name, with \
+                 the number of its invoice"
+            ),
+        )
+    }
+
+    pub(crate) fn invoice_of_no_account(invoice: &str, subscription: &str, hours: i64) -> Self {
+        Self::new(
+            RefusalReason::UnknownInvoice,
+            format!(
+                "no account of Subscription '{subscription}' began within {hours} hours, so there is no invoice \
+                 '{invoice}'; correct `spec.subscriptionRef.name` and report the payment under a new name"
+            ),
         )
     }
 
@@ -350,4 +370,22 @@ impl Refusal {
             ),
         )
     }
+}
+
+/// Characters of invoice numbers that a message shows: every refusal is kept in the book.
+const SHOWN_NUMBERS_LENGTH: usize = 300;
+
+/// Returns the first of `numbers` that fit into a message, and how many more there are.
+fn shown_numbers(numbers: &[String]) -> Option<String> {
+    let mut length = 0_usize;
+    let fits = |number: &&String| {
+        length = length.saturating_add(number.len());
+        length <= SHOWN_NUMBERS_LENGTH
+    };
+    let shown: Vec<&str> = numbers.iter().take_while(fits).map(String::as_str).collect();
+    let more = match numbers.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
 }

@@ -10,6 +10,8 @@ mod cases;
 mod kit;
 #[path = "laws/lapse.rs"]
 mod lapse;
+#[path = "laws/messages.rs"]
+mod messages;
 #[path = "laws/packs.rs"]
 mod packs;
 #[path = "laws/payments.rs"]

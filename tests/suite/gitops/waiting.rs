@@ -57,7 +57,7 @@ async fn helm_fails_at_once_on_a_refused_pack_and_says_why() {
     assert!(!said.success, "{}", said.stdout);
     assert!(time < FAST, "{time:?}");
     assert!(said.stderr.contains("soylent-top-up-1") && said.stderr.contains("Failed"), "{}", said.stderr);
-    assert!(said.stderr.contains("does not allow packs"), "{}", said.stderr);
+    assert!(said.stderr.contains("which does not allow packs"), "{}", said.stderr);
 }
 
 #[tokio::test]

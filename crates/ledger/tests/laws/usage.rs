@@ -65,6 +65,17 @@ fn a_report_costs_at_most_a_million_million_credits() {
 }
 
 #[test]
+fn a_report_costs_at_most_what_the_catalog_says() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.catalog.policies.reports.max_credits = credits("500");
+    let tokens = |count| [("Public", "TokensOut", count)];
+    assert_eq!(life.report_of("2026-01-03", "a", minute(0), &tokens("500k")).said(), "charged 500");
+    let refused = life.report_of("2026-01-03", "b", minute(0), &tokens("500001"));
+    assert_eq!(refused.said(), "TooLarge");
+    assert_eq!(life.balance(), "600");
+}
+
+#[test]
 fn amounts_that_an_account_cannot_hold_are_refused_and_the_account_lives_on() {
     let mut life = Life::of("starter", "2026-01-01");
     for name in ["a", "b", "c"] {
