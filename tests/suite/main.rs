@@ -11,6 +11,7 @@ mod examples;
 mod failover;
 mod faults;
 mod gitops;
+mod how_to;
 mod installed;
 mod lives;
 mod memory;
