@@ -83,6 +83,11 @@ bench: ## measures (benches/)
 	$(say) 'measuring'
 	@cargo bench --workspace --benches
 
+.PHONY: capacity
+capacity: control-plane ## measures what objects cost in etcd and in the operator's memory, for docs/how-to/capacity.md
+	$(say) 'measuring what objects cost'
+	@cargo test --test suite -- --ignored --nocapture capacity::
+
 # How many seeds `make simulate` plays.
 SEEDS ?= 10000
 

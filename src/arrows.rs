@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by path below `src`, each with the modules of this crate that it may name. The longest path counts.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("api", &["api"]),
     ("crdgen", &["api", "crdgen", "operator::convert", "operator::reason"]),
     ("admission", &["api", "crdgen"]),
@@ -60,6 +60,8 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ("operator/gauges", &["api", "metrics", "operator::election", "operator::inbox"]),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
     ("payments", &["api", "clock", "metrics", "payments", "server"]),
+    // A backup is what the API server holds: it knows nothing of how accounts are decided on.
+    ("backup", &["api", "backup", "metrics"]),
     // The simulation decides with the operator's own code, and never meets a client.
     (
         "simulate",

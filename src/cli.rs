@@ -1,5 +1,6 @@
 //! The command line, one file per command.
 
+pub mod backup;
 pub mod catalog;
 pub mod run;
 pub mod simulate;
@@ -23,6 +24,10 @@ pub struct CommandLine {
 pub enum Command {
     /// Runs the operator
     Run(Box<run::Args>),
+    /// Saves ledgers, Subscriptions and orders with their statuses in a file
+    Backup(backup::BackupArgs),
+    /// Creates in a cluster what a backup holds, ledgers first
+    Restore(backup::RestoreArgs),
     /// Plays manifests on a virtual clock, without a cluster
     Simulate(simulate::Args),
     /// Prints the custom resource definitions
@@ -51,6 +56,8 @@ pub enum CatalogCommand {
 pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(*args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Simulate(args) => Ok(simulate::run(&args)),
         Command::Crds => {
             anstream::print!("{}", crate::crdgen::all_yaml()?);
@@ -64,5 +71,17 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
             anstream::print!("{}", catalog::schema());
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn options_of_a_command_do_not_contradict_each_other() {
+        CommandLine::command().debug_assert();
     }
 }

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod api;
 #[cfg(test)]
 mod arrows;
+pub mod backup;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

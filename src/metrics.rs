@@ -3,6 +3,7 @@
 pub mod description;
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use flashgate_ledger::Credits;
@@ -11,6 +12,7 @@ use flashgate_ledger::decide::{Decision, ReportVerdict};
 use flashgate_ledger::entry::{Detail, Entry, FactKind, LapseCause};
 use flashgate_ledger::period::seconds_between;
 use flashgate_ledger::refusal::RefusalReason;
+use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -79,6 +81,9 @@ pub struct Metrics {
     connections_cut: Counters,
     clock_skew_seconds: Gauge,
     leader: Gauge,
+    backup_time: Gauge,
+    /// How old a backup may be; nothing where backups are not followed.
+    backup_max_age_seconds: Arc<OnceLock<i64>>,
 }
 
 impl Default for Metrics {
@@ -102,6 +107,8 @@ impl Default for Metrics {
             connections_cut: Family::default(),
             clock_skew_seconds: Gauge::default(),
             leader: Gauge::default(),
+            backup_time: Gauge::default(),
+            backup_max_age_seconds: Arc::default(),
         };
         // A series that begins with its first event hides that event from `increase`.
         for kind in Detail::KINDS {
@@ -226,6 +233,16 @@ impl Metrics {
         self.leader.set(i64::from(is_leading));
     }
 
+    /// Shows from now on when the last good backup was taken, and how old it may be.
+    pub fn follow_backups(&self, max_age_seconds: u32) {
+        self.backup_max_age_seconds.get_or_init(|| i64::from(max_age_seconds));
+    }
+
+    /// Shows when the last good backup was finished; nothing where there was none.
+    pub fn show_backup(&self, time: Option<Timestamp>) {
+        self.backup_time.set(time.map(Timestamp::as_second).unwrap_or_default());
+    }
+
     /// Returns all metrics in the `OpenMetrics` text format, with what `others` shows.
     ///
     /// # Errors
@@ -250,6 +267,8 @@ impl Metrics {
             connections_cut,
             clock_skew_seconds,
             leader,
+            backup_time,
+            backup_max_age_seconds,
         } = self.clone();
         let mut registry = Registry::with_prefix(description::PREFIX);
         register(&mut registry, &description::RECONCILES, reconciles);
@@ -270,6 +289,12 @@ impl Metrics {
         register(&mut registry, &description::CONNECTIONS_CUT, connections_cut);
         register(&mut registry, &description::CLOCK_SKEW_SECONDS, clock_skew_seconds);
         register(&mut registry, &description::LEADER, leader);
+        if let Some(seconds) = backup_max_age_seconds.get() {
+            let max_age: Gauge = Gauge::default();
+            max_age.set(*seconds);
+            register(&mut registry, &description::BACKUP, backup_time);
+            register(&mut registry, &description::BACKUP_MAX_AGE, max_age);
+        }
         registry.register_collector(Box::new(others));
         let mut text = String::new();
         encode(&mut text, &registry)?;
@@ -324,6 +349,22 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line == series), "{series} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn backups_are_shown_only_where_they_are_followed() {
+        let metrics = Metrics::default();
+        let text = || metrics.text(NothingElse).expect("text");
+        assert!(!text().contains("backup"), "{}", text());
+        metrics.follow_backups(93_600);
+        assert!(text().contains("flashgate_billing_backup_last_success_timestamp_seconds 0\n"), "{}", text());
+        assert!(text().contains("flashgate_billing_backup_max_age_seconds 93600\n"), "{}", text());
+        metrics.show_backup(Some(Timestamp::from_second(1_796_007_600).expect("time")));
+        assert!(
+            text().contains("flashgate_billing_backup_last_success_timestamp_seconds 1796007600\n"),
+            "{}",
+            text()
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `run`: the operator.
 
+mod backups;
 mod definitions;
 mod leader_election;
 mod limits;
@@ -18,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::catalog;
+use crate::cli::run::backups::Backups;
 use crate::cli::run::leader_election::LeaderElection;
 use crate::cli::run::limits::Limits;
 use crate::cli::run::servers::{PaymentArgs, ServerLimits};
@@ -81,6 +83,8 @@ pub struct Args {
     otlp_endpoint: Option<String>,
     #[command(flatten)]
     leader_election: LeaderElection,
+    #[command(flatten)]
+    backups: Backups,
     /// How many accounts are reconciled at once
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -181,6 +185,7 @@ async fn serve<C: Cluster>(
         }
         None => None,
     };
+    args.backups.follow(client.clone(), &operator.metrics)?;
     let synced = Synced::default();
     let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     if let Some(address) = args.metrics_addr {

@@ -29,6 +29,8 @@ pub struct Description {
 pub enum Shown {
     /// By every operator.
     Always,
+    /// By every operator that `--backup-lease` tells of backups.
+    WithBackups,
     /// By the operator that leads, of what it watches.
     WhileLeading,
     /// By the operator that leads, for each account, when `--account-metrics` asks for it.
@@ -128,6 +130,20 @@ pub const CLOCK_SKEW_SECONDS: Description = gauge(
 );
 /// Leadership.
 pub const LEADER: Description = gauge(Shown::Always, "leader", &[], "1 while this operator leads, else 0");
+/// When the last good backup was taken.
+pub const BACKUP: Description = gauge(
+    Shown::WithBackups,
+    "backup_last_success_timestamp_seconds",
+    &[],
+    "When the last good backup was finished; 0 while there was none",
+);
+/// How old a backup may become.
+pub const BACKUP_MAX_AGE: Description = gauge(
+    Shown::WithBackups,
+    "backup_max_age_seconds",
+    &[],
+    "How old the last good backup may be, as `--backup-max-age-seconds` says",
+);
 
 /// Subscriptions by what their condition Ready says.
 pub const SUBSCRIPTIONS: Description = gauge(
@@ -217,7 +233,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 33] = [
+pub const ALL: [&Description; 35] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -236,6 +252,8 @@ pub const ALL: [&Description; 33] = [
     &CONNECTIONS_CUT,
     &CLOCK_SKEW_SECONDS,
     &LEADER,
+    &BACKUP,
+    &BACKUP_MAX_AGE,
     &SUBSCRIPTIONS,
     &PENDING,
     &PENDING_SINCE,
@@ -292,6 +310,11 @@ pub fn metrics_markdown() -> String {
     );
     let sections = [
         (Shown::Always, "Every operator", "A standby counts what it does itself."),
+        (
+            Shown::WithBackups,
+            "Backups",
+            "Only with `--backup-lease` (`backup.enabled` of the chart), by every operator.",
+        ),
         (
             Shown::WhileLeading,
             "The operator that leads",

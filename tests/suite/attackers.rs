@@ -3,6 +3,7 @@
 //! Each attempt is refused there, or moves no money.
 
 mod outsiders;
+mod owners;
 mod payment_agent;
 mod quotas;
 mod reporter;

@@ -7,12 +7,14 @@ mod admitted;
 mod definitions;
 mod life;
 pub mod pod;
+mod quantities;
 pub mod quotas;
 mod release;
 mod rendering;
 mod rights;
 mod roles;
 mod sources;
+mod variants;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Operator, World, made_by, root};
 use pod::Container;
+pub use pod::kubeconfig_of;
 
 /// Name of the releases, and so of what they install.
 const RELEASE: &str = "flashgate-billing";
@@ -104,9 +107,14 @@ pub fn render(namespace: &str, values: &Value) -> Vec<Value> {
 /// Installs the chart in a world and starts its operator as the rendered pod would run: with its arguments,
 /// environment, files, and a token of its `ServiceAccount`. Subscriptions of `test_clocks` may live by a test clock.
 pub async fn install(world: &World, test_clocks: &[&str], mut values: Value) -> (Container, Operator) {
-    let namespace = world.namespace(RELEASE).await;
-    values["crds"] = json!({"enabled": false});
     values["extraArgs"] = json!([&["--allow-test-clocks"], test_clocks].concat());
+    install_in(world, RELEASE, values).await
+}
+
+/// Installs the chart in a namespace of a world and starts its operator as the rendered pod would run.
+pub async fn install_in(world: &World, namespace: &str, mut values: Value) -> (Container, Operator) {
+    let namespace = world.namespace(namespace).await;
+    values["crds"] = json!({"enabled": false});
     let rendered = installed(&render(&namespace.name, &values));
     let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&list(&rendered))).await;
     assert!(applied.success, "{}", applied.stderr);

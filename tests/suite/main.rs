@@ -4,6 +4,8 @@
 
 mod admission;
 mod attackers;
+mod backup;
+mod capacity;
 mod chart;
 mod corpus;
 mod crash;

@@ -36,14 +36,18 @@ const TEST_CLOCK_NAMESPACES: [&str; 11] = [
     "clock-life-13-refund",
 ];
 
-/// A world where payments come from outside, with an operator that runs all the time as the chart installs it.
+/// A world where payments come from outside, with an operator that runs all the time as the chart installs it: without the
+/// webhook, so that every life here is lived with the fewest rights. Another one holds, and serves the webhook.
 pub struct Paid {
     /// The world.
     pub world: World,
     /// Where its webhook listens.
     pub webhook: SocketAddr,
-    _operator: Operator,
+    _operators: [Operator; 2],
 }
+
+/// Namespace of the operator that serves the webhook.
+const WEBHOOK_NAMESPACE: &str = "webhook";
 
 /// What the senders of this world sign with, in every namespace.
 pub const SECRET: &str = "what the senders of the tests sign with";
@@ -66,8 +70,12 @@ pub async fn paid() -> &'static Paid {
     static PAID: OnceCell<Paid> = OnceCell::const_new();
     let start = || async {
         let world = World::start().await;
+        let values = json!({"catalog": chart::values_of(Path::new(&catalog()))});
+        let (_, operator) = chart::install(&world, &TEST_CLOCK_NAMESPACES, values).await;
         let values = json!({
-            "catalog": chart::values_of(Path::new(&catalog())),
+            "fullnameOverride": WEBHOOK_NAMESPACE,
+            "userRoles": {"create": false},
+            "hold": true,
             "payments": {
                 "enabled": true,
                 "existingSecret": "payment-webhook",
@@ -76,9 +84,9 @@ pub async fn paid() -> &'static Paid {
                 }),
             },
         });
-        let (container, operator) = chart::install(&world, &TEST_CLOCK_NAMESPACES, values).await;
+        let (container, serving) = chart::install_in(&world, WEBHOOK_NAMESPACE, values).await;
         let webhook = container.webhook.expect("the webhook is served");
-        Paid { world, webhook, _operator: operator }
+        Paid { world, webhook, _operators: [operator, serving] }
     };
     PAID.get_or_init(start).await
 }

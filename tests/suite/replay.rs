@@ -22,7 +22,7 @@ use crate::world::{Namespace, World, eventually, root};
 
 /// Lives whose invoices are settled as they are issued. Deletion is not among them: what arrives while there is no
 /// Subscription has no test clock to arrive by.
-const LIVES: [&str; 10] = [
+pub const LIVES: [&str; 10] = [
     "01-individual",
     "02-free-to-paid",
     "03-a-year-of-starter",
@@ -36,7 +36,7 @@ const LIVES: [&str; 10] = [
 ];
 
 /// Lives that are paid from outside.
-const PAID_LIVES: [&str; 3] = ["11-payments-that-fail", "12-payments-late-and-twice", "13-refund"];
+pub const PAID_LIVES: [&str; 3] = ["11-payments-that-fail", "12-payments-late-and-twice", "13-refund"];
 
 /// A life that is replayed in a namespace.
 struct Replay<'w> {
@@ -47,7 +47,11 @@ struct Replay<'w> {
 
 impl<'w> Replay<'w> {
     async fn begin(world: &'w World, namespace: &str) -> Self {
-        Self { namespace: world.namespace(namespace).await, subscriptions: BTreeSet::new() }
+        Self::within(world.namespace(namespace).await)
+    }
+
+    fn within(namespace: Namespace<'w>) -> Self {
+        Self { namespace, subscriptions: BTreeSet::new() }
     }
 
     async fn play(mut self, script: &Script) {
@@ -138,9 +142,15 @@ impl<'w> Replay<'w> {
 }
 
 async fn play_lives(world: &World, names: &[&str]) {
-    join_all(names.iter().map(async |name| {
+    let namespaces = names.iter().map(async |name| world.namespace(&format!("clock-life-{name}")).await);
+    play_lives_in(join_all(namespaces).await, names).await;
+}
+
+/// Plays each life in a namespace of its own.
+pub async fn play_lives_in(namespaces: Vec<Namespace<'_>>, names: &[&str]) {
+    join_all(namespaces.into_iter().zip(names).map(async |(namespace, name)| {
         let script = Script::of_file(root().join(format!("tests/golden/lives/{name}.yaml")));
-        Replay::begin(world, &format!("clock-life-{name}")).await.play(&script).await;
+        Replay::within(namespace).play(&script).await;
     }))
     .await;
 }

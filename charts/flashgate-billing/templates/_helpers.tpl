@@ -117,6 +117,25 @@ deletion but that of reports, no write of what people state.
   verbs: [create]
 {{- end -}}
 
+{{/* Labels of the backup's objects. Its pods are no operator: neither Service nor selector may find them. */}}
+{{- define "flashgate-billing.backupLabels" -}}
+{{- $labels := include "flashgate-billing.labels" . | fromYaml -}}
+{{- toYaml (set $labels "app.kubernetes.io/component" "backup") -}}
+{{- end -}}
+
+{{/* The rule of a NetworkPolicy that lets pods reach the API server. Its address is in their environment: no DNS. */}}
+{{- define "flashgate-billing.apiServerEgress" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+  {{- with .Values.networkPolicy.apiServer }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
 {{/* Who the operator is, for bindings. */}}
 {{- define "flashgate-billing.subject" -}}
 - kind: ServiceAccount

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use crate::operator::election::{Settings, Times};
 
 /// Where a pod reads which namespace it is in.
-const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+pub const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// Longest name of a Lease.
 const NAME_LENGTH: usize = 253;
@@ -72,7 +72,7 @@ impl LeaderElection {
         let times = self.times()?;
         let namespace = match &self.lease_namespace {
             Some(namespace) => namespace.clone(),
-            None => namespace_of_pod(namespace_file)?,
+            None => namespace_of_pod("--leader-elect-namespace", namespace_file)?,
         };
         let name = self.lease_name.clone();
         Ok(Some(Settings { namespace, name, identity: identity(host), times }))
@@ -96,9 +96,13 @@ impl LeaderElection {
     }
 }
 
-fn namespace_of_pod(file: &Path) -> anyhow::Result<String> {
+/// Returns the namespace of the pod; outside a pod `option` must be given.
+///
+/// # Errors
+/// When the file cannot be read, or holds no name.
+pub fn namespace_of_pod(option: &str, file: &Path) -> anyhow::Result<String> {
     let namespace = std::fs::read_to_string(file).with_context(|| {
-        format!("`--leader-elect-namespace` must be given outside a pod: {} cannot be read", file.display())
+        format!("`{option}` must be given outside a pod: {} cannot be read", file.display())
     })?;
     name(namespace.trim()).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
 }
@@ -110,7 +114,10 @@ fn identity(host: &str) -> String {
 }
 
 /// Reads a name as Kubernetes wants it.
-fn name(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What the name must be, when it is not.
+pub fn name(text: &str) -> Result<String, String> {
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     let is_name = text.chars().all(|letter| is_plain(letter) || letter == '-' || letter == '.')
         && text.starts_with(is_plain)

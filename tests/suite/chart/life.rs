@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use flashgate_billing::api::{CreditAdjustment, CreditPack, Subscription, UsageReport};
+use flashgate_billing::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -23,12 +23,13 @@ pub fn held_receipt(go: &Path) -> String {
     format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())
 }
 
-/// Plays a life: an account is opened and paid, a pack bought and refunded, credits given, usage charged and its report
-/// swept. The operator has to be started with [`held_receipt`].
+/// Plays a life: an account is opened and paid, a pack bought and refunded, an invoice paid that was void and its money
+/// returned, credits given, usage charged and its report swept. The operator has to be started with [`held_receipt`].
+/// Without a webhook, payments are reported as objects.
 ///
 /// # Errors
 /// The webhook's answer, where it refuses what must be taken.
-pub async fn live(namespace: &Namespace<'_>, webhook: SocketAddr, go: &Path) -> Result<(), String> {
+pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &Path) -> Result<(), String> {
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     pay(namespace, webhook, "evt-account", "Settled", "100").await?;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
@@ -39,6 +40,7 @@ pub async fn live(namespace: &Namespace<'_>, webhook: SocketAddr, go: &Path) -> 
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
     pay(namespace, webhook, "evt-refund", "Refunded", "50").await?;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Refunded").await;
+    pay_what_is_void(namespace, webhook).await?;
 
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
@@ -53,6 +55,26 @@ pub async fn live(namespace: &Namespace<'_>, webhook: SocketAddr, go: &Path) -> 
     })
     .await_end()
     .await;
+    Ok(())
+}
+
+/// Pays for an upgrade that is no longer asked for, and gets the money back. The first Payment, which has its verdict by
+/// then, shows that.
+async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>) -> Result<(), String> {
+    let ask = async |plan: &str| {
+        let patch = Patch::Merge(json!({"spec": {"plan": plan}}));
+        let api = namespace.api::<Subscription>();
+        api.patch("acme", &PatchParams::default(), &patch).await.expect("asked");
+    };
+    ask("growth").await;
+    namespace.expect::<Subscription>("acme", "/status/invoices/2/state", "Open").await;
+    ask("starter").await;
+    namespace.expect::<Subscription>("acme", "/status/invoices/2/state", "Void").await;
+    pay(namespace, webhook, "evt-void", "Settled", "300").await?;
+    namespace.expect::<Subscription>("acme", "/status/invoices/2/state", "RefundDue").await;
+    pay(namespace, webhook, "evt-return", "Refunded", "300").await?;
+    namespace.expect::<Payment>("evt-return", "/status/state", "Applied").await;
+    namespace.expect::<Payment>("evt-void", "/status/conditions/0/reason", "Refunded").await;
     Ok(())
 }
 
@@ -75,10 +97,10 @@ async fn use_some(namespace: &Namespace<'_>, go: &Path) {
     std::fs::write(go, "").expect("go");
 }
 
-/// Reports twice, as providers do, what happened to the invoice of that amount.
+/// Reports what happened to the invoice of that amount: twice to the webhook, as providers do, or by a Payment.
 async fn pay(
     namespace: &Namespace<'_>,
-    webhook: SocketAddr,
+    webhook: Option<SocketAddr>,
     event: &str,
     state: &str,
     amount: &str,
@@ -90,6 +112,14 @@ async fn pay(
         Some(due["number"].as_str()?.to_owned())
     });
     let invoice = invoice.await_some().await;
+    let Some(webhook) = webhook else {
+        let payment = json!({
+            "subscriptionRef": {"name": "acme"}, "invoice": invoice, "state": state, "amount": amount,
+            "currency": "USD",
+        });
+        namespace.create::<Payment>(event, payment).await;
+        return Ok(());
+    };
     let callback = json!({
         "id": event, "subscription": "acme", "invoice": invoice, "state": state, "amount": amount,
         "currency": "USD",

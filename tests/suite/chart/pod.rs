@@ -23,7 +23,8 @@ pub struct Container {
 impl Container {
     /// Reads the Deployment of what was rendered.
     pub fn of(world: &World, rendered: &[Value]) -> Self {
-        let deployment = object(rendered, "Deployment", super::RELEASE);
+        let is_deployment = |object: &&Value| object["kind"] == "Deployment";
+        let deployment = rendered.iter().find(is_deployment).expect("a Deployment is rendered");
         let pod = &deployment["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
         let text = |value: &Value| value.as_str().expect("text").to_owned();

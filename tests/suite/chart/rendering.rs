@@ -66,6 +66,9 @@ fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
         (json!({"payments": {"enabled": true}}), "/payments/secrets"),
         (json!({"payments": {"secrets": [{"namespace": "team.a"}]}}), "/payments/secrets/0"),
         (json!({"connections": {"max": 0}}), "/connections/max"),
+        (json!({"backup": {"enabled": true}}), "/backup/persistentVolumeClaim"),
+        (json!({"deletionGuard": {"labels": ["o'brien"]}}), "/deletionGuard/labels/0"),
+        (json!({"quantityWarnings": {"moreThan": "much"}}), "/quantityWarnings/moreThan"),
         (json!({"leaderElection": {"enabled": false}, "replicaCount": 2}), "/replicaCount"),
         (json!({"sourceGuard": {"exemptUsers": ["o'brien"]}}), "/sourceGuard/exemptUsers/0"),
     ];

@@ -25,15 +25,39 @@ struct Right {
     verb: String,
 }
 
+/// How payments come to an installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payments {
+    /// By the webhook.
+    Webhook,
+    /// As objects that others create.
+    Objects,
+}
+
+impl Payments {
+    /// Returns what begins the names of what belongs to such an installation.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Objects => "objects",
+        }
+    }
+}
+
 /// Returns the values of an installation whose operator can live the life of [`live`].
-fn values(namespaces: &[&str], go: &std::path::Path) -> Value {
+fn values(payments: Payments, namespaces: &[&str], go: &std::path::Path) -> Value {
+    let payments = match payments {
+        Payments::Webhook => json!({"enabled": true, "existingSecret": "payment-webhook"}),
+        Payments::Objects => json!({"enabled": false}),
+    };
     json!({
         "namespaces": namespaces,
         "catalog": catalog(),
         "crds": {"enabled": false},
         // They are the cluster's, and installations that begin at once would get into each other's way.
         "userRoles": {"create": false},
-        "payments": {"enabled": true, "existingSecret": "payment-webhook"},
+        "deletionGuard": {"enabled": false},
+        "payments": payments,
         "extraArgs": [held_receipt(go)],
         // A report that cannot be swept is said quietly.
         "logging": {"format": "text", "filter": "info,flashgate_billing=debug"},
@@ -54,6 +78,7 @@ impl<'a> Installation<'a> {
     /// Applies what is rendered for a namespace, after `change`, and starts the operator.
     async fn begin(
         world: &'a World,
+        payments: Payments,
         name: &str,
         namespaces: &[&str],
         change: impl Fn(&mut Value),
@@ -62,7 +87,7 @@ impl<'a> Installation<'a> {
         let folder = world.plane.folder().join(name);
         fs::create_dir_all(&folder).expect("folder");
         let (go, log) = (folder.join("go"), folder.join("log"));
-        let mut rendered = installed(&render(name, &values(namespaces, &go)));
+        let mut rendered = installed(&render(name, &values(payments, namespaces, &go)));
         rendered.iter_mut().for_each(change);
         let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&list(&rendered))).await;
         assert!(applied.success, "{}", applied.stderr);
@@ -72,8 +97,7 @@ impl<'a> Installation<'a> {
     }
 
     async fn live(&self) -> Result<(), String> {
-        let webhook = self.container.webhook.expect("the webhook is served");
-        live(&self.namespace, webhook, &self.go).await
+        live(&self.namespace, self.container.webhook, &self.go).await
     }
 
     fn said(&self) -> String {
@@ -133,37 +157,69 @@ fn take(object: &mut Value, right: &Right) {
     object["rules"] = rest.into();
 }
 
+/// Returns the rules that an installation grants, in all namespaces or in those that are named.
+fn rules(payments: Payments, namespaces: &[&str]) -> Value {
+    let rendered = render("any", &values(payments, namespaces, &PathBuf::from("/go")));
+    let kind = if namespaces.is_empty() { "ClusterRole" } else { "Role" };
+    object(&rendered, kind, RELEASE)["rules"].clone()
+}
+
 #[tokio::test]
-async fn the_rights_that_the_chart_grants_are_enough_for_a_whole_life() {
-    let world = World::start().await;
-    let installation = Installation::begin(&world, "whole", &[], |_| ()).await;
-    installation.live().await.expect("the life");
-    let said = installation.said();
-    assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{said}");
-    // What it did is what an installation of all namespaces grants, by one ClusterRole and one Role for the Lease.
-    let rendered = render("whole", &values(&[], &installation.go));
-    assert!(!rights_of(object(&rendered, "ClusterRole", RELEASE)).is_empty());
-    let lease = object(&rendered, "Role", &format!("{RELEASE}-leader-election"));
-    assert_eq!(lease["metadata"]["namespace"], "whole");
+async fn the_rights_that_the_chart_grants_are_enough_for_a_whole_life_with_and_without_the_webhook() {
+    for payments in [Payments::Webhook, Payments::Objects] {
+        let world = World::start().await;
+        let installation = Installation::begin(&world, payments, "whole", &[], |_| ()).await;
+        installation.live().await.expect("the life");
+        let said = installation.said();
+        assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{payments:?}: {said}");
+        // What it did is what an installation of all namespaces grants, by one ClusterRole and one Role for the Lease.
+        let rendered = render("whole", &values(payments, &[], &installation.go));
+        assert!(!rights_of(object(&rendered, "ClusterRole", RELEASE)).is_empty());
+        let lease = object(&rendered, "Role", &format!("{RELEASE}-leader-election"));
+        assert_eq!(lease["metadata"]["namespace"], "whole");
+    }
+}
+
+#[test]
+fn the_webhook_adds_one_right_and_namespaces_change_none() {
+    for payments in [Payments::Webhook, Payments::Objects] {
+        assert_eq!(rules(payments, &[]), rules(payments, &["any"]), "{payments:?}");
+    }
+    let rights = |payments| rights_of(&json!({"rules": rules(payments, &[])}));
+    let without = rights(Payments::Objects);
+    let mut added = rights(Payments::Webhook);
+    added.retain(|right| !without.contains(right));
+    assert_eq!(added, [Right { resource: "payments".to_owned(), verb: "create".to_owned() }]);
+    assert_eq!(rights(Payments::Webhook).len(), without.len() + 1);
 }
 
 #[tokio::test]
 async fn without_any_one_of_its_rights_the_operator_is_refused() {
     let world = World::start().await;
-    let rendered = render("any", &values(&["any"], &PathBuf::from("/go")));
-    let mut rights = rights_of(object(&rendered, "Role", RELEASE));
-    let election = object(&rendered, "Role", &format!("{RELEASE}-leader-election"));
-    rights.extend(rights_of(election));
-    for (index, right) in rights.iter().enumerate() {
-        assert!(!rights[..index].contains(right), "{right:?} is granted twice");
+    let mut taken = Vec::new();
+    for payments in [Payments::Webhook, Payments::Objects] {
+        let rendered = render("any", &values(payments, &["any"], &PathBuf::from("/go")));
+        let mut rights = rights_of(object(&rendered, "Role", RELEASE));
+        if payments == Payments::Webhook {
+            // The Lease is the same for both.
+            let election = object(&rendered, "Role", &format!("{RELEASE}-leader-election"));
+            rights.extend(rights_of(election));
+        }
+        for (index, right) in rights.iter().enumerate() {
+            assert!(!rights[..index].contains(right), "{right:?} is granted twice");
+        }
+        taken.extend(rights.into_iter().map(|right| (payments, right)));
     }
     let world = &world;
-    let missed: Vec<Option<String>> = futures::stream::iter(rights.iter().enumerate())
-        .map(|(index, right)| async move { live_without(world, index, right).await.err() })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    assert!(missed.len() > 20, "{} rights", missed.len());
+    let missed: Vec<Option<String>> =
+        futures::stream::iter(taken.iter().enumerate())
+            .map(|(index, (payments, right))| async move {
+                live_without(world, *payments, index, right).await.err()
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+    assert!(missed.len() > 40, "{} rights", missed.len());
     let missed: Vec<String> = missed.into_iter().flatten().collect();
     assert!(missed.is_empty(), "{missed:#?}");
 }
@@ -172,10 +228,10 @@ async fn without_any_one_of_its_rights_the_operator_is_refused() {
 ///
 /// # Errors
 /// When nothing needed it.
-async fn live_without(world: &World, index: usize, right: &Right) -> Result<(), String> {
-    let name = format!("without-{index}");
+async fn live_without(world: &World, payments: Payments, index: usize, right: &Right) -> Result<(), String> {
+    let name = format!("{}-without-{index}", payments.prefix());
     let take = |object: &mut Value| take(object, right);
-    let installation = Installation::begin(world, &name, &[&name], take).await;
+    let installation = Installation::begin(world, payments, &name, &[&name], take).await;
     let ended = tokio::select! {
         biased;
         () = installation.is_refused(right) => return Ok(()),
@@ -183,7 +239,7 @@ async fn live_without(world: &World, index: usize, right: &Right) -> Result<(), 
     };
     match ended {
         _ if installation.has_been_refused(right) => Ok(()),
-        Ok(()) => Err(format!("nothing needs {right:?}")),
-        Err(answer) => Err(format!("without {right:?} the webhook answered {answer}")),
+        Ok(()) => Err(format!("{payments:?}: nothing needs {right:?}")),
+        Err(answer) => Err(format!("{payments:?}: without {right:?} the webhook answered {answer}")),
     }
 }

@@ -180,7 +180,7 @@ async fn a_secret_of_a_namespace_counts_there_alone_and_changes_without_a_restar
     assert_eq!(payments_in(&one).await, ["evt-1"]);
     // A mounted Secret that changes: the old secret and the new one for a while, then the new one alone.
     let new = "the secret that takes the place of the first";
-    let file = world.plane.folder().join("flashgate-billing/payment-secrets/secret-one/bank");
+    let file = world.plane.folder().join("webhook/payment-secrets/secret-one/bank");
     for (text, old_counts) in [(format!("{secret}\n{new}\n"), true), (format!("{new}\n"), false)] {
         std::fs::write(&file, text).expect("file");
         eventually("the new secrets count", async || {
@@ -199,7 +199,7 @@ async fn a_callback_in_the_form_of_standard_webhooks_is_acknowledged() {
     let Paid { world, webhook, .. } = paid().await;
     let account = Account::begin(world, "secret-standard", json!({"plan": "starter"})).await;
     let key = [7; 32];
-    let file = world.plane.folder().join("flashgate-billing/payment-secrets/secret-standard/bank");
+    let file = world.plane.folder().join("webhook/payment-secrets/secret-standard/bank");
     std::fs::write(&file, format!("whsec_{}\n", BASE64.encode(key))).expect("file");
     let body = callback("secret-standard", "evt-1", &account.invoice(0, "Open").await).to_string();
     eventually("the secret counts", async || {

@@ -234,6 +234,9 @@ fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
 async fn start_far_away(world: &World, metrics: SocketAddr) -> Operator {
     let kubeconfig = relay::start(world, Arc::new(Distance)).await;
     let metrics = metrics.to_string();
+    // No backup was ever recorded in that Lease.
+    let backups = ["--backup-lease", "backups", "--backup-lease-namespace", "default"];
     let arguments = ["--metrics-addr", &metrics, "--namespace", distance::SLOW, distance::FAILING];
+    let arguments = [&arguments[..], &backups].concat();
     Operator::start_as(&kubeconfig, &arguments, &[], &world.plane.folder().join("far-away.log"))
 }

@@ -1,0 +1,63 @@
+//! When the last good backup was taken: a Lease that each backup renews, and that the operator shows as a metric.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, ObjectMeta, PostParams};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::metrics::Metrics;
+
+/// Time between two looks at the Lease.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Longest time of a look: a look that hangs must not hide the next.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Records in the Lease called `name` that a backup was finished at `end_time`, in the file called `file`.
+///
+/// # Errors
+/// When the Lease cannot be read or written.
+pub async fn record(
+    leases: &Api<Lease>,
+    name: &str,
+    file: &str,
+    end_time: Timestamp,
+) -> Result<(), kube::Error> {
+    let spec = LeaseSpec {
+        holder_identity: Some(file.to_owned()),
+        renew_time: Some(MicroTime(end_time)),
+        ..LeaseSpec::default()
+    };
+    let params = PostParams::default();
+    if let Some(mut lease) = leases.get_opt(name).await? {
+        lease.spec = Some(spec);
+        leases.replace(name, &params, &lease).await?;
+    } else {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        leases.create(&params, &Lease { metadata, spec: Some(spec) }).await?;
+    }
+    Ok(())
+}
+
+/// Shows in `metrics` when the last good backup was taken, as the Lease called `name` says. Runs until the program ends.
+pub async fn follow(leases: Api<Lease>, name: String, metrics: Metrics) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        match tokio::time::timeout(LOOK_LIMIT, leases.get_opt(&name)).await {
+            Ok(Ok(lease)) => metrics.show_backup(lease.as_ref().and_then(backup_time)),
+            Ok(Err(error)) => {
+                tracing::warn!(lease = name, %error, "the time of the last backup cannot be read");
+            }
+            Err(_) => tracing::warn!(lease = name, "the time of the last backup cannot be read: no reply"),
+        }
+    }
+}
+
+fn backup_time(lease: &Lease) -> Option<Timestamp> {
+    Some(lease.spec.as_ref()?.renew_time.as_ref()?.0)
+}

@@ -1,0 +1,179 @@
+//! A tenant without the right to delete, who has a controller delete for it.
+
+use flashgate_billing::api::{CreditPack, Subscription, UsageReport};
+use serde_json::{Value, json};
+
+use super::{Caller, PACK, SUBSCRIPTION, open_account, usage};
+use crate::chart::quotas::apply_quotas;
+use crate::chart::{installed, list, render};
+use crate::world::{Namespace, World, eventually};
+
+/// The namespace of the tenant.
+const NAMESPACE: &str = "attacked-owners";
+
+/// Packs that `examples/quotas/tenant.yaml` admits.
+const PACKS: usize = 40;
+
+/// Returns metadata that names an owner that does not exist.
+fn owned_by_nothing() -> Value {
+    json!({"ownerReferences": [{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "nothing",
+        "uid": "6f1f0c9e-0000-4000-8000-000000000000",
+    }]})
+}
+
+/// Returns what the chart installs by default, of these kinds.
+fn installed_of(kinds: &[&str]) -> Vec<Value> {
+    let rendered = installed(&render("default", &json!({"crds": {"enabled": false}})));
+    let is_one = |object: &Value| kinds.iter().any(|kind| object["kind"] == *kind);
+    rendered.into_iter().filter(is_one).collect()
+}
+
+async fn apply(world: &World, objects: &[Value]) {
+    let applied = world.plane.kubectl(&["apply", "-f", "-"], Some(&list(objects))).await.expect("kubectl");
+    assert!(applied.success, "{}", applied.stderr);
+}
+
+async fn bind(namespace: &Namespace<'_>, role: &str) {
+    let role_flag = format!("--clusterrole={role}");
+    let bind = ["create", "rolebinding", role, &role_flag, "--user=tenant"];
+    namespace.kubectl(&bind, None).await.succeeded().expect("bound");
+}
+
+/// Applies the policy of the chart, and waits until it is in force.
+async fn guard(world: &World, tenant: &Caller) {
+    apply(world, &installed_of(&["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"])).await;
+    let path = format!("{}/fresh?dryRun=All", SUBSCRIPTION.path(NAMESPACE));
+    eventually("the policy is in force", async || {
+        let (status, _) = tenant.call("PATCH", &path, &json!({"metadata": owned_by_nothing()})).await;
+        (status == 403).then_some(())
+    })
+    .await_some()
+    .await;
+}
+
+#[tokio::test]
+async fn a_tenant_cannot_have_the_garbage_collector_delete_its_subscription_or_its_packs() {
+    let world = World::start_with(&["tenant"], &["resourcequota-controller"]).await;
+    apply(&world, &installed_of(&["ClusterRole"])).await;
+    let namespace = world.namespace(NAMESPACE).await;
+    bind(&namespace, "flashgate-tenant").await;
+    let _operator = world.operator(&[]);
+    open_account(&namespace).await;
+    apply_quotas(&namespace).await;
+    namespace.create::<UsageReport>("owed", usage("gw", (-60, 0), "1T")).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "-8900").await;
+    let tenant = Caller { client: world.client_of("tenant").await };
+
+    // Without the policy: the garbage collector deletes for the tenant, and the quota has room for an account without debt.
+    let acme = format!("{}/acme", SUBSCRIPTION.path(NAMESPACE));
+    assert_eq!(tenant.call("DELETE", &acme, &Value::Null).await.0, 403);
+    let (status, answer) = tenant.call("PATCH", &acme, &json!({"metadata": owned_by_nothing()})).await;
+    assert_eq!(status, 200, "{answer}");
+    eventually("the Subscription is gone", async || namespace.get::<Subscription>("acme").await)
+        .await_end()
+        .await;
+    let starter = json!({"plan": "starter"});
+    eventually("the quota has room", async || {
+        let (status, _) = tenant.create(NAMESPACE, SUBSCRIPTION, "fresh", starter.clone()).await;
+        (status == 201).then_some(())
+    })
+    .await_some()
+    .await;
+    namespace.expect::<Subscription>("fresh", "/status/credits/balance", "1100").await;
+
+    // With it: refused, and the account stays.
+    guard(&world, &tenant).await;
+    what_can_end_an_object_is_refused(&tenant).await;
+    what_cannot_is_admitted(&namespace, &tenant).await;
+    no_pack_leaves_the_quota(&tenant).await;
+    who_may_delete_may_set_it(&namespace).await;
+}
+
+/// Tries every kind of metadata that can delete an object or hold its deletion, in every way to write it.
+async fn what_can_end_an_object_is_refused(tenant: &Caller) {
+    let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
+    let pack = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
+    for (metadata, named) in [
+        (owned_by_nothing(), "`metadata.ownerReferences`"),
+        (json!({"finalizers": ["example.org/never"]}), "`metadata.finalizers`"),
+        (
+            json!({"annotations": {"argocd.argoproj.io/tracking-id": "app:billing.flashgate.dev/Subscription:a/b"}}),
+            "annotation `argocd.argoproj.io/tracking-id`",
+        ),
+    ] {
+        let (status, answer) = tenant.call("PATCH", &fresh, &json!({"metadata": metadata})).await;
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 403, "{metadata}: {answer}");
+        assert!(message.contains(named) && message.contains("may not delete subscriptions"), "{message}");
+        let mut created = PACK.object("order", &pack);
+        created["metadata"] = metadata.clone();
+        created["metadata"]["name"] = json!("order");
+        let (status, answer) = tenant.call("POST", &PACK.path(NAMESPACE), &created).await;
+        assert_eq!(status, 403, "{metadata}: {answer}");
+        created["metadata"]["name"] = Value::Null;
+        created["metadata"]["generateName"] = json!("order-");
+        let (status, answer) = tenant.call("POST", &PACK.path(NAMESPACE), &created).await;
+        assert_eq!(status, 403, "{metadata}: {answer}");
+    }
+}
+
+/// Edits and creates objects as tenants do.
+async fn what_cannot_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
+    let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
+    let edit = json!({
+        "metadata": {"labels": {"team": "a"}, "annotations": {"example.org/note": "b"}},
+        "spec": {"billingDetails": {"name": "Acme"}},
+    });
+    let (status, answer) = tenant.call("PATCH", &fresh, &edit).await;
+    assert_eq!(status, 200, "{answer}");
+    let pack = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
+    assert_eq!(tenant.create(NAMESPACE, PACK, "order-1", pack).await, (201, String::new()));
+    // The operator writes statuses and the ledger, which change none of it.
+    namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
+    namespace.expect::<Subscription>("fresh", "/status/credits/balance", "1200").await;
+}
+
+/// Orders more packs than the quota, and tries to have each deleted to make room for another.
+async fn no_pack_leaves_the_quota(tenant: &Caller) {
+    let spec = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
+    let mut made = 1;
+    loop {
+        let name = format!("flood-{made}");
+        let (status, message) = tenant.create(NAMESPACE, PACK, &name, spec.clone()).await;
+        if status == 403 {
+            assert!(message.contains("exceeded quota"), "{message}");
+            break;
+        }
+        assert_eq!(status, 201, "{message}");
+        let path = format!("{}/{name}", PACK.path(NAMESPACE));
+        assert_eq!(tenant.call("PATCH", &path, &json!({"metadata": owned_by_nothing()})).await.0, 403);
+        made += 1;
+        assert!(made <= PACKS, "{made} packs passed a quota of {PACKS}");
+    }
+    assert_eq!(made, PACKS);
+}
+
+/// Sets owners and finalizers as an administrator, who may delete; the tenant may keep but not remove them.
+async fn who_may_delete_may_set_it(namespace: &Namespace<'_>) {
+    let administrator = Caller { client: namespace.client.clone() };
+    let tenant = Caller { client: namespace.world.client_of("tenant").await };
+    let order = format!("{}/order-1", PACK.path(NAMESPACE));
+    let held = json!({"metadata": {"finalizers": ["example.org/held"]}});
+    assert_eq!(administrator.call("PATCH", &order, &held).await.0, 200);
+    let labelled = json!({"metadata": {"labels": {"team": "a"}}});
+    assert_eq!(tenant.call("PATCH", &order, &labelled).await.0, 200);
+    let removed = json!({"metadata": {"finalizers": null}});
+    assert_eq!(tenant.call("PATCH", &order, &removed).await.0, 403);
+    assert_eq!(administrator.call("PATCH", &order, &removed).await.0, 200);
+    // Deletion in the foreground sets a finalizer, which the garbage collector removes.
+    let foreground = json!({"propagationPolicy": "Foreground"});
+    assert_eq!(administrator.call("DELETE", &order, &foreground).await.0, 200);
+    eventually("the pack is gone", async || namespace.get::<CreditPack>("order-1").await).await_end().await;
+    let owned = json!({"metadata": owned_by_nothing()});
+    let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
+    assert_eq!(administrator.call("PATCH", &fresh, &owned).await.0, 200);
+    eventually("the Subscription is gone", async || namespace.get::<Subscription>("fresh").await)
+        .await_end()
+        .await;
+}

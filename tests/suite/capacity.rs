@@ -1,0 +1,158 @@
+//! What objects cost: bytes in etcd, and memory of the operator. `make capacity` prints the table of
+//! `docs/how-to/capacity.md`.
+
+use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use futures::StreamExt as _;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::ApiResource;
+use serde_json::json;
+
+use crate::world::{Namespace, Operator, World, eventually};
+
+/// Accounts that are measured.
+const ACCOUNTS: i64 = 1_000;
+
+/// Reports that are measured, of one account.
+const REPORTS: i64 = 2_000;
+
+/// Creates at once.
+const AT_ONCE: usize = 8;
+
+/// Returns the mean size of the objects of a resource as the API server stores them, in JSON.
+async fn mean_bytes(namespace: &Namespace<'_>, resource: &ApiResource) -> usize {
+    let api: Api<DynamicObject> = Api::namespaced_with(namespace.client.clone(), &namespace.name, resource);
+    let page = api.list(&ListParams::default().limit(500)).await.expect("list");
+    let bytes = page.items.iter().map(|object| serde_json::to_vec(object).expect("JSON").len());
+    bytes.sum::<usize>() / page.items.len().max(1)
+}
+
+/// Returns the size of the database of etcd, as the API server reports it.
+async fn database_bytes(world: &World) -> f64 {
+    let output = world.plane.kubectl(&["get", "--raw", "/metrics"], None).await.expect("kubectl");
+    let metrics = output.succeeded().expect("metrics");
+    let line = metrics.lines().find(|line| line.starts_with("apiserver_storage_size_bytes"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("the size of the database")
+}
+
+async fn ready(operator: &Operator) {
+    eventually("it is ready", async || {
+        operator.get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
+    })
+    .await_some()
+    .await;
+}
+
+fn start(world: &World) -> Operator {
+    world.operator(&["--metrics-addr", "127.0.0.1:0"])
+}
+
+/// Reports windows of two seconds, one after the other, of three lines each.
+async fn report(namespace: &Namespace<'_>) {
+    let start = flashgate_billing::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
+    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+    let created = futures::stream::iter(0..REPORTS).map(|index| async move {
+        let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
+        let line = |node_type: &str, operation: &str, quantity: &str| {
+            json!({"nodeType": node_type, "operation": operation, "quantity": quantity})
+        };
+        let usage = [
+            line("Public", "StorageEgress", "1M"),
+            line("Private", "StorageEgress", "1M"),
+            line("Private", "TokensOut", "1"),
+        ];
+        let spec =
+            json!({"subscriptionRef": {"name": "account-0"}, "source": "gw", "window": window, "usage": usage});
+        namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
+    });
+    created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+/// Waits until the objects that `is_pending` are gone; patience is for progress, not for the whole.
+async fn all_are_done<K>(namespace: &Namespace<'_>, pending: &str)
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    let left = async || {
+        let page = namespace.api::<K>().list(&ListParams::default().fields(pending).limit(1)).await;
+        let page = page.expect("list");
+        i64::try_from(page.items.len()).expect("count")
+            + page.metadata.remaining_item_count.unwrap_or_default()
+    };
+    let mut before = i64::MAX;
+    loop {
+        before = eventually("fewer are pending", async || {
+            let now = left().await;
+            (now < before).then_some(now)
+        })
+        .await_some()
+        .await;
+        if before == 0 {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "takes some minutes and measures: make capacity"]
+async fn the_table_of_the_page_is_measured() {
+    let world = World::start().await;
+    let namespace = world.namespace("measured").await;
+    let operator = start(&world);
+    ready(&operator).await;
+    let empty = operator.memory_kib();
+    let created = futures::stream::iter(0..ACCOUNTS).map(|index| {
+        let namespace = &namespace;
+        async move {
+            let name = format!("account-{index}");
+            namespace.create::<Subscription>(&name, json!({"plan": "starter"})).await;
+            namespace.expect::<Subscription>(&name, "/status/credits/balance", "1100").await;
+        }
+    });
+    created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    for index in 0..3 {
+        let pack = json!({"subscriptionRef": {"name": "account-0"}, "pack": "plus-100"});
+        namespace.create::<CreditPack>(&format!("order-{index}"), pack).await;
+    }
+    operator.terminate().await;
+    let operator = start(&world);
+    ready(&operator).await;
+    let with_accounts = operator.memory_kib();
+    operator.terminate().await;
+
+    let before = database_bytes(&world).await;
+    report(&namespace).await;
+    let with_pending_on_disk = database_bytes(&world).await;
+    let operator = start(&world);
+    ready(&operator).await;
+    let with_pending = operator.memory_kib();
+    all_are_done::<UsageReport>(&namespace, "status.state!=Charged").await;
+    let with_charged_on_disk = database_bytes(&world).await;
+
+    println!("| measured | figure |\n|---|---|");
+    for (name, resource) in [
+        ("Subscription, with status", ApiResource::erase::<Subscription>(&())),
+        ("CreditLedger of a new account", ApiResource::erase::<CreditLedger>(&())),
+        ("CreditPack, granted", ApiResource::erase::<CreditPack>(&())),
+        ("UsageReport of 3 lines, charged", ApiResource::erase::<UsageReport>(&())),
+    ] {
+        println!("| {name} | {} bytes |", mean_bytes(&namespace, &resource).await);
+    }
+    let each = |bytes: f64| bytes / f64::from(i32::try_from(REPORTS).expect("count"));
+    println!("| etcd, for each report that is created | {:.0} bytes |", each(with_pending_on_disk - before));
+    println!(
+        "| etcd, for each report that is created and charged, before compaction | {:.0} bytes |",
+        each(with_charged_on_disk - before)
+    );
+    println!("| operator, without accounts | {} MiB |", empty / 1_024);
+    println!(
+        "| operator, for each account | {} bytes |",
+        with_accounts.saturating_sub(empty) * 1_024 / 1_000
+    );
+    println!(
+        "| operator, for each pending report | {} bytes |",
+        with_pending.saturating_sub(with_accounts) * 1_024 / 2_000
+    );
+}

@@ -1,0 +1,70 @@
+//! Whole lives of accounts with the rights of each installation: they read as in the simulation, and the API server
+//! refuses nothing.
+
+use std::fs;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::pod::Container;
+use super::{installed, list, render, values_of};
+use crate::replay::{LIVES, PAID_LIVES, play_lives_in};
+use crate::world::{Namespace, World, root};
+
+/// An installation of some namespaces, by its values.
+struct Variant {
+    /// Its namespace, and what the names of its accounts' namespaces begin with.
+    name: &'static str,
+    lives: &'static [&'static str],
+    values: Value,
+}
+
+/// Returns the installations. Their operators hold a Role in each of their namespaces and no `ClusterRole`: the rules are
+/// the same, as `chart::rights` asserts.
+fn variants() -> [Variant; 3] {
+    let catalog = values_of(&root().join("examples/payments/catalog.yaml"));
+    let webhook = json!({"enabled": true, "existingSecret": "payment-webhook"});
+    [
+        Variant { name: "internal", lives: &LIVES, values: json!({"leaderElection": {"enabled": false}}) },
+        Variant { name: "objects", lives: &PAID_LIVES, values: json!({"catalog": catalog}) },
+        Variant {
+            name: "webhook",
+            lives: &PAID_LIVES,
+            values: json!({"catalog": catalog, "payments": webhook}),
+        },
+    ]
+}
+
+/// Plays the lives of an installation.
+async fn live(world: &World, variant: Variant) {
+    let Variant { name, lives, mut values } = variant;
+    world.namespace(name).await;
+    let namespaces: Vec<Namespace<'_>> = join_all(lives.iter().map(async |life| {
+        let name = format!("{name}-{life}");
+        world.namespace(&name).await
+    }))
+    .await;
+    let names: Vec<&str> = namespaces.iter().map(|namespace| namespace.name.as_str()).collect();
+    values["namespaces"] = json!(names);
+    values["crds"] = json!({"enabled": false});
+    // They are the cluster's.
+    values["userRoles"] = json!({"create": false});
+    values["deletionGuard"] = json!({"enabled": false});
+    values["extraArgs"] = json!([&["--allow-test-clocks"][..], &names].concat());
+    let rendered = installed(&render(name, &values));
+    assert!(!rendered.iter().any(|object| object["kind"] == "ClusterRole"), "{name}");
+    // Roles lie in the namespaces that are billed.
+    let applied = world.plane.kubectl(&["apply", "-f", "-"], Some(&list(&rendered))).await.expect("kubectl");
+    assert!(applied.success, "{}", applied.stderr);
+    let log = world.plane.folder().join(format!("{name}.log"));
+    let _operator = Container::of(world, &rendered).start(world, &log).await;
+    play_lives_in(namespaces, lives).await;
+    let said = fs::read_to_string(&log).expect("log");
+    assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{name}: {said}");
+}
+
+#[tokio::test]
+async fn every_life_can_be_lived_with_the_rights_of_every_installation() {
+    let world = World::start().await;
+    join_all(variants().into_iter().map(|variant| live(&world, variant))).await;
+}
