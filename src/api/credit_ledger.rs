@@ -21,6 +21,9 @@ const FENCE: &str = "self.sequence == oldSelf.sequence ? self.hash == oldSelf.ha
 const FENCE_MESSAGE: &str = "must continue the ledger by exactly one commit: the sequence rises by 1, and neither \
                              `clockTime` nor `period.number` goes back; read the ledger again";
 
+/// Fields that this version does not know, with what they hold: a book's hash covers them, too.
+pub type Unknown = BTreeMap<String, serde_json::Value>;
+
 /// The book of one account.
 ///
 /// Records that only the operator reads are texts of compact JSON: what the API server charges for is nodes, not
@@ -146,10 +149,15 @@ pub struct CreditLedgerSpec {
     /// waits on, as do those that arrived before it, should the Subscription be deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_waiting_pack_time: Option<Timestamp>,
-    /// Adjustments, one record each.
+    /// Adjustments of the last 24 months, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<16_384, 1024>")]
     pub adjustments: Vec<String>,
+    /// Hashes of all adjustments given more than 24 months ago, since a name is an order number for ever: 20 hexadecimal
+    /// digits each, 16 of the name and 4 of the credits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
+    pub adjustment_names: String,
     /// Packs, payments and adjustments that were refused last, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<256, 65_536>")]
@@ -201,6 +209,10 @@ pub struct CreditLedgerSpec {
     /// `billing.flashgate.dev/accept-sequence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<LedgerAcceptance>,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// What an administrator accepted as the truth.
@@ -213,6 +225,10 @@ pub struct LedgerAcceptance {
     /// Hash of the ledger that the Subscription's status named then: what it shows of a later one no longer counts.
     #[schemars(length(max = 64))]
     pub shown_hash: String,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// The Subscription that was last decided on.
@@ -225,6 +241,10 @@ pub struct LedgerSubscription {
     /// Its generation; an older copy is not decided on.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub generation: i64,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// The terms of a plan as they were when they began: later edits of the catalog do not change them.
@@ -249,6 +269,10 @@ pub struct LedgerTerms {
     pub lapses_to: Option<String>,
     /// Whether packs may be bought.
     pub pack_purchases: PackPurchases,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// Whether packs may be bought.
@@ -270,6 +294,10 @@ pub struct LedgerAnchor {
     /// Months from it to the start of the current period.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub months: i64,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// The current period; without times while there is none.
@@ -288,6 +316,10 @@ pub struct LedgerPeriod {
     /// When its invoice becomes overdue. Absent once it is paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_due_time: Option<Timestamp>,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// A request and how it was answered.
@@ -303,6 +335,10 @@ pub struct LedgerRequest {
     pub renewal: Renewal,
     /// The answer.
     pub state: LedgerRequestState,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// How a request was answered.
@@ -319,6 +355,8 @@ pub enum LedgerRequestState {
     PlanNotFound,
     /// The plan does not offer the billing period.
     BillingPeriodNotOffered,
+    /// Its grant finds no room before others are gone.
+    LedgerFull,
 }
 
 /// How the plan in force came about.
@@ -341,6 +379,10 @@ pub struct LedgerPendingChange {
     pub billing_period: BillingPeriod,
     /// When it begins.
     pub effective_time: Timestamp,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// Sums over the life of an account:
@@ -360,6 +402,10 @@ pub struct LedgerTotals {
     pub expired: Amount,
     /// Credits taken back by refunds.
     pub refunded: Amount,
+    /// What a later version of the operator added.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub other: Unknown,
 }
 
 /// Returns the schema of a list of at most `ITEMS` records of at most `LENGTH` characters.

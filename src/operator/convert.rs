@@ -25,15 +25,18 @@ mod tests;
 pub use entry::{entry_schema, entry_to_json};
 pub use facts::{adjustment_fact, pack_fact, payment_fact, report_fact, subscription_fact};
 pub use ledger::{
-    accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_bytes, ledger_from_wire, ledger_to_wire,
-    unacknowledged,
+    accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire, unacknowledged,
 };
 
-/// Version of the ledger's format that is written, and the newest that is read.
-pub const FORMAT_VERSION: i32 = 1;
+/// Version of the ledger's format that is written, and the newest that is read. A ledger of format 1, which 0.1.0 wrote,
+/// is read as it is and becomes one of format 2 with its next commit.
+pub const FORMAT_VERSION: i32 = 2;
 
 /// Entries that a ledger keeps; the log has them all.
 pub const ENTRIES_KEPT: usize = 20;
+
+/// Bytes of entries from which a ledger keeps fewer, but always the last.
+pub const ENTRY_BYTES: usize = 64 * 1_024;
 
 /// Characters of the id that an account's invoice numbers carry.
 const ACCOUNT_ID_LENGTH: usize = 8;
@@ -49,6 +52,15 @@ pub enum ConvertError {
     NewerFormat {
         /// Version that was found.
         found: i32,
+    },
+    /// A later version of the operator wrote a field of a ledger, where this one cannot carry it on.
+    #[error(
+        "`{path}` is not known to this operator: a later version wrote it, and the operator must be upgraded to write \
+         this ledger"
+    )]
+    NewerField {
+        /// Way to the field, such as `spec.terms.overdraft`, or to the record that has it.
+        path: String,
     },
     /// A ledger is not what its hash was taken of.
     #[error(

@@ -90,7 +90,6 @@ pub fn facts_of(
         payments: seen.payments.iter().map(|pending| pending.fact.clone()).collect(),
         adjustments: seen.adjustments.iter().map(|pending| pending.fact.clone()).collect(),
         acknowledged,
-        ledger_bytes: seen.ledger.as_deref().map_or(0, |ledger| convert::ledger_bytes(&ledger.spec)),
     };
     if clock.is_test {
         arrive_by_test_clock(&mut facts, seen, ledger, clock.now);

@@ -75,6 +75,9 @@ pub enum Trouble {
         "the CreditLedger has format {0}, which this operator does not know; the operator must be upgraded"
     )]
     NewerFormat(i32),
+    /// A later version of the operator wrote a field of it.
+    #[error("{0}")]
+    NewerField(String),
     /// A field does not hold what it must.
     #[error("{0}")]
     Undecodable(String),
@@ -101,7 +104,7 @@ impl Trouble {
             Self::Inconsistent(_) => Reason::LedgerInconsistent,
             Self::Regression { .. } => Reason::LedgerRegression,
             Self::Missing { .. } => Reason::LedgerMissing,
-            Self::NewerFormat(_) => Reason::LedgerNewerFormat,
+            Self::NewerFormat(_) | Self::NewerField(_) => Reason::LedgerNewerFormat,
             Self::Undecodable(_) => Reason::Undecodable,
             Self::Refused(_) => Reason::CommitRefused,
         }
@@ -112,6 +115,7 @@ impl From<&ConvertError> for Trouble {
     fn from(error: &ConvertError) -> Self {
         match error {
             ConvertError::NewerFormat { found } => Self::NewerFormat(*found),
+            ConvertError::NewerField { .. } => Self::NewerField(error.to_string()),
             ConvertError::WrongHash { .. } => Self::Inconsistent(error.to_string()),
             ConvertError::Field { .. } => Self::Undecodable(error.to_string()),
         }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flashgate_ledger::bounds::receipts_are_full;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, ReportVerdict, Wait, decide};
 use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
@@ -432,7 +433,7 @@ impl<C: Cluster> Operator<C> {
         }
         if waits_for_receipts(decision) {
             let unconfirmed = unconfirmed(ledger, seen, memory);
-            if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 {
+            if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 || receipts_are_full(&unconfirmed) {
                 let confirmed =
                     confirm_charges(&self.cluster, &seen.key.namespace, &unconfirmed, clock.now).await;
                 memory.acknowledged.extend(confirmed.acknowledged);
@@ -650,8 +651,10 @@ fn waits_for_receipts(decision: &Decision) -> bool {
 
 /// Returns whether reports that wait for room can be taken up at once, since receipts were confirmed meanwhile.
 fn has_room_again(ledger: Option<&Ledger>, decision: &Decision, memory: &Memory) -> bool {
-    let held = ledger.map_or(0, |ledger| ledger.unacknowledged.len());
-    waits_for_receipts(decision) && held.saturating_sub(memory.acknowledged.len()) < UNACKNOWLEDGED_LIMIT
+    let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);
+    let is_awaited =
+        |charge: &&Charge| !memory.acknowledged.contains(&(charge.name.clone(), charge.uid.clone()));
+    waits_for_receipts(decision) && !receipts_are_full(charges.filter(is_awaited))
 }
 
 /// Returns the charges whose receipt is not known to be confirmed and whose object is not known to be pending.

@@ -54,7 +54,6 @@ pub(super) struct Account {
 struct HeldBook {
     ledger: Ledger,
     stored: CreditLedgerSpec,
-    stored_bytes: usize,
     uid: String,
     creation_time: Timestamp,
 }
@@ -119,7 +118,6 @@ impl Account {
         let unacknowledged = self.book.iter().flat_map(|book| &book.ledger.unacknowledged);
         self.facts.acknowledged =
             unacknowledged.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
-        self.facts.ledger_bytes = self.book.as_ref().map_or(0, |book| book.stored_bytes);
         if let (None, Some(subscription)) = (&self.book, &self.facts.subscription) {
             self.facts.new_account_id = convert::new_account_id(&subscription.uid, now);
         }
@@ -139,12 +137,11 @@ impl Account {
         let before = self.book.take();
         let previous = before.as_ref().map(|book| &book.stored);
         let stored = convert::ledger_to_wire(&ledger, previous, &decision.entries, &self.label, WRITER);
-        let stored_bytes = convert::ledger_bytes(&stored);
         let (uid, creation_time) = before.map_or_else(
             || (uid(&["CreditLedger", &self.key.namespace, &self.key.name, "1"]), now),
             |before| (before.uid, before.creation_time),
         );
-        self.book = Some(Box::new(HeldBook { ledger, stored, stored_bytes, uid, creation_time }));
+        self.book = Some(Box::new(HeldBook { ledger, stored, uid, creation_time }));
     }
 
     /// Returns the book, once there was a commit.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::bounds::{ORDER_BYTES, REMEMBERED_MESSAGE};
 use crate::catalog::{Catalog, PaymentMode};
 use crate::credits::Credits;
 use crate::entry::{Detail, Entry, FactKind, ObjectName, PlanPeriod};
@@ -11,14 +12,10 @@ use crate::invoice::{
     Attempts, INVOICES_KEPT, INVOICES_KEPT_MONTHS, Invoice, InvoiceState, Purpose, VOID_INVOICES_KEPT,
     VoidCause,
 };
-use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Totals, Violation};
+use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Violation};
 use crate::period::{Anchor, Window, months_begun, seconds_after};
 use crate::refusal::Refusal;
 use crate::statement::{Book, BookLine, Statement};
-
-/// Credits that may come in and go out over an account's life before reports and orders are refused: a tenth of
-/// what is held exactly, so that plan grants still fit for ever.
-const TURNOVER_LIMIT: &str = "100000000000000000";
 
 /// An account at an instant, with what happened to it so far.
 pub(crate) struct Account<'a> {
@@ -36,8 +33,8 @@ pub(crate) struct Account<'a> {
     pub(crate) entries: Vec<Entry>,
     /// Gaps of a source that were closed (Law 9).
     pub(crate) closed_gaps: Vec<(String, Window)>,
-    /// Size of the stored ledger in bytes.
-    pub(crate) ledger_bytes: usize,
+    /// Packs that wait for the first period, or for the Subscription's return, as far as they were seen.
+    pub(crate) waiting_orders: usize,
     /// Whether the account's start is what takes effect now (Law 17).
     pub(crate) starting: bool,
 }
@@ -56,7 +53,6 @@ impl<'a> Account<'a> {
         ledger: Ledger,
         catalog: &'a Catalog,
         subscription: Option<&'a Subscription>,
-        ledger_bytes: usize,
     ) -> Result<Self, Violation> {
         let (time, balance) = (ledger.clock_time, ledger.balance()?);
         Ok(Self {
@@ -67,7 +63,7 @@ impl<'a> Account<'a> {
             balance,
             entries: Vec::new(),
             closed_gaps: Vec::new(),
-            ledger_bytes,
+            waiting_orders: 0,
             starting: false,
         })
     }
@@ -76,14 +72,6 @@ impl<'a> Account<'a> {
     /// deleted (Law 19).
     pub(crate) fn is_attended(&self) -> bool {
         self.subscription.is_some_and(|subscription| subscription.uid == self.ledger.subscription.uid)
-    }
-
-    /// Refuses `amount` where sums over the account's life could leave the range that is held exactly (Law 1).
-    pub(crate) fn refuses_turnover(&self, amount: Credits) -> Option<Refusal> {
-        let limit: Credits = TURNOVER_LIMIT.parse().unwrap_or_default();
-        let Totals { granted, purchased, adjusted, consumed, .. } = self.ledger.totals;
-        let turnover = Credits::sum([granted, purchased, adjusted, consumed, amount]);
-        turnover.map_or(true, |turnover| turnover > limit).then(|| Refusal::beyond_turnover(limit))
     }
 
     /// Adds a line to the history that moves the balance by `credits`.
@@ -169,7 +157,7 @@ impl<'a> Account<'a> {
             kind,
             name: name.to_owned(),
             stated: stated.map(str::to_owned),
-            refusal,
+            refusal: refusal.cut_to(REMEMBERED_MESSAGE),
         });
         // Each kind has its own room: refused Payments cannot make a refused pack's name new (Law 15).
         if refusals.iter().filter(|record| record.kind == kind).count() > REFUSALS_KEPT
@@ -223,6 +211,7 @@ impl<'a> Account<'a> {
         self.record(Credits::ZERO, detail)?;
         self.ledger.invoices.push(invoice);
         self.forget_void_invoices();
+        self.ledger.forget_surplus_invoices();
         let is_settled = due_time.is_none();
         if is_settled {
             self.settle_invoice(number, None)?;
@@ -389,7 +378,7 @@ impl<'a> Account<'a> {
     pub(crate) fn first_period_may_come(&self) -> bool {
         self.ledger.period.number == 0
             && (self.open_plan_invoice().is_some()
-                || self.ledger.request.as_ref().is_none_or(|decided| decided.state.is_unknown()))
+                || self.ledger.request.as_ref().is_none_or(|decided| decided.state.waits()))
     }
 
     /// Drops the oldest void invoices beyond those that are kept.
@@ -424,8 +413,21 @@ impl<'a> Account<'a> {
     fn forget_what_is_old(&mut self) {
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
         self.ledger.coverage.forget_before(self.time, accept_for_seconds);
-        self.ledger.purchases.forget_before(self.time);
+        self.forget_old_orders();
         self.forget_old_invoices();
+    }
+
+    /// Keeps only the names of orders and adjustments of long ago (Laws 15, 26).
+    fn forget_old_orders(&mut self) {
+        self.ledger.purchases.forget_before(self.time);
+        self.ledger.forget_adjustments_before(self.time);
+    }
+
+    /// Makes room for another order where there is none, though no period has begun lately.
+    pub(crate) fn make_room_for_orders(&mut self) {
+        if self.ledger.order_bytes() >= ORDER_BYTES {
+            self.forget_old_orders();
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Adjustments: credits given by hand (Law 25).
 
+use jiff::Timestamp;
+
 use crate::account::Account;
 use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::Adjustment;
 use crate::grant::{Expiration, Grant, GrantSource};
-use crate::ledger::{AdjustmentRecord, LEDGER_BYTES_LIMIT, OPEN_GRANTS_FOR_ORDERS, Violation};
+use crate::ledger::{AdjustmentRecord, Ledger, Violation};
+use crate::period::months_begun;
+use crate::purchase::{OrderName, PURCHASES_KEPT_MONTHS};
 use crate::refusal::Refusal;
 
 /// What a CreditAdjustment came to.
@@ -12,8 +16,32 @@ use crate::refusal::Refusal;
 pub enum AdjustmentOutcome {
     /// Its credits were granted.
     Granted(AdjustmentRecord),
+    /// The same, so long ago that only its name is known.
+    GrantedLongAgo,
     /// It was refused.
     Refused(Refusal),
+}
+
+impl Ledger {
+    /// Keeps only the names of adjustments that are older than the kept months (Law 26).
+    pub(crate) fn forget_adjustments_before(&mut self, at: Timestamp) {
+        let names = &mut self.adjustment_names;
+        self.adjustments.retain(|name, record| {
+            let is_old = months_begun(record.time, at) >= PURCHASES_KEPT_MONTHS;
+            if is_old {
+                names.push(record.order_name(name));
+            }
+            !is_old
+        });
+    }
+}
+
+impl AdjustmentRecord {
+    /// Returns what is kept of it for ever, under its `name`.
+    #[must_use]
+    pub fn order_name(&self, name: &str) -> OrderName {
+        OrderName::of(name, &self.credits.to_string())
+    }
 }
 
 impl Account<'_> {
@@ -22,6 +50,7 @@ impl Account<'_> {
         if let Some(known) = self.known_adjustment(adjustment) {
             return Ok(known);
         }
+        self.make_room_for_orders();
         if let Some(refusal) = self.refuses_adjustment(adjustment) {
             return self.refuse_adjustment(adjustment, refusal);
         }
@@ -49,8 +78,11 @@ impl Account<'_> {
         if let Some(record) = granted.filter(|record| record.credits == adjustment.credits) {
             return Some(AdjustmentOutcome::Granted(record.clone()));
         }
-        let refused = self.ledger.refusal(FactKind::CreditAdjustment, &adjustment.name);
-        refused.map(|record| AdjustmentOutcome::Refused(record.refusal.clone()))
+        if let Some(refused) = self.ledger.refusal(FactKind::CreditAdjustment, &adjustment.name) {
+            return Some(AdjustmentOutcome::Refused(refused.refusal.clone()));
+        }
+        let name = OrderName::of(&adjustment.name, &adjustment.credits.to_string());
+        self.ledger.adjustment_names.contains(&name).then_some(AdjustmentOutcome::GrantedLongAgo)
     }
 
     fn refuse_adjustment(
@@ -70,18 +102,14 @@ impl Account<'_> {
                 &format!("used for {} credits before", record.credits),
             ));
         }
+        let hashed = OrderName::of(name, "").name;
+        if self.ledger.adjustment_names.iter().any(|old| old.name == hashed) {
+            return Some(Refusal::name_already_used(name, "used for other credits long ago"));
+        }
         if let Some(expiration) = expiration_time.filter(|expiration| expiration <= arrival) {
             return Some(Refusal::already_expired(expiration, *arrival));
         }
-        if let Some(refusal) = self.refuses_turnover(adjustment.credits) {
-            return Some(refusal);
-        }
-        let open = self.ledger.grants.len();
-        (self.ledger_bytes >= LEDGER_BYTES_LIMIT || open >= OPEN_GRANTS_FOR_ORDERS).then(|| {
-            Refusal::ledger_full(&format!(
-                "the account's ledger has no room for another adjustment ({open} grants are open)"
-            ))
-        })
+        self.refuses_credits(adjustment.credits).or_else(|| self.refuses_another_order())
     }
 
     fn grant_adjustment(&mut self, adjustment: &Adjustment) -> Result<(), Violation> {

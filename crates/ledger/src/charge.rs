@@ -7,7 +7,7 @@ use crate::coverage::SOURCES;
 use crate::credits::Credits;
 use crate::entry::{Detail, FactKind, ObjectName, PaidBy};
 use crate::facts::Report;
-use crate::ledger::{Charge, LEDGER_BYTES_LIMIT, RatedUsage, Violation};
+use crate::ledger::{Charge, RatedUsage, Violation};
 use crate::period::{seconds_after, utc_date};
 use crate::rating;
 use crate::refusal::Refusal;
@@ -76,14 +76,10 @@ impl Account<'_> {
             return Err(Refusal::too_many_sources(SOURCES, accept_for_seconds));
         }
         let rated = rated?;
-        if let Some(refusal) = self.refuses_turnover(rated.credits) {
-            return Err(refusal);
+        match self.refuses_usage(report, rated.credits) {
+            Some(refusal) => Err(refusal),
+            None => Ok(rated),
         }
-        let is_new_source = costs && !self.ledger.coverage.sources.contains_key(source);
-        if is_new_source && self.ledger_bytes >= LEDGER_BYTES_LIMIT {
-            return Err(Refusal::ledger_full("the account's ledger has no room for another source"));
-        }
-        Ok(rated)
     }
 
     fn rate_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
@@ -207,6 +203,9 @@ impl Account<'_> {
                 None => self.ledger.usage.push(line.clone()),
             }
         }
+        let catalog = self.catalog;
+        let is_sold = |line: &RatedUsage| catalog.rate(&line.node_type, &line.operation).is_some();
+        self.ledger.sum_up_former_usage(is_sold)?;
         Ok(())
     }
 

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::adjustment::AdjustmentOutcome;
+use crate::bounds::receipts_are_full;
 use crate::catalog::Catalog;
 use crate::charge::accepted_until;
 use crate::entry::{Detail, Entry, FactKind, ObjectName};
 use crate::facts::{Adjustment, Facts, PackOrder, Payment, PaymentState, Report, Subscription};
 use crate::grant::GrantSource;
 use crate::invoice::{InvoiceState, Purpose, VoidCause};
-use crate::ledger::{Charge, Ledger, SubscriptionIdentity, UNACKNOWLEDGED_LIMIT, Violation};
+use crate::ledger::{Charge, Ledger, SubscriptionIdentity, Violation};
 use crate::payment::PaymentOutcome;
 use crate::period::{Window, seconds_after};
 use crate::purchase::{ORDER_WAITS_HOURS, OrderOutcome, OrderState, order_waits_until};
@@ -180,7 +181,7 @@ pub fn decide(
     before.check()?;
     let now = now.max(before.clock_time);
     let subscription = facts.subscription.as_ref();
-    let mut account = Account::resume(before.clone(), catalog, subscription, facts.ledger_bytes)?;
+    let mut account = Account::resume(before.clone(), catalog, subscription)?;
     let acknowledged: BTreeSet<(&str, &str)> =
         facts.acknowledged.iter().map(|(name, uid)| (name.as_str(), uid.as_str())).collect();
     // A report that is pending again, since its status was lost, gets its receipt again as long as that is held.
@@ -365,8 +366,7 @@ struct Course<'a> {
     parked: Vec<&'a PackOrder>,
     /// Start or resumption that is still to take effect, with its time.
     arrival: Option<(Timestamp, bool)>,
-    /// Charges that still fit before receipts must be confirmed; none at all when receipts do not come.
-    room: usize,
+    /// Whether receipts must be confirmed before anything is charged.
     receipts_are_stuck: bool,
     /// Reports, by UID, that arrived and wait to be charged; the settlements that may pay them and the statements
     /// that they may be booked in stay open (Laws 7, 22).
@@ -380,7 +380,7 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn new(account: Account<'a>, facts: &'a Facts, is_new: bool, now: Timestamp) -> Self {
-        let room = UNACKNOWLEDGED_LIMIT.saturating_sub(account.ledger.unacknowledged.len());
+        let receipts_are_stuck = receipts_are_full(&account.ledger.unacknowledged);
         let identity = &account.ledger.subscription;
         let arrival = facts.subscription.as_ref().and_then(|subscription| {
             let resumes = subscription.uid != identity.uid;
@@ -393,8 +393,7 @@ impl<'a> Course<'a> {
             queue: BTreeMap::new(),
             parked: Vec::new(),
             arrival,
-            room,
-            receipts_are_stuck: room == 0,
+            receipts_are_stuck,
             waiting_usage: BTreeMap::new(),
             stopped: false,
             reports: Vec::new(),
@@ -694,6 +693,7 @@ impl<'a> Course<'a> {
             return self.take_report(turn, report);
         }
         self.queue.remove(&turn);
+        self.account.waiting_orders = self.parked.len();
         match fact {
             Fact::Report(_) => {}
             Fact::Pack(order) => match self.account.purchase(order)? {
@@ -717,7 +717,7 @@ impl<'a> Course<'a> {
                 self.reject_report(report, refusal);
                 return Ok(());
             }
-            Ok(_) if self.room == 0 => {
+            Ok(_) if receipts_are_full(&self.account.ledger.unacknowledged) => {
                 self.stopped = true;
                 return Ok(());
             }
@@ -725,7 +725,6 @@ impl<'a> Course<'a> {
         };
         self.queue.remove(&turn);
         self.waiting_usage.remove(turn.uid);
-        self.room = self.room.saturating_sub(1);
         self.give_report(report, verdict);
         Ok(())
     }

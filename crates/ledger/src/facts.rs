@@ -31,8 +31,6 @@ pub struct Facts {
     pub adjustments: Vec<Adjustment>,
     /// Charged reports, by name and UID, whose receipt is confirmed or no longer wanted.
     pub acknowledged: Vec<(String, String)>,
-    /// Size of the stored ledger in bytes.
-    pub ledger_bytes: usize,
 }
 
 /// What a Subscription says.

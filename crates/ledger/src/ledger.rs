@@ -13,22 +13,13 @@ use crate::facts::Request;
 use crate::grant::Grant;
 use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::period::{Anchor, Window};
-use crate::purchase::{Purchase, PurchaseState, Purchases};
+use crate::purchase::{OrderName, Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
 use crate::refusal::Refusal;
 use crate::statement::Statements;
 
 /// Charges whose receipt may be outstanding at once.
 pub const UNACKNOWLEDGED_LIMIT: usize = 128;
-
-/// Grants that may be open at once; purchases and adjustments stop a few below, so that a plan's always fits.
-pub const OPEN_GRANTS_LIMIT: usize = 64;
-
-/// Open grants above which purchases and adjustments are refused.
-pub const OPEN_GRANTS_FOR_ORDERS: usize = 56;
-
-/// Size in bytes from which nothing that grows the ledger for good is accepted.
-pub const LEDGER_BYTES_LIMIT: usize = 192 * 1024;
 
 /// Refusals of each kind (packs, payments, adjustments) that are remembered by name.
 pub const REFUSALS_KEPT: usize = 64;
@@ -73,8 +64,10 @@ pub struct Ledger {
     /// Arrival of the last pack that waits for the first period: it found its Subscription there, and so did all that
     /// wait and arrived before it (Law 15).
     pub last_waiting_pack_time: Option<Timestamp>,
-    /// Adjustments by name.
+    /// Adjustments of the last months by name.
     pub adjustments: BTreeMap<String, AdjustmentRecord>,
+    /// Names of all earlier ones, with what they gave.
+    pub adjustment_names: Vec<OrderName>,
     /// The last refusals of each kind, oldest first.
     pub refusals: Vec<RefusalRecord>,
     /// Invoices, oldest first.
@@ -169,12 +162,20 @@ pub enum RequestState {
     PlanNotFound,
     /// The plan is not offered for that billing period (Law 20).
     BillingPeriodNotOffered,
+    /// Its grant finds no room before others are gone (Law 26).
+    LedgerFull,
 }
 
 impl RequestState {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Decided, Self::Lapsed, Self::Voided, Self::PlanNotFound, Self::BillingPeriodNotOffered];
+    pub const ALL: [Self; 6] = [
+        Self::Decided,
+        Self::Lapsed,
+        Self::Voided,
+        Self::PlanNotFound,
+        Self::BillingPeriodNotOffered,
+        Self::LedgerFull,
+    ];
 
     /// Returns the name of the state.
     #[must_use]
@@ -185,6 +186,7 @@ impl RequestState {
             Self::Voided => "Voided",
             Self::PlanNotFound => "PlanNotFound",
             Self::BillingPeriodNotOffered => "BillingPeriodNotOffered",
+            Self::LedgerFull => "LedgerFull",
         }
     }
 
@@ -194,10 +196,10 @@ impl RequestState {
         matches!(self, Self::Lapsed | Self::Voided)
     }
 
-    /// Returns whether the catalog could not serve the request.
+    /// Returns whether the request waits for another catalog, or for room: it is looked at again and again.
     #[must_use]
-    pub const fn is_unknown(self) -> bool {
-        matches!(self, Self::PlanNotFound | Self::BillingPeriodNotOffered)
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::PlanNotFound | Self::BillingPeriodNotOffered | Self::LedgerFull)
     }
 }
 
@@ -377,6 +379,7 @@ impl Ledger {
             purchases: Purchases::default(),
             last_waiting_pack_time: None,
             adjustments: BTreeMap::new(),
+            adjustment_names: Vec::new(),
             refusals: Vec::new(),
             invoices: Vec::new(),
             next_invoice: 1,

@@ -20,11 +20,13 @@
 //! | 21 conservation | [`ledger`] |
 //! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
 //! | 25 adjustments | [`adjustment`] |
+//! | 26 bounds | [`bounds`] |
 
 #![cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::arithmetic_side_effects))]
 
 mod account;
 pub mod adjustment;
+pub mod bounds;
 pub mod catalog;
 pub mod charge;
 pub mod coverage;

@@ -2,6 +2,7 @@
 
 use crate::Credits;
 use crate::account::Account;
+use crate::bounds::REFUNDS_DUE_LIMIT;
 use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::{Payment, PaymentState};
 use crate::grant::{Expiration, Grant};
@@ -114,6 +115,7 @@ impl Account<'_> {
         if let Some(invoice) = self.invoice_mut(invoice.number) {
             invoice.keep_payment(payment);
         }
+        self.ledger.forget_surplus_attempts();
         let object = ObjectName { kind: FactKind::Payment, name: payment.name.clone() };
         match payment.state {
             PaymentState::Settled => self.settle(&invoice, object)?,
@@ -140,6 +142,11 @@ impl Account<'_> {
         match payment.state {
             PaymentState::Settled | PaymentState::Failed | PaymentState::Cancelled if is_paid => {
                 Err(Refusal::already_settled(&payment.invoice))
+            }
+            PaymentState::Settled
+                if invoice.state == InvoiceState::Void && self.ledger.has_many_refunds_due() =>
+            {
+                Err(Refusal::too_many_refunds(&payment.invoice, REFUNDS_DUE_LIMIT))
             }
             PaymentState::Refunded if !can_be_refunded => {
                 Err(Refusal::not_settled(&payment.invoice, invoice.state.as_str()))

@@ -61,7 +61,7 @@ impl Account<'_> {
             // Of an account that lapsed, `renewal: None` takes back what was asked for since (Law 16).
             let is_remembered = decided.state.is_remembered() || self.ledger.lapsed;
             let is_repeated = decided.request.renewal == request.renewal || !is_remembered;
-            if is_repeated && !decided.state.is_unknown() {
+            if is_repeated && !decided.state.waits() {
                 decided.request.renewal = request.renewal;
                 return Ok(());
             }
@@ -116,8 +116,15 @@ impl Account<'_> {
         self.renew_invoice_again()
     }
 
-    /// Begins a period under `terms` now, or with its payment where that is awaited (Laws 12, 18).
+    /// Begins a period under `terms` now, or with its payment where that is awaited (Laws 12, 18); waits for room where
+    /// there is none (Law 26).
     fn change_plan(&mut self, reason: ChangeReason, terms: Terms) -> Result<(), Violation> {
+        if self.has_no_room_for(&terms) {
+            if let Some(decided) = &mut self.ledger.request {
+                decided.state = RequestState::LedgerFull;
+            }
+            return self.renew_invoice_again();
+        }
         self.void_open_plan_invoice(VoidCause::Superseded)?;
         let price = terms.price;
         let invoice = self.issue_invoice(Purpose::Change { reason, terms: terms.clone() }, price)?;

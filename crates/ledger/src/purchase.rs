@@ -9,7 +9,7 @@ use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::PackOrder;
 use crate::grant::{Expiration, Grant, GrantSource};
 use crate::invoice::Purpose;
-use crate::ledger::{LEDGER_BYTES_LIMIT, OPEN_GRANTS_FOR_ORDERS, Violation};
+use crate::ledger::Violation;
 use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
 
@@ -87,17 +87,20 @@ impl PurchaseState {
     }
 }
 
-/// The name of an old order, as two hashes.
+/// Bytes of an [`OrderName`] in a stored book.
+pub const ORDER_NAME_BYTES: usize = 20;
+
+/// The name of an old order or adjustment, as two hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderName {
     /// Hash of the name.
     pub name: u64,
-    /// Hash of the pack it bought.
+    /// Hash of the pack it bought, or of the credits it gave.
     pub pack: u16,
 }
 
 impl OrderName {
-    /// Returns the hashes of an order's name and pack.
+    /// Returns the hashes of an order's name and pack, or of an adjustment's name and credits.
     #[must_use]
     pub fn of(name: &str, pack: &str) -> Self {
         let [.., high, low] = fnv1a(pack).to_be_bytes();
@@ -174,6 +177,7 @@ impl Account<'_> {
         if let Some(known) = self.known_order(order) {
             return Ok(OrderOutcome::Decided(known));
         }
+        self.make_room_for_orders();
         match self.judge_order(order) {
             Judgement::Waits => Ok(OrderOutcome::Waits),
             Judgement::Refused(refusal) => {
@@ -254,24 +258,18 @@ impl Account<'_> {
         let Some(pack) = self.catalog.pack(&order.pack) else {
             return Judgement::Refused(Refusal::unknown_pack(self.time, &order.pack, self.catalog));
         };
-        if self.first_period_may_come() {
-            return Judgement::Waits;
-        }
-        let refusal = self
-            .plan_refuses_packs()
-            .or_else(|| self.month_is_full(order))
-            .or_else(|| self.refuses_turnover(pack.credits));
+        let refusal = if self.first_period_may_come() {
+            self.refuses_another_order()
+        } else {
+            self.plan_refuses_packs()
+                .or_else(|| self.month_is_full(order))
+                .or_else(|| self.refuses_credits(pack.credits))
+                .or_else(|| self.refuses_another_order())
+        };
         if let Some(refusal) = refusal {
             return Judgement::Refused(refusal);
         }
-        if self.ledger_bytes >= LEDGER_BYTES_LIMIT || self.ledger.grants.len() >= OPEN_GRANTS_FOR_ORDERS {
-            let what = format!(
-                "the account's ledger has no room for another pack ({} grants are open)",
-                self.ledger.grants.len()
-            );
-            return Judgement::Refused(Refusal::ledger_full(&what));
-        }
-        if !self.is_attended() {
+        if self.first_period_may_come() || !self.is_attended() {
             return Judgement::Waits;
         }
         Judgement::Accepted(Box::new(pack.clone()))

@@ -133,6 +133,29 @@ pub struct Refusal {
     pub next_available_time: Option<Timestamp>,
 }
 
+/// Characters of names that a message about packs or plans lists: a book remembers it.
+const NAMES_LISTED: usize = 400;
+
+/// Characters of names that a message about rates lists.
+const RATES_LISTED: usize = 2_000;
+
+/// Returns `names` with commas, as many as fit into `characters`, and how many there are besides.
+fn listed(names: impl Iterator<Item = String>, characters: usize) -> String {
+    let mut list = String::new();
+    let mut left_out = 0_usize;
+    for name in names {
+        let separator = if list.is_empty() { "" } else { ", " };
+        if left_out > 0 || list.len().saturating_add(separator.len()).saturating_add(name.len()) > characters
+        {
+            left_out = left_out.saturating_add(1);
+        } else {
+            list.push_str(separator);
+            list.push_str(&name);
+        }
+    }
+    if left_out > 0 { format!("{list} and {left_out} more of the catalog") } else { list }
+}
+
 impl Refusal {
     fn new(reason: RefusalReason, message: String) -> Self {
         Self { reason, message, next_available_time: None }
@@ -192,14 +215,13 @@ impl Refusal {
     }
 
     pub(crate) fn unknown_rate(line: usize, node_type: &str, operation: &str, catalog: &Catalog) -> Self {
-        let known: Vec<String> =
-            catalog.rates.iter().map(|rate| format!("{}/{}", rate.node_type, rate.operation)).collect();
+        let known = catalog.rates.iter().map(|rate| format!("{}/{}", rate.node_type, rate.operation));
+        let known = listed(known, RATES_LISTED);
         Self::new(
             RefusalReason::UnknownRate,
             format!(
-                "`spec.usage[{line}]`: the catalog has no rate for '{node_type}/{operation}'; must be one of {}. \
-                 Nothing of this report was charged",
-                known.join(", ")
+                "`spec.usage[{line}]`: the catalog has no rate for '{node_type}/{operation}'; must be one of {known}. \
+                 Nothing of this report was charged"
             ),
         )
     }
@@ -214,42 +236,61 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn beyond_turnover(limit: Credits) -> Self {
+    /// Returns the refusal with at most `characters` of its message: what a book remembers.
+    #[must_use]
+    pub(crate) fn cut_to(mut self, characters: usize) -> Self {
+        if let Some((end, _)) = self.message.char_indices().nth(characters) {
+            self.message.truncate(end);
+            self.message.push('…');
+        }
+        self
+    }
+
+    pub(crate) fn beyond_lifetime(what: &str, limit: Credits) -> Self {
         Self::new(
             RefusalReason::TooLarge,
             format!(
-                "all that came in and went out of this account would exceed {limit} credits; must be less than or \
-                 equal to that: state a smaller amount"
+                "{what} would exceed {limit} credits; must be less than or equal to that: state a smaller amount under \
+                 a new name"
+            ),
+        )
+    }
+
+    pub(crate) fn beyond_period(node_type: &str, operation: &str, period_end: Timestamp) -> Self {
+        Self::new(
+            RefusalReason::TooLarge,
+            format!(
+                "the period's usage of '{node_type}/{operation}' would exceed 10^18; must be less than or equal to \
+                 that: state smaller quantities, or create the report again after the period ends at {period_end}"
             ),
         )
     }
 
     pub(crate) fn unknown_pack(time: Timestamp, pack: &str, catalog: &Catalog) -> Self {
-        let known: Vec<&str> = catalog.packs.iter().map(|pack| pack.name.as_str()).collect();
+        let known = listed(catalog.packs.iter().map(|pack| pack.name.clone()), NAMES_LISTED);
         let date = utc_date(time);
         Self::new(
             RefusalReason::UnknownPack,
             format!(
-                "refused on {date}: the catalog had no pack '{pack}', only {}; use a new name to buy one of them",
-                known.join(", ")
+                "refused on {date}: the catalog had no pack '{pack}', only {known}; use a new name to buy one of them"
             ),
         )
     }
 
     /// `cause` says what was in force, such as `under plan 'individual', which does not allow packs`.
     pub(crate) fn plan_not_eligible(time: Timestamp, cause: &str, catalog: &Catalog) -> Self {
-        let eligible: Vec<&str> = catalog
+        let eligible = catalog
             .plans
             .iter()
             .filter(|plan| plan.pack_purchases == crate::catalog::PackPurchases::Allowed)
-            .map(|plan| plan.name.as_str())
-            .collect();
+            .map(|plan| plan.name.clone());
+        let eligible = listed(eligible, NAMES_LISTED);
         Self::new(
             RefusalReason::PlanNotEligible,
             format!(
                 "refused on {} {cause}; this name stays refused: use a new name to buy under a paid period of {}",
                 utc_date(time),
-                if eligible.is_empty() { "a plan that allows packs".to_owned() } else { eligible.join(", ") }
+                if eligible.is_empty() { "a plan that allows packs".to_owned() } else { eligible }
             ),
         )
     }
@@ -305,10 +346,35 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn ledger_full(what: &str) -> Self {
+    pub(crate) fn too_many_grants(grants: usize, orders: usize, limit: usize) -> Self {
         Self::new(
             RefusalReason::LedgerFull,
-            format!("{what}; ask an administrator, and create it again under a new name when there is room"),
+            format!(
+                "the account has {grants} open grants and {orders} orders that wait or are not paid, and may have {limit} \
+                 of them; usage frees room, and so does a grant that expires or an order whose payment is cancelled or \
+                 overdue: create it again under a new name then"
+            ),
+        )
+    }
+
+    pub(crate) fn too_many_orders(bytes: usize, limit: usize) -> Self {
+        Self::new(
+            RefusalReason::LedgerFull,
+            format!(
+                "the account's packs and adjustments of the last 24 months take {bytes} of {limit} bytes; each that \
+                 becomes older frees room: create it again under a new name then, or give more credits with each"
+            ),
+        )
+    }
+
+    pub(crate) fn too_many_refunds(invoice: &str, limit: usize) -> Self {
+        Self::new(
+            RefusalReason::LedgerFull,
+            format!(
+                "invoice {invoice} is void, and {limit} void invoices of this account were paid already whose money is \
+                 to be returned; return the money of this one, too, and report what was returned with Payments of \
+                 state 'Refunded'"
+            ),
         )
     }
 

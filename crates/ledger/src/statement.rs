@@ -143,6 +143,15 @@ impl Statements {
         }
     }
 
+    /// Returns whether what is dated at `time` is booked in the period current now.
+    #[must_use]
+    pub fn books_now(&self, time: Timestamp) -> bool {
+        let index = self.kept.partition_point(|statement| statement.end_time < time);
+        let is_current = index.saturating_add(1) == self.kept.len();
+        let is_booked_there = self.kept.get(index).is_some_and(|statement| !statement.is_final);
+        self.current().is_some() && (is_current || !is_booked_there)
+    }
+
     fn book_in(
         &mut self,
         index: Option<usize>,

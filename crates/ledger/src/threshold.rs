@@ -65,6 +65,7 @@ impl Account<'_> {
 
     /// Says each threshold that the charge just booked has reached.
     pub(crate) fn cross_thresholds(&mut self) -> Result<(), Violation> {
+        self.forget_thresholds();
         let mut crossed = Vec::new();
         for &percent in self.thresholds() {
             if !self.ledger.crossed_thresholds_percent.contains(&percent)
@@ -81,6 +82,16 @@ impl Account<'_> {
         }
         self.ledger.crossed_thresholds_percent.sort_unstable();
         Ok(())
+    }
+
+    /// Forgets the crossed thresholds that are no longer asked for, so that edits do not add up. While the Subscription is
+    /// deleted nobody asks for others.
+    fn forget_thresholds(&mut self) {
+        if self.subscription.is_some() {
+            let mut crossed = std::mem::take(&mut self.ledger.crossed_thresholds_percent);
+            crossed.retain(|percent| self.thresholds().contains(percent));
+            self.ledger.crossed_thresholds_percent = crossed;
+        }
     }
 
     /// Makes ready again each threshold that the share has fallen below.

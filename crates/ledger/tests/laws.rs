@@ -4,6 +4,8 @@
 mod arrival;
 #[path = "laws/books.rs"]
 mod books;
+#[path = "laws/bounds.rs"]
+mod bounds;
 #[path = "laws/cases.rs"]
 mod cases;
 #[path = "laws/kit.rs"]

@@ -71,6 +71,7 @@ impl From<LedgerRequestState> for RequestState {
             LedgerRequestState::Voided => Self::Voided,
             LedgerRequestState::PlanNotFound => Self::PlanNotFound,
             LedgerRequestState::BillingPeriodNotOffered => Self::BillingPeriodNotOffered,
+            LedgerRequestState::LedgerFull => Self::LedgerFull,
         }
     }
 }
@@ -83,6 +84,7 @@ impl From<RequestState> for LedgerRequestState {
             RequestState::Voided => Self::Voided,
             RequestState::PlanNotFound => Self::PlanNotFound,
             RequestState::BillingPeriodNotOffered => Self::BillingPeriodNotOffered,
+            RequestState::LedgerFull => Self::LedgerFull,
         }
     }
 }

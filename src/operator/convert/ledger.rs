@@ -12,15 +12,17 @@ use flashgate_ledger::ledger::{
     Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity, Terms, Totals,
 };
 use flashgate_ledger::period::{Anchor, Window};
-use flashgate_ledger::purchase::Purchases;
+use flashgate_ledger::purchase::{OrderName, Purchases};
 use flashgate_ledger::statement::{Book, Statements};
 use jiff::Timestamp;
 
 use super::record::{Adjustment, Day, Record};
-use super::{ConvertError, ENTRIES_KEPT, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of};
+use super::{
+    ConvertError, ENTRIES_KEPT, ENTRY_BYTES, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of,
+};
 use crate::api::credit_ledger::{
     LedgerAcceptance, LedgerAnchor, LedgerPendingChange, LedgerPeriod, LedgerPlanOrigin, LedgerRequest,
-    LedgerSubscription, LedgerTerms, LedgerTotals,
+    LedgerSubscription, LedgerTerms, LedgerTotals, Unknown,
 };
 use crate::api::{Amount, CreditLedgerSpec};
 
@@ -54,7 +56,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         writer: _,
         clock_time,
         account,
-        subscription: LedgerSubscription { uid, generation },
+        subscription: LedgerSubscription { uid, generation, other: _ },
         test_clock_time,
         start_time,
         terms,
@@ -71,6 +73,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         purchase_names,
         last_waiting_pack_time,
         adjustments,
+        adjustment_names,
         refusals,
         invoices,
         next_invoice,
@@ -85,10 +88,12 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         entries: _, // history, on which nothing is decided
         unacknowledged,
         accepted: _, // judged before anything is decided
+        other: _,    // what a later version added: carried on
     } = spec;
     if *format_version > FORMAT_VERSION {
         return Err(ConvertError::NewerFormat { found: *format_version });
     }
+    refuse_newer_fields(spec)?;
     Ok(Ledger {
         sequence: *sequence,
         clock_time: *clock_time,
@@ -112,6 +117,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
             .into_iter()
             .map(|Adjustment { name, given }| (name, given))
             .collect(),
+        adjustment_names: read_names("adjustmentNames", adjustment_names)?,
         refusals: read_records("refusals", refusals)?,
         invoices: read_records("invoices", invoices)?,
         next_invoice: read_number("nextInvoice", *next_invoice)?,
@@ -167,6 +173,7 @@ pub fn ledger_to_wire(
         purchases: Purchases { records, names },
         last_waiting_pack_time,
         adjustments,
+        adjustment_names,
         refusals,
         invoices,
         next_invoice,
@@ -187,11 +194,19 @@ pub fn ledger_to_wire(
         writer: writer.to_owned(),
         clock_time: *clock_time,
         account: account_id.clone(),
-        subscription: LedgerSubscription { uid: uid.clone(), generation: *generation },
+        subscription: LedgerSubscription {
+            uid: uid.clone(),
+            generation: *generation,
+            other: Unknown::default(),
+        },
         test_clock_time: *test_clock_time,
         start_time: *start_time,
         terms: terms.as_ref().map(write_terms),
-        anchor: anchor.map(|Anchor { time, months }| LedgerAnchor { time, months: months.into() }),
+        anchor: anchor.map(|Anchor { time, months }| LedgerAnchor {
+            time,
+            months: months.into(),
+            other: Unknown::default(),
+        }),
         period: write_period(*period),
         request: request.as_ref().map(write_request),
         plan_origin: if *lapsed { LedgerPlanOrigin::LapsedInto } else { LedgerPlanOrigin::Asked },
@@ -210,6 +225,7 @@ pub fn ledger_to_wire(
             .iter()
             .map(|(name, given)| Adjustment { name: name.clone(), given: given.clone() }.write())
             .collect(),
+        adjustment_names: coverage::write_order_names(adjustment_names),
         refusals: write_records(refusals),
         invoices: write_records(invoices),
         next_invoice: (*next_invoice).into(),
@@ -227,6 +243,7 @@ pub fn ledger_to_wire(
         entries: last_entries(previous, entries, subscription),
         unacknowledged: write_records(unacknowledged),
         accepted: previous.and_then(|previous| previous.accepted.clone()),
+        other: previous.map(|previous| previous.other.clone()).unwrap_or_default(),
     };
     spec.hash = hash_of(&spec);
     spec
@@ -245,7 +262,11 @@ pub fn accepted_ledger_to_wire(
 ) -> CreditLedgerSpec {
     let entries = std::slice::from_ref(accepted);
     let mut spec = ledger_to_wire(ledger, Some(previous), entries, subscription, writer);
-    spec.accepted = Some(LedgerAcceptance { sequence: previous.sequence, shown_hash: shown_hash.to_owned() });
+    spec.accepted = Some(LedgerAcceptance {
+        sequence: previous.sequence,
+        shown_hash: shown_hash.to_owned(),
+        other: Unknown::default(),
+    });
     spec.hash = hash_of(&spec);
     spec
 }
@@ -257,7 +278,16 @@ fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscrip
     let new = new.get(new.len().saturating_sub(ENTRIES_KEPT)..).unwrap_or_default();
     let forgotten = known.len().saturating_add(new.len()).saturating_sub(ENTRIES_KEPT);
     let new = new.iter().map(|entry| entry_to_json(subscription, entry).to_string());
-    known.iter().skip(forgotten).cloned().chain(new).collect()
+    let mut last: Vec<String> = known.iter().skip(forgotten).cloned().chain(new).collect();
+    let mut bytes: usize = last.iter().map(String::len).sum();
+    let surplus = last.iter().take(last.len().saturating_sub(1)).take_while(|entry| {
+        let is_surplus = bytes > ENTRY_BYTES;
+        bytes = bytes.saturating_sub(entry.len());
+        is_surplus
+    });
+    let surplus = surplus.count();
+    last.drain(..surplus);
+    last
 }
 
 /// Returns whether an entry is part of the ledger: the refusal of a report is not, since it commits nothing.
@@ -280,7 +310,15 @@ fn read_records<T: Record>(field: &str, texts: &[String]) -> Result<Vec<T>, Conv
 }
 
 fn read_record<T: Record>(field: &str, text: &str) -> Result<T, ConvertError> {
-    T::read(text).map_err(|error| at(field, Problem::Record(error.to_string())))
+    T::read(text).map_err(|error| {
+        let problem = error.to_string();
+        // Its hash was right, so an operator wrote it.
+        if problem.starts_with("unknown field") || problem.starts_with("unknown variant") {
+            ConvertError::NewerField { path: format!("spec.{field}") }
+        } else {
+            at(field, Problem::Record(problem))
+        }
+    })
 }
 
 fn read_amount(field: &str, amount: &Amount) -> Result<Credits, ConvertError> {
@@ -297,7 +335,8 @@ fn at(field: &str, problem: Problem) -> ConvertError {
 }
 
 fn read_terms(terms: &LedgerTerms) -> Result<Terms, ConvertError> {
-    let LedgerTerms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases } = terms;
+    let LedgerTerms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases, other: _ } =
+        terms;
     Ok(Terms {
         plan: plan.clone(),
         billing_period: (*billing_period).into(),
@@ -319,16 +358,17 @@ fn write_terms(terms: &Terms) -> LedgerTerms {
         rank: (*rank).into(),
         lapses_to: lapses_to.clone(),
         pack_purchases: (*pack_purchases).into(),
+        other: Unknown::default(),
     }
 }
 
 fn read_anchor(anchor: &LedgerAnchor) -> Result<Anchor, ConvertError> {
-    let LedgerAnchor { time, months } = anchor;
+    let LedgerAnchor { time, months, other: _ } = anchor;
     Ok(Anchor { time: *time, months: read_number("anchor.months", *months)? })
 }
 
 fn read_period(period: &LedgerPeriod) -> Result<PeriodState, ConvertError> {
-    let LedgerPeriod { number, start_time, end_time, payment_due_time } = period;
+    let LedgerPeriod { number, start_time, end_time, payment_due_time, other: _ } = period;
     let window = match (*start_time, *end_time) {
         (Some(start_time), Some(end_time)) if start_time < end_time => Some(Window { start_time, end_time }),
         (Some(_), Some(end_time)) => return Err(at("period.endTime", Problem::NotLater(end_time))),
@@ -350,11 +390,12 @@ fn write_period(period: PeriodState) -> LedgerPeriod {
         start_time: window.map(|window| window.start_time),
         end_time: window.map(|window| window.end_time),
         payment_due_time,
+        other: Unknown::default(),
     }
 }
 
 fn read_request(request: &LedgerRequest) -> DecidedRequest {
-    let LedgerRequest { plan, billing_period, renewal, state } = request;
+    let LedgerRequest { plan, billing_period, renewal, state, other: _ } = request;
     let request =
         Request { plan: plan.clone(), billing_period: (*billing_period).into(), renewal: (*renewal).into() };
     DecidedRequest { request, state: (*state).into() }
@@ -367,11 +408,12 @@ fn write_request(decided: &DecidedRequest) -> LedgerRequest {
         billing_period: (*billing_period).into(),
         renewal: (*renewal).into(),
         state: (*state).into(),
+        other: Unknown::default(),
     }
 }
 
 fn read_pending_change(change: &LedgerPendingChange) -> PendingChange {
-    let LedgerPendingChange { plan, billing_period, effective_time } = change;
+    let LedgerPendingChange { plan, billing_period, effective_time, other: _ } = change;
     PendingChange {
         plan: plan.clone(),
         billing_period: (*billing_period).into(),
@@ -385,6 +427,7 @@ fn write_pending_change(change: &PendingChange) -> LedgerPendingChange {
         plan: plan.clone(),
         billing_period: (*billing_period).into(),
         effective_time: *effective_time,
+        other: Unknown::default(),
     }
 }
 
@@ -400,15 +443,40 @@ fn read_coverage(
 }
 
 fn read_purchases(records: &[String], names: &str) -> Result<Purchases, ConvertError> {
-    let not_written = || at("purchaseNames", Problem::Record("20 hexadecimal digits for each".to_owned()));
-    Ok(Purchases {
-        records: read_records("purchases", records)?,
-        names: coverage::read_order_names(names).ok_or_else(not_written)?,
+    Ok(Purchases { records: read_records("purchases", records)?, names: read_names("purchaseNames", names)? })
+}
+
+fn read_names(field: &str, names: &str) -> Result<Vec<OrderName>, ConvertError> {
+    let not_written = || at(field, Problem::Record("20 hexadecimal digits for each".to_owned()));
+    coverage::read_order_names(names).ok_or_else(not_written)
+}
+
+/// Refuses a ledger with fields that this operator does not know where it writes what lies around them: they would be
+/// lost with the next commit. What is beside all that it knows is carried on.
+fn refuse_newer_fields(spec: &CreditLedgerSpec) -> Result<(), ConvertError> {
+    let terms = spec.terms.as_ref().map(|terms| &terms.other);
+    let anchor = spec.anchor.as_ref().map(|anchor| &anchor.other);
+    let request = spec.request.as_ref().map(|request| &request.other);
+    let pending_change = spec.pending_change.as_ref().map(|change| &change.other);
+    let accepted = spec.accepted.as_ref().map(|accepted| &accepted.other);
+    let parts = [
+        ("subscription", Some(&spec.subscription.other)),
+        ("terms", terms),
+        ("anchor", anchor),
+        ("period", Some(&spec.period.other)),
+        ("request", request),
+        ("pendingChange", pending_change),
+        ("totals", Some(&spec.totals.other)),
+        ("accepted", accepted),
+    ];
+    let newer = parts.into_iter().find_map(|(part, other)| Some((part, other?.keys().next()?)));
+    newer.map_or(Ok(()), |(part, field)| {
+        Err(ConvertError::NewerField { path: format!("spec.{part}.{field}") })
     })
 }
 
 fn read_totals(totals: &LedgerTotals) -> Result<Totals, ConvertError> {
-    let LedgerTotals { granted, purchased, adjusted, consumed, expired, refunded } = totals;
+    let LedgerTotals { granted, purchased, adjusted, consumed, expired, refunded, other: _ } = totals;
     Ok(Totals {
         granted: read_amount("totals.granted", granted)?,
         purchased: read_amount("totals.purchased", purchased)?,
@@ -428,6 +496,7 @@ fn write_totals(totals: Totals) -> LedgerTotals {
         consumed: amount(consumed),
         expired: amount(expired),
         refunded: amount(refunded),
+        other: Unknown::default(),
     }
 }
 
@@ -437,10 +506,4 @@ fn write_totals(totals: Totals) -> LedgerTotals {
 /// When one of them is not of this format.
 pub fn unacknowledged(spec: &CreditLedgerSpec) -> Result<Vec<Charge>, ConvertError> {
     read_records("unacknowledged", &spec.unacknowledged)
-}
-
-/// Returns the size of a ledger in bytes, as it is stored.
-#[must_use]
-pub fn ledger_bytes(spec: &CreditLedgerSpec) -> usize {
-    serde_json::to_vec(spec).map_or(0, |stored| stored.len())
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use flashgate_ledger::entry::{Detail, Entry, FactKind, ObjectName};
 use flashgate_ledger::facts::PaymentState;
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::Window;
@@ -123,9 +124,89 @@ fn an_amount_in_another_form_is_found_by_the_hash() {
 #[test]
 fn a_ledger_of_a_later_version_is_told_from_a_broken_one() {
     let mut spec = stored(&rich_story(), None);
-    spec.format_version = 2;
-    assert_eq!(ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: 2 }));
-    assert_eq!(accepted_ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: 2 }));
+    spec.format_version = FORMAT_VERSION + 1;
+    assert_eq!(ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: FORMAT_VERSION + 1 }));
+    assert_eq!(
+        accepted_ledger_from_wire("acme", &spec),
+        Err(ConvertError::NewerFormat { found: FORMAT_VERSION + 1 })
+    );
+}
+
+/// The book of an account as 0.1.0 stored it.
+fn ledger_of_0_1_0() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledgers/0.1.0.json");
+    let object: Value =
+        serde_json::from_str(&std::fs::read_to_string(path).expect("the ledger of 0.1.0")).expect("JSON");
+    object["spec"].clone()
+}
+
+/// Returns what another version stores: `content` with its hash.
+fn hashed(mut content: Value) -> CreditLedgerSpec {
+    let fields = content.as_object_mut().expect("an object");
+    fields.remove("hash");
+    let hash = sha256(content.to_string());
+    content["hash"] = hash.into();
+    serde_json::from_value(content).expect("a ledger")
+}
+
+#[test]
+fn a_ledger_of_0_1_0_is_read_as_it_is_and_becomes_one_of_format_2_with_its_next_commit() {
+    let spec: CreditLedgerSpec = serde_json::from_value(ledger_of_0_1_0()).expect("a ledger");
+    assert_eq!((spec.format_version, hash_of(&spec)), (1, spec.hash.clone()));
+    let ledger = ledger_from_wire("acme", &spec).expect("what 0.1.0 wrote");
+    assert_eq!(ledger.balance().expect("balance").to_string(), "-75");
+    assert_eq!(ledger.refusals.len(), 2);
+    let next = Ledger { sequence: ledger.sequence + 1, ..ledger };
+    let written = through_json(&ledger_to_wire(&next, Some(&spec), &[], "default/acme", "operator-0"));
+    assert_eq!((written.format_version, &written.previous_hash), (2, &spec.hash));
+    assert_eq!(ledger_from_wire("acme", &written).expect("what this version wrote"), next);
+}
+
+#[test]
+fn a_field_of_a_later_version_is_hashed_and_carried_on() {
+    let mut content = serde_json::to_value(stored(&rich_story(), None)).expect("JSON");
+    content["recordedSequence"] = json!(7);
+    content["months"] = json!(["2026-02"]);
+    let spec = hashed(content);
+    let ledger = ledger_from_wire("acme", &spec).expect("its hash is right");
+    let next = ledger_to_wire(&ledger, Some(&spec), &[], "default/acme", "operator-0");
+    let written = serde_json::to_value(&next).expect("JSON");
+    assert_eq!((&written["recordedSequence"], &written["months"]), (&json!(7), &json!(["2026-02"])));
+    let mut read = through_json(&next);
+    assert!(ledger_from_wire("acme", &read).is_ok());
+    read.other.insert("recordedSequence".to_owned(), json!(8));
+    assert!(matches!(ledger_from_wire("acme", &read), Err(ConvertError::WrongHash { .. })));
+}
+
+#[test]
+fn a_ledger_with_a_newer_field_that_cannot_be_carried_on_is_left_alone() {
+    let spec = stored(&rich_story(), None);
+    let mut in_terms = serde_json::to_value(&spec).expect("JSON");
+    in_terms["terms"]["overdraft"] = json!("5");
+    let mut in_a_record = serde_json::to_value(&spec).expect("JSON");
+    let grant = in_a_record["grants"][0].as_str().expect("a grant").replacen('{', r#"{"label":"x","#, 1);
+    in_a_record["grants"][0] = grant.into();
+    for (content, path) in [(in_terms, "spec.terms.overdraft"), (in_a_record, "spec.grants[0]")] {
+        let error = ledger_from_wire("acme", &hashed(content)).expect_err("it would lose a field");
+        assert_eq!(error, ConvertError::NewerField { path: path.to_owned() });
+    }
+}
+
+#[test]
+fn the_ledger_keeps_fewer_entries_where_they_are_long() {
+    let mut story = rich_story();
+    let object = ObjectName { kind: FactKind::CreditPack, name: "n".repeat(253) };
+    let mut refusal = story.book().refusals[0].refusal.clone();
+    refusal.message = "m".repeat(10_000);
+    let entry = Entry {
+        time: story.now,
+        credits: flashgate_ledger::Credits::ZERO,
+        balance: flashgate_ledger::Credits::ZERO,
+        detail: Detail::Refused { object, refusal },
+    };
+    story.entries = vec![entry; 20];
+    let bytes: usize = stored(&story, None).entries.iter().map(String::len).sum();
+    assert!((10_000..=ENTRY_BYTES).contains(&bytes), "{bytes} bytes");
 }
 
 #[test]

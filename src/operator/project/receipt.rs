@@ -225,6 +225,11 @@ pub fn adjustment_status(
                 format!("granted {credits} credits {}; use a new name to give more", utc_date(*time));
             (Some(CreditAdjustmentState::Granted), Standing::done(Reason::Granted, message))
         }
+        AdjustmentVerdict::Judged(AdjustmentOutcome::GrantedLongAgo) => {
+            let message =
+                "an adjustment of this name was granted long ago; use a new name to give more".to_owned();
+            (Some(CreditAdjustmentState::Granted), Standing::done(Reason::Granted, message))
+        }
     };
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     CreditAdjustmentStatus {

@@ -1,5 +1,6 @@
 //! Where an account stands, in one condition and one sentence.
 
+use flashgate_ledger::bounds::OPEN_GRANTS_LIMIT;
 use flashgate_ledger::catalog::{BillingPeriod, Catalog};
 use flashgate_ledger::entry::PlanPeriod;
 use flashgate_ledger::facts::{Renewal, Request};
@@ -79,6 +80,16 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
                 ),
             ))
         }
+        RequestState::LedgerFull => Some(Standing::stuck(
+            Reason::LedgerFull,
+            format!(
+                "{asked} waits, since the account has {} open grants and that of a change may be at most the \
+                 {OPEN_GRANTS_LIMIT}th; it begins by itself when usage or an expiration closes one of them, or when the \
+                 period ends; until then {}",
+                ledger.grants.len(),
+                in_force(ledger)
+            ),
+        )),
         RequestState::Lapsed | RequestState::Decided => None,
     }
 }

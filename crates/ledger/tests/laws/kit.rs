@@ -656,6 +656,7 @@ impl Said for AdjustmentVerdict {
     fn said(&self) -> String {
         match self {
             Self::Judged(AdjustmentOutcome::Granted(record)) => format!("granted {}", record.credits),
+            Self::Judged(AdjustmentOutcome::GrantedLongAgo) => "granted long ago".to_owned(),
             Self::Judged(AdjustmentOutcome::Refused(refusal)) => refusal.reason.to_string(),
             Self::Waits(_) => "waits".to_owned(),
         }

@@ -1,9 +1,10 @@
 //! Laws 14, 15, 25: packs and adjustments, their months, their names and their waits.
 
+use flashgate_ledger::bounds::OPEN_GRANTS_FOR_ORDERS;
 use flashgate_ledger::catalog::PackLimitScope;
 use flashgate_ledger::entry::FactKind;
 use flashgate_ledger::facts::PaymentState;
-use flashgate_ledger::ledger::{LEDGER_BYTES_LIMIT, OPEN_GRANTS_FOR_ORDERS, REFUSALS_KEPT};
+use flashgate_ledger::ledger::REFUSALS_KEPT;
 
 use crate::kit::{Life, Said, credits, external, shipped, time};
 
@@ -391,20 +392,6 @@ fn an_adjustment_repays_debt_first_also_before_the_first_period() {
     assert_eq!(life.balance(), "-30");
     life.adjust("2026-01-02T01:00", "a", "50", None);
     assert_eq!((life.balance().as_str(), life.left("adjustment/a").as_str()), ("20", "20"));
-}
-
-#[test]
-fn a_full_ledger_refuses_orders_and_new_sources_and_goes_on() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.report("2026-01-02", "gw", crate::kit::window("2026-01-01", "2026-01-01T01:00"), "1");
-    life.facts.ledger_bytes = LEDGER_BYTES_LIMIT;
-    assert_eq!(life.buy("2026-01-05", "a", "plus-100").said(), "LedgerFull");
-    assert_eq!(life.adjust("2026-01-05", "a", "1", None).said(), "LedgerFull");
-    assert_eq!(life.consume("2026-01-05", "1").said(), "LedgerFull");
-    let known = crate::kit::window("2026-01-02", "2026-01-02T01:00");
-    assert_eq!(life.report("2026-01-05", "gw", known, "1").said(), "charged 1");
-    life.until("2026-02-01");
-    assert_eq!(life.balance(), "1100");
 }
 
 #[test]

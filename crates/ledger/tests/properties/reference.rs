@@ -874,6 +874,10 @@ impl<'a> Reference<'a> {
             _ if known.is_some() => "NameAlreadyUsed",
             (_, None) => "UnknownPack",
             (_, Some(_)) if self.first_period_may_come() => {
+                if self.is_full() {
+                    self.refuse(key, "LedgerFull");
+                    return self.say(&pack.uid, "LedgerFull");
+                }
                 self.packs.push(pack.clone());
                 return;
             }
@@ -882,6 +886,8 @@ impl<'a> Reference<'a> {
                     let max = self.catalog.policies.pack_limit.max as usize;
                     if self.taken_in_month_of(pack.arrival.as_second()) >= max {
                         "PackLimitReached"
+                    } else if self.is_full() {
+                        "LedgerFull"
                     } else if self.is_present() {
                         ""
                     } else {
@@ -917,6 +923,18 @@ impl<'a> Reference<'a> {
 
     fn first_period_may_come(&mut self) -> bool {
         self.number == 0 && (self.open_plan_invoice().is_some() || self.seen_unknown)
+    }
+
+    /// Law 26: whether open grants and what may still become some are 56 or more.
+    fn is_full(&mut self) -> bool {
+        let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
+        let now = self.now;
+        let is_open = |grant: &&Grant| grant.left > 0 && grant.until.is_none_or(|until| now < until + closes);
+        let open = self.grants.iter().filter(is_open).count();
+        let unpaid = self.orders.values().filter(|order| order.state == "awaits payment").count();
+        let waiting = self.packs.iter().filter(|pack| self.found.contains(&pack.uid)).count();
+        let first = usize::from(waiting > 0 && self.first_period_may_come());
+        open + unpaid + waiting + first >= 56
     }
 
     fn taken_in_month_of(&self, arrival: i64) -> usize {
@@ -965,6 +983,7 @@ impl<'a> Reference<'a> {
             _ if adjustment.expiration_time.is_some_and(|time| time <= adjustment.arrival) => {
                 "AlreadyExpired".to_owned()
             }
+            _ if self.is_full() => "LedgerFull".to_owned(),
             _ => {
                 self.given.insert(adjustment.name.clone(), amount);
                 let until = adjustment.expiration_time.map(jiff::Timestamp::as_second);
