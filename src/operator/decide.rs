@@ -1,8 +1,11 @@
 //! Third step: decide, and say what the decision may rest on. Pure: no client, no clock, nothing asynchronous.
 
-use flashgate_ledger::decide::{Decision, ReportVerdict};
+use flashgate_ledger::decide::{
+    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Wait,
+};
 use flashgate_ledger::entry::{Detail, FactKind};
 use flashgate_ledger::ledger::Ledger;
+use flashgate_ledger::purchase::OrderState;
 
 /// What has to be read from the server before a decision may be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +39,29 @@ pub fn lack(before: Option<&Ledger>, decision: &Decision, knowledge: Knowledge) 
     if !knowledge.ledger_is_fresh && (refuses_a_report || is_first) {
         return Lack::Ledger;
     }
+    // What an earlier commit decided is shown as the server holds it now: where etcd was restored, that commit may be lost.
+    if !knowledge.ledger_is_fresh && decision.commit.is_none() && shows_a_verdict(decision) {
+        return Lack::Ledger;
+    }
     // What is done to an account without a Subscription rests on there being none: else it would have to name the ledger.
     let rests_on_absence = !knowledge.has_subscription && decision.commit.is_some();
     let rests_on_subscription =
         is_first || refuses_an_order || rests_on_absence || changes_plan(before, decision);
     if rests_on_subscription && !knowledge.subscription_is_fresh { Lack::Subscription } else { Lack::Nothing }
+}
+
+/// Returns whether a fact without a verdict is to show a final one.
+fn shows_a_verdict(decision: &Decision) -> bool {
+    let is_final = |verdict: &PackVerdict| {
+        !matches!(verdict, PackVerdict::Ordered(OrderState::AwaitingPayment(_)) | PackVerdict::Waits(_))
+    };
+    // Reports that wait for receipts have the receipts of other charges written.
+    let is_shown =
+        |verdict: &ReportVerdict| !matches!(verdict, ReportVerdict::Waits(wait) if *wait != Wait::Receipts);
+    decision.reports.iter().any(|verdict| is_shown(&verdict.verdict))
+        || decision.packs.iter().any(|verdict| is_final(&verdict.verdict))
+        || decision.payments.iter().any(|verdict| !matches!(verdict.verdict, PaymentVerdict::Waits(_)))
+        || decision.adjustments.iter().any(|verdict| !matches!(verdict.verdict, AdjustmentVerdict::Waits(_)))
 }
 
 /// Returns whether a pack, payment or adjustment is refused.

@@ -95,6 +95,9 @@ async fn write_report_receipts<'a>(
     let mut receipts = Receipts::default();
     let mut writes = due_writes(&seen.reports, &decision.reports, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
+        if let Ok(Written::Confirmed(version)) = &result {
+            inbox.revisions.note_latest(version);
+        }
         if settle(&inbox.reports, seen, verdict, is_final, result, &mut receipts.failure) {
             match &verdict.verdict {
                 ReportVerdict::Charged(charge) => {

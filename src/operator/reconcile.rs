@@ -547,6 +547,7 @@ impl<C: Cluster> Operator<C> {
     }
 
     fn keep_ledger(&self, ledger: &CreditLedger) {
+        self.inbox.revisions.note_latest(ledger.metadata.resource_version.as_deref().unwrap_or_default());
         if let Err(error) = self.inbox.ledgers.renew(ledger.clone()) {
             tracing::error!(%error, "a ledger that was just written cannot be kept");
         }

@@ -42,6 +42,8 @@ pub enum Fault {
     ClockStep,
     /// A sweep runs.
     Sweep,
+    /// etcd is restored from a snapshot: what was written since is lost.
+    RestoredEtcd,
 }
 
 /// Faults of one exchange.
@@ -74,6 +76,8 @@ const OF_OPERATORS: [Fault; 8] = [
 pub struct Faults {
     exchanges: Vec<Fault>,
     operators: Vec<Fault>,
+    /// Whether etcd is restored now and then.
+    restores: bool,
     permille: (u64, u64),
     /// Faults so far, those that were left out included.
     pub count: usize,
@@ -100,7 +104,9 @@ impl Faults {
         };
         let (exchanges, operators) = (some(&OF_EXCHANGES), some(&OF_OPERATORS));
         let permille = (random.pick(&[0, 30, 100, 250]), random.pick(&[0, 10, 30, 80]));
-        Self { exchanges, operators, permille, count: 0, left_out, injected: BTreeMap::new() }
+        // Drawn apart, so that runs without this fault stay as they were.
+        let restores = disorder == Disorder::Wild && Random::new(seed, 4).chance(300);
+        Self { exchanges, operators, restores, permille, count: 0, left_out, injected: BTreeMap::new() }
     }
 
     /// Returns what goes wrong with an exchange, if anything does.
@@ -113,6 +119,16 @@ impl Faults {
     pub fn of_operator(&mut self, random: &mut Random) -> Option<Fault> {
         let fault = random.chance(self.permille.1).then(|| one_of(random, &self.operators))??;
         self.admit(fault)
+    }
+
+    /// Returns whether a snapshot of etcd is taken now.
+    pub fn takes_snapshot(&self, random: &mut Random) -> bool {
+        self.restores && random.chance(400)
+    }
+
+    /// Returns whether etcd is restored now.
+    pub fn of_etcd(&mut self, random: &mut Random) -> bool {
+        self.restores && random.chance(10) && self.admit(Fault::RestoredEtcd).is_some()
     }
 
     fn admit(&mut self, fault: Fault) -> Option<Fault> {

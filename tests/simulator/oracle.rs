@@ -41,7 +41,7 @@ fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
 }
 
 /// What the oracle knows of one ledger.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Book {
     ledger: Ledger,
     /// The ledger before its last commit, if there was one.
@@ -62,7 +62,7 @@ struct Book {
 }
 
 /// The judge of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Oracle {
     catalog: Catalog,
     /// Ledgers by UID.

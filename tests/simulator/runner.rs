@@ -12,6 +12,7 @@ use flashgate_billing::operator::cluster::simulated::{
     Change, Object, ObjectKind, SharedWire, Simulated, Store,
 };
 use flashgate_billing::operator::convert::ConvertError;
+use flashgate_billing::operator::inbox::revisions::Comparison;
 use flashgate_billing::operator::inbox::{Inbox, Row, Table};
 use flashgate_billing::operator::reconcile::{Next, Operator, ReconcileError};
 use flashgate_ledger::catalog::Catalog;
@@ -86,6 +87,7 @@ impl Runner {
     /// Brings the view of `kind` one change further.
     pub fn deliver(&mut self, kind: ObjectKind, change: &Change) -> Result<(), ConvertError> {
         self.views[kind as usize] += 1;
+        self.operator.inbox.revisions.note_latest(&change.revision.to_string());
         let was_selected = change.before.as_ref().is_some_and(Object::is_selected);
         let asked = match (&change.after, &change.before) {
             (Some(after), _) if after.is_selected() => put(&self.operator.inbox, after)?,
@@ -99,12 +101,20 @@ impl Runner {
     /// Lists the objects of `kind` as they were at `revision`, and goes on from there.
     pub fn relist(&mut self, kind: ObjectKind, store: &Store, revision: u64) -> Result<(), ConvertError> {
         let inbox = Arc::clone(&self.operator.inbox);
+        inbox.revisions.note_latest(&revision.to_string());
         begin_relist(&inbox, kind);
         for object in store.list_at(kind, revision).iter().filter(|object| object.is_selected()) {
             self.ready.extend(put(&inbox, object)?);
         }
         self.ready.extend(end_relist(&inbox, kind));
         Ok(())
+    }
+
+    /// Compares the server's latest revision with what it has seen, as it does before a watch resumes. Returns whether it
+    /// has to list everything again.
+    pub fn notices_restore(&mut self, revision: u64) -> bool {
+        let inbox = &self.operator.inbox;
+        inbox.compare(inbox.revisions.seen(), &revision.to_string()) == Comparison::WentBack
     }
 
     /// Returns the accounts that may be taken up.

@@ -42,12 +42,19 @@ pub struct Cut {
     pub faults: BTreeSet<usize>,
 }
 
+/// What a snapshot of etcd holds, and what was judged by then.
+struct Snapshot {
+    store: Store,
+    oracle: Oracle,
+}
+
 /// A run under way.
 pub struct World {
     pub wire: SharedWire,
     pub catalog: Catalog,
     pub oracle: Oracle,
     reads: Reads,
+    snapshot: Option<Snapshot>,
     pub faults: Faults,
     pub steps: usize,
     pub trace: Option<String>,
@@ -88,6 +95,7 @@ impl World {
         let mut world = Self {
             oracle: Oracle::new(catalog.clone()),
             reads: Reads::default(),
+            snapshot: None,
             faults: Faults::of(seed, workload.disorder, cut.faults.clone()),
             steps: 0,
             trace: None,
@@ -122,6 +130,10 @@ impl World {
                 self.floor_revision = lock(&self.wire).store.revision();
             }
             self.advance_to(batch.time);
+            if self.is_faulty && self.faults.takes_snapshot(&mut self.random) {
+                let store = lock(&self.wire).store.clone();
+                self.snapshot = Some(Snapshot { store, oracle: self.oracle.clone() });
+            }
             self.play_batch(batch)?;
         }
         self.end()
@@ -160,6 +172,9 @@ impl World {
             }
             if let Some(fault) = self.faults.of_operator(&mut self.random) {
                 self.disturb_operator(fault)?;
+            }
+            if self.snapshot.is_some() && self.faults.of_etcd(&mut self.random) {
+                self.restore_etcd()?;
             }
             self.step()?;
         }
@@ -416,6 +431,39 @@ impl World {
             _ => self.sweep(index)?,
         }
         self.note_changes()
+    }
+
+    /// Restores etcd from the last snapshot. Servers are down meanwhile, for longer than any call takes: every call fails
+    /// until each reconcile has ended. Operators go on with what they know, and find out before their watches resume.
+    fn restore_etcd(&mut self) -> Result<(), Violation> {
+        let Some(Snapshot { store, oracle }) = self.snapshot.take() else { return Ok(()) };
+        self.say(|| format!("!! etcd is restored to revision {}", store.revision()));
+        let revision = store.revision();
+        while lock(&self.wire).cut_off() {
+            for index in 0..self.runners.len() {
+                self.poll(index)?;
+            }
+        }
+        {
+            let wire = &mut *lock(&self.wire);
+            wire.store.restore(store);
+            self.noted = wire.store.changes().len();
+        }
+        self.oracle = oracle;
+        self.reads = Reads::default();
+        for (kind, floor) in self.kinds.iter_mut().zip(&mut self.floor) {
+            kind.retain(|change| *change < self.noted);
+            *floor = kind.len().min(*floor);
+        }
+        self.floor_revision = self.floor_revision.min(revision);
+        for index in 0..self.runners.len() {
+            if self.runners[index].notices_restore(revision) {
+                for kind in ObjectKind::ALL {
+                    self.relist(index, kind, false);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn deliver(&mut self, index: usize, kind: ObjectKind) -> Result<(), Violation> {

@@ -168,6 +168,20 @@ impl Wire {
         self.exchanges.remove(&id);
     }
 
+    /// Takes everything off the wire, as when the server is gone: every caller that waits gets an error. Returns whether
+    /// there was any.
+    pub fn cut_off(&mut self) -> bool {
+        self.exchanges.retain(|_, exchange| !matches!(exchange.stage, Stage::Stray));
+        let waiting = |exchange: &&mut Exchange| !matches!(exchange.stage, Stage::Delivered(..));
+        let mut is_any = false;
+        for exchange in self.exchanges.values_mut().filter(waiting) {
+            let call = "a call".to_owned();
+            exchange.deliver(Err(CallError::Transport { call, source: "the server is gone".into() }), None);
+            is_any = true;
+        }
+        is_any
+    }
+
     /// Serves everything at once, in order; returns whether there was anything.
     pub fn run_smoothly(&mut self) -> bool {
         let sent: Vec<u64> = self.sent().chain(self.answered()).map(|(id, ..)| id).collect();

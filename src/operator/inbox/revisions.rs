@@ -64,6 +64,12 @@ impl Revisions {
         }
     }
 
+    /// Takes note of a version that a reply of the server just carried.
+    pub fn note_latest(&self, resource_version: &str) {
+        let epoch = self.lock().epoch;
+        self.note(epoch, resource_version);
+    }
+
     /// Compares `resource_version`, the server's latest, with what was seen by `before`, which must have been taken before
     /// the server was asked. Begins another epoch when the data went back.
     pub(super) fn compare(&self, before: Seen, resource_version: &str) -> Comparison {

@@ -232,3 +232,35 @@ fn a_subscription_is_fresh_until_the_ledger_is_read_after_it() {
     finished(&wire, seen.fetch_ledger(&operator.cluster)).expect("read");
     assert!(!seen.subscription_is_fresh, "it may be older than the ledger");
 }
+
+#[test]
+fn a_verdict_is_shown_again_as_the_server_holds_it_after_a_restore_of_etcd() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    adjusted(&operator, &wire, "goodwill");
+    let snapshot = lock(&wire).store.clone();
+    settle(&operator, &wire);
+    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    operator.inbox.revisions.note_latest(&lock(&wire).store.revision().to_string());
+    lock(&wire).store.restore(snapshot);
+    let latest = lock(&wire).store.revision().to_string();
+    operator.inbox.compare(operator.inbox.revisions.seen(), &latest);
+    // Of the lists that follow, that of ledgers comes last.
+    let listed =
+        |kind, name: &str| lock(&wire).store.get(&ObjectKey::new(kind, "sim", name)).expect("held").clone();
+    let subscription = listed(ObjectKind::Subscription, "acme").typed().expect("kind");
+    operator.inbox.subscriptions.put(subscription).expect("taken");
+    let pending = listed(ObjectKind::CreditAdjustment, "goodwill").typed().expect("kind");
+    operator.inbox.adjustments.put(pending).expect("taken");
+    settle(&operator, &wire);
+    let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+    let adjustment: CreditAdjustment = stored(&wire, ObjectKind::CreditAdjustment, "goodwill");
+    assert!(
+        adjustment
+            .status
+            .is_some_and(|status| status.conditions.iter().any(|condition| condition.status == "True"))
+    );
+    assert_eq!((ledger.spec.sequence, ledger.spec.totals.adjusted.as_str()), (2, "10"));
+}

@@ -159,6 +159,13 @@ impl Store {
         self.remove(key, Writer::User)
     }
 
+    /// Holds again what `snapshot` held, as etcd does that is restored from it: revisions go on from there, while time
+    /// does not go back and a UID is never given twice.
+    pub fn restore(&mut self, snapshot: Self) {
+        let Self { objects, changes, verdict_times, now: _, created: _ } = snapshot;
+        (self.objects, self.changes, self.verdict_times) = (objects, changes, verdict_times);
+    }
+
     /// Takes over what happened on another server: what the object called `key` is since, nothing when it is gone.
     pub fn take_over(&mut self, key: &ObjectKey, after: Option<Object>, writer: Writer) -> Change {
         let before = match &after {
