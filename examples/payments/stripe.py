@@ -15,10 +15,18 @@ as `metadata`, for the session, and as `payment_intent_data.metadata`, which Str
 
   {"namespace": "tenant-a", "subscription": "acme", "invoice": "acme-1f3a9c2e-0001"}
 
-| Stripe event                                      | state    | amount            |
-|---------------------------------------------------|----------|-------------------|
-| checkout.session.completed, payment_status paid   | Settled  | amount_total      |
-| charge.refunded, refunded in full                 | Refunded | amount_refunded   |
+| Stripe event                                      | state     | amount            |
+|---------------------------------------------------|-----------|-------------------|
+| checkout.session.completed, payment_status paid   | Settled   | amount_total      |
+| checkout.session.async_payment_succeeded          | Settled   | amount_total      |
+| payment_intent.payment_failed                     | Failed    | amount            |
+| payment_intent.canceled                           | Cancelled | amount            |
+| checkout.session.expired                          | Cancelled | amount_total      |
+| charge.refunded, refunded in full                 | Refunded  | amount_refunded   |
+
+A failed attempt (Failed) leaves the invoice open, so that the next attempt can settle it. A session that expired or a
+payment that was cancelled (Cancelled) voids it, unless it is a renewal's. So make one Checkout Session for an invoice at a
+time, and let it live as long as the invoice should wait.
 
 Everything else is passed over with 200, so that Stripe does not send it again: events of other kinds, of other
 products (without that metadata), sessions that are not paid yet, and parts of a refund (an invoice is refunded whole).
@@ -40,6 +48,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 # Stripe counts in hundredths, but for currencies that it counts in whole units or in thousandths.
 WHOLE = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 THOUSANDTHS = {"bhd", "jod", "kwd", "omr", "tnd"}
+# What an event says of the invoice, and which field of its object has the amount.
+STATES = {
+    "checkout.session.completed": ("Settled", "amount_total"),
+    "checkout.session.async_payment_succeeded": ("Settled", "amount_total"),
+    "checkout.session.expired": ("Cancelled", "amount_total"),
+    "payment_intent.payment_failed": ("Failed", "amount"),
+    "payment_intent.canceled": ("Cancelled", "amount"),
+    "charge.refunded": ("Refunded", "amount_refunded"),
+}
 LARGEST_EVENT = 256 * 1024
 TOLERANCE_SECONDS = 300
 
@@ -51,16 +68,13 @@ class PassedOver(Exception):
 def callback(event):
     """Returns the namespace and the callback that says what a Stripe event says."""
     kind, thing = event["type"], event["data"]["object"]
-    if kind == "checkout.session.completed":
-        if thing["payment_status"] != "paid":
-            raise PassedOver(f"the session is {thing['payment_status']}")
-        state, amount = "Settled", thing["amount_total"]
-    elif kind == "charge.refunded":
-        if not thing["refunded"]:
-            raise PassedOver("only a part was refunded")
-        state, amount = "Refunded", thing["amount_refunded"]
-    else:
+    if kind not in STATES:
         raise PassedOver(f"events of type {kind} say nothing about invoices")
+    state, amount = STATES[kind]
+    if state == "Settled" and thing["payment_status"] != "paid":
+        raise PassedOver(f"the session is {thing['payment_status']}")
+    if state == "Refunded" and not thing["refunded"]:
+        raise PassedOver("only a part was refunded")
     about = thing.get("metadata") or {}
     missing = [key for key in ("namespace", "subscription", "invoice") if not about.get(key)]
     if missing:
@@ -71,7 +85,7 @@ def callback(event):
         "subscription": about["subscription"],
         "invoice": about["invoice"],
         "state": state,
-        "amount": units(amount, thing["currency"]),
+        "amount": units(thing[amount], thing["currency"]),
         "currency": thing["currency"].upper(),
         "reference": thing.get("payment_intent") or thing["id"],
     }

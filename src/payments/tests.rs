@@ -380,6 +380,19 @@ fn a_callback_becomes_the_payment_that_says_the_same() {
 }
 
 #[test]
+fn each_state_of_a_payment_is_taken_and_named_in_the_refusal_of_another() {
+    for state in ["Settled", "Failed", "Cancelled", "Refunded"] {
+        let mut callback = callback();
+        callback["state"] = json!(state);
+        let payment = Callback::parse(callback.to_string().as_bytes()).expect(state).into_payment();
+        assert_eq!(serde_json::to_value(payment).expect("JSON")["spec"]["state"], state);
+        callback["state"] = json!("Pending");
+        let error = Callback::parse(callback.to_string().as_bytes()).expect_err("unknown").to_string();
+        assert!(error.split("must be").nth(1).is_some_and(|remedy| remedy.contains(state)), "{error}");
+    }
+}
+
+#[test]
 fn a_body_is_taken_whole_or_not_at_all() {
     for optional in ["reference", "namespace"] {
         let mut without = callback();

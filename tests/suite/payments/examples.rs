@@ -1,5 +1,6 @@
 //! `examples/payments/` does what it says, as a new user would do it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -100,7 +101,13 @@ async fn the_script_signs_what_the_webhook_believes() {
 
 #[test]
 fn stripes_events_become_the_callbacks_they_are_documented_to_become() {
-    for event in ["checkout.session.completed", "charge.refunded"] {
+    for event in [
+        "checkout.session.completed",
+        "checkout.session.expired",
+        "payment_intent.payment_failed",
+        "payment_intent.canceled",
+        "charge.refunded",
+    ] {
         let input = std::fs::File::open(example(&format!("stripe/{event}.json"))).expect("event");
         let mut command = Command::new(example("stripe.py"));
         let output = command.arg("map").stdin(input).output().expect("python3");
@@ -111,14 +118,95 @@ fn stripes_events_become_the_callbacks_they_are_documented_to_become() {
     }
 }
 
-/// An adapter as a process; it ends with this value.
-struct Adapter(std::process::Child);
+/// What Stripe signs with in these tests.
+const STRIPE_SECRET: &str = "whsec_of_the_tests";
+
+/// The adapter for Stripe as a process, which ends with this value.
+struct Adapter {
+    process: std::process::Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Adapter {
+    /// Starts one that passes on to a webhook of `world`; `name` is that of its folder.
+    fn start(world: &World, webhook: SocketAddr, name: &str) -> Self {
+        let folder = world.plane.folder().join(name);
+        std::fs::create_dir_all(&folder).expect("folder");
+        let (stripe, secret) = (folder.join("stripe.secret"), folder.join("adapter.secret"));
+        std::fs::write(&stripe, format!("{STRIPE_SECRET}\n")).expect("secret");
+        std::fs::write(&secret, format!("{SECRET}\n")).expect("secret");
+        let address = free_address();
+        let mut command = Command::new(example("stripe.py"));
+        let command = command.args(["serve", &address.to_string()]).env("STRIPE_SECRET_FILE", &stripe);
+        let command = command.env("FLASHGATE_SECRET_FILE", &secret).stderr(Stdio::null());
+        let command = command.env("FLASHGATE_URL", format!("http://{webhook}/v1/payments"));
+        Self { process: command.spawn().expect("python3"), address, folder }
+    }
+
+    /// Sends an event as Stripe does; returns the status of the answer.
+    async fn deliver(&self, event: &str, secret: &str) -> String {
+        let body = self.folder.join("event.json");
+        std::fs::write(&body, event).expect("event");
+        let script = format!(
+            "time=$(date +%s); tag=$({{ printf '%s.' \"$time\"; cat '{body}'; }} | openssl dgst -sha256 -hmac \
+             {secret} -r); curl -sS -o /dev/null -w '%{{http_code}}' --retry-connrefused --retry 20 --retry-delay 1 \
+             http://{address}/ -H \"Stripe-Signature: t=$time,v1=${{tag%% *}},v0=x\" --data-binary @'{body}'",
+            body = body.display(),
+            address = self.address,
+        );
+        let run = move || Command::new("bash").args(["-c", &script]).output().expect("bash");
+        let output = tokio::task::spawn_blocking(run).await.expect("delivered");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+}
 
 impl Drop for Adapter {
     fn drop(&mut self) {
-        self.0.kill().expect("kill");
-        self.0.wait().expect("end");
+        self.process.kill().expect("kill");
+        self.process.wait().expect("end");
     }
+}
+
+/// Returns an event of the examples about an invoice of the account `acme` in `namespace`.
+fn stripe_event(event: &str, namespace: &str, invoice: &str) -> String {
+    let event = text(&format!("stripe/{event}.json"));
+    event.replace("tenant-a", namespace).replace("acme-1f3a9c2e-0001", invoice)
+}
+
+#[tokio::test]
+async fn a_failed_attempt_leaves_the_invoice_open_and_an_expired_checkout_voids_it() {
+    let Paid { world, webhook, .. } = paid().await;
+    let adapter = Adapter::start(world, *webhook, "stripe-attempts");
+    let deliver = async |namespace: &str, event: &str, invoice: &str| {
+        let status = adapter.deliver(&stripe_event(event, namespace, invoice), STRIPE_SECRET).await;
+        assert_eq!(status, "201", "{namespace}: {event}");
+    };
+    for (namespace, gives_up) in [
+        ("by-stripe-expired", "checkout.session.expired"),
+        ("by-stripe-cancelled", "payment_intent.canceled"),
+    ] {
+        let account = Account::begin(world, namespace, json!({"plan": "starter"})).await;
+        let invoice = account.invoice(0, "Open").await;
+        deliver(namespace, "payment_intent.payment_failed", &invoice).await;
+        eventually("the attempt is applied", async || {
+            let payments =
+                account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+            let is_applied =
+                |payment: &Payment| payment.status.as_ref().is_some_and(|status| status.state.is_some());
+            payments.iter().all(is_applied).then_some(())
+        })
+        .await_some()
+        .await;
+        account.invoice(0, "Open").await;
+        deliver(namespace, gives_up, &invoice).await;
+        account.invoice(0, "Void").await;
+    }
+    let account = Account::begin(world, "by-stripe-again", json!({"plan": "starter"})).await;
+    let invoice = account.invoice(0, "Open").await;
+    deliver("by-stripe-again", "payment_intent.payment_failed", &invoice).await;
+    deliver("by-stripe-again", "checkout.session.completed", &invoice).await;
+    account.balance("1100").await;
 }
 
 #[tokio::test]
@@ -126,41 +214,17 @@ async fn an_event_that_stripe_signed_comes_through_the_adapter_as_a_payment() {
     let Paid { world, webhook, .. } = paid().await;
     let account = Account::begin(world, "by-stripe", json!({"plan": "starter"})).await;
     let invoice = account.invoice(0, "Open").await;
-    let folder = world.plane.folder();
-    let (stripe, secret) = (folder.join("stripe.secret"), folder.join("adapter.secret"));
-    std::fs::write(&stripe, "whsec_of_the_tests\n").expect("secret");
-    std::fs::write(&secret, format!("{SECRET}\n")).expect("secret");
-    let address = free_address();
-    let mut adapter = Command::new(example("stripe.py"));
-    let adapter = adapter.args(["serve", &address.to_string()]).env("STRIPE_SECRET_FILE", &stripe);
-    let adapter = adapter.env("FLASHGATE_SECRET_FILE", &secret).stderr(Stdio::null());
-    let adapter = adapter.env("FLASHGATE_URL", format!("http://{webhook}/v1/payments"));
-    let _adapter = Adapter(adapter.spawn().expect("python3"));
-    let about = |event: &str| {
-        let event = text(&format!("stripe/{event}.json"));
-        event.replace("tenant-a", "by-stripe").replace("acme-1f3a9c2e-0001", &invoice)
-    };
-    let deliver = async |event: &str, secret: &str| {
-        let body = folder.join("event.json");
-        std::fs::write(&body, event).expect("event");
-        let script = format!(
-            "time=$(date +%s); tag=$({{ printf '%s.' \"$time\"; cat '{body}'; }} | openssl dgst -sha256 -hmac \
-             {secret} -r); curl -sS -o /dev/null -w '%{{http_code}}' --retry-connrefused --retry 20 --retry-delay 1 \
-             http://{address}/ -H \"Stripe-Signature: t=$time,v1=${{tag%% *}},v0=x\" --data-binary @'{body}'",
-            body = body.display(),
-        );
-        let run = move || Command::new("bash").args(["-c", &script]).output().expect("bash");
-        let output = tokio::task::spawn_blocking(run).await.expect("delivered");
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
-    };
+    let adapter = Adapter::start(world, *webhook, "stripe");
+    let about = |event: &str| stripe_event(event, "by-stripe", &invoice);
+    let deliver = async |event: &str, secret: &str| adapter.deliver(event, secret).await;
     assert_eq!(deliver(&about("checkout.session.completed"), "whsec_of_somebody_else").await, "401");
-    assert_eq!(deliver(&about("checkout.session.completed"), "whsec_of_the_tests").await, "201");
+    assert_eq!(deliver(&about("checkout.session.completed"), STRIPE_SECRET).await, "201");
     account.balance("1100").await;
-    assert_eq!(deliver(&about("checkout.session.completed"), "whsec_of_the_tests").await, "200");
+    assert_eq!(deliver(&about("checkout.session.completed"), STRIPE_SECRET).await, "200");
     let unpaid =
         about("checkout.session.completed").replace("\"paid\"", "\"unpaid\"").replace("evt_1Q", "evt_2Q");
-    assert_eq!(deliver(&unpaid, "whsec_of_the_tests").await, "200");
-    assert_eq!(deliver(&about("charge.refunded"), "whsec_of_the_tests").await, "201");
+    assert_eq!(deliver(&unpaid, STRIPE_SECRET).await, "200");
+    assert_eq!(deliver(&about("charge.refunded"), STRIPE_SECRET).await, "201");
     account.balance("0").await;
     account.invoice(0, "Refunded").await;
     eventually("both are applied", async || {
