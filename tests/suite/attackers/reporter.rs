@@ -51,12 +51,12 @@ async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
     }
     let before = money(&namespace).await;
     assert_eq!(before["totals"]["consumed"], "100");
-    // Windows that are not over wait; far ones are refused at the door, as is what is huge.
+    // A window that ends too early is refused; one of the next century at admission, as is what is huge.
     assert_eq!(
         reporter.create(NAMESPACE, REPORT, "next-year", usage("gw", (YEAR, YEAR + 60), "1P")).await.0,
         201
     );
-    ready_reason(&namespace, REPORT, "next-year", "WindowNotOver").await;
+    ready_reason(&namespace, REPORT, "next-year", "TooEarly").await;
     assert_eq!(
         reporter.create(NAMESPACE, REPORT, "refused", usage("gw", (80 * YEAR, 80 * YEAR + 1), "1")).await.0,
         422
