@@ -71,6 +71,7 @@ pub struct Metrics {
     purchases: Counters,
     lapses: Counters,
     refusals: Counters,
+    gaps_closed: Counter,
     lateness_seconds: Histogram,
     violations: Counter,
     watch_errors: Counters,
@@ -97,6 +98,7 @@ impl Default for Metrics {
             purchases: Family::default(),
             lapses: Family::default(),
             refusals: Family::default(),
+            gaps_closed: Counter::default(),
             lateness_seconds: Histogram::new(LATENESS_SECONDS),
             violations: Counter::default(),
             watch_errors: Family::default(),
@@ -154,6 +156,7 @@ impl Metrics {
     /// Counts a commit and what happened in it.
     pub fn count_commit(&self, decision: &Decision) {
         self.commits.inc();
+        self.gaps_closed.inc_by(decision.closed_gaps.len().try_into().unwrap_or(u64::MAX));
         for entry in &decision.entries {
             self.count_entry(entry);
         }
@@ -257,6 +260,7 @@ impl Metrics {
             purchases,
             lapses,
             refusals,
+            gaps_closed,
             lateness_seconds,
             violations,
             watch_errors,
@@ -279,6 +283,7 @@ impl Metrics {
         register(&mut registry, &description::PURCHASES, purchases);
         register(&mut registry, &description::LAPSES, lapses);
         register(&mut registry, &description::REFUSALS, refusals);
+        register(&mut registry, &description::GAPS_CLOSED, gaps_closed);
         register(&mut registry, &description::LATENESS_SECONDS, lateness_seconds);
         register(&mut registry, &description::VIOLATIONS, violations);
         register(&mut registry, &description::WATCH_ERRORS, watch_errors);
@@ -342,6 +347,8 @@ mod tests {
         for series in [
             r#"flashgate_billing_lapses_total{cause="PaymentOverdue"} 0"#,
             r#"flashgate_billing_refusals_total{reason="TooLate"} 0"#,
+            r#"flashgate_billing_refusals_total{reason="GapClosed"} 0"#,
+            "flashgate_billing_gaps_closed_total 0",
             r#"flashgate_billing_ledger_entries_total{kind="Charged"} 0"#,
             r#"flashgate_billing_credits_consumed_total{rate="Public/StorageEgress"} 0.0"#,
             r#"flashgate_billing_pack_purchases_total{pack="plus-100"} 0"#,

@@ -129,7 +129,8 @@ pub struct CreditLedgerSpec {
     pub grants: Vec<String>,
     /// Windows already charged, by source of usage, such as
     /// `2026-03-01T10:00:00Z|1767225600-1767229200,1767232800-1767236400`: the last charge, then the stretches of
-    /// time as seconds since 1970, each without its end.
+    /// time as seconds since 1970, each without its end. Where gaps between them were closed, a third part has the
+    /// last 16 of these, and a fourth the second before which more were closed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "coverage")]
     pub coverage: BTreeMap<String, String>,
@@ -426,7 +427,7 @@ fn coverage(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-map-type": "atomic",
         "additionalProperties": {
             "type": "string",
-            "maxLength": 4096,
+            "maxLength": 262_144,
             "description": "The stretches of time charged for this source.",
         },
     })

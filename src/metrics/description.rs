@@ -81,6 +81,12 @@ pub const LAPSES: Description = counter("lapses", &["cause"], "Plans that lapsed
 /// Refusals.
 pub const REFUSALS: Description =
     counter("refusals", &["reason"], "Reports, packs, payments and adjustments that were refused, by reason");
+/// Closed gaps.
+pub const GAPS_CLOSED: Description = counter(
+    "gaps_closed",
+    &[],
+    "Gaps between charged windows that were closed because a source or an account had too many",
+);
 /// Lateness of reports.
 pub const LATENESS_SECONDS: Description = histogram(
     "usage_report_lateness_seconds",
@@ -233,7 +239,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 35] = [
+pub const ALL: [&Description; 36] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -242,6 +248,7 @@ pub const ALL: [&Description; 35] = [
     &PURCHASES,
     &LAPSES,
     &REFUSALS,
+    &GAPS_CLOSED,
     &LATENESS_SECONDS,
     &VIOLATIONS,
     &WATCH_ERRORS,

@@ -298,7 +298,7 @@ impl Oracle {
             format!("I2: {uid} overlaps what was charged of {}", fact.source)
         })?;
         windows.push(window);
-        let is_covered = ledger.coverage.overlap(&fact.source, window).is_some();
+        let is_covered = ledger.coverage.conflict(&fact.source, window).is_some();
         ensure(is_covered, || format!("I2: the window of {uid} can be charged again"))
     }
 

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use crate::account::Account;
-use crate::coverage::SOURCES;
+use crate::coverage::{Conflict, SOURCES};
 use crate::credits::Credits;
 use crate::entry::{Detail, FactKind, ObjectName, PaidBy};
 use crate::facts::Report;
 use crate::ledger::{Charge, RatedUsage, Violation};
-use crate::period::{seconds_after, utc_date};
+use crate::period::{Window, seconds_after, utc_date};
 use crate::rating;
 use crate::refusal::Refusal;
 use crate::statement::BookLine;
@@ -58,8 +58,12 @@ impl Account<'_> {
         if accepted_until(window.start_time, accept_for_seconds) < *arrival {
             return Some(Refusal::too_late(window.start_time, accept_for_seconds));
         }
-        let charged = self.ledger.coverage.overlap(source, *window)?;
-        Some(Refusal::duplicate_window(source, charged))
+        Some(match self.ledger.coverage.conflict(source, *window)? {
+            Conflict::Charged(charged) => Refusal::duplicate_window(source, charged),
+            Conflict::Closed(gap) => Refusal::gap_closed(source, gap),
+            Conflict::Blurred(until) => Refusal::gap_forgotten(source, until),
+            Conflict::Forgotten(until) => Refusal::window_forgotten(until),
+        })
     }
 
     /// Rates a report, or says why it cannot be charged, in the order of Law 10.
@@ -109,8 +113,14 @@ impl Account<'_> {
         if sum > limit { Err(Refusal::too_large(limit)) } else { Ok(RatedReport { credits: sum, lines }) }
     }
 
-    /// Charges a report in full (Law 6) and books it where its window ended (Law 22).
-    pub(crate) fn charge(&mut self, report: &Report, rated: RatedReport) -> Result<Charge, Violation> {
+    /// Charges a report in full (Law 6) and books it where its window ended (Law 22). `is_awaited` says which gaps of
+    /// which source other reports are about to fill (Law 9).
+    pub(crate) fn charge(
+        &mut self,
+        report: &Report,
+        rated: RatedReport,
+        is_awaited: impl Fn(&str, Window) -> bool,
+    ) -> Result<Charge, Violation> {
         let RatedReport { credits, lines } = rated;
         let window = report.window;
         let Payment { paid_by, settled, debt } = self.burn(report, credits)?;
@@ -123,7 +133,7 @@ impl Account<'_> {
         }
         self.add_to_day(credits)?;
         if !credits.is_zero() {
-            self.cover(report);
+            self.cover(report, is_awaited);
         }
         let charge = Charge {
             name: report.name.clone(),
@@ -149,15 +159,13 @@ impl Account<'_> {
     }
 
     /// Keeps that the window of a report is charged (Law 9).
-    fn cover(&mut self, report: &Report) {
+    fn cover(&mut self, report: &Report, is_awaited: impl Fn(&str, Window) -> bool) {
         if !self.ledger.coverage.sources.contains_key(&report.source) {
-            // Long periods would otherwise collect the names of sources that are long gone.
             let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
-            self.ledger.coverage.forget_before(self.time, accept_for_seconds);
+            self.ledger.coverage.make_room(self.time, accept_for_seconds);
         }
-        if let Some(gap) = self.ledger.coverage.cover(&report.source, report.window, self.time) {
-            self.closed_gaps.push((report.source.clone(), gap));
-        }
+        let closed = self.ledger.coverage.cover(&report.source, report.window, self.time, is_awaited);
+        self.closed_gaps.extend(closed);
     }
 
     /// Lets grants pay in burn order (Law 5); what no grant can pay becomes debt (Law 6).

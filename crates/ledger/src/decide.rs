@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::adjustment::AdjustmentOutcome;
+use crate::awaited::Awaited;
 use crate::bounds::receipts_are_full;
 use crate::catalog::Catalog;
 use crate::charge::accepted_until;
@@ -371,6 +372,8 @@ struct Course<'a> {
     /// Reports, by UID, that arrived and wait to be charged; the settlements that may pay them and the statements
     /// that they may be booked in stay open (Laws 7, 22).
     waiting_usage: BTreeMap<&'a str, &'a Report>,
+    /// Windows that close no gap before they were decided (Law 9).
+    awaited: Awaited<'a>,
     stopped: bool,
     reports: Vec<Verdict<ReportVerdict>>,
     packs: Vec<(&'a PackOrder, PackVerdict)>,
@@ -395,6 +398,7 @@ impl<'a> Course<'a> {
             arrival,
             receipts_are_stuck,
             waiting_usage: BTreeMap::new(),
+            awaited: Awaited::of(&facts.reports),
             stopped: false,
             reports: Vec::new(),
             packs: Vec::new(),
@@ -687,6 +691,7 @@ impl<'a> Course<'a> {
         if turn.rank == Rank::RunsOut {
             self.queue.remove(&turn);
             self.waiting_usage.remove(turn.uid);
+            self.awaited.decide(turn.uid);
             return self.run_out_of_time(fact);
         }
         if let Fact::Report(report) = fact {
@@ -714,6 +719,7 @@ impl<'a> Course<'a> {
             Err(refusal) => {
                 self.queue.remove(&turn);
                 self.waiting_usage.remove(turn.uid);
+                self.awaited.decide(turn.uid);
                 self.reject_report(report, refusal);
                 return Ok(());
             }
@@ -721,7 +727,11 @@ impl<'a> Course<'a> {
                 self.stopped = true;
                 return Ok(());
             }
-            Ok(rated) => ReportVerdict::Charged(self.account.charge(report, rated)?),
+            Ok(rated) => {
+                self.awaited.decide(turn.uid);
+                let is_awaited = |source: &str, gap| self.awaited.fills(source, gap);
+                ReportVerdict::Charged(self.account.charge(report, rated, is_awaited)?)
+            }
         };
         self.queue.remove(&turn);
         self.waiting_usage.remove(turn.uid);

@@ -26,6 +26,7 @@
 
 mod account;
 pub mod adjustment;
+mod awaited;
 pub mod bounds;
 pub mod catalog;
 pub mod charge;

@@ -100,7 +100,7 @@ impl Anchor {
 }
 
 /// A half-open window `[start, end)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
     /// First instant that belongs to it.
     pub start_time: Timestamp,

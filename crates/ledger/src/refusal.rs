@@ -19,6 +19,8 @@ pub enum RefusalReason {
     TooLate,
     /// A part of the window was charged already for this source (Law 9).
     DuplicateWindow,
+    /// The window lies in a gap that was closed (Law 9).
+    GapClosed,
     /// Too many sources of this account are active (Law 9).
     TooManySources,
     /// The catalog has no rate for a line (Law 10).
@@ -57,11 +59,12 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BeforeSubscription,
         Self::TooEarly,
         Self::TooLate,
         Self::DuplicateWindow,
+        Self::GapClosed,
         Self::TooManySources,
         Self::UnknownRate,
         Self::TooLarge,
@@ -89,6 +92,7 @@ impl RefusalReason {
             Self::TooEarly => "TooEarly",
             Self::TooLate => "TooLate",
             Self::DuplicateWindow => "DuplicateWindow",
+            Self::GapClosed => "GapClosed",
             Self::TooManySources => "TooManySources",
             Self::UnknownRate => "UnknownRate",
             Self::TooLarge => "TooLarge",
@@ -204,12 +208,45 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn window_forgotten(until: Timestamp) -> Self {
+        Self::new(
+            RefusalReason::DuplicateWindow,
+            format!(
+                "the account keeps no windows from before {until}, so usage from before it counts as charged already: \
+                 send reports sooner"
+            ),
+        )
+    }
+
+    pub(crate) fn gap_closed(source: &str, gap: Window) -> Self {
+        let Window { start_time, end_time } = gap;
+        Self::new(
+            RefusalReason::GapClosed,
+            format!(
+                "the gap of source '{source}' from {start_time} to {end_time} was closed, since there were too many \
+                 gaps; usage in it was not charged: report it with another source"
+            ),
+        )
+    }
+
+    pub(crate) fn gap_forgotten(source: &str, until: Timestamp) -> Self {
+        Self::new(
+            RefusalReason::GapClosed,
+            format!(
+                "usage of source '{source}' before {until} may have been charged: the gaps there were closed, and \
+                 which they were is no longer known; look for its receipt, and report it with another source if there \
+                 is none"
+            ),
+        )
+    }
+
     pub(crate) fn too_many_sources(limit: usize, accept_for_seconds: u32) -> Self {
         Self::new(
             RefusalReason::TooManySources,
             format!(
                 "{limit} of {limit} sources of this account had a report charged in the last {accept_for_seconds} \
-                 seconds; report through one of them and create the report again"
+                 seconds; give `spec.source` a name that stays the same, such as the gateway's instead of its pod's, \
+                 and create the report again"
             ),
         )
     }

@@ -435,6 +435,26 @@ fn the_engine_agrees_with_a_naive_reading_over_ten_thousand_steps() {
 }
 
 #[test]
+fn the_engine_closes_the_gaps_that_a_naive_reading_closes() {
+    let editions = editions(PaymentMode::Internal);
+    for (seed, sources, minutes) in [(1, 1, 5_000), (2, 1, 5_000), (3, 5, 2_500)] {
+        let stated = script::patchy(seed, sources, minutes);
+        let mut life = Life::new(editions[0].clone());
+        for (time, objects) in &stated {
+            life.live_up_to(at(*time));
+            for object in objects {
+                state(&mut life, &editions, object.clone());
+            }
+            life.settle();
+        }
+        let expected = reference::play(&editions, &stated, stated.last().expect("reports").0);
+        assert!(life.gaps.len() > 100, "{} gaps closed", life.gaps.len());
+        assert!(expected.said.values().any(|said| said == "GapClosed"));
+        same("verdicts", &said(&life), &expected.said).expect("the same");
+    }
+}
+
+#[test]
 fn both_calendars_agree() {
     for day in 0..1_500 {
         let start = birth() + day * DAY;

@@ -12,30 +12,58 @@ const NAME_DIGITS: usize = 16;
 /// Digits of one order.
 const ORDER_DIGITS: usize = 20;
 
-/// Returns the charged windows of one source: the last charge, then the stretches in seconds since 1970.
+/// Returns the charged windows of one source: the last charge, the stretches in seconds since 1970, then, where there are
+/// any, the closed gaps, and the second before which it is no longer known which gaps were closed.
 pub(super) fn write_source(coverage: &SourceCoverage) -> String {
-    let SourceCoverage { last_charge_time, stretches } = coverage;
+    let SourceCoverage { last_charge_time, stretches, closed_gaps, blurred_before_time } = coverage;
     let mut text = format!("{last_charge_time}|");
-    for (index, Window { start_time, end_time }) in stretches.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "," };
+    write_windows(&mut text, stretches);
+    if !closed_gaps.is_empty() || blurred_before_time.is_some() {
+        text.push('|');
+        write_windows(&mut text, closed_gaps);
+    }
+    if let Some(blurred) = blurred_before_time {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{}-{}", start_time.as_second(), end_time.as_second());
+        let _ = write!(text, "|{}", blurred.as_second());
     }
     text
 }
 
+fn write_windows(text: &mut String, windows: &[Window]) {
+    for (index, Window { start_time, end_time }) in windows.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{}-{}", start_time.as_second(), end_time.as_second());
+    }
+}
+
 /// Reads what [`write_source`] wrote, or nothing where it did not write it.
 pub(super) fn read_source(text: &str) -> Option<SourceCoverage> {
-    let (last_charge_time, stretches) = text.split_once('|')?;
-    let stretches = stretches.split(',').map(|stretch| {
-        let (start, end) = stretch.split_once('-')?;
-        let time = |second: &str| Timestamp::from_second(second.parse().ok()?).ok();
-        Some(Window { start_time: time(start)?, end_time: time(end)? })
-    });
+    let mut parts = text.split('|');
+    let (last_charge_time, stretches) = (parts.next()?, parts.next()?);
+    let closed_gaps = parts.next().filter(|gaps| !gaps.is_empty());
+    let blurred = parts.next();
+    if parts.next().is_some() {
+        return None;
+    }
     Some(SourceCoverage {
         last_charge_time: last_charge_time.parse().ok()?,
-        stretches: stretches.collect::<Option<_>>()?,
+        stretches: read_windows(stretches)?,
+        closed_gaps: closed_gaps.map_or(Some(Vec::new()), read_windows)?,
+        blurred_before_time: blurred.map_or(Some(None), |second| read_second(second).map(Some))?,
     })
+}
+
+fn read_windows(text: &str) -> Option<Vec<Window>> {
+    let windows = text.split(',').map(|window| {
+        let (start, end) = window.split_once('-')?;
+        Some(Window { start_time: read_second(start)?, end_time: read_second(end)? })
+    });
+    windows.collect()
+}
+
+fn read_second(text: &str) -> Option<Timestamp> {
+    Timestamp::from_second(text.parse().ok()?).ok()
 }
 
 /// Returns the names of old orders, of fixed width, one after the other.

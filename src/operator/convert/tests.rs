@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use flashgate_ledger::coverage::{STRETCHES_HELD, SourceCoverage};
 use flashgate_ledger::entry::{Detail, Entry, FactKind, ObjectName};
 use flashgate_ledger::facts::PaymentState;
 use flashgate_ledger::ledger::Ledger;
@@ -246,6 +247,51 @@ fn a_record_is_compact_json_and_a_source_one_text() {
     );
     assert_eq!(spec.coverage["gw-eu-1"], "2026-02-10T00:00:00Z|1770678000-1770681600");
     assert!(spec.invoices[2].contains(r#""for":{"change":{"reason":"Upgrade","terms":{"plan":"growth""#));
+}
+
+#[test]
+fn closed_gaps_are_kept_with_the_second_before_which_more_were_closed() {
+    let mut ledger: Ledger = rich_story().book().clone();
+    let source = ledger.coverage.sources.get_mut("gw-eu-1").expect("source");
+    let window = |start: i64, end: i64| Window { start_time: second(start), end_time: second(end) };
+    source.stretches = vec![window(0, 30), window(40, 50)];
+    source.closed_gaps = vec![window(10, 12), window(20, 21)];
+    for (blurred, gaps, stored) in [
+        (None, 2, "2026-02-10T00:00:00Z|0-30,40-50|10-12,20-21"),
+        (Some(second(10)), 2, "2026-02-10T00:00:00Z|0-30,40-50|10-12,20-21|10"),
+        (Some(second(-5)), 0, "2026-02-10T00:00:00Z|0-30,40-50||-5"),
+        (None, 0, "2026-02-10T00:00:00Z|0-30,40-50"),
+    ] {
+        let source = ledger.coverage.sources.get_mut("gw-eu-1").expect("source");
+        source.closed_gaps.truncate(gaps);
+        source.blurred_before_time = blurred;
+        let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+        assert_eq!(spec.coverage["gw-eu-1"], stored);
+        assert_eq!(ledger_from_wire("acme", &spec).as_ref(), Ok(&ledger));
+    }
+}
+
+#[test]
+fn the_most_that_can_be_covered_fits_the_definition() {
+    let longest = |count: i64| -> Vec<Window> {
+        let at = |index: i64| second(9_999_000_000 + index);
+        (0..count).map(|index| Window { start_time: at(index * 4), end_time: at(index * 4 + 2) }).collect()
+    };
+    let held = i64::try_from(STRETCHES_HELD).expect("few");
+    let coverage = SourceCoverage {
+        last_charge_time: second(9_999_000_000),
+        stretches: longest(held),
+        closed_gaps: longest(16),
+        blurred_before_time: Some(second(9_999_000_000)),
+    };
+    let mut ledger: Ledger = rich_story().book().clone();
+    ledger.coverage.sources.insert("gw".to_owned(), coverage);
+    let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+    assert!(spec.coverage["gw"].len() <= 262_144, "{} bytes", spec.coverage["gw"].len());
+}
+
+fn second(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("time")
 }
 
 #[test]

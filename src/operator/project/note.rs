@@ -145,8 +145,8 @@ fn invoice_note(detail: &Detail) -> Option<Note> {
 fn gap_closed(source: &str, gap: Window) -> Note {
     let Window { start_time, end_time } = gap;
     let message = format!(
-        "source '{source}' has too many separate stretches, so the gap from {start_time} to {end_time} was closed: a \
-         report that would fill it is refused as DuplicateWindow"
+        "source '{source}' or its account has too many separate stretches, so the gap from {start_time} to {end_time} \
+         was closed: a report that would fill it is refused as GapClosed; report windows without gaps"
     );
     Note::warning(None, Reason::GapClosed, message)
 }

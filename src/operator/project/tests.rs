@@ -780,7 +780,9 @@ fn a_closed_gap_is_told_with_what_it_means() {
     let mut decision = story.decide();
     decision.closed_gaps.push(("gw".to_owned(), gap));
     assert_eq!(noted(&decision), ["Subscription Warning/GapClosed"]);
-    assert!(notes(&decision)[0].message.contains("from 2026-02-01T00:00:00Z to 2026-02-02T00:00:00Z"));
+    let message = &notes(&decision)[0].message;
+    assert!(message.contains("from 2026-02-01T00:00:00Z to 2026-02-02T00:00:00Z"), "{message}");
+    assert!(message.contains("refused as GapClosed"), "{message}");
 }
 
 #[test]

@@ -44,10 +44,10 @@ async fn a_report_of_a_thousand_lines_is_charged() {
 }
 
 #[tokio::test]
-async fn the_257th_source_is_one_too_many_and_the_others_are_charged() {
+async fn the_1025th_source_is_one_too_many_and_the_others_are_charged() {
     let namespace = shared().await.namespace("many-sources").await;
     open_account(&namespace).await;
-    let reports = futures::stream::iter(0..256).map(|index| {
+    let reports = futures::stream::iter(0..1_024).map(|index| {
         let namespace = &namespace;
         async move {
             let source = format!("gw-{index}");
@@ -62,8 +62,8 @@ async fn the_257th_source_is_one_too_many_and_the_others_are_charged() {
     assert!(report.to_string().contains("TooManySources"), "{report:#}");
     namespace.create::<UsageReport>("known", usage("gw-7", 3, 1)).await;
     namespace.expect::<UsageReport>("known", "/status/state", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "843").await;
-    assert_eq!(count(&namespace, "/spec/coverage").await, 256);
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "75").await;
+    assert_eq!(count(&namespace, "/spec/coverage").await, 1_024);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Laws 1, 2, 5, 6, 9, 10, 23, 24: what usage costs, who pays, and what is said about it.
 
 use flashgate_ledger::Quantity;
-use flashgate_ledger::facts::{PaymentState, UsageTotal};
+use flashgate_ledger::facts::{PaymentState, Report, UsageTotal};
 use flashgate_ledger::period::Window;
+use jiff::Timestamp;
 
 use crate::kit::{DAY, HOUR, Life, Said, a_report, after, credits, shipped, time, window};
 
@@ -10,6 +11,17 @@ use crate::kit::{DAY, HOUR, Life, Said, a_report, after, credits, shipped, time,
 fn minute(index: i64) -> Window {
     let start_time = after(time("2026-01-02"), index * 60);
     Window { start_time, end_time: after(start_time, 60) }
+}
+
+/// A report of source `gw` that costs one credit.
+fn of_a_credit(name: &str, arrival: Timestamp, window: Window) -> Report {
+    let usage = vec![UsageTotal {
+        node_type: "Private".to_owned(),
+        operation: "StorageEgress".to_owned(),
+        quantity: "1G".parse().expect("quantity"),
+        first_line: 0,
+    }];
+    Report { usage, ..a_report(name, name, arrival, "gw", window) }
 }
 
 /// Reports windows of many sources at once, one credit each.
@@ -97,7 +109,15 @@ fn where_several_reasons_hold_the_first_of_the_order_is_given() {
         start_time: after(time("2026-02-20"), index * 60),
         end_time: after(time("2026-02-20"), index * 60 + 60),
     };
-    report_many(&mut life, "2026-02-21", (0..256).map(|index| (format!("gw-{index}"), fresh(index))));
+    let spread = |index: i64| Window {
+        start_time: after(time("2026-02-18"), index * 120),
+        end_time: after(time("2026-02-18"), index * 120 + 60),
+    };
+    // A source with a closed gap.
+    report_many(&mut life, "2026-02-20", (0..1_025).map(|index| ("full".to_owned(), spread(index))));
+    report_many(&mut life, "2026-02-21", (0..1_023).map(|index| (format!("gw-{index}"), fresh(index))));
+    let gap = Window { start_time: spread(0).end_time, end_time: spread(1).start_time };
+    assert_eq!(life.gaps, [("full".to_owned(), gap)]);
     let before = window("2026-01-09", "2026-01-10");
     let overlapping = window("2026-01-11T12:00", "2026-02-10");
     let cases = [
@@ -105,6 +125,7 @@ fn where_several_reasons_hold_the_first_of_the_order_is_given() {
         ("2026-02-08", "old", overlapping, &[unknown, huge], "TooEarly"),
         ("2026-02-21", "old", old, &[unknown, huge], "TooLate"),
         ("2026-02-15", "old", overlapping, &[unknown, huge], "DuplicateWindow"),
+        ("2026-02-21", "full", gap, &[unknown, huge], "GapClosed"),
         ("2026-02-21", "new", fresh(0), &[unknown, huge], "TooManySources"),
         ("2026-02-21", "gw-0", fresh(300), &[unknown, huge], "UnknownRate"),
         ("2026-02-21", "gw-0", fresh(300), &[huge], "TooLarge"),
@@ -187,14 +208,16 @@ fn a_backlog_of_one_instant_is_charged_whole_whatever_its_reports_are_called() {
 }
 
 #[test]
-fn a_source_more_than_256_is_one_too_many_until_one_is_quiet_for_the_acceptance_time() {
+fn a_source_more_than_1024_is_one_too_many_until_one_is_quiet_for_the_acceptance_time() {
     let mut life = Life::of("starter", "2026-01-01");
-    report_many(&mut life, "2026-01-03", (0..256).map(|index| (format!("gw-{index}"), minute(index))));
+    report_many(&mut life, "2026-01-03", (0..1_024).map(|index| (format!("gw-{index}"), minute(index))));
     let at = |days: i64, seconds: i64| Window {
         start_time: after(time("2026-01-03"), days * DAY + seconds - HOUR),
         end_time: after(time("2026-01-03"), days * DAY + seconds),
     };
-    assert_eq!(life.report("2026-02-07", "new", at(35, 0), "1").said(), "TooManySources");
+    let refused = life.report("2026-02-07", "new", at(35, 0), "1");
+    assert_eq!(refused.said(), "TooManySources");
+    assert!(refused.refusal().expect("refused").message.contains("instead of its pod's"));
     assert_eq!(life.report("2026-02-07", "gw-7", at(35, 0), "1").said(), "charged 1");
     assert_eq!(life.report("2026-02-07T00:00:01", "new", at(35, 1), "1").said(), "charged 1");
 }
@@ -216,18 +239,84 @@ fn sources_that_are_long_gone_are_forgotten_within_a_yearly_period() {
 }
 
 #[test]
-fn beyond_64_stretches_the_oldest_gap_closes() {
+fn beyond_1024_stretches_of_a_source_the_oldest_gap_closes() {
     let mut life = Life::of("starter", "2026-01-01");
-    report_many(&mut life, "2026-01-03", (0..65).map(|index| ("gw".to_owned(), minute(index * 2))));
+    report_many(&mut life, "2026-01-05", (0..1_025).map(|index| ("gw".to_owned(), minute(index * 2))));
     let gap = Window { start_time: minute(0).end_time, end_time: minute(2).start_time };
     assert_eq!(life.gaps, [("gw".to_owned(), gap)]);
-    assert_eq!(life.report("2026-01-03", "gw", minute(1), "1").said(), "DuplicateWindow");
-    assert_eq!(life.report("2026-01-03", "gw", minute(3), "1").said(), "charged 1");
-    assert_eq!(life.report("2026-01-03", "other", minute(1), "1").said(), "charged 1");
+    assert_eq!(life.report("2026-01-05", "gw", minute(1), "1").said(), "GapClosed");
+    assert_eq!(life.report("2026-01-05", "gw", minute(0), "1").said(), "DuplicateWindow");
+    assert_eq!(life.report("2026-01-05", "gw", minute(3), "1").said(), "charged 1");
+    assert_eq!(life.report("2026-01-05", "other", minute(1), "1").said(), "charged 1");
 }
 
 #[test]
-fn a_source_with_ten_thousand_gaps_keeps_64_stretches() {
+fn beyond_4096_stretches_of_an_account_the_oldest_gap_of_all_sources_closes() {
+    let mut life = Life::of("starter", "2026-01-01");
+    let source = |index: i64| format!("gw-{}", index % 5);
+    report_many(&mut life, "2026-01-18", (0..4_100).map(|index| (source(index), minute(index * 2))));
+    assert_eq!(life.gaps.len(), 4);
+    let (first, gap) = life.gaps[0].clone();
+    assert_eq!((first.as_str(), gap.start_time), ("gw-0", minute(0).end_time));
+    assert_eq!(life.report("2026-01-18", "gw-0", minute(1), "1").said(), "GapClosed");
+}
+
+#[test]
+fn a_day_of_minutes_in_random_order_is_charged_whole() {
+    let mut life = Life::of("scale", "2026-01-01");
+    let at = time("2026-01-05").as_second();
+    for step in 0..1_440 {
+        life.now = after(time("2026-01-05"), step * 3);
+        let index = step * 1_009 % 1_440;
+        let name = format!("report-{step:04}");
+        life.facts.reports.push(of_a_credit(&name, life.now, minute(index)));
+        life.settle();
+    }
+    assert!(life.now.as_second() > at);
+    assert_eq!(life.count("Charged"), 1_440);
+    assert_eq!(life.book().coverage.sources["gw"].stretches.len(), 1);
+    assert!(life.gaps.is_empty());
+}
+
+#[test]
+fn a_gap_that_a_waiting_report_fills_closes_only_after_that_report_was_decided() {
+    let mut life = Life::of("scale", "2026-01-01");
+    // While the operator is down 4,000 minutes arrive, and after each of them the one that fills the gap before it is
+    // still to come: the filling ones arrive last.
+    life.goes_down("2026-01-10");
+    for index in 0..4_000 {
+        let (arrival, name) = (after(time("2026-01-10"), index), format!("even-{index:04}"));
+        life.facts.reports.push(of_a_credit(&name, arrival, minute(index * 2)));
+        let (arrival, name) = (after(time("2026-01-10"), 4_000 + index), format!("odd-{index:04}"));
+        life.facts.reports.push(of_a_credit(&name, arrival, minute(index * 2 + 1)));
+    }
+    life.comes_back("2026-01-11");
+    assert_eq!(life.count("Charged"), 8_000);
+    assert!(life.gaps.is_empty());
+}
+
+#[test]
+fn a_gap_closes_when_the_report_that_would_fill_it_was_refused() {
+    let mut life = Life::of("scale", "2026-01-01");
+    life.goes_down("2026-01-10");
+    for index in 0..1_025 {
+        let (arrival, name) = (after(time("2026-01-10"), index), format!("even-{index:04}"));
+        life.facts.reports.push(of_a_credit(&name, arrival, minute(index * 2)));
+    }
+    let mut unknown = of_a_credit("unknown", after(time("2026-01-10"), 1_025), minute(1));
+    unknown.usage[0].operation = "Teleport".to_owned();
+    life.facts.reports.push(unknown);
+    life.comes_back("2026-01-11");
+    assert_eq!(life.reports["unknown"].said(), "UnknownRate");
+    let second = Window { start_time: minute(2).end_time, end_time: minute(4).start_time };
+    assert_eq!(life.gaps, [("gw".to_owned(), second)], "the first is awaited");
+    assert_eq!(life.report("2026-01-12", "gw", minute(3_000), "1").said(), "charged 1");
+    let first = Window { start_time: minute(0).end_time, end_time: minute(2).start_time };
+    assert_eq!(life.gaps[1..], [("gw".to_owned(), first)], "and is the oldest once that was decided");
+}
+
+#[test]
+fn a_source_with_ten_thousand_gaps_keeps_1024_stretches_and_16_closed_gaps() {
     let mut life = Life::of("starter", "2026-01-01");
     life.goes_down("2026-01-18");
     for index in 0..10_000 {
@@ -235,12 +324,23 @@ fn a_source_with_ten_thousand_gaps_keeps_64_stretches() {
     }
     life.comes_back("2026-01-18");
     assert_eq!(life.count("Charged"), 10_000);
-    let stretches = &life.book().coverage.sources["gw"].stretches;
-    assert_eq!(stretches.len(), 64);
-    assert_eq!(life.gaps.len(), 10_000 - 64);
-    // The latest gaps are the ones that can still be filled.
-    assert_eq!(life.report("2026-01-18", "gw", minute(1), "1").said(), "DuplicateWindow");
-    assert_eq!(life.report("2026-01-18", "gw", minute(19_997), "1").said(), "charged 1");
+    let source = &life.book().coverage.sources["gw"];
+    assert_eq!((source.stretches.len(), source.closed_gaps.len()), (1_024, 16));
+    assert_eq!(life.gaps.len(), 10_000 - 1_024);
+    let closed = 2 * (10_000 - 1_024);
+    let said = |life: &mut Life, index: i64| {
+        let verdict = life.report("2026-01-18", "gw", minute(index), "1");
+        (
+            verdict.said(),
+            verdict.refusal().is_some_and(|refusal| refusal.message.contains("may have been charged")),
+        )
+    };
+    assert_eq!(said(&mut life, closed - 1), ("GapClosed".to_owned(), false), "the newest closed gap");
+    assert_eq!(said(&mut life, closed - 31), ("GapClosed".to_owned(), false), "the last one kept");
+    assert_eq!(said(&mut life, closed - 33), ("GapClosed".to_owned(), true), "before those that are kept");
+    assert_eq!(said(&mut life, 0), ("GapClosed".to_owned(), true), "what was charged there, too");
+    assert_eq!(said(&mut life, closed), ("DuplicateWindow".to_owned(), false));
+    assert_eq!(said(&mut life, closed + 1), ("charged 1".to_owned(), false), "the first that is open");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! facts at hand. It shares no code with the engine: its own months, its own amounts (billionths in an i128), no
 //! state that can be left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases, PaymentMode, Rate};
 use flashgate_ledger::facts::{
@@ -102,6 +102,15 @@ struct Order {
     waiting: Vec<String>,
 }
 
+/// All that was charged of a source, and all the gaps that were closed, ever.
+#[derive(Default)]
+struct Covered {
+    charged: Vec<(i64, i64)>,
+    closed: Vec<(i64, i64)>,
+    /// How many stretches that makes.
+    count: usize,
+}
+
 pub(crate) struct Reference<'a> {
     catalog: &'a Catalog,
     now: i64,
@@ -124,7 +133,7 @@ pub(crate) struct Reference<'a> {
     debt: i128,
     consumed: i128,
     refunded: i128,
-    covered: BTreeMap<String, Vec<(i64, i64)>>,
+    covered: BTreeMap<String, Covered>,
     orders: BTreeMap<String, Order>,
     /// The last 64 refusals of packs, of payments and of adjustments.
     refused: Vec<(String, String)>,
@@ -303,9 +312,10 @@ impl<'a> Reference<'a> {
     fn usage(&mut self) {
         let accept = i64::from(self.catalog.policies.accept_usage_for_seconds);
         let reports = std::mem::take(&mut self.reports);
-        for report in
-            sorted(reports, |report| (report.arrival, report.window.start_time, report.name.clone()))
-        {
+        let reports =
+            sorted(reports, |report| (report.arrival, report.window.start_time, report.name.clone()));
+        let mut reports = VecDeque::from(reports);
+        while let Some(report) = reports.pop_front() {
             let (from, to) = (report.window.start_time.as_second(), report.window.end_time.as_second());
             let arrival = report.arrival.as_second();
             let ahead = i64::from(self.catalog.policies.accept_ahead_seconds);
@@ -334,12 +344,14 @@ impl<'a> Reference<'a> {
                 let covered = self.covered.entry(report.source.clone()).or_default();
                 let said = if arrival - from > accept {
                     "TooLate".to_owned()
-                } else if covered.iter().any(|(start, end)| *start < to && from < *end) {
-                    "DuplicateWindow".to_owned()
+                } else if let Some(reason) = covered.refuses(from, to) {
+                    reason.to_owned()
                 } else if let Some(price) = price {
                     let amount = quantity * price;
                     if amount > 0 {
-                        cover(covered, from, to);
+                        covered.charged.push((from, to));
+                        let waiting: Vec<&Report> = reports.iter().chain(&self.reports).collect();
+                        close_gaps(&mut self.covered, &report.source, &waiting);
                     }
                     self.charge(amount, to, arrival, effect(&report));
                     format!("charged {}", shown(amount))
@@ -1050,21 +1062,67 @@ fn length(request: &Request) -> i64 {
     if request.billing_period == BillingPeriod::Yearly { 12 } else { 1 }
 }
 
-/// Adds a window to what is covered; of more than 64 separate stretches the oldest gap is covered too.
-fn cover(covered: &mut Vec<(i64, i64)>, from: i64, to: i64) {
-    covered.push((from, to));
-    let mut ends: BTreeSet<(i64, i64)> = BTreeSet::new();
-    let mut gaps = Vec::new();
-    ends.extend(covered.iter().copied());
-    let mut reached = i64::MIN;
-    for (start, end) in ends {
-        if reached > i64::MIN && start > reached {
-            gaps.push((reached, start));
-        }
-        reached = reached.max(end);
+impl Covered {
+    /// Why a window is not charged, if it is not: of a closed gap, and of all that lies before the newest 16 of them,
+    /// nothing is charged; of the rest, nothing is charged twice.
+    fn refuses(&self, from: i64, to: i64) -> Option<&'static str> {
+        let newest = sorted(self.closed.clone(), |(start, _)| std::cmp::Reverse(*start));
+        let certain_from = if newest.len() > 16 { newest[15].0 } else { i64::MIN };
+        let meets = |(start, end): &(i64, i64)| *start < to && from < *end;
+        let is_charged = self
+            .charged
+            .iter()
+            .any(|(start, end)| meets(&((*start).max(certain_from), *end)) && certain_from < *end);
+        let is_closed = self.charged.iter().chain(&self.closed).any(meets);
+        if is_charged { Some("DuplicateWindow") } else { is_closed.then_some("GapClosed") }
     }
-    if gaps.len() >= 64 {
-        covered.push(gaps[0]);
+
+    /// The stretches that are left when what touches is one.
+    fn stretches(&self) -> Vec<(i64, i64)> {
+        let mut stretches: Vec<(i64, i64)> = Vec::new();
+        for (start, end) in
+            sorted(self.charged.iter().chain(&self.closed).copied().collect(), |window| *window)
+        {
+            match stretches.last_mut().filter(|last| last.1 >= start) {
+                Some(last) => last.1 = last.1.max(end),
+                None => stretches.push((start, end)),
+            }
+        }
+        stretches
+    }
+
+    fn gaps(&self) -> Vec<(i64, i64)> {
+        self.stretches().windows(2).map(|pair| (pair[0].1, pair[1].0)).collect()
+    }
+}
+
+/// Closes gaps until a source has 1,024 stretches at most, and all have 4,096: the oldest first, and none that a waiting
+/// report fills.
+fn close_gaps(covered: &mut BTreeMap<String, Covered>, source: &str, waiting: &[&Report]) {
+    let is_awaited = |source: &str, (start, end): (i64, i64)| {
+        waiting.iter().any(|report| {
+            let (from, to) = (report.window.start_time.as_second(), report.window.end_time.as_second());
+            report.source == source && start <= from && to <= end
+        })
+    };
+    let of_source = covered.get_mut(source).expect("charged");
+    let gaps = of_source.gaps();
+    let surplus = (gaps.len() + 1).saturating_sub(1_024);
+    let closable = gaps.iter().copied().filter(|gap| surplus > 0 && !is_awaited(source, *gap));
+    let closable: Vec<_> = closable.take(surplus).collect();
+    of_source.count = gaps.len() + 1 - closable.len();
+    of_source.closed.extend(closable);
+    let total: usize = covered.values().map(|covered| covered.count).sum();
+    if total > 4_096 {
+        let gaps = covered.iter().flat_map(|(source, covered)| {
+            covered.gaps().into_iter().map(|gap| (gap.0, source.clone(), gap)).collect::<Vec<_>>()
+        });
+        let closable = gaps.filter(|(_, source, gap)| !is_awaited(source, *gap)).collect();
+        for (_, source, gap) in sorted::<_, _>(closable, Clone::clone).into_iter().take(total - 4_096) {
+            let of_source = covered.get_mut(&source).expect("it has gaps");
+            of_source.closed.push(gap);
+            of_source.count -= 1;
+        }
     }
 }
 

@@ -203,6 +203,36 @@ pub(crate) fn long(seed: u64) -> Script {
     life
 }
 
+/// The minutes of some days, reported by few sources in no order, many at an instant, some twice and some never: more
+/// separate stretches than an account may have.
+pub(crate) fn patchy(seed: u64, sources: i64, minutes: i64) -> Vec<(i64, Vec<Object>)> {
+    let mut dice = Dice(seed);
+    let first = Ask { plan: "scale", yearly: false, renews: true };
+    let mut instants = vec![(birth(), vec![subscription(first, 0, 1, birth(), None)])];
+    let mut now = birth() + 5 * DAY;
+    let mut index = 0;
+    while index < sources * minutes {
+        now += dice.of(1..3);
+        let reports = (0..dice.of(1..40)).map(|_| {
+            index += 1;
+            // Of two neighbours one is likelier, so that there are gaps to the end.
+            let minute = dice.of(0..minutes) | i64::from(dice.percent(80));
+            let ended = now - birth() - (minute + 1) * 60;
+            let source = u8::try_from(dice.of(0..sources)).expect("small");
+            let unknown = dice.percent(3);
+            let lasted = if dice.percent(95) { 60 } else { 90 };
+            fact(
+                usize::try_from(index).expect("small"),
+                now,
+                &Deed::Report { source, ended, lasted, bytes: 1, unknown },
+            )
+        });
+        let reports = reports.collect();
+        instants.push((now, reports));
+    }
+    instants
+}
+
 fn script(seed: u64, start_days_ago: Range<i64>, deed: impl Fn(&mut Dice) -> Deed) -> Script {
     let mut dice = Dice(seed);
     let start_days_ago = dice.percent(33).then(|| dice.of(start_days_ago));
@@ -323,7 +353,7 @@ fn fact(index: usize, now: i64, deed: &Deed) -> Object {
                 first_line: 0,
             }];
             let source = format!("gw-{source}");
-            Object::Report(Report { name: format!("report-{index:03}"), uid, arrival, source, window, usage })
+            Object::Report(Report { name: format!("report-{index:05}"), uid, arrival, source, window, usage })
         }
         Deed::Buy { name, pack } => {
             Object::Pack(PackOrder { name: format!("pack-{name}"), uid, arrival, pack: pack.to_owned() })
