@@ -14,6 +14,9 @@ const UPPER: [&str; 4] = ["maximum", "maxItems", "maxLength", "maxProperties"];
 /// What no value may fall short of.
 const LOWER: [&str; 4] = ["minimum", "minItems", "minLength", "minProperties"];
 
+/// Where a schema has its rules.
+const RULES: &str = "x-kubernetes-validations";
+
 /// Returns the definitions of the chart as it was.
 fn older() -> Vec<Value> {
     let older = root().join(OLDER).display().to_string();
@@ -27,6 +30,18 @@ fn older() -> Vec<Value> {
 fn schema(definition: &Value) -> &Value {
     assert_eq!(definition["spec"]["versions"].as_array().map(Vec::len), Some(1));
     &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+}
+
+/// Returns whether a rule says only what the pattern and the rules of an older schema said: each of its conditions
+/// stood there.
+fn is_restated(rule: &Value, older: &Value) -> bool {
+    let text = rule["rule"].as_str().unwrap_or_default();
+    let pattern = older["pattern"].as_str().unwrap_or_default().replace("\\.", "[.]").replace("\\+", "[+]");
+    let rest = text.replace(&format!("self.matches('{pattern}')"), "");
+    let rules = older[RULES].as_array().into_iter().flatten();
+    let stated: Vec<&str> = rules.filter_map(|rule| rule["rule"].as_str()).collect();
+    let mut conditions = rest.split("&&").flat_map(|part| part.split([':', '?'])).map(str::trim);
+    conditions.all(|condition| condition.is_empty() || stated.iter().any(|rule| rule.contains(condition)))
 }
 
 /// Returns where a schema takes less than an older one, and how.
@@ -60,9 +75,10 @@ fn tightened(older: &Value, newer: &Value, path: &str) -> Vec<String> {
     if !newer["enum"].is_null() && (older["enum"].is_null() || !values.is_empty()) {
         found.push(format!("{path} has other values: {values:?}"));
     }
-    for list in ["required", "x-kubernetes-validations"] {
-        found.extend(missing(newer, older, list).iter().map(|entry| format!("{path} has {list} {entry}")));
-    }
+    found
+        .extend(missing(newer, older, "required").iter().map(|entry| format!("{path} has required {entry}")));
+    let rules = missing(newer, older, RULES).into_iter().filter(|rule| !is_restated(rule, older));
+    found.extend(rules.map(|rule| format!("{path} has {RULES} {rule}")));
     for (name, property) in older["properties"].as_object().into_iter().flatten() {
         found.extend(tightened(property, &newer["properties"][name], &format!("{path}.{name}")));
     }
@@ -116,6 +132,10 @@ fn a_definition_that_takes_less_is_found_out() {
         let found = tightened(&older, &newer, "");
         assert!(found.len() == 1 && found[0].contains(what), "{pointer}: {found:?}");
     }
+    let pattern = json!({"type": "string", "pattern": r"^[0-9]+\.$", RULES: [{"rule": "size(self) > 1"}]});
+    let rule = |rule: &str| json!({"type": "string", RULES: [{"rule": rule}]});
+    assert!(tightened(&pattern, &rule("self.matches('^[0-9]+[.]$') && size(self) > 1"), "").is_empty());
+    assert_eq!(tightened(&pattern, &rule("self.matches('^[0-9][.]$')"), "").len(), 1);
     let mut looser = older.clone();
     looser["properties"]["name"] = json!({"type": "string", "maxLength": 10, "enum": ["a", "b", "c"]});
     looser["properties"]["more"] = json!({"type": "string", "maxLength": 1});
