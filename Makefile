@@ -38,7 +38,7 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
 
 .PHONY: test
-test: check control-plane chart-tools gitops-tools simulate ## the gate, the simulator, every test on a real control plane
+test: check control-plane chart-tools gitops-tools simulate bounds ## the gate, the simulator, every test on a real control plane
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
@@ -95,6 +95,14 @@ SEEDS ?= 10000
 simulate: ## plays SEEDS=n runs of the operator against a cluster in memory, with faults
 	$(say) 'simulating $(SEEDS) runs with faults'
 	@cargo test --profile simulate --test simulator -- --seeds $(SEEDS)
+
+# How many lives `make bounds` plays.
+LIVES ?= 20000
+
+.PHONY: bounds
+bounds: ## plays LIVES=n lives of extremes: none may stop an account or outgrow the shipped definitions
+	$(say) 'playing $(LIVES) lives of extremes'
+	@cargo test --profile simulate --test bounds -- --lives $(LIVES)
 
 # How many plans `make campaign` plays; `all` plays every one.
 PLANS ?= 640

@@ -181,7 +181,6 @@ impl Account<'_> {
         if !self.ledger.statements.books_now(report.window.end_time) {
             return None;
         }
-        let end_time = self.ledger.period.window.map(|window| window.end_time)?;
         let exceeds = |used: &RatedUsage| {
             report.usage.iter().any(|total| {
                 total.node_type == used.node_type
@@ -190,6 +189,7 @@ impl Account<'_> {
             })
         };
         let used = self.ledger.usage.iter().find(|used| exceeds(used))?;
+        let end_time = self.ledger.period.window.map(|window| window.end_time);
         Some(Refusal::beyond_period(&used.node_type, &used.operation, end_time))
     }
 

@@ -293,12 +293,14 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn beyond_period(node_type: &str, operation: &str, period_end: Timestamp) -> Self {
+    pub(crate) fn beyond_period(node_type: &str, operation: &str, period_end: Option<Timestamp>) -> Self {
+        let when = period_end
+            .map_or_else(|| "in a later period".to_owned(), |end| format!("after the period ends at {end}"));
         Self::new(
             RefusalReason::TooLarge,
             format!(
                 "the period's usage of '{node_type}/{operation}' would exceed 10^18; must be less than or equal to \
-                 that: state smaller quantities, or create the report again after the period ends at {period_end}"
+                 that: state smaller quantities, or create the report again {when}"
             ),
         )
     }

@@ -143,13 +143,13 @@ impl Statements {
         }
     }
 
-    /// Returns whether what is dated at `time` is booked in the period current now.
+    /// Returns whether what is dated at `time` is booked in the period current now, or in the next where there is none.
     #[must_use]
     pub fn books_now(&self, time: Timestamp) -> bool {
         let index = self.kept.partition_point(|statement| statement.end_time < time);
-        let is_current = index.saturating_add(1) == self.kept.len();
-        let is_booked_there = self.kept.get(index).is_some_and(|statement| !statement.is_final);
-        self.current().is_some() && (is_current || !is_booked_there)
+        let is_last = index.saturating_add(1) == self.kept.len();
+        let earlier = self.kept.get(index).filter(|statement| !statement.is_final);
+        earlier.is_none_or(|_| is_last && self.current().is_some())
     }
 
     fn book_in(

@@ -41,6 +41,15 @@ fn a_second_report_over_the_most_that_a_period_holds_is_too_large() {
 }
 
 #[test]
+fn usage_without_a_period_has_the_same_bound() {
+    let mut life = Life::of("none", "2026-01-01");
+    life.catalog.rates[3].credits = credits("0.000001");
+    assert_eq!(use_the_most(&mut life, "2026-01-02", "a", "TokensOut"), "charged 1000000000000");
+    assert_eq!(use_the_most(&mut life, "2026-01-03", "b", "TokensOut"), "TooLarge");
+    assert_eq!(life.consume("2026-01-04", "1").said(), "charged 1");
+}
+
+#[test]
 fn usage_may_take_a_tenth_of_what_is_held_exactly_whatever_orders_took() {
     let mut life = Life::of("starter", "2026-01-01");
     for index in 0..101 {
