@@ -40,7 +40,7 @@ pub enum Command {
 /// What to do with catalogs.
 #[derive(Debug, Subcommand)]
 pub enum CatalogCommand {
-    /// Checks a catalog file; every mistake is told with its line
+    /// Checks a catalog file and reports every mistake with its line
     Check {
         /// The catalog, in YAML
         file: PathBuf,
