@@ -85,7 +85,11 @@ pub async fn run<C: Cluster>(
         _ = ended.changed() => {}
     }
     let sweeping = tokio::spawn(sweep_while_leading(Arc::clone(&operator), leadership.clone()));
-    let reconcile = |key| reconcile(&operator, key).boxed();
+    let shared = Arc::clone(&operator);
+    let reconcile = move |key| {
+        let operator = Arc::clone(&shared);
+        async move { reconcile(&operator, key).await }.boxed()
+    };
     wake::run(asked, recovers, leadership, stop, &operator.clock, concurrency, reconcile).await;
     sweeping.abort();
     watching.abort();

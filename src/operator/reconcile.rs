@@ -138,6 +138,12 @@ pub enum ReconcileError {
         #[source]
         source: ConvertError,
     },
+    /// The reconcile panicked: a defect of the program.
+    #[error("reconcile of account {account} panicked")]
+    Panicked {
+        /// The account.
+        account: AccountKey,
+    },
     /// The local clock cannot be trusted.
     #[error("commits hold: the local clock is {skew_seconds} seconds ahead of the API server's")]
     Clock {
@@ -154,7 +160,7 @@ impl ReconcileError {
             Self::Read { source, .. } | Self::Commit { source, .. } | Self::Project { source, .. } => {
                 Some(source)
             }
-            Self::Convert { .. } | Self::Clock { .. } => None,
+            Self::Convert { .. } | Self::Clock { .. } | Self::Panicked { .. } => None,
         }
     }
 
@@ -167,6 +173,7 @@ impl ReconcileError {
             Self::Project { .. } => "project",
             Self::Convert { .. } => "convert",
             Self::Clock { .. } => "clock",
+            Self::Panicked { .. } => "panic",
         }
     }
 }

@@ -4,14 +4,15 @@
 //! account is being reconciled joins its next turn.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -194,7 +195,7 @@ impl Queue {
 /// are then reconciled within [`RECOVERY_SPREAD`], whatever their backoff.
 ///
 /// Who does not lead keeps the turns: each account that was asked for meanwhile is looked at when leadership begins.
-pub async fn run<'a, F>(
+pub async fn run<F>(
     mut asked: mpsc::UnboundedReceiver<AccountKey>,
     mut recovered: watch::Receiver<u64>,
     mut leadership: Leadership,
@@ -203,12 +204,13 @@ pub async fn run<'a, F>(
     concurrency: usize,
     reconcile: F,
 ) where
-    F: Fn(AccountKey) -> BoxFuture<'a, Result<Next, ReconcileError>>,
+    F: Fn(AccountKey) -> BoxFuture<'static, Result<Next, ReconcileError>>,
 {
     let mut queue = Queue::default();
     let mut running = HashSet::new();
     let mut failures: HashMap<AccountKey, Failures> = HashMap::new();
-    let mut reconciles = FuturesUnordered::new();
+    // Each is a task of its own: an account that computes for long holds up no other.
+    let mut reconciles = JoinSet::new();
     while !*stop.borrow() {
         HEARTBEAT.beat();
         queue.advance(clock.now(), Instant::now());
@@ -218,14 +220,13 @@ pub async fn run<'a, F>(
             && let Some(key) = queue.pop(&running)
         {
             running.insert(key.clone());
-            let reconcile = reconcile(key.clone());
-            reconciles.push(async move { (key, reconcile.await) });
+            reconciles.spawn(contain(key.clone(), reconcile(key)));
         }
         let due = queue.next_due(clock, Instant::now());
         tokio::select! {
             biased;
             _ = stop.changed() => break,
-            Some((key, result)) = reconciles.next() => {
+            Some(Ok((key, result))) = reconciles.join_next() => {
                 running.remove(&key);
                 plan_next(&mut queue, &mut failures, key, result);
             }
@@ -243,12 +244,22 @@ pub async fn run<'a, F>(
             () = tokio::time::sleep_until(due) => {}
         }
     }
-    let drained = async { while reconciles.next().await.is_some() {} };
+    let drained = async { while reconciles.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
         tracing::warn!(
             "reconciles are cut short: they did not end in time; whoever comes next takes them up"
         );
     }
+}
+
+/// Runs the reconcile of an account; its panic is a failure of this account alone.
+async fn contain(
+    key: AccountKey,
+    reconcile: BoxFuture<'static, Result<Next, ReconcileError>>,
+) -> (AccountKey, Result<Next, ReconcileError>) {
+    let result = AssertUnwindSafe(reconcile).catch_unwind().await;
+    let result = result.unwrap_or_else(|_| Err(ReconcileError::Panicked { account: key.clone() }));
+    (key, result)
 }
 
 /// Puts an account back where its reconcile says.
@@ -318,8 +329,6 @@ fn share(key: &AccountKey, count: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
     fn key(name: &str) -> AccountKey {
@@ -503,6 +512,63 @@ mod tests {
         tokio::join!(run(asked, recovered, begins, stopped, &clock, 2, reconcile), user);
         assert!(reconciled.try_recv().is_err());
         assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each turn is a beat");
+    }
+
+    /// Runs a loop that leads, with `reconcile`, until both accounts `a` and `b` have said that they are done.
+    async fn run_two(reconcile: fn(AccountKey, mpsc::UnboundedSender<String>)) {
+        let (ask, asked) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let (_recover, recovered) = watch::channel(0);
+        let (done, mut reconciled) = mpsc::unbounded_channel();
+        let reconcile = move |key: AccountKey| {
+            let done = done.clone();
+            async move {
+                reconcile(key, done);
+                Ok(Next::default())
+            }
+            .boxed()
+        };
+        let clock = Clock::from_fn(|| time(0));
+        let user = async {
+            ask.send(key("a")).expect("asked");
+            ask.send(key("b")).expect("asked");
+            let mut names = vec![reconciled.recv().await, reconciled.recv().await];
+            names.sort();
+            assert_eq!(names, [Some("a".to_owned()), Some("b".to_owned())]);
+            stop.send(true).expect("stopped");
+        };
+        tokio::join!(run(asked, recovered, Leadership::undisputed(), stopped, &clock, 2, reconcile), user);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn an_account_that_computes_for_long_holds_up_no_other() {
+        static MEETING: Mutex<bool> = Mutex::new(false);
+        static MET: std::sync::Condvar = std::sync::Condvar::new();
+        run_two(|key, done| {
+            let mut met = MEETING.lock().expect("lock");
+            if key.name == "b" {
+                *met = true;
+                MET.notify_all();
+            } else {
+                // It computes, and does not yield, until the other account was reconciled.
+                let limit = Duration::from_secs(20);
+                (met, _) = MET.wait_timeout_while(met, limit, |met| !*met).expect("lock");
+                assert!(*met, "the other account waits for this one");
+            }
+            done.send(key.name).expect("somebody looks");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_reconcile_that_panics_is_tried_again_and_stops_no_other() {
+        static FIRST: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
+        run_two(|key, done| {
+            let is_first = key.name == "a" && FIRST.swap(false, std::sync::atomic::Ordering::SeqCst);
+            assert!(!is_first, "the first reconcile of this account panics");
+            done.send(key.name).expect("somebody looks");
+        })
+        .await;
     }
 
     #[test]
