@@ -56,8 +56,20 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("operator/election", &["clock", "metrics", "operator::election"]),
     ("operator/wake", &["clock", "operator::cluster", "operator::election", "operator::reconcile"]),
     ("operator/health", &["server"]),
-    // What is shown of accounts is what their statuses say.
-    ("operator/gauges", &["api", "metrics", "operator::election", "operator::inbox"]),
+    // What is shown of accounts is what their statuses say, and what waits.
+    (
+        "operator/gauges",
+        &[
+            "api",
+            "clock",
+            "metrics",
+            "operator::cluster",
+            "operator::election",
+            "operator::facts",
+            "operator::gauges",
+            "operator::inbox",
+        ],
+    ),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
     ("payments", &["api", "clock", "metrics", "payments", "server"]),
     // A backup is what the API server holds: it knows nothing of how accounts are decided on.

@@ -114,16 +114,18 @@ impl Default for Metrics {
         };
         // A series that begins with its first event hides that event from `increase`.
         for kind in Detail::KINDS {
-            begin(&metrics.entries, &description::ENTRIES, kind);
+            begin(&metrics.entries, &description::ENTRIES, &[kind]);
         }
         for cause in LapseCause::ALL {
-            begin(&metrics.lapses, &description::LAPSES, cause.as_str());
+            begin(&metrics.lapses, &description::LAPSES, &[cause.as_str()]);
         }
         for reason in RefusalReason::ALL {
-            begin(&metrics.refusals, &description::REFUSALS, reason.as_str());
+            for kind in reason.kinds() {
+                begin(&metrics.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
+            }
         }
         for result in CALLBACK_RESULTS {
-            begin(&metrics.callbacks, &description::CALLBACKS, result);
+            begin(&metrics.callbacks, &description::CALLBACKS, &[result]);
         }
         for cut in SERVERS.into_iter().flat_map(|server| CUTS.map(|reason| [server, reason])) {
             drop(metrics.connections_cut.get_or_create(&labels(&description::CONNECTIONS_CUT, &cut)));
@@ -142,7 +144,7 @@ impl Metrics {
             drop(metrics.consumed.get_or_create(&labels(&description::CONSUMED, &[&name])));
         }
         for pack in &catalog.packs {
-            begin(&metrics.purchases, &description::PURCHASES, &pack.name);
+            begin(&metrics.purchases, &description::PURCHASES, &[&pack.name]);
         }
         metrics
     }
@@ -174,7 +176,7 @@ impl Metrics {
         match &entry.detail {
             // It is no part of the ledger; it is counted with its receipt.
             Detail::Refused { object, .. } if object.kind == FactKind::UsageReport => return,
-            Detail::Refused { refusal, .. } => self.count_refusal(refusal.reason),
+            Detail::Refused { object, refusal } => self.count_refusal(object.kind, refusal.reason),
             Detail::Purchased { pack, .. } => count(&self.purchases, &description::PURCHASES, &[pack]),
             Detail::Lapsed { cause, .. } => count(&self.lapses, &description::LAPSES, &[cause.as_str()]),
             Detail::Charged { window, .. } => {
@@ -186,9 +188,9 @@ impl Metrics {
         count(&self.entries, &description::ENTRIES, &[entry.detail.kind()]);
     }
 
-    /// Counts a refusal.
-    pub fn count_refusal(&self, reason: RefusalReason) {
-        count(&self.refusals, &description::REFUSALS, &[reason.as_str()]);
+    /// Counts a refusal of an object of `kind`.
+    pub fn count_refusal(&self, kind: FactKind, reason: RefusalReason) {
+        count(&self.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
     }
 
     /// Counts a callback of the payment webhook with its result, `Created`, `Known` or the word of a refusal.
@@ -321,8 +323,8 @@ fn count(counters: &Counters, description: &Description, values: &[&str]) {
 }
 
 /// Shows a counter before there is anything to count.
-fn begin(counters: &Counters, description: &Description, value: &str) {
-    drop(counters.get_or_create(&labels(description, &[value])));
+fn begin(counters: &Counters, description: &Description, values: &[&str]) {
+    drop(counters.get_or_create(&labels(description, values)));
 }
 
 /// Returns what a rate is called in metrics.
@@ -346,8 +348,9 @@ mod tests {
         let text = Metrics::of(&crate::catalog::shipped()).text(NothingElse).expect("text");
         for series in [
             r#"flashgate_billing_lapses_total{cause="PaymentOverdue"} 0"#,
-            r#"flashgate_billing_refusals_total{reason="TooLate"} 0"#,
-            r#"flashgate_billing_refusals_total{reason="GapClosed"} 0"#,
+            r#"flashgate_billing_refusals_total{kind="UsageReport",reason="TooLate"} 0"#,
+            r#"flashgate_billing_refusals_total{kind="UsageReport",reason="GapClosed"} 0"#,
+            r#"flashgate_billing_refusals_total{kind="CreditPack",reason="LedgerFull"} 0"#,
             "flashgate_billing_gaps_closed_total 0",
             r#"flashgate_billing_ledger_entries_total{kind="Charged"} 0"#,
             r#"flashgate_billing_credits_consumed_total{rate="Public/StorageEgress"} 0.0"#,

@@ -193,6 +193,7 @@ async fn serve<C: Cluster>(
         let gauges = Gauges {
             inbox: Arc::clone(&operator.inbox),
             leadership: candidacy.leadership.clone(),
+            clock: operator.clock.clone(),
             tells_accounts: args.account_metrics,
         };
         let health = health_of(&operator, &synced, gauges);

@@ -65,14 +65,15 @@ pub const RECONCILES: Description = counter(
 );
 /// Time of a reconcile.
 pub const RECONCILE_SECONDS: Description =
-    histogram("reconcile_duration_seconds", "Seconds that a reconcile took");
+    histogram("reconcile_duration_seconds", "Duration of reconciles in seconds");
 /// Commits.
 pub const COMMITS: Description = counter("commits", &[], "Commits; each is one write of one CreditLedger");
 /// Entries of ledgers.
-pub const ENTRIES: Description = counter("ledger_entries", &["kind"], "Committed entries of ledgers by kind");
+pub const ENTRIES: Description =
+    counter("ledger_entries", &["kind"], "Entries committed to CreditLedgers, by kind");
 /// Credits consumed.
 pub const CONSUMED: Description =
-    counter("credits_consumed", &["rate"], "Credits charged by rate, such as `Public/StorageEgress`");
+    counter("credits_consumed", &["rate"], "Credits charged, by rate, such as `Public/StorageEgress`");
 /// Packs bought.
 pub const PURCHASES: Description =
     counter("pack_purchases", &["pack"], "Packs whose credits were granted, by pack of the catalog");
@@ -80,7 +81,7 @@ pub const PURCHASES: Description =
 pub const LAPSES: Description = counter("lapses", &["cause"], "Plans that lapsed, by cause");
 /// Refusals.
 pub const REFUSALS: Description =
-    counter("refusals", &["reason"], "Reports, packs, payments and adjustments that were refused, by reason");
+    counter("refusals", &["kind", "reason"], "Refused objects, by kind and reason; a refusal is final");
 /// Closed gaps.
 pub const GAPS_CLOSED: Description = counter(
     "gaps_closed",
@@ -96,24 +97,28 @@ pub const LATENESS_SECONDS: Description = histogram(
 pub const VIOLATIONS: Description = counter(
     "ledger_invariant_violations",
     &[],
-    "Times that an account was left alone because its ledger is wrong or older than it was; deletion is not counted",
+    "Reconciles that wrote nothing because the CreditLedger is inconsistent or older than before; a deleted one does not \
+     count",
 );
 /// Interruptions of watches.
-pub const WATCH_ERRORS: Description = counter("watch_errors", &["kind"], "Interruptions of watches by kind");
+pub const WATCH_ERRORS: Description = counter("watch_errors", &["kind"], "Interruptions of watches, by kind");
 /// Restores of etcd.
 pub const RESTORES: Description = counter(
     "server_restores",
     &[],
-    "Times that the API server's data went back to an earlier state, as after a restore of etcd",
+    "Restores of the API server's data to an earlier state, such as an etcd snapshot",
 );
 /// Objects that cannot be understood.
-pub const SET_ASIDE: Description =
-    counter("objects_set_aside", &["kind"], "Times that an object could not be understood, by kind");
+pub const SET_ASIDE: Description = counter(
+    "objects_set_aside",
+    &["kind"],
+    "Objects that could not be decoded, by kind; each read of an object counts",
+);
 /// Callbacks of the payment webhook.
 pub const CALLBACKS: Description = counter(
     "payment_callbacks",
     &["result"],
-    "Callbacks of the payment webhook: `Created`, `Known`, or the word of a refusal",
+    "Callbacks of the payment webhook, by result: `Created`, `Known`, or the reason of a refusal",
 );
 /// Events that the rate limit held back.
 pub const EVENTS_HELD: Description = counter(
@@ -132,23 +137,24 @@ pub const CLOCK_SKEW_SECONDS: Description = gauge(
     Shown::Always,
     "clock_skew_seconds",
     &[],
-    "Seconds by which the local clock is ahead of the API server's; commits hold beyond 60 either way",
+    "Seconds by which the operator's clock is ahead of the API server's; beyond 60, either way, nothing is committed",
 );
 /// Leadership.
-pub const LEADER: Description = gauge(Shown::Always, "leader", &[], "1 while this operator leads, else 0");
+pub const LEADER: Description =
+    gauge(Shown::Always, "leader", &[], "1 while this operator is the leader, else 0");
 /// When the last good backup was taken.
 pub const BACKUP: Description = gauge(
     Shown::WithBackups,
     "backup_last_success_timestamp_seconds",
     &[],
-    "When the last good backup was finished; 0 while there was none",
+    "Time at which the last good backup finished; 0 while there is none",
 );
 /// How old a backup may become.
 pub const BACKUP_MAX_AGE: Description = gauge(
     Shown::WithBackups,
     "backup_max_age_seconds",
     &[],
-    "How old the last good backup may be, as `--backup-max-age-seconds` says",
+    "Greatest age of the last good backup (`--backup-max-age-seconds`)",
 );
 
 /// Subscriptions by what their condition Ready says.
@@ -156,80 +162,115 @@ pub const SUBSCRIPTIONS: Description = gauge(
     Shown::WhileLeading,
     "subscriptions",
     &["ready", "reason"],
-    "Subscriptions by status and reason of their condition Ready",
+    "Subscriptions, by status and reason of their Ready condition",
 );
 /// Facts without a verdict.
 pub const PENDING: Description = gauge(
     Shown::WhileLeading,
     "pending_objects",
     &["kind"],
-    "Objects without a final verdict by kind; a pack that awaits its payment is one",
+    "Objects without a final verdict, by kind, including packs that await payment",
 );
 /// Since when the oldest fact waits.
 pub const PENDING_SINCE: Description = gauge(
     Shown::WhileLeading,
     "pending_oldest_timestamp_seconds",
     &["kind"],
-    "When the oldest object without a final verdict could be judged first, by kind; absent when there is none",
+    "Time from which the oldest object without a final verdict could have been judged, by kind; absent when there is \
+     none",
+);
+/// Reports that could be charged now.
+pub const CHARGEABLE: Description = gauge(
+    Shown::WhileLeading,
+    "chargeable_reports",
+    &[],
+    "UsageReports without a verdict whose window is over and whose account has begun",
+);
+/// Since when the oldest report could be charged.
+pub const CHARGEABLE_SINCE: Description = gauge(
+    Shown::WhileLeading,
+    "chargeable_report_oldest_timestamp_seconds",
+    &[],
+    "Time from which the oldest chargeable UsageReport could have been charged; absent when there is none",
+);
+/// Objects without a Subscription.
+pub const ORPHANS: Description = gauge(
+    Shown::WhileLeading,
+    "orphaned_objects",
+    &["kind"],
+    "Objects without a verdict whose Subscription does not exist, by kind",
+);
+/// Since when the oldest object without a Subscription exists.
+pub const ORPHAN_SINCE: Description = gauge(
+    Shown::WhileLeading,
+    "orphaned_object_oldest_timestamp_seconds",
+    &["kind"],
+    "Creation time of the oldest object whose Subscription does not exist, by kind; absent when there is none",
+);
+/// Objects from the future.
+pub const FUTURE: Description = gauge(
+    Shown::WhileLeading,
+    "future_objects",
+    &["kind"],
+    "Objects whose creation time is more than 60 seconds ahead of the operator's clock, by kind",
 );
 /// Open invoices.
-pub const OPEN_INVOICES: Description =
-    gauge(Shown::WhileLeading, "open_invoices", &[], "Invoices that are to be paid");
+pub const OPEN_INVOICES: Description = gauge(Shown::WhileLeading, "open_invoices", &[], "Open invoices");
 /// Since when the oldest invoice is open.
 pub const OPEN_INVOICE_SINCE: Description = gauge(
     Shown::WhileLeading,
     "open_invoice_oldest_timestamp_seconds",
     &[],
-    "When the oldest invoice that is to be paid was issued; absent when there is none",
+    "Issue time of the oldest open invoice; absent when there is none",
 );
 
 /// Balance of an account.
 pub const BALANCE: Description =
-    gauge(Shown::ByAccount, "credits_balance", ACCOUNT, "Credits left, minus debt");
+    gauge(Shown::ByAccount, "credits_balance", ACCOUNT, "Credits left minus debt");
 /// Debt of an account.
 pub const DEBT: Description =
-    gauge(Shown::ByAccount, "credits_debt", ACCOUNT, "Consumption that no credits could pay");
+    gauge(Shown::ByAccount, "credits_debt", ACCOUNT, "Debt: consumption that no credits paid");
 /// Share of the period's credits that is used.
 pub const USED_RATIO: Description = gauge(
     Shown::ByAccount,
     "credits_used_ratio",
     ACCOUNT,
-    "Share of the period's credits that is consumed; 1 is all of them",
+    "Consumed share of the period's credits; 1 is all of them",
 );
 /// Consumption of the period by rate.
 pub const PERIOD_CONSUMED: Description = gauge(
     Shown::ByAccount,
     "period_credits_consumed",
     &["namespace", "account", "rate"],
-    "Credits consumed in the current period by rate",
+    "Credits consumed in the current period, by rate",
 );
 /// Forecast rate.
 pub const CREDITS_PER_DAY: Description = gauge(
     Shown::ByAccount,
     "forecast_credits_per_day",
     ACCOUNT,
-    "Credits consumed a day, over at most the last seven days with its last charge",
+    "Credits consumed per day, averaged over at most 7 days up to the last charge",
 );
 /// Forecast exhaustion.
 pub const EXHAUSTION: Description = gauge(
     Shown::ByAccount,
     "forecast_exhaustion_timestamp_seconds",
     ACCOUNT,
-    "When the balance reaches zero at that rate; absent when it will not",
+    "Time at which the balance reaches zero at that rate; absent when it does not",
 );
 /// Next renewal.
 pub const RENEWAL: Description = gauge(
     Shown::ByAccount,
     "renewal_timestamp_seconds",
     ACCOUNT,
-    "When the next period begins; absent when none will",
+    "Start of the next period; absent when there is none",
 );
 /// Packs bought in the month.
 pub const PACKS_USED: Description =
     gauge(Shown::ByAccount, "packs_used", ACCOUNT, "Packs bought in the account's current month");
 /// Packs allowed in the month.
 pub const PACKS_LIMIT: Description =
-    gauge(Shown::ByAccount, "packs_limit", ACCOUNT, "Packs that the account may buy in a month");
+    gauge(Shown::ByAccount, "packs_limit", ACCOUNT, "Packs that the account may buy per month");
 /// Conditions of an account.
 pub const CONDITION: Description = gauge(
     Shown::ByAccount,
@@ -239,7 +280,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 36] = [
+pub const ALL: [&Description; 41] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -264,6 +305,11 @@ pub const ALL: [&Description; 36] = [
     &SUBSCRIPTIONS,
     &PENDING,
     &PENDING_SINCE,
+    &CHARGEABLE,
+    &CHARGEABLE_SINCE,
+    &ORPHANS,
+    &ORPHAN_SINCE,
+    &FUTURE,
     &OPEN_INVOICES,
     &OPEN_INVOICE_SINCE,
     &BALANCE,
@@ -311,12 +357,12 @@ impl Collector for NothingElse {
 #[must_use]
 pub fn metrics_markdown() -> String {
     let mut page = String::from(
-        "# Metrics\n\nWhat `/metrics` shows (`--metrics-addr`), in the OpenMetrics text format. This page is generated \
-         from\n`src/metrics/description.rs` by `make generate`. Numbers are floats and for display alone: what is \
-         exact is in the\nledgers. Labels come from closed sets, but for `namespace` and `account`.\n",
+        "# Metrics\n\nThe metrics that `/metrics` serves (`--metrics-addr`), in the OpenMetrics text format. This page is \
+         generated from\n`src/metrics/description.rs` by `make generate`. Values are floats for display; exact amounts \
+         are in the CreditLedgers.\nLabel values come from closed sets, except `namespace` and `account`.\n",
     );
     let sections = [
-        (Shown::Always, "Every operator", "A standby counts what it does itself."),
+        (Shown::Always, "Every operator", "Each process counts its own work; a standby does too."),
         (
             Shown::WithBackups,
             "Backups",
@@ -324,23 +370,25 @@ pub fn metrics_markdown() -> String {
         ),
         (
             Shown::WhileLeading,
-            "The operator that leads",
-            "Of everything that it watches, as it stands at the scrape; a standby shows none of these.",
+            "The leader",
+            "The current state of all objects that it watches; a standby shows none of these.",
         ),
         (
             Shown::ByAccount,
             "Accounts",
-            "Only with `--account-metrics` (`metrics.accounts` of the chart), by the operator that leads: about 15 \
-             series an\naccount, with the numbers of the Subscription's status. They end with the Subscription.\n\n\
-             `namespace` is the account's. A scrape must keep it (`honor_labels: true`, as the chart's \
-             ServiceMonitor says), or\nPrometheus calls it `exported_namespace` and neither alerts nor dashboards \
-             find it.",
+            "Only with `--account-metrics` (`metrics.accounts` of the chart), by the leader: about 15 series per \
+             account, with the\nvalues of the Subscription's status. They end with the Subscription.\n\n\
+             `namespace` is the account's. A scrape must keep it (`honor_labels: true`, as in the chart's \
+             ServiceMonitor). Otherwise\nPrometheus renames it to `exported_namespace`, and alerts and dashboards \
+             do not find it.",
         ),
     ];
     for (shown, heading, text) in sections {
         // Writing to a String cannot fail.
-        let _ =
-            write!(page, "\n## {heading}\n{text}\n\n| metric | kind | labels | tells |\n|---|---|---|---|\n");
+        let _ = write!(
+            page,
+            "\n## {heading}\n{text}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"
+        );
         for description in ALL.iter().filter(|description| description.shown == shown) {
             let suffix = if matches!(description.kind, MetricType::Counter) { "_total" } else { "" };
             let labels: Vec<String> = description.labels.iter().map(|label| format!("`{label}`")).collect();

@@ -1,6 +1,8 @@
 //! What is shown of accounts at a scrape: read from what the watches brought, so that nothing of an account outlives
 //! its Subscription, and metrics say the numbers of the statuses.
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use crate::api::{
     Amount, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
     condition,
 };
+use crate::clock::Clock;
 use crate::metrics::description::{self, Description};
 use crate::metrics::rate_name;
 use crate::operator::election::leadership::Leadership;
@@ -30,6 +33,8 @@ pub struct Gauges {
     pub inbox: Arc<Inbox>,
     /// Whether this operator leads: two that showed the same accounts would count them twice.
     pub leadership: Leadership,
+    /// The present.
+    pub clock: Clock,
     /// Whether each account is shown, and not only how many there are.
     pub tells_accounts: bool,
 }
@@ -49,6 +54,7 @@ impl Collector for Gauges {
         subscriptions.sort_by_cached_key(|subscription| (subscription.namespace(), subscription.name_any()));
         show_standings(&mut encoder, &subscriptions)?;
         show_pending(&mut encoder, &self.inbox)?;
+        waiting::show_waiting(&mut encoder, &self.inbox, self.clock.now())?;
         show_open_invoices(&mut encoder, &subscriptions)?;
         if self.tells_accounts {
             show_accounts(&mut encoder, &subscriptions)?;
@@ -262,7 +268,8 @@ mod tests {
         let inbox = Arc::new(Inbox::default());
         inbox.subscriptions.put(subscription()).expect("kept");
         let leadership = Leadership::undisputed();
-        let gauges = Gauges { inbox: Arc::clone(&inbox), leadership, tells_accounts: true };
+        let clock = Clock::system();
+        let gauges = Gauges { inbox: Arc::clone(&inbox), leadership, clock, tells_accounts: true };
         let shown = text(&gauges);
         for series in OF_THE_ACCOUNT.iter().chain(&OF_ALL) {
             assert!(shown.lines().any(|line| line == *series), "{series} is not in:\n{shown}");
@@ -279,7 +286,7 @@ mod tests {
         let inbox = Arc::new(Inbox::default());
         inbox.subscriptions.put(subscription()).expect("kept");
         let (_until, leadership) = Leadership::contested();
-        let shown = text(&Gauges { inbox, leadership, tells_accounts: true });
+        let shown = text(&Gauges { inbox, leadership, clock: Clock::system(), tells_accounts: true });
         assert!(!shown.contains("acme") && !shown.contains("flashgate_billing_subscriptions"), "{shown}");
     }
 }

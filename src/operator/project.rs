@@ -21,7 +21,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub use note::{Note, NoteKind, notes};
+pub use note::{Note, NoteKind, notes, refusal_note, resumption_note, status_note};
 pub use receipt::{adjustment_status, charge_status, pack_status, payment_status, report_status};
 pub use subscription::{shown_until, subscription_status};
 

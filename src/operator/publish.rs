@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flashgate_ledger::catalog::Catalog;
-use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::FactKind;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
@@ -15,9 +14,8 @@ use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, Subscripti
 use crate::metrics::Metrics;
 use crate::operator::cluster::{Announcement, Cluster, Version};
 use crate::operator::observe::Seen;
-use crate::operator::project::{self, Book, NoteKind};
+use crate::operator::project::{self, Book, Note, NoteKind};
 use crate::operator::publish::limit::EventLimit;
-use crate::operator::reason::Reason;
 
 /// Publishes Events, within a rate limit for each account and reason. Best effort: the ledger is the record.
 pub struct Publisher<'a, C> {
@@ -71,9 +69,9 @@ pub fn due_status(
     (before != Some(&status)).then_some(status)
 }
 
-/// Publishes an Event for each transition of a committed decision.
-pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, decision: &Decision) {
-    for note in project::notes(decision) {
+/// Publishes Events.
+pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, notes: Vec<Note>) {
+    for note in notes {
         let about = match &note.object {
             None => seen.subscription.as_deref().map(|object| (named::<Subscription>(), Version::of(object))),
             Some(object) => {
@@ -96,15 +94,16 @@ pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, deci
     }
 }
 
-/// Publishes an Event about the Subscription that is not the ledger's.
+/// Publishes an Event about the Subscription.
 pub async fn announce_about(
     publisher: &Publisher<'_, impl Cluster>,
     subscription: &Subscription,
-    reason: Reason,
-    message: String,
+    note: Note,
 ) {
+    let Note { object: _, kind, reason, message } = note;
     let (object, version) = (named::<Subscription>(), Version::of(subscription));
-    let announcement = Announcement { object, version, is_warning: true, reason, message };
+    let is_warning = kind == NoteKind::Warning;
+    let announcement = Announcement { object, version, is_warning, reason, message };
     publisher.publish(&subscription.name_any(), announcement).await;
 }
 

@@ -27,6 +27,12 @@ macro_rules! reasons {
                 }
             }
 
+            /// Returns the reason that is shown as `name`.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+            }
+
             /// Returns what it means and what to do about it.
             #[must_use]
             pub const fn description(self) -> &'static str {
@@ -85,6 +91,7 @@ reasons! {
     RefundDue: "A void invoice was paid: return the money, then report it with a Payment of state Refunded.",
     Refunded: "The money was returned and what was left of the credits was taken.",
     Renewed: "A new period began.",
+    Resumed: "The Subscription resumes the account of an earlier one of its name: balance, debt, purchases and limits are as they were.",
     Starting: "The account is about to be opened.",
     SubscriptionMissing: "There is no Subscription of that name yet: create it before the wait ends.",
     SubscriptionNotFound: "No account of that name began in time: create the Subscription first, then this under a new name.",

@@ -13,7 +13,7 @@ use flashgate_ledger::facts;
 use flashgate_ledger::ledger::{Charge, Ledger};
 use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
-use flashgate_ledger::refusal::RefusalReason;
+use flashgate_ledger::refusal::Refusal;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BufferUnordered, Iter, StreamExt};
 use jiff::Timestamp;
@@ -37,8 +37,8 @@ const AT_ONCE: usize = 16;
 pub struct Receipts {
     /// Charged reports, by name and UID, that need no receipt any more.
     pub acknowledged: Vec<(String, String)>,
-    /// Why reports were refused that show it now.
-    pub refused: Vec<RefusalReason>,
+    /// Reports, by name, that show their refusal now.
+    pub refused: Vec<(String, Refusal)>,
     /// The first failure; the others are written all the same.
     pub failure: Option<CallError>,
 }
@@ -103,7 +103,9 @@ async fn write_report_receipts<'a>(
                 ReportVerdict::Charged(charge) => {
                     receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
                 }
-                ReportVerdict::Rejected(refusal) => receipts.refused.push(refusal.reason),
+                ReportVerdict::Rejected(refusal) => {
+                    receipts.refused.push((verdict.name.clone(), refusal.clone()));
+                }
                 ReportVerdict::Waits(_) => {}
             }
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use flashgate_ledger::bounds::receipts_are_full;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, ReportVerdict, Wait, decide};
+use flashgate_ledger::entry::FactKind;
 use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 
@@ -24,7 +25,7 @@ use crate::operator::decide::{Knowledge, Lack, lack};
 use crate::operator::facts::{AccountClock, facts_of, ignored_test_clock, not_before_arrivals};
 use crate::operator::inbox::Inbox;
 use crate::operator::observe::Seen;
-use crate::operator::project::{self, Book, Trouble};
+use crate::operator::project::{self, Book, Note, NoteKind, Trouble};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::publish::{Publisher, announce, announce_about, due_status};
 use crate::operator::reason::Reason;
@@ -274,7 +275,12 @@ impl<C: Cluster> Operator<C> {
         // A receipt that cannot be written keeps nobody from seeing the rest.
         let receipts = self.give_receipts(&seen, &decision, ledger, clock, memory).await;
         if committed.is_some() {
-            announce(&self.publisher(), &seen, &decision).await;
+            let resumed = before
+                .as_ref()
+                .zip(ledger)
+                .and_then(|(before, ledger)| project::resumption_note(before, ledger));
+            let notes = resumed.into_iter().chain(project::notes(&decision)).collect();
+            announce(&self.publisher(), &seen, notes).await;
         }
         let delay = self.show(&mut seen, ledger, clock, memory).await?;
         receipts?;
@@ -371,7 +377,9 @@ impl<C: Cluster> Operator<C> {
         let Some(subscription) = seen.subscription.as_deref() else { return };
         let ignored = ignored_test_clock(subscription, clock, is_allowed);
         if let Some(message) = ignored.clone().filter(|_| ignored != memory.ignored_clock) {
-            announce_about(&self.publisher(), subscription, Reason::TestClockIgnored, message).await;
+            let note =
+                Note { object: None, kind: NoteKind::Warning, reason: Reason::TestClockIgnored, message };
+            announce_about(&self.publisher(), subscription, note).await;
         }
         memory.ignored_clock = ignored;
     }
@@ -435,9 +443,11 @@ impl<C: Cluster> Operator<C> {
         let mut receipts =
             write_receipts(&self.cluster, &self.inbox, seen, decision, ledger, clock.now).await;
         memory.acknowledged.extend(receipts.acknowledged.drain(..));
-        for reason in receipts.refused.drain(..) {
-            self.metrics.count_refusal(reason);
+        for (_, refusal) in &receipts.refused {
+            self.metrics.count_refusal(FactKind::UsageReport, refusal.reason);
         }
+        let refusals = receipts.refused.iter().map(|(name, refusal)| project::refusal_note(name, refusal));
+        announce(&self.publisher(), seen, refusals.collect()).await;
         if waits_for_receipts(decision) {
             let unconfirmed = unconfirmed(ledger, seen, memory);
             if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 || receipts_are_full(&unconfirmed) {
@@ -513,6 +523,9 @@ impl<C: Cluster> Operator<C> {
         match self.cluster.replace_status::<Subscription, _>(&version, status).await {
             Ok(written) => {
                 self.keep_subscription(&written);
+                if let Some(note) = project::status_note(subscription.status.as_ref(), status) {
+                    announce_about(&self.publisher(), subscription, note).await;
+                }
                 Ok(true)
             }
             Err(error) if error.is_not_found() => Ok(false),

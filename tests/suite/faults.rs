@@ -15,6 +15,8 @@ mod silence;
 mod sizes;
 mod undecodable;
 
+pub use self::refused_writes::etcd;
+
 use std::path::PathBuf;
 
 use flashgate_billing::api::{CreditAdjustment, Subscription};

@@ -9,6 +9,7 @@ mod capacity;
 mod chart;
 mod corpus;
 mod crash;
+mod events;
 mod examples;
 mod failover;
 mod faults;

@@ -1,5 +1,7 @@
 //! The runbooks, walked: each block of kind `sh` of a page is run as it stands there, with the real kubectl.
 
+mod alerts;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;

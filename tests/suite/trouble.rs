@@ -23,8 +23,13 @@ async fn buy(namespace: &Namespace<'_>, name: &str) {
 
 /// Waits until Ready has that reason; returns the Subscription.
 pub async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
-    eventually(&format!("Ready is {reason}"), async || {
-        let object = namespace.get::<Subscription>("acme").await?;
+    reason_is(namespace, "acme", reason).await
+}
+
+/// Waits until Ready of a Subscription has that reason; returns it.
+pub async fn reason_is(namespace: &Namespace<'_>, name: &str, reason: &str) -> Value {
+    eventually(&format!("Ready of {name} is {reason}"), async || {
+        let object = namespace.get::<Subscription>(name).await?;
         let conditions = object.pointer("/status/conditions")?.as_array()?.clone();
         let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         (ready["reason"] == reason).then_some(object)

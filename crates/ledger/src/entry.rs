@@ -44,6 +44,9 @@ pub enum FactKind {
 }
 
 impl FactKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::UsageReport, Self::CreditPack, Self::Payment, Self::CreditAdjustment];
+
     /// Returns the name of the kind.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

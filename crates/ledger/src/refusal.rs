@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::Credits;
 use crate::catalog::Catalog;
+use crate::entry::FactKind;
 use crate::period::{Window, utc_date};
 
 /// Why a fact was refused; the closed list that conditions, events and metrics use.
@@ -110,6 +111,36 @@ impl RefusalReason {
             Self::AlreadySettled => "AlreadySettled",
             Self::NotSettled => "NotSettled",
             Self::AlreadyExpired => "AlreadyExpired",
+        }
+    }
+
+    /// Returns the kinds of facts that can be refused for this reason.
+    #[must_use]
+    pub const fn kinds(self) -> &'static [FactKind] {
+        match self {
+            Self::BeforeSubscription
+            | Self::TooEarly
+            | Self::TooLate
+            | Self::DuplicateWindow
+            | Self::GapClosed
+            | Self::TooManySources
+            | Self::UnknownRate => &[FactKind::UsageReport],
+            Self::UnknownPack
+            | Self::PlanNotEligible
+            | Self::PackLimitReached
+            | Self::PaymentCancelled
+            | Self::PaymentFailed
+            | Self::PaymentExpired => &[FactKind::CreditPack],
+            Self::UnknownInvoice | Self::WrongAmount | Self::AlreadySettled | Self::NotSettled => {
+                &[FactKind::Payment]
+            }
+            Self::AlreadyExpired => &[FactKind::CreditAdjustment],
+            Self::NameAlreadyUsed | Self::SubscriptionNotFound => {
+                &[FactKind::CreditPack, FactKind::CreditAdjustment]
+            }
+            Self::TooLarge | Self::LedgerFull => {
+                &[FactKind::UsageReport, FactKind::CreditPack, FactKind::CreditAdjustment]
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::operator::reason::Reason;
 /// Present while something is under way that comes by itself.
 const RECONCILING: &str = "Reconciling";
 /// Present while someone must act.
-const STALLED: &str = "Stalled";
+pub(super) const STALLED: &str = "Stalled";
 /// Characters that the schema allows for a message.
 const MESSAGE_LENGTH: usize = 32_768;
 

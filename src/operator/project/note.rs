@@ -1,11 +1,18 @@
 //! Events: what a committed decision is worth telling, once.
 
-use flashgate_ledger::decide::Decision;
-use flashgate_ledger::entry::{Detail, Entry, LapseCause, ObjectName};
-use flashgate_ledger::invoice::{InvoiceState, VoidCause};
-use flashgate_ledger::period::Window;
+#[cfg(test)]
+mod tests;
 
+use flashgate_ledger::decide::Decision;
+use flashgate_ledger::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
+use flashgate_ledger::invoice::{InvoiceState, VoidCause};
+use flashgate_ledger::ledger::Ledger;
+use flashgate_ledger::period::Window;
+use flashgate_ledger::refusal::Refusal;
+
+use super::condition::STALLED;
 use super::standing::describe_plan;
+use crate::api::{READY, SubscriptionStatus, condition};
 use crate::operator::reason::Reason;
 
 /// An event to give.
@@ -46,6 +53,57 @@ impl NoteKind {
 pub fn notes(decision: &Decision) -> Vec<Note> {
     let gaps = decision.closed_gaps.iter().map(|(source, gap)| gap_closed(source, *gap));
     decision.entries.iter().filter_map(note).chain(gaps).chain(exhausted(&decision.entries)).collect()
+}
+
+/// Returns the Event of a UsageReport, by name, that was refused.
+#[must_use]
+pub fn refusal_note(report: &str, refusal: &Refusal) -> Note {
+    let object = ObjectName { kind: FactKind::UsageReport, name: report.to_owned() };
+    Note::warning(Some(object), refusal.reason.into(), refusal.message.clone())
+}
+
+/// Returns the Event of a Subscription that goes on with the account of an earlier one of its name.
+#[must_use]
+pub fn resumption_note(before: &Ledger, after: &Ledger) -> Option<Note> {
+    if before.subscription.uid == after.subscription.uid {
+        return None;
+    }
+    let account = "the Subscription resumes the account of an earlier one of its name";
+    let debt = before.debt;
+    Some(if debt.is_positive() {
+        let message = format!(
+            "{account}, which has a debt of {debt} credits: credits that arrive repay the debt first; to begin without \
+             it, an administrator gives a CreditAdjustment"
+        );
+        Note::warning(None, Reason::Resumed, message)
+    } else {
+        let message = format!("{account}: balance, purchases and limits are as they were");
+        Note::normal(None, Reason::Resumed, message)
+    })
+}
+
+/// Returns the Event of a Subscription whose stored status changes from `before` to `after`: why it stalls, or what was
+/// put off to the period's end.
+///
+/// A stored status changes once for each occurrence, whichever operator writes it and however often it restarts. The
+/// same reason is worth another Event only if the spec was edited and the message says something else: without an edit,
+/// the same fault may be worded otherwise at each try.
+#[must_use]
+pub fn status_note(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<Note> {
+    let ready = condition(&after.conditions, READY)?;
+    let reason = Reason::from_name(&ready.reason)?;
+    let known = before.and_then(|before| condition(&before.conditions, READY));
+    let is_edited = before.and_then(|before| before.observed_generation) != after.observed_generation;
+    if known
+        .is_some_and(|known| known.reason == ready.reason && (known.message == ready.message || !is_edited))
+    {
+        return None;
+    }
+    if condition(&after.conditions, STALLED).is_some() {
+        return Some(Note::warning(None, reason, ready.message.clone()));
+    }
+    let is_put_off = matches!(reason, Reason::ChangePending | Reason::NotRenewing);
+    is_put_off.then(|| Note::normal(None, reason, ready.message.clone()))
 }
 
 impl Note {
@@ -106,6 +164,9 @@ fn note(entry: &Entry) -> Option<Note> {
             let message = format!("an administrator accepted the CreditLedger as of sequence {sequence}");
             Note::warning(None, Reason::LedgerAccepted, message)
         }
+        // A refused report is no part of the ledger: its Event is given with its receipt, else each decision before
+        // that would repeat it.
+        Detail::Refused { object, .. } if object.kind == FactKind::UsageReport => return None,
         Detail::Refused { object, refusal } => {
             Note::warning(Some(object), refusal.reason.into(), refusal.message)
         }

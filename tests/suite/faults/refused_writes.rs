@@ -77,7 +77,7 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
 }
 
 /// Asks etcd itself, by its HTTP gateway.
-fn etcd(world: &World, path: &str, body: &Value) -> Value {
+pub fn etcd(world: &World, path: &str, body: &Value) -> Value {
     let socket = world.plane.folder().join("etcd.socket");
     let arguments = ["--silent", "--show-error", "--max-time", "30", "--unix-socket"];
     let output = std::process::Command::new("curl")

@@ -38,7 +38,8 @@ pub struct Scene<'a> {
     pub tenants: Namespace<'a>,
     /// Namespace whose accounts live by test clocks.
     clocked: Namespace<'a>,
-    world: &'a World,
+    /// The control plane.
+    pub world: &'a World,
     webhook: SocketAddr,
 }
 
@@ -93,14 +94,26 @@ impl<'a> Scene<'a> {
 
     /// Reports an hour's usage that began so many hours ago.
     async fn report(&self, account: &str, quantity: &str, hours_ago: i64) {
+        self.report_as(&format!("{account}-1"), account, "StorageEgress", quantity, hours_ago).await;
+    }
+
+    /// Reports an hour's usage of an operation that began so many hours ago, under a name.
+    pub async fn report_as(
+        &self,
+        name: &str,
+        account: &str,
+        operation: &str,
+        quantity: &str,
+        hours_ago: i64,
+    ) {
         let start = now() - SignedDuration::from_hours(hours_ago);
         let end = start + SignedDuration::from_hours(1);
         let spec = json!({
             "subscriptionRef": {"name": account}, "source": "gw",
             "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-            "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": quantity}],
+            "usage": [{"nodeType": "Public", "operation": operation, "quantity": quantity}],
         });
-        self.tenants.create::<UsageReport>(&format!("{account}-1"), spec).await;
+        self.tenants.create::<UsageReport>(name, spec).await;
     }
 
     /// Leaves one account's first invoice open for two days, lets another's renewal fall due, and sends a callback that

@@ -1,0 +1,312 @@
+//! What waits, and should not for long: usage that could be charged, objects without a Subscription, and objects
+//! whose creation time lies in the future.
+//!
+//! All of it is read from what the watches brought, not from conditions: it is shown although the account of the object
+//! is stuck, or nothing can be written.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{Resource as _, ResourceExt as _};
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::show;
+use crate::api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use crate::metrics::description;
+use crate::operator::cluster::AccountKey;
+use crate::operator::facts::TEST_CLOCK;
+use crate::operator::inbox::{Inbox, Pending, Row, Table};
+
+/// By how many seconds an object's creation time may be ahead of the clock (Law 0).
+const AHEAD_SECONDS: i64 = 60;
+
+/// Shows what waits, as of `now`.
+pub(super) fn show_waiting(
+    encoder: &mut DescriptorEncoder<'_>,
+    inbox: &Inbox,
+    now: Timestamp,
+) -> fmt::Result {
+    let accounts = Accounts::of(inbox);
+    let mut chargeable = Tally::default();
+    inbox.reports.for_each(|key, report| {
+        let fact = &report.fact;
+        let begin = accounts.begin(key);
+        let since = begin.map(|begin| begin.max(fact.arrival).max(fact.window.end_time));
+        if let Some(since) = since.filter(|since| *since <= now) {
+            chargeable.add(since);
+        }
+    });
+    show(encoder, &description::CHARGEABLE, [(vec![], chargeable.count)])?;
+    let oldest = chargeable.oldest.map(|time| (vec![], time.as_second()));
+    show(encoder, &description::CHARGEABLE_SINCE, oldest)?;
+    let has_subscription = |key: &AccountKey| accounts.has_subscription(key);
+    // A Payment needs an account alone, and that outlives its Subscription.
+    let has_account = |key: &AccountKey| has_subscription(key) || inbox.ledgers.of(key).is_some();
+    let orphans = [
+        (UsageReport::kind(&()), orphans(&inbox.reports, |report| report.arrival, has_subscription)),
+        (CreditPack::kind(&()), orphans(&inbox.packs, |pack| pack.arrival, has_subscription)),
+        (Payment::kind(&()), orphans(&inbox.payments, |payment| payment.arrival, has_account)),
+        (CreditAdjustment::kind(&()), orphans(&inbox.adjustments, |fact| fact.arrival, has_subscription)),
+    ];
+    let counts = orphans.iter().map(|(kind, tally)| (vec![kind.as_ref()], tally.count));
+    show(encoder, &description::ORPHANS, counts)?;
+    let oldest =
+        orphans.iter().filter_map(|(kind, tally)| Some((vec![kind.as_ref()], tally.oldest?.as_second())));
+    show(encoder, &description::ORPHAN_SINCE, oldest)?;
+    show_future(encoder, inbox, &accounts, now)
+}
+
+/// Shows the objects that are not decided on before the clock has reached their creation time (Law 0).
+fn show_future(
+    encoder: &mut DescriptorEncoder<'_>,
+    inbox: &Inbox,
+    accounts: &Accounts,
+    now: Timestamp,
+) -> fmt::Result {
+    let limit = now.saturating_add(SignedDuration::from_secs(AHEAD_SECONDS)).unwrap_or(now);
+    let is_future = |key: &AccountKey, arrival: Timestamp| arrival > limit && !accounts.is_by_test_clock(key);
+    let mut subscriptions = 0_usize;
+    inbox.subscriptions.for_each(|key, subscription| {
+        let arrival = subscription.metadata.creation_timestamp.as_ref();
+        subscriptions += usize::from(arrival.is_some_and(|arrival| is_future(key, arrival.0)));
+    });
+    let counts = [
+        (Subscription::kind(&()), subscriptions),
+        (UsageReport::kind(&()), future(&inbox.reports, |report| report.arrival, is_future)),
+        (CreditPack::kind(&()), future(&inbox.packs, |pack| pack.arrival, is_future)),
+        (Payment::kind(&()), future(&inbox.payments, |payment| payment.arrival, is_future)),
+        (CreditAdjustment::kind(&()), future(&inbox.adjustments, |fact| fact.arrival, is_future)),
+    ];
+    show(encoder, &description::FUTURE, counts.iter().map(|(kind, count)| (vec![kind.as_ref()], *count)))
+}
+
+/// How many wait, and since when the oldest of them does.
+#[derive(Default)]
+struct Tally {
+    count: usize,
+    oldest: Option<Timestamp>,
+}
+
+impl Tally {
+    fn add(&mut self, since: Timestamp) {
+        self.count += 1;
+        self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
+    }
+}
+
+/// Returns the facts of a table that belong to no account.
+fn orphans<F, S>(
+    table: &Table<Pending<F, S>>,
+    arrival: fn(&F) -> Timestamp,
+    has_account: impl Fn(&AccountKey) -> bool,
+) -> Tally
+where
+    Pending<F, S>: Row,
+{
+    let mut tally = Tally::default();
+    table.for_each(|key, pending| {
+        if !has_account(key) {
+            tally.add(arrival(&pending.fact));
+        }
+    });
+    tally
+}
+
+/// Returns how many facts of a table are from the future.
+fn future<F, S>(
+    table: &Table<Pending<F, S>>,
+    arrival: fn(&F) -> Timestamp,
+    is_future: impl Fn(&AccountKey, Timestamp) -> bool,
+) -> usize
+where
+    Pending<F, S>: Row,
+{
+    let mut count = 0;
+    table.for_each(|key, pending| count += usize::from(is_future(key, arrival(&pending.fact))));
+    count
+}
+
+/// The accounts that have a Subscription: when each begins, unless it lives by a test clock, whose times cannot be
+/// compared with the present.
+struct Accounts(HashMap<AccountKey, Option<Timestamp>>);
+
+impl Accounts {
+    fn of(inbox: &Inbox) -> Self {
+        let mut accounts = HashMap::new();
+        inbox.subscriptions.for_each(|key, subscription| {
+            let metadata = &subscription.metadata;
+            // Law 19: from then on it counts as deleted, whatever holds it.
+            if metadata.deletion_timestamp.is_none()
+                && let Some(arrival) = &metadata.creation_timestamp
+            {
+                let has_test_clock = subscription.annotations().contains_key(TEST_CLOCK);
+                accounts.insert(key.clone(), (arrival.0, subscription.spec.start_time, has_test_clock));
+            }
+        });
+        let mut ledgers = HashMap::new();
+        inbox.ledgers.for_each(|key, ledger: &CreditLedger| {
+            if accounts.contains_key(key) {
+                ledgers.insert(key.clone(), (ledger.spec.start_time, ledger.spec.test_clock_time.is_some()));
+            }
+        });
+        let begins = accounts.into_iter().map(|(key, (arrival, asked, asks_for_test_clock))| {
+            let begin = match ledgers.get(&key) {
+                Some((start, is_by_test_clock)) => (!is_by_test_clock).then(|| arrival.max(*start)),
+                None => (!asks_for_test_clock).then(|| asked.map_or(arrival, |asked| asked.max(arrival))),
+            };
+            (key, begin)
+        });
+        Self(begins.collect())
+    }
+
+    fn has_subscription(&self, key: &AccountKey) -> bool {
+        self.0.contains_key(key)
+    }
+
+    fn begin(&self, key: &AccountKey) -> Option<Timestamp> {
+        self.0.get(key).copied().flatten()
+    }
+
+    fn is_by_test_clock(&self, key: &AccountKey) -> bool {
+        self.0.get(key).is_some_and(Option::is_none)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::metrics::Metrics;
+    use crate::operator::cluster::Kind;
+    use crate::operator::election::leadership::Leadership;
+    use crate::operator::gauges::Gauges;
+
+    const NOW: &str = "2026-02-10T12:00:00Z";
+
+    fn object<K: Kind>(name: &str, created: &str, spec: &Value) -> K {
+        let (api_version, kind) = (K::api_version(&()), K::kind(&()));
+        serde_json::from_value(json!({
+            "apiVersion": api_version, "kind": kind, "spec": spec,
+            "metadata": {
+                "namespace": "team", "name": name, "uid": name, "resourceVersion": "1", "creationTimestamp": created,
+            },
+        }))
+        .expect("object")
+    }
+
+    fn subscribed(inbox: &Inbox, name: &str, spec: &Value) {
+        inbox.subscriptions.put(object(name, "2026-02-01T00:00:00Z", spec)).expect("kept");
+    }
+
+    /// Puts a report of the hour before `end` that was created at `created`.
+    fn reported(inbox: &Inbox, account: &str, end: &str, created: &str) {
+        let end: Timestamp = end.parse().expect("time");
+        let spec = json!({
+            "subscriptionRef": {"name": account}, "source": "gw",
+            "window": {"startTime": (end - SignedDuration::from_hours(1)).to_string(), "endTime": end.to_string()},
+            "usage": [{"nodeType": "Public", "operation": "TokensOut", "quantity": "1"}],
+        });
+        let name = format!("{account}-{end}-{created}").to_lowercase().replace(':', "-");
+        inbox.reports.put(object(&name, created, &spec)).expect("kept");
+    }
+
+    fn shows(inbox: Arc<Inbox>, series: &[&str], not: &[&str]) {
+        let now = NOW.parse().expect("time");
+        let clock = Clock::from_fn(move || now);
+        let leadership = Leadership::undisputed();
+        let gauges = Gauges { inbox, leadership, clock, tells_accounts: false };
+        let text = Metrics::default().text(gauges).expect("text");
+        for series in series {
+            let series = format!("flashgate_billing_{series}");
+            assert!(text.lines().any(|line| line == series), "{series} is not in:\n{text}");
+        }
+        for series in not {
+            let series = format!("flashgate_billing_{series}");
+            assert!(!text.lines().any(|line| line.starts_with(&series)), "{series} is in:\n{text}");
+        }
+    }
+
+    fn second(time: &str) -> i64 {
+        time.parse::<Timestamp>().expect("time").as_second()
+    }
+
+    #[test]
+    fn a_report_is_chargeable_once_its_window_is_over_and_its_account_has_begun() {
+        let inbox = Arc::new(Inbox::default());
+        subscribed(&inbox, "acme", &json!({"plan": "starter"}));
+        subscribed(&inbox, "later", &json!({"plan": "starter", "startTime": "2026-03-01T00:00:00Z"}));
+        reported(&inbox, "acme", "2026-02-10T13:00:00Z", "2026-02-10T11:30:00Z");
+        reported(&inbox, "later", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        reported(&inbox, "missing", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        shows(
+            Arc::clone(&inbox),
+            &["chargeable_reports 0"],
+            &["chargeable_report_oldest_timestamp_seconds "],
+        );
+        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T10:30:00Z");
+        reported(&inbox, "acme", "2026-01-31T11:00:00Z", "2026-02-10T11:10:00Z");
+        let since = second("2026-02-10T11:00:00Z");
+        let oldest = format!("chargeable_report_oldest_timestamp_seconds {since}");
+        shows(inbox, &["chargeable_reports 2", &oldest], &[]);
+    }
+
+    #[test]
+    fn an_account_that_lives_by_a_test_clock_is_not_compared_with_the_present() {
+        let inbox = Arc::new(Inbox::default());
+        let mut clocked: Subscription = object("acme", "2026-02-01T00:00:00Z", &json!({"plan": "starter"}));
+        clocked.annotations_mut().insert(TEST_CLOCK.to_owned(), "2026-01-01T00:00:00Z".to_owned());
+        inbox.subscriptions.put(clocked).expect("kept");
+        reported(&inbox, "acme", "2026-01-01T02:00:00Z", "2026-02-10T13:00:00Z");
+        shows(inbox, &["chargeable_reports 0", r#"future_objects{kind="UsageReport"} 0"#], &[]);
+    }
+
+    #[test]
+    fn objects_without_a_subscription_are_counted_with_the_oldest() {
+        let inbox = Arc::new(Inbox::default());
+        subscribed(&inbox, "acme", &json!({"plan": "starter"}));
+        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        reported(&inbox, "amce", "2026-02-10T11:00:00Z", "2026-02-10T11:20:00Z");
+        reported(&inbox, "amce", "2026-02-10T10:00:00Z", "2026-02-10T11:10:00Z");
+        let pack = json!({"subscriptionRef": {"name": "amce"}, "pack": "plus-100"});
+        inbox.packs.put(object("order", "2026-02-10T09:00:00Z", &pack)).expect("kept");
+        let oldest = second("2026-02-10T11:10:00Z");
+        let since = format!(r#"orphaned_object_oldest_timestamp_seconds{{kind="UsageReport"}} {oldest}"#);
+        let shown = [
+            r#"orphaned_objects{kind="UsageReport"} 2"#,
+            r#"orphaned_objects{kind="CreditPack"} 1"#,
+            r#"orphaned_objects{kind="Payment"} 0"#,
+            &since,
+        ];
+        shows(inbox, &shown, &[r#"orphaned_object_oldest_timestamp_seconds{kind="Payment"}"#]);
+    }
+
+    #[test]
+    fn a_subscription_that_is_being_deleted_counts_as_deleted() {
+        let inbox = Arc::new(Inbox::default());
+        let mut deleted: Subscription = object("acme", "2026-02-01T00:00:00Z", &json!({"plan": "starter"}));
+        deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
+        inbox.subscriptions.put(deleted).expect("kept");
+        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        shows(inbox, &["chargeable_reports 0", r#"orphaned_objects{kind="UsageReport"} 1"#], &[]);
+    }
+
+    #[test]
+    fn an_object_created_more_than_a_minute_ahead_is_from_the_future() {
+        let inbox = Arc::new(Inbox::default());
+        subscribed(&inbox, "acme", &json!({"plan": "starter"}));
+        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T12:01:00Z");
+        shows(Arc::clone(&inbox), &[r#"future_objects{kind="UsageReport"} 0"#], &[]);
+        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T12:01:01Z");
+        inbox
+            .subscriptions
+            .put(object("new", "2027-02-01T00:00:00Z", &json!({"plan": "starter"})))
+            .expect("kept");
+        let shown = [r#"future_objects{kind="UsageReport"} 1"#, r#"future_objects{kind="Subscription"} 1"#];
+        shows(inbox, &shown, &[]);
+    }
+}

@@ -1,0 +1,107 @@
+//! Which occurrences are worth an Event, and that each gives one.
+
+use serde_json::json;
+
+use super::*;
+use crate::operator::story::Story;
+
+const START: &str = "2026-01-31T10:00:00Z";
+
+/// Returns a status with this Ready condition, and Stalled where that is False.
+fn status(generation: i64, is_ready: bool, reason: &str, message: &str) -> SubscriptionStatus {
+    let condition = |kind: &str, holds: bool| {
+        json!({
+            "type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": message,
+            "lastTransitionTime": START,
+        })
+    };
+    let mut conditions = vec![condition("Ready", is_ready)];
+    if !is_ready {
+        conditions.push(condition("Stalled", true));
+    }
+    serde_json::from_value(json!({"observedGeneration": generation, "conditions": conditions}))
+        .expect("status")
+}
+
+/// Returns what is told of a change as `Type/Reason`.
+fn told(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<String> {
+    status_note(before, after).map(|note| format!("{}/{}", note.kind.as_str(), note.reason))
+}
+
+#[test]
+fn what_stalls_a_subscription_is_told_when_it_begins_and_after_an_edit_that_changes_it() {
+    let sound = status(1, true, "InForce", "plan 'starter' Monthly is in force");
+    let unknown = status(2, false, "PlanNotFound", "the catalog has no plan 'gold'");
+    let warning = Some("Warning/PlanNotFound".to_owned());
+    assert_eq!(told(None, &sound), None);
+    assert_eq!(told(Some(&sound), &unknown), warning);
+    assert_eq!(told(None, &unknown), warning, "a new Subscription");
+    assert_eq!(told(Some(&unknown), &unknown), None);
+    let edited = status(3, false, "PlanNotFound", "the catalog has no plan 'gold'");
+    assert_eq!(told(Some(&unknown), &edited), None, "an edit of something else");
+    let other = status(4, false, "PlanNotFound", "the catalog has no plan 'silver'");
+    assert_eq!(told(Some(&edited), &other), warning, "another plan");
+    assert_eq!(told(Some(&other), &status(5, true, "InForce", "as before")), None);
+}
+
+#[test]
+fn the_same_fault_in_other_words_is_not_told_again() {
+    for reason in
+        ["LedgerInconsistent", "LedgerMissing", "LedgerRegression", "LedgerNewerFormat", "CommitRefused"]
+    {
+        let (first, second) = (status(1, false, reason, "at 10:00"), status(1, false, reason, "at 10:01"));
+        assert_eq!(told(None, &first), Some(format!("Warning/{reason}")));
+        assert_eq!(told(Some(&first), &second), None);
+    }
+}
+
+#[test]
+fn what_is_put_off_to_the_end_of_the_period_is_told_as_normal() {
+    let before = status(1, true, "InForce", "plan 'growth' Monthly is in force");
+    let pending = status(2, true, "ChangePending", "plan 'growth' until March, then plan 'starter'");
+    assert_eq!(told(Some(&before), &pending).as_deref(), Some("Normal/ChangePending"));
+    assert_eq!(told(Some(&pending), &pending), None);
+    let other = status(3, true, "ChangePending", "plan 'growth' until March, then plan 'individual'");
+    assert_eq!(told(Some(&pending), &other).as_deref(), Some("Normal/ChangePending"));
+    assert_eq!(told(Some(&other), &before), None, "it was taken back");
+    let ends = status(4, true, "NotRenewing", "plan 'growth' until March, then no plan");
+    assert_eq!(told(Some(&before), &ends).as_deref(), Some("Normal/NotRenewing"));
+}
+
+#[test]
+fn a_resumed_account_tells_its_debt() {
+    let mut story = Story::begin("starter", START);
+    story.until("2026-02-10T00:00:00Z");
+    story.report("gw", "TokensOut", "1100000");
+    let before = story.book().clone();
+    assert_eq!(resumption_note(&before, story.book()), None, "the same Subscription");
+    let resume = |story: &mut Story, at: &str| {
+        story.facts.subscription = None;
+        story.until(at);
+        let before = story.book().clone();
+        story.subscribe("starter", flashgate_ledger::catalog::BillingPeriod::Monthly);
+        resumption_note(&before, story.book()).expect("resumed")
+    };
+    let note = resume(&mut story, "2026-02-10T01:00:00Z");
+    assert_eq!((note.kind, note.reason), (NoteKind::Normal, Reason::Resumed));
+    story.until("2026-02-11T00:00:00Z");
+    story.report("gw", "TokensOut", "25000");
+    let note = resume(&mut story, "2026-02-11T01:00:00Z");
+    assert_eq!((note.kind, note.reason), (NoteKind::Warning, Reason::Resumed));
+    assert!(note.message.contains("a debt of 25 credits"), "{}", note.message);
+}
+
+#[test]
+fn a_refused_report_is_told_with_its_receipt_and_not_with_each_decision() {
+    let mut story = Story::begin("starter", START);
+    story.until("2026-02-10T00:00:00Z");
+    let decision = story.report("gw", "Unheard", "1");
+    assert_eq!(notes(&decision), []);
+    let Some(Detail::Refused { object, refusal }) = decision.entries.last().map(|entry| &entry.detail) else {
+        unreachable!("no refusal in {:?}", decision.entries);
+    };
+    let note = refusal_note(&object.name, refusal);
+    assert_eq!((note.kind, note.reason), (NoteKind::Warning, Reason::UnknownRate));
+    assert_eq!(note.object.as_ref(), Some(object));
+    assert!(note.message.contains("no rate for 'Public/Unheard'"), "{}", note.message);
+}

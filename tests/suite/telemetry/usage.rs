@@ -1,0 +1,173 @@
+//! Usage that is not charged, and credits that are not given: each way, done to an operator that runs.
+
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_billing::clock::Clock;
+use flashgate_billing::operator::convert::hash_of;
+use jiff::SignedDuration;
+use k8s_openapi::ByteString;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use super::causes::Scene;
+use crate::faults::etcd;
+use crate::trouble::reason_is;
+use crate::world::eventually;
+
+/// Adjustments that are more than an account may hold open.
+const ADJUSTMENTS: usize = 60;
+
+impl Scene<'_> {
+    async fn account(&self, name: &str) {
+        self.tenants.create::<Subscription>(name, json!({"plan": "organization-free"})).await;
+        self.tenants.expect::<Subscription>(name, "/status/credits/balance", "40").await;
+    }
+
+    async fn is_rejected(&self, report: &str, reason: &str) {
+        self.tenants.expect::<UsageReport>(report, "/status/state", "Rejected").await;
+        self.tenants.expect::<UsageReport>(report, "/status/conditions/0/reason", reason).await;
+    }
+
+    /// Reports what has no rate, and the same hour several times.
+    pub async fn usage_is_refused(&self) {
+        self.report_as("unheard", "low", "Unheard", "1", 5).await;
+        self.is_rejected("unheard", "UnknownRate").await;
+        for again in 0..6 {
+            let name = format!("again-{again}");
+            self.report_as(&name, "low", "StorageEgress", "1M", 1).await;
+            self.is_rejected(&name, "DuplicateWindow").await;
+        }
+    }
+
+    async fn adjust(&self, account: &str, name: &str) {
+        let spec = json!({"subscriptionRef": {"name": account}, "credits": "1", "reason": "a test"});
+        self.tenants.create::<CreditAdjustment>(name, spec).await;
+    }
+
+    /// Gives more adjustments than an account holds, then makes room as the runbook says: usage that uses some up.
+    pub async fn a_ledger_is_full(&self) {
+        self.account("full").await;
+        for number in 0..ADJUSTMENTS {
+            self.adjust("full", &format!("gift-{number}")).await;
+        }
+        let mut refused = 0;
+        for number in 0..ADJUSTMENTS {
+            let name = format!("gift-{number}");
+            let state = eventually(&format!("{name} is judged"), async || {
+                let adjustment = self.tenants.get::<CreditAdjustment>(&name).await?;
+                adjustment.pointer("/status/state").cloned()
+            });
+            refused += usize::from(state.await_some().await == "Refused");
+        }
+        assert!(refused > 0, "none of {ADJUSTMENTS} adjustments was refused");
+        self.adjust("full", "one-more").await;
+        self.tenants.expect::<CreditAdjustment>("one-more", "/status/state", "Refused").await;
+        self.tenants
+            .expect::<CreditAdjustment>("one-more", "/status/conditions/0/reason", "LedgerFull")
+            .await;
+        self.report_as("full-1", "full", "StorageEgress", "6G", 1).await;
+        self.tenants.expect::<UsageReport>("full-1", "/status/state", "Charged").await;
+        self.adjust("full", "one-more-then").await;
+        self.tenants.expect::<CreditAdjustment>("one-more-then", "/status/state", "Granted").await;
+    }
+
+    /// Lets the commits of one account be refused, a later operator write the ledger of another, and somebody break a
+    /// third; reports usage of the account whose ledger is lost.
+    pub async fn accounts_are_stuck(&self) {
+        for name in ["newer", "broken"] {
+            self.account(name).await;
+        }
+        self.edit_ledger("newer", |ledger| ledger.spec.format_version = 99).await;
+        self.edit_ledger("broken", |ledger| ledger.spec.grants = vec!["no grant".to_owned()]).await;
+        self.no_ledger_may_be_called("refused").await;
+        self.tenants.create::<Subscription>("refused", json!({"plan": "organization-free"})).await;
+        for (name, reason) in
+            [("newer", "LedgerNewerFormat"), ("broken", "Undecodable"), ("refused", "CommitRefused")]
+        {
+            reason_is(&self.tenants, name, reason).await;
+        }
+        self.report_as("lost-1", "lost", "StorageEgress", "1M", 1).await;
+    }
+
+    /// Applies somebody else's policy, and waits until it is in force.
+    async fn no_ledger_may_be_called(&self, name: &str) {
+        let policy = no_ledger_called(name);
+        self.tenants.kubectl(&["apply", "-f", "-"], Some(&policy)).await.succeeded().expect("applied");
+        let ledger = self.tenants.api::<CreditLedger>().get("low").await.expect("ledger");
+        let attempt = json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditLedger", "metadata": {"name": name},
+            "spec": ledger.spec,
+        })
+        .to_string();
+        eventually("the policy is in force", async || {
+            let create = ["create", "--dry-run=server", "-f", "-"];
+            let tried = self.tenants.kubectl(&create, Some(&attempt)).await;
+            tried.stderr.contains("no ledger of this name").then_some(())
+        })
+        .await_some()
+        .await;
+    }
+
+    /// Writes over a ledger, as only the operator should.
+    async fn edit_ledger(&self, name: &str, edit: impl FnOnce(&mut CreditLedger)) {
+        let ledgers = self.tenants.api::<CreditLedger>();
+        let mut ledger = ledgers.get(name).await.expect("ledger");
+        edit(&mut ledger);
+        ledger.spec.sequence += 1;
+        ledger.spec.hash = hash_of(&ledger.spec);
+        ledgers.replace(name, &PostParams::default(), &ledger).await.expect("written");
+    }
+
+    /// Stores an object as an API server does whose clock is an hour ahead.
+    pub async fn an_object_comes_from_the_future(&self) {
+        self.adjust("nobody", "past").await;
+        let bytes = |text: String| ByteString(text.into_bytes());
+        let key =
+            |name: &str| bytes(format!("/registry/billing.flashgate.dev/creditadjustments/tenants/{name}"));
+        let stored = etcd(self.world, "/v3/kv/range", &json!({"key": key("past")}));
+        let stored: ByteString = serde_json::from_value(stored["kvs"][0]["value"].clone()).expect("stored");
+        let mut object: Value = serde_json::from_slice(&stored.0).expect("JSON");
+        let time = Clock::system().now() + SignedDuration::from_hours(1);
+        object["metadata"]["name"] = json!("future");
+        object["metadata"]["uid"] = json!("11111111-2222-4333-8444-555555555555");
+        object["metadata"]["creationTimestamp"] = json!(time.to_string());
+        etcd(self.world, "/v3/kv/put", &json!({"key": key("future"), "value": bytes(object.to_string())}));
+    }
+
+    /// Waits until the alerts that speak of several causes have fired for each.
+    pub async fn each_cause_has_its_own_alert(&self) {
+        let causes = [
+            r#"alertname="FlashgateAccountStuck",reason="CommitRefused""#,
+            r#"alertname="FlashgateAccountStuck",reason="LedgerNewerFormat""#,
+            r#"alertname="FlashgateAccountStuck",reason="Undecodable""#,
+            r#"alertname="FlashgateUsageRefused",reason="UnknownRate""#,
+            r#"alertname="FlashgateSubscriptionMissing",kind="UsageReport""#,
+            r#"alertname="FlashgateSubscriptionMissing",kind="CreditAdjustment""#,
+            r#"alertname="FlashgateArrivalInFuture",kind="CreditAdjustment""#,
+        ];
+        for cause in causes {
+            self.prometheus.expect(&format!("ALERTS{{alertstate=\"firing\",{cause}}}")).await;
+        }
+    }
+}
+
+/// A policy of somebody else's that lets nobody write the ledger of that name.
+fn no_ledger_called(name: &str) -> String {
+    let metadata = json!({"name": format!("no-ledger-{name}")});
+    let group = "admissionregistration.k8s.io/v1";
+    let policy = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["billing.flashgate.dev"], "apiVersions": ["*"], "resources": ["creditledgers"],
+                "operations": ["CREATE"], "resourceNames": [name],
+            }]},
+            "validations": [{"expression": "false", "message": "no ledger of this name"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
+        "spec": {"policyName": metadata["name"], "validationActions": ["Deny"]},
+    });
+    json!({"apiVersion": "v1", "kind": "List", "items": [policy, binding]}).to_string()
+}
