@@ -33,7 +33,8 @@ impl Interference for Distance {
         if begins_a_ledger_in(SLOW) {
             tokio::time::sleep(DELAY).await;
         }
-        begins_a_ledger_in(FAILING).then(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        let fails = begins_a_ledger_in(FAILING);
+        fails.then(|| self.amend(head, StatusCode::INTERNAL_SERVER_ERROR.into_response()))
     }
 
     fn amend(&self, _: &request::Parts, mut answer: Response) -> Response {
