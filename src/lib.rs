@@ -6,6 +6,8 @@ pub mod api;
 mod arrows;
 pub mod backup;
 pub mod catalog;
+#[cfg(test)]
+mod cited_laws;
 pub mod cli;
 pub mod clock;
 pub mod crdgen;
