@@ -67,31 +67,17 @@ async fn report(namespace: &Namespace<'_>) {
     created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// Waits until the objects that `is_pending` are gone; patience is for progress, not for the whole.
-async fn all_are_done<K>(namespace: &Namespace<'_>, pending: &str)
-where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + serde::de::DeserializeOwned
-        + std::fmt::Debug,
-{
-    let left = async || {
-        let page = namespace.api::<K>().list(&ListParams::default().fields(pending).limit(1)).await;
-        let page = page.expect("list");
-        i64::try_from(page.items.len()).expect("count")
-            + page.metadata.remaining_item_count.unwrap_or_default()
+/// Waits until no report waits for its verdict; patience is for progress, not for the whole.
+async fn all_are_charged(operator: &Operator) {
+    let series = "flashgate_billing_pending_objects{kind=\"UsageReport\"} ";
+    let left = || {
+        let metrics = operator.get("/metrics")?.1;
+        metrics.lines().find_map(|line| line.strip_prefix(series)?.parse::<i64>().ok())
     };
     let mut before = i64::MAX;
-    loop {
-        before = eventually("fewer are pending", async || {
-            let now = left().await;
-            (now < before).then_some(now)
-        })
-        .await_some()
-        .await;
-        if before == 0 {
-            return;
-        }
+    while before > 0 {
+        before =
+            eventually("fewer are pending", async || left().filter(|now| *now < before)).await_some().await;
     }
 }
 
@@ -128,7 +114,7 @@ async fn the_table_of_the_page_is_measured() {
     let operator = start(&world);
     ready(&operator).await;
     let with_pending = operator.memory_kib();
-    all_are_done::<UsageReport>(&namespace, "status.state!=Charged").await;
+    all_are_charged(&operator).await;
     let with_charged_on_disk = database_bytes(&world).await;
 
     println!("| measured | figure |\n|---|---|");
