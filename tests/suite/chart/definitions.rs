@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{documents, helm, values_of};
 use crate::world::root;
 
-/// The chart as it was, packaged.
+/// The chart as it was, packaged. Its CreditLedger has the fields that this program writes, since a test cannot run the
+/// program of then.
 pub const OLDER: &str = "tests/golden/chart/flashgate-billing-0.0.1.tgz";
 
 /// What no value may exceed.

@@ -202,6 +202,7 @@ async fn what_the_notes_say_to_paste_opens_an_account_whatever_is_sold() {
         let namespace = world.namespace(name).await;
         let values = json!({
             "catalog": catalog, "crds": {"enabled": false}, "namespaces": [name], "userRoles": {"create": false},
+            "deletionGuard": {"enabled": false},
         });
         let (chart, of_release) = (chart().display().to_string(), format!("{name}-operator"));
         let install = ["install", RELEASE, &chart, "--namespace", &of_release, "--create-namespace"];
