@@ -2,6 +2,7 @@
 
 use flashgate_ledger::facts::{Facts, Subscription as SubscriptionFact};
 use flashgate_ledger::ledger::Ledger;
+use flashgate_ledger::period::seconds_after;
 use jiff::Timestamp;
 
 use crate::api::{Condition, READY, Subscription, condition};
@@ -77,7 +78,8 @@ pub fn facts_of(
     acknowledged: Vec<(String, String)>,
     clock: AccountClock,
 ) -> Result<Facts, ConvertError> {
-    let subscription = seen.subscription.as_deref().map(convert::subscription_fact).transpose()?;
+    let there = seen.subscription.as_deref().filter(|subscription| is_there(subscription));
+    let subscription = there.map(convert::subscription_fact).transpose()?;
     let uid = subscription.as_ref().map(|subscription| subscription.uid.clone()).unwrap_or_default();
     let mut facts = Facts {
         name: seen.key.name.clone(),
@@ -97,17 +99,30 @@ pub fn facts_of(
     Ok(facts)
 }
 
+/// Seconds by which an arrival may be ahead of the local clock; what is further ahead is decided when the clock reaches
+/// it (Law 0).
+pub const ARRIVAL_TOLERANCE_SECONDS: i64 = 60;
+
 /// Returns the present, which nothing that has arrived can be later than: arrivals are the API server's times, and the
-/// local clock may be a little behind it.
+/// local clock may be a little behind it. An arrival that is further ahead moves no clock: one of several API servers
+/// may have a wrong one.
 #[must_use]
 pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
+    let latest = seconds_after(now, ARRIVAL_TOLERANCE_SECONDS);
     let subscription = facts.subscription.iter().map(|subscription| subscription.arrival);
     let arrivals = subscription
         .chain(facts.reports.iter().map(|report| report.arrival))
         .chain(facts.packs.iter().map(|pack| pack.arrival))
         .chain(facts.payments.iter().map(|payment| payment.arrival))
         .chain(facts.adjustments.iter().map(|adjustment| adjustment.arrival));
-    arrivals.fold(now, Timestamp::max)
+    arrivals.filter(|arrival| *arrival <= latest).fold(now, Timestamp::max)
+}
+
+/// Returns whether the Subscription is there: one that is being deleted counts as deleted, whatever finalizers hold it
+/// (Law 19).
+#[must_use]
+pub fn is_there(subscription: &Subscription) -> bool {
+    subscription.metadata.deletion_timestamp.is_none()
 }
 
 /// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then. What
@@ -149,5 +164,19 @@ mod tests {
         let facts = Facts { packs: vec![pack], ..Facts::default() };
         assert_eq!(not_before_arrivals(&facts, time(100)), time(105));
         assert_eq!(not_before_arrivals(&facts, time(110)), time(110));
+        assert_eq!(not_before_arrivals(&facts, time(45)), time(105));
+    }
+
+    #[test]
+    fn an_arrival_more_than_a_minute_ahead_moves_no_clock() {
+        let time = |second| Timestamp::from_second(second).expect("time");
+        let pack = |name: &str, second| PackOrder {
+            name: name.into(),
+            uid: name.into(),
+            arrival: time(second),
+            pack: "plus-100".into(),
+        };
+        let facts = Facts { packs: vec![pack("a", 161), pack("b", 130)], ..Facts::default() };
+        assert_eq!(not_before_arrivals(&facts, time(100)), time(130));
     }
 }

@@ -22,7 +22,9 @@ mod subscription;
 mod tests;
 
 pub use note::{Note, NoteKind, notes, refusal_note, resumption_note, status_note};
-pub use receipt::{adjustment_status, charge_status, pack_status, payment_status, report_status};
+pub use receipt::{
+    adjustment_status, arrival_in_future, charge_status, pack_status, payment_status, report_status,
+};
 pub use subscription::{shown_until, subscription_status};
 
 /// The book that a Subscription is shown from.

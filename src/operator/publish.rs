@@ -6,16 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flashgate_ledger::catalog::Catalog;
-use flashgate_ledger::entry::FactKind;
+use flashgate_ledger::decide::{Decision, Verdict, Wait, Waiting};
+use flashgate_ledger::entry::{FactKind, ObjectName};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
-use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, SubscriptionStatus, UsageReport};
+use crate::api::{
+    Condition, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
+    condition,
+};
 use crate::metrics::Metrics;
 use crate::operator::cluster::{Announcement, Cluster, Version};
+use crate::operator::inbox::Pending;
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, Note, NoteKind};
 use crate::operator::publish::limit::EventLimit;
+use crate::operator::reason::Reason;
 
 /// Publishes Events, within a rate limit for each account and reason. Best effort: the ledger is the record.
 pub struct Publisher<'a, C> {
@@ -94,6 +100,44 @@ pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, note
     }
 }
 
+/// Returns an Event for each object that was created at a time which is still to come, unless it shows that already.
+#[must_use]
+pub fn future_notes(seen: &Seen, decision: &Decision) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut add = |kind, ahead: Vec<(&str, Timestamp)>| {
+        notes.extend(ahead.into_iter().map(|(name, arrival)| Note {
+            object: Some(ObjectName { kind, name: name.to_owned() }),
+            kind: NoteKind::Warning,
+            reason: Reason::ArrivalInFuture,
+            message: project::arrival_in_future(arrival),
+        }));
+    };
+    add(FactKind::UsageReport, ahead(&seen.reports, &decision.reports, |status| &status.conditions));
+    add(FactKind::CreditPack, ahead(&seen.packs, &decision.packs, |status| &status.conditions));
+    add(FactKind::Payment, ahead(&seen.payments, &decision.payments, |status| &status.conditions));
+    add(
+        FactKind::CreditAdjustment,
+        ahead(&seen.adjustments, &decision.adjustments, |status| &status.conditions),
+    );
+    notes
+}
+
+/// Returns the names of the objects that wait for their own arrival and do not show it, with that time.
+fn ahead<'v, F, S, V: Waiting>(
+    rows: &[Arc<Pending<F, S>>],
+    verdicts: &'v [Verdict<V>],
+    conditions: impl Fn(&S) -> &[Condition],
+) -> Vec<(&'v str, Timestamp)> {
+    let reason = Reason::ArrivalInFuture.as_str();
+    let shows = |status: &S| condition(conditions(status), READY).is_some_and(|ready| ready.reason == reason);
+    let ahead = verdicts.iter().filter_map(|verdict| {
+        let Some(Wait::ArrivalInFuture(arrival)) = verdict.verdict.wait() else { return None };
+        let row = rows.iter().find(|row| row.version.uid == verdict.uid)?;
+        (!row.status.as_ref().is_some_and(&shows)).then_some((verdict.name.as_str(), arrival))
+    });
+    ahead.collect()
+}
+
 /// Publishes an Event about the Subscription.
 pub async fn announce_about(
     publisher: &Publisher<'_, impl Cluster>,
@@ -111,6 +155,6 @@ fn named<K: Resource<DynamicType = ()>>() -> (String, String) {
     (K::api_version(&()).into_owned(), K::kind(&()).into_owned())
 }
 
-fn version<F, S>(rows: &[Arc<crate::operator::inbox::Pending<F, S>>], name: &str) -> Option<Version> {
+fn version<F, S>(rows: &[Arc<Pending<F, S>>], name: &str) -> Option<Version> {
     rows.iter().find(|pending| pending.version.name == name).map(|pending| pending.version.clone())
 }

@@ -58,6 +58,7 @@ reasons! {
     CommitRefused: "The API server refused the write of the CreditLedger for what it says, so nothing is granted or charged: an administrator must lift the policy that refuses it, or apply the definitions of the operator's version.",
     CreditsExhausted: "The balance is zero or below: usage goes on as debt until credits arrive; buy a pack or upgrade.",
     CreditsLeft: "The balance is above zero.",
+    Deleting: "The Subscription is being deleted: nothing renews and nothing is invoiced from its deletion on.",
     DuplicateWindow: "A part of the window was charged already for this source: report the rest in a window that touches it, or use another source.",
     FirstPeriodAwaited: "The account's first period has not begun: it begins with its payment, or when a known plan is asked for.",
     GapClosed: "A source had more than 1,024 separate stretches, or the account more than 4,096, so its oldest gap was closed. A report that would fill it is refused: report it with another source, and report without gaps.",

@@ -111,6 +111,24 @@ pub enum Wait {
     Receipts,
 }
 
+/// A verdict that may be that its object waits.
+pub trait Waiting {
+    /// Returns what the object waits for, if it does.
+    fn wait(&self) -> Option<Wait>;
+}
+
+macro_rules! waiting {
+    ($($verdict:ty),*) => {$(
+        impl Waiting for $verdict {
+            fn wait(&self) -> Option<Wait> {
+                if let Self::Waits(wait) = self { Some(*wait) } else { None }
+            }
+        }
+    )*};
+}
+
+waiting!(ReportVerdict, PackVerdict, PaymentVerdict, AdjustmentVerdict);
+
 /// A fact in the queue, by the order in which facts take effect (Law 0).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn<'a> {
@@ -227,20 +245,20 @@ fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decisio
     let missing = || Refusal::subscription_not_found(&facts.name, ORDER_WAITS_HOURS);
     let reports = idle.judge(&facts.reports, FactKind::UsageReport, |report| {
         let until = accepted_until(report.window.start_time, accept_for_seconds).max(report.arrival);
-        Waiting::of(&report.name, &report.uid, report.arrival, until, late(report))
+        Candidate::of(&report.name, &report.uid, report.arrival, until, late(report))
     });
     let payments = idle.judge(&facts.payments, FactKind::Payment, |payment| {
         let refusal = Refusal::invoice_of_no_account(&payment.invoice, &facts.name, ORDER_WAITS_HOURS);
         let Payment { name, uid, arrival, .. } = payment;
-        Waiting::of(name, uid, *arrival, order_waits_until(*arrival), refusal)
+        Candidate::of(name, uid, *arrival, order_waits_until(*arrival), refusal)
     });
     let packs = idle.judge(&facts.packs, FactKind::CreditPack, |pack| {
         let PackOrder { name, uid, arrival, .. } = pack;
-        Waiting::of(name, uid, *arrival, order_waits_until(*arrival), missing())
+        Candidate::of(name, uid, *arrival, order_waits_until(*arrival), missing())
     });
     let adjustments = idle.judge(&facts.adjustments, FactKind::CreditAdjustment, |adjustment| {
         let Adjustment { name, uid, arrival, .. } = adjustment;
-        Waiting::of(name, uid, *arrival, order_waits_until(*arrival), missing())
+        Candidate::of(name, uid, *arrival, order_waits_until(*arrival), missing())
     });
     idle.entries.sort_by_key(|entry| entry.time);
     Decision {
@@ -281,7 +299,7 @@ impl Presence {
 }
 
 /// A fact that waits for its account.
-struct Waiting<'f> {
+struct Candidate<'f> {
     name: &'f str,
     uid: &'f str,
     arrival: Timestamp,
@@ -290,7 +308,7 @@ struct Waiting<'f> {
     refusal: Refusal,
 }
 
-impl<'f> Waiting<'f> {
+impl<'f> Candidate<'f> {
     fn of(name: &'f str, uid: &'f str, arrival: Timestamp, until: Timestamp, refusal: Refusal) -> Self {
         Self { name, uid, arrival, until, refusal }
     }
@@ -321,7 +339,7 @@ impl Idle {
         &mut self,
         facts: &'f [F],
         kind: FactKind,
-        limits: impl Fn(&'f F) -> Waiting<'f>,
+        limits: impl Fn(&'f F) -> Candidate<'f>,
     ) -> IdleVerdicts {
         let mut facts: Vec<_> = facts.iter().map(limits).collect();
         facts.sort_by_key(|waiting| (waiting.name, waiting.uid));
@@ -332,8 +350,8 @@ impl Idle {
         IdleVerdicts(judged.collect())
     }
 
-    fn judge_one(&mut self, kind: FactKind, waiting: Waiting<'_>) -> Result<Refusal, Wait> {
-        let Waiting { name, arrival, until, refusal, .. } = waiting;
+    fn judge_one(&mut self, kind: FactKind, waiting: Candidate<'_>) -> Result<Refusal, Wait> {
+        let Candidate { name, arrival, until, refusal, .. } = waiting;
         let found = self.presence.filter(|presence| presence.exists_from <= until);
         let wait = match found {
             _ if arrival > self.now => Wait::ArrivalInFuture(arrival),
@@ -887,22 +905,11 @@ impl<'a> Course<'a> {
     /// Returns the next instant at which a timer fires or a wait ends.
     fn wake_time(&self) -> Option<Timestamp> {
         let timer = self.next_timer().map(|(time, ..)| time);
-        let reports = self.reports.iter().filter_map(|verdict| match verdict.verdict {
-            ReportVerdict::Waits(wait) => wait.ends(),
-            ReportVerdict::Charged(_) | ReportVerdict::Rejected(_) => None,
-        });
-        let packs = self.packs.iter().filter_map(|(_, verdict)| match verdict {
-            PackVerdict::Waits(wait) => wait.ends(),
-            PackVerdict::Ordered(_) => None,
-        });
-        let adjustments = self.adjustments.iter().filter_map(|verdict| match verdict.verdict {
-            AdjustmentVerdict::Waits(wait) => wait.ends(),
-            AdjustmentVerdict::Judged(_) => None,
-        });
-        let payments = self.payments.iter().filter_map(|(_, verdict)| match verdict {
-            PaymentVerdict::Waits(wait) => wait.ends(),
-            PaymentVerdict::Judged(_) => None,
-        });
+        let ends = |verdict: &dyn Waiting| verdict.wait().and_then(Wait::ends);
+        let reports = self.reports.iter().filter_map(|verdict| ends(&verdict.verdict));
+        let packs = self.packs.iter().filter_map(|(_, verdict)| ends(verdict));
+        let adjustments = self.adjustments.iter().filter_map(|verdict| ends(&verdict.verdict));
+        let payments = self.payments.iter().filter_map(|(_, verdict)| ends(verdict));
         let next = timer.into_iter().chain(reports).chain(packs).chain(payments).chain(adjustments).min();
         // What waits for the end of this second is woken for with the next.
         next.map(|time| time.max(seconds_after(self.now, i64::from(self.facts.instant_is_open))))

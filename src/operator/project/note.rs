@@ -99,7 +99,7 @@ pub fn status_note(before: Option<&SubscriptionStatus>, after: &SubscriptionStat
     {
         return None;
     }
-    if condition(&after.conditions, STALLED).is_some() {
+    if reason == Reason::ArrivalInFuture || condition(&after.conditions, STALLED).is_some() {
         return Some(Note::warning(None, reason, ready.message.clone()));
     }
     let is_put_off = matches!(reason, Reason::ChangePending | Reason::NotRenewing);

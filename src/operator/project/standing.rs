@@ -9,12 +9,16 @@ use flashgate_ledger::ledger::{DecidedRequest, Ledger, RequestState};
 use jiff::Timestamp;
 
 use super::condition::Standing;
+use super::receipt::arrival_in_future;
 use super::renewal::Following;
 use crate::api::Subscription;
 use crate::operator::reason::Reason;
 
 /// Returns where an account stands whose book is not opened yet.
 pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Standing {
+    if let Some(standing) = absent(subscription, now) {
+        return standing;
+    }
     match subscription.spec.start_time {
         Some(start) if start > now => Standing::waits(
             Reason::NotStarted,
@@ -22,6 +26,21 @@ pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Sta
         ),
         _ => Standing::waits(Reason::Starting, "the account is about to be opened".to_owned()),
     }
+}
+
+/// Returns where an account stands whose Subscription counts as absent: it is being deleted (Law 19), or it was created
+/// at a time that is still to come (Law 0).
+pub(super) fn absent(subscription: &Subscription, now: Timestamp) -> Option<Standing> {
+    if subscription.metadata.deletion_timestamp.is_some() {
+        let finalizers = subscription.metadata.finalizers.as_deref().unwrap_or_default().join(", ");
+        let message = format!(
+            "the Subscription is being deleted, so nothing renews and nothing is invoiced; the deletion waits for the \
+             finalizers: {finalizers}"
+        );
+        return Some(Standing::waits(Reason::Deleting, message));
+    }
+    let created = subscription.metadata.creation_timestamp.as_ref()?.0;
+    (created > now).then(|| Standing::waits(Reason::ArrivalInFuture, arrival_in_future(created)))
 }
 
 /// Returns where an account stands, with what else someone should know.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::condition::{Finding, Standing, conditions, replace_standing};
 use super::renewal::{Following, following};
-use super::standing::{before_opening, in_force, standing};
+use super::standing::{absent, before_opening, in_force, standing};
 use super::{Book, Trouble, amount, invoice};
 use crate::api;
 use crate::api::SubscriptionStatus;
@@ -84,7 +84,7 @@ impl View<'_> {
     }
 
     fn held(self, ledger: &Ledger, reference: LedgerReference) -> Result<SubscriptionStatus, Violation> {
-        let following = following(ledger, self.catalog);
+        let following = following(ledger, self.catalog).filter(|_| self.absent(ledger).is_none());
         let renewal_time =
             following.as_ref().filter(|following| following.plan.is_some()).map(|next| next.time);
         let terms = ledger.terms.as_ref().filter(|_| ledger.period.window.is_some());
@@ -111,12 +111,23 @@ impl View<'_> {
         })
     }
 
+    /// Returns where the account stands while its Subscription counts as absent: then nothing follows its period.
+    fn absent(self, ledger: &Ledger) -> Option<Standing> {
+        let uid = self.subscription.metadata.uid.as_deref();
+        let was_seen = uid == Some(ledger.subscription.uid.as_str());
+        let is_deleted = self.subscription.metadata.deletion_timestamp.is_some();
+        absent(self.subscription, self.now).filter(|_| is_deleted || !was_seen)
+    }
+
     fn conditions_before(&self) -> &[api::condition::Condition] {
         self.before.map(|before| before.conditions.as_slice()).unwrap_or_default()
     }
 
     fn findings(self, ledger: &Ledger, following: Option<&Following>) -> Result<Vec<Finding>, Violation> {
-        let mut findings = standing(ledger, self.subscription, self.catalog, following).findings();
+        let standing = self
+            .absent(ledger)
+            .unwrap_or_else(|| standing(ledger, self.subscription, self.catalog, following));
+        let mut findings = standing.findings();
         let is_active = ledger.terms.is_some();
         findings.push(Finding {
             kind: "Active",
@@ -124,6 +135,10 @@ impl View<'_> {
             reason: if is_active { Reason::PlanInForce } else { Reason::NoPlan },
             message: in_force(ledger),
         });
+        if !is_active {
+            // The remedy is a plan, not a pack (Law 23).
+            return Ok(findings);
+        }
         findings.push(self.credits_low(ledger)?);
         let balance = ledger.balance()?;
         let is_exhausted = !balance.is_positive();

@@ -264,3 +264,100 @@ fn a_verdict_is_shown_again_as_the_server_holds_it_after_a_restore_of_etcd() {
     );
     assert_eq!((ledger.spec.sequence, ledger.spec.totals.adjusted.as_str()), (2, "10"));
 }
+
+/// Creates an object of `sim` by an API server whose clock is a year ahead.
+fn created_next_year<K: Kind>(wire: &SharedWire, object: impl Into<Object>) -> K {
+    let next_year = "2027-01-31T10:00:00Z".parse().expect("time");
+    let object = lock(wire).store.create_at(object.into(), next_year).expect("created");
+    object.typed::<K>().expect("kind")
+}
+
+/// Returns the reasons of the conditions that an object shows.
+fn reasons(conditions: &[crate::api::Condition]) -> Vec<String> {
+    conditions.iter().map(|shown| format!("{}={}/{}", shown.type_, shown.status, shown.reason)).collect()
+}
+
+const FROM_THE_FUTURE: [&str; 2] = ["Ready=False/ArrivalInFuture", "Reconciling=True/ArrivalInFuture"];
+
+#[test]
+fn an_object_from_the_future_waits_and_its_account_goes_on() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    let mut pack =
+        CreditPack::new("ahead", of(json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"})));
+    pack.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.packs.put(created_next_year(&wire, pack)).expect("taken");
+    adjusted(&operator, &wire, "goodwill");
+    settle(&operator, &wire);
+    let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+    assert_eq!((ledger.spec.clock_time.to_string().as_str(), ledger.spec.period.number), (NOW, 1));
+    assert!(ledger.spec.purchases.is_empty(), "{:?}", ledger.spec.purchases);
+    assert_eq!(ledger.spec.adjustments.len(), 1);
+    let pack: CreditPack = stored(&wire, ObjectKind::CreditPack, "ahead");
+    assert_eq!(reasons(&pack.status.expect("status").conditions), FROM_THE_FUTURE);
+}
+
+#[test]
+fn a_subscription_from_the_future_opens_no_account() {
+    let wire = wire();
+    let operator = operator(&wire);
+    let mut subscription =
+        Subscription::new("acme", of(json!({"plan": "starter", "startTime": "2025-12-01T00:00:00Z"})));
+    subscription.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
+    settle(&operator, &wire);
+    let next = reconcile(&operator, &wire).expect("reconciled");
+    assert_eq!(next.wake_time, Some("2027-01-31T10:00:00Z".parse().expect("time")));
+    assert!(lock(&wire).store.get(&ObjectKey::new(ObjectKind::CreditLedger, "sim", "acme")).is_none());
+    let shown: Subscription = stored(&wire, ObjectKind::Subscription, "acme");
+    assert_eq!(reasons(&shown.status.expect("status").conditions), FROM_THE_FUTURE);
+}
+
+#[test]
+fn a_subscription_created_again_in_the_future_does_not_resume_its_account_before() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    lock(&wire).store.delete(&ObjectKey::new(ObjectKind::Subscription, "sim", "acme")).expect("deleted");
+    let mut subscription = Subscription::new("acme", of(json!({"plan": "growth"})));
+    subscription.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
+    settle(&operator, &wire);
+    let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+    assert_eq!(ledger.spec.terms.map(|terms| terms.plan).as_deref(), Some("starter"));
+    assert_eq!(ledger.spec.clock_time.to_string(), NOW);
+    let shown: Subscription = stored(&wire, ObjectKind::Subscription, "acme");
+    assert_eq!(reasons(&shown.status.expect("status").conditions)[..2], FROM_THE_FUTURE);
+}
+
+#[test]
+fn a_subscription_that_a_finalizer_holds_counts_as_deleted_from_its_deletion_on() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    let key = ObjectKey::new(ObjectKind::Subscription, "sim", "acme");
+    let deleted_at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW.parse().expect("time"));
+    let terminating = lock(&wire).store.edit(&key, |object| {
+        object.metadata_mut().deletion_timestamp = Some(deleted_at);
+        object.metadata_mut().finalizers = Some(vec!["example.org/hold".to_owned()]);
+    });
+    let terminating = terminating.expect("edited").typed().expect("kind");
+    operator.inbox.subscriptions.put(terminating).expect("taken");
+    // Three boundaries later it has not renewed, and a pack waits for the Subscription.
+    lock(&wire).store.set_now("2026-05-15T10:00:00Z".parse().expect("time"));
+    let later = self::operator(&wire);
+    let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+    later.inbox.ledgers.put(ledger).expect("taken");
+    later.inbox.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
+    settle(&later, &wire);
+    let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+    assert_eq!((ledger.spec.period.number, ledger.spec.invoices.len()), (1, 1));
+    let shown: Subscription = stored(&wire, ObjectKind::Subscription, "acme");
+    let status = shown.status.expect("status");
+    assert_eq!(reasons(&status.conditions)[..2], ["Ready=False/Deleting", "Reconciling=True/Deleting"]);
+    assert_eq!(status.renewal_time, None);
+}

@@ -127,6 +127,17 @@ impl Store {
         self.insert(object, Writer::User)
     }
 
+    /// Creates an object for a user by an API server whose clock shows `time`.
+    ///
+    /// # Errors
+    /// As an API server would.
+    pub fn create_at(&mut self, object: Object, time: Timestamp) -> Result<Object, CallError> {
+        let now = std::mem::replace(&mut self.now, time);
+        let created = self.create(object);
+        self.now = now;
+        created
+    }
+
     /// Edits an object as a user does, who reads it and writes it at once.
     ///
     /// # Errors
