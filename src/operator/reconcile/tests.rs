@@ -322,6 +322,7 @@ fn a_subscription_created_again_in_the_future_does_not_resume_its_account_before
     operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     lock(&wire).store.delete(&ObjectKey::new(ObjectKind::Subscription, "sim", "acme")).expect("deleted");
+    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
     let mut subscription = Subscription::new("acme", of(json!({"plan": "growth"})));
     subscription.metadata.namespace = Some("sim".to_owned());
     operator.inbox.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
