@@ -7,7 +7,7 @@ use crate::chart;
 use crate::world::{Operator, World};
 
 /// Namespaces of the shared world whose Subscriptions may live by a test clock.
-pub const TEST_CLOCK_NAMESPACES: [&str; 31] = [
+pub const TEST_CLOCK_NAMESPACES: [&str; 32] = [
     "clock-renewal",
     "clock-packs",
     "clock-debt",
@@ -19,6 +19,7 @@ pub const TEST_CLOCK_NAMESPACES: [&str; 31] = [
     "clock-lapse",
     "clock-burn",
     "clock-start",
+    "clock-held",
     "clock-month",
     "clock-anchor",
     "clock-growth",

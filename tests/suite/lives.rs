@@ -350,6 +350,31 @@ async fn delete(life: &Life) {
 }
 
 #[tokio::test]
+async fn a_subscription_that_a_finalizer_holds_counts_as_deleted_from_its_deletion_on() {
+    let life = Life::begin("clock-held", "2026-01-01T10:00:00Z", json!({"plan": "starter"})).await;
+    life.balance("1100").await;
+    let api = life.namespace.api::<Subscription>();
+    let finalizers = |finalizers: Value| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    let held = finalizers(json!(["example.org/hold"]));
+    api.patch("acme", &PatchParams::default(), &held).await.expect("held");
+    api.delete("acme", &DeleteParams::default()).await.expect("deleted");
+    life.status("/status/conditions/0/reason", "Deleting").await;
+    life.status("/status/renewalTime", Value::Null).await;
+    // Three boundaries pass: the credits expire, and nothing renews.
+    life.clock("2026-04-10T10:00:00Z").await;
+    life.balance("0").await;
+    life.status("/status/period/number", 1).await;
+    life.totals(&[("granted", "1100"), ("expired", "1100")]).await;
+    let ledger = life.namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger.pointer("/spec/nextInvoice"), Some(&json!(2)));
+    api.patch("acme", &PatchParams::default(), &finalizers(json!(null))).await.expect("let go");
+    eventually("it is gone", async || life.namespace.get::<Subscription>("acme").await).await_end().await;
+    life.subscribe("2026-04-10T11:00:00Z", json!({"plan": "starter"})).await;
+    life.status("/status/period/number", 2).await;
+    life.balance("1100").await;
+}
+
+#[tokio::test]
 async fn case_22_a_start_in_the_past_is_granted_the_period_that_contains_now() {
     let spec = json!({"plan": "starter", "startTime": "2026-01-09T10:00:00Z"});
     let life = Life::begin("clock-start", "2026-03-10T10:00:00Z", spec).await;

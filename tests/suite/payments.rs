@@ -22,8 +22,9 @@ use crate::world::{Namespace, Operator, World, eventually, root};
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
 /// Namespaces whose Subscriptions may live by a test clock.
-const TEST_CLOCK_NAMESPACES: [&str; 11] = [
+const TEST_CLOCK_NAMESPACES: [&str; 12] = [
     "clock-first",
+    "clock-tried-again",
     "clock-places",
     "clock-refund",
     "clock-case-17",

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use axum::http::{HeaderValue, header, request};
 use axum::response::Response;
-use flashgate_billing::api::{CreditLedger, Subscription};
+use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription};
 use flashgate_billing::clock::Clock;
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use k8s_openapi::ByteString;
 use kube::api::ListParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Watched;
+use super::{Watched, etcd};
 use crate::relay::{self, Interference};
 use crate::world::{World, eventually};
 
@@ -80,4 +81,39 @@ async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
         namespace.expect::<Subscription>(name, "/status/credits/balance", "1100").await;
     }
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())));
+}
+
+/// Stores the CreditAdjustment `of` once more, as `name`, as an API server does whose clock is 400 days ahead.
+fn store_from_the_future(world: &World, of: &str, name: &str) {
+    let bytes = |text: String| ByteString(text.into_bytes());
+    let key = |name: &str| bytes(format!("/registry/billing.flashgate.dev/creditadjustments/ahead/{name}"));
+    let stored = etcd(world, "/v3/kv/range", &json!({"key": key(of)}));
+    let stored: ByteString = serde_json::from_value(stored["kvs"][0]["value"].clone()).expect("stored");
+    let mut object: Value = serde_json::from_slice(&stored.0).expect("JSON");
+    object["metadata"]["name"] = json!(name);
+    object["metadata"]["uid"] = json!("11111111-2222-4333-8444-555555555555");
+    let time = Clock::system().now() + SignedDuration::from_secs(400 * DAY);
+    object["metadata"]["creationTimestamp"] = json!(time.to_string());
+    object["status"] = json!({"observedGeneration": -1});
+    etcd(world, "/v3/kv/put", &json!({"key": key(name), "value": bytes(object.to_string())}));
+}
+
+#[tokio::test]
+async fn an_object_from_the_future_waits_and_its_account_goes_on() {
+    let world = World::start().await;
+    let namespace = world.namespace("ahead").await;
+    let _operator = world.operator(&[]);
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
+    namespace.create::<CreditAdjustment>("today", spec.clone()).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1110").await;
+    store_from_the_future(&world, "today", "in-400-days");
+    let reason = "/status/conditions/0/reason";
+    namespace.expect::<CreditAdjustment>("in-400-days", reason, "ArrivalInFuture").await;
+    namespace.create::<CreditAdjustment>("today-as-well", spec).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1120").await;
+    namespace.expect::<Subscription>("acme", "/status/period/number", 1).await;
+    let ledger = namespace.api::<CreditLedger>().get("acme").await.expect("ledger");
+    let ahead = ledger.spec.clock_time.duration_since(Clock::system().now());
+    assert!(ahead.as_secs() <= 60, "the account lives at {}", ledger.spec.clock_time);
 }
