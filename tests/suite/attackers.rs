@@ -65,6 +65,7 @@ async fn realm() -> &'static Realm {
             tenant::OWNED,
             tenant::FLOODED,
             reporter::NAMESPACE,
+            reporter::FLOODED,
             quotas::FLOODED,
             quotas::QUIET,
         ]);

@@ -1,6 +1,7 @@
 //! A reporter: the role `flashgate-reporter`. That another's source is refused is `chart::sources`.
 
-use flashgate_billing::api::{Subscription, UsageReport};
+use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,6 +11,15 @@ use super::{
 
 /// The namespace of the reporter.
 pub const NAMESPACE: &str = "attacked-reporter";
+
+/// The namespace of a reporter that states nothing over and over.
+pub const FLOODED: &str = "flooded-with-zeros";
+
+/// Reports of zero: more than an account has room for sources.
+const ZEROS: usize = 1_100;
+
+/// Bytes of a ledger that holds one source and no history.
+const SMALL_LEDGER: usize = 16 * 1_024;
 
 /// What the API server takes at most, with room.
 const FAR_TOO_LONG: usize = 4_000_000;
@@ -69,6 +79,30 @@ async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
     let_pass(&namespace, "mark").await;
     let after = money(&namespace).await;
     assert_eq!(after["totals"]["consumed"], before["totals"]["consumed"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_zero_reports_takes_no_source_and_no_room_of_the_ledger() {
+    let realm = realm().await;
+    let namespace = realm.namespace(FLOODED, &["reporter"]).await;
+    open_account(&namespace).await;
+    let reporter = realm.caller("reporter").await;
+    let zeros = futures::stream::iter(0..ZEROS).map(|index| {
+        let (reporter, name) = (&reporter, format!("zero-{index}"));
+        let spec = usage(&format!("pod-{index:0>58}"), (-30, -1), "0");
+        async move { assert_eq!(reporter.create(FLOODED, REPORT, &name, spec).await.0, 201, "{name}") }
+    });
+    zeros.buffer_unordered(16).collect::<Vec<()>>().await;
+    for index in 0..ZEROS {
+        namespace.expect::<UsageReport>(&format!("zero-{index}"), "/status/state", "Charged").await;
+    }
+    let honest = usage("gw", (-30, -1), "10G");
+    assert_eq!(reporter.create(FLOODED, REPORT, "honest", honest).await.0, 201);
+    namespace.expect::<UsageReport>("honest", "/status/state", "Charged").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
+    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger["spec"]["coverage"].as_object().map(serde_json::Map::len), Some(1));
+    assert!(ledger["spec"].to_string().len() < SMALL_LEDGER, "{ledger:#}");
 }
 
 /// Returns lines that are too many or too long, with the status of their refusal.
