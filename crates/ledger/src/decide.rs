@@ -875,9 +875,11 @@ impl<'a> Course<'a> {
         });
         let (packs, payments) = (packs.collect(), payments.collect());
         let Account { ledger: mut after, entries, closed_gaps, time, .. } = self.account;
-        // Receipts that are no longer wanted go with the next commit, and a charge changes what is covered too.
+        // Receipts that are no longer wanted go with the next commit. A charge is committed even if nothing else changes,
+        // as with a second report of zero within a second.
+        let is_charged = after.unacknowledged.iter().any(|charge| !before.unacknowledged.contains(charge));
         let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
-        let changed = is_new || after != *before;
+        let changed = is_new || is_charged || after != *before;
         after.unacknowledged = receipts;
         if changed {
             after.sequence = before.sequence.saturating_add(1);

@@ -55,6 +55,15 @@ fn a_report_that_costs_nothing_is_charged_with_0_and_covers_nothing() {
 }
 
 #[test]
+fn each_report_that_costs_nothing_is_committed_before_its_receipt() {
+    let mut life = Life::of("starter", "2026-01-01");
+    assert_eq!(life.report("2026-01-03", "gw", minute(0), "0").said(), "charged 0");
+    let sequence = life.book().sequence;
+    assert_eq!(life.report("2026-01-03", "gw", minute(1), "0").said(), "charged 0");
+    assert_eq!(life.book().sequence, sequence + 1);
+}
+
+#[test]
 fn a_report_that_costs_nothing_is_never_of_a_source_too_many() {
     let mut life = Life::of("starter", "2026-01-01");
     let sources = i64::try_from(flashgate_ledger::coverage::SOURCES).expect("few");
