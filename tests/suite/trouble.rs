@@ -149,7 +149,7 @@ async fn a_ledger_of_a_later_format_is_not_written() {
     let ledgers = namespace.api::<CreditLedger>();
     let mut newer = ledgers.get("acme").await.expect("ledger");
     newer.spec.sequence = 2;
-    newer.spec.format_version = 2;
+    newer.spec.format_version += 1;
     newer.spec.hash = "1".repeat(64);
     let newer =
         ledgers.replace("acme", &PostParams::default(), &newer).await.expect("written by a later operator");

@@ -220,6 +220,9 @@ impl Account<'_> {
     fn add_to_day(&mut self, credits: Credits) -> Result<(), Violation> {
         let day = utc_date(self.time);
         self.ledger.last_charge_time = self.ledger.last_charge_time.max(Some(self.time));
+        if credits.is_zero() {
+            return Ok(());
+        }
         let days = &mut self.ledger.daily_consumption;
         match days.last_mut().filter(|(last, _)| *last == day) {
             Some((_, sum)) => *sum = sum.checked_add(credits)?,

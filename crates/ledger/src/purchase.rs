@@ -256,7 +256,7 @@ impl Account<'_> {
             ));
         }
         let Some(pack) = self.catalog.pack(&order.pack) else {
-            return Judgement::Refused(Refusal::unknown_pack(self.time, &order.pack, self.catalog));
+            return Judgement::Refused(Refusal::unknown_pack(&order.pack, self.catalog));
         };
         let refusal = if self.first_period_may_come() {
             self.refuses_another_order()

@@ -336,14 +336,12 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn unknown_pack(time: Timestamp, pack: &str, catalog: &Catalog) -> Self {
+    /// Has no date: a pack that waits while the catalog drops it is refused when the operator sees the catalog.
+    pub(crate) fn unknown_pack(pack: &str, catalog: &Catalog) -> Self {
         let known = listed(catalog.packs.iter().map(|pack| pack.name.clone()), NAMES_LISTED);
-        let date = utc_date(time);
         Self::new(
             RefusalReason::UnknownPack,
-            format!(
-                "refused on {date}: the catalog had no pack '{pack}', only {known}; use a new name to buy one of them"
-            ),
+            format!("the catalog had no pack '{pack}', only {known}; use a new name to buy one of them"),
         )
     }
 
