@@ -255,12 +255,12 @@ async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
         namespace.expect::<Subscription>("acme", "/status/packs/used", 3).await;
         namespace.expect::<Subscription>("acme", "/status/period/number", number.clone()).await;
     }
-    // A finalizer holds the object, not the account: nothing is granted for it, and what is ordered is still refused.
+    // A finalizer holds the object, which counts as deleted: nothing is granted, and an order waits for its Subscription.
     let finalizer = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/never"]}}));
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.patch("acme", &PatchParams::default(), &finalizer).await.expect("patched");
     assert_eq!(owner.call("DELETE", &acme, &Value::Null).await.0, 200);
     assert_eq!(owner.create(OWNED, PACK, "e", pack("plus-100")).await.0, 201);
-    ready_reason(&namespace, PACK, "e", "PackLimitReached").await;
+    ready_reason(&namespace, PACK, "e", "SubscriptionMissing").await;
     assert_eq!(money(&namespace).await, before);
 }
