@@ -192,7 +192,7 @@ impl Queue {
 /// `stop` says so; then lets those that run come to their end.
 ///
 /// `recovered` changes when the API server answers after it could not be reached: accounts whose calls failed meanwhile
-/// are then reconciled within [`RECOVERY_SPREAD`], whatever their backoff.
+/// are then reconciled within `RECOVERY_SPREAD`, whatever their backoff.
 ///
 /// Who does not lead keeps the turns: each account that was asked for meanwhile is looked at when leadership begins.
 pub async fn run<F>(

@@ -5,6 +5,7 @@
 mod admission;
 mod attackers;
 mod backup;
+mod bounds;
 mod capacity;
 mod chart;
 mod corpus;
