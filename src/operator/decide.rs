@@ -1,8 +1,6 @@
 //! Third step: decide, and say what the decision may rest on. Pure: no client, no clock, nothing asynchronous.
 
-use flashgate_ledger::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Wait,
-};
+use flashgate_ledger::decide::{AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict};
 use flashgate_ledger::entry::{Detail, FactKind};
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::purchase::OrderState;
@@ -55,10 +53,10 @@ fn shows_a_verdict(decision: &Decision) -> bool {
     let is_final = |verdict: &PackVerdict| {
         !matches!(verdict, PackVerdict::Ordered(OrderState::AwaitingPayment(_)) | PackVerdict::Waits(_))
     };
+    let is_decided = |verdict: &ReportVerdict| !matches!(verdict, ReportVerdict::Waits(_));
     // Reports that wait for receipts have the receipts of other charges written.
-    let is_shown =
-        |verdict: &ReportVerdict| !matches!(verdict, ReportVerdict::Waits(wait) if *wait != Wait::Receipts);
-    decision.reports.iter().any(|verdict| is_shown(&verdict.verdict))
+    decision.waits_for_receipts
+        || decision.reports.iter().any(|verdict| is_decided(&verdict.verdict))
         || decision.packs.iter().any(|verdict| is_final(&verdict.verdict))
         || decision.payments.iter().any(|verdict| !matches!(verdict.verdict, PaymentVerdict::Waits(_)))
         || decision.adjustments.iter().any(|verdict| !matches!(verdict.verdict, AdjustmentVerdict::Waits(_)))

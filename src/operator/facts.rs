@@ -1,6 +1,6 @@
 //! Second step: the facts about an account, and the clock it lives by.
 
-use flashgate_ledger::facts::{Facts, Subscription as SubscriptionFact};
+use flashgate_ledger::facts::{Asked, Facts, Report, Subscription as SubscriptionFact};
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
 use jiff::Timestamp;
@@ -87,7 +87,8 @@ pub fn facts_of(
         has_test_clock: clock.is_test,
         instant_is_open: !clock.is_test,
         subscription,
-        reports: seen.reports.iter().map(|pending| pending.fact.clone()).collect(),
+        reports: seen.reports.index.facts.clone(),
+        asked: seen.reports.index.asked(clock.now),
         packs: seen.packs.iter().map(|pending| pending.fact.clone()).collect(),
         payments: seen.payments.iter().map(|pending| pending.fact.clone()).collect(),
         adjustments: seen.adjustments.iter().map(|pending| pending.fact.clone()).collect(),
@@ -111,7 +112,7 @@ pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     let latest = seconds_after(now, ARRIVAL_TOLERANCE_SECONDS);
     let subscription = facts.subscription.iter().map(|subscription| subscription.arrival);
     let arrivals = subscription
-        .chain(facts.reports.iter().map(|report| report.arrival))
+        .chain(facts.reports.last_arrival_until(latest))
         .chain(facts.packs.iter().map(|pack| pack.arrival))
         .chain(facts.payments.iter().map(|payment| payment.arrival))
         .chain(facts.adjustments.iter().map(|adjustment| adjustment.arrival));
@@ -136,16 +137,19 @@ fn arrive_by_test_clock(facts: &mut Facts, seen: &Seen, ledger: Option<&Ledger>,
         let ready = conditions.and_then(|conditions| condition(conditions, READY));
         ready.map_or(now, |ready| ready.last_transition_time.0.min(now))
     };
-    for (report, pending) in facts.reports.iter_mut().zip(&seen.reports) {
-        report.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
-    }
-    for (pack, pending) in facts.packs.iter_mut().zip(&seen.packs) {
+    let reports = seen.reports.iter().map(|pending| {
+        let arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
+        Report { arrival, ..Report::clone(&pending.fact) }
+    });
+    facts.reports = reports.collect();
+    facts.asked = Asked::All;
+    for (pack, pending) in facts.packs.iter_mut().zip(seen.packs.iter()) {
         pack.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
-    for (payment, pending) in facts.payments.iter_mut().zip(&seen.payments) {
+    for (payment, pending) in facts.payments.iter_mut().zip(seen.payments.iter()) {
         payment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
-    for (adjustment, pending) in facts.adjustments.iter_mut().zip(&seen.adjustments) {
+    for (adjustment, pending) in facts.adjustments.iter_mut().zip(seen.adjustments.iter()) {
         adjustment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
 }

@@ -3,9 +3,11 @@
 //! The server selects what is pending, so these tables hold Subscriptions, ledgers, and facts without a verdict.
 //! A fact that gets its verdict leaves the watch as deleted and costs nothing from then on.
 
+pub mod report_index;
 pub mod revisions;
+pub mod rows;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flashgate_ledger::facts;
@@ -18,7 +20,9 @@ use crate::api::{
 use crate::operator::cluster::{AccountKey, Kind, Version};
 use crate::operator::convert::{self, ConvertError};
 
+use self::report_index::ReportIndex;
 use self::revisions::{Comparison, Revisions, Seen};
+use self::rows::{Held, Index, Rows};
 
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub struct Pending<F, S> {
 pub trait Row: Sized + Send + Sync + 'static {
     /// Kind of the object.
     type Object: Kind;
+    /// What is kept of all rows of an account together.
+    type Index: Index<Self>;
 
     /// Returns the account that the object belongs to.
     fn account(object: &Self::Object) -> AccountKey;
@@ -61,68 +67,54 @@ pub trait Row: Sized + Send + Sync + 'static {
 }
 
 /// Rows by account and name.
-pub struct Table<R> {
-    rows: Mutex<Rows<R>>,
-}
-
-struct Rows<R> {
-    accounts: HashMap<AccountKey, BTreeMap<String, Held<R>>>,
-}
-
-struct Held<R> {
-    row: Arc<R>,
-    /// Whether it came since the last relist of its namespace began: what a relist does not bring again is gone.
-    is_listed: bool,
-    /// Whether the server's data went back since it came: what comes now replaces it, whatever the versions say.
-    is_outdated: bool,
+pub struct Table<R: Row> {
+    accounts: Mutex<HashMap<AccountKey, Rows<R>>>,
 }
 
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
-        Self { rows: Mutex::new(Rows { accounts: HashMap::new() }) }
+        Self { accounts: Mutex::default() }
     }
 }
 
 impl<R: Row> Table<R> {
-    fn lock(&self) -> MutexGuard<'_, Rows<R>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountKey, Rows<R>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Marks every row as outdated: the server's data went back to an earlier state, and versions start again from there.
     fn outdate(&self) {
-        let rows = &mut *self.lock();
-        rows.accounts.values_mut().flat_map(BTreeMap::values_mut).for_each(|held| held.is_outdated = true);
+        self.lock().values_mut().flat_map(Rows::mark_all).for_each(|held| held.is_outdated = true);
     }
 
     /// Returns the version of the newest row of `namespace`, or of all, that is not outdated.
     pub fn newest(&self, namespace: Option<&str>) -> Option<Version> {
-        let rows = self.lock();
-        let scope = rows.accounts.iter().filter(|(key, _)| is_in(namespace, key));
-        let held = scope.flat_map(|(_, names)| names.values()).filter(|held| !held.is_outdated);
+        let accounts = self.lock();
+        let scope = accounts.iter().filter(|(key, _)| is_in(namespace, key));
+        let held = scope.flat_map(|(_, rows)| rows.held()).filter(|held| !held.is_outdated);
         let newest = held.max_by_key(|held| revisions::parse(held.row.resource_version()));
         newest.map(|held| held.row.version())
     }
 
     /// Begins the relist of `namespace`, or of all.
     pub fn begin_relist(&self, namespace: Option<&str>) {
-        let rows = &mut *self.lock();
-        let scope = rows.accounts.iter_mut().filter(|(key, _)| is_in(namespace, key));
-        scope.flat_map(|(_, names)| names.values_mut()).for_each(|held| held.is_listed = false);
+        let accounts = &mut *self.lock();
+        let scope = accounts.iter_mut().filter(|(key, _)| is_in(namespace, key));
+        scope.flat_map(|(_, rows)| rows.mark_all()).for_each(|held| held.is_listed = false);
     }
 
     /// Ends the relist of `namespace`, or of all: drops what it did not bring. Returns the accounts that lost a row.
     pub fn end_relist(&self, namespace: Option<&str>) -> Vec<AccountKey> {
-        let rows = &mut *self.lock();
         let mut lost = Vec::new();
-        rows.accounts.retain(|key, names| {
+        self.lock().retain(|key, rows| {
             if is_in(namespace, key) {
-                let before = names.len();
-                names.retain(|_, held| held.is_listed);
-                if names.len() < before {
+                let before = rows.len();
+                rows.drop_unlisted();
+                if rows.len() < before {
                     lost.push(key.clone());
                 }
             }
-            !names.is_empty()
+            !rows.is_empty()
         });
         lost
     }
@@ -134,22 +126,22 @@ impl<R: Row> Table<R> {
     pub fn put(&self, object: R::Object) -> Result<Option<AccountKey>, ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
         let kept = R::keep(object);
-        let rows = &mut *self.lock();
+        let accounts = &mut *self.lock();
         let row = match kept {
             Ok(row) => row,
             Err(error) => {
-                rows.remove(&key, &name);
+                remove(accounts, &key, &name);
                 return Err(error);
             }
         };
-        let names = rows.accounts.entry(key.clone()).or_default();
-        if let Some(held) = names.get_mut(&name) {
+        let rows = accounts.entry(key.clone()).or_default();
+        if let Some(held) = rows.mark(&name) {
             held.is_listed = true;
             if !held.is_outdated && row.is_old_news(&held.row) {
                 return Ok(None);
             }
         }
-        names.insert(name, Held { row: Arc::new(row), is_listed: true, is_outdated: false });
+        rows.insert(&name, Held { row: Arc::new(row), is_listed: true, is_outdated: false });
         Ok(Some(key))
     }
 
@@ -160,62 +152,56 @@ impl<R: Row> Table<R> {
     /// When the object says something that cannot be understood; it is then set aside.
     pub fn renew(&self, object: R::Object) -> Result<(), ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
-        let is_held = self.lock().accounts.get(&key).is_some_and(|names| names.contains_key(&name));
+        let is_held = self.lock().get(&key).is_some_and(|rows| rows.get(&name).is_some());
         if is_held { self.put(object).map(|_| ()) } else { Ok(()) }
     }
 
     /// Drops an object. Returns its account.
     pub fn remove(&self, object: &R::Object) -> AccountKey {
         let key = R::account(object);
-        self.lock().remove(&key, &object.name_any());
+        remove(&mut self.lock(), &key, &object.name_any());
         key
     }
 
     /// Drops the row called `name` if `is_gone` says so of it.
     pub fn remove_if(&self, key: &AccountKey, name: &str, is_gone: impl FnOnce(&R) -> bool) {
-        let rows = &mut *self.lock();
-        let held = rows.accounts.get(key).and_then(|names| names.get(name));
-        if held.is_some_and(|held| is_gone(&held.row)) {
-            rows.remove(key, name);
+        let accounts = &mut *self.lock();
+        let row = accounts.get(key).and_then(|rows| rows.get(name));
+        if row.is_some_and(|row| is_gone(row)) {
+            remove(accounts, key, name);
         }
     }
 
-    /// Returns the rows of an account, by name.
-    pub fn rows(&self, key: &AccountKey) -> Vec<Arc<R>> {
-        let rows = self.lock();
-        let names = rows.accounts.get(key).into_iter().flat_map(BTreeMap::values);
-        names.map(|held| Arc::clone(&held.row)).collect()
+    /// Returns the rows of an account.
+    pub fn rows(&self, key: &AccountKey) -> Rows<R> {
+        self.lock().get(key).cloned().unwrap_or_default()
     }
 
     /// Returns the row of an account that is called like it.
     pub fn of(&self, key: &AccountKey) -> Option<Arc<R>> {
-        let rows = self.lock();
-        rows.accounts.get(key).and_then(|names| names.get(&key.name)).map(|held| Arc::clone(&held.row))
+        self.lock().get(key).and_then(|rows| rows.get(&key.name)).cloned()
     }
 
     /// Returns all rows, in no order.
     pub fn all(&self) -> Vec<Arc<R>> {
-        let rows = self.lock();
-        rows.accounts.values().flat_map(BTreeMap::values).map(|held| Arc::clone(&held.row)).collect()
+        self.lock().values().flat_map(Rows::iter).cloned().collect()
     }
 
     /// Shows each row with its account to `look`.
     pub fn for_each(&self, mut look: impl FnMut(&AccountKey, &R)) {
-        for (key, names) in &self.lock().accounts {
-            for held in names.values() {
-                look(key, &held.row);
-            }
+        for (key, rows) in &*self.lock() {
+            rows.iter().for_each(|row| look(key, row));
         }
     }
 
     /// Returns how many rows there are.
     pub fn len(&self) -> usize {
-        self.lock().accounts.values().map(BTreeMap::len).sum()
+        self.lock().values().map(Rows::len).sum()
     }
 
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.lock().accounts.is_empty()
+        self.lock().is_empty()
     }
 }
 
@@ -224,16 +210,27 @@ fn is_in(namespace: Option<&str>, key: &AccountKey) -> bool {
     namespace.is_none_or(|namespace| key.namespace == namespace)
 }
 
-impl<R> Rows<R> {
-    fn remove(&mut self, key: &AccountKey, name: &str) {
-        if let Some(names) = self.accounts.get_mut(key) {
-            names.remove(name);
-            if names.is_empty() {
-                self.accounts.remove(key);
-            }
+/// Drops a row, and its account with the last of them.
+fn remove<R: Row>(accounts: &mut HashMap<AccountKey, Rows<R>>, key: &AccountKey, name: &str) {
+    if let Some(rows) = accounts.get_mut(key) {
+        rows.remove(name);
+        if rows.is_empty() {
+            accounts.remove(key);
         }
     }
 }
+
+/// A report without a verdict.
+pub type ReportRow = Pending<Arc<facts::Report>, UsageReportStatus>;
+
+/// A pack without a final state.
+pub type PackRow = Pending<facts::PackOrder, CreditPackStatus>;
+
+/// A payment without a verdict.
+pub type PaymentRow = Pending<facts::Payment, PaymentStatus>;
+
+/// An adjustment without a verdict.
+pub type AdjustmentRow = Pending<facts::Adjustment, CreditAdjustmentStatus>;
 
 /// Everything that the watches brought.
 #[derive(Default)]
@@ -245,13 +242,13 @@ pub struct Inbox {
     /// Ledgers.
     pub ledgers: Table<CreditLedger>,
     /// Reports without a verdict.
-    pub reports: Table<Pending<facts::Report, UsageReportStatus>>,
+    pub reports: Table<ReportRow>,
     /// Packs without a final state.
-    pub packs: Table<Pending<facts::PackOrder, CreditPackStatus>>,
+    pub packs: Table<PackRow>,
     /// Payments without a verdict.
-    pub payments: Table<Pending<facts::Payment, PaymentStatus>>,
+    pub payments: Table<PaymentRow>,
     /// Adjustments without a verdict.
-    pub adjustments: Table<Pending<facts::Adjustment, CreditAdjustmentStatus>>,
+    pub adjustments: Table<AdjustmentRow>,
 }
 
 /// Returns whether resource version `version` was given before `other`.
@@ -289,6 +286,7 @@ fn own_account<K: Kind>(object: &K) -> AccountKey {
 }
 
 impl Row for Subscription {
+    type Index = ();
     type Object = Self;
 
     fn account(object: &Self) -> AccountKey {
@@ -310,6 +308,7 @@ impl Row for Subscription {
 }
 
 impl Row for CreditLedger {
+    type Index = ();
     type Object = Self;
 
     fn account(object: &Self) -> AccountKey {
@@ -331,8 +330,9 @@ impl Row for CreditLedger {
 }
 
 macro_rules! fact_row {
-    ($object:ty, $status:ty, $fact:ty, $convert:path) => {
-        impl Row for Pending<$fact, $status> {
+    ($row:ty, $object:ty, $index:ty, $convert:path) => {
+        impl Row for $row {
+            type Index = $index;
             type Object = $object;
 
             fn account(object: &$object) -> AccountKey {
@@ -343,7 +343,7 @@ macro_rules! fact_row {
             }
 
             fn keep(object: $object) -> Result<Self, ConvertError> {
-                let fact = $convert(&object)?;
+                let fact = $convert(&object)?.into();
                 let version = Version::of(&object);
                 let generation = object.metadata.generation.unwrap_or_default();
                 let status = object.status.filter(|status| status.observed_generation != Some(-1));
@@ -361,10 +361,10 @@ macro_rules! fact_row {
     };
 }
 
-fact_row!(UsageReport, UsageReportStatus, facts::Report, convert::report_fact);
-fact_row!(CreditPack, CreditPackStatus, facts::PackOrder, convert::pack_fact);
-fact_row!(Payment, PaymentStatus, facts::Payment, convert::payment_fact);
-fact_row!(CreditAdjustment, CreditAdjustmentStatus, facts::Adjustment, convert::adjustment_fact);
+fact_row!(ReportRow, UsageReport, ReportIndex, convert::report_fact);
+fact_row!(PackRow, CreditPack, (), convert::pack_fact);
+fact_row!(PaymentRow, Payment, (), convert::payment_fact);
+fact_row!(AdjustmentRow, CreditAdjustment, (), convert::adjustment_fact);
 
 #[cfg(test)]
 mod tests {

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use flashgate_ledger::facts;
+use flashgate_ledger::decide::Decision;
 use jiff::Timestamp;
 
-use crate::api::{
-    CreditAdjustmentStatus, CreditLedger, CreditPackStatus, LedgerReference, PaymentStatus, Subscription,
-    UsageReportStatus,
-};
+use crate::api::{CreditLedger, LedgerReference, Subscription};
 use crate::operator::cluster::{AccountKey, CallError, Cluster, found};
-use crate::operator::inbox::{Inbox, Pending};
+use crate::operator::inbox::rows::Rows;
+use crate::operator::inbox::{AdjustmentRow, Inbox, PackRow, PaymentRow, ReportRow};
 
 /// What is known of an account.
 #[derive(Clone)]
@@ -31,13 +29,13 @@ pub struct Seen {
     /// Whether the ledger was confirmed, by a read or a commit, after the Subscription was read.
     pub ledger_is_confirmed: bool,
     /// Reports without a verdict.
-    pub reports: Vec<Arc<Pending<facts::Report, UsageReportStatus>>>,
+    pub reports: Rows<ReportRow>,
     /// Packs without a final state.
-    pub packs: Vec<Arc<Pending<facts::PackOrder, CreditPackStatus>>>,
+    pub packs: Rows<PackRow>,
     /// Payments without a verdict.
-    pub payments: Vec<Arc<Pending<facts::Payment, PaymentStatus>>>,
+    pub payments: Rows<PaymentRow>,
     /// Adjustments without a verdict.
-    pub adjustments: Vec<Arc<Pending<facts::Adjustment, CreditAdjustmentStatus>>>,
+    pub adjustments: Rows<AdjustmentRow>,
 }
 
 impl Seen {
@@ -68,6 +66,12 @@ impl Seen {
             && self.packs.is_empty()
             && self.payments.is_empty()
             && self.adjustments.is_empty()
+    }
+
+    /// Drops the reports of which `decision` says nothing: what is to be written concerns the others, and the inbox need
+    /// not be copied when it changes meanwhile.
+    pub fn keep_judged_reports(&mut self, decision: &Decision) {
+        self.reports.keep_only(decision.reports.iter().map(|verdict| verdict.name.as_str()));
     }
 
     /// Reads the ledger from the server; what is known of the Subscription is then older than it.

@@ -2,7 +2,6 @@
 
 pub mod limit;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use flashgate_ledger::catalog::Catalog;
@@ -17,7 +16,8 @@ use crate::api::{
 };
 use crate::metrics::Metrics;
 use crate::operator::cluster::{Announcement, Cluster, Version};
-use crate::operator::inbox::Pending;
+use crate::operator::inbox::rows::Rows;
+use crate::operator::inbox::{Pending, Row};
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, Note, NoteKind};
 use crate::operator::publish::limit::EventLimit;
@@ -124,15 +124,18 @@ pub fn future_notes(seen: &Seen, decision: &Decision) -> Vec<Note> {
 
 /// Returns the names of the objects that wait for their own arrival and do not show it, with that time.
 fn ahead<'v, F, S, V: Waiting>(
-    rows: &[Arc<Pending<F, S>>],
+    rows: &Rows<Pending<F, S>>,
     verdicts: &'v [Verdict<V>],
     conditions: impl Fn(&S) -> &[Condition],
-) -> Vec<(&'v str, Timestamp)> {
+) -> Vec<(&'v str, Timestamp)>
+where
+    Pending<F, S>: Row,
+{
     let reason = Reason::ArrivalInFuture.as_str();
     let shows = |status: &S| condition(conditions(status), READY).is_some_and(|ready| ready.reason == reason);
     let ahead = verdicts.iter().filter_map(|verdict| {
         let Some(Wait::ArrivalInFuture(arrival)) = verdict.verdict.wait() else { return None };
-        let row = rows.iter().find(|row| row.version.uid == verdict.uid)?;
+        let row = rows.get(&verdict.name).filter(|row| row.version.uid == verdict.uid)?;
         (!row.status.as_ref().is_some_and(&shows)).then_some((verdict.name.as_str(), arrival))
     });
     ahead.collect()
@@ -155,6 +158,6 @@ fn named<K: Resource<DynamicType = ()>>() -> (String, String) {
     (K::api_version(&()).into_owned(), K::kind(&()).into_owned())
 }
 
-fn version<F, S>(rows: &[Arc<Pending<F, S>>], name: &str) -> Option<Version> {
-    rows.iter().find(|pending| pending.version.name == name).map(|pending| pending.version.clone())
+fn version<R: Row>(rows: &Rows<R>, name: &str) -> Option<Version> {
+    rows.get(name).map(|row| row.version())
 }

@@ -3,9 +3,6 @@
 //! A receipt may be written late, twice or be lost; the ledger repeats it. It is bound to the version of an object
 //! whose UID is the recorded one.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
@@ -25,6 +22,7 @@ use crate::api::{
     PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
 };
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
+use crate::operator::inbox::rows::Rows;
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
 use crate::operator::observe::Seen;
 use crate::operator::project;
@@ -118,7 +116,7 @@ type Write<'a, V> = BoxFuture<'a, (&'a Verdict<V>, bool, Result<Written, CallErr
 
 /// Pairs objects with their verdicts and gives the writes of those whose status is news, a few at once.
 fn due_writes<'a, F, S, V>(
-    objects: &'a [Arc<Pending<F, S>>],
+    objects: &'a Rows<Pending<F, S>>,
     verdicts: &'a [Verdict<V>],
     judge: impl Fn(&Pending<F, S>, &V) -> Option<(S, bool)>,
     write: impl Fn(&'a Pending<F, S>, &'a V, S) -> BoxFuture<'a, Result<Written, CallError>>,
@@ -126,13 +124,12 @@ fn due_writes<'a, F, S, V>(
 where
     S: PartialEq,
     V: Sync,
+    Pending<F, S>: Row,
 {
-    let by_object: HashMap<(&str, &str), &Verdict<V>> =
-        verdicts.iter().map(|verdict| ((verdict.name.as_str(), verdict.uid.as_str()), verdict)).collect();
     let mut writes: Vec<Write<'a, V>> = Vec::new();
-    for pending in objects {
-        let object = (pending.version.name.as_str(), pending.version.uid.as_str());
-        let Some(verdict) = by_object.get(&object).copied() else { continue };
+    for verdict in verdicts {
+        let object = objects.get(&verdict.name).filter(|object| object.version.uid == verdict.uid);
+        let Some(pending) = object else { continue };
         let Some((status, is_final)) = judge(pending, &verdict.verdict) else { continue };
         if pending.status.as_ref() != Some(&status) {
             let written = write(pending, &verdict.verdict, status);

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use flashgate_ledger::bounds::receipts_are_full;
 use flashgate_ledger::catalog::Catalog;
-use flashgate_ledger::decide::{Decision, ReportVerdict, Wait, decide};
+use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::entry::FactKind;
+use flashgate_ledger::facts::Asked;
 use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 
@@ -24,6 +25,7 @@ use crate::operator::convert::{self, ConvertError};
 use crate::operator::decide::{Knowledge, Lack, lack};
 use crate::operator::facts::{AccountClock, facts_of, ignored_test_clock, is_there, not_before_arrivals};
 use crate::operator::inbox::Inbox;
+use crate::operator::inbox::report_index::Shown;
 use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, Note, NoteKind, Trouble};
 use crate::operator::publish::limit::EventLimit;
@@ -259,6 +261,7 @@ impl<C: Cluster> Operator<C> {
             Decided::Troubled(trouble) => return self.say_trouble(&seen, trouble).await,
         };
         let Choice { before, mut decision, clock } = decided;
+        seen.keep_judged_reports(&decision);
         tell_span(&seen, before.as_ref());
         if must_be_named_first(&seen, &decision) {
             return self.name_ledger(&mut seen, before.as_ref(), clock).await;
@@ -285,6 +288,8 @@ impl<C: Cluster> Operator<C> {
         announce(&self.publisher(), &seen, future_notes(&seen, &decision)).await;
         let delay = self.show(&mut seen, ledger, clock, memory).await?;
         receipts?;
+        let shown = Shown { basis: decision.wait_basis, time: clock.now };
+        self.inbox.reports.note_shown(key, &seen.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
         let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
@@ -321,10 +326,19 @@ impl<C: Cluster> Operator<C> {
                 continue;
             }
             let mut clock = self.account_clock(seen, before.as_ref());
-            let facts = facts_of(seen, before.as_ref(), memory.acknowledged.iter().cloned().collect(), clock)
-                .map_err(|source| ReconcileError::Convert { account: key.clone(), source })?;
+            let mut facts =
+                facts_of(seen, before.as_ref(), memory.acknowledged.iter().cloned().collect(), clock)
+                    .map_err(|source| ReconcileError::Convert { account: key.clone(), source })?;
             clock.now = not_before_arrivals(&facts, clock.now);
             let decision = match decide(before.as_ref(), &facts, &self.catalog, clock.now) {
+                Ok(decision) if seen.reports.index.rests_on(decision.wait_basis) => Ok(decision),
+                Ok(_) => {
+                    facts.asked = Asked::All;
+                    decide(before.as_ref(), &facts, &self.catalog, clock.now)
+                }
+                Err(violation) => Err(violation),
+            };
+            let decision = match decision {
                 Ok(decision) => decision,
                 Err(violation) => {
                     if !seen.ledger_is_fresh {
@@ -449,7 +463,7 @@ impl<C: Cluster> Operator<C> {
         }
         let refusals = receipts.refused.iter().map(|(name, refusal)| project::refusal_note(name, refusal));
         announce(&self.publisher(), seen, refusals.collect()).await;
-        if waits_for_receipts(decision) {
+        if decision.waits_for_receipts {
             let unconfirmed = unconfirmed(ledger, seen, memory);
             if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 || receipts_are_full(&unconfirmed) {
                 let confirmed =
@@ -672,16 +686,12 @@ fn reference(ledger: &CreditLedger) -> LedgerReference {
     }
 }
 
-fn waits_for_receipts(decision: &Decision) -> bool {
-    decision.reports.iter().any(|verdict| matches!(verdict.verdict, ReportVerdict::Waits(Wait::Receipts)))
-}
-
 /// Returns whether reports that wait for room can be taken up at once, since receipts were confirmed meanwhile.
 fn has_room_again(ledger: Option<&Ledger>, decision: &Decision, memory: &Memory) -> bool {
     let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);
     let is_awaited =
         |charge: &&Charge| !memory.acknowledged.contains(&(charge.name.clone(), charge.uid.clone()));
-    waits_for_receipts(decision) && !receipts_are_full(charges.filter(is_awaited))
+    decision.waits_for_receipts && !receipts_are_full(charges.filter(is_awaited))
 }
 
 /// Returns the charges whose receipt is not known to be confirmed and whose object is not known to be pending.

@@ -100,7 +100,7 @@ impl Story {
         window: Window,
     ) -> Decision {
         let uid = self.uid();
-        self.facts.reports.push(Report {
+        self.facts.reports.insert(Report {
             name: format!("report-{uid}"),
             uid,
             arrival: self.now,

@@ -77,7 +77,7 @@ impl Account {
             }
             Kind::CreditPack => self.facts.packs.push(convert::pack_fact(&wire::<CreditPack>(content)?)?),
             Kind::UsageReport => {
-                self.facts.reports.push(convert::report_fact(&wire::<UsageReport>(content)?)?);
+                self.facts.reports.insert(convert::report_fact(&wire::<UsageReport>(content)?)?);
             }
             Kind::Payment => self.facts.payments.push(convert::payment_fact(&wire::<Payment>(content)?)?),
             Kind::CreditAdjustment => {

@@ -199,7 +199,7 @@ fn state_report(life: &mut Life<'_>, source: &str, window: Window, usage: Vec<Us
     let name = long_name("r", life.objects, 253);
     let (uid, arrival) = (format!("uid-{}", life.objects), life.now);
     let source = source.to_owned();
-    life.facts.reports.push(Report { name, uid, arrival, source, window, usage });
+    life.facts.reports.insert(Report { name, uid, arrival, source, window, usage });
 }
 
 /// Reports as much as a report can hold: 1,000 lines of 10^15 of one rate, or lines of every rate.

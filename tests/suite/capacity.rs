@@ -1,9 +1,9 @@
-//! What objects cost: bytes in etcd, and memory of the operator. `make capacity` prints the table of
+//! What objects cost: bytes in etcd, memory and time of the operator. `make capacity` prints the tables of
 //! `docs/how-to/capacity.md`.
 
 use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use futures::StreamExt as _;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
 use serde_json::json;
 
@@ -14,6 +14,12 @@ const ACCOUNTS: i64 = 1_000;
 
 /// Reports that are measured, of one account.
 const REPORTS: i64 = 2_000;
+
+/// Reports that wait for the end of their window while their account is edited.
+const WAITING: i64 = 8_000;
+
+/// Edits of a Subscription that are measured.
+const EDITS: u64 = 100;
 
 /// Creates at once.
 const AT_ONCE: usize = 8;
@@ -141,4 +147,56 @@ async fn the_table_of_the_page_is_measured() {
         "| operator, for each pending report | {} bytes |",
         with_pending.saturating_sub(with_accounts) * 1_024 / 2_000
     );
+}
+
+/// Edits the Subscription again and again, each time once the operator has seen the edit before. Returns the milliseconds
+/// of the operator's processor time that an edit took.
+async fn milliseconds_of_an_edit(namespace: &Namespace<'_>, operator: &Operator) -> f64 {
+    let before = operator.cpu_ticks();
+    for edit in 0..EDITS {
+        let percent = 50 + edit % 40;
+        let patch = json!({"spec": {"alertThresholdsPercent": [percent]}});
+        let api = namespace.api::<Subscription>();
+        let patched =
+            api.patch("acme", &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+        let generation = patched.metadata.generation.expect("generation");
+        namespace.expect::<Subscription>("acme", "/status/observedGeneration", generation).await;
+    }
+    let ticks = u32::try_from(operator.cpu_ticks() - before).expect("few");
+    f64::from(ticks) * 10.0 / f64::from(u32::try_from(EDITS).expect("few"))
+}
+
+#[tokio::test]
+#[ignore = "takes some minutes and measures: make capacity"]
+async fn an_edit_beside_waiting_reports_is_measured() {
+    let world = World::start().await;
+    let namespace = world.namespace("edited").await;
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let operator = start(&world);
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    milliseconds_of_an_edit(&namespace, &operator).await;
+    let alone = milliseconds_of_an_edit(&namespace, &operator).await;
+    let end = flashgate_billing::clock::Clock::system().now() + jiff::SignedDuration::from_hours(12);
+    let created = futures::stream::iter(0..WAITING).map(|index| {
+        let namespace = &namespace;
+        let window = json!({
+            "startTime": (end - jiff::SignedDuration::from_hours(13)).to_string(), "endTime": end.to_string(),
+        });
+        let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
+        let source = format!("gw-{index}");
+        let spec =
+            json!({"subscriptionRef": {"name": "acme"}, "source": source, "window": window, "usage": usage});
+        async move { namespace.create::<UsageReport>(&format!("report-{index}"), spec).await }
+    });
+    created.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    for index in 0..WAITING {
+        let name = format!("report-{index}");
+        namespace.expect::<UsageReport>(&name, "/status/conditions/0/reason", "WindowNotOver").await;
+    }
+    milliseconds_of_an_edit(&namespace, &operator).await;
+    let beside = milliseconds_of_an_edit(&namespace, &operator).await;
+    println!("| measured | figure |\n|---|---|");
+    println!("| operator's processor time for an edit of a Subscription | {alone:.1} ms |");
+    println!("| the same, beside {WAITING} waiting reports of the account | {beside:.1} ms |");
+    println!("| ratio | {:.2} |", beside / alone);
 }

@@ -249,6 +249,14 @@ impl Operator {
         self.status_kib("VmHWM")
     }
 
+    /// Returns how much the processor has done for it, in hundredths of a second.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process)).expect("stat");
+        // After the command's name, which may hold anything but ends with the last parenthesis.
+        let fields = stat.rsplit(')').next().expect("fields").split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()
+    }
+
     fn status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).expect("status");
         let line =
@@ -357,34 +365,41 @@ impl Namespace<'_> {
 pub struct Eventually<F> {
     what: String,
     look: F,
+    patience: Duration,
 }
 
 /// Names a condition that `look` looks at.
 pub fn eventually<F>(what: &str, look: F) -> Eventually<F> {
-    Eventually { what: what.to_owned(), look }
+    Eventually { what: what.to_owned(), look, patience: PATIENCE }
 }
 
 impl<F, T> Eventually<F>
 where
     F: AsyncFnMut() -> Option<T>,
 {
+    /// Gives the condition as much time as `patience`: what it waits for is much work.
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Waits until the condition gives something.
     pub async fn await_some(mut self) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Some(found) = (self.look)().await {
                 return found;
             }
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {}", self.what);
+            assert!(Instant::now() < deadline, "not within {:?}: {}", self.patience, self.what);
             tokio::time::sleep(LOOK).await;
         }
     }
 
     /// Waits until the condition gives nothing any more.
     pub async fn await_end(mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         while (self.look)().await.is_some() {
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {}", self.what);
+            assert!(Instant::now() < deadline, "not within {:?}: {}", self.patience, self.what);
             tokio::time::sleep(LOOK).await;
         }
     }

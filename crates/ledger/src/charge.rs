@@ -22,6 +22,26 @@ pub fn accepted_until(window_start: Timestamp, accept_for_seconds: u32) -> Times
     seconds_after(window_start, i64::from(accept_for_seconds))
 }
 
+/// Why a report is refused at its arrival.
+pub(crate) enum ArrivalFault {
+    /// Its usage lies before the account's start.
+    BeforeStart,
+    /// Its window ends too long after it arrived.
+    TooEarly,
+}
+
+/// Returns why a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
+pub(crate) fn fault_at_arrival(
+    report: &Report,
+    start_time: Timestamp,
+    accept_ahead_seconds: u32,
+) -> Option<ArrivalFault> {
+    if report.window.end_time <= start_time {
+        return Some(ArrivalFault::BeforeStart);
+    }
+    (report.lead_seconds() > i64::from(accept_ahead_seconds)).then_some(ArrivalFault::TooEarly)
+}
+
 /// What a report costs, before anyone pays.
 pub(crate) struct RatedReport {
     credits: Credits,
@@ -36,16 +56,15 @@ struct Payment {
 }
 
 impl Account<'_> {
-    /// Returns why a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
-    pub(crate) fn refuses_at_arrival(&self, report: &Report) -> Option<Refusal> {
+    /// Returns the refusal that a report gets at its arrival, if it does (Laws 0 and 8).
+    fn refuses_at_arrival(&self, report: &Report) -> Option<Refusal> {
         let Report { window, arrival, .. } = report;
-        if window.end_time <= self.ledger.start_time {
-            return Some(Refusal::before_subscription(window.end_time, self.ledger.start_time));
-        }
-        let accept_ahead_seconds = self.catalog.policies.accept_ahead_seconds;
-        let latest_end = seconds_after(*arrival, i64::from(accept_ahead_seconds));
-        (window.end_time > latest_end)
-            .then(|| Refusal::too_early(window.end_time, *arrival, accept_ahead_seconds))
+        let (start_time, ahead_seconds) =
+            (self.ledger.start_time, self.catalog.policies.accept_ahead_seconds);
+        Some(match fault_at_arrival(report, start_time, ahead_seconds)? {
+            ArrivalFault::BeforeStart => Refusal::before_subscription(window.end_time, start_time),
+            ArrivalFault::TooEarly => Refusal::too_early(window.end_time, *arrival, ahead_seconds),
+        })
     }
 
     /// Returns why a report can never be charged, if so (Laws 8 and 9).

@@ -1,11 +1,14 @@
 //! Facts: what others stated about an account, as the decision sees it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::Credits;
 use crate::catalog::BillingPeriod;
-use crate::period::Window;
+use crate::period::{Window, seconds_between};
 use crate::quantity::Quantity;
+use crate::reports::Reports;
 
 /// Everything that is stated about one account at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +25,9 @@ pub struct Facts {
     /// The Subscription, unless it does not exist.
     pub subscription: Option<Subscription>,
     /// Reports without a verdict.
-    pub reports: Vec<Report>,
+    pub reports: Reports,
+    /// Reports of which it is asked what they wait for, should they wait.
+    pub asked: Asked,
     /// Packs without a final state.
     pub packs: Vec<PackOrder>,
     /// Payments without a verdict.
@@ -31,6 +36,28 @@ pub struct Facts {
     pub adjustments: Vec<Adjustment>,
     /// Charged reports, by name and UID, whose receipt is confirmed or no longer wanted.
     pub acknowledged: Vec<(String, String)>,
+}
+
+/// Which reports it is asked of what they wait for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// All of them.
+    #[default]
+    All,
+    /// Those with these names and UIDs: the others show it, and it has not changed.
+    Only(BTreeSet<(String, String)>),
+}
+
+impl Facts {
+    /// Returns the reports of which it is asked what they wait for.
+    pub(crate) fn asked_reports(&self) -> Box<dyn Iterator<Item = &Report> + '_> {
+        match &self.asked {
+            Asked::All => Box::new(self.reports.iter()),
+            Asked::Only(names) => {
+                Box::new(names.iter().filter_map(|(name, uid)| self.reports.get(name, uid)))
+            }
+        }
+    }
 }
 
 /// What a Subscription says.
@@ -96,6 +123,21 @@ pub struct Report {
     pub window: Window,
     /// Quantities, one for each (node type, operation) pair, in the order of their first lines.
     pub usage: Vec<UsageTotal>,
+}
+
+impl Report {
+    /// Returns when it takes effect, if nothing refuses it before: with the end of its window, or at its arrival where
+    /// that is later (Law 0).
+    #[must_use]
+    pub fn effect_time(&self) -> Timestamp {
+        self.window.end_time.max(self.arrival)
+    }
+
+    /// Returns by how many seconds its window ends after its arrival; negative where it ended before.
+    #[must_use]
+    pub fn lead_seconds(&self) -> i64 {
+        seconds_between(self.arrival, self.window.end_time)
+    }
 }
 
 /// The sum of a report's lines of one (node type, operation) pair.

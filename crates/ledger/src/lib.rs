@@ -6,7 +6,7 @@
 //!
 //! | law | where |
 //! |---|---|
-//! | 0 arrival and the order of facts | [`decide`] |
+//! | 0 arrival and the order of facts | `course`, `queue`, [`reports`] |
 //! | 1 exactness, 2 quantities | [`credits`], [`rating`], [`quantity`] |
 //! | 3 periods | [`period`] |
 //! | 4, 5, 7 plan grants, burn order, settlement | [`grant`], `account` |
@@ -26,10 +26,10 @@
 
 mod account;
 pub mod adjustment;
-mod awaited;
 pub mod bounds;
 pub mod catalog;
 pub mod charge;
+mod course;
 pub mod coverage;
 pub mod credits;
 pub mod decide;
@@ -37,6 +37,7 @@ pub mod entry;
 pub mod facts;
 pub mod forecast;
 pub mod grant;
+mod idle;
 pub mod invoice;
 mod lapse;
 pub mod ledger;
@@ -45,9 +46,11 @@ pub mod period;
 pub mod plan_change;
 pub mod purchase;
 pub mod quantity;
+mod queue;
 pub mod rating;
 pub mod refusal;
 pub mod renewal;
+pub mod reports;
 pub mod statement;
 pub mod threshold;
 

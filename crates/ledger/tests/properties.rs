@@ -99,7 +99,7 @@ fn state(life: &mut Life, editions: &[Catalog], object: Object) {
         Object::Subscription(subscription) => life.facts.subscription = Some(subscription),
         Object::Deleted => life.facts.subscription = None,
         Object::Edition(edition) => life.catalog = editions[usize::from(edition)].clone(),
-        Object::Report(report) => life.facts.reports.push(report),
+        Object::Report(report) => life.facts.reports.insert(report),
         Object::Pack(pack) => life.facts.packs.push(pack),
         Object::Adjustment(adjustment) => life.facts.adjustments.push(adjustment),
         Object::Payment { payment, .. } => life.facts.payments.push(payment),
@@ -250,7 +250,6 @@ fn order_does_not_matter(editions: &[Catalog], script: &Script, seed: u64) -> Re
     let key = |uid: &str| {
         uid.bytes().fold(seed, |hash, byte| (hash.rotate_left(9) ^ u64::from(byte)).wrapping_mul(seed | 1))
     };
-    shuffled.facts.reports.sort_by_key(|report| key(&report.uid));
     shuffled.facts.packs.sort_by_key(|pack| key(&pack.uid));
     shuffled.facts.payments.sort_by_key(|payment| key(&payment.uid));
     shuffled.facts.adjustments.sort_by_key(|adjustment| key(&adjustment.uid));

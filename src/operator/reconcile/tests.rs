@@ -7,7 +7,9 @@ use flashgate_ledger::catalog::PaymentMode;
 use serde_json::json;
 
 use super::*;
-use crate::api::{CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentVerdict, Subscription};
+use crate::api::{
+    CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentVerdict, Subscription, UsageReport,
+};
 use crate::catalog;
 use crate::operator::cluster::Kind;
 use crate::operator::cluster::simulated::{
@@ -18,9 +20,17 @@ const NOW: &str = "2026-01-31T10:00:00Z";
 
 /// An operator whose watches bring nothing by themselves, a second older whenever it looks at its clock.
 fn operator(wire: &SharedWire) -> Operator<Simulated> {
-    let (seconds, now) = (AtomicU64::new(0), lock(wire).store.now());
-    let clock =
-        Clock::from_fns(move || now, move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
+    let now = lock(wire).store.now();
+    operator_with_clock(wire, move || now)
+}
+
+/// The same, with a clock that shows what `now` returns.
+fn operator_with_clock(
+    wire: &SharedWire,
+    now: impl Fn() -> Timestamp + Send + Sync + 'static,
+) -> Operator<Simulated> {
+    let seconds = AtomicU64::new(0);
+    let clock = Clock::from_fns(now, move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
     let end = Simulated::new(Arc::clone(wire), 1, clock.clone());
     Operator::new(end, catalog::shipped(), clock, "test".to_owned())
 }
@@ -297,6 +307,104 @@ fn an_object_from_the_future_waits_and_its_account_goes_on() {
     assert_eq!(ledger.spec.adjustments.len(), 1);
     let pack: CreditPack = stored(&wire, ObjectKind::CreditPack, "ahead");
     assert_eq!(reasons(&pack.status.expect("status").conditions), FROM_THE_FUTURE);
+}
+
+/// Creates a report about the seconds from `start` to `end` that a watch tells of.
+fn reported(operator: &Operator<Simulated>, wire: &SharedWire, name: &str, start: &str, end: &str) {
+    let spec = json!({
+        "subscriptionRef": {"name": "acme"}, "source": name, "window": {"startTime": start, "endTime": end},
+        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
+    });
+    let mut report = UsageReport::new(name, of(spec));
+    report.metadata.namespace = Some("sim".to_owned());
+    operator.inbox.reports.put(created(wire, report)).expect("taken");
+}
+
+/// Brings what the server holds of a report, as its watch does.
+fn told(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
+    operator.inbox.reports.put(stored(wire, ObjectKind::UsageReport, name)).expect("taken");
+}
+
+/// Returns the names of the reports that are asked about next; nothing where it is all.
+fn asked(operator: &Operator<Simulated>) -> Option<Vec<String>> {
+    match operator.inbox.reports.rows(&acme()).index.asked(operator.clock.now()) {
+        Asked::All => None,
+        Asked::Only(reports) => Some(reports.into_iter().map(|(name, _)| name).collect()),
+    }
+}
+
+/// Returns why a report waits, as it shows it.
+fn wait_of(wire: &SharedWire, name: &str) -> String {
+    let report: UsageReport = stored(wire, ObjectKind::UsageReport, name);
+    let conditions = report.status.expect("status").conditions;
+    conditions.into_iter().find(|shown| shown.type_ == "Ready").expect("a condition").reason
+}
+
+#[test]
+fn a_waiting_report_is_looked_at_again_when_it_changes_and_else_costs_nothing() {
+    let wire = wire();
+    let operator = operator(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    for name in ["gw-1", "gw-2"] {
+        reported(&operator, &wire, name, "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
+    }
+    assert_eq!(asked(&operator), None, "nothing is known yet");
+    settle(&operator, &wire);
+    assert_eq!(wait_of(&wire, "gw-1"), "WindowNotOver");
+    told(&operator, &wire, "gw-1");
+    told(&operator, &wire, "gw-2");
+    assert_eq!(asked(&operator), Some(vec!["gw-1".to_owned(), "gw-2".to_owned()]), "they were written");
+    settle(&operator, &wire);
+    assert_eq!(asked(&operator), Some(vec![]));
+    // What it shows is lost.
+    lock(&wire).store.wipe_status(&ObjectKey::new(ObjectKind::UsageReport, "sim", "gw-2")).expect("wiped");
+    told(&operator, &wire, "gw-2");
+    assert_eq!(asked(&operator), Some(vec!["gw-2".to_owned()]));
+    settle(&operator, &wire);
+    assert_eq!(wait_of(&wire, "gw-2"), "WindowNotOver");
+}
+
+#[test]
+fn every_waiting_report_shows_that_the_subscription_is_gone_and_that_it_is_back() {
+    let wire = wire();
+    let operator = operator(&wire);
+    for name in ["gw-1", "gw-2"] {
+        reported(&operator, &wire, name, "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
+    }
+    settle(&operator, &wire);
+    for name in ["gw-1", "gw-2"] {
+        assert_eq!(wait_of(&wire, name), "SubscriptionMissing");
+        told(&operator, &wire, name);
+    }
+    settle(&operator, &wire);
+    assert_eq!(asked(&operator), Some(vec![]));
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    for name in ["gw-1", "gw-2"] {
+        assert_eq!(wait_of(&wire, name), "WindowNotOver");
+    }
+}
+
+#[test]
+fn a_report_from_the_future_shows_what_it_waits_for_once_it_has_arrived() {
+    let wire = wire();
+    let operator = operator_with_clock(&wire, {
+        let wire = Arc::clone(&wire);
+        move || lock(&wire).store.now()
+    });
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    lock(&wire).store.set_now("2026-01-31T10:05:00Z".parse().expect("time"));
+    reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
+    lock(&wire).store.set_now(NOW.parse().expect("time"));
+    settle(&operator, &wire);
+    assert_eq!(wait_of(&wire, "gw"), "ArrivalInFuture");
+    told(&operator, &wire, "gw");
+    settle(&operator, &wire);
+    assert_eq!(asked(&operator), Some(vec![]));
+    lock(&wire).store.set_now("2026-01-31T10:06:00Z".parse().expect("time"));
+    settle(&operator, &wire);
+    assert_eq!(wait_of(&wire, "gw"), "WindowNotOver");
 }
 
 #[test]

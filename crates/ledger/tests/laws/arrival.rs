@@ -257,6 +257,17 @@ fn a_report_that_is_too_late_without_an_account_is_refused_when_it_arrives() {
 }
 
 #[test]
+fn a_report_that_is_too_late_without_a_subscription_is_refused_when_the_second_of_its_arrival_is_over() {
+    let mut life = Life::of("starter", "2026-01-01");
+    life.unsubscribe("2026-01-10");
+    life.facts.instant_is_open = true;
+    assert_eq!(life.report("2026-06-01", "gw", window("2026-01-01", "2026-01-02"), "5").said(), "waits");
+    assert_eq!(life.decide().wake_time, Some(time("2026-06-01T00:00:01")));
+    life.live_until(time("2026-06-01T00:00:01"));
+    assert_eq!(life.reports.values().map(Said::said).collect::<Vec<_>>(), ["TooLate"]);
+}
+
+#[test]
 fn at_one_instant_what_no_account_came_for_is_refused_by_name() {
     let mut life = Life::new(shipped());
     life.buy("2026-01-01", "b", "plus-100");

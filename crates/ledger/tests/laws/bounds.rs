@@ -23,7 +23,7 @@ fn use_the_most(life: &mut Life, at: &str, source: &str, operation: &str) -> Str
         quantity: flashgate_ledger::Quantity::sum(most).expect("the most"),
         first_line: 0,
     }];
-    life.facts.reports.push(report);
+    life.facts.reports.insert(report);
     life.live_until(end_time);
     life.reports[source].said()
 }
@@ -300,7 +300,7 @@ fn receipts_of_large_reports_wait_for_room_in_bytes() {
                 first_line,
             })
             .collect();
-        life.facts.reports.push(report);
+        life.facts.reports.insert(report);
     }
     life.until("2026-01-03");
     let bytes: usize = life.book().unacknowledged.iter().map(flashgate_ledger::ledger::Charge::bytes).sum();

@@ -252,7 +252,7 @@ fn case_19_objects_without_status_show_the_same_again_and_move_nothing() {
         });
     }
     let report = crate::kit::a_report("report-old", "old", time("2026-01-02T11:00"), "gw", hour);
-    again.facts.reports.push(report);
+    again.facts.reports.insert(report);
     again.comes_back("2026-09-10");
     assert_eq!(again.packs["a"].said(), "granted");
     assert_eq!(again.packs["b"].said(), "UnknownPack");

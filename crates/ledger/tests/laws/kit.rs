@@ -1,6 +1,6 @@
 //! A life: one account whose operator decides at every instant that matters, unless it is down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::adjustment::AdjustmentOutcome;
@@ -8,11 +8,12 @@ use flashgate_ledger::catalog::{
     BillingPeriod, Catalog, Offer, Pack, PackPurchases, PaymentMode, Plan, Policies, Rate,
 };
 use flashgate_ledger::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, decide,
+    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Waiting as _, decide,
 };
 use flashgate_ledger::entry::{Detail, Entry};
 use flashgate_ledger::facts::{
-    Adjustment, Facts, PackOrder, Payment, PaymentState, Renewal, Report, Request, Subscription, UsageTotal,
+    Adjustment, Asked, Facts, PackOrder, Payment, PaymentState, Renewal, Report, Request, Subscription,
+    UsageTotal,
 };
 use flashgate_ledger::grant::Grant;
 use flashgate_ledger::ledger::{Ledger, UNACKNOWLEDGED_LIMIT};
@@ -256,7 +257,47 @@ impl Life {
     }
 
     pub(crate) fn decide(&self) -> Decision {
-        decide(self.ledger.as_ref(), &self.facts, &self.catalog, self.now).expect("every invariant holds")
+        let decision = self.decide_about(&self.facts);
+        self.asking_decides_nothing(&decision);
+        self.no_wait_is_slept_through(&decision);
+        decision
+    }
+
+    /// An account is woken by the time at which what a report waits for ends by itself.
+    fn no_wait_is_slept_through(&self, decision: &Decision) {
+        let ends = decision.reports.iter().filter_map(|verdict| verdict.verdict.wait()?.ends());
+        if let Some(end) = ends.min() {
+            let next = after(self.now, i64::from(self.facts.instant_is_open));
+            assert!(
+                decision.wake_time.is_some_and(|wake| wake <= end.max(next)),
+                "until {end}: {decision:?}"
+            );
+        }
+    }
+
+    fn decide_about(&self, facts: &Facts) -> Decision {
+        decide(self.ledger.as_ref(), facts, &self.catalog, self.now).expect("every invariant holds")
+    }
+
+    /// Whichever reports are asked about: the same happens, at the same time, and those that are give the same answer.
+    fn asking_decides_nothing(&self, all: &Decision) {
+        let waits = |verdict: &&Verdict<ReportVerdict>| matches!(verdict.verdict, ReportVerdict::Waits(_));
+        let asked = all.reports.iter().filter(waits).step_by(2);
+        let asked: BTreeSet<_> = asked.map(|verdict| (verdict.name.clone(), verdict.uid.clone())).collect();
+        let facts = Facts { asked: Asked::Only(asked.clone()), ..self.facts.clone() };
+        let some = self.decide_about(&facts);
+        let answered = |verdict: &&Verdict<ReportVerdict>| {
+            !waits(verdict) || asked.contains(&(verdict.name.clone(), verdict.uid.clone()))
+        };
+        let answers = |decision: &Decision| -> BTreeMap<String, ReportVerdict> {
+            let answered = decision.reports.iter().filter(answered);
+            answered.map(|verdict| (verdict.uid.clone(), verdict.verdict.clone())).collect()
+        };
+        assert_eq!((some.commit.as_ref(), &some.entries), (all.commit.as_ref(), &all.entries));
+        assert_eq!(answers(&some), answers(all));
+        assert_eq!(some.reports.len(), answers(all).len(), "nothing is said of the others");
+        assert_eq!((some.wake_time, some.has_more), (all.wake_time, all.has_more));
+        assert_eq!((some.waits_for_receipts, some.wait_basis), (all.waits_for_receipts, all.wait_basis));
     }
 
     fn take(&mut self, decision: &Decision) {
@@ -432,7 +473,7 @@ impl Life {
                 first_line,
             })
             .collect();
-        self.facts.reports.push(report);
+        self.facts.reports.insert(report);
         self.seen();
         self.reports.get(&name).cloned().unwrap_or(UNSEEN)
     }

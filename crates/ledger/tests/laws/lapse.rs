@@ -382,7 +382,7 @@ fn a_charge_whose_receipt_is_open_outlives_the_deletion() {
         window("2026-01-01", "2026-01-02"),
     );
     report.usage.clear();
-    life.facts.reports.push(report);
+    life.facts.reports.insert(report);
     life.until("2026-06-01");
     assert_eq!(life.reports[&charge.name].said(), "charged 5");
 }

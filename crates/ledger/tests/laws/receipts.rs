@@ -83,15 +83,15 @@ fn a_charged_report_that_is_seen_again_shows_its_charge_again() {
     life.loses_receipts();
     life.goes_down("2026-01-05");
     life.report("2026-01-05", "gw", window("2026-01-04", "2026-01-05"), "7");
-    let report = life.facts.reports[0].clone();
+    let report = life.facts.reports.iter().next().expect("report").clone();
     life.comes_back("2026-01-05");
     life.catalog.rates.clear();
-    life.facts.reports.push(report.clone());
+    life.facts.reports.insert(report.clone());
     life.settle();
     assert_eq!(life.reports[&report.name].said(), "charged 7");
     let mut another = report.clone();
     another.uid = "another".to_owned();
-    life.facts.reports.push(another);
+    life.facts.reports.insert(another);
     life.settle();
     assert_eq!(
         (life.said[&report.uid].as_str(), life.said["another"].as_str()),

@@ -151,7 +151,7 @@ fn where_several_reasons_hold_the_first_of_the_order_is_given() {
                 first_line,
             })
             .collect();
-        life.facts.reports.push(report);
+        life.facts.reports.insert(report);
         life.settle();
         assert_eq!(life.reports[&name].said(), said);
     }
@@ -208,7 +208,7 @@ fn a_backlog_of_one_instant_is_charged_whole_whatever_its_reports_are_called() {
     life.goes_down("2026-01-03");
     for index in 0..600 {
         let name = format!("{:03}", index * 367 % 600);
-        life.facts.reports.push(a_report(&name, &name, time("2026-01-03"), "gw", minute(index)));
+        life.facts.reports.insert(a_report(&name, &name, time("2026-01-03"), "gw", minute(index)));
     }
     life.comes_back("2026-01-03");
     let refused: Vec<_> =
@@ -278,7 +278,7 @@ fn a_day_of_minutes_in_random_order_is_charged_whole() {
         life.now = after(time("2026-01-05"), step * 3);
         let index = step * 1_009 % 1_440;
         let name = format!("report-{step:04}");
-        life.facts.reports.push(of_a_credit(&name, life.now, minute(index)));
+        life.facts.reports.insert(of_a_credit(&name, life.now, minute(index)));
         life.settle();
     }
     assert!(life.now.as_second() > at);
@@ -295,9 +295,9 @@ fn a_gap_that_a_waiting_report_fills_closes_only_after_that_report_was_decided()
     life.goes_down("2026-01-10");
     for index in 0..4_000 {
         let (arrival, name) = (after(time("2026-01-10"), index), format!("even-{index:04}"));
-        life.facts.reports.push(of_a_credit(&name, arrival, minute(index * 2)));
+        life.facts.reports.insert(of_a_credit(&name, arrival, minute(index * 2)));
         let (arrival, name) = (after(time("2026-01-10"), 4_000 + index), format!("odd-{index:04}"));
-        life.facts.reports.push(of_a_credit(&name, arrival, minute(index * 2 + 1)));
+        life.facts.reports.insert(of_a_credit(&name, arrival, minute(index * 2 + 1)));
     }
     life.comes_back("2026-01-11");
     assert_eq!(life.count("Charged"), 8_000);
@@ -310,11 +310,11 @@ fn a_gap_closes_when_the_report_that_would_fill_it_was_refused() {
     life.goes_down("2026-01-10");
     for index in 0..1_025 {
         let (arrival, name) = (after(time("2026-01-10"), index), format!("even-{index:04}"));
-        life.facts.reports.push(of_a_credit(&name, arrival, minute(index * 2)));
+        life.facts.reports.insert(of_a_credit(&name, arrival, minute(index * 2)));
     }
     let mut unknown = of_a_credit("unknown", after(time("2026-01-10"), 1_025), minute(1));
     unknown.usage[0].operation = "Teleport".to_owned();
-    life.facts.reports.push(unknown);
+    life.facts.reports.insert(unknown);
     life.comes_back("2026-01-11");
     assert_eq!(life.reports["unknown"].said(), "UnknownRate");
     let second = Window { start_time: minute(2).end_time, end_time: minute(4).start_time };

@@ -1,0 +1,156 @@
+//! What happens by itself: expirations, settlements, statements, invoices and period boundaries.
+
+use jiff::Timestamp;
+
+use super::Course;
+use crate::facts::{Report, Subscription};
+use crate::grant::GrantSource;
+use crate::invoice::{InvoiceState, Purpose, VoidCause};
+use crate::ledger::{SubscriptionIdentity, Violation};
+use crate::period::seconds_after;
+use crate::queue::{Fact, Rank, Standing};
+
+/// Something that happens by itself.
+pub(super) enum Timer {
+    Expire(GrantSource),
+    CloseSettlement(GrantSource),
+    /// Finalizes what is to be final at this time.
+    FinalizeStatements(Timestamp),
+    Start,
+    Resume,
+    Boundary,
+    UnattendedEnd,
+    UnattendedDue,
+    InvoiceRunsOut(u32),
+    PeriodRunsOut,
+}
+impl<'a> Course<'a> {
+    /// Returns what happens next by itself, and when.
+    pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
+        let ledger = &self.account.ledger;
+        let grant = ledger.grants.iter().filter_map(|grant| {
+            let expiration = grant.expiration?;
+            if expiration.passed {
+                let is_claimed =
+                    self.awaits_usage(|report| grant.may_pay(report.window.end_time, report.arrival));
+                (!is_claimed).then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
+            } else {
+                Some((expiration.time, Rank::Expiration, grant))
+            }
+        });
+        let grant = grant.min_by_key(|(time, rank, _)| (*time, *rank)).map(|(time, rank, grant)| {
+            let source = grant.source.clone();
+            let is_settling = rank == Rank::SettlementEnd;
+            (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
+        });
+        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final);
+        let statements = statements.filter_map(|statement| {
+            let final_time = statement.final_time?;
+            let is_awaited = self.awaits_usage(|report| report.arrival <= final_time);
+            (!is_awaited).then_some((final_time, Rank::StatementEnd, Timer::FinalizeStatements(final_time)))
+        });
+        let invoices = ledger.invoices.iter().filter(|invoice| {
+            invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
+        });
+        let invoices = invoices.filter_map(|invoice| {
+            Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number)))
+        });
+        grant
+            .into_iter()
+            .chain(statements)
+            .chain(invoices)
+            .chain(self.next_boundary())
+            .min_by_key(|(time, rank, _)| (*time, *rank))
+    }
+
+    /// Returns whether there is a report that arrived and waits to be charged of which `claims` holds.
+    fn awaits_usage(&self, claims: impl Fn(&Report) -> bool) -> bool {
+        let waiting = self.waiting_usage.get_or_init(|| self.find_waiting_usage());
+        waiting.iter().any(|report| claims(report) && !self.decided.contains(report.uid.as_str()))
+    }
+
+    /// Returns the reports that took effect with their windows' ends and are charged later or not at all. What can never
+    /// be charged has no claim on credits that settle.
+    fn find_waiting_usage(&self) -> Vec<&'a Report> {
+        let (reports, end) = (&self.facts.reports, seconds_after(self.now, 1));
+        let acts_from = self.acceptance.presence.filter(|_| !self.receipts_are_stuck);
+        let until = acts_from.map_or(end, |presence| presence.acts_from.min(end));
+        let held = self.queue.held().filter_map(|fact| match fact {
+            Fact::Report(report) => Some(report),
+            Fact::Pack(_) | Fact::Payment(_) | Fact::Adjustment(_) => None,
+        });
+        let waits = |report: &&Report| {
+            let Standing { time, rank, .. } = self.acceptance.standing(report);
+            let effect_time = report.effect_time();
+            let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
+            effect_time <= self.now && (time != effect_time || is_stuck)
+        };
+        let waiting = reports.effective_before(until).chain(held).filter(waits);
+        waiting
+            .filter(|report| !self.charged.contains(&(report.name.as_str(), report.uid.as_str())))
+            .filter(|report| !self.decided.contains(report.uid.as_str()))
+            .filter(|report| self.account.refuses_for_ever(report).is_none())
+            .collect()
+    }
+
+    /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
+    fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
+        if let Some((time, is_new)) = self.arrival {
+            let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
+            return Some(self.unattended().filter(|(earlier, ..)| *earlier < time).unwrap_or(arrives));
+        }
+        if self.facts.subscription.is_none() {
+            return self.unattended();
+        }
+        let period = &self.account.ledger.period;
+        let end = period.window.map(|window| (window.end_time, Rank::Boundary, Timer::Boundary));
+        let due = period.payment_due_time.map(|due| (due, Rank::RunsOut, Timer::PeriodRunsOut));
+        end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
+    }
+
+    /// Returns what time alone brings about while the Subscription is deleted (Law 19): nothing follows a period, but
+    /// its statement ends with it, and what is unpaid at its due time is owed no longer.
+    fn unattended(&self) -> Option<(Timestamp, Rank, Timer)> {
+        let ledger = &self.account.ledger;
+        let window = ledger.period.window.filter(|_| ledger.statements.current().is_some());
+        let end = window.map(|window| (window.end_time, Rank::Boundary, Timer::UnattendedEnd));
+        let due_time = ledger.period.payment_due_time.filter(|_| self.account.open_plan_invoice().is_some());
+        let due = due_time.map(|due| (due, Rank::RunsOut, Timer::UnattendedDue));
+        end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
+    }
+
+    pub(super) fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
+        let request = self.facts.subscription.as_ref().map(|subscription| &subscription.request);
+        match (timer, request) {
+            (Timer::Expire(source), _) => self.account.expire(&source)?,
+            (Timer::CloseSettlement(source), _) => self.account.close_settlement(&source)?,
+            (Timer::FinalizeStatements(time), _) => self.account.ledger.statements.finalize(time),
+            (Timer::UnattendedEnd, _) => {
+                if let Some(window) = self.account.ledger.period.window {
+                    self.account.end_statement(window.end_time);
+                }
+            }
+            (Timer::UnattendedDue, _) => self.account.void_open_plan_invoice(VoidCause::PaymentExpired)?,
+            (Timer::InvoiceRunsOut(number), _) => self.account.run_out(number)?,
+            (Timer::Start, Some(request)) => {
+                self.arrival = None;
+                self.account.starting = true;
+                self.account.follow_request(request)?;
+                self.account.starting = false;
+            }
+            (Timer::Resume, Some(request)) => {
+                self.arrival = None;
+                if let Some(Subscription { uid, generation, .. }) = self.facts.subscription.as_ref() {
+                    let identity = SubscriptionIdentity { uid: uid.clone(), generation: *generation };
+                    self.account.ledger.subscription = identity;
+                }
+                self.account.resume_subscription(request)?;
+            }
+            (Timer::Boundary, Some(request)) => self.account.cross_boundary(request)?,
+            (Timer::PeriodRunsOut, Some(_)) => self.account.lapse_unpaid()?,
+            (Timer::Start | Timer::Resume | Timer::Boundary | Timer::PeriodRunsOut, None) => {}
+        }
+        self.release_parked();
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! The queue: facts that are due, in the order in which they take effect (Law 0).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
+
+use jiff::Timestamp;
+
+use crate::charge::{accepted_until, fault_at_arrival};
+use crate::decide::Wait;
+use crate::facts::{Adjustment, PackOrder, Payment, Report};
+use crate::period::seconds_after;
+use crate::reports::Reports;
+
+/// A fact in the queue, by the order in which facts take effect.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn<'a> {
+    pub(crate) time: Timestamp,
+    pub(crate) rank: Rank,
+    /// Arrival and start of the window, among usage only; other facts of an instant go by name. What a source reports
+    /// at once is taken in the order in which it was used, so that no gap closes before what fills it has its turn.
+    usage_order: Option<(Timestamp, Timestamp)>,
+    name: &'a str,
+    pub(crate) uid: &'a str,
+}
+
+/// What goes first at one instant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Usage,
+    Expiration,
+    SettlementEnd,
+    StatementEnd,
+    Boundary,
+    Payment,
+    RunsOut,
+    Purchase,
+    Adjustment,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Fact<'a> {
+    Report(&'a Report),
+    Pack(&'a PackOrder),
+    Payment(&'a Payment),
+    Adjustment(&'a Adjustment),
+}
+
+impl<'a> Fact<'a> {
+    /// Returns the turn of this fact at `time`.
+    pub(crate) fn turn(self, time: Timestamp, rank: Rank) -> Turn<'a> {
+        let (usage_order, name, uid) = match self {
+            Self::Report(Report { name, uid, arrival, window, .. }) => {
+                (Some((*arrival, window.start_time)), name, uid)
+            }
+            Self::Pack(PackOrder { name, uid, .. })
+            | Self::Payment(Payment { name, uid, .. })
+            | Self::Adjustment(Adjustment { name, uid, .. }) => (None, name, uid),
+        };
+        Turn { time, rank, usage_order, name, uid }
+    }
+}
+
+/// Facts that are due. Reports that take effect in their usual order are drawn one by one, as far as they are needed.
+#[derive(Default)]
+pub(crate) struct Queue<'a> {
+    held: BTreeMap<Turn<'a>, Fact<'a>>,
+    drawn: Vec<Peekable<Drawn<'a>>>,
+}
+
+/// Reports in the order of their turns.
+type Drawn<'a> = Box<dyn Iterator<Item = (Turn<'a>, &'a Report)> + 'a>;
+
+impl<'a> Queue<'a> {
+    /// Puts a fact in its place.
+    pub(crate) fn insert(&mut self, turn: Turn<'a>, fact: Fact<'a>) {
+        self.held.insert(turn, fact);
+    }
+
+    /// Has reports drawn from `reports`, which must come in the order of their turns.
+    pub(crate) fn draw(&mut self, reports: impl Iterator<Item = (Turn<'a>, &'a Report)> + 'a) {
+        let reports: Drawn<'a> = Box::new(reports);
+        self.drawn.push(reports.peekable());
+    }
+
+    /// Returns the fact whose turn it is.
+    pub(crate) fn first(&mut self) -> Option<(Turn<'a>, Fact<'a>)> {
+        let held = self.held.first_key_value().map(|(turn, fact)| (*turn, *fact));
+        let drawn = self.drawn.iter_mut().filter_map(Peekable::peek);
+        let drawn = drawn.map(|(turn, report)| (*turn, Fact::Report(report)));
+        held.into_iter().chain(drawn).min_by_key(|(turn, _)| *turn)
+    }
+
+    /// Takes out the fact whose turn it is, which is `turn`.
+    pub(crate) fn remove_first(&mut self, turn: Turn<'a>) {
+        if self.held.remove(&turn).is_some() {
+            return;
+        }
+        for drawn in &mut self.drawn {
+            if drawn.next_if(|(first, _)| *first == turn).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Returns the facts other than drawn reports, in the order of their turns.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Fact<'a>> {
+        self.held.values().copied()
+    }
+}
+
+/// From when on a Subscription is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Presence {
+    /// Instant from which it exists: what finds it in time waits for nothing else to run out (Law 15).
+    pub(crate) exists_from: Timestamp,
+    /// Instant from which facts can take effect: the account's start, if that is later (Law 17).
+    pub(crate) acts_from: Timestamp,
+}
+
+impl Presence {
+    /// An account is there, whether its Subscription is or not.
+    pub(crate) const ALWAYS: Self = Self { exists_from: Timestamp::MIN, acts_from: Timestamp::MIN };
+}
+
+/// What decides when reports take effect, besides each report itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acceptance {
+    /// From when on the Subscription is there, if it is.
+    pub(crate) presence: Option<Presence>,
+    /// The account's start, before which no usage counts; absent while there is no account.
+    pub(crate) start_time: Option<Timestamp>,
+    /// When the account begins, or began: no report is decided before.
+    pub(crate) begin_time: Timestamp,
+    /// Seconds in which usage is accepted after its window started.
+    pub(crate) accept_for_seconds: u32,
+    /// Seconds by which a window may end after its report arrived.
+    pub(crate) accept_ahead_seconds: u32,
+}
+
+/// When a report takes effect, and what it waits for until then.
+pub(crate) struct Standing {
+    pub(crate) time: Timestamp,
+    pub(crate) rank: Rank,
+    pub(crate) wait: Wait,
+    /// Whether it has its turn in the usual order: by the end of its window, or once the account acts.
+    is_usual: bool,
+}
+
+impl Acceptance {
+    /// Returns the last instant at which `report` finds a Subscription in time (Laws 8 and 15).
+    pub(crate) fn waits_until(&self, report: &Report) -> Timestamp {
+        accepted_until(report.window.start_time, self.accept_for_seconds).max(report.arrival)
+    }
+
+    /// Returns whether a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
+    fn refuses_at_arrival(&self, report: &Report) -> bool {
+        let fault = |start_time| fault_at_arrival(report, start_time, self.accept_ahead_seconds);
+        self.start_time.and_then(fault).is_some()
+    }
+
+    /// Returns when `report` takes effect, and how. One that waits for a Subscription runs out with the time in which
+    /// usage is accepted (Laws 8 and 15).
+    pub(crate) fn standing(&self, report: &Report) -> Standing {
+        if self.refuses_at_arrival(report) {
+            let time = report.arrival.max(self.begin_time);
+            return Standing { time, rank: Rank::Usage, wait: Wait::NotStarted(time), is_usual: false };
+        }
+        let (effect_time, until) = (report.effect_time(), self.waits_until(report));
+        match self.presence.filter(|presence| presence.exists_from <= until) {
+            // What waited for the Subscription takes effect with its return, whenever the operator looks.
+            Some(Presence { acts_from, .. }) if effect_time < acts_from => {
+                let wait = Wait::NotStarted(acts_from);
+                Standing { time: acts_from, rank: Rank::Usage, wait, is_usual: true }
+            }
+            Some(_) => {
+                let wait = Wait::WindowNotOver(effect_time);
+                Standing { time: effect_time, rank: Rank::Usage, wait, is_usual: true }
+            }
+            None => {
+                let wait = Wait::NoSubscription(until);
+                Standing { time: until, rank: Rank::RunsOut, wait, is_usual: false }
+            }
+        }
+    }
+
+    /// Returns the start of a window before which reports may have run out by `now`.
+    fn runs_out_before(&self, now: Timestamp) -> Timestamp {
+        let accept_for_seconds = i64::from(self.accept_for_seconds);
+        let runs_out = seconds_after(now, 1_i64.saturating_sub(accept_for_seconds));
+        let is_late =
+            |presence: Presence| seconds_after(presence.exists_from, accept_for_seconds.saturating_neg());
+        self.presence.map_or(runs_out, |presence| is_late(presence).min(runs_out))
+    }
+
+    /// Returns the reports, among others, that do not have their turn in the usual order and may have it by `now`: those
+    /// that are refused at their arrival, and those that ran out.
+    pub(crate) fn unusual<'a>(
+        &self,
+        reports: &'a Reports,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Standing, &'a Report)> + use<'a> {
+        let acceptance = *self;
+        let refused = self.start_time.into_iter().flat_map(move |start_time| {
+            let too_early = reports.ahead_by_more_than(acceptance.accept_ahead_seconds);
+            reports.ended_by(start_time).chain(too_early)
+        });
+        let unusual = reports.started_before(self.runs_out_before(now)).chain(refused);
+        unusual
+            .map(move |report| (acceptance.standing(report), report))
+            .filter(|(standing, _)| !standing.is_usual)
+    }
+
+    /// Returns the reports that waited for the account to act and do so no longer at `now`, in the order of their turns.
+    pub(crate) fn awakened<'a>(
+        &self,
+        reports: &'a Reports,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Turn<'a>, &'a Report)> + use<'a> {
+        let acts_from =
+            self.presence.map(|presence| presence.acts_from).filter(|acts_from| *acts_from <= now);
+        let acts_from = acts_from.filter(|acts_from| reports.effective_before(*acts_from).next().is_some());
+        let arrived = acts_from.map(|acts_from| {
+            let arrived = reports.arrived_before(acts_from);
+            arrived
+                .filter(move |report| report.effect_time() < acts_from)
+                .map(move |report| (Fact::Report(report).turn(acts_from, Rank::Usage), report))
+        });
+        self.usual(arrived.into_iter().flatten())
+    }
+
+    /// Returns the reports whose window is over at `now` and which took effect with its end, or with their arrival, in
+    /// the order of their turns.
+    pub(crate) fn over<'a>(
+        &self,
+        reports: &'a Reports,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Turn<'a>, &'a Report)> + use<'a> {
+        let over = self.presence.map(|presence| {
+            let over = reports.effective_from(presence.acts_from);
+            over.take_while(move |report| report.effect_time() <= now)
+                .map(|report| (Fact::Report(report).turn(report.effect_time(), Rank::Usage), report))
+        });
+        self.usual(over.into_iter().flatten())
+    }
+
+    fn usual<'a, I: Iterator<Item = (Turn<'a>, &'a Report)>>(
+        &self,
+        reports: I,
+    ) -> impl Iterator<Item = (Turn<'a>, &'a Report)> + use<'a, I> {
+        let acceptance = *self;
+        reports.filter(move |(_, report)| acceptance.standing(report).is_usual)
+    }
+
+    /// Returns when, after `now`, the next report arrives, takes effect or runs out, if one does. Those in `charged` do
+    /// so no more. It may be early where a report has not arrived.
+    pub(crate) fn next_time(
+        &self,
+        reports: &Reports,
+        charged: &Identities<'_>,
+        now: Timestamp,
+        instant_is_open: bool,
+    ) -> Option<Timestamp> {
+        let takes_effect = self.presence.and_then(|presence| {
+            let report = reports.effective_from(seconds_after(now, 1)).next()?;
+            Some(report.effect_time().max(presence.acts_from))
+        });
+        let last_over = seconds_after(now, i64::from(instant_is_open).saturating_neg());
+        // What arrives after its time has until the end of that second, where it may still find a Subscription.
+        let seen_until = if self.presence.is_some() { now } else { last_over };
+        let arrives = reports.arriving_after(seen_until).next().map(|report| report.arrival);
+        let runs_out = reports
+            .starting_from(self.runs_out_before(last_over))
+            .filter(|report| !charged.contains(&(report.name.as_str(), report.uid.as_str())))
+            .map(|report| self.waits_until(report))
+            .next()
+            .filter(|until| self.presence.is_none_or(|presence| *until < presence.exists_from));
+        arrives.into_iter().chain(takes_effect).chain(runs_out).min()
+    }
+}
+
+/// Names and UIDs of objects.
+pub(crate) type Identities<'a> = BTreeSet<(&'a str, &'a str)>;
