@@ -3,19 +3,21 @@
 pub mod cluster;
 pub mod commit;
 pub mod convert;
-pub mod decide;
 pub mod election;
 pub mod facts;
 pub mod gauges;
 pub mod health;
 pub mod inbox;
-pub mod observe;
+pub mod memory;
+pub mod plan;
 pub mod project;
 pub mod publish;
 pub mod reason;
 pub mod receipts;
 pub mod reconcile;
+pub mod stored_ledger;
 pub mod sweep;
+pub mod view;
 pub mod wake;
 pub mod watch;
 

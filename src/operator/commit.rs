@@ -10,9 +10,10 @@ use kube::ResourceExt;
 use crate::api::{CreditLedger, CreditLedgerSpec};
 use crate::operator::cluster::{AccountKey, CallError, Cluster};
 use crate::operator::convert;
-use crate::operator::observe::Seen;
+use crate::operator::stored_ledger::StoredLedger;
+use crate::operator::view::View;
 
-/// Writes `next` in the place of the ledger that was seen, or as the account's first.
+/// Writes `next` in the place of the ledger that was view, or as the account's first.
 ///
 /// # Guarantees
 /// The write takes effect only if the ledger is still the one that was decided on.
@@ -21,18 +22,18 @@ use crate::operator::observe::Seen;
 /// The outcome is then unknown, whatever the error says: the ledger must be read again before anything is decided.
 pub async fn write_ledger(
     cluster: &impl Cluster,
-    seen: &Seen,
-    next: &Ledger,
+    view: &View,
+    next: Ledger,
     entries: &[Entry],
     writer: &str,
-) -> Result<Arc<CreditLedger>, CallError> {
-    let previous = seen.ledger.as_deref();
+) -> Result<Arc<StoredLedger>, CallError> {
+    let previous = view.ledger.as_deref();
     let stored = previous.map(|ledger| &ledger.spec);
-    let spec = convert::ledger_to_wire(next, stored, entries, &seen.key.to_string(), writer);
-    write(cluster, &seen.key, previous, spec, entries).await
+    let spec = convert::ledger_to_wire(&next, stored, entries, &view.key.to_string(), writer);
+    write(cluster, &view.key, previous.map(|previous| &**previous), spec, next, entries).await
 }
 
-/// Writes the ledger that was seen as the next commit, since an administrator accepted its content as the truth.
+/// Writes the ledger that was view as the next commit, since an administrator accepted its content as the truth.
 ///
 /// # Errors
 /// As [`write_ledger`].
@@ -40,10 +41,10 @@ pub async fn write_accepted_ledger(
     cluster: &impl Cluster,
     key: &AccountKey,
     stored: &CreditLedger,
-    next: &Ledger,
+    next: Ledger,
     shown_hash: &str,
     writer: &str,
-) -> Result<Arc<CreditLedger>, CallError> {
+) -> Result<Arc<StoredLedger>, CallError> {
     let entry = Entry {
         time: next.clock_time,
         credits: Credits::ZERO,
@@ -51,8 +52,8 @@ pub async fn write_accepted_ledger(
         detail: Detail::Accepted { sequence: stored.spec.sequence },
     };
     let spec =
-        convert::accepted_ledger_to_wire(next, &stored.spec, &entry, shown_hash, &key.to_string(), writer);
-    write(cluster, key, Some(stored), spec, &[entry]).await
+        convert::accepted_ledger_to_wire(&next, &stored.spec, &entry, shown_hash, &key.to_string(), writer);
+    write(cluster, key, Some(stored), spec, next, &[entry]).await
 }
 
 async fn write(
@@ -60,8 +61,9 @@ async fn write(
     key: &AccountKey,
     previous: Option<&CreditLedger>,
     spec: CreditLedgerSpec,
+    next: Ledger,
     entries: &[Entry],
-) -> Result<Arc<CreditLedger>, CallError> {
+) -> Result<Arc<StoredLedger>, CallError> {
     let mut ledger = CreditLedger::new(&key.name, spec);
     let written = match previous {
         None => {
@@ -75,7 +77,7 @@ async fn write(
         }
     };
     log_entries(key, &written, entries);
-    Ok(Arc::new(written))
+    Ok(Arc::new(StoredLedger::written(written, &ledger.spec, next)))
 }
 
 /// Writes each committed entry as one line of JSON: the account's history for ever, for whoever collects logs.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::{Condition, READY, Subscription, condition};
 use crate::operator::convert::{self, ConvertError};
-use crate::operator::observe::Seen;
+use crate::operator::view::View;
 
 /// Annotation with the frozen "now" of an account that lives by a test clock.
 pub const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
@@ -73,29 +73,29 @@ pub fn ignored_test_clock(
 /// # Errors
 /// When the Subscription says something that cannot be understood.
 pub fn facts_of(
-    seen: &Seen,
+    view: &View,
     ledger: Option<&Ledger>,
     acknowledged: Vec<(String, String)>,
     clock: AccountClock,
 ) -> Result<Facts, ConvertError> {
-    let there = seen.subscription.as_deref().filter(|subscription| is_there(subscription));
+    let there = view.subscription.as_deref().filter(|subscription| is_there(subscription));
     let subscription = there.map(convert::subscription_fact).transpose()?;
     let uid = subscription.as_ref().map(|subscription| subscription.uid.clone()).unwrap_or_default();
     let mut facts = Facts {
-        name: seen.key.name.clone(),
+        name: view.key.name.clone(),
         new_account_id: convert::new_account_id(&uid, clock.now),
         has_test_clock: clock.is_test,
         instant_is_open: !clock.is_test,
         subscription,
-        reports: seen.reports.index.facts.clone(),
-        asked: seen.reports.index.asked(clock.now),
-        packs: seen.packs.iter().map(|pending| pending.fact.clone()).collect(),
-        payments: seen.payments.iter().map(|pending| pending.fact.clone()).collect(),
-        adjustments: seen.adjustments.iter().map(|pending| pending.fact.clone()).collect(),
+        reports: view.reports.index.facts.clone(),
+        asked: view.reports.index.asked(clock.now),
+        packs: view.packs.iter().map(|pending| pending.fact.clone()).collect(),
+        payments: view.payments.iter().map(|pending| pending.fact.clone()).collect(),
+        adjustments: view.adjustments.iter().map(|pending| pending.fact.clone()).collect(),
         acknowledged,
     };
     if clock.is_test {
-        arrive_by_test_clock(&mut facts, seen, ledger, clock.now);
+        arrive_by_test_clock(&mut facts, view, ledger, clock.now);
     }
     Ok(facts)
 }
@@ -128,7 +128,7 @@ pub fn is_there(subscription: &Subscription) -> bool {
 
 /// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then. What
 /// waits has shown since when it does.
-fn arrive_by_test_clock(facts: &mut Facts, seen: &Seen, ledger: Option<&Ledger>, now: Timestamp) {
+fn arrive_by_test_clock(facts: &mut Facts, view: &View, ledger: Option<&Ledger>, now: Timestamp) {
     if let Some(SubscriptionFact { arrival, uid, .. }) = &mut facts.subscription {
         let is_known = ledger.is_some_and(|ledger| ledger.subscription.uid == *uid);
         *arrival = if is_known { ledger.map_or(now, |ledger| ledger.start_time) } else { now };
@@ -137,19 +137,19 @@ fn arrive_by_test_clock(facts: &mut Facts, seen: &Seen, ledger: Option<&Ledger>,
         let ready = conditions.and_then(|conditions| condition(conditions, READY));
         ready.map_or(now, |ready| ready.last_transition_time.0.min(now))
     };
-    let reports = seen.reports.iter().map(|pending| {
+    let reports = view.reports.iter().map(|pending| {
         let arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
         Report { arrival, ..Report::clone(&pending.fact) }
     });
     facts.reports = reports.collect();
     facts.asked = Asked::All;
-    for (pack, pending) in facts.packs.iter_mut().zip(seen.packs.iter()) {
+    for (pack, pending) in facts.packs.iter_mut().zip(view.packs.iter()) {
         pack.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
-    for (payment, pending) in facts.payments.iter_mut().zip(seen.payments.iter()) {
+    for (payment, pending) in facts.payments.iter_mut().zip(view.payments.iter()) {
         payment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
-    for (adjustment, pending) in facts.adjustments.iter_mut().zip(seen.adjustments.iter()) {
+    for (adjustment, pending) in facts.adjustments.iter_mut().zip(view.adjustments.iter()) {
         adjustment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
     }
 }

@@ -19,6 +19,7 @@ use crate::api::{
 };
 use crate::operator::cluster::{AccountKey, Kind, Version};
 use crate::operator::convert::{self, ConvertError};
+use crate::operator::stored_ledger::StoredLedger;
 
 use self::report_index::ReportIndex;
 use self::revisions::{Comparison, Revisions, Seen};
@@ -125,24 +126,25 @@ impl<R: Row> Table<R> {
     /// When the object says something that cannot be understood; it is then set aside.
     pub fn put(&self, object: R::Object) -> Result<Option<AccountKey>, ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
-        let kept = R::keep(object);
-        let accounts = &mut *self.lock();
-        let row = match kept {
-            Ok(row) => row,
-            Err(error) => {
-                remove(accounts, &key, &name);
-                return Err(error);
+        match R::keep(object) {
+            Ok(row) => {
+                let mut accounts = self.lock();
+                let is_news = put(accounts.entry(key.clone()).or_default(), &name, Arc::new(row));
+                Ok(is_news.then_some(key))
             }
-        };
-        let rows = accounts.entry(key.clone()).or_default();
-        if let Some(held) = rows.mark(&name) {
-            held.is_listed = true;
-            if !held.is_outdated && row.is_old_news(&held.row) {
-                return Ok(None);
+            Err(error) => {
+                remove(&mut self.lock(), &key, &name);
+                Err(error)
             }
         }
-        rows.insert(&name, Held { row: Arc::new(row), is_listed: true, is_outdated: false });
-        Ok(Some(key))
+    }
+
+    /// Keeps `row`, which holds an object that was just read or written, in the place of an older version, as
+    /// [`renew`](Self::renew) does.
+    pub fn renew_row(&self, key: &AccountKey, row: &Arc<R>) {
+        if let Some(rows) = self.lock().get_mut(key).filter(|rows| rows.get(&row.version().name).is_some()) {
+            put(rows, &row.version().name, Arc::clone(row));
+        }
     }
 
     /// Keeps `object`, which was just read or written, in the place of an older version; keeps nothing where there is
@@ -210,6 +212,18 @@ fn is_in(namespace: Option<&str>, key: &AccountKey) -> bool {
     namespace.is_none_or(|namespace| key.namespace == namespace)
 }
 
+/// Puts a row in its place. Returns whether it is news.
+fn put<R: Row>(rows: &mut Rows<R>, name: &str, row: Arc<R>) -> bool {
+    if let Some(held) = rows.mark(name) {
+        held.is_listed = true;
+        if !held.is_outdated && row.is_old_news(&held.row) {
+            return false;
+        }
+    }
+    rows.insert(name, Held { row, is_listed: true, is_outdated: false });
+    true
+}
+
 /// Drops a row, and its account with the last of them.
 fn remove<R: Row>(accounts: &mut HashMap<AccountKey, Rows<R>>, key: &AccountKey, name: &str) {
     if let Some(rows) = accounts.get_mut(key) {
@@ -240,7 +254,7 @@ pub struct Inbox {
     /// Subscriptions.
     pub subscriptions: Table<Subscription>,
     /// Ledgers.
-    pub ledgers: Table<CreditLedger>,
+    pub ledgers: Table<StoredLedger>,
     /// Reports without a verdict.
     pub reports: Table<ReportRow>,
     /// Packs without a final state.
@@ -307,21 +321,21 @@ impl Row for Subscription {
     }
 }
 
-impl Row for CreditLedger {
+impl Row for StoredLedger {
     type Index = ();
-    type Object = Self;
+    type Object = CreditLedger;
 
-    fn account(object: &Self) -> AccountKey {
+    fn account(object: &CreditLedger) -> AccountKey {
         own_account(object)
     }
 
-    fn keep(mut object: Self) -> Result<Self, ConvertError> {
+    fn keep(mut object: CreditLedger) -> Result<Self, ConvertError> {
         object.metadata.managed_fields = None;
-        Ok(object)
+        Ok(Self::new(object))
     }
 
     fn version(&self) -> Version {
-        Version::of(self)
+        Version::of(&**self)
     }
 
     fn resource_version(&self) -> &str {

@@ -18,10 +18,10 @@ use crate::metrics::Metrics;
 use crate::operator::cluster::{Announcement, Cluster, Version};
 use crate::operator::inbox::rows::Rows;
 use crate::operator::inbox::{Pending, Row};
-use crate::operator::observe::Seen;
 use crate::operator::project::{self, Book, Note, NoteKind};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::reason::Reason;
+use crate::operator::view::View;
 
 /// Publishes Events, within a rate limit for each account and reason. Best effort: the ledger is the record.
 pub struct Publisher<'a, C> {
@@ -76,17 +76,17 @@ pub fn due_status(
 }
 
 /// Publishes Events.
-pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, notes: Vec<Note>) {
+pub async fn announce(publisher: &Publisher<'_, impl Cluster>, view: &View, notes: Vec<Note>) {
     for note in notes {
         let about = match &note.object {
-            None => seen.subscription.as_deref().map(|object| (named::<Subscription>(), Version::of(object))),
+            None => view.subscription.as_deref().map(|object| (named::<Subscription>(), Version::of(object))),
             Some(object) => {
                 let of_kind = match object.kind {
-                    FactKind::UsageReport => (named::<UsageReport>(), version(&seen.reports, &object.name)),
-                    FactKind::CreditPack => (named::<CreditPack>(), version(&seen.packs, &object.name)),
-                    FactKind::Payment => (named::<Payment>(), version(&seen.payments, &object.name)),
+                    FactKind::UsageReport => (named::<UsageReport>(), version(&view.reports, &object.name)),
+                    FactKind::CreditPack => (named::<CreditPack>(), version(&view.packs, &object.name)),
+                    FactKind::Payment => (named::<Payment>(), version(&view.payments, &object.name)),
                     FactKind::CreditAdjustment => {
-                        (named::<CreditAdjustment>(), version(&seen.adjustments, &object.name))
+                        (named::<CreditAdjustment>(), version(&view.adjustments, &object.name))
                     }
                 };
                 of_kind.1.map(|version| (of_kind.0, version))
@@ -96,13 +96,13 @@ pub async fn announce(publisher: &Publisher<'_, impl Cluster>, seen: &Seen, note
         let is_warning = note.kind == NoteKind::Warning;
         let announcement =
             Announcement { object, version, is_warning, reason: note.reason, message: note.message };
-        publisher.publish(&seen.key.name, announcement).await;
+        publisher.publish(&view.key.name, announcement).await;
     }
 }
 
 /// Returns an Event for each object that was created at a time which is still to come, unless it shows that already.
 #[must_use]
-pub fn future_notes(seen: &Seen, decision: &Decision) -> Vec<Note> {
+pub fn future_notes(view: &View, decision: &Decision) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut add = |kind, ahead: Vec<(&str, Timestamp)>| {
         notes.extend(ahead.into_iter().map(|(name, arrival)| Note {
@@ -112,12 +112,12 @@ pub fn future_notes(seen: &Seen, decision: &Decision) -> Vec<Note> {
             message: project::arrival_in_future(arrival),
         }));
     };
-    add(FactKind::UsageReport, ahead(&seen.reports, &decision.reports, |status| &status.conditions));
-    add(FactKind::CreditPack, ahead(&seen.packs, &decision.packs, |status| &status.conditions));
-    add(FactKind::Payment, ahead(&seen.payments, &decision.payments, |status| &status.conditions));
+    add(FactKind::UsageReport, ahead(&view.reports, &decision.reports, |status| &status.conditions));
+    add(FactKind::CreditPack, ahead(&view.packs, &decision.packs, |status| &status.conditions));
+    add(FactKind::Payment, ahead(&view.payments, &decision.payments, |status| &status.conditions));
     add(
         FactKind::CreditAdjustment,
-        ahead(&seen.adjustments, &decision.adjustments, |status| &status.conditions),
+        ahead(&view.adjustments, &decision.adjustments, |status| &status.conditions),
     );
     notes
 }

@@ -24,8 +24,8 @@ use crate::api::{
 use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
 use crate::operator::inbox::rows::Rows;
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
-use crate::operator::observe::Seen;
 use crate::operator::project;
+use crate::operator::view::View;
 
 /// Receipts of one account that are under way at once.
 const AT_ONCE: usize = 16;
@@ -53,15 +53,15 @@ enum Written {
 pub async fn write_receipts(
     cluster: &impl Cluster,
     inbox: &Inbox,
-    seen: &Seen,
+    view: &View,
     decision: &Decision,
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Receipts {
-    let mut receipts = write_report_receipts(cluster, inbox, seen, decision, now).await;
-    let packs = write_pack_receipts(cluster, inbox, seen, decision, ledger, now).await;
-    let payments = write_payment_receipts(cluster, inbox, seen, decision, ledger, now).await;
-    let adjustments = write_adjustment_receipts(cluster, inbox, seen, decision, now).await;
+    let mut receipts = write_report_receipts(cluster, inbox, view, decision, now).await;
+    let packs = write_pack_receipts(cluster, inbox, view, decision, ledger, now).await;
+    let payments = write_payment_receipts(cluster, inbox, view, decision, ledger, now).await;
+    let adjustments = write_adjustment_receipts(cluster, inbox, view, decision, now).await;
     receipts.failure = receipts.failure.or(packs).or(payments).or(adjustments);
     receipts
 }
@@ -69,7 +69,7 @@ pub async fn write_receipts(
 async fn write_report_receipts<'a>(
     cluster: &'a impl Cluster,
     inbox: &Inbox,
-    seen: &'a Seen,
+    view: &'a View,
     decision: &'a Decision,
     now: Timestamp,
 ) -> Receipts {
@@ -91,12 +91,12 @@ async fn write_report_receipts<'a>(
         }
     };
     let mut receipts = Receipts::default();
-    let mut writes = due_writes(&seen.reports, &decision.reports, judge, write);
+    let mut writes = due_writes(&view.reports, &decision.reports, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
         if let Ok(Written::Confirmed(version)) = &result {
             inbox.revisions.note_latest(version);
         }
-        if settle(&inbox.reports, seen, verdict, is_final, result, &mut receipts.failure) {
+        if settle(&inbox.reports, view, verdict, is_final, result, &mut receipts.failure) {
             match &verdict.verdict {
                 ReportVerdict::Charged(charge) => {
                     receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
@@ -145,7 +145,7 @@ where
 /// but a conflict that nothing caused would otherwise be the end of it.
 fn settle<R: Row, V>(
     table: &Table<R>,
-    seen: &Seen,
+    view: &View,
     verdict: &Verdict<V>,
     is_final: bool,
     result: Result<Written, CallError>,
@@ -154,7 +154,7 @@ fn settle<R: Row, V>(
     match result {
         Ok(written) if is_final => {
             table
-                .remove_if(&seen.key, &verdict.name, |held| is_over(&held.version(), &verdict.uid, &written));
+                .remove_if(&view.key, &verdict.name, |held| is_over(&held.version(), &verdict.uid, &written));
             true
         }
         Ok(_) => false,
@@ -217,7 +217,7 @@ async fn confirm_charge(
     write_status::<UsageReport, _>(cluster, &version, status).await
 }
 
-/// Confirms charges whose receipts this process has not seen confirmed; needed only where they take the room that
+/// Confirms charges whose receipts this process has not view confirmed; needed only where they take the room that
 /// new charges need.
 pub async fn confirm_charges(
     cluster: &impl Cluster,
@@ -246,7 +246,7 @@ pub async fn confirm_charges(
 async fn write_pack_receipts<'a>(
     cluster: &'a impl Cluster,
     inbox: &Inbox,
-    seen: &'a Seen,
+    view: &'a View,
     decision: &'a Decision,
     ledger: Option<&Ledger>,
     now: Timestamp,
@@ -262,9 +262,9 @@ async fn write_pack_receipts<'a>(
         write_order(cluster, &pending.version, shown, status).boxed()
     };
     let mut failure = None;
-    let mut writes = due_writes(&seen.packs, &decision.packs, judge, write);
+    let mut writes = due_writes(&view.packs, &decision.packs, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
-        settle(&inbox.packs, seen, verdict, is_final, result, &mut failure);
+        settle(&inbox.packs, view, verdict, is_final, result, &mut failure);
     }
     failure
 }
@@ -293,7 +293,7 @@ async fn write_order(
 async fn write_payment_receipts<'a>(
     cluster: &'a impl Cluster,
     inbox: &Inbox,
-    seen: &'a Seen,
+    view: &'a View,
     decision: &'a Decision,
     ledger: Option<&'a Ledger>,
     now: Timestamp,
@@ -305,16 +305,16 @@ async fn write_payment_receipts<'a>(
     let write = |pending: &'a Pending<_, _>, _: &'a _, status: PaymentStatus| {
         async move {
             // The Payment is pending until it has its own receipt: whatever dies before that comes here again.
-            write_refund(cluster, &seen.key, &pending.version.name, ledger, now).await?;
-            write_returns(cluster, &seen.key, &pending.version.name, ledger, now).await?;
+            write_refund(cluster, &view.key, &pending.version.name, ledger, now).await?;
+            write_returns(cluster, &view.key, &pending.version.name, ledger, now).await?;
             write_status::<Payment, _>(cluster, &pending.version, status).await
         }
         .boxed()
     };
     let mut failure = None;
-    let mut writes = due_writes(&seen.payments, &decision.payments, judge, write);
+    let mut writes = due_writes(&view.payments, &decision.payments, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
-        settle(&inbox.payments, seen, verdict, is_final, result, &mut failure);
+        settle(&inbox.payments, view, verdict, is_final, result, &mut failure);
     }
     failure
 }
@@ -375,7 +375,7 @@ async fn write_returns(
 async fn write_adjustment_receipts<'a>(
     cluster: &'a impl Cluster,
     inbox: &Inbox,
-    seen: &'a Seen,
+    view: &'a View,
     decision: &'a Decision,
     now: Timestamp,
 ) -> Option<CallError> {
@@ -387,9 +387,9 @@ async fn write_adjustment_receipts<'a>(
         write_status::<CreditAdjustment, _>(cluster, &pending.version, status).boxed()
     };
     let mut failure = None;
-    let mut writes = due_writes(&seen.adjustments, &decision.adjustments, judge, write);
+    let mut writes = due_writes(&view.adjustments, &decision.adjustments, judge, write);
     while let Some((verdict, is_final, result)) = writes.next().await {
-        settle(&inbox.adjustments, seen, verdict, is_final, result, &mut failure);
+        settle(&inbox.adjustments, view, verdict, is_final, result, &mut failure);
     }
     failure
 }

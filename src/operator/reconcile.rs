@@ -1,5 +1,4 @@
-//! A reconcile: observe, convert, decide, commit, receipts, publish, wake. A bare sequence; what is chosen is chosen
-//! in decide.
+//! A reconcile: asks `plan` for the next step and executes it, until nothing is left to do.
 
 #[cfg(test)]
 mod tests;
@@ -10,37 +9,32 @@ use std::time::Duration;
 
 use flashgate_ledger::bounds::receipts_are_full;
 use flashgate_ledger::catalog::Catalog;
-use flashgate_ledger::decide::{Decision, decide};
+use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::FactKind;
-use flashgate_ledger::facts::Asked;
 use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 
 use crate::api::{CreditLedger, LedgerReference, Subscription, SubscriptionStatus};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::operator::cluster::{AccountKey, CallError, Cluster, Version};
+use crate::operator::cluster::{AccountKey, CallError, Cluster, Version, found};
 use crate::operator::commit::{write_accepted_ledger, write_ledger};
-use crate::operator::convert::{self, ConvertError};
-use crate::operator::decide::{Knowledge, Lack, lack};
-use crate::operator::facts::{AccountClock, facts_of, ignored_test_clock, is_there, not_before_arrivals};
+use crate::operator::convert::ConvertError;
+use crate::operator::facts::{AccountClock, ignored_test_clock};
 use crate::operator::inbox::Inbox;
 use crate::operator::inbox::report_index::Shown;
-use crate::operator::observe::Seen;
+use crate::operator::memory::{Memory, STATUS_INTERVAL};
+use crate::operator::plan::{Action, Context, Part, Step, plan};
 use crate::operator::project::{self, Book, Note, NoteKind, Trouble};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::publish::{Publisher, announce, announce_about, due_status, future_notes};
 use crate::operator::reason::Reason;
 use crate::operator::receipts::{confirm_charges, write_receipts};
+use crate::operator::stored_ledger::StoredLedger;
+use crate::operator::view::View;
 
 /// How far the local clock may be from the API server's before commits hold.
 pub const CLOCK_TOLERANCE_SECONDS: i64 = 60;
-
-/// Annotation of a CreditLedger with which an administrator accepts its content, at this sequence, as the truth.
-pub const ACCEPT_SEQUENCE: &str = "billing.flashgate.dev/accept-sequence";
-
-/// Least time between two writes of one Subscription's status while more is to come.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a reconcile needs besides the account.
 pub struct Operator<C> {
@@ -63,30 +57,6 @@ pub struct Operator<C> {
     /// The rate limit of Events.
     pub event_limit: EventLimit,
     memories: Mutex<HashMap<AccountKey, Memory>>,
-}
-
-/// What is remembered of an account between reconciles; losing it costs reads, never meaning.
-#[derive(Default)]
-struct Memory {
-    /// Of which epoch of the server's data it is; it says nothing of another.
-    epoch: u64,
-    /// Whether the outcome of a commit is unknown: the ledger is then read before anything is decided.
-    is_in_doubt: bool,
-    /// Charged reports whose receipt is confirmed.
-    acknowledged: HashSet<(String, String)>,
-    /// What was said last of a test clock that is ignored.
-    ignored_clock: Option<String>,
-    /// When the Subscription's status was written last, by the clock's uptime.
-    status_written: Option<Duration>,
-}
-
-impl Memory {
-    fn is_worth_keeping(&self, uptime: Duration) -> bool {
-        self.is_in_doubt
-            || !self.acknowledged.is_empty()
-            || self.ignored_clock.is_some()
-            || self.status_written.is_some_and(|written| uptime.saturating_sub(written) < STATUS_INTERVAL)
-    }
 }
 
 /// When to reconcile next.
@@ -181,21 +151,6 @@ impl ReconcileError {
     }
 }
 
-/// What was decided, or why nothing may be.
-enum Decided {
-    On(Box<Choice>),
-    /// The stored ledger is to be taken for the truth, as an administrator asks.
-    Accepts(Box<Ledger>),
-    Troubled(Trouble),
-}
-
-/// A decision with what it rests on.
-struct Choice {
-    before: Option<Ledger>,
-    decision: Decision,
-    clock: AccountClock,
-}
-
 impl<C: Cluster> Operator<C> {
     /// Returns an operator that remembers nothing.
     pub fn new(cluster: C, catalog: Catalog, clock: Clock, writer: String) -> Self {
@@ -243,122 +198,76 @@ impl<C: Cluster> Operator<C> {
     }
 
     async fn run(&self, key: &AccountKey, memory: &mut Memory) -> Result<Next, ReconcileError> {
-        let mut seen = Seen::in_inbox(&self.inbox, key, self.clock.now());
-        if self.hold || seen.is_empty() {
-            return Ok(Next::default());
+        let mut view = View::of(&self.inbox, key, self.clock.now());
+        loop {
+            let step = plan(&view, memory, &self.context(key));
+            match step.map_err(|source| ReconcileError::Convert { account: key.clone(), source })? {
+                Step::Rest => return Ok(Next::default()),
+                Step::Read(Part::Time) => {
+                    self.ask_the_time(key).await?;
+                    return Ok(Next::AT_ONCE);
+                }
+                Step::Read(Part::Ledger) => {
+                    self.read_ledger(&mut view).await?;
+                    memory.is_in_doubt = false;
+                }
+                Step::Read(Part::Subscription) => self.read_subscription(&mut view).await?,
+                Step::NameLedger(clock) => {
+                    self.show(&mut view, clock, &mut Memory::default()).await?;
+                    return Ok(Next::AT_ONCE);
+                }
+                Step::Accept => return self.accept(&view).await,
+                Step::Report(trouble) => return self.report(&view, trouble).await,
+                Step::Act(action) => return self.act(view, *action, memory).await,
+            }
         }
-        if !self.knows_the_time() {
-            self.ask_the_time(key).await?;
-            return Ok(Next::AT_ONCE);
+    }
+
+    fn context(&self, key: &AccountKey) -> Context<'_> {
+        Context {
+            catalog: &self.catalog,
+            is_paused: self.hold,
+            knows_the_time: self.knows_the_time(),
+            allows_test_clocks: self.test_clock_namespaces.contains(&key.namespace),
         }
-        if memory.is_in_doubt {
-            self.fetch_ledger(&mut seen).await?;
-            memory.is_in_doubt = false;
-        }
-        let decided = match self.decide(&mut seen, memory).await? {
-            Decided::On(decided) => *decided,
-            Decided::Accepts(ledger) => return self.accept(&seen, *ledger).await,
-            Decided::Troubled(trouble) => return self.say_trouble(&seen, trouble).await,
-        };
-        let Choice { before, mut decision, clock } = decided;
-        seen.keep_judged_reports(&decision);
-        tell_span(&seen, before.as_ref());
-        if must_be_named_first(&seen, &decision) {
-            return self.name_ledger(&mut seen, before.as_ref(), clock).await;
-        }
+    }
+
+    /// Commits what was decided, then writes receipts, Events and the Subscription's status.
+    async fn act(&self, mut view: View, action: Action, memory: &mut Memory) -> Result<Next, ReconcileError> {
+        let Action { mut decision, clock } = action;
+        view.keep_judged_reports(&decision);
+        let before = view.ledger.clone();
+        let before = before.as_ref().and_then(|before| before.ledger().ok());
+        tell_span(&view, before);
         let committed = decision.commit.take();
-        if let Some(next) = &committed
-            && let Err(error) = self.commit(&mut seen, next, &decision, memory).await
+        let is_committed = committed.is_some();
+        if let Some(next) = committed
+            && let Err(error) = self.commit(&mut view, *next, &decision, memory).await
         {
-            self.say_refusal(&seen, &error).await;
+            self.say_refusal(&view, &error).await;
             return Err(error);
         }
-        self.mention_ignored_clock(&seen, clock, memory).await;
-        let ledger = committed.as_deref().or(before.as_ref());
-        // A receipt that cannot be written keeps nobody from seeing the rest.
-        let receipts = self.give_receipts(&seen, &decision, ledger, clock, memory).await;
-        if committed.is_some() {
-            let resumed = before
-                .as_ref()
-                .zip(ledger)
-                .and_then(|(before, ledger)| project::resumption_note(before, ledger));
+        self.mention_ignored_clock(&view, clock, memory).await;
+        let stored = view.ledger.clone();
+        let ledger = stored.as_ref().and_then(|stored| stored.ledger().ok());
+        // A receipt that cannot be written does not hold up the others, or the status.
+        let receipts = self.give_receipts(&view, &decision, ledger, clock, memory).await;
+        if is_committed {
+            let resumed =
+                before.zip(ledger).and_then(|(before, ledger)| project::resumption_note(before, ledger));
             let notes = resumed.into_iter().chain(project::notes(&decision)).collect();
-            announce(&self.publisher(), &seen, notes).await;
+            announce(&self.publisher(), &view, notes).await;
         }
-        announce(&self.publisher(), &seen, future_notes(&seen, &decision)).await;
-        let delay = self.show(&mut seen, ledger, clock, memory).await?;
+        announce(&self.publisher(), &view, future_notes(&view, &decision)).await;
+        let delay = self.show(&mut view, clock, memory).await?;
         receipts?;
         let shown = Shown { basis: decision.wait_basis, time: clock.now };
-        self.inbox.reports.note_shown(key, &seen.reports, shown);
+        self.inbox.reports.note_shown(&view.key, &view.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
         let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
         let wake_time = decision.wake_time.into_iter().chain(shown_until).min();
         Ok(Next { wake_time: wake_time.filter(|_| !clock.is_test), after })
-    }
-
-    /// Decides, and reads from the server what the decision lacks, until it lacks nothing.
-    async fn decide(&self, seen: &mut Seen, memory: &Memory) -> Result<Decided, ReconcileError> {
-        let key = seen.key.clone();
-        let read = |source| read(&key, source);
-        loop {
-            let before = match held_book(seen) {
-                Ok(Held::Nothing) => None,
-                Ok(Held::Sound(ledger)) => Some(*ledger),
-                Ok(Held::Accepted(ledger)) if seen.ledger_is_fresh => return Ok(Decided::Accepts(ledger)),
-                Ok(Held::Accepted(_)) => {
-                    self.fetch_ledger(seen).await?;
-                    continue;
-                }
-                Err(_) if !seen.ledger_is_confirmed => {
-                    self.fetch_ledger(seen).await?;
-                    continue;
-                }
-                Err(Trouble::Missing { .. }) if !seen.subscription_is_fresh => {
-                    seen.fetch_subscription(&self.cluster).await.map_err(read)?;
-                    seen.ledger_is_confirmed = true;
-                    continue;
-                }
-                Err(trouble) => return Ok(Decided::Troubled(trouble)),
-            };
-            if is_doubtful(seen, before.as_ref()) && !seen.subscription_is_fresh {
-                seen.fetch_subscription(&self.cluster).await.map_err(read)?;
-                continue;
-            }
-            let mut clock = self.account_clock(seen, before.as_ref());
-            let mut facts =
-                facts_of(seen, before.as_ref(), memory.acknowledged.iter().cloned().collect(), clock)
-                    .map_err(|source| ReconcileError::Convert { account: key.clone(), source })?;
-            clock.now = not_before_arrivals(&facts, clock.now);
-            let decision = match decide(before.as_ref(), &facts, &self.catalog, clock.now) {
-                Ok(decision) if seen.reports.index.rests_on(decision.wait_basis) => Ok(decision),
-                Ok(_) => {
-                    facts.asked = Asked::All;
-                    decide(before.as_ref(), &facts, &self.catalog, clock.now)
-                }
-                Err(violation) => Err(violation),
-            };
-            let decision = match decision {
-                Ok(decision) => decision,
-                Err(violation) => {
-                    if !seen.ledger_is_fresh {
-                        self.fetch_ledger(seen).await?;
-                        continue;
-                    }
-                    return Ok(Decided::Troubled(Trouble::from(&violation)));
-                }
-            };
-            let knowledge = Knowledge {
-                ledger_is_fresh: seen.ledger_is_fresh,
-                subscription_is_fresh: seen.subscription_is_fresh,
-                has_subscription: seen.subscription.as_deref().is_some_and(is_there),
-            };
-            match lack(before.as_ref(), &decision, knowledge) {
-                Lack::Nothing => return Ok(Decided::On(Box::new(Choice { before, decision, clock }))),
-                Lack::Ledger => self.fetch_ledger(seen).await?,
-                Lack::Subscription => seen.fetch_subscription(&self.cluster).await.map_err(read)?,
-            }
-        }
     }
 
     /// Returns whether the local clock can be trusted. Refusals and statuses rest on it as commits do; so nothing is
@@ -381,15 +290,10 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    fn account_clock(&self, seen: &Seen, before: Option<&Ledger>) -> AccountClock {
-        let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
-        AccountClock::of(seen.subscription.as_deref(), before, is_allowed, seen.time)
-    }
-
     /// Says once that the Subscription asks for a test clock that is not its account's.
-    async fn mention_ignored_clock(&self, seen: &Seen, clock: AccountClock, memory: &mut Memory) {
-        let is_allowed = self.test_clock_namespaces.contains(&seen.key.namespace);
-        let Some(subscription) = seen.subscription.as_deref() else { return };
+    async fn mention_ignored_clock(&self, view: &View, clock: AccountClock, memory: &mut Memory) {
+        let is_allowed = self.test_clock_namespaces.contains(&view.key.namespace);
+        let Some(subscription) = view.subscription.as_deref() else { return };
         let ignored = ignored_test_clock(subscription, clock, is_allowed);
         if let Some(message) = ignored.clone().filter(|_| ignored != memory.ignored_clock) {
             let note =
@@ -399,102 +303,96 @@ impl<C: Cluster> Operator<C> {
         memory.ignored_clock = ignored;
     }
 
-    async fn name_ledger(
-        &self,
-        seen: &mut Seen,
-        ledger: Option<&Ledger>,
-        clock: AccountClock,
-    ) -> Result<Next, ReconcileError> {
-        let mut memory = Memory::default();
-        self.show(seen, ledger, clock, &mut memory).await?;
-        Ok(Next::AT_ONCE)
-    }
-
-    /// Commits the stored ledger's content anew, since an administrator accepted it; then everything goes on from it.
-    async fn accept(&self, seen: &Seen, ledger: Ledger) -> Result<Next, ReconcileError> {
-        let Some(stored) = &seen.ledger else { return Ok(Next::default()) };
+    /// Commits the stored ledger's content again, because an administrator accepted it; the next reconcile goes on from it.
+    async fn accept(&self, view: &View) -> Result<Next, ReconcileError> {
+        let Some(stored) = &view.ledger else { return Ok(Next::default()) };
+        let ledger = match stored.ledger() {
+            Ok(ledger) => ledger,
+            Err(error) => return self.report(view, Trouble::from(error)).await,
+        };
         if let Err(violation) = ledger.check() {
-            return self.say_trouble(seen, Trouble::from(&violation)).await;
+            return self.report(view, Trouble::from(&violation)).await;
         }
-        let next = Ledger { sequence: ledger.sequence.saturating_add(1), ..ledger };
-        let shown_hash = seen.shown_ledger().map(|shown| shown.hash.as_str()).unwrap_or_default();
+        let next = Ledger { sequence: ledger.sequence.saturating_add(1), ..ledger.clone() };
+        let shown_hash = view.shown_ledger().map(|shown| shown.hash.as_str()).unwrap_or_default();
         let written =
-            write_accepted_ledger(&self.cluster, &seen.key, stored, &next, shown_hash, &self.writer).await;
+            write_accepted_ledger(&self.cluster, &view.key, stored, next, shown_hash, &self.writer).await;
         let written =
-            written.map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
-        tracing::warn!(account = %seen.key, sequence = stored.spec.sequence, "an administrator accepted the ledger");
-        self.keep_ledger(&written);
+            written.map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
+        tracing::warn!(account = %view.key, sequence = stored.spec.sequence, "an administrator accepted the ledger");
+        self.keep_ledger(&view.key, &written);
         Ok(Next::AT_ONCE)
     }
 
     async fn commit(
         &self,
-        seen: &mut Seen,
-        next: &Ledger,
+        view: &mut View,
+        next: Ledger,
         decision: &Decision,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        let written = write_ledger(&self.cluster, seen, next, &decision.entries, &self.writer)
+        let unacknowledged = next.unacknowledged.iter();
+        let unacknowledged: HashSet<_> =
+            unacknowledged.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
+        let written = write_ledger(&self.cluster, view, next, &decision.entries, &self.writer)
             .await
-            .map_err(|source| ReconcileError::Commit { account: seen.key.clone(), source })?;
+            .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
         self.metrics.count_commit(decision);
-        self.keep_ledger(&written);
-        seen.ledger = Some(written);
-        seen.ledger_is_confirmed = true;
-        memory.acknowledged.retain(|(name, uid)| {
-            next.unacknowledged.iter().any(|charge| charge.name == *name && charge.uid == *uid)
-        });
+        self.keep_ledger(&view.key, &written);
+        view.take_ledger(Some(written));
+        memory.acknowledged.retain(|charge| unacknowledged.contains(charge));
         Ok(())
     }
 
     async fn give_receipts(
         &self,
-        seen: &Seen,
+        view: &View,
         decision: &Decision,
         ledger: Option<&Ledger>,
         clock: AccountClock,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
         let mut receipts =
-            write_receipts(&self.cluster, &self.inbox, seen, decision, ledger, clock.now).await;
+            write_receipts(&self.cluster, &self.inbox, view, decision, ledger, clock.now).await;
         memory.acknowledged.extend(receipts.acknowledged.drain(..));
         for (_, refusal) in &receipts.refused {
             self.metrics.count_refusal(FactKind::UsageReport, refusal.reason);
         }
         let refusals = receipts.refused.iter().map(|(name, refusal)| project::refusal_note(name, refusal));
-        announce(&self.publisher(), seen, refusals.collect()).await;
+        announce(&self.publisher(), view, refusals.collect()).await;
         if decision.waits_for_receipts {
-            let unconfirmed = unconfirmed(ledger, seen, memory);
+            let unconfirmed = unconfirmed(ledger, view, memory);
             if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 || receipts_are_full(&unconfirmed) {
                 let confirmed =
-                    confirm_charges(&self.cluster, &seen.key.namespace, &unconfirmed, clock.now).await;
+                    confirm_charges(&self.cluster, &view.key.namespace, &unconfirmed, clock.now).await;
                 memory.acknowledged.extend(confirmed.acknowledged);
                 receipts.failure = receipts.failure.or(confirmed.failure);
             }
         }
         match receipts.failure {
             None => Ok(()),
-            Some(source) => Err(ReconcileError::Project { account: seen.key.clone(), source }),
+            Some(source) => Err(ReconcileError::Project { account: view.key.clone(), source }),
         }
     }
 
     /// Writes the Subscription's status. Returns after what time it is to be looked at again, if it was put off.
     async fn show(
         &self,
-        seen: &mut Seen,
-        ledger: Option<&Ledger>,
+        view: &mut View,
         clock: AccountClock,
         memory: &mut Memory,
     ) -> Result<Option<Duration>, ReconcileError> {
-        let Some(subscription) = seen.subscription.clone() else { return Ok(None) };
+        let Some(subscription) = view.subscription.clone() else { return Ok(None) };
         let since = memory.status_written.map(|written| self.clock.uptime().saturating_sub(written));
         if let Some(since) = since.filter(|since| *since < STATUS_INTERVAL) {
             return Ok(Some(STATUS_INTERVAL.saturating_sub(since)));
         }
-        let stored = seen.ledger.clone();
-        let book = match (ledger, &stored) {
-            (Some(ledger), Some(stored)) => Book::Held { ledger, reference: reference(stored) },
-            _ => Book::Absent,
+        let stored = view.ledger.clone();
+        let book = match stored.as_ref().map(|stored| (stored.ledger(), reference(stored))) {
+            Some((Ok(ledger), reference)) => Book::Held { ledger, reference },
+            // The API server stored something else than was sent: the next reconcile reports it.
+            Some((Err(_), _)) => return Ok(Some(Duration::ZERO)),
+            None => Book::Absent,
         };
         // The server's creation time says nothing to an account that lives by a test clock.
         let mut shown = subscription.clone();
@@ -502,9 +400,9 @@ impl<C: Cluster> Operator<C> {
             Arc::make_mut(&mut shown).metadata.creation_timestamp = None;
         }
         let Some(status) = due_status(&shown, book, &self.catalog, clock.now) else { return Ok(None) };
-        if !seen.ledger_is_confirmed && !self.is_still_stored(seen).await? {
+        if !view.ledger_is_newer() && !self.is_still_stored(view).await? {
             // Where it is gone, the watch has yet to say so.
-            return Ok(Some(if seen.ledger.is_some() { Duration::ZERO } else { STATUS_INTERVAL }));
+            return Ok(Some(if view.ledger.is_some() { Duration::ZERO } else { STATUS_INTERVAL }));
         }
         if self.write_status(&subscription, &status).await? {
             memory.status_written = Some(self.clock.uptime());
@@ -514,21 +412,32 @@ impl<C: Cluster> Operator<C> {
 
     /// Reads the ledger again; returns whether it is the version that was decided on. What a status shows must have
     /// been confirmed after the Subscription was read: else an older ledger could be shown over a newer one.
-    async fn is_still_stored(&self, seen: &mut Seen) -> Result<bool, ReconcileError> {
+    async fn is_still_stored(&self, view: &mut View) -> Result<bool, ReconcileError> {
         let version =
-            |seen: &Seen| seen.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
-        let decided_on = version(seen);
-        self.fetch_ledger(seen).await?;
-        Ok(decided_on == version(seen))
+            |view: &View| view.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
+        let decided_on = version(view);
+        self.read_ledger(view).await?;
+        Ok(decided_on == version(view))
     }
 
-    /// Reads the ledger from the server, and keeps it for the reconciles to come.
-    async fn fetch_ledger(&self, seen: &mut Seen) -> Result<(), ReconcileError> {
-        let fetched = seen.fetch_ledger(&self.cluster).await;
-        fetched.map_err(|source| ReconcileError::Read { account: seen.key.clone(), source })?;
-        if let Some(stored) = &seen.ledger {
-            self.keep_ledger(stored);
+    /// Reads the ledger from the API server, and keeps it for later reconciles.
+    async fn read_ledger(&self, view: &mut View) -> Result<(), ReconcileError> {
+        let AccountKey { namespace, name } = &view.key;
+        let fetched = found(self.cluster.fetch::<CreditLedger>(namespace, name).await);
+        let fetched = fetched.map_err(|source| read(&view.key, source))?;
+        let stored = fetched.map(|object| Arc::new(StoredLedger::new(object)));
+        if let Some(stored) = &stored {
+            self.keep_ledger(&view.key, stored);
         }
+        view.take_ledger(stored);
+        Ok(())
+    }
+
+    /// Reads the Subscription from the API server.
+    async fn read_subscription(&self, view: &mut View) -> Result<(), ReconcileError> {
+        let AccountKey { namespace, name } = &view.key;
+        let fetched = found(self.cluster.fetch::<Subscription>(namespace, name).await);
+        view.take_subscription(fetched.map_err(|source| read(&view.key, source))?.map(Arc::new));
         Ok(())
     }
 
@@ -557,14 +466,14 @@ impl<C: Cluster> Operator<C> {
     }
 
     /// Says in the Subscription's conditions what is wrong; nothing else is written.
-    async fn say_trouble(&self, seen: &Seen, trouble: Trouble) -> Result<Next, ReconcileError> {
+    async fn report(&self, view: &View, trouble: Trouble) -> Result<Next, ReconcileError> {
         if trouble.is_violation() {
             self.metrics.count_trouble();
-            tracing::error!(account = %seen.key, ?trouble, "nothing is written for this account");
+            tracing::error!(account = %view.key, ?trouble, "nothing is written for this account");
         } else {
-            tracing::warn!(account = %seen.key, ?trouble, "nothing is written for this account");
+            tracing::warn!(account = %view.key, ?trouble, "nothing is written for this account");
         }
-        if let Some(subscription) = &seen.subscription
+        if let Some(subscription) = &view.subscription
             && let Some(status) =
                 due_status(subscription, Book::Troubled(trouble), &self.catalog, self.clock.now())
         {
@@ -575,9 +484,9 @@ impl<C: Cluster> Operator<C> {
 
     /// Shows that a commit was refused for what it says: whoever waits for it would wait for ever. Best effort; the next
     /// status takes it back.
-    async fn say_refusal(&self, seen: &Seen, error: &ReconcileError) {
+    async fn say_refusal(&self, view: &View, error: &ReconcileError) {
         let Some(CallError::Refused { message, .. }) = error.call() else { return };
-        let Some(subscription) = &seen.subscription else { return };
+        let Some(subscription) = &view.subscription else { return };
         let book = Book::Troubled(Trouble::Refused(message.clone()));
         if let Some(status) = due_status(subscription, book, &self.catalog, self.clock.now())
             && let Err(error) = self.write_status(subscription, &status).await
@@ -586,11 +495,9 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    fn keep_ledger(&self, ledger: &CreditLedger) {
-        self.inbox.revisions.note_latest(ledger.metadata.resource_version.as_deref().unwrap_or_default());
-        if let Err(error) = self.inbox.ledgers.renew(ledger.clone()) {
-            tracing::error!(%error, "a ledger that was just written cannot be kept");
-        }
+    fn keep_ledger(&self, key: &AccountKey, stored: &Arc<StoredLedger>) {
+        self.inbox.revisions.note_latest(stored.metadata.resource_version.as_deref().unwrap_or_default());
+        self.inbox.ledgers.renew_row(key, stored);
     }
 
     fn keep_subscription(&self, subscription: &Subscription) {
@@ -601,81 +508,17 @@ impl<C: Cluster> Operator<C> {
 }
 
 /// Tells the span of this reconcile what it was decided on.
-fn tell_span(seen: &Seen, before: Option<&Ledger>) {
+fn tell_span(view: &View, before: Option<&Ledger>) {
     let span = tracing::Span::current();
     span.record("sequence", before.map_or(0, |ledger| ledger.sequence));
     span.record(
         "generation",
-        seen.subscription.as_ref().and_then(|subscription| subscription.metadata.generation),
+        view.subscription.as_ref().and_then(|subscription| subscription.metadata.generation),
     );
-}
-
-/// A book that was seen.
-enum Held {
-    /// There is none.
-    Nothing,
-    /// It is what its hash was taken of, and not older than what was shown.
-    Sound(Box<Ledger>),
-    /// An administrator accepted its content as the truth.
-    Accepted(Box<Ledger>),
-}
-
-/// Reads the book that was seen, or says what is wrong with it.
-fn held_book(seen: &Seen) -> Result<Held, Trouble> {
-    let shown = seen.shown_ledger();
-    let Some(stored) = seen.ledger.as_deref() else {
-        return shown.map_or(Ok(Held::Nothing), |shown| Err(Trouble::Missing { uid: shown.uid.clone() }));
-    };
-    let name = &seen.key.name;
-    if is_accepted(stored) {
-        return convert::accepted_ledger_from_wire(name, &stored.spec)
-            .map(|ledger| Held::Accepted(Box::new(ledger)))
-            .map_err(|error| Trouble::from(&error));
-    }
-    let forgiven = stored.spec.accepted.as_ref().map(|accepted| accepted.shown_hash.as_str());
-    let is_later = |shown: &&LedgerReference| {
-        shown.sequence > stored.spec.sequence && forgiven != Some(shown.hash.as_str())
-    };
-    if let Some(shown) = shown.filter(is_later) {
-        return Err(Trouble::Regression { held: stored.spec.sequence, shown: shown.sequence });
-    }
-    convert::ledger_from_wire(name, &stored.spec)
-        .map(|ledger| Held::Sound(Box::new(ledger)))
-        .map_err(|error| Trouble::from(&error))
-}
-
-/// Returns whether an administrator accepted the content of this very version as the truth.
-fn is_accepted(stored: &CreditLedger) -> bool {
-    let annotations = stored.metadata.annotations.as_ref();
-    let sequence = annotations.and_then(|annotations| annotations.get(ACCEPT_SEQUENCE));
-    sequence.is_some_and(|sequence| *sequence == stored.spec.sequence.to_string())
-}
-
-/// Returns whether the Subscription has yet to name this ledger before anything more is committed on it: else a
-/// ledger that is lost could be begun anew unnoticed.
-fn must_be_named_first(seen: &Seen, decision: &Decision) -> bool {
-    decision.commit.is_some()
-        && seen.ledger.is_some()
-        && seen.subscription.is_some()
-        && !seen.subscription_names_ledger()
 }
 
 fn read(key: &AccountKey, source: CallError) -> ReconcileError {
     ReconcileError::Read { account: key.clone(), source }
-}
-
-/// Returns whether what is known of the Subscription may not be decided on: it is older than what the ledger was
-/// decided on, or another object, or gone.
-fn is_doubtful(seen: &Seen, before: Option<&Ledger>) -> bool {
-    let Some(before) = before else { return false };
-    match &seen.subscription {
-        None => false,
-        Some(subscription) => {
-            let uid = subscription.metadata.uid.as_deref().unwrap_or_default();
-            let generation = subscription.metadata.generation.unwrap_or_default();
-            uid != before.subscription.uid || generation < before.subscription.generation
-        }
-    }
 }
 
 fn reference(ledger: &CreditLedger) -> LedgerReference {
@@ -695,8 +538,8 @@ fn has_room_again(ledger: Option<&Ledger>, decision: &Decision, memory: &Memory)
 }
 
 /// Returns the charges whose receipt is not known to be confirmed and whose object is not known to be pending.
-fn unconfirmed(ledger: Option<&Ledger>, seen: &Seen, memory: &Memory) -> Vec<Charge> {
-    let pending: HashSet<&str> = seen.reports.iter().map(|pending| pending.version.uid.as_str()).collect();
+fn unconfirmed(ledger: Option<&Ledger>, view: &View, memory: &Memory) -> Vec<Charge> {
+    let pending: HashSet<&str> = view.reports.iter().map(|pending| pending.version.uid.as_str()).collect();
     let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);
     charges
         .filter(|charge| !pending.contains(charge.uid.as_str()))

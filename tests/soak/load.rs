@@ -224,8 +224,24 @@ impl Load {
         self.accounts.iter_mut().map(|account| account.get_mut().reports).sum()
     }
 
-    /// Waits until each Subscription shows what its ledger says, and that is what the users have counted.
+    /// Returns whether every object of a kind has a state other than those that `pending` selects.
+    async fn has_none<K>(&self, pending: &str) -> bool
+    where
+        K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
+    {
+        let objects: Api<K> = Api::all(self.client.clone());
+        let first = objects.list_metadata(&ListParams::default().fields(pending).limit(1)).await;
+        first.is_ok_and(|first| first.items.is_empty())
+    }
+
+    /// Waits until every order has its verdict and each Subscription shows what its ledger says, and that is what the users
+    /// have counted.
     pub async fn came_out_exact(&self, world: &World) {
+        self.until("every pack and adjustment has its verdict", async || {
+            let undecided = "status.state!=Granted,status.state!=Refused";
+            self.has_none::<CreditPack>(undecided).await && self.has_none::<CreditAdjustment>(undecided).await
+        })
+        .await;
         let ledgers: BTreeMap<(String, String), CreditLedger> = self.all().await;
         for account in &self.accounts {
             let account = account.lock().await;
@@ -261,12 +277,8 @@ impl Load {
 
     /// Waits until nothing is pending, and makes sure that nothing is written any more.
     pub async fn until_nothing_is_written(&self, rest: Duration) {
-        let reports: Api<UsageReport> = Api::all(self.client.clone());
-        self.until("every report has its verdict and was swept", async || {
-            let first = reports.list_metadata(&ListParams::default().limit(1)).await;
-            first.is_ok_and(|first| first.items.is_empty())
-        })
-        .await;
+        let swept = async || self.has_none::<UsageReport>("").await;
+        self.until("every report has its verdict and was swept", swept).await;
         let before = self.versions().await;
         // That nothing happens takes time to see.
         tokio::time::sleep(rest).await;

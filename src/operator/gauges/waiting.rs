@@ -12,7 +12,7 @@ use kube::{Resource as _, ResourceExt as _};
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::show;
-use crate::api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
 use crate::metrics::description;
 use crate::operator::cluster::AccountKey;
 use crate::operator::facts::TEST_CLOCK;
@@ -145,7 +145,7 @@ impl Accounts {
             }
         });
         let mut ledgers = HashMap::new();
-        inbox.ledgers.for_each(|key, ledger: &CreditLedger| {
+        inbox.ledgers.for_each(|key, ledger| {
             if accounts.contains_key(key) {
                 ledgers.insert(key.clone(), (ledger.spec.start_time, ledger.spec.test_clock_time.is_some()));
             }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use flashgate_ledger::catalog::PaymentMode;
+use flashgate_ledger::facts::Asked;
 use serde_json::json;
 
 use super::*;
@@ -227,20 +228,6 @@ fn a_status_is_written_over_no_other_version_than_it_was_made_of() {
     let result = reconcile(&operator, &wire);
     assert!(matches!(result, Err(ReconcileError::Project { .. })), "{result:?}");
     assert_eq!(shown_sequence(&wire), Some(1));
-}
-
-#[test]
-fn a_subscription_is_fresh_until_the_ledger_is_read_after_it() {
-    let wire = wire();
-    let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
-    settle(&operator, &wire);
-    let mut seen = Seen::in_inbox(&operator.inbox, &acme(), operator.clock.now());
-    assert!(!seen.subscription_is_fresh, "a watch brought it");
-    finished(&wire, seen.fetch_subscription(&operator.cluster)).expect("read");
-    assert!(seen.subscription_is_fresh);
-    finished(&wire, seen.fetch_ledger(&operator.cluster)).expect("read");
-    assert!(!seen.subscription_is_fresh, "it may be older than the ledger");
 }
 
 #[test]

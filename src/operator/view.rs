@@ -1,0 +1,163 @@
+//! First step: what is known of an account, and how fresh each part is.
+
+use std::sync::Arc;
+
+use flashgate_ledger::decide::Decision;
+use jiff::Timestamp;
+
+use crate::api::{LedgerReference, Subscription};
+use crate::operator::cluster::AccountKey;
+use crate::operator::inbox::rows::Rows;
+use crate::operator::inbox::{AdjustmentRow, Inbox, PackRow, PaymentRow, ReportRow};
+use crate::operator::stored_ledger::StoredLedger;
+
+/// What is known of an account.
+#[derive(Clone)]
+pub struct View {
+    /// The account.
+    pub key: AccountKey,
+    /// When the watches had brought this. The account is decided on as of this moment, however much later a part is read
+    /// again: what arrived since is not known yet.
+    pub time: Timestamp,
+    /// Its Subscription, unless there is none.
+    pub subscription: Option<Arc<Subscription>>,
+    /// How fresh the Subscription is.
+    pub subscription_freshness: Freshness,
+    /// Its ledger, unless there is none.
+    pub ledger: Option<Arc<StoredLedger>>,
+    /// How fresh the ledger is.
+    pub ledger_freshness: Freshness,
+    /// Reports without a verdict.
+    pub reports: Rows<ReportRow>,
+    /// Packs without a final state.
+    pub packs: Rows<PackRow>,
+    /// Payments without a verdict.
+    pub payments: Rows<PaymentRow>,
+    /// Adjustments without a verdict.
+    pub adjustments: Rows<AdjustmentRow>,
+}
+
+/// When a part of a view was read from the API server, compared with the other parts: the later, the greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Freshness(u32);
+
+impl Freshness {
+    /// It is what the watch brought.
+    pub const CACHED: Self = Self(0);
+}
+
+impl View {
+    /// Returns what the watches have brought of `key` by now, which is `time`.
+    #[must_use]
+    pub fn of(inbox: &Inbox, key: &AccountKey, time: Timestamp) -> Self {
+        Self {
+            key: key.clone(),
+            time,
+            subscription: inbox.subscriptions.of(key),
+            subscription_freshness: Freshness::CACHED,
+            ledger: inbox.ledgers.of(key),
+            ledger_freshness: Freshness::CACHED,
+            reports: inbox.reports.rows(key),
+            packs: inbox.packs.rows(key),
+            payments: inbox.payments.rows(key),
+            adjustments: inbox.adjustments.rows(key),
+        }
+    }
+
+    /// Returns whether there is nothing at all to decide on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subscription.is_none()
+            && self.ledger.is_none()
+            && self.reports.is_empty()
+            && self.packs.is_empty()
+            && self.payments.is_empty()
+            && self.adjustments.is_empty()
+    }
+
+    /// Takes the ledger as the API server just returned it, or its absence.
+    pub fn take_ledger(&mut self, ledger: Option<Arc<StoredLedger>>) {
+        self.ledger = ledger;
+        self.ledger_freshness = self.next_freshness();
+    }
+
+    /// Takes the Subscription as the API server just returned it, or its absence.
+    pub fn take_subscription(&mut self, subscription: Option<Arc<Subscription>>) {
+        self.subscription = subscription;
+        self.subscription_freshness = self.next_freshness();
+    }
+
+    fn next_freshness(&self) -> Freshness {
+        let Freshness(latest) = self.ledger_freshness.max(self.subscription_freshness);
+        Freshness(latest.saturating_add(1))
+    }
+
+    /// Returns whether the ledger was read from the API server in this reconcile.
+    #[must_use]
+    pub fn ledger_is_read(&self) -> bool {
+        self.ledger_freshness > Freshness::CACHED
+    }
+
+    /// Returns whether the ledger was read or written after the Subscription was read.
+    #[must_use]
+    pub fn ledger_is_newer(&self) -> bool {
+        self.ledger_freshness > self.subscription_freshness
+    }
+
+    /// Returns whether the Subscription was read after the ledger was.
+    #[must_use]
+    pub fn subscription_is_newer(&self) -> bool {
+        self.subscription_freshness > self.ledger_freshness
+    }
+
+    /// Returns whether the Subscription was read from the API server in this reconcile.
+    #[must_use]
+    pub fn subscription_is_read(&self) -> bool {
+        self.subscription_freshness > Freshness::CACHED
+    }
+
+    /// Drops the reports without a verdict in `decision`. The others are all that is written, and the cache need not be
+    /// copied when it changes while they are.
+    pub fn keep_judged_reports(&mut self, decision: &Decision) {
+        self.reports.keep_only(decision.reports.iter().map(|verdict| verdict.name.as_str()));
+    }
+
+    /// Returns the ledger that the Subscription names in its status.
+    #[must_use]
+    pub fn shown_ledger(&self) -> Option<&LedgerReference> {
+        self.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref())
+    }
+
+    /// Returns whether the Subscription names this very ledger in its status.
+    #[must_use]
+    pub fn subscription_names_ledger(&self) -> bool {
+        let named = self.shown_ledger().map(|ledger| ledger.uid.as_str());
+        named.is_some() && named == self.ledger.as_ref().and_then(|ledger| ledger.metadata.uid.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_that_was_read_last_is_newer_than_the_other_and_none_is_before_a_read() {
+        let key = AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() };
+        let mut view = View::of(&Inbox::default(), &key, Timestamp::UNIX_EPOCH);
+        let order = |view: &View| {
+            let read = (view.ledger_is_read(), view.subscription_is_read());
+            (read, view.ledger_is_newer(), view.subscription_is_newer())
+        };
+        assert_eq!(order(&view), ((false, false), false, false), "a watch brought them");
+        view.take_subscription(None);
+        assert_eq!(order(&view), ((false, true), false, true));
+        view.take_ledger(None);
+        assert_eq!(
+            order(&view),
+            ((true, true), true, false),
+            "the Subscription may be older than the ledger"
+        );
+        view.take_subscription(None);
+        assert_eq!(order(&view), ((true, true), false, true));
+    }
+}
