@@ -34,7 +34,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("operator/facts", &["api", "operator::convert", "operator::view"]),
     ("operator/cluster", &["api", "clock", "operator::cluster", "operator::reason"]),
     ("operator/inbox", &["api", "operator::cluster", "operator::convert", "operator::stored_ledger"]),
-    ("operator/stored_ledger", &["api", "operator::convert"]),
+    // `operator::story` only in its tests.
+    ("operator/stored_ledger", &["api", "operator::convert", "operator::story"]),
     ("operator/view", &["api", "operator::cluster", "operator::inbox", "operator::stored_ledger"]),
     (
         "operator/commit",
@@ -166,7 +167,9 @@ fn every_module_names_only_what_it_may_know() {
     let folder = root().join("src");
     for file in sources(&folder) {
         let module = file.strip_prefix(&folder).expect("below src").with_extension("").display().to_string();
-        let allowed = allowed(&module).unwrap_or_else(|| panic!("src/{module}.rs needs a row in ARROWS"));
+        let allowed = allowed(&module);
+        assert!(allowed.is_some(), "src/{module}.rs needs a row in ARROWS");
+        let allowed = allowed.unwrap_or_default();
         for named in named_modules(&fs::read_to_string(&file).expect("source")) {
             let is_allowed =
                 allowed.iter().any(|path| named == *path || named.starts_with(&format!("{path}::")));

@@ -70,3 +70,40 @@ impl Deref for StoredLedger {
         &self.object
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::convert::ledger_to_wire;
+    use crate::operator::story::Story;
+
+    fn written() -> (CreditLedger, Ledger) {
+        let ledger = Story::begin("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");
+        (CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], "sim/acme", "test")), ledger)
+    }
+
+    #[test]
+    fn what_was_written_is_known_unless_the_api_server_stored_something_else() {
+        let (object, ledger) = written();
+        let sent = object.spec.clone();
+        let stored = StoredLedger::written(object.clone(), &sent, ledger.clone());
+        assert_eq!(stored.ledger(), Ok(&ledger));
+        let mut other = object;
+        other.spec.writer.push_str(" and a webhook");
+        let stored = StoredLedger::written(other, &sent, ledger);
+        assert!(matches!(stored.ledger(), Err(ConvertError::WrongHash { .. })), "{:?}", stored.ledger());
+    }
+
+    #[test]
+    fn its_hash_counts_unless_an_administrator_accepted_this_very_sequence() {
+        let (mut object, ledger) = written();
+        object.spec.writer.push_str(" and somebody else");
+        for (sequence, is_accepted) in [(object.spec.sequence, true), (object.spec.sequence + 1, false)] {
+            let annotation = (ACCEPT_SEQUENCE.to_owned(), sequence.to_string());
+            object.metadata.annotations = Some([annotation].into());
+            let stored = StoredLedger::new(object.clone());
+            assert_eq!((stored.is_accepted(), stored.ledger().is_ok()), (is_accepted, is_accepted));
+            assert_eq!(stored.ledger().ok(), Some(&ledger).filter(|_| is_accepted));
+        }
+    }
+}

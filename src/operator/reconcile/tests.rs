@@ -10,12 +10,14 @@ use serde_json::json;
 use super::*;
 use crate::api::{
     CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentVerdict, Subscription, UsageReport,
+    UsageReportState,
 };
 use crate::catalog;
 use crate::operator::cluster::Kind;
 use crate::operator::cluster::simulated::{
-    Object, ObjectKey, ObjectKind, SharedWire, Simulated, Store, Wire, lock,
+    Call, Object, ObjectKey, ObjectKind, SharedWire, Simulated, Store, Wire, lock,
 };
+use crate::operator::convert::effort;
 
 const NOW: &str = "2026-01-31T10:00:00Z";
 
@@ -34,6 +36,12 @@ fn operator_with_clock(
     let clock = Clock::from_fns(now, move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
     let end = Simulated::new(Arc::clone(wire), 1, clock.clone());
     Operator::new(end, catalog::shipped(), clock, "test".to_owned())
+}
+
+/// The same, with the API server's clock.
+fn operator_of_the_servers_time(wire: &SharedWire) -> Operator<Simulated> {
+    let clock = Arc::clone(wire);
+    operator_with_clock(wire, move || lock(&clock).store.now())
 }
 
 fn created<K: Kind>(wire: &SharedWire, object: impl Into<Object>) -> K {
@@ -307,6 +315,34 @@ fn reported(operator: &Operator<Simulated>, wire: &SharedWire, name: &str, start
     operator.inbox.reports.put(created(wire, report)).expect("taken");
 }
 
+#[test]
+fn a_charge_reads_nothing_and_hashes_its_ledger_once() {
+    let wire = wire();
+    let operator = operator_of_the_servers_time(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    settle(&operator, &wire);
+    lock(&wire).store.set_now("2026-01-31T11:00:00Z".parse().expect("time"));
+    settle(&operator, &wire);
+    let (hashes, reads) = (effort::HASHES.get(), effort::READS_OF_FIELDS.get());
+    reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T10:30:00Z");
+    let mut fetches = 0;
+    let mut context = Context::from_waker(futures::task::noop_waker_ref());
+    let account = acme();
+    let mut work = std::pin::pin!(operator.reconcile(&account));
+    while work.as_mut().poll(&mut context).is_pending() {
+        fetches += lock(&wire).sent().filter(|(_, _, call)| matches!(call, Call::Fetch(_))).count();
+        assert!(lock(&wire).run_smoothly(), "nothing is on the wire");
+    }
+    let report: UsageReport = stored(&wire, ObjectKind::UsageReport, "gw");
+    let status = report.status.expect("status");
+    assert_eq!(status.state, Some(UsageReportState::Charged), "{status:?}");
+    assert_eq!(fetches, 0, "reads from the API server");
+    assert_eq!(effort::HASHES.get() - hashes, 1, "the hash of the commit");
+    assert_eq!(effort::READS_OF_FIELDS.get() - reads, 0, "what was written is known");
+}
+
 /// Brings what the server holds of a report, as its watch does.
 fn told(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
     operator.inbox.reports.put(stored(wire, ObjectKind::UsageReport, name)).expect("taken");
@@ -376,10 +412,7 @@ fn every_waiting_report_shows_that_the_subscription_is_gone_and_that_it_is_back(
 #[test]
 fn a_report_from_the_future_shows_what_it_waits_for_once_it_has_arrived() {
     let wire = wire();
-    let operator = operator_with_clock(&wire, {
-        let wire = Arc::clone(&wire);
-        move || lock(&wire).store.now()
-    });
+    let operator = operator_of_the_servers_time(&wire);
     operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
     lock(&wire).store.set_now("2026-01-31T10:05:00Z".parse().expect("time"));
     reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
