@@ -76,7 +76,7 @@ install-manifest: ## renders the chart into OUT=install.yaml, for `kubectl apply
 .PHONY: explore
 explore: ## plays other random lives against the naive reading of the laws, CASES=2000 of each kind
 	$(say) 'playing random lives'
-	@env -u PROPTEST_RNG_SEED PROPTEST_CASES=$(or $(CASES),2000) cargo test --package flashgate-ledger --test properties
+	@env -u PROPTEST_RNG_SEED PROPTEST_CASES=$(or $(CASES),2000) cargo test --package flashgate-ledger --test laws properties::
 
 .PHONY: bench
 bench: ## measures (benches/)

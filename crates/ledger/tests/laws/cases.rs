@@ -304,7 +304,7 @@ fn case_22_a_start_in_the_past_grants_only_the_period_of_today() {
 fn case_23_a_report_that_crosses_two_thresholds_reports_both_once() {
     let mut life = Life::of("starter", "2026-01-01");
     life.consume("2026-01-02", "869");
-    assert_eq!(life.thresholds(), []);
+    assert_eq!(life.thresholds(), [0_u32; 0]);
     life.consume("2026-01-03", "242");
     assert_eq!(life.thresholds(), [80, 100]);
     life.consume("2026-01-04", "1");

@@ -381,7 +381,7 @@ fn grants_pay_by_expiration_then_plan_adjustment_pack_then_age() {
 fn exactly_the_thresholds_share_counts() {
     let mut life = Life::of("starter", "2026-01-01");
     life.consume("2026-01-02", "879.999999999");
-    assert_eq!(life.thresholds(), []);
+    assert_eq!(life.thresholds(), [0_u32; 0]);
     life.consume("2026-01-03", "0.000000001");
     assert_eq!(life.thresholds(), [80]);
     life.consume("2026-01-04", "220");

@@ -9,7 +9,7 @@ use flashgate_ledger::facts::{
     Adjustment, PackOrder, Payment, PaymentState, Renewal, Report, Request, Subscription,
 };
 
-use crate::script::Object;
+use super::script::Object;
 
 const DAY: i64 = 86_400;
 

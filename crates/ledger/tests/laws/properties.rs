@@ -1,11 +1,6 @@
 //! What holds of every life: conservation, order, downtime, replay, and a second reading of the laws.
 
-#[path = "laws/kit.rs"]
-#[expect(dead_code, reason = "the properties use a part of what the laws' lives offer")]
-mod kit;
-#[path = "properties/reference.rs"]
 mod reference;
-#[path = "properties/script.rs"]
 mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,13 +15,16 @@ use flashgate_ledger::refusal::RefusalReason;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use kit::{DAY, Life};
-use reference::Outcome;
-use script::{Object, Script, at, birth};
+use crate::kit::{self, DAY, Life};
+
+use self::reference::Outcome;
+use self::script::{Object, Script, at, birth};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.regressions"))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/laws/properties.regressions",
+        ))),
         // A life is reduced by taking out what does not matter, which is far quicker.
         max_shrink_iters: 0,
         ..ProptestConfig::default()
