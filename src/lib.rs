@@ -16,6 +16,8 @@ pub mod operator;
 pub mod payments;
 pub mod server;
 pub mod simulate;
+#[cfg(test)]
+mod source_tree;
 pub mod telemetry;
 pub mod text_file;
 pub mod throttle;
