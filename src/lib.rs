@@ -14,6 +14,8 @@ pub mod crdgen;
 pub mod metrics;
 pub mod operator;
 pub mod payments;
+#[cfg(test)]
+mod plain_words;
 pub mod server;
 pub mod simulate;
 #[cfg(test)]
