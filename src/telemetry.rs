@@ -72,7 +72,7 @@ pub fn start(
     Ok(handle)
 }
 
-/// Logs what `file` says, for ever; what cannot be understood changes nothing.
+/// Applies the log filter in `file` whenever it changes; never returns. An invalid filter changes nothing.
 pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -25,7 +25,7 @@ use super::{Amount, SubscriptionRef, condition};
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
     doc = "A CreditAdjustment gives an account credits by hand, with a reason. Administrators write it. Its name is \
-           its order number, for ever: the same name again gives nothing, and deleting it takes nothing back.",
+           the idempotency key: applying the same name again gives nothing, and deleting it takes nothing back.",
     printcolumn(
         name = "Subscription",
         type_ = "string",

@@ -103,7 +103,7 @@ pub struct CreditLedgerSpec {
     /// The account's own frozen time, where it was created under a test clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_clock_time: Option<Timestamp>,
-    /// When the account started; months of packs are counted from it for ever.
+    /// When the account started. The months of the pack limit are always counted from this time.
     pub start_time: Timestamp,
     /// The terms in force, as they were when they began. Absent while there is no plan.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,8 +141,8 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<4096, 2048>")]
     pub purchases: Vec<String>,
-    /// Hashes of all packs bought earlier, since a name is an order number for ever: 20 hexadecimal digits each,
-    /// 16 of the name and 4 of what it bought.
+    /// Hashes of all packs bought earlier, so that their names can never buy again: 20 hexadecimal digits each, 16 of
+    /// the name and 4 of what it bought.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub purchase_names: String,
@@ -154,8 +154,8 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<16_384, 1024>")]
     pub adjustments: Vec<String>,
-    /// Hashes of all adjustments given more than 24 months ago, since a name is an order number for ever: 20 hexadecimal
-    /// digits each, 16 of the name and 4 of the credits.
+    /// Hashes of all adjustments given more than 24 months ago, so that their names can never give credits again: 20
+    /// hexadecimal digits each, 16 of the name and 4 of the credits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub adjustment_names: String,

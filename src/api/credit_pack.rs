@@ -25,10 +25,10 @@ use super::{Amount, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A CreditPack is one purchase of credits on top of a plan. Its name is its order number, for ever: deleting \
-           it neither refunds it nor allows one more, and the same name again shows the same purchase and buys \
-           nothing. A new name buys again, so a changed name prefix (of Kustomize, a Helm release, or another \
-           namespace) buys everything in it once more.",
+    doc = "A CreditPack is one purchase of credits on top of a plan. Its name is the idempotency key: applying \
+           the same name again shows the original purchase and buys nothing, also after a deletion. Deleting a \
+           CreditPack neither refunds it nor makes room under the pack limit. A new name buys again, so a changed \
+           name prefix (of Kustomize or a Helm release) or another namespace buys all packs again.",
     printcolumn(
         name = "Subscription",
         type_ = "string",

@@ -26,8 +26,8 @@ use super::{Amount, condition};
     derive = "PartialEq",
     selectable = ".spec.plan",
     doc = "A Subscription is one account: the plan an organization or an individual is on, and the credits it has \
-           left. Namespace and name are the account's identity for ever: deleting a Subscription keeps its ledger, \
-           and the same name later resumes it.\n\nOther products define a kind of this name too; \
+           left. Namespace and name are the identity of the account: deleting a Subscription keeps its ledger, \
+           and creating one with the same name resumes the account.\n\nOther products define a kind of this name too; \
            `kubectl get subscriptions.billing.flashgate.dev` and the short name `fgsub` are always this one.",
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan", description = "Plan in force"),
     printcolumn(
@@ -102,7 +102,7 @@ use super::{Amount, condition};
     extend("x-kubernetes-validations" = [rule_at(
         ".startTime",
         "has(self.startTime) == has(oldSelf.startTime) && (!has(self.startTime) || self.startTime == oldSelf.startTime)",
-        "must not be added, changed or removed after creation; periods are counted from it for ever",
+        "must not be added, changed or removed after creation, because all periods are counted from it",
     )])
 )]
 pub struct SubscriptionSpec {

@@ -99,7 +99,7 @@ async fn bring_back(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let ledgers = archive.seal.objects.get(LEDGER).copied().unwrap_or_default();
     ensure!(
         ledgers > 0,
-        "{} has no CreditLedger: without ledgers every account begins anew",
+        "{} has no CreditLedger, so every account would start from zero: use a backup with ledgers",
         args.input.display()
     );
     anstream::println!("backup of {}, CreditLedgers: {ledgers}", archive.seal.end_time);

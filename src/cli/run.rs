@@ -45,7 +45,7 @@ use crate::telemetry::{self, FurtherLayer, LogFilter, LogFormat};
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is sold, in YAML; the shipped catalog when absent
+    /// Catalog in YAML: plans, packs, rates and policies; the shipped catalog when absent
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
     /// Namespaces to bill; all when absent
@@ -62,19 +62,19 @@ pub struct Args {
     payments: PaymentArgs,
     #[command(flatten)]
     server_limits: ServerLimits,
-    /// How log lines look
+    /// Format of the log lines
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
-    /// What is logged
+    /// Log filter, such as info,flashgate_billing=debug
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     log_filter: String,
-    /// File that says what is logged, in the place of --log-filter; a change of it needs no restart
+    /// File with the log filter, instead of --log-filter; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     log_filter_file: Option<PathBuf>,
     /// Namespaces whose Subscriptions may live by a test clock; never in production
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
-    /// Reconciles nothing and commits nothing: for restores
+    /// Pauses the operator: no writes. Use it during a restore
     #[arg(long, env = "FLASHGATE_BILLING_HOLD")]
     hold: bool,
     /// Collector to which spans are sent by OTLP over gRPC, as a URL; none when absent
@@ -102,7 +102,7 @@ struct Given {
     election: Option<Settings>,
 }
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until it receives a signal to stop.
 ///
 /// # Errors
 /// When an option, the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to

@@ -1,4 +1,4 @@
-//! What Argo CD is told of the kinds, for `argocd-cm`: generated from `resource_customizations/`, which has Argo CD's own
+//! The settings of the kinds in Argo CD's `argocd-cm`, generated from `resource_customizations/`, which has Argo CD's own
 //! layout.
 
 use std::fs;
@@ -68,7 +68,7 @@ pub struct ReadError {
     source: io::Error,
 }
 
-/// What Argo CD is told of one kind.
+/// The settings of one kind in `argocd-cm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Customization {
     /// The kind.

@@ -54,7 +54,7 @@ const fn gauge(
     Description { name, kind: MetricType::Gauge, labels, help, shown }
 }
 
-/// Labels of what is told of one account.
+/// Labels of the metrics of one account.
 const ACCOUNT: &[&str] = &["namespace", "account"];
 
 /// Reconciles.

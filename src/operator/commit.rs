@@ -12,7 +12,7 @@ use crate::operator::cluster::{AccountKey, CallError, Cluster};
 use crate::operator::convert;
 use crate::operator::observe::Seen;
 
-/// Writes `next` in the place of the ledger that was seen, or as the account's first.
+/// Replaces the ledger that was seen with `next`, or creates the account's first ledger.
 ///
 /// # Guarantees
 /// The write takes effect only if the ledger is still the one that was decided on.
@@ -78,7 +78,7 @@ async fn write(
     Ok(Arc::new(written))
 }
 
-/// Writes each committed entry as one line of JSON: the account's history for ever, for whoever collects logs.
+/// Logs each committed entry as one line of JSON. Collected logs have the full history of the account.
 fn log_entries(key: &AccountKey, ledger: &CreditLedger, entries: &[Entry]) {
     let subscription = key.to_string();
     for entry in entries.iter().filter(|entry| is_of_ledger(entry)) {

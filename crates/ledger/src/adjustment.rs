@@ -37,7 +37,7 @@ impl Ledger {
 }
 
 impl AdjustmentRecord {
-    /// Returns what is kept of it for ever, under its `name`.
+    /// Returns the record of its `name` that is kept permanently.
     #[must_use]
     pub fn order_name(&self, name: &str) -> OrderName {
         OrderName::of(name, &self.credits.to_string())

@@ -184,7 +184,7 @@ impl Coverage {
     }
 
     /// Returns whether every source's stretches are disjoint, ascending and not empty, its closed gaps lie within
-    /// them, and no more is held than may be (invariant I2).
+    /// them, and the number of stretches is within its bound (invariant I2).
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let stretches: usize = self.sources.values().map(|coverage| coverage.stretches.len()).sum();

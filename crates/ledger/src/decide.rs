@@ -18,7 +18,7 @@ use crate::purchase::OrderState;
 use crate::queue::Acceptance;
 use crate::refusal::Refusal;
 
-/// What is to be written, said and waited for.
+/// The result of a decision: what to write, what to report, and when to decide again.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// The ledger to commit; absent when there is nothing to commit.

@@ -175,7 +175,7 @@ impl Account<'_> {
         }
     }
 
-    /// Ends what waited for a payment that will not come.
+    /// Ends the order or request of an invoice that will not be paid.
     fn cancel(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
         if !invoice.ends_with_a_cancellation() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Packs: who may buy, how many, and a name that is an order number for ever (Laws 14, 15).
+//! Packs: eligibility, the monthly limit, and the name as idempotency key (Laws 14, 15).
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::ledger::Violation;
 use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
 
-/// Months for which a purchase is kept in full; its name is kept for ever.
+/// Months for which a purchase is kept in full; its name is kept permanently.
 pub const PURCHASES_KEPT_MONTHS: u32 = 24;
 
 /// Hours that an order waits for its Subscription (Laws 15, 25).

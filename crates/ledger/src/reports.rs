@@ -176,7 +176,7 @@ fn until<O: Order>(reports: &BTreeSet<Placed<O>>, end: Report) -> impl DoubleEnd
 }
 
 impl Reports {
-    /// Takes up a report, in the place of one with its name and UID.
+    /// Adds a report; it replaces one with the same name and UID.
     pub fn insert(&mut self, report: impl Into<Arc<Report>>) {
         let report = report.into();
         self.remove(&report.name, &report.uid);

@@ -261,7 +261,7 @@ fn waits(wait: Wait) -> Standing {
         }
         Wait::NoSubscription(until) => Standing::waits(
             Reason::SubscriptionMissing,
-            format!("there is no such Subscription yet; it is waited for until {until}: create it before then"),
+            format!("Subscription not found; create it before {until}"),
         ),
         Wait::NotStarted(start) => Standing::waits(
             Reason::NotStarted,

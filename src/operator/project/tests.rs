@@ -582,7 +582,7 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::NoSubscription(until),
             "SubscriptionMissing",
-            "there is no such Subscription yet; it is waited for until 2026-02-01T00:00:00Z: create it before then",
+            "Subscription not found; create it before 2026-02-01T00:00:00Z",
         ),
         (
             Wait::NotStarted(until),
@@ -746,7 +746,7 @@ fn events_tell_transitions_and_no_ordinary_charge() {
     assert_eq!(
         noted(&story.report("gw", "TokensOut", "1000")),
         [""; 0],
-        "a refusal is told with its receipt"
+        "the receipt publishes the Event of a refusal"
     );
     story.until("2026-02-01T02:00:00Z");
     assert_eq!(
