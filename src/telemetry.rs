@@ -23,7 +23,7 @@ pub type Logged = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 /// Where it goes besides the log.
 pub type FurtherLayer = Box<dyn Layer<Logged> + Send + Sync>;
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One line of text each.
@@ -33,7 +33,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged, as of `RUST_LOG`, such as `info,kube=debug`.
+/// Log filter, as in `RUST_LOG`, such as `info,kube=debug`.
 #[derive(Clone, Debug)]
 pub enum LogFilter {
     /// Always the same.

@@ -156,7 +156,7 @@ pub struct UsageTotal {
 /// A CreditPack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackOrder {
-    /// Name of the object: the order number.
+    /// Name of the object: the idempotency key.
     pub name: String,
     /// UID of the object.
     pub uid: String,
@@ -214,7 +214,7 @@ impl PaymentState {
 /// A CreditAdjustment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjustment {
-    /// Name of the object: the order number.
+    /// Name of the object: the idempotency key.
     pub name: String,
     /// UID of the object.
     pub uid: String,

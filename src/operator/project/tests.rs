@@ -587,7 +587,7 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::NotStarted(until),
             "NotStarted",
-            "the account starts at 2026-02-01T00:00:00Z; this is decided then",
+            "the account starts at 2026-02-01T00:00:00Z; the object is processed then",
         ),
         (
             Wait::ArrivalInFuture(until),
@@ -603,12 +603,12 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::SubscriptionBack,
             "SubscriptionMissing",
-            "its Subscription was deleted; it is taken up when that is back",
+            "the Subscription was deleted; create it again to continue",
         ),
         (
             Wait::Receipts,
             "ReceiptsAwaited",
-            "earlier charges wait for their receipts; it is taken up right after",
+            "the statuses of earlier charges are not written yet; the report is processed right after",
         ),
     ];
     for (wait, reason, text) in cases {
