@@ -65,7 +65,7 @@ pub struct Args {
     /// Format of the log lines
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
-    /// Log filter, such as info,flashgate_billing=debug
+    /// Log filter, such as info,kube=debug
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     log_filter: String,
     /// File with the log filter, instead of --log-filter; it is read again when it changes
