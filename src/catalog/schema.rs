@@ -20,7 +20,7 @@ const DISPLAY_NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
 const AMOUNT: &str = r"^(1000000000000(\.0{1,9})?|[0-9]{1,12}(\.[0-9]{1,9})?)$";
 const QUANTITY: &str = r"^\+?([0-9]{1,16}(\.[0-9]{0,9})?|\.[0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE](\+?[0-9]{1,2}|-[0-9]))?$";
 
-/// What flashgate-billing sells: rates, plans, packs and policies.
+/// The catalog of flashgate-billing: rates, plans, packs and policies.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Catalog {

@@ -28,7 +28,7 @@ policies:
   alertThresholdsPercent: [50, 90]
 "#;
 
-/// What can tell that a catalog is bad.
+/// The checks that can find a mistake in a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// The JSON Schema, so an editor shows it too.

@@ -55,7 +55,7 @@ pub struct Args {
     /// nothing could be reconciled for two minutes, /readyz while lists are under way or commits hold
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
-    /// Shows metrics of each account, about 15 series an account
+    /// Serves metrics of each account, about 15 series an account
     #[arg(long, requires = "metrics_addr")]
     account_metrics: bool,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub struct Args {
     /// File with the log filter, instead of --log-filter; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     log_filter_file: Option<PathBuf>,
-    /// Namespaces whose Subscriptions may live by a test clock; never in production
+    /// Namespaces whose Subscriptions may use a test clock; never in production
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
     /// Pauses the operator: no writes. Use it during a restore
@@ -85,7 +85,7 @@ pub struct Args {
     leader_election: LeaderElection,
     #[command(flatten)]
     backups: Backups,
-    /// How many accounts are reconciled at once
+    /// Number of accounts that are reconciled concurrently
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Stops or dies at a moment of a call, for tests: CALL#NTH@MOMENT=ACTION
@@ -95,7 +95,7 @@ pub struct Args {
     limits: Limits,
 }
 
-/// What is read and checked before anything starts.
+/// The input that is read and checked before the start.
 struct Given {
     catalog: Catalog,
     webhook: Option<(SocketAddr, Secrets)>,

@@ -11,7 +11,7 @@ use crate::period::months_begun;
 use crate::purchase::{OrderName, PURCHASES_KEPT_MONTHS};
 use crate::refusal::Refusal;
 
-/// What a CreditAdjustment came to.
+/// The outcome of a CreditAdjustment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdjustmentOutcome {
     /// Its credits were granted.

@@ -56,7 +56,7 @@ pub struct SourceCoverage {
     pub blurred_before_time: Option<Timestamp>,
 }
 
-/// What keeps a window from being charged.
+/// The reason why a window cannot be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// This part was charged.

@@ -12,7 +12,7 @@ use crate::purchase::PurchaseState;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::statement::BookLine;
 
-/// What a Payment came to.
+/// The outcome of a Payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentOutcome {
     /// It was applied to its invoice.

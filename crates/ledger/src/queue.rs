@@ -23,7 +23,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// What goes first at one instant.
+/// The order of facts at one instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Usage,

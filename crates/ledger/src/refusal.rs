@@ -52,7 +52,7 @@ pub enum RefusalReason {
     WrongAmount,
     /// The invoice was settled before (Law 18).
     AlreadySettled,
-    /// What was never settled cannot be refunded (Law 18).
+    /// The invoice was never settled, so it cannot be refunded (Law 18).
     NotSettled,
     /// The credits would have expired before they arrived (Law 25).
     AlreadyExpired,

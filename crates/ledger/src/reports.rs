@@ -30,7 +30,7 @@ struct Orders {
     source: BTreeSet<Placed<Source>>,
 }
 
-/// What reports are sorted by. Reports with equal keys go by name and UID.
+/// The sort key of reports. Reports with equal keys are sorted by name and UID.
 trait Order {
     type Key<'r>: Ord;
 

@@ -116,7 +116,7 @@ fn identity(host: &str) -> String {
 /// Reads a name as Kubernetes wants it.
 ///
 /// # Errors
-/// What the name must be, when it is not.
+/// The required form of the name, for messages.
 pub fn name(text: &str) -> Result<String, String> {
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     let is_name = text.chars().all(|letter| is_plain(letter) || letter == '-' || letter == '.')

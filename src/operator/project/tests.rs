@@ -1,4 +1,4 @@
-//! What people and tools see, by sentence.
+//! The statuses, conditions and messages that users and tools see.
 
 use flashgate_ledger::catalog::{BillingPeriod, PackLimitScope};
 use flashgate_ledger::decide::{
@@ -196,7 +196,7 @@ fn what_is_past_due_stalls_and_says_how_to_try_again() {
     story.until("2026-02-04T00:00:00Z");
     let status = shown(&story);
     assert_eq!(told(&status.conditions)[..2], ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue"]);
-    // What the message asks for helps.
+    // The remedy of the message works.
     story.edit(|request| request.renewal = Renewal::None);
     story.edit(|request| request.renewal = Renewal::Automatic);
     assert_eq!(told(&shown(&story).conditions)[0], "Ready=False/AwaitingPayment");
@@ -223,7 +223,7 @@ fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
     );
     assert!(message(&status.conditions).contains("lapsed, and plan 'organization-free' Monthly is in force"));
     assert_eq!(status.plan.as_deref(), Some("organization-free"));
-    // What the message asks for helps.
+    // The remedy of the message works.
     story.edit(|request| request.renewal = Renewal::None);
     assert_eq!(told(&shown(&story).conditions)[0], "Ready=True/Lapsed");
     story.edit(|request| request.renewal = Renewal::Automatic);
