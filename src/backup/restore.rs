@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_ledger_stands_in_nobodys_way() {
+    fn the_same_ledger_does_not_block_a_restore() {
         assert_eq!(obstacle(&held("a", 7), &held("a", 7)), None);
     }
 

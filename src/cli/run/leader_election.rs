@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_stands_unless_asked_to() {
+    fn leader_election_is_off_by_default() {
         assert_eq!(settings(&[], "absent").expect("settings"), None);
         let alone = parse(&["--leader-elect-name", "other"]).expect_err("without --leader-elect").to_string();
         assert!(alone.contains("--leader-elect"), "{alone}");

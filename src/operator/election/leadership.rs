@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_term_ends_though_nobody_stands_for_another() {
+    async fn leadership_ends_when_the_election_stops() {
         let (until, mut leadership) = Leadership::contested();
         until.send_replace(Instant::now() + TERM);
         drop(until);

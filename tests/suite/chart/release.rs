@@ -189,7 +189,7 @@ fn pasted(notes: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_the_notes_say_to_paste_opens_an_account_whatever_is_sold() {
+async fn the_command_in_the_notes_opens_an_account_with_any_catalog() {
     let world = World::start().await;
     let yearly = json!({"name": "yearly", "yearly": {"credits": "10", "price": "5"}});
     let free = json!({"name": "free", "monthly": {"credits": "1"}});

@@ -280,7 +280,7 @@ fn a_pack_that_waits_is_not_invoiced_before_its_subscription_is_back() {
 }
 
 #[test]
-fn a_pack_that_waits_is_refused_when_the_first_invoice_runs_out_though_nobody_is_there() {
+fn a_waiting_pack_is_refused_when_the_first_invoice_expires_while_the_subscription_is_deleted() {
     let mut life = deleted_while_a_pack_waits();
     life.until("2026-02-01");
     assert_eq!(life.packs["a"].said(), "PlanNotEligible");
