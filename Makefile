@@ -6,8 +6,8 @@ SHELL := bash
 # Outside the checkout: a fresh clone finds what another one has built.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-billing/target
 
-# Cargo does not compare where sources lie: it would run what another checkout built, were that newer than the sources
-# here. What is ours is built anew after a change of place; what is others' stays.
+# Cargo does not compare the paths of sources: it would run a build of another checkout that is newer than the sources
+# here. A build in another checkout recompiles the crates of this workspace; cached dependencies stay.
 $(shell if [[ "$$(cat '$(CARGO_TARGET_DIR)/checkout' 2>/dev/null || true)" != '$(CURDIR)' ]]; then \
   rm -rf '$(CARGO_TARGET_DIR)'/*/.fingerprint/flashgate-*; \
   mkdir -p '$(CARGO_TARGET_DIR)' && echo '$(CURDIR)' > '$(CARGO_TARGET_DIR)/checkout'; fi)
@@ -48,12 +48,12 @@ test: check control-plane chart-tools gitops-tools simulate bounds ## the gate, 
 check: format lint quick-tests docs generated patches licences ## the gate that needs no control plane, the same in CI
 
 .PHONY: generate
-generate: ## writes the generated files anew
+generate: ## regenerates the files that are derived from the code
 	$(say) 'generating $(GENERATED)'
 	@cargo run --quiet --bin crdgen
 
 .PHONY: generate-chart
-generate-chart: generate ## writes the chart's README and the kustomize base anew, which needs helm
+generate-chart: generate ## regenerates the chart's README and the kustomize base; needs helm
 	$(say) 'rendering the chart'
 	@tools=$$(control-plane/tools.sh); \
 	"$$tools/helm-docs" --log-level warning --chart-search-root charts --sort-values-order file
@@ -127,12 +127,12 @@ soak: control-plane ## loads SUBSCRIPTIONS=2000 accounts for MINUTES=30 while ev
 ONLY ?=
 
 .PHONY: mutants
-mutants: control-plane ## shows that the tests catch builds that are broken on purpose (ONLY=names of tests/mutants/)
+mutants: control-plane ## runs the mutation tests, which prove that the suite catches real bugs (ONLY=names of tests/mutants/)
 	$(say) 'breaking builds on purpose'
 	@tests/mutants/run.sh $(ONLY)
 
 .PHONY: campaign-broken
-campaign-broken: control-plane ## shows that the campaign catches builds that are broken on purpose
+campaign-broken: control-plane ## runs mutation tests of the campaign, which prove that it catches real bugs
 	$(say) 'playing the campaign with broken builds'
 	@tests/mutants/run.sh --by campaign conflict-taken-for-success payment-not-kept-with-its-invoice \
 	  receipts-dropped-before-they-are-confirmed
@@ -141,7 +141,7 @@ campaign-broken: control-plane ## shows that the campaign catches builds that ar
 TIME ?= 60
 
 .PHONY: fuzz
-fuzz: ## feeds the parsers of what others write with texts that nobody thought of, TIME=60 seconds each
+fuzz: ## fuzzes the parsers of untrusted input, TIME=60 seconds each
 	@fuzz/run.sh $(TIME)
 
 .PHONY: control-plane
@@ -199,9 +199,9 @@ generated:
 # A patch that no longer applies breaks nothing, and proves nothing.
 .PHONY: patches
 patches:
-	$(say) 'looking whether each patch of tests/mutants applies'
+	$(say) 'checking that each patch of tests/mutants applies'
 	@for patch in tests/mutants/*.patch; do git apply --check "$$patch" || { \
-	  echo "$$patch must apply: write it anew"; exit 1; }; done
+	  echo "$$patch does not apply: update its context lines"; exit 1; }; done
 
 .PHONY: licences
 licences:

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/tools"
 
 programs=(helm helm-unittest helm-docs)
-# What each program is told of its version, where it does not read it from its own build.
+# The linker variable that sets each program's version, for programs that do not read it from their build information.
 declare -A version_flag=(
   [helm]=helm.sh/helm/v4/internal/version.version
   [helm-unittest]=github.com/helm-unittest/helm-unittest/internal/build.version

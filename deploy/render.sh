@@ -8,7 +8,7 @@ chart=charts/flashgate-billing
 name=flashgate-billing
 helm=$(control-plane/tools.sh)/helm
 
-# Nobody but Helm keeps what Helm installed; and no test runs without it.
+# The Helm annotations and labels, and the chart's tests, have no meaning without Helm.
 render() {
   "$helm" template "$name" "$chart" --namespace "$name" --skip-tests "$@" |
     grep -v -e '^# Source: ' -e 'helm.sh/resource-policy: keep' -e 'helm.sh/chart: ' |

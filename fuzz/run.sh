@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Feeds each fuzz target for SECONDS with texts that nobody thought of. What is new and fine is kept in the user's cache,
-# for the next time; what breaks a promise is left in fuzz/artifacts, and ends this with 1: mend it, and add the text to
+# Runs each fuzz target for SECONDS. Inputs that reach new code are kept in the user's cache, for the next run. An input
+# that breaks a promise is left in fuzz/artifacts, and the script exits with 1: fix the bug, and add the input to
 # fuzz/corpus, which the suite reads.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

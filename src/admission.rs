@@ -45,7 +45,7 @@ pub struct Admission {
     evaluator: Evaluator,
 }
 
-/// What objects of one kind are held to.
+/// The rules for objects of one kind.
 struct KindAdmission {
     schema: Value,
     bounds: Bounds,
@@ -57,7 +57,7 @@ struct KindAdmission {
 pub struct AdmissionError {
     /// Path of the field, such as `spec.usage[0].quantity`; empty for the object itself.
     pub field: String,
-    /// What is wrong, what is allowed, and the remedy where there is one.
+    /// The error, the allowed values, and the remedy if there is one.
     pub message: String,
     /// Whether the rules were not looked at because of it: they rely on types and bounds that hold.
     blocks_rules: bool,

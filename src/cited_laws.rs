@@ -4,28 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::source_tree::{files, has_extension, root};
+
 /// Folders with text that cites laws.
 const FOLDERS: [&str; 5] = ["src", "crates", "tests", "docs", "fuzz/src"];
 
 /// Kinds of files that cite laws.
 const EXTENSIONS: [&str; 3] = ["rs", "md", "yaml"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Returns every file below `folder` that may cite a law.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path());
-    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let cites = |path: &PathBuf| {
-        path.extension()
-            .and_then(|extension| extension.to_str())
-            .is_some_and(|extension| EXTENSIONS.contains(&extension))
-    };
-    let below = folders.iter().flat_map(|folder| self::files(folder));
-    files.into_iter().filter(cites).chain(below).collect()
-}
 
 /// Returns the numbers of laws that `text` cites: `Law 9`, `Laws 7, 8 and 22`, `laws 11 to 13`.
 fn cited(text: &str) -> BTreeSet<u32> {
@@ -67,7 +52,7 @@ fn laws() -> BTreeSet<u32> {
 /// Returns what each file cites, by its path below the root.
 fn citations() -> BTreeMap<PathBuf, BTreeSet<u32>> {
     let files = FOLDERS.iter().flat_map(|folder| files(&root().join(folder)));
-    let citations = files.map(|file| {
+    let citations = files.filter(|file| has_extension(file, &EXTENSIONS)).map(|file| {
         let numbers = cited(&fs::read_to_string(&file).expect("text"));
         (file.strip_prefix(root()).expect("below the root").to_owned(), numbers)
     });

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "flashgate-billing", version, arg_required_else_help = true)]
 pub struct CommandLine {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -24,11 +24,11 @@ pub struct CommandLine {
 pub enum Command {
     /// Runs the operator
     Run(Box<run::Args>),
-    /// Saves ledgers, Subscriptions and orders with their statuses in a file
+    /// Backs up ledgers, Subscriptions and orders with their statuses to a file
     Backup(backup::BackupArgs),
-    /// Creates in a cluster what a backup holds, ledgers first
+    /// Restores the objects of a backup in a cluster, ledgers first
     Restore(backup::RestoreArgs),
-    /// Plays manifests on a virtual clock, without a cluster
+    /// Simulates manifests on a virtual clock, without a cluster
     Simulate(simulate::Args),
     /// Prints the custom resource definitions
     Crds,
@@ -37,7 +37,7 @@ pub enum Command {
     Catalog(CatalogCommand),
 }
 
-/// What to do with catalogs.
+/// The commands for catalogs.
 #[derive(Debug, Subcommand)]
 pub enum CatalogCommand {
     /// Checks a catalog file and reports every mistake with its line
@@ -49,10 +49,10 @@ pub enum CatalogCommand {
     Schema,
 }
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 ///
 /// # Errors
-/// What went wrong, for the user to read.
+/// A message for the user.
 pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(*args),

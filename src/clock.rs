@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// A source of the present, in whole seconds, and of the time that has passed, which nobody can set.
+/// A clock with two readings: the present, in whole seconds, and a monotonic time.
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,

@@ -14,8 +14,12 @@ pub mod crdgen;
 pub mod metrics;
 pub mod operator;
 pub mod payments;
+#[cfg(test)]
+mod plain_words;
 pub mod server;
 pub mod simulate;
+#[cfg(test)]
+mod source_tree;
 pub mod telemetry;
 pub mod text_file;
 pub mod throttle;

@@ -158,7 +158,7 @@ async fn sweep_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leaders
     }
 }
 
-/// Mends at once what another operator may have left behind, then sweeps for ever.
+/// Repairs at once what another operator may have left behind, then sweeps at each interval; never returns.
 async fn sweep<C: Cluster>(operator: &Operator<C>) {
     let interval = sweep::interval(operator.catalog.policies.reports.keep_for_seconds);
     if let Err(error) = operator.mend_refusals().await {

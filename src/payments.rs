@@ -115,7 +115,7 @@ async fn receive(
     result
 }
 
-/// Logs a refusal: quietly what anybody can send, so that nobody fills the log.
+/// Logs a refusal. Refusals that an unauthenticated client can cause are debug messages, so that they cannot flood the log.
 fn log(refused: &Refused) {
     let reason = refused.status().1;
     let error: &dyn std::error::Error = refused;
@@ -128,7 +128,7 @@ fn log(refused: &Refused) {
 }
 
 async fn read(request: Request, limit: Duration) -> Result<Bytes, Refused> {
-    // What says that it is too long is not waited for.
+    // A body that declares itself as too long is not read.
     let is_too_long =
         usize::try_from(request.body().size_hint().lower()).is_ok_and(|least| least > BODY_BYTES);
     if is_too_long {

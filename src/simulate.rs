@@ -1,4 +1,4 @@
-//! `simulate`: manifests played through the very same decisions as the operator's, on a virtual clock.
+//! `simulate`: runs manifests through the operator's billing code on a virtual clock.
 //!
 //! No cluster, no wall clock: each document is applied at the time of its annotation, as an API server would apply
 //! it, and everything that happens by itself happens in between, as if an operator ran all the time. The same

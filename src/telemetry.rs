@@ -23,7 +23,7 @@ pub type Logged = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 /// Where it goes besides the log.
 pub type FurtherLayer = Box<dyn Layer<Logged> + Send + Sync>;
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One line of text each.
@@ -33,7 +33,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged, as of `RUST_LOG`, such as `info,kube=debug`.
+/// Log filter, as in `RUST_LOG`, such as `info,kube=debug`.
 #[derive(Clone, Debug)]
 pub enum LogFilter {
     /// Always the same.
@@ -72,7 +72,7 @@ pub fn start(
     Ok(handle)
 }
 
-/// Logs what `file` says, for ever; what cannot be understood changes nothing.
+/// Applies the log filter in `file` whenever it changes; never returns. An invalid filter changes nothing.
 pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -41,7 +41,7 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// A server ended while it was waited for.
+    /// A server ended before it was ready.
     #[error("{server} ended before it was ready; the end of its log:\n{log}")]
     ServerEnded {
         /// The program.
@@ -54,7 +54,7 @@ pub enum Error {
     ServerNotReady {
         /// The program.
         server: &'static str,
-        /// How long it was waited for.
+        /// The time limit, in seconds.
         seconds: u64,
         /// What it said last when it was asked.
         answer: String,

@@ -100,7 +100,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Nobody is left to tell; the guard cleans up in any case once its input has ended.
+        // There is no caller to report an error to. The guard cleans up in any case when its input ends.
         self.stop().unwrap_or_default();
     }
 }

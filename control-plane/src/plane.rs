@@ -188,7 +188,7 @@ impl ControlPlane {
     /// Ends the servers, removes the folder, and returns when both are done.
     ///
     /// # Errors
-    /// The guard could not be waited for.
+    /// Waiting for the guard failed.
     pub async fn stop(self) -> Result<(), Error> {
         self.blocking(|plane| plane.guard.stop()).await
     }
@@ -304,7 +304,7 @@ impl Plane {
         let command =
             servers::controller_manager(&self.programs, self.folder(), port, &kubeconfig, controllers);
         self.guard.start_server(CONTROLLER_MANAGER, &command)?;
-        // It has a certificate of its own, which nobody needs to trust to read its health.
+        // It has a self-signed certificate, which need not be trusted to read its health.
         let server = format!("--server=https://127.0.0.1:{port}");
         let insecure = ["--insecure-skip-tls-verify", "--certificate-authority="];
         self.wait_for(CONTROLLER_MANAGER, &["get", "--raw=/healthz", &server, insecure[0], insecure[1]])

@@ -52,7 +52,7 @@ pub(crate) fn api_server(
         format!("--service-account-signing-key-file={folder}/certificates/apiserver.key"),
     ];
     if !admit_service_accounts {
-        // Nobody makes the account `default` that this plug-in would ask of each pod.
+        // No controller creates the ServiceAccount `default` that this plug-in requires of each pod.
         command.push("--disable-admission-plugins=ServiceAccount".to_owned());
     }
     command.extend_from_slice(extra);

@@ -116,7 +116,7 @@ async fn an_owner_killed_with_sigkill_leaves_no_process_and_no_folder() {
     assert_eq!(traces(&folder).len(), 4, "a folder and three servers: {:?}", traces(&folder));
 
     owner.kill().expect("killed");
-    owner.wait().expect("waited for");
+    owner.wait().expect("the exit status of the owner");
 
     let deadline = Instant::now() + Duration::from_secs(30);
     while !traces(&folder).is_empty() {

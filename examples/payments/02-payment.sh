@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What happened to an invoice, by hand: prints a Payment for an invoice of a Subscription, with the amount and currency
+# Prints a Payment for an invoice of a Subscription, with the amount and currency
 # that the invoice has. Without INVOICE it is the oldest open one.
 #
 #   examples/payments/02-payment.sh SUBSCRIPTION Settled|Failed|Cancelled|Refunded [INVOICE] | kubectl apply -f -

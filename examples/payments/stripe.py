@@ -10,7 +10,7 @@
   FLASHGATE_SECRET_FILE   file with a secret of the payment webhook
   FLASHGATE_URL           the payment webhook, such as http://flashgate-billing:8081/v1/payments
 
-What a Stripe event is about is in the metadata that your shop gives when it makes the Checkout Session. Give it twice:
+Your shop sets the metadata that identifies the invoice when it creates the Checkout Session. Set it twice:
 as `metadata`, for the session, and as `payment_intent_data.metadata`, which Stripe copies to the charge:
 
   {"namespace": "tenant-a", "subscription": "acme", "invoice": "acme-1f3a9c2e-0001"}
@@ -30,7 +30,7 @@ time, and let it live as long as the invoice should wait.
 
 Everything else is passed over with 200, so that Stripe does not send it again: events of other kinds, of other
 products (without that metadata), sessions that are not paid yet, and parts of a refund (an invoice is refunded whole).
-Whatever the webhook answers goes back to Stripe; what is not 2xx Stripe sends again, for days, which is what one wants.
+The script returns the webhook's answer to Stripe. Stripe retries events without a 2xx answer for days, as intended.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 # Stripe counts in hundredths, but for currencies that it counts in whole units or in thousandths.
 WHOLE = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 THOUSANDTHS = {"bhd", "jod", "kwd", "omr", "tnd"}
-# What an event says of the invoice, and which field of its object has the amount.
+# The state that an event reports, and the field of its object with the amount.
 STATES = {
     "checkout.session.completed": ("Settled", "amount_total"),
     "checkout.session.async_payment_succeeded": ("Settled", "amount_total"),

@@ -73,7 +73,7 @@ pub fn catalog(bytes: &[u8]) {
 }
 
 /// Holds the reader of manifests to this: each document is named by its place, in the order of the text; and the
-/// operator to admission: what the door lets in can be understood inside.
+/// operator to admission: the operator can decode every object that admission accepts.
 pub fn manifest(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut before = (0, 0);
@@ -153,7 +153,10 @@ pub fn callback(bytes: &[u8]) {
         let header = String::from_utf8_lossy(header).to_ascii_lowercase();
         let fits = |time: &str| header.contains(&tag(time, body));
         let times = header.split(',').filter_map(|part| part.trim().strip_prefix("t="));
-        assert!(times.map(str::to_owned).any(|time| fits(&time)), "believed what nobody signed: {header}");
+        assert!(
+            times.map(str::to_owned).any(|time| fits(&time)),
+            "accepted a header without a valid signature: {header}"
+        );
     }
     let time = now.as_second().to_string();
     let signed = given(format!("t={time},v1={}", tag(&time, body)).as_bytes()).expect("header");

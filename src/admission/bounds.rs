@@ -10,7 +10,7 @@ use super::AdmissionError;
 use crate::api::schema::{NAME_PATTERN, OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
 use crate::api::stated_time;
 
-/// What the server says of names that break its rules, by the pattern of the rule.
+/// The server's messages about invalid names, by the pattern of the rule.
 const NAME_RULES: [(&str, &str); 2] = [
     (
         OBJECT_NAME_PATTERN,

@@ -1,4 +1,4 @@
-//! What the server does to an object before it judges it.
+//! Defaulting: the changes that the server makes to an object before it validates it.
 
 use serde_json::{Map, Value};
 

@@ -25,19 +25,24 @@ use super::{Amount, SubscriptionRef, condition};
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
     doc = "A CreditAdjustment gives an account credits by hand, with a reason. Administrators write it. Its name is \
-           its order number, for ever: the same name again gives nothing, and deleting it takes nothing back.",
+           the idempotency key: applying the same name again gives nothing, and deleting it takes nothing back.",
     printcolumn(
         name = "Subscription",
         type_ = "string",
         json_path = ".spec.subscriptionRef.name",
-        description = "Who gets them"
+        description = "Subscription that gets the credits"
     ),
-    printcolumn(name = "Credits", type_ = "string", json_path = ".spec.credits", description = "How many"),
+    printcolumn(
+        name = "Credits",
+        type_ = "string",
+        json_path = ".spec.credits",
+        description = "Credits to give"
+    ),
     printcolumn(
         name = "Expires",
         type_ = "string",
         json_path = ".spec.expirationTime",
-        description = "When what is left of them expires"
+        description = "Time at which the remaining credits expire"
     ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "The verdict"),
     printcolumn(
@@ -45,7 +50,7 @@ use super::{Amount, SubscriptionRef, condition};
         type_ = "string",
         json_path = ".spec.reason",
         priority = 1,
-        description = "Why they were given"
+        description = "Reason for the credits"
     ),
     printcolumn(
         name = "Reason",
@@ -70,7 +75,7 @@ use super::{Amount, SubscriptionRef, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "Credits given by hand, and why. Immutable.",
+    description = "Credits that an administrator gives, with the reason. Immutable.",
     extend("x-kubernetes-validations" = [immutable("create another CreditAdjustment to give more")])
 )]
 pub struct CreditAdjustmentSpec {

@@ -1,4 +1,4 @@
-//! CreditLedger: the book of one account, and the only truth about it.
+//! CreditLedger: the ledger of one account, and the only source of truth about it.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::schema::{MAX_INTEGER, NAME_LENGTH, OBJECT_NAME_LENGTH, rule};
 use super::{Amount, BillingPeriod, Renewal};
 
-/// What the server itself refuses, even to the operator: history that is rewritten or goes back.
+/// CEL rule by which the API server rejects changes that rewrite history or go back, even from the operator.
 ///
 /// It has to let the same sequence pass as long as the content is the same: annotations, storage migration and
 /// deletion write the object too.
 const FENCE: &str = "self.sequence == oldSelf.sequence ? self.hash == oldSelf.hash : \
                      (self.sequence == oldSelf.sequence + 1 && self.clockTime >= oldSelf.clockTime \
                      && self.period.number >= oldSelf.period.number)";
-/// What a writer that runs into [`FENCE`] reads.
+/// Message of a write that [`FENCE`] rejects.
 const FENCE_MESSAGE: &str = "must continue the ledger by exactly one commit: the sequence rises by 1, and neither \
                              `clockTime` nor `period.number` goes back; read the ledger again";
 
@@ -38,8 +38,8 @@ pub type Unknown = BTreeMap<String, serde_json::Value>;
     shortname = "fgledger",
     category = "flashgate",
     derive = "PartialEq",
-    doc = "A CreditLedger is the book of the account of the same name. The operator alone writes it, one commit at a \
-           time; every other status is taken from it. It outlives its Subscription. Include it in backups, and do \
+    doc = "A CreditLedger is the ledger of the account of the same name. Only the operator writes it, one commit at a \
+           time; every status is derived from it. It outlives its Subscription. Include it in backups, and do \
            not edit or delete it: removing it is the explicit reset of an account.",
     printcolumn(
         name = "Sequence",
@@ -103,12 +103,12 @@ pub struct CreditLedgerSpec {
     /// The account's own frozen time, where it was created under a test clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_clock_time: Option<Timestamp>,
-    /// When the account started; months of packs are counted from it for ever.
+    /// When the account started. The months of the pack limit are always counted from this time.
     pub start_time: Timestamp,
     /// The terms in force, as they were when they began. Absent while there is no plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<LedgerTerms>,
-    /// What period boundaries are counted from. Absent while there is no plan.
+    /// Anchor from which the boundaries of periods are counted. Absent while there is no plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<LedgerAnchor>,
     /// The current period.
@@ -141,8 +141,8 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<4096, 2048>")]
     pub purchases: Vec<String>,
-    /// Hashes of all packs bought earlier, since a name is an order number for ever: 20 hexadecimal digits each,
-    /// 16 of the name and 4 of what it bought.
+    /// Hashes of all packs bought earlier, so that their names can never buy again: 20 hexadecimal digits each, 16 of
+    /// the name and 4 of what it bought.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub purchase_names: String,
@@ -154,8 +154,8 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<16_384, 1024>")]
     pub adjustments: Vec<String>,
-    /// Hashes of all adjustments given more than 24 months ago, since a name is an order number for ever: 20 hexadecimal
-    /// digits each, 16 of the name and 4 of the credits.
+    /// Hashes of all adjustments given more than 24 months ago, so that their names can never give credits again: 20
+    /// hexadecimal digits each, 16 of the name and 4 of the credits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub adjustment_names: String,
@@ -188,7 +188,7 @@ pub struct CreditLedgerSpec {
     /// Time of the last change of the balance, from which the forecast counts if it is later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_balance_change_time: Option<Timestamp>,
-    /// What was booked while there was no period, for the statement of the next one: one record.
+    /// Sums of the time without a period, for the statement of the next period: one record.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub carried: Option<String>,
@@ -206,17 +206,17 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<512, 262_144>")]
     pub unacknowledged: Vec<String>,
-    /// What an administrator last accepted as the truth, with the annotation
+    /// The content that an administrator last accepted with the annotation
     /// `billing.flashgate.dev/accept-sequence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<LedgerAcceptance>,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
 }
 
-/// What an administrator accepted as the truth.
+/// Content that an administrator accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerAcceptance {
@@ -226,7 +226,7 @@ pub struct LedgerAcceptance {
     /// Hash of the ledger that the Subscription's status named then: what it shows of a later one no longer counts.
     #[schemars(length(max = 64))]
     pub shown_hash: String,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -242,7 +242,7 @@ pub struct LedgerSubscription {
     /// Its generation; an older copy is not decided on.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub generation: i64,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -270,7 +270,7 @@ pub struct LedgerTerms {
     pub lapses_to: Option<String>,
     /// Whether packs may be bought.
     pub pack_purchases: PackPurchases,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -286,7 +286,7 @@ pub enum PackPurchases {
     Refused,
 }
 
-/// What period boundaries are counted from.
+/// Anchor from which the boundaries of periods are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerAnchor {
@@ -295,7 +295,7 @@ pub struct LedgerAnchor {
     /// Months from it to the start of the current period.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub months: i64,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -317,7 +317,7 @@ pub struct LedgerPeriod {
     /// When its invoice becomes overdue. Absent once it is paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_due_time: Option<Timestamp>,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -336,7 +336,7 @@ pub struct LedgerRequest {
     pub renewal: Renewal,
     /// The answer.
     pub state: LedgerRequestState,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -380,7 +380,7 @@ pub struct LedgerPendingChange {
     pub billing_period: BillingPeriod,
     /// When it begins.
     pub effective_time: Timestamp,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,
@@ -403,7 +403,7 @@ pub struct LedgerTotals {
     pub expired: Amount,
     /// Credits taken back by refunds.
     pub refunded: Amount,
-    /// What a later version of the operator added.
+    /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]
     pub other: Unknown,

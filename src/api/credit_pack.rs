@@ -11,7 +11,7 @@ use super::schema::{
 };
 use super::{Amount, SubscriptionRef, condition};
 
-/// What is bought, and for whom.
+/// The pack to buy, and the Subscription that buys it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -25,29 +25,39 @@ use super::{Amount, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A CreditPack is one purchase of credits on top of a plan. Its name is its order number, for ever: deleting \
-           it neither refunds it nor allows one more, and the same name again shows the same purchase and buys \
-           nothing. A new name buys again, so a changed name prefix (of Kustomize, a Helm release, or another \
-           namespace) buys everything in it once more.",
+    doc = "A CreditPack is one purchase of credits on top of a plan. Its name is the idempotency key: applying \
+           the same name again shows the original purchase and buys nothing, also after a deletion. Deleting a \
+           CreditPack neither refunds it nor makes room under the pack limit. A new name buys again, so a changed \
+           name prefix (of Kustomize or a Helm release) or another namespace buys all packs again.",
     printcolumn(
         name = "Subscription",
         type_ = "string",
         json_path = ".spec.subscriptionRef.name",
-        description = "Who buys"
+        description = "Subscription that buys"
     ),
-    printcolumn(name = "Pack", type_ = "string", json_path = ".spec.pack", description = "What is bought"),
+    printcolumn(
+        name = "Pack",
+        type_ = "string",
+        json_path = ".spec.pack",
+        description = "Pack of the catalog"
+    ),
     printcolumn(
         name = "Credits",
         type_ = "string",
         json_path = ".status.credits",
-        description = "Credits it gives"
+        description = "Credits of the pack"
     ),
-    printcolumn(name = "Price", type_ = "string", json_path = ".status.price", description = "Its price"),
+    printcolumn(
+        name = "Price",
+        type_ = "string",
+        json_path = ".status.price",
+        description = "Price of the pack"
+    ),
     printcolumn(
         name = "State",
         type_ = "string",
         json_path = ".status.state",
-        description = "Where it stands"
+        description = "State of the order"
     ),
     printcolumn(
         name = "Invoice",
@@ -79,7 +89,7 @@ use super::{Amount, SubscriptionRef, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "What is bought, and for whom. Immutable.",
+    description = "The pack to buy, and the Subscription that buys it. Immutable.",
     extend("x-kubernetes-validations" =
         [immutable("a CreditPack is an order: create one with a new name to buy again")])
 )]
@@ -95,10 +105,10 @@ pub struct CreditPackSpec {
     pub pack: String,
 }
 
-/// What became of the order.
+/// State of the order.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(description = "What became of the order. Written by the operator alone.")]
+#[schemars(description = "State of the order. Only the operator writes it.")]
 pub struct CreditPackStatus {
     /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]

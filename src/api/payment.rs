@@ -12,7 +12,7 @@ use super::schema::{
 };
 use super::{Amount, SubscriptionRef, condition};
 
-/// What happened to an invoice.
+/// A report about an invoice: settled, failed, cancelled or refunded.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -33,26 +33,31 @@ use super::{Amount, SubscriptionRef, condition};
         name = "Subscription",
         type_ = "string",
         json_path = ".spec.subscriptionRef.name",
-        description = "Who paid"
+        description = "Subscription of the invoice"
     ),
     printcolumn(
         name = "Invoice",
         type_ = "string",
         json_path = ".spec.invoice",
-        description = "What was paid"
+        description = "Number of the invoice"
     ),
     printcolumn(
         name = "Reports",
         type_ = "string",
         json_path = ".spec.state",
-        description = "What happened"
+        description = "Reported state of the invoice"
     ),
-    printcolumn(name = "Amount", type_ = "string", json_path = ".spec.amount", description = "How much"),
+    printcolumn(
+        name = "Amount",
+        type_ = "string",
+        json_path = ".spec.amount",
+        description = "Amount that was paid"
+    ),
     printcolumn(
         name = "Currency",
         type_ = "string",
         json_path = ".spec.currency",
-        description = "In which currency"
+        description = "Currency of the amount"
     ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "The verdict"),
     printcolumn(
@@ -78,7 +83,7 @@ use super::{Amount, SubscriptionRef, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "What happened to an invoice. Immutable.",
+    description = "A report about an invoice: settled, failed, cancelled or refunded. Immutable.",
     extend("x-kubernetes-validations" = [immutable("report what happened next as another Payment")])
 )]
 pub struct PaymentSpec {
@@ -104,7 +109,7 @@ pub struct PaymentSpec {
         "three capital letters, such as 'USD'",
     )]))]
     pub currency: String,
-    /// The provider's own name for it, such as `pi_123`, for people who search there.
+    /// The provider's identifier of the payment, such as `pi_123`, to find it there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub reference: Option<String>,
@@ -118,7 +123,7 @@ fn stated_sum(_: &mut SchemaGenerator) -> Schema {
     )]))
 }
 
-/// What happened to an invoice.
+/// A report about an invoice: settled, failed, cancelled or refunded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = super::schema::without_description)]
 pub enum PaymentState {
@@ -135,7 +140,7 @@ pub enum PaymentState {
 /// The verdict.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(description = "The verdict. Written by the operator alone.")]
+#[schemars(description = "The verdict. Only the operator writes it.")]
 pub struct PaymentStatus {
     /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]

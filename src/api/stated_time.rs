@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::{self, Deserialize, Deserializer};
 
-/// What a time must be, for messages.
+/// The required form of a time, for messages.
 pub const FORM: &str = "a time in whole seconds from 2000 to 2100, such as '2026-01-31T10:00:00Z'";
 
 /// Returns the instant that `text` states; nothing when the API server takes it for no time.

@@ -12,7 +12,7 @@ use super::schema::{
 };
 use super::{Amount, condition};
 
-/// What the tenant asks for.
+/// The plan that the tenant asks for.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -26,8 +26,8 @@ use super::{Amount, condition};
     derive = "PartialEq",
     selectable = ".spec.plan",
     doc = "A Subscription is one account: the plan an organization or an individual is on, and the credits it has \
-           left. Namespace and name are the account's identity for ever: deleting a Subscription keeps its ledger, \
-           and the same name later resumes it.\n\nOther products define a kind of this name too; \
+           left. Namespace and name are the identity of the account: deleting a Subscription keeps its ledger, \
+           and creating one with the same name resumes the account.\n\nOther products define a kind of this name too; \
            `kubectl get subscriptions.billing.flashgate.dev` and the short name `fgsub` are always this one.",
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan", description = "Plan in force"),
     printcolumn(
@@ -97,12 +97,12 @@ use super::{Amount, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "Which plan is asked for. Everything but `startTime` may be changed at any time: an upgrade takes \
+    description = "The plan that the tenant asks for. Every field except `startTime` may be changed at any time: an upgrade takes \
                    effect at once, a downgrade at the end of the period.",
     extend("x-kubernetes-validations" = [rule_at(
         ".startTime",
         "has(self.startTime) == has(oldSelf.startTime) && (!has(self.startTime) || self.startTime == oldSelf.startTime)",
-        "must not be added, changed or removed after creation; periods are counted from it for ever",
+        "must not be added, changed or removed after creation, because all periods are counted from it",
     )])
 )]
 pub struct SubscriptionSpec {
@@ -117,8 +117,8 @@ pub struct SubscriptionSpec {
     /// How long a period is, and so which credits and price of the plan apply. A plan may offer only one of them.
     #[serde(default)]
     pub billing_period: BillingPeriod,
-    /// What happens when the period ends: `Automatic` begins the next one, `None` falls back to the plan's
-    /// `lapsesTo` of the catalog. Credits of packs are kept either way.
+    /// Renewal at the end of the period: `Automatic` begins the next period, `None` changes to the plan that the
+    /// catalog's `lapsesTo` names. Credits of packs are kept either way.
     #[serde(default)]
     pub renewal: Renewal,
     /// When the account starts, in UTC and whole seconds from 2000 to 2100, such as `2026-01-31T10:00:00Z`.
@@ -162,7 +162,7 @@ pub enum BillingPeriod {
     Yearly,
 }
 
-/// What happens when the period ends.
+/// Renewal at the end of the period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = super::schema::without_description)]
 pub enum Renewal {
@@ -198,12 +198,12 @@ pub struct BillingDetails {
     pub address: Option<String>,
 }
 
-/// What the operator has found and done.
+/// State of the account.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "What is in force and what is left, as of the last decision. Written by the operator \
-                          alone; all of it can be rebuilt from the CreditLedger of the same name."
+    description = "The plan in force and the credits left, as of the last commit. Only the operator writes \
+                          it; all of it can be rebuilt from the CreditLedger of the same name."
 )]
 pub struct SubscriptionStatus {
     /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
@@ -322,13 +322,13 @@ pub struct ThisPeriod {
     pub expired: Amount,
     /// Share of the period's credits that is consumed, in percent with at most 2 decimals.
     pub used_percent: Amount,
-    /// What was consumed, by node type and operation.
+    /// Usage by node type and operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), extend("x-kubernetes-list-type" = "atomic"))]
     pub usage: Vec<RatedUsage>,
 }
 
-/// What one rate was charged for.
+/// Usage that was charged at one rate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RatedUsage {
@@ -383,7 +383,7 @@ pub struct Forecast {
     pub exhausts_before_renewal: Option<bool>,
 }
 
-/// What is owed in money for a period or a pack.
+/// The money owed for a period or a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Invoice {
@@ -392,10 +392,10 @@ pub struct Invoice {
     pub number: String,
     /// When it was issued.
     pub time: Timestamp,
-    /// What it is for, such as `Renewal of starter Monthly` or `Pack plus-100`.
+    /// Reason of the invoice, such as `Renewal of starter Monthly` or `Pack plus-100`.
     #[schemars(length(max = 1024))]
     pub reason: String,
-    /// What is owed, in units of the currency.
+    /// Amount owed, in units of the currency.
     pub amount: Amount,
     /// Currency, such as `USD`.
     #[schemars(length(max = 3), extend("pattern" = CURRENCY_PATTERN))]
@@ -408,7 +408,7 @@ pub struct Invoice {
     pub due_time: Option<Timestamp>,
 }
 
-/// Where an invoice stands.
+/// State of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = super::schema::without_description)]
 pub enum InvoiceState {

@@ -14,7 +14,7 @@ use super::schema::{
 use super::subscription::RatedUsage;
 use super::{Amount, Quantity, SubscriptionRef, condition};
 
-/// What was used, by whom, when.
+/// Usage of one source in one window of time.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -28,16 +28,21 @@ use super::{Amount, Quantity, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A UsageReport says what was used in a window of time; the operator charges it once. It is written by \
-           machines (gateways, collectors) and does not belong in Git: reports are deleted some days after their \
+    doc = "A UsageReport states the usage of a window of time; the operator charges it once. Machines (gateways, \
+           collectors) write it, and it does not belong in Git: the operator deletes reports some days after their \
            verdict (7 by default). Keep your own copy until `status.state` is `Charged`: that is the receipt.",
     printcolumn(
         name = "Subscription",
         type_ = "string",
         json_path = ".spec.subscriptionRef.name",
-        description = "Who is charged"
+        description = "Subscription that is charged"
     ),
-    printcolumn(name = "Source", type_ = "string", json_path = ".spec.source", description = "Who reports"),
+    printcolumn(
+        name = "Source",
+        type_ = "string",
+        json_path = ".spec.source",
+        description = "Source of the usage"
+    ),
     printcolumn(
         name = "Window End",
         type_ = "string",
@@ -74,7 +79,7 @@ use super::{Amount, Quantity, SubscriptionRef, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "What was used, by whom, when. Immutable.",
+    description = "Usage of one source in one window of time. Immutable.",
     extend("x-kubernetes-validations" =
         [immutable("create another report, whose window does not overlap one already charged")])
 )]
@@ -90,9 +95,9 @@ pub struct UsageReportSpec {
         "letters, digits, '-', '_' and '.', starting and ending with a letter or digit, such as 'gw-eu-1'",
     )]))]
     pub source: String,
-    /// The time that is reported.
+    /// Window of time that the report covers.
     pub window: UsageWindow,
-    /// What was used: 1 to 1,000 lines; at most 200 are recommended, since larger objects are slow to write.
+    /// Lines of usage, 1 to 1,000. At most 200 are recommended, since larger objects are slow to write.
     #[schemars(length(min = 1, max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
     pub usage: Vec<UsageLine>,
 }
@@ -121,21 +126,20 @@ pub struct UsageWindow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageLine {
-    /// Kind of node that served it; the catalog lists them: `Public` or `Private` in the built-in one.
+    /// Type of the node, as listed in the catalog: `Public` or `Private` in the built-in one.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         RATE_NAME_PATTERN,
         "letters and digits, starting with a capital letter, such as 'Public'",
     )]))]
     pub node_type: String,
-    /// What was done; the catalog lists them: `StorageEgress` (bytes sent) or `TokensOut` (tokens generated) in
-    /// the built-in one. A pair of node type and operation that has no rate refuses the whole report, as
-    /// `UnknownRate`.
+    /// Operation, as listed in the catalog: `StorageEgress` (bytes sent) or `TokensOut` (tokens generated) in the
+    /// built-in one. If a pair of node type and operation has no rate, the whole report is refused as `UnknownRate`.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         RATE_NAME_PATTERN,
         "letters and digits, starting with a capital letter, such as 'StorageEgress'",
     )]))]
     pub operation: String,
-    /// How much: bytes for `StorageEgress`, tokens for `TokensOut`. A number or a Kubernetes quantity, from 0 to
+    /// Quantity: bytes for `StorageEgress`, tokens for `TokensOut`. A number or a Kubernetes quantity, from 0 to
     /// 10^15: `12G` is 12,000,000,000, `1.5Gi` is 1,610,612,736, and `2500000`, `2.5M`, `1e3`, `500m` are fine
     /// too. Fractions are charged exactly; quote them where they have no suffix: `"1.5"`.
     pub quantity: Quantity,
@@ -163,7 +167,7 @@ fn describe_label(schema: &mut schemars::Schema) {
 /// The verdict.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(description = "The verdict. Written by the operator alone.")]
+#[schemars(description = "The verdict. Only the operator writes it.")]
 pub struct UsageReportStatus {
     /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]

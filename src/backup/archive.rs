@@ -14,13 +14,13 @@ use sha2::{Digest, Sha256};
 /// Version of the file's format.
 const FORMAT_VERSION: u32 = 1;
 
-/// What the names of backups begin with.
+/// Prefix of the names of backups.
 const PREFIX: &str = "flashgate-billing-";
 
-/// What the names of backups end with.
+/// Suffix of the names of backups.
 const SUFFIX: &str = ".jsonl";
 
-/// What the name of a backup that is being written ends with.
+/// Suffix of the name of a backup that is being written.
 const UNFINISHED: &str = ".partial";
 
 /// The last line of a backup: what is in it, and a hash of every line before.
@@ -55,7 +55,7 @@ pub enum ArchiveError {
     File {
         /// The file.
         path: PathBuf,
-        /// What failed.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -92,7 +92,7 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error in it.
         #[source]
         source: serde_json::Error,
     },
@@ -200,7 +200,7 @@ pub fn prune(folder: &Path, keep: usize) -> Result<usize, ArchiveError> {
 #[derive(Debug)]
 pub struct Archive {
     path: PathBuf,
-    /// What is in it.
+    /// Its content.
     pub seal: Seal,
 }
 

@@ -24,7 +24,7 @@ pub enum ExportError {
         kind: String,
         /// The namespace; all when there is none.
         namespace: Option<String>,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<kube::Error>,
     },

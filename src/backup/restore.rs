@@ -76,13 +76,15 @@ pub enum RestoreError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// An object could not be read or written.
-    #[error("{object} cannot be {done}; mend the cause and restore again: what was restored stays")]
+    #[error(
+        "{object} cannot be {done}; fix the cause and run the restore again: objects that are already restored stay"
+    )]
     Call {
         /// Kind, namespace and name.
         object: String,
-        /// What was tried.
+        /// The action that failed.
         done: &'static str,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<kube::Error>,
     },
@@ -97,7 +99,7 @@ pub enum RestoreError {
     Overtaken(Obstacle),
 }
 
-/// What a restore did with the objects of a kind.
+/// The result of a restore for the objects of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Objects that were created.
@@ -327,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_ledger_stands_in_nobodys_way() {
+    fn the_same_ledger_does_not_block_a_restore() {
         assert_eq!(obstacle(&held("a", 7), &held("a", 7)), None);
     }
 

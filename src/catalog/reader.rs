@@ -31,7 +31,7 @@ pub(super) struct Entry<'file> {
     pub(super) node: &'file Node,
 }
 
-/// What was found wrong so far.
+/// The mistakes found so far.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,

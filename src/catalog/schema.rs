@@ -20,7 +20,7 @@ const DISPLAY_NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
 const AMOUNT: &str = r"^(1000000000000(\.0{1,9})?|[0-9]{1,12}(\.[0-9]{1,9})?)$";
 const QUANTITY: &str = r"^\+?([0-9]{1,16}(\.[0-9]{0,9})?|\.[0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE](\+?[0-9]{1,2}|-[0-9]))?$";
 
-/// What flashgate-billing sells: rates, plans, packs and policies.
+/// The catalog of flashgate-billing: rates, plans, packs and policies.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Catalog {
@@ -58,7 +58,7 @@ struct Rate {
     credits: String,
 }
 
-/// What an organization subscribes to. At least one of monthly and yearly must be offered.
+/// A plan that an organization subscribes to. At least one of monthly and yearly must be offered.
 #[derive(JsonSchema)]
 #[schemars(
     rename_all = "camelCase",
@@ -69,19 +69,19 @@ struct Plan {
     /// Name that a Subscription asks for: at most 63 lower-case letters, digits and '-'.
     #[schemars(regex(pattern = NAME))]
     name: String,
-    /// Name that people read; the name, when absent.
+    /// Display name. Default: the name.
     #[schemars(regex(pattern = DISPLAY_NAME), length(max = bounds::DISPLAY_NAME_LENGTH))]
     display_name: Option<String>,
     /// Whether packs may be bought under this plan.
     #[schemars(extend("default" = "Refused"))]
     pack_purchases: Option<PackPurchases>,
-    /// Plan that follows when this one ends unrenewed or unpaid: another one, offered monthly. None, when absent.
-    /// Followed on and on, it must lead to a plan that is free monthly, or to one without it.
+    /// Plan that follows when this one ends without renewal or payment: another one, offered monthly. Default: none.
+    /// The chain of `lapsesTo` must end at a plan that is free monthly, or at one without `lapsesTo`.
     #[schemars(regex(pattern = NAME))]
     lapses_to: Option<String>,
-    /// What a month gives and costs; not offered monthly, when absent.
+    /// Credits and price of a month. When absent, the plan is not offered monthly.
     monthly: Option<Offer>,
-    /// What a year gives and costs; not offered yearly, when absent.
+    /// Credits and price of a year. When absent, the plan is not offered yearly.
     yearly: Option<Offer>,
 }
 
@@ -94,7 +94,7 @@ enum PackPurchases {
     Refused,
 }
 
-/// What one period gives and costs.
+/// Credits and price of one period.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Offer {
@@ -113,7 +113,7 @@ struct Pack {
     /// Name that a CreditPack asks for: at most 63 lower-case letters, digits and '-'.
     #[schemars(regex(pattern = NAME))]
     name: String,
-    /// Name that people read; the name, when absent.
+    /// Display name. Default: the name.
     #[schemars(regex(pattern = DISPLAY_NAME), length(max = bounds::DISPLAY_NAME_LENGTH))]
     display_name: Option<String>,
     /// Credits it gives: a quoted decimal above zero.
@@ -133,7 +133,7 @@ struct Pack {
 struct Policies {
     /// How many packs an account may buy a month, counted from its start.
     pack_limit: Option<PackLimit>,
-    /// Seconds after an expiration in which usage from before it may still claim what expired.
+    /// Seconds after an expiration in which usage from before it may still consume the expired credits.
     #[schemars(
         range(min = *bounds::SETTLEMENT_GRACE_SECONDS.start(), max = *bounds::SETTLEMENT_GRACE_SECONDS.end()),
         extend("default" = Defaults::default().settlement_grace_seconds)
@@ -143,9 +143,9 @@ struct Policies {
     late_usage: Option<LateUsage>,
     /// How invoices are settled.
     payments: Option<Payments>,
-    /// What becomes of usage reports.
+    /// Retention and limits of usage reports.
     reports: Option<Reports>,
-    /// Shares of a period's credits, in percent, whose crossing gives an event: ascending.
+    /// Shares of a period's credits, in percent, ascending. Crossing one publishes an Event.
     #[schemars(
         length(max = bounds::ALERT_THRESHOLDS),
         inner(range(min = *bounds::ALERT_THRESHOLD_PERCENT.start(), max = *bounds::ALERT_THRESHOLD_PERCENT.end())),
@@ -164,12 +164,12 @@ struct PackLimit {
         extend("default" = Defaults::default().pack_limit.max)
     )]
     max: Option<u32>,
-    /// Over what it counts.
+    /// Scope of the limit.
     #[schemars(extend("default" = "AllPacks"))]
     scope: Option<PackLimitScope>,
 }
 
-/// Over what the pack limit counts.
+/// Scope of the pack limit.
 #[derive(JsonSchema)]
 enum PackLimitScope {
     /// All packs together.
@@ -194,7 +194,7 @@ struct LateUsage {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Payments {
-    /// Who settles invoices.
+    /// Mode of payment: how invoices are settled.
     #[schemars(extend("default" = "Internal"))]
     mode: Option<PaymentMode>,
     /// Seconds after which an open invoice is overdue: less than 28 days, the shortest period.
@@ -205,16 +205,16 @@ struct Payments {
     due_within_seconds: Option<u32>,
 }
 
-/// Who settles invoices.
+/// Mode of payment: how invoices are settled.
 #[derive(JsonSchema)]
 enum PaymentMode {
-    /// Each invoice is settled as it is issued: showback and chargeback.
+    /// Each invoice is settled when it is issued: showback and chargeback.
     Internal,
-    /// A payment agent reports each settlement; until then its effect waits.
+    /// A payment agent reports each settlement; until then the invoice stays open, and its effect is pending.
     External,
 }
 
-/// What becomes of usage reports.
+/// Retention and limits of usage reports.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Reports {

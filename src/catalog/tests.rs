@@ -28,7 +28,7 @@ policies:
   alertThresholdsPercent: [50, 90]
 "#;
 
-/// What can tell that a catalog is bad.
+/// The checks that can find a mistake in a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// The JSON Schema, so an editor shows it too.
@@ -432,7 +432,7 @@ fn each_bad_catalog_is_refused_with_its_line_and_a_remedy() {
         let told_now = if fits_the_schema(&text) { ByReader } else { BySchema };
         let message_now = refused(&text);
         if (message_now.as_str(), told_now) != (format!("catalog.yaml:{message}").as_str(), *told) {
-            wrong.push(format!("{from:?} -> {to:?} is told {told_now:?}: {message_now}"));
+            wrong.push(format!("{from:?} -> {to:?} is refused by {told_now:?}: {message_now}"));
         }
         assert!(message.contains("; must "), "no remedy: {message}");
     }
@@ -627,7 +627,7 @@ fn the_published_schema_is_the_generated_one() {
     assert_eq!(
         published,
         schema(),
-        "must be written anew: flashgate-billing catalog schema > docs/reference/catalog.schema.json"
+        "outdated; run: flashgate-billing catalog schema > docs/reference/catalog.schema.json"
     );
 }
 

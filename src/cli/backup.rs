@@ -29,7 +29,7 @@ pub struct BackupArgs {
     /// Namespaces to back up; all when absent
     #[arg(long = "namespace", value_name = "NAMESPACE", num_args = 1..)]
     namespaces: Vec<String>,
-    /// Backups that are kept in the folder, with this one; older ones are deleted
+    /// Number of backups to keep in the folder, with this one; older ones are deleted
     #[arg(long, value_name = "COUNT", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     keep: u16,
     /// Lease that records the time of the backup, from which `run --backup-lease` shows its age
@@ -43,7 +43,7 @@ pub struct BackupArgs {
 /// Options of `restore`.
 #[derive(Debug, clap::Args)]
 pub struct RestoreArgs {
-    /// The backup, as `backup` wrote it
+    /// File that `backup` wrote
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Namespaces to restore; all of the backup when absent
@@ -99,7 +99,7 @@ async fn bring_back(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let ledgers = archive.seal.objects.get(LEDGER).copied().unwrap_or_default();
     ensure!(
         ledgers > 0,
-        "{} has no CreditLedger: without ledgers every account begins anew",
+        "{} has no CreditLedger, so every account would start from zero: use a backup with ledgers",
         args.input.display()
     );
     anstream::println!("backup of {}, CreditLedgers: {ledgers}", archive.seal.end_time);

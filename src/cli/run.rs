@@ -45,7 +45,7 @@ use crate::telemetry::{self, FurtherLayer, LogFilter, LogFormat};
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is sold, in YAML; the shipped catalog when absent
+    /// Catalog in YAML: plans, packs, rates and policies; the shipped catalog when absent
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
     /// Namespaces to bill; all when absent
@@ -55,26 +55,26 @@ pub struct Args {
     /// nothing could be reconciled for two minutes, /readyz while lists are under way or commits hold
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
-    /// Shows metrics of each account, about 15 series an account
+    /// Serves metrics of each account, about 15 series an account
     #[arg(long, requires = "metrics_addr")]
     account_metrics: bool,
     #[command(flatten)]
     payments: PaymentArgs,
     #[command(flatten)]
     server_limits: ServerLimits,
-    /// How log lines look
+    /// Format of the log lines
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
-    /// What is logged
+    /// Log filter, such as info,kube=debug
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     log_filter: String,
-    /// File that says what is logged, in the place of --log-filter; a change of it needs no restart
+    /// File with the log filter, instead of --log-filter; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     log_filter_file: Option<PathBuf>,
-    /// Namespaces whose Subscriptions may live by a test clock; never in production
+    /// Namespaces whose Subscriptions may use a test clock; never in production
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
-    /// Reconciles nothing and commits nothing: for restores
+    /// Pauses the operator: no writes. Use it during a restore
     #[arg(long, env = "FLASHGATE_BILLING_HOLD")]
     hold: bool,
     /// Collector to which spans are sent by OTLP over gRPC, as a URL; none when absent
@@ -85,7 +85,7 @@ pub struct Args {
     leader_election: LeaderElection,
     #[command(flatten)]
     backups: Backups,
-    /// How many accounts are reconciled at once
+    /// Number of accounts that are reconciled concurrently
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Stops or dies at a moment of a call, for tests: CALL#NTH@MOMENT=ACTION
@@ -95,14 +95,14 @@ pub struct Args {
     limits: Limits,
 }
 
-/// What is read and checked before anything starts.
+/// The input that is read and checked before the start.
 struct Given {
     catalog: Catalog,
     webhook: Option<(SocketAddr, Secrets)>,
     election: Option<Settings>,
 }
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until it receives a signal to stop.
 ///
 /// # Errors
 /// When an option, the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to

@@ -23,19 +23,18 @@ const PLAIN_WIDTH: u16 = 100;
 /// Narrowest and widest table on a terminal: below it wraps, beyond it is hard to read.
 const TERMINAL_WIDTHS: (u16, u16) = (80, 140);
 
-/// What `simulate` is called with.
+/// Options of `simulate`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or an \
-                  argument is not valid, and nothing is printed but the error.",
-    after_long_help = "Documents are applied in the order in which they are given, at the time of their annotation \
-                       `billing.flashgate.dev/at`; without one, at the time of the document before (of the first: at \
-                       the time of `--from`). Applying an \
-                       object again updates it; the annotation `billing.flashgate.dev/delete: \"true\"` deletes it. \
-                       What happens by itself (renewals, expirations, lapses) happens in between, as if an operator \
-                       ran all the time.\n\n\
-                       Exit codes: 0 played, whatever was refused by a rule of billing; 2 a manifest, the catalog or \
-                       an argument is not valid, and nothing is printed but the error."
+    after_help = "Exit codes: 0 the simulation ran, also when a billing rule refused an object; 2 a manifest, the \
+                  catalog or an argument is not valid, and only the error is printed.",
+    after_long_help = "Documents are applied in the given order, at the time of their annotation \
+                       `billing.flashgate.dev/at`. Without one, a document is applied at the time of the document \
+                       before, and the first at the time of `--from`. Applying an object again updates it; the \
+                       annotation `billing.flashgate.dev/delete: \"true\"` deletes it. Renewals, expirations and \
+                       lapses happen in between, as with a running operator.\n\n\
+                       Exit codes: 0 the simulation ran, also when a billing rule refused an object; 2 a manifest, \
+                       the catalog or an argument is not valid, and only the error is printed."
 )]
 pub struct Args {
     /// Manifests in YAML or JSON; `-` reads standard input
@@ -46,11 +45,11 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Timestamp>,
 
-    /// Time up to which everything is played; default: the time of the last document
+    /// Time at which the simulation ends; default: the time of the last document
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
 
-    /// Catalog to sell from; default: the one that is built in
+    /// Catalog file; default: the built-in catalog
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
 
@@ -58,15 +57,15 @@ pub struct Args {
     #[arg(long)]
     events: bool,
 
-    /// Form of the output
+    /// Format of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table)]
     output: Form,
 }
 
-/// Form of the output.
+/// Format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// For people.
+    /// Tables for people.
     Table,
     /// Objects and entries as YAML.
     Yaml,
@@ -74,7 +73,7 @@ enum Form {
     Json,
 }
 
-/// Says why nothing was played or printed.
+/// The reason why nothing was simulated or printed.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error("cannot read {file}: {source}", file = path.display())]
@@ -93,12 +92,12 @@ enum RunError {
     Yaml(#[from] serde_yaml::Error),
 }
 
-/// Plays the manifests and prints what came of them; the exit code is 0, or 2 with the reason on standard error.
+/// Runs the manifests and prints the result; the exit code is 0, or 2 with the reason on standard error.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     match play_and_print(args) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads us has seen enough.
+        // The reader has closed the pipe.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let mut stderr = anstream::stderr();

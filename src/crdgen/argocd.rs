@@ -1,4 +1,4 @@
-//! What Argo CD is told of the kinds, for `argocd-cm`: generated from `resource_customizations/`, which has Argo CD's own
+//! The settings of the kinds in Argo CD's `argocd-cm`, generated from `resource_customizations/`, which has Argo CD's own
 //! layout.
 
 use std::fs;
@@ -33,10 +33,10 @@ const LINKS: &str = r#"- title: Credits
   if: resource.kind == "Subscription" && resource.apiVersion startsWith "billing.flashgate.dev/"
 "#;
 
-/// What stands before the `ConfigMap`.
+/// Text before the data of the `ConfigMap`.
 const CONFIG_MAP: &str = "\
-# What Argo CD has to know of the kinds: their health, the buttons of a Subscription, what changes with use, and a link.
-# Generated from resource_customizations/ by `make generate`; set the host of your Grafana, and apply it to what is there:
+# Settings of the kinds for Argo CD: health checks, actions of a Subscription, ignored status updates, and a link.
+# Generated from resource_customizations/ by `make generate`. Set the host of your Grafana, and apply it:
 #
 #   kubectl apply --server-side -f argocd-cm.yaml
 #
@@ -52,7 +52,7 @@ metadata:
 data:
 ";
 
-/// What stands before the values.
+/// Text before the values.
 const HELM_VALUES: &str = "\
 # The same as argocd-cm.yaml, for an Argo CD that was installed by its Helm chart: values of `argo/argo-cd`.
 # Generated from resource_customizations/ by `make generate`.
@@ -68,21 +68,21 @@ pub struct ReadError {
     source: io::Error,
 }
 
-/// What Argo CD is told of one kind.
+/// The settings of one kind in `argocd-cm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Customization {
     /// The kind.
     pub kind: String,
-    /// Script that says how an object is.
+    /// Script that returns the health of an object.
     pub health: String,
-    /// What can be done to an object.
+    /// Actions on an object.
     pub actions: Option<Actions>,
 }
 
-/// What can be done to an object.
+/// The actions on an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actions {
-    /// Script that says which there are.
+    /// Script that returns the available actions.
     pub discovery: String,
     /// Names and scripts of the actions.
     pub definitions: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! What of the Helm chart is generated: the templates of the definitions, and the schema of its values.
+//! The generated parts of the Helm chart: the templates of the CRDs, and the schema of the values.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! What every definition must hold, whatever kind is added next (conventions A).
+//! Conventions that every CRD must follow, also those of future kinds (conventions A).
 
 use std::path::Path;
 

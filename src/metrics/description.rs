@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-/// What the name of every metric begins with.
+/// Prefix of the name of every metric.
 pub const PREFIX: &str = "flashgate_billing";
 
 /// A metric by name.
@@ -14,11 +14,11 @@ pub const PREFIX: &str = "flashgate_billing";
 pub struct Description {
     /// Name, without what every name begins with and without what its kind adds.
     pub name: &'static str,
-    /// What kind of metric it is.
+    /// The type of the metric.
     pub kind: MetricType,
     /// Names of its labels.
     pub labels: &'static [&'static str],
-    /// What it tells, without a full stop.
+    /// The help text, without a full stop.
     pub help: &'static str,
     /// When it is shown.
     pub shown: Shown,
@@ -54,7 +54,7 @@ const fn gauge(
     Description { name, kind: MetricType::Gauge, labels, help, shown }
 }
 
-/// Labels of what is told of one account.
+/// Labels of the metrics of one account.
 const ACCOUNT: &[&str] = &["namespace", "account"];
 
 /// Reconciles.

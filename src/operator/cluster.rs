@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use crate::operator::reason::Reason;
 
-/// An account's identity for ever: the namespace and name of its Subscription.
+/// The identity of an account: the namespace and name of its Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountKey {
     /// Namespace.
@@ -272,8 +272,8 @@ pub trait Cluster: Send + Sync + 'static {
         cursor: &Cursor,
     ) -> impl Future<Output = Result<SettledReports, CallError>> + Send;
 
-    /// Returns by how many seconds the local clock is ahead of the cluster's, reckoned from the last
-    /// reply; nothing before the first.
+    /// Returns by how many seconds the local clock is ahead of the cluster's, calculated from the last reply; nothing
+    /// before the first.
     fn clock_skew_seconds(&self) -> Option<i64>;
 
     /// Publishes an Event.

@@ -13,7 +13,7 @@ use crate::operator::convert;
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;
 
-/// Writes `next` in the place of the ledger that was view, or as the account's first.
+/// Replaces the ledger that was seen with `next`, or creates the account's first ledger.
 ///
 /// # Guarantees
 /// The write takes effect only if the ledger is still the one that was decided on.
@@ -33,7 +33,7 @@ pub async fn write_ledger(
     write(cluster, &view.key, previous.map(|previous| &**previous), spec, next, entries).await
 }
 
-/// Writes the ledger that was view as the next commit, since an administrator accepted its content as the truth.
+/// Commits the stored ledger again, because an administrator accepted its content.
 ///
 /// # Errors
 /// As [`write_ledger`].
@@ -80,7 +80,7 @@ async fn write(
     Ok(Arc::new(StoredLedger::written(written, &ledger.spec, next)))
 }
 
-/// Writes each committed entry as one line of JSON: the account's history for ever, for whoever collects logs.
+/// Logs each committed entry as one line of JSON. Collected logs have the full history of the account.
 fn log_entries(key: &AccountKey, ledger: &CreditLedger, entries: &[Entry]) {
     let subscription = key.to_string();
     for entry in entries.iter().filter(|entry| is_of_ledger(entry)) {

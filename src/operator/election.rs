@@ -189,8 +189,7 @@ impl Election {
     }
 }
 
-/// Tells who holds the lease, as often as that changes, for ever. It only hastens: a candidate that hears nothing
-/// looks by itself.
+/// Publishes each new holder of the lease; never returns. This only saves time: a candidate also polls the lease.
 async fn tell_holders(
     changes: impl Stream<Item = Result<Option<Lease>, kube::runtime::watcher::Error>>,
     tell: watch::Sender<Option<String>>,
@@ -210,7 +209,7 @@ async fn tell_holders(
     }
 }
 
-/// Waits until the lease is told to have another holder than `known`.
+/// Waits until the watch reports another holder of the lease than `known`.
 async fn another_holder(holders: &mut watch::Receiver<Option<String>>, known: Option<&str>) {
     loop {
         if holders.changed().await.is_err() {
@@ -222,7 +221,7 @@ async fn another_holder(holders: &mut watch::Receiver<Option<String>>, known: Op
     }
 }
 
-/// Says in the log and in the metrics when leadership begins and ends, for ever.
+/// Logs the begin and end of leadership, and updates its metric; never returns.
 pub async fn tell_leadership(mut leadership: Leadership, metrics: Metrics) {
     loop {
         metrics.show_leading(leadership.is_leading());

@@ -17,14 +17,14 @@ use crate::server::Server;
 /// Most texts of metrics in memory at once. With `--account-metrics` one can have many megabytes.
 const MOST_TEXTS: usize = 4;
 
-/// What the endpoints tell of.
+/// The content of the endpoints.
 #[derive(Clone)]
 pub struct Health {
     /// Returns the metrics in the `OpenMetrics` text format.
     pub metrics: Arc<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>,
-    /// Says why the operator must be started anew, or nothing while it lives.
+    /// Returns why the operator must be restarted, or nothing while it is alive.
     pub stuck: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// Says why the operator is not ready, or nothing when it is.
+    /// Returns why the operator is not ready, or nothing when it is.
     pub unready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 

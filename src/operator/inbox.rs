@@ -139,16 +139,15 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// Keeps `row`, which holds an object that was just read or written, in the place of an older version, as
-    /// [`renew`](Self::renew) does.
+    /// Replaces the row of an object that was just read or written with `row`, as [`renew`](Self::renew) does.
     pub fn renew_row(&self, key: &AccountKey, row: &Arc<R>) {
         if let Some(rows) = self.lock().get_mut(key).filter(|rows| rows.get(&row.version().name).is_some()) {
             put(rows, &row.version().name, Arc::clone(row));
         }
     }
 
-    /// Keeps `object`, which was just read or written, in the place of an older version; keeps nothing where there is
-    /// none. The watch may have brought its end already, and would not bring it again.
+    /// Replaces the row of `object`, which was just read or written. Does nothing where there is no row: the watch may have
+    /// brought the object's deletion already, and would not bring it again.
     ///
     /// # Errors
     /// When the object says something that cannot be understood; it is then set aside.

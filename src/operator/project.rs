@@ -54,7 +54,7 @@ pub enum Trouble {
     Inconsistent(String),
     /// It is older than the one that was shown.
     #[error(
-        "the CreditLedger is at sequence {held}, and {shown} was shown before; an administrator must restore the \
+        "the CreditLedger is at sequence {held}, but `status.ledger` has {shown}; an administrator must restore the \
          newer one, or accept this one with the annotation `billing.flashgate.dev/accept-sequence: \"{held}\"`"
     )]
     Regression {
@@ -85,8 +85,8 @@ pub enum Trouble {
     Undecodable(String),
     /// The API server refused its next commit, as it will again: a policy, or a definition of another version.
     #[error(
-        "the API server refuses what was decided: {0}; nothing is granted or charged until an administrator lifts \
-         what refuses the operator's writes of CreditLedgers, or applies the definitions of its version"
+        "the API server rejected the write of the CreditLedger: {0}; nothing is granted or charged until an administrator \
+         removes the policy that rejects it, or applies the CRDs of the operator's version"
     )]
     Refused(String),
 }

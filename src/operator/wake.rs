@@ -194,7 +194,7 @@ impl Queue {
 /// `recovered` changes when the API server answers after it could not be reached: accounts whose calls failed meanwhile
 /// are then reconciled within `RECOVERY_SPREAD`, whatever their backoff.
 ///
-/// Who does not lead keeps the turns: each account that was asked for meanwhile is looked at when leadership begins.
+/// A standby keeps its queue: it reconciles each queued account when its leadership begins.
 pub async fn run<F>(
     mut asked: mpsc::UnboundedReceiver<AccountKey>,
     mut recovered: watch::Receiver<u64>,

@@ -100,7 +100,7 @@ impl Watches {
         }
     }
 
-    /// One object that cannot be understood takes nothing else with it; whoever looks at it is told.
+    /// Sets an object aside that cannot be decoded, without effect on others, and reports it by an Event.
     fn set_aside<R: Row>(&self, version: Version, error: &(dyn std::error::Error + 'static)) {
         let (api_version, kind) = (R::Object::api_version(&()), R::Object::kind(&()));
         self.metrics.count_set_aside(&kind);
@@ -114,13 +114,13 @@ impl Watches {
             message: format!("not taken: {error}; delete the object and create it as its definition says"),
         };
         if self.say.send(announcement).is_err() {
-            tracing::debug!("nobody publishes any more");
+            tracing::debug!("the publisher has stopped");
         }
     }
 
     fn ask_for(&self, key: AccountKey) {
         if self.ask.send(key).is_err() {
-            tracing::debug!("nobody reconciles any more");
+            tracing::debug!("the work queue has stopped");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a callback is answered.
+//! The answers to callbacks.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use super::signature::SignatureError;
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// The path, method or both are not this webhook's.
-    #[error("there is nothing here; must be POST /v1/payments/NAMESPACE")]
+    #[error("not found; must be POST /v1/payments/NAMESPACE")]
     Elsewhere(StatusCode),
     /// It is no JSON.
     #[error("the content type is not understood; must be 'application/json'")]
@@ -21,7 +21,7 @@ pub enum Refused {
     #[error("the body is too large; must be at most {0} bytes")]
     TooLarge(usize),
     /// It did not come to its end.
-    #[error("the body did not come to its end in time; must be sent at once")]
+    #[error("the body was not complete in time; must be sent at once")]
     Unfinished,
     /// It is not believed.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! What a callback says, and the Payment that says the same.
+//! The content of a callback, and the Payment with the same content.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -28,7 +28,7 @@ pub struct Callback {
     pub subscription: String,
     /// Number of the invoice.
     pub invoice: String,
-    /// What happened to it.
+    /// The reported state.
     pub state: PaymentState,
     /// Amount, as text.
     pub amount: String,
@@ -49,7 +49,7 @@ pub enum CallbackError {
     )]
     Json(#[from] serde_json::Error),
     /// The event has no usable name.
-    #[error("id has {0} bytes; must be the provider's name of the event, of 1 to {ID_BYTES} bytes")]
+    #[error("id has {0} bytes; must be the provider's identifier of the event, of 1 to {ID_BYTES} bytes")]
     Id(usize),
 }
 

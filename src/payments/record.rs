@@ -33,14 +33,16 @@ pub struct Recorded {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The namespace is not there, or not billed by this operator.
-    #[error("there is no namespace '{namespace}' that is billed here; must be the one of the Subscription")]
+    #[error(
+        "namespace '{namespace}' does not exist or is not billed by this operator; must be the namespace of the Subscription"
+    )]
     NamespaceNotFound {
         /// The namespace.
         namespace: String,
     },
     /// The event was delivered before and said something else.
     #[error(
-        "Payment '{name}' exists and states something else; an event must state the same whenever it is delivered"
+        "Payment '{name}' exists with another content; each delivery of an event must have the same content"
     )]
     Differs {
         /// Name of the Payment.
@@ -49,13 +51,13 @@ pub enum RecordError {
     /// The API server refused what the callback says.
     #[error("the API server refused the Payment: {message}")]
     Refused {
-        /// What it said.
+        /// Its message.
         message: String,
     },
     /// The API server cannot be reached, or is unwell; whether the Payment exists is unknown.
     #[error("the API server cannot take the Payment now; send the event again")]
     Unavailable {
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

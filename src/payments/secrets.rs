@@ -25,7 +25,7 @@ pub const SECRET_BYTES: usize = 32;
 /// Least length of the key in a secret of Standard Webhooks, by that specification.
 pub const STANDARD_KEY_BYTES: usize = 24;
 
-/// What a secret of Standard Webhooks begins with; its key follows in base64.
+/// Prefix of a secret of Standard Webhooks; its key follows in base64.
 const STANDARD_PREFIX: &[u8] = b"whsec_";
 
 /// Base64 with or without padding: senders write both.

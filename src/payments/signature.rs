@@ -108,10 +108,10 @@ enum Form {
     Standard,
 }
 
-/// What the headers say.
+/// The content of the headers.
 struct Signed {
     form: Form,
-    /// What was signed before the body, as it was written.
+    /// The signed prefix of the body, as it was written.
     prefix: String,
     second: i64,
     tags: Vec<[u8; TAG_BYTES]>,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Cut, Limits};
 
-/// What a connection is doing.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The head of a request is to come.
@@ -68,11 +68,11 @@ struct Row {
 /// Resolves when the connection is to be closed.
 pub type Closed = oneshot::Receiver<()>;
 
-/// What became of a new connection.
+/// The outcome of a new connection.
 pub struct Admission {
     /// The new connection, unless there is no place for it.
     pub admitted: Option<(Connection, Closed)>,
-    /// What was closed for it, or the new one itself.
+    /// The connection that was closed for it, or the new one itself.
     pub closed: Option<(Cut, IpAddr)>,
 }
 

@@ -40,7 +40,7 @@ const HALF_A_BODY: &str = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 
 /// Far more than the buffers of two sockets take.
 const LARGE_BYTES: usize = 64 * 1_024 * 1_024;
 
-/// A server that runs, and how it is told to stop.
+/// A running server, and its signal to stop.
 struct Running {
     address: SocketAddr,
     metrics: Metrics,

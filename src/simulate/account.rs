@@ -19,10 +19,10 @@ use crate::api::{
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::project::{Book, Trouble};
 
-/// What a ledger names as its writer.
+/// The writer in each ledger.
 const WRITER: &str = "simulate";
 
-/// Which account: a Subscription's namespace and name, for ever.
+/// The identity of an account: the namespace and name of its Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AccountKey {
     /// Namespace of its objects.

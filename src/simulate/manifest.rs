@@ -18,7 +18,7 @@ mod yaml;
 pub struct Manifest {
     /// Where it stands.
     pub place: Place,
-    /// What is written there.
+    /// Its content.
     pub object: Value,
     /// What its reader should know: values that do not mean what they seem to.
     pub notes: Vec<String>,
@@ -122,7 +122,7 @@ impl<'t> Iterator for Chunks<'t> {
     }
 }
 
-/// What the lines between documents begin with.
+/// Prefix of the lines between documents.
 const SEPARATOR: &str = "---";
 
 /// Objects with the lines on which they begin, and what their reader should know.

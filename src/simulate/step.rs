@@ -74,7 +74,7 @@ pub struct ObjectKey {
     pub name: String,
 }
 
-/// What a document asks for.
+/// The action that a document requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Where it stands.
@@ -85,11 +85,11 @@ pub struct Step {
     pub at: Option<Timestamp>,
     /// Whether it names a test clock.
     pub has_test_clock: bool,
-    /// What to do.
+    /// The action.
     pub action: Action,
 }
 
-/// What is done with an object.
+/// An action on an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// It is created, or updated where it exists.
@@ -181,7 +181,7 @@ fn identity(
     Ok((metadata, ObjectKey { kind, namespace, name }))
 }
 
-/// What the annotations of an object say to the simulation.
+/// The simulation's annotations of an object.
 struct Annotations {
     at: Option<Timestamp>,
     has_test_clock: bool,

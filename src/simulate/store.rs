@@ -34,11 +34,11 @@ pub(super) struct Object {
     pub(super) generation: i64,
     /// When it was created: its arrival.
     pub(super) creation_time: Timestamp,
-    /// What the operator wrote about it, once it has seen it.
+    /// The status that the operator wrote, once it has seen the object.
     pub(super) status: Option<Status>,
 }
 
-/// What the operator wrote about an object.
+/// The status that the operator wrote for an object.
 #[derive(Clone, Debug)]
 pub(super) enum Status {
     /// Of a Subscription.
@@ -53,7 +53,7 @@ pub(super) enum Status {
     Adjustment(CreditAdjustmentStatus),
 }
 
-/// What applying an object did.
+/// The effect of applying an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     /// It is new.

@@ -71,7 +71,7 @@ fn play_text(text: &str, until: Option<&str>) -> Result<Outcome, SimulateError> 
 static PLAYED: LazyLock<BTreeMap<&str, Outcome>> =
     LazyLock::new(|| CASES.into_iter().map(|(name, until)| (name, play_case_until(name, until))).collect());
 
-/// Returns what comes of a case of [`CASES`]; nobody has to be told anything about it.
+/// Returns the outcome of a case of [`CASES`], which must have no notes.
 fn play_case(name: &str) -> &'static Outcome {
     let outcome = PLAYED.get(name).expect("is a case");
     assert_eq!(outcome.notes, Vec::<String>::new());

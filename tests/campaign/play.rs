@@ -290,7 +290,7 @@ impl<'p> Scene<'p> {
         }
     }
 
-    /// Starts the operator anew, when all is quiet: it finds nothing to write.
+    /// Restarts the operator when nothing is pending: it must find nothing to write.
     async fn begin_again(&mut self) -> Result<(), Violation> {
         self.deeds = self.count_deeds();
         for running in self.running.drain(..) {

@@ -72,7 +72,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
         if let Err(error) = self.guard.wait() {
-            eprintln!("the guard of operator {} cannot be waited for: {error}", self.number);
+            eprintln!("waiting for the guard of operator {} failed: {error}", self.number);
         }
     }
 }

@@ -169,7 +169,7 @@ impl Proxy {
         Ok(Self { port, state, listening })
     }
 
-    /// Takes note that an operator is about to start, and of what is to befall it. What was counted is counted anew.
+    /// Sets the faults for the next operator that starts, and resets the counters.
     pub fn expect(&self, treatment: Treatment) {
         *lock(&self.state.operator) = Operator { treatment, ..Operator::default() };
     }
@@ -341,7 +341,7 @@ impl State {
         }
     }
 
-    /// Takes note of what the operator is told of Subscriptions.
+    /// Records the Subscriptions that the operator receives.
     fn tell(&self, kind: ObjectKind, bytes: &[u8]) {
         if kind == ObjectKind::Subscription {
             let text = String::from_utf8_lossy(bytes);

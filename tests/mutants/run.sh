@@ -45,7 +45,7 @@ victim() {
 }
 
 survivors=()
-echo '| broken on purpose | killed by | seconds |'
+echo '| mutation | killed by | seconds |'
 echo '|---|---|---|'
 for mutant in "${mutants[@]}"; do
   patch=$PWD/tests/mutants/$mutant.patch
@@ -59,7 +59,7 @@ for mutant in "${mutants[@]}"; do
   begin=$SECONDS
   if (cd "$copy" && PROPTEST_MAX_SHRINK_ITERS=0 kill_by "$killer") >"$log" 2>&1; then
     survivors+=("$mutant")
-    echo "| $(head -n 1 "$patch") | **nobody**; must be killed by $killer | $((SECONDS - begin)) |"
+    echo "| $(head -n 1 "$patch") | **survived**; must be killed by $killer | $((SECONDS - begin)) |"
   elif found=$(victim); then
     echo "| $(head -n 1 "$patch") | $killer: ${found//|/\\|} | $((SECONDS - begin)) |"
   else

@@ -30,7 +30,7 @@ pub enum Fault {
     Crash,
     /// An operator stands still for a while, as with SIGSTOP.
     Pause,
-    /// One of its watches begins anew: what happened meanwhile is never seen.
+    /// One of its watches lists again: the operator never sees the events in between.
     Relist,
     /// The same with a list from an API server that is behind.
     StaleRelist,

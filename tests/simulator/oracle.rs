@@ -365,7 +365,7 @@ impl Oracle {
         for (adjustment, record) in &ledger.adjustments {
             let order =
                 (ObjectKind::CreditAdjustment, adjustment.clone(), format!("{name} {}", record.credits));
-            ensure(self.orders.contains(&order), || format!("nobody stated {adjustment} for {name}"))?;
+            ensure(self.orders.contains(&order), || format!("no user created {adjustment} for {name}"))?;
         }
         Ok(())
     }

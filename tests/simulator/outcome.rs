@@ -107,7 +107,7 @@ fn exactly(object: &Object) -> String {
             |error| error.to_string(),
             |ledger| {
                 let subscription = SubscriptionIdentity { generation: 0, ..ledger.subscription.clone() };
-                // Usage that waited for its Subscription is charged at the time of the last commit before.
+                // Usage that arrived before its Subscription is charged at the time of the last commit before.
                 let mut coverage = ledger.coverage.clone();
                 coverage.closed_before_time = None;
                 for source in coverage.sources.values_mut() {

@@ -188,7 +188,7 @@ impl World {
         for runner in &mut self.runners {
             // Who stands still across batches may order for somebody who took the order back long ago.
             runner.is_paused &= self.disorder != Disorder::Informed && self.random.chance(500);
-            // A clock that is behind has not come to what is due; nobody can wait for that.
+            // With a clock that is behind, due work stays pending; the run cannot wait for it.
             let skew = runner.skew_seconds.load(Ordering::Relaxed);
             if self.disorder == Disorder::Lagging || skew.abs() > 60 {
                 runner.skew_seconds.store(0, Ordering::Relaxed);

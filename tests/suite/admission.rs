@@ -1,4 +1,4 @@
-//! The door: what the API server refuses, what passes the ledger's fence, and what `kubectl` shows.
+//! Admission: what the API server rejects, what the ledger's CEL rules accept, and what `kubectl` shows.
 
 use std::fs;
 use std::path::PathBuf;

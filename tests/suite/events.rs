@@ -32,7 +32,7 @@ async fn told(namespace: &Namespace<'_>) -> Told {
 /// Waits until an occurrence was told that often.
 async fn is_told(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
     let key = (object.to_owned(), kind.to_owned(), reason.to_owned());
-    eventually(&format!("{object} {kind}/{reason} is told {count} times"), async || {
+    eventually(&format!("{object} has {count} Events {kind}/{reason}"), async || {
         (told(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
     })
     .await_some()

@@ -59,7 +59,7 @@ async fn leases(world: &World) -> Api<Lease> {
 }
 
 async fn holder(leases: &Api<Lease>) -> Option<String> {
-    // The API server may be away: then nobody is seen to hold it.
+    // While the API server is unavailable, no holder is visible.
     let lease = leases.get_opt(LEASE).await.ok()??;
     lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
 }
@@ -197,7 +197,7 @@ async fn a_leader_that_is_asked_to_stop_hands_over_within_two_seconds() {
         assert!(!leads(&second), "one leads");
         let metrics = second.get("/metrics").expect("metrics").1;
         assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
-        assert!(!metrics.contains("flashgate_billing_reconcile_total{"), "a standby reconciles nothing");
+        assert!(!metrics.contains("flashgate_billing_reconcile_total{"), "a standby does not reconcile");
         let before = holder(&leases).await.expect("a leader");
         let signalled = Instant::now();
         first.ask_to_stop();

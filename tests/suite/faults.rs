@@ -1,6 +1,6 @@
-//! Faults of the cluster itself: kinds that go and come back, a policy in the way, definitions of another version, an
-//! object that nobody understands, an etcd that is full, a token that is no longer good, a server that asks for patience,
-//! has forgotten, says nothing, tells another time, or is gone for a while, data that went back, rights that are gone, another certificate of it, and what is large.
+//! Faults of the cluster: CRDs that are removed and recreated or have another version, a policy that denies writes, an
+//! object that cannot be decoded, a full etcd, an expired token, missing rights, a new certificate, restored data, large
+//! inputs; and an API server that throttles, expires a watch, does not answer, has another time, or is unavailable.
 
 mod answers;
 mod certificates;
@@ -93,7 +93,7 @@ fn definition(plural: &str) -> Value {
     serde_yaml::from_str(&std::fs::read_to_string(file).expect("definition")).expect("YAML")
 }
 
-/// Applies a definition in the place of the one that is there.
+/// Replaces a CRD.
 async fn redefine(world: &World, definition: &Value) {
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     let applied = world.plane.kubectl(&apply, Some(&definition.to_string())).await.expect("kubectl");

@@ -60,7 +60,7 @@ fn catalog() -> String {
     root().join("examples/payments/catalog.yaml").display().to_string()
 }
 
-/// Returns an address that nobody listens on.
+/// Returns an address without a listener.
 pub fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
     listener.local_addr().expect("address")

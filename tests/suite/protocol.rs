@@ -138,7 +138,7 @@ impl<'a> Settled<'a> {
         }
         namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
         namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // Its window was charged, by a report that is no more.
+        // Its window was charged by a report that was deleted.
         namespace.expect::<UsageReport>("gw", "/status/state", "Rejected").await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
         namespace.expect::<Subscription>("acme", "/status/observedGeneration", 1).await;
@@ -241,7 +241,7 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     account(&namespace, "globex").await;
     report(&namespace, "acme", "gw-1").await;
     buy(&namespace, "acme", "top-up").await;
-    let spec = json!({"subscriptionRef": {"name": "nobody"}, "pack": "plus-100"});
+    let spec = json!({"subscriptionRef": {"name": "missing"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("waiting", spec).await;
     namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "100").await;
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
@@ -275,7 +275,7 @@ async fn what_changes_is_told_by_events_once() {
         namespace.create::<CreditPack>(name, spec).await;
     }
     namespace.expect::<CreditPack>("d", "/status/state", "Refused").await;
-    let told = eventually("the refusal is told", async || {
+    let told = eventually("the refusal has an Event", async || {
         let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
         let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let events = events["items"].as_array().cloned().unwrap_or_default();

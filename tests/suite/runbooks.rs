@@ -151,7 +151,7 @@ fn deployment() -> Value {
     })
 }
 
-/// Runs the operator as its Deployment says, for ever: a private control plane has no nodes that would.
+/// Runs the operator as its Deployment says; never returns. The private control plane has no nodes to run it.
 async fn run_as_deployed(world: &World) {
     let deployments: Api<Deployment> = Api::namespaced(world.client().await, OPERATOR_NAMESPACE);
     let mut running: Option<(i64, Option<Operator>)> = None;
@@ -198,7 +198,7 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
 /// Plays `scenario` while the operator runs as deployed.
 async fn while_deployed<T>(world: &World, scenario: impl Future<Output = T>) -> T {
     tokio::select! {
-        () = run_as_deployed(world) => unreachable!("runs for ever"),
+        () = run_as_deployed(world) => unreachable!("never returns"),
         result = scenario => result,
     }
 }
@@ -272,7 +272,7 @@ async fn lose_ledger(namespace: &Namespace<'_>) {
     ready_is(namespace, "LedgerMissing").await;
 }
 
-/// Writes over the ledger, as nobody should.
+/// Overwrites the ledger, against its hash.
 async fn tamper(namespace: &Namespace<'_>) {
     let ledgers = namespace.api::<CreditLedger>();
     let mut ledger = ledgers.get("acme").await.expect("ledger");

@@ -64,7 +64,7 @@ fn yaml_says_what_json_says() {
 }
 
 #[test]
-fn the_table_is_the_golden_statement_and_plain_when_nobody_watches() {
+fn the_table_is_the_golden_statement_and_plain_without_a_terminal() {
     let file = case("case-14-burn-order.yaml").display().to_string();
     let golden = std::fs::read_to_string(case("case-14-burn-order.txt")).expect("is there");
     assert_eq!(simulate(&[&file, "--events"], "").stdout, golden);

@@ -22,8 +22,8 @@ fn alerts_file() -> PathBuf {
     root().join("charts/flashgate-billing/files/alerts.yaml")
 }
 
-/// Returns the rules of the chart, each to fire as soon as its condition holds for a second, and of what waits, as soon as
-/// it has waited for two: the times themselves are promtool's to test.
+/// Returns the rules of the chart with short times: each fires when its condition holds for a second, or when an object is
+/// pending for two. promtool tests the real times.
 fn hasty_rules() -> Value {
     let text = fs::read_to_string(alerts_file()).expect("alerts");
     let mut rules: Value = serde_yaml::from_str(&text).expect("YAML");
@@ -107,7 +107,7 @@ fn releases_of_one_cluster_do_not_speak_for_each_other() {
             "promql_expr_test": [{
                 "expr": "ALERTS{alertstate=\"firing\"}",
                 "eval_time": "15m",
-                // The one that nobody sees, and the one that does not lead though its neighbour does.
+                // One alert for the operator that is not scraped, and one for the operator without a leader.
                 "exp_samples": [sample("FlashgateOperatorDown", "two"), sample("FlashgateNoLeader", "one")],
             }],
         }],

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Longest time that a condition is waited for.
+/// Longest time to wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.

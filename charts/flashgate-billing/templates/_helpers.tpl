@@ -51,8 +51,8 @@ app.kubernetes.io/component: operator
 {{- end -}}
 
 {{/*
-Labels of every object, and more: (list $ more evenMore). Of two that say the same the first wins, so that nobody takes
-what the chart selects by away.
+Labels of every object, merged with further maps: (list $ more evenMore). The first map with a key wins, so that values
+cannot override the labels that the chart's selectors use.
 */}}
 {{- define "flashgate-billing.labelsWith" -}}
 {{- $root := first . -}}
@@ -102,7 +102,7 @@ deletion but that of reports, no write of what people state.
 - apiGroups: [billing.flashgate.dev]
   resources: [usagereports]
   verbs: [delete]
-# The book, which nobody else writes.
+# Only the operator writes ledgers.
 - apiGroups: [billing.flashgate.dev]
   resources: [creditledgers]
   verbs: [get, list, watch, create, update]

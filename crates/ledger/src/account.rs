@@ -21,7 +21,7 @@ use crate::statement::{Book, BookLine, Statement};
 pub(crate) struct Account<'a> {
     /// The book, as far as it is decided.
     pub(crate) ledger: Ledger,
-    /// What is sold.
+    /// The catalog.
     pub(crate) catalog: &'a Catalog,
     /// The Subscription, unless it does not exist.
     pub(crate) subscription: Option<&'a Subscription>,
@@ -29,7 +29,7 @@ pub(crate) struct Account<'a> {
     pub(crate) time: Timestamp,
     /// Balance at that instant.
     pub(crate) balance: Credits,
-    /// What happened, in order.
+    /// The entries, in order.
     pub(crate) entries: Vec<Entry>,
     /// Gaps of a source that were closed (Law 9).
     pub(crate) closed_gaps: Vec<(String, Window)>,

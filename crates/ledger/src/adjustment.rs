@@ -11,7 +11,7 @@ use crate::period::months_begun;
 use crate::purchase::{OrderName, PURCHASES_KEPT_MONTHS};
 use crate::refusal::Refusal;
 
-/// What a CreditAdjustment came to.
+/// The outcome of a CreditAdjustment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdjustmentOutcome {
     /// Its credits were granted.
@@ -37,7 +37,7 @@ impl Ledger {
 }
 
 impl AdjustmentRecord {
-    /// Returns what is kept of it for ever, under its `name`.
+    /// Returns the record of its `name` that is kept permanently.
     #[must_use]
     pub fn order_name(&self, name: &str) -> OrderName {
         OrderName::of(name, &self.credits.to_string())

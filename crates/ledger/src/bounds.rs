@@ -33,16 +33,16 @@ pub const REFUNDS_DUE_LIMIT: usize = 64;
 /// Bytes that the names of failed attempts take before those of the oldest invoices are forgotten.
 pub const ATTEMPT_BYTES: usize = 64 * 1_024;
 
-/// Bytes that charges take whose receipt is outstanding before no more are made.
+/// Bytes that charges with an outstanding receipt may take. At this limit further reports wait.
 pub const RECEIPT_BYTES: usize = 96 * 1_024;
 
-/// Rates for which a period's usage is kept; beyond, those that the catalog has no more are summed up as one.
+/// Rates for which a period's usage is kept. Beyond that, rates that the catalog no longer has are summed up as one.
 pub const USAGE_LINES: usize = 256;
 
-/// Node type under which usage is shown whose rates the catalog has no more, where there are too many of them.
+/// Node type of the summed usage of rates that the catalog no longer has.
 pub const FORMER_NODE_TYPE: &str = "Former";
 
-/// Operation of such usage.
+/// Operation of the same usage.
 pub const FORMER_OPERATION: &str = "FormerRates";
 
 /// Characters of a refusal's message that a book remembers.
@@ -106,7 +106,7 @@ impl Ledger {
         self.purchases.records.iter().filter(is_unpaid).count()
     }
 
-    /// Returns whether as many void invoices were paid as the book holds; no more money of that kind is taken note of.
+    /// Returns whether the ledger holds as many paid void invoices as it can; further such payments are refused.
     #[must_use]
     pub fn has_many_refunds_due(&self) -> bool {
         let is_due = |invoice: &&Invoice| invoice.state == InvoiceState::RefundDue;
@@ -147,7 +147,7 @@ impl Ledger {
         }
     }
 
-    /// Sums up as one what was used at rates that `is_sold` knows no more, where more are kept than a catalog has.
+    /// Sums up the usage of rates that `is_sold` no longer knows, where more rates are kept than a catalog may have.
     pub(crate) fn sum_up_former_usage(
         &mut self,
         is_sold: impl Fn(&RatedUsage) -> bool,

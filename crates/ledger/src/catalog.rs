@@ -42,13 +42,13 @@ pub struct Plan {
     pub pack_purchases: PackPurchases,
     /// Plan that follows when it lapses; offered monthly.
     pub lapses_to: Option<String>,
-    /// What a month gives and costs, where it is offered.
+    /// Credits and price of a month, if it is offered.
     pub monthly: Option<Offer>,
-    /// What a year gives and costs, where it is offered.
+    /// Credits and price of a year, if it is offered.
     pub yearly: Option<Offer>,
 }
 
-/// What one period of a plan gives and costs.
+/// Credits and price of one period of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// Credits of the whole period.
@@ -97,13 +97,13 @@ pub struct Policies {
     pub accept_ahead_seconds: u32,
     /// How invoices are settled.
     pub payments: PaymentPolicy,
-    /// What holds for usage reports.
+    /// Limits of usage reports.
     pub reports: ReportPolicy,
     /// Shares of a period's credits, in percent, that give an event; ascending, without repeats.
     pub alert_thresholds_percent: Vec<u32>,
 }
 
-/// What holds for usage reports.
+/// Limits of usage reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportPolicy {
     /// Most credits that one report may cost (Law 2).
@@ -133,13 +133,13 @@ pub enum PackLimitScope {
 /// How invoices are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentPolicy {
-    /// Who settles them.
+    /// The mode of settlement.
     pub mode: PaymentMode,
     /// Seconds after which an open invoice is overdue; above zero.
     pub due_within_seconds: u32,
 }
 
-/// Who settles invoices.
+/// The mode in which invoices are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentMode {
     /// Each is settled as it is issued (showback, chargeback).

@@ -42,13 +42,13 @@ pub(crate) fn fault_at_arrival(
     (report.lead_seconds() > i64::from(accept_ahead_seconds)).then_some(ArrivalFault::TooEarly)
 }
 
-/// What a report costs, before anyone pays.
+/// The cost of a report, before grants pay it.
 pub(crate) struct RatedReport {
     credits: Credits,
     lines: Vec<RatedUsage>,
 }
 
-/// Who paid a charge.
+/// The grants and the debt that paid a charge.
 struct Payment {
     paid_by: Vec<PaidBy>,
     settled: Credits,
@@ -93,7 +93,7 @@ impl Account<'_> {
             return Err(refusal);
         }
         let rated = self.rate_report(report);
-        // What costs nothing adds no source (Law 9).
+        // A report that costs nothing adds no source (Law 9).
         let costs = rated.as_ref().map_or(true, |rated| !rated.credits.is_zero());
         if costs && self.ledger.coverage.is_full_for(source, self.time, accept_for_seconds) {
             return Err(Refusal::too_many_sources(SOURCES, accept_for_seconds));

@@ -233,7 +233,7 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// Puts what waited for the first period back into the queue; it takes its turn at this instant.
+    /// Puts the orders that the first period held back into the queue again; they are decided at this instant.
     fn release_parked(&mut self) {
         for order in std::mem::take(&mut self.parked) {
             let fact = Fact::Pack(order);

@@ -56,7 +56,7 @@ pub struct SourceCoverage {
     pub blurred_before_time: Option<Timestamp>,
 }
 
-/// What keeps a window from being charged.
+/// The reason why a window cannot be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// This part was charged.
@@ -184,7 +184,7 @@ impl Coverage {
     }
 
     /// Returns whether every source's stretches are disjoint, ascending and not empty, its closed gaps lie within
-    /// them, and no more is held than may be (invariant I2).
+    /// them, and the number of stretches is within its bound (invariant I2).
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let stretches: usize = self.sources.values().map(|coverage| coverage.stretches.len()).sum();

@@ -18,7 +18,7 @@ use crate::purchase::OrderState;
 use crate::queue::Acceptance;
 use crate::refusal::Refusal;
 
-/// What is to be written, said and waited for.
+/// The result of a decision: what to write, what to report, and when to decide again.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// The ledger to commit; absent when there is nothing to commit.
@@ -29,11 +29,11 @@ pub struct Decision {
     pub closed_gaps: Vec<(String, Window)>,
     /// What became of each report that was charged or refused, and what those wait for of which it is asked.
     pub reports: Vec<Verdict<ReportVerdict>>,
-    /// What became of each pack.
+    /// The outcome of each pack.
     pub packs: Vec<Verdict<PackVerdict>>,
-    /// What became of each payment.
+    /// The outcome of each payment.
     pub payments: Vec<Verdict<PaymentVerdict>>,
-    /// What became of each adjustment.
+    /// The outcome of each adjustment.
     pub adjustments: Vec<Verdict<AdjustmentVerdict>>,
     /// When something will happen by itself; absent when nothing will.
     pub wake_time: Option<Timestamp>,
@@ -50,18 +50,18 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitBasis(pub(crate) Acceptance);
 
-/// What became of one object.
+/// The outcome of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict<T> {
     /// Name of the object.
     pub name: String,
     /// UID of the object.
     pub uid: String,
-    /// What became of it.
+    /// The outcome.
     pub verdict: T,
 }
 
-/// What became of a report.
+/// The outcome of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportVerdict {
     /// It was charged by this commit.
@@ -72,7 +72,7 @@ pub enum ReportVerdict {
     Waits(Wait),
 }
 
-/// What became of a pack.
+/// The outcome of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PackVerdict {
     /// It is an order with this state.
@@ -81,7 +81,7 @@ pub enum PackVerdict {
     Waits(Wait),
 }
 
-/// What became of a payment.
+/// The outcome of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentVerdict {
     /// It was applied or refused.
@@ -90,7 +90,7 @@ pub enum PaymentVerdict {
     Waits(Wait),
 }
 
-/// What became of an adjustment.
+/// The outcome of an adjustment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdjustmentVerdict {
     /// It was granted or refused.

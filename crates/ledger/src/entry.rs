@@ -17,7 +17,7 @@ pub struct Entry {
     pub credits: Credits,
     /// Balance after it.
     pub balance: Credits,
-    /// What happened.
+    /// The kind of entry, with its details.
     pub detail: Detail,
 }
 
@@ -73,7 +73,7 @@ pub struct PlanPeriod {
 pub struct PaidBy {
     /// Id of the grant, such as `plan/4`.
     pub grant: String,
-    /// What it paid.
+    /// Credits that it paid.
     pub amount: Credits,
 }
 
@@ -103,7 +103,7 @@ impl LapseCause {
     }
 }
 
-/// What happened, with the keys that explain its numbers.
+/// The kind of entry, with the keys that explain its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// A plan's credits arrived (Law 4).
@@ -170,21 +170,21 @@ pub enum Detail {
         /// Part that no grant could pay (Law 6).
         debt: Credits,
     },
-    /// What was left of a grant stopped counting (Law 4).
+    /// The rest of a grant expired (Law 4).
     Expired {
         /// Credits that left the balance.
         amount: Credits,
         /// Id of the grant.
         grant: String,
     },
-    /// What was settling can no longer be claimed (Law 7).
+    /// Late usage can no longer consume the expired credits of a grant (Law 7).
     SettlementClosed {
         /// Credits that can no longer be claimed.
         amount: Credits,
         /// Id of the grant.
         grant: String,
     },
-    /// What was left of a refunded grant was taken (Law 18).
+    /// The rest of a refunded grant was taken (Law 18).
     Refunded {
         /// Credits taken, settling included.
         amount: Credits,
@@ -197,9 +197,9 @@ pub enum Detail {
     },
     /// Another plan or billing period is in force (Laws 12, 13, 16).
     PlanChanged {
-        /// What was in force.
+        /// Plan that was in force.
         from: Option<PlanPeriod>,
-        /// What is in force.
+        /// Plan that is in force.
         to: PlanPeriod,
         /// Period that begins.
         period_number: u32,
@@ -215,9 +215,9 @@ pub enum Detail {
     },
     /// The plan lapsed (Law 16).
     Lapsed {
-        /// What was in force.
+        /// Plan that was in force.
         from: PlanPeriod,
-        /// What follows, if anything.
+        /// Plan that follows, if any.
         to: Option<PlanPeriod>,
         /// Why.
         cause: LapseCause,
@@ -230,7 +230,7 @@ pub enum Detail {
         currency: String,
         /// Its number.
         invoice: String,
-        /// What it is for.
+        /// Purpose of the invoice.
         reason: InvoiceReason,
         /// CreditPack it is for, if any.
         object: Option<ObjectName>,

@@ -60,7 +60,7 @@ impl Facts {
     }
 }
 
-/// What a Subscription says.
+/// The content of a Subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     /// UID of the object.
@@ -69,7 +69,7 @@ pub struct Subscription {
     pub generation: i64,
     /// Creation of the object.
     pub arrival: Timestamp,
-    /// What is asked for.
+    /// The request.
     pub request: Request,
     /// When the account is to start, unless at the arrival.
     pub start_time: Option<Timestamp>,
@@ -77,18 +77,18 @@ pub struct Subscription {
     pub alert_thresholds_percent: Option<Vec<u32>>,
 }
 
-/// What a Subscription asks for.
+/// The request of a Subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Name of the plan.
     pub plan: String,
     /// Length of its periods.
     pub billing_period: BillingPeriod,
-    /// What follows at a period's end.
+    /// The renewal at a period's end.
     pub renewal: Renewal,
 }
 
-/// What follows at a period's end.
+/// The renewal at a period's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
     /// Another period.
@@ -156,7 +156,7 @@ pub struct UsageTotal {
 /// A CreditPack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackOrder {
-    /// Name of the object: the order number.
+    /// Name of the object: the idempotency key.
     pub name: String,
     /// UID of the object.
     pub uid: String,
@@ -177,7 +177,7 @@ pub struct Payment {
     pub arrival: Timestamp,
     /// Number of the invoice, such as `acme-1f3a9c2e-0007`.
     pub invoice: String,
-    /// What happened to it.
+    /// The reported state.
     pub state: PaymentState,
     /// Money that moved.
     pub amount: Credits,
@@ -185,7 +185,7 @@ pub struct Payment {
     pub currency: String,
 }
 
-/// What happened to an invoice.
+/// The reported state of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentState {
     /// It was paid.
@@ -214,7 +214,7 @@ impl PaymentState {
 /// A CreditAdjustment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjustment {
-    /// Name of the object: the order number.
+    /// Name of the object: the idempotency key.
     pub name: String,
     /// UID of the object.
     pub uid: String,

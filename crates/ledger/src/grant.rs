@@ -11,7 +11,7 @@ use crate::Credits;
 /// been seen (Law 7).
 pub const SETTLEMENT_CLOSES_AFTER_SECONDS: i64 = 60;
 
-/// What gave a grant, in the order in which equals burn (Law 5).
+/// The source of a grant, in the burn order of grants with the same expiration (Law 5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GrantSource {
     /// The plan, for one period.
@@ -55,7 +55,7 @@ impl GrantSource {
 /// Credits that were given, and what is left of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// What gave it; also its identity.
+    /// Its source, which is also its identity.
     pub source: GrantSource,
     /// Credits given.
     pub credits: Credits,

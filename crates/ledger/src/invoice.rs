@@ -18,20 +18,20 @@ pub const VOID_INVOICES_KEPT: usize = 128;
 /// Attempts whose names an invoice keeps.
 pub const ATTEMPTS_KEPT: usize = 16;
 
-/// What is owed for a period or a pack.
+/// The money owed for a period or a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
     /// Number in the account's own gap-free count, from 1.
     pub number: u32,
     /// When it was issued.
     pub time: Timestamp,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// Money owed.
     pub amount: Credits,
     /// Currency of the amount.
     pub currency: String,
-    /// What became of it.
+    /// Its state.
     pub state: InvoiceState,
     /// Last instant at which it can be paid in time; absent when it was settled as it was issued.
     pub due_time: Option<Timestamp>,
@@ -75,7 +75,7 @@ impl Attempts {
     }
 }
 
-/// What an invoice is for, with what its settlement will bring about.
+/// The purpose of an invoice, with the effect of its settlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A period that begins with the settlement, under these terms.
@@ -108,7 +108,7 @@ pub enum ChangeReason {
     Reactivation,
 }
 
-/// What an invoice is for, in one word.
+/// The purpose of an invoice, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvoiceReason {
     /// The first period.
@@ -137,7 +137,7 @@ impl InvoiceReason {
     }
 }
 
-/// What became of an invoice.
+/// The state of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvoiceState {
     /// It is to be paid.

@@ -47,7 +47,7 @@ pub struct Ledger {
     pub anchor: Option<Anchor>,
     /// The current period, or the number of the last.
     pub period: PeriodState,
-    /// What was asked for last, and what came of it.
+    /// The last request, and its outcome.
     pub request: Option<DecidedRequest>,
     /// Whether the plan in force was lapsed into rather than asked for (Law 16).
     pub lapsed: bool,
@@ -57,7 +57,7 @@ pub struct Ledger {
     pub grants: Vec<Grant>,
     /// Consumption that no grant could pay.
     pub debt: Credits,
-    /// What was charged of each source.
+    /// The charged windows of each source.
     pub coverage: Coverage,
     /// Packs bought.
     pub purchases: Purchases,
@@ -143,13 +143,13 @@ pub struct PeriodState {
 /// A request, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecidedRequest {
-    /// What was asked for.
+    /// The request.
     pub request: Request,
-    /// What came of it.
+    /// Its outcome.
     pub state: RequestState,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestState {
     /// It is in force, pending, or its invoice is open.
@@ -236,7 +236,7 @@ pub struct RefusalRecord {
     pub refusal: Refusal,
 }
 
-/// What was used and consumed at one rate.
+/// Usage and consumed credits of one rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RatedUsage {
     /// Node type.

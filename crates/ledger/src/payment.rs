@@ -12,7 +12,7 @@ use crate::purchase::PurchaseState;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::statement::BookLine;
 
-/// What a Payment came to.
+/// The outcome of a Payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentOutcome {
     /// It was applied to its invoice.
@@ -175,7 +175,7 @@ impl Account<'_> {
         }
     }
 
-    /// Ends what waited for a payment that will not come.
+    /// Ends the order or request of an invoice that will not be paid.
     fn cancel(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
         if !invoice.ends_with_a_cancellation() {
             return Ok(());

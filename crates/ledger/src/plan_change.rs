@@ -1,4 +1,4 @@
-//! What a Subscription asks for: start, upgrade, downgrade and reactivation (Laws 12, 13, 16, 17, 20).
+//! Requests of a Subscription: start, upgrade, downgrade and reactivation (Laws 12, 13, 16, 17, 20).
 
 use crate::account::Account;
 use crate::catalog::{BillingPeriod, Catalog};

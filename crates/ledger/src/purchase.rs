@@ -1,4 +1,4 @@
-//! Packs: who may buy, how many, and a name that is an order number for ever (Laws 14, 15).
+//! Packs: eligibility, the monthly limit, and the name as idempotency key (Laws 14, 15).
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::ledger::Violation;
 use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
 
-/// Months for which a purchase is kept in full; its name is kept for ever.
+/// Months for which a purchase is kept in full; its name is kept permanently.
 pub const PURCHASES_KEPT_MONTHS: u32 = 24;
 
 /// Hours that an order waits for its Subscription (Laws 15, 25).
@@ -53,11 +53,11 @@ pub struct Purchase {
     pub expires_after_days: Option<u32>,
     /// Number of its invoice, unless it was free.
     pub invoice: Option<u32>,
-    /// What became of it.
+    /// Its state.
     pub state: PurchaseState,
 }
 
-/// What became of a purchase.
+/// The state of a purchase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PurchaseState {
     /// Its invoice is open; it holds its place in the month.
@@ -114,7 +114,7 @@ fn fnv1a(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// What became of an order, as its CreditPack shows it.
+/// The state of an order, as its CreditPack shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderState {
     /// It waits for its payment.
@@ -163,7 +163,7 @@ impl Purchases {
     }
 }
 
-/// What an order comes to.
+/// The outcome of an order.
 pub(crate) enum OrderOutcome {
     /// It has its state.
     Decided(OrderState),

@@ -57,7 +57,7 @@ pub enum ParseQuantityError {
 )]
 pub struct ParseTotalError(String);
 
-/// What a suffix or an exponent multiplies the digits by.
+/// The factor of a suffix or an exponent.
 #[derive(Clone, Copy)]
 enum Scale {
     /// A power of ten.

@@ -23,7 +23,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// What goes first at one instant.
+/// The order of facts at one instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Usage,
@@ -167,7 +167,7 @@ impl Acceptance {
         }
         let (effect_time, until) = (report.effect_time(), self.waits_until(report));
         match self.presence.filter(|presence| presence.exists_from <= until) {
-            // What waited for the Subscription takes effect with its return, whenever the operator looks.
+            // A report without a Subscription takes effect when the Subscription returns, not when the operator sees that.
             Some(Presence { acts_from, .. }) if effect_time < acts_from => {
                 let wait = Wait::NotStarted(acts_from);
                 Standing { time: acts_from, rank: Rank::Usage, wait, is_usual: true }
@@ -210,7 +210,7 @@ impl Acceptance {
             .filter(|(standing, _)| !standing.is_usual)
     }
 
-    /// Returns the reports that waited for the account to act and do so no longer at `now`, in the order of their turns.
+    /// Returns the reports that no longer wait for the account at `now`, in the order of decision.
     pub(crate) fn awakened<'a>(
         &self,
         reports: &'a Reports,
@@ -251,8 +251,8 @@ impl Acceptance {
         reports.filter(move |(_, report)| acceptance.standing(report).is_usual)
     }
 
-    /// Returns when, after `now`, the next report arrives, takes effect or runs out, if one does. Those in `charged` do
-    /// so no more. It may be early where a report has not arrived.
+    /// Returns when, after `now`, the next report arrives, takes effect or runs out, if one does, without those in
+    /// `charged`. The time may be early where a report has not arrived.
     pub(crate) fn next_time(
         &self,
         reports: &Reports,

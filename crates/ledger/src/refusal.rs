@@ -52,7 +52,7 @@ pub enum RefusalReason {
     WrongAmount,
     /// The invoice was settled before (Law 18).
     AlreadySettled,
-    /// What was never settled cannot be refunded (Law 18).
+    /// The invoice was never settled, so it cannot be refunded (Law 18).
     NotSettled,
     /// The credits would have expired before they arrived (Law 25).
     AlreadyExpired,
@@ -157,14 +157,14 @@ impl fmt::Display for RefusalReason {
     }
 }
 
-/// A "no": why, and what to do about it.
+/// A refusal of an object: the reason, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The rule that refused.
     pub reason: RefusalReason,
     /// A sentence with the figures and the remedy.
     pub message: String,
-    /// When the same would be allowed, where waiting helps.
+    /// When the same request would be allowed, where waiting helps.
     pub next_available_time: Option<Timestamp>,
 }
 
@@ -379,7 +379,7 @@ impl Refusal {
     pub(crate) fn name_already_used(name: &str, used_for: &str) -> Self {
         Self::new(
             RefusalReason::NameAlreadyUsed,
-            format!("order '{name}' was {used_for}; a name is an order number for ever: use a new name"),
+            format!("order '{name}' was {used_for}; each name is valid for one order: use a new name"),
         )
     }
 

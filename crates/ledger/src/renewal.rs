@@ -10,14 +10,14 @@ use crate::ledger::{Ledger, RequestState, Terms, Violation};
 use crate::period::Anchor;
 use crate::plan_change::terms_of;
 
-/// What follows a period.
+/// The outcome of a period's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Following {
     /// Another period.
     Renews {
         /// Its terms.
         terms: Terms,
-        /// What comes of the request.
+        /// The outcome of the request.
         state: RequestState,
     },
     /// The plan lapses.

@@ -30,7 +30,7 @@ struct Orders {
     source: BTreeSet<Placed<Source>>,
 }
 
-/// What reports are sorted by. Reports with equal keys go by name and UID.
+/// The sort key of reports. Reports with equal keys are sorted by name and UID.
 trait Order {
     type Key<'r>: Ord;
 
@@ -176,7 +176,7 @@ fn until<O: Order>(reports: &BTreeSet<Placed<O>>, end: Report) -> impl DoubleEnd
 }
 
 impl Reports {
-    /// Takes up a report, in the place of one with its name and UID.
+    /// Adds a report; it replaces one with the same name and UID.
     pub fn insert(&mut self, report: impl Into<Arc<Report>>) {
         let report = report.into();
         self.remove(&report.name, &report.uid);

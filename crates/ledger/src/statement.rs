@@ -8,7 +8,7 @@ use crate::credits::{AmountOverflow, Credits};
 /// Closed statements that the ledger keeps beside the current one.
 pub const STATEMENTS_KEPT: usize = 13;
 
-/// What was booked in one period.
+/// The sums of one period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Book {
     /// Balance at its start.
@@ -96,7 +96,7 @@ pub struct Statement {
     pub final_time: Option<Timestamp>,
     /// Whether that time has passed.
     pub is_final: bool,
-    /// What was booked.
+    /// The sums.
     pub book: Book,
 }
 

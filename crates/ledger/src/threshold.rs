@@ -84,8 +84,8 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// Forgets the crossed thresholds that are no longer asked for, so that edits do not add up. While the Subscription is
-    /// deleted nobody asks for others.
+    /// Forgets the crossed thresholds that the spec no longer has, so that edits do not add up. While the Subscription is
+    /// deleted, its last thresholds stay.
     fn forget_thresholds(&mut self) {
         if self.subscription.is_some() {
             let mut crossed = std::mem::take(&mut self.ledger.crossed_thresholds_percent);

@@ -18,7 +18,7 @@ pub struct Backups {
     /// Namespace of that Lease; the pod's own when absent
     #[arg(id = "backup_lease_namespace", long = "backup-lease-namespace", value_name = "NAMESPACE", requires = "backup_lease", value_parser = name)]
     lease_namespace: Option<String>,
-    /// How old the last good backup may be before the alert `FlashgateBackupTooOld` fires
+    /// Maximum age of the last successful backup, in seconds. Beyond it the alert `FlashgateBackupTooOld` fires
     #[arg(
         id = "backup_max_age_seconds",
         long = "backup-max-age-seconds",

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::api::API_VERSION;
 use crate::crdgen::crds;
 
-/// What to do about definitions of another version.
+/// The remedy for CRDs of another version.
 const REMEDY: &str = "apply the definitions of this version (`crds/`, or the chart with `crds.enabled`)";
 
 /// Where the API server tells, to whoever may call it at all, what it knows of the kinds.

@@ -17,7 +17,7 @@ const NAME_LENGTH: usize = 253;
 /// Options of the election of a leader. The defaults are those of Kubernetes' own controllers.
 #[derive(Debug, clap::Args)]
 pub struct LeaderElection {
-    /// Takes turns with other operators: only the one that holds the Lease reconciles, the others stand by
+    /// Enables leader election: only the operator that holds the Lease reconciles; the others are on standby
     #[arg(long = "leader-elect")]
     stands: bool,
     /// Namespace of the Lease; the pod's own when absent
@@ -27,7 +27,7 @@ pub struct LeaderElection {
     #[arg(long = "leader-elect-name", value_name = "NAME", requires = "stands", value_parser = name)]
     #[arg(default_value = "flashgate-billing")]
     lease_name: String,
-    /// How long a leader may say nothing before another takes over
+    /// Lease duration: seconds without renewal before a standby takes over
     #[arg(
         long = "leader-elect-lease-seconds",
         value_name = "SECONDS",
@@ -36,7 +36,7 @@ pub struct LeaderElection {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(3..=3_600))]
     lease_seconds: u16,
-    /// How long a leader that cannot renew goes on; must be less than the lease
+    /// Renew deadline: seconds that a leader keeps leading without a renewal; must be less than the lease duration
     #[arg(
         long = "leader-elect-renew-seconds",
         value_name = "SECONDS",
@@ -45,7 +45,7 @@ pub struct LeaderElection {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(2..=3_599))]
     renew_seconds: u16,
-    /// Time between two renewals, or looks of a standby; must be less than what a leader goes on for
+    /// Retry period: seconds between two renewals, or two attempts of a standby; must be less than the renew deadline
     #[arg(
         long = "leader-elect-retry-seconds",
         value_name = "SECONDS",
@@ -116,7 +116,7 @@ fn identity(host: &str) -> String {
 /// Reads a name as Kubernetes wants it.
 ///
 /// # Errors
-/// What the name must be, when it is not.
+/// The required form of the name, for messages.
 pub fn name(text: &str) -> Result<String, String> {
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     let is_name = text.chars().all(|letter| is_plain(letter) || letter == '-' || letter == '.')
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_stands_unless_asked_to() {
+    fn leader_election_is_off_by_default() {
         assert_eq!(settings(&[], "absent").expect("settings"), None);
         let alone = parse(&["--leader-elect-name", "other"]).expect_err("without --leader-elect").to_string();
         assert!(alone.contains("--leader-elect"), "{alone}");

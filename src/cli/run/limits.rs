@@ -1,5 +1,4 @@
-//! Limits of what the API server may take its time for. The client library has none: a reply that never comes would
-//! be waited for for ever.
+//! Time limits of calls to the API server. The client library has none: without a reply, a call would never end.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use kube::client::Body;
 use kube::{Client, Error};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long the API server is waited for. These are wide: who calls may have a limit of its own.
+/// Time limits for replies of the API server. They are generous: a caller may have a stricter limit.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Limits {
     /// How long a reply may take, for tests. An API server ends what takes it more than 60 seconds by itself
@@ -25,7 +24,7 @@ pub struct Limits {
     silence_seconds: u64,
 }
 
-/// What the API server took too long for.
+/// A call that exceeded its time limit.
 #[derive(Debug, thiserror::Error)]
 enum Overdue {
     #[error("no reply within {} seconds", .0.as_secs())]

@@ -23,16 +23,16 @@ pub struct PaymentArgs {
     secrets: SecretArgs,
 }
 
-/// Where the secrets of the payment webhook are.
+/// The files with the secrets of the payment webhook.
 #[derive(Debug, clap::Args)]
 #[group(id = "payment_secrets", multiple = true)]
 struct SecretArgs {
-    /// Folder with a folder for each namespace, named after it. Its files hold the secrets that payment callbacks for
-    /// that namespace are signed with, one a line, each of at least 32 bytes. A change needs no restart
+    /// Folder with a folder for each namespace, named after it. Its files contain the signing secrets of payment callbacks
+    /// for that namespace, one a line, each of at least 32 bytes. They are read again when they change
     #[arg(long, value_name = "FOLDER", requires = "payments_addr")]
     payments_secret_folder: Option<PathBuf>,
-    /// File with secrets for all namespaces, one a line, each of at least 32 bytes. With more than one namespace, what
-    /// is signed must name its own. A change needs no restart
+    /// File with secrets for all namespaces, one a line, each of at least 32 bytes. With more than one namespace, the
+    /// signed body must name its own. The file is read again when it changes
     #[arg(long, value_name = "FILE", requires = "payments_addr")]
     payments_secret_file: Option<PathBuf>,
 }
@@ -66,11 +66,11 @@ impl PaymentArgs {
 /// Limits of each server: of the payment webhook, and of health and metrics.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ServerLimits {
-    /// Most connections to each server at once. A new one closes the one that has been idle the longest
+    /// Maximum number of connections to each server. A new one closes the connection that is idle the longest
     #[arg(long, value_name = "COUNT", default_value_t = Limits::CONNECTIONS)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=8192))]
     max_connections: u16,
-    /// Most connections to each server at once from one address. Behind a proxy all connections have one address
+    /// Maximum number of connections to each server from one address. Behind a proxy all connections have one address
     #[arg(long, value_name = "COUNT", default_value_t = Limits::CONNECTIONS_PER_ADDRESS)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=8192))]
     max_connections_per_address: u16,

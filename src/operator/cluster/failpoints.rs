@@ -37,7 +37,7 @@ enum Moment {
 enum Action {
     /// The process dies at once, as by SIGKILL.
     Kill,
-    /// The reply is lost: the caller is told that none came.
+    /// The reply is lost: the caller gets an error as if none came.
     Lose,
     /// The call waits until this file exists; a file of the same name with `.reached` says that it waits.
     Pause(PathBuf),

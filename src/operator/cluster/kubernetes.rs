@@ -28,8 +28,8 @@ use crate::operator::cluster::{
 /// Name under which the operator writes; the API server keeps it in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-billing";
 
-/// Limit of one call. The client library has none for replies: a call into a black hole would hold its account
-/// for ever.
+/// Limit of one call. The client library has none for replies: a call without an answer would block its account
+/// permanently.
 pub const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The API server, by its own calls.

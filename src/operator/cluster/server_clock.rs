@@ -9,8 +9,8 @@ use crate::clock::Clock;
 
 /// Compares the local clock with the server's.
 ///
-/// The local clock may be set at any moment, and not every reconcile calls the server before it commits: so the
-/// server's time is reckoned from its last reply and what has passed since, which nobody can set.
+/// The local clock may be set at any moment, and not every reconcile calls the server before it commits. So the server's
+/// time is calculated from its last reply and the monotonic time since then.
 #[derive(Debug)]
 pub struct ServerClock {
     clock: Clock,

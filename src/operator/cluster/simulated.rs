@@ -72,7 +72,7 @@ enum Stage {
     Answered(Result<Reply, CallError>),
     /// The client has not yet taken what came; the time is the server's at the reply, if one came.
     Delivered(Result<Reply, CallError>, Option<jiff::Timestamp>),
-    /// Nobody waits any more, and the server has not taken it up.
+    /// The client no longer waits, and the server has not processed it.
     Stray,
 }
 
@@ -120,7 +120,7 @@ impl Wire {
         self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Answered(_))).map(view)
     }
 
-    /// Returns the exchanges that nobody waits for and that may yet take effect.
+    /// Returns the exchanges that no client waits for and that may still take effect.
     pub fn strays(&self) -> impl Iterator<Item = (u64, usize, &Call)> {
         self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Stray)).map(view)
     }
@@ -155,7 +155,7 @@ impl Wire {
         }
     }
 
-    /// Puts the same call on the wire once more; nobody waits for it.
+    /// Sends the same call a second time; no client waits for it.
     pub fn duplicate(&mut self, id: u64) {
         if let Some(exchange) = self.exchanges.get(&id) {
             let (client, call) = (exchange.client, exchange.call.clone());

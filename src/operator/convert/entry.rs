@@ -55,7 +55,7 @@ struct WireEntry {
     what: WireDetail,
 }
 
-/// What happened, and what explains its numbers.
+/// The kind of entry, and the details that explain its numbers.
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "kind", content = "detail", rename_all_fields = "camelCase")]
 #[schemars(deny_unknown_fields)]
@@ -72,7 +72,7 @@ enum WireDetail {
         billing_period: BillingPeriod,
         /// Period they are for.
         period_number: u32,
-        /// When what is left of them expires.
+        /// When the remaining credits expire.
         expiration_time: Timestamp,
         /// Part that repaid debt at once.
         debt_repaid: Amount,
@@ -90,7 +90,7 @@ enum WireDetail {
         /// Invoice that paid for them, unless they were free.
         #[serde(skip_serializing_if = "Option::is_none")]
         invoice: Option<String>,
-        /// When what is left of them expires, if ever.
+        /// When the remaining credits expire, if they do.
         #[serde(skip_serializing_if = "Option::is_none")]
         expiration_time: Option<Timestamp>,
         /// Part that repaid debt at once.
@@ -106,7 +106,7 @@ enum WireDetail {
         object: String,
         /// Why they were given.
         reason: String,
-        /// When what is left of them expires, if ever.
+        /// When the remaining credits expire, if they do.
         #[serde(skip_serializing_if = "Option::is_none")]
         expiration_time: Option<Timestamp>,
         /// Part that repaid debt at once.
@@ -130,21 +130,21 @@ enum WireDetail {
         /// Part that no grant could pay.
         debt: Amount,
     },
-    /// What was left of a grant left the balance.
+    /// The rest of a grant expired.
     Expired {
-        /// Credits that left it.
+        /// Credits that expired.
         amount: Amount,
         /// Id of the grant.
         grant: String,
     },
-    /// What was settling can no longer be claimed by late usage.
+    /// Late usage can no longer consume the expired credits of a grant.
     SettlementClosed {
-        /// Credits that can no longer be claimed.
+        /// Credits that can no longer be consumed.
         amount: Amount,
         /// Id of the grant.
         grant: String,
     },
-    /// What was left of a refunded grant was taken.
+    /// The rest of a refunded grant was taken.
     Refunded {
         /// Credits taken, settling included.
         amount: Amount,
@@ -158,10 +158,10 @@ enum WireDetail {
     },
     /// Another plan or billing period is in force.
     PlanChanged {
-        /// What was in force, if anything.
+        /// Plan that was in force, if any.
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<WirePlan>,
-        /// What is in force.
+        /// Plan that is in force.
         to: WirePlan,
         /// Period that begins.
         period_number: u32,
@@ -179,9 +179,9 @@ enum WireDetail {
     },
     /// The plan lapsed.
     Lapsed {
-        /// What was in force.
+        /// Plan that was in force.
         from: WirePlan,
-        /// What follows, if anything.
+        /// Plan that follows, if any.
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<WirePlan>,
         /// Why: `RenewalNone`, `PaymentOverdue` or `PlanNotFound`.
@@ -195,7 +195,7 @@ enum WireDetail {
         currency: String,
         /// Number of the invoice.
         invoice: String,
-        /// What it is for.
+        /// Purpose of the invoice.
         reason: WireInvoiceReason,
         /// CreditPack it is for, if any.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -237,7 +237,7 @@ enum WireDetail {
         /// The threshold.
         percent: u32,
     },
-    /// An administrator took the stored book for the truth.
+    /// An administrator accepted the content of the stored ledger.
     Accepted {
         /// Commits that it stands for.
         sequence: i64,
@@ -287,11 +287,11 @@ struct WireWindow {
 struct WirePaidBy {
     /// Id of the grant.
     grant: String,
-    /// What it paid.
+    /// Credits that it paid.
     amount: Amount,
 }
 
-/// What an invoice is for.
+/// Purpose of an invoice.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "InvoiceReason")]
 enum WireInvoiceReason {

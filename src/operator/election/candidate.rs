@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn each_renewal_that_is_seen_starts_the_time_anew() {
+    fn each_observed_renewal_restarts_the_lease_duration() {
         let start = Instant::now();
         let mut standby = candidate("standby");
         standby.see(Some(held_by("leader", 100, 7)), start);

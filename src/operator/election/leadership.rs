@@ -8,18 +8,18 @@ use tokio::time::Instant;
 /// It ends by itself: a process that was stopped for a while finds it ended when it goes on.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    /// Until when it leads unless it renews; nothing where nobody else stands.
+    /// When the leadership ends unless it is renewed; nothing without leader election.
     until: Option<watch::Receiver<Instant>>,
 }
 
 impl Leadership {
-    /// Returns the leadership of an operator that stands in no election: it always leads.
+    /// Returns the leadership of an operator without leader election: it always leads.
     #[must_use]
     pub const fn undisputed() -> Self {
         Self { until: None }
     }
 
-    /// Returns a leadership that has not begun, and what sets until when it lasts.
+    /// Returns a leadership that has not begun, and the sender that sets when it ends.
     #[must_use]
     pub fn contested() -> (watch::Sender<Instant>, Self) {
         let (sender, until) = watch::channel(Instant::now());
@@ -37,13 +37,13 @@ impl Leadership {
         let Some(until) = &mut self.until else { return };
         while Instant::now() >= *until.borrow_and_update() {
             if until.changed().await.is_err() {
-                // Nobody stands any more.
+                // The election has ended.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Waits until this operator leads no more.
+    /// Waits until this operator no longer leads.
     pub async fn ends(&mut self) {
         let Some(until) = &mut self.until else { return std::future::pending().await };
         loop {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_term_ends_though_nobody_stands_for_another() {
+    async fn leadership_ends_when_the_election_stops() {
         let (until, mut leadership) = Leadership::contested();
         until.send_replace(Instant::now() + TERM);
         drop(until);

@@ -151,7 +151,7 @@ fn note(entry: &Entry) -> Option<Note> {
             let because = match cause {
                 LapseCause::RenewalNone => "as `renewal: None` asks",
                 LapseCause::PaymentOverdue => "its renewal was not paid in time",
-                LapseCause::PlanNotFound => "the catalog has it no more",
+                LapseCause::PlanNotFound => "the catalog no longer offers it",
             };
             let to = to.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
             Note::warning(None, Reason::Lapsed, format!("{} lapsed to {to}: {because}", describe_plan(&from)))
@@ -179,7 +179,7 @@ fn note(entry: &Entry) -> Option<Note> {
 
 fn invoice_note(detail: &Detail) -> Option<Note> {
     match detail {
-        // What is settled as it is issued waits for nobody.
+        // An invoice that is settled when it is issued does not wait for a payment.
         Detail::Invoiced { amount, currency, invoice, due_time: Some(due), .. } => {
             let message =
                 format!("invoice {invoice} over {amount} {currency} waits for its payment, due at {due}");
@@ -212,8 +212,8 @@ fn gap_closed(source: &str, gap: Window) -> Note {
     Note::warning(None, Reason::GapClosed, message)
 }
 
-/// Says that credits ran out, judged over the whole decision: what expires as its successor arrives ran out for
-/// nobody.
+/// Reports that credits ran out. It compares the balance before and after the whole decision: credits that expire when
+/// the next grant arrives did not run out.
 fn exhausted(entries: &[Entry]) -> Option<Note> {
     let (first, last) = (entries.first()?, entries.last()?);
     let had_credits = first.balance > first.credits;

@@ -261,11 +261,11 @@ fn waits(wait: Wait) -> Standing {
         }
         Wait::NoSubscription(until) => Standing::waits(
             Reason::SubscriptionMissing,
-            format!("there is no such Subscription yet; it is waited for until {until}: create it before then"),
+            format!("Subscription not found; create it before {until}"),
         ),
         Wait::NotStarted(start) => Standing::waits(
             Reason::NotStarted,
-            format!("the account starts at {start}; this is decided then"),
+            format!("the account starts at {start}; the object is processed then"),
         ),
         Wait::ArrivalInFuture(arrival) => Standing::waits(Reason::ArrivalInFuture, arrival_in_future(arrival)),
         Wait::FirstPeriod => Standing::waits(
@@ -275,11 +275,11 @@ fn waits(wait: Wait) -> Standing {
         ),
         Wait::SubscriptionBack => Standing::waits(
             Reason::SubscriptionMissing,
-            "its Subscription was deleted; it is taken up when that is back".to_owned(),
+            "the Subscription was deleted; create it again to continue".to_owned(),
         ),
         Wait::Receipts => Standing::waits(
             Reason::ReceiptsAwaited,
-            "earlier charges wait for their receipts; it is taken up right after".to_owned(),
+            "the statuses of earlier charges are not written yet; the report is processed right after".to_owned(),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! What follows the period in force, as far as it is known now.
+//! The expected outcome at the end of the current period.
 
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::entry::{LapseCause, PlanPeriod};
@@ -6,7 +6,7 @@ use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::renewal;
 use jiff::Timestamp;
 
-/// What follows the period in force.
+/// The outcome at the end of the current period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Following {
     /// When the period in force ends.

@@ -103,7 +103,7 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
             Reason::LedgerFull,
             format!(
                 "{asked} waits, since the account has {} open grants and that of a change may be at most the \
-                 {OPEN_GRANTS_LIMIT}th; it begins by itself when usage or an expiration closes one of them, or when the \
+                 {OPEN_GRANTS_LIMIT}th; it begins when usage or an expiration closes one of them, or when the \
                  period ends; until then {}",
                 ledger.grants.len(),
                 in_force(ledger)

@@ -1,4 +1,4 @@
-//! What people and tools see, by sentence.
+//! The statuses, conditions and messages that users and tools see.
 
 use flashgate_ledger::catalog::{BillingPeriod, PackLimitScope};
 use flashgate_ledger::decide::{
@@ -196,7 +196,7 @@ fn what_is_past_due_stalls_and_says_how_to_try_again() {
     story.until("2026-02-04T00:00:00Z");
     let status = shown(&story);
     assert_eq!(told(&status.conditions)[..2], ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue"]);
-    // What the message asks for helps.
+    // The remedy of the message works.
     story.edit(|request| request.renewal = Renewal::None);
     story.edit(|request| request.renewal = Renewal::Automatic);
     assert_eq!(told(&shown(&story).conditions)[0], "Ready=False/AwaitingPayment");
@@ -223,7 +223,7 @@ fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
     );
     assert!(message(&status.conditions).contains("lapsed, and plan 'organization-free' Monthly is in force"));
     assert_eq!(status.plan.as_deref(), Some("organization-free"));
-    // What the message asks for helps.
+    // The remedy of the message works.
     story.edit(|request| request.renewal = Renewal::None);
     assert_eq!(told(&shown(&story).conditions)[0], "Ready=True/Lapsed");
     story.edit(|request| request.renewal = Renewal::Automatic);
@@ -582,12 +582,12 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::NoSubscription(until),
             "SubscriptionMissing",
-            "there is no such Subscription yet; it is waited for until 2026-02-01T00:00:00Z: create it before then",
+            "Subscription not found; create it before 2026-02-01T00:00:00Z",
         ),
         (
             Wait::NotStarted(until),
             "NotStarted",
-            "the account starts at 2026-02-01T00:00:00Z; this is decided then",
+            "the account starts at 2026-02-01T00:00:00Z; the object is processed then",
         ),
         (
             Wait::ArrivalInFuture(until),
@@ -603,12 +603,12 @@ fn what_waits_says_for_what_and_until_when() {
         (
             Wait::SubscriptionBack,
             "SubscriptionMissing",
-            "its Subscription was deleted; it is taken up when that is back",
+            "the Subscription was deleted; create it again to continue",
         ),
         (
             Wait::Receipts,
             "ReceiptsAwaited",
-            "earlier charges wait for their receipts; it is taken up right after",
+            "the statuses of earlier charges are not written yet; the report is processed right after",
         ),
     ];
     for (wait, reason, text) in cases {
@@ -746,7 +746,7 @@ fn events_tell_transitions_and_no_ordinary_charge() {
     assert_eq!(
         noted(&story.report("gw", "TokensOut", "1000")),
         [""; 0],
-        "a refusal is told with its receipt"
+        "the receipt publishes the Event of a refusal"
     );
     story.until("2026-02-01T02:00:00Z");
     assert_eq!(

@@ -89,7 +89,7 @@ async fn health_and_metrics_need_no_token_and_tell_of_no_account() {
         let (status, _) = ask(address, request(&format!("POST {path}"), 1_000_000_000)).await;
         assert_eq!(status, 405, "{path}");
     }
-    // A body that nobody asked for is not waited for.
+    // The server does not read an unexpected body.
     let (status, told) = ask(address, request("GET /metrics", 1_000_000_000)).await;
     assert!(status == 200 && told.contains("# EOF"), "{told}");
     for secret in ["unnamed", "attacked-metrics"] {

@@ -87,7 +87,7 @@ async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &
     );
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.patch_status("acme", &PatchParams::default(), &reset).await.expect("reset");
-    let anew = eventually("the account has an invoice of its own", async || {
+    let after = eventually("the account has an invoice of its own", async || {
         let account = namespace.get::<Subscription>("acme").await?;
         let number = account.pointer("/status/invoices/0/number")?.as_str()?;
         let is_new = number.rsplit_once('-').map(|(account, _)| account)
@@ -96,7 +96,7 @@ async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &
     })
     .await_some()
     .await;
-    assert_ne!(anew, before);
+    assert_ne!(after, before);
     state(agent, namespace, "old", (before, "Settled", "300"), "UnknownInvoice").await;
     state(agent, namespace, "old-refund", (before, "Refunded", "300"), "UnknownInvoice").await;
     assert_eq!(money(namespace).await["totals"]["granted"], "0");

@@ -179,7 +179,7 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
     for total in ["granted", "consumed", "expired", "refunded"] {
         assert_eq!(after["totals"][total], before["totals"][total], "{total}");
     }
-    assert_eq!(after["totals"]["purchased"], "1100", "what was ordered, and no more");
+    assert_eq!(after["totals"]["purchased"], "1100", "only the ordered packs");
     assert_eq!(after["totals"]["adjusted"], "1", "the mark alone");
 }
 
@@ -243,7 +243,7 @@ async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
     assert_eq!(owner.create(OWNED, PACK, "b", pack("plus-1000")).await.0, 201);
     ready_reason(&namespace, PACK, "b", "NameAlreadyUsed").await;
     let acme = format!("{}/acme", SUBSCRIPTION.path(OWNED));
-    // A start in the past would be a period more to grant, if the account began anew.
+    // A start in the past would add a period to grant, if the account were reset.
     for spec in [json!({"plan": "starter"}), json!({"plan": "starter", "startTime": "2020-01-01T00:00:00Z"})]
     {
         assert_eq!(owner.call("DELETE", &acme, &Value::Null).await.0, 200);

@@ -171,7 +171,7 @@ async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
     let pod = async || (!get("pods").await.is_empty()).then_some(());
     eventually("the pod of the test is there", pod).await_some().await;
     assert!(!get("subscriptions.billing.flashgate.dev").await.is_empty());
-    // What a kubelet would say where nobody makes the Subscription ready.
+    // A kubelet would report this if the Subscription does not become ready.
     let failed = r#"{"status": {"phase": "Failed"}}"#;
     let patch = ["patch", "pod", &name, "--namespace", "billing", "--subresource=status", "--patch", failed];
     world.plane.kubectl(&patch, None).await.expect("kubectl").succeeded().expect("failed");
@@ -189,7 +189,7 @@ fn pasted(notes: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_the_notes_say_to_paste_opens_an_account_whatever_is_sold() {
+async fn the_command_in_the_notes_opens_an_account_with_any_catalog() {
     let world = World::start().await;
     let yearly = json!({"name": "yearly", "yearly": {"credits": "10", "price": "5"}});
     let free = json!({"name": "free", "monthly": {"credits": "1"}});
@@ -237,7 +237,7 @@ async fn helm_waits_for_a_release_without_pods_and_for_its_upgrade() {
         let values = json!({"replicaCount": 0, "podLabels": {"step": verb}});
         helm_in(&world, &[&arguments[..], &["--timeout", "60s", "--values", "-"]].concat(), &values);
     }
-    // It did wait: a release whose pods nobody runs is not done.
+    // It did wait: without a kubelet the pods do not run, so the release does not complete.
     let pods =
         ["upgrade", RELEASE, &chart, "--namespace", "billing", "--wait", "--timeout", "2s", "--values", "-"];
     let said = tool("helm", &pods, &world.plane.kubeconfig(), &json!({"replicaCount": 1}).to_string());

@@ -78,7 +78,7 @@ async fn the_operators_token_allows_what_it_calls_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn whoever_may_view_a_namespace_may_view_its_accounts_and_nobody_may_buy_by_editing() {
+async fn the_roles_view_and_edit_may_view_accounts_and_never_buy() {
     let rendered = render("acme", &json!({}));
     let labels = |role: &str| {
         let role = super::object(&rendered, "ClusterRole", role);

@@ -141,7 +141,7 @@ async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew()
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
     balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
-    eventually("each watch has been asked anew", async || {
+    eventually("each watch has started again", async || {
         let forgotten = forgetful.forgotten.lock().expect("forgotten");
         (forgotten.iter().filter(|what| what.starts_with("watch")).count() == 6).then_some(())
     })
@@ -270,7 +270,7 @@ async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothin
     adjust(&namespace, "goodwill").await;
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     let is_over = async || overloaded.is_over().then_some(());
-    eventually("it refuses no more", is_over).await_some().await;
+    eventually("it no longer refuses", is_over).await_some().await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
     balance_is(&namespace, "1100").await;

@@ -69,7 +69,7 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
     .await;
     adjust(&namespace, "after").await;
     ready_is(&namespace, "LedgerMissing").await;
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "nothing is granted anew");
+    assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "nothing is granted again");
     assert!(!watched.operator.has_stopped());
 }
 

@@ -33,7 +33,7 @@ async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_
     again.expect::<CreditLedger>("acme", "/spec/totals/consumed", "0").await;
     adjust(&again, "goodwill").await;
     balance_is(&again, "1110").await;
-    // Nobody tries again and again to write where there is nothing.
+    // The operator does not retry writes into a namespace that is gone.
     let before = watched.failures();
     adjust(&other, "more").await;
     balance_is(&other, "1120").await;

@@ -13,7 +13,7 @@ use crate::world::{Namespace, World, eventually};
 /// Reconciles that ended with a commit in doubt.
 const REFUSED: &str = "flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}";
 
-/// A policy of somebody else's that lets nobody write a ledger.
+/// A policy, not of the chart, that denies all writes of ledgers.
 fn policy() -> String {
     let metadata = json!({"name": "no-ledgers"});
     let group = "admissionregistration.k8s.io/v1";
@@ -117,7 +117,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
     open_account(&namespace).await;
     adjust(&namespace, "before").await;
     balance_is(&namespace, "1110").await;
-    // What waits for its window is there before there is no more room.
+    // A report with an open window exists before etcd is full.
     let now = flashgate_billing::clock::Clock::system().now().as_second();
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let mut usage = crate::faults::sizes::usage("gw", 1, 10);
@@ -179,7 +179,7 @@ async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
     .await_some()
     .await;
     write_token(&namespace, "second", &file).await;
-    // The client reads the file anew once a minute; a reconcile that failed comes back within another.
+    // The client reads the file again once a minute; a failed reconcile is retried within another minute.
     let mut is_charged = false;
     let begun = tokio::time::Instant::now();
     while !is_charged && begun.elapsed() < 3 * crate::world::PATIENCE {

@@ -1,4 +1,4 @@
-//! What is large: lines of a report, sources of an account, credits that nobody spends.
+//! Large inputs: lines of a report, sources of an account, grants without use.
 
 use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;

@@ -50,7 +50,7 @@ async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_ot
     give(&namespace, "words", json!("a lot")).await;
     give(&namespace, "list", json!([10])).await;
     for (name, says) in [("words", "spec.credits"), ("list", "expected a string")] {
-        let messages = eventually(&format!("{name} is told"), async || {
+        let messages = eventually(&format!("{name} has an Event"), async || {
             let messages = told(&namespace, name).await;
             (!messages.is_empty()).then_some(messages)
         })

@@ -105,7 +105,7 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     conditions.iter().find(|condition| condition["type"] == kind)
 }
 
-/// Returns whether the operator has seen this generation; what has no status waits for nobody.
+/// Returns whether the operator has seen this generation, or the object has no status.
 fn is_seen(object: &Value) -> bool {
     let seen = object.pointer("/status/observedGeneration");
     seen.is_none_or(|seen| *seen == object["metadata"]["generation"])

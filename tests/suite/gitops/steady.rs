@@ -87,7 +87,7 @@ async fn the_book_takes_no_label_annotation_or_owner_from_its_subscription() {
     }
 }
 
-/// Returns an object without what Argo CD is told to ignore of it.
+/// Returns an object without the fields that Argo CD is configured to ignore.
 fn without_churn(mut object: Value) -> Value {
     let settings = yaml(&root().join("examples/argocd/argocd-cm.yaml"));
     let key = "resource.customizations.ignoreResourceUpdates.billing.flashgate.dev_Subscription";

@@ -129,7 +129,7 @@ async fn a_refund_that_overtakes_the_receipt_of_its_grant_is_shown_all_the_same(
     let invoice = account.invoice(1, "Open").await;
     account.pack_is("top-up", "AwaitingPayment").await;
     operator.terminate().await;
-    // Both happen while nobody looks; by name the settlement comes first, as it does by time.
+    // Both happen while no operator runs. The settlement comes first by name and by time.
     account.state("evt-2", &invoice, "Settled", "50").await;
     account.state("evt-3", &invoice, "Refunded", "50").await;
     let _operator = world.operator(&["--catalog", &catalog]);

@@ -93,7 +93,7 @@ async fn replayed_a_hundred_times_at_once_it_is_one_payment_and_one_grant() {
     let payments = account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
     assert_eq!(payments.len(), 1);
     account.granted("1100").await;
-    // Another event about the same invoice is another Payment, and refused as such; the first says the same for ever.
+    // Another event about the same invoice is another Payment, which is refused; the status of the first never changes.
     assert_eq!(post(*webhook, "replayed", &callback("replayed", "evt_Other", &invoice)).await.0, 201);
     eventually("both are judged", async || {
         let judged =
@@ -239,8 +239,8 @@ async fn what_the_api_server_refuses_is_passed_on() {
     let nowhere = post(*webhook, "there-is-no-such-namespace", &callback("", "evt-1", &invoice)).await;
     assert_eq!(nowhere, (404, "NamespaceNotFound".to_owned()));
     // A payment may come before its account: it waits, and the callback is acknowledged.
-    let mut early = callback("passed-on", "evt-early", "nobody-00000000-0001");
-    early["subscription"] = json!("nobody");
+    let mut early = callback("passed-on", "evt-early", "missing-00000000-0001");
+    early["subscription"] = json!("missing");
     assert_eq!(post(*webhook, "passed-on", &early).await.0, 201);
 }
 
@@ -271,7 +271,7 @@ async fn an_operator_that_stops_answers_first_and_acknowledges_nothing_without_t
     .await_some()
     .await;
     operator.terminate().await;
-    assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).is_err(), "the port is closed");
 }
 
 #[tokio::test]

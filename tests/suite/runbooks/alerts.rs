@@ -71,7 +71,7 @@ async fn what_is_not_charged_is_found_as_the_runbooks_say() {
     namespace.expect::<UsageReport>("first", "/status/state", "Charged").await;
     for (name, account, operation) in [
         ("twice", "acme", "TokensOut"),
-        ("stranded", "nobody", "TokensOut"),
+        ("stranded", "no-account", "TokensOut"),
         ("waiting", "newer", "TokensOut"),
     ] {
         report(&namespace, name, account, operation, end).await;
@@ -93,7 +93,7 @@ async fn what_is_not_charged_is_found_as_the_runbooks_say() {
         ("FlashgateLedgerFull.md", " open grant\n"),
         ("FlashgateArrivalInFuture.md", "gift-"),
         ("FlashgateUsageNotCharged.md", "waiting"),
-        ("FlashgateSubscriptionMissing.md", "nobody"),
+        ("FlashgateSubscriptionMissing.md", "no-account"),
         ("FlashgateUsageRefused.md", "unheard"),
         ("FlashgateUsageDuplicated.md", "1 team"),
     ];

@@ -81,13 +81,13 @@ impl<'a> Scene<'a> {
         self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 5").await;
     }
 
-    /// Uses most credits of one account, more than all of another, and reports the usage of a third late. What is
-    /// reported for nobody waits.
+    /// Uses most credits of one account, more than all of another, and reports the usage of a third late. A report for
+    /// an account that does not exist waits.
     pub async fn credits_go(&self) {
         self.report("low", "3500M", 1).await;
         self.report("gone", "5G", 1).await;
         self.report("late", "100M", 4).await;
-        self.report("nobody", "1G", 1).await;
+        self.report("missing", "1G", 1).await;
         self.tenants.expect::<Subscription>("low", "/status/credits/balance", "5").await;
         self.tenants.expect::<Subscription>("gone", "/status/credits/balance", "-10").await;
     }
@@ -117,7 +117,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Leaves one account's first invoice open for two days, lets another's renewal fall due, and sends a callback that
-    /// nobody can understand.
+    /// cannot be decoded.
     pub async fn payments_fail(&self) {
         self.subscribe("owing", &(now() - SignedDuration::from_hours(48)).to_string()).await;
         self.invoice("owing", 0).await;

@@ -111,7 +111,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// Asks for a path over HTTP; returns status and body, or nothing where nobody answers.
+/// Requests a path over HTTP; returns status and body, or nothing without an answer.
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     // Of this version, an answer comes in one piece.

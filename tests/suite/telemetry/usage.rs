@@ -119,7 +119,7 @@ impl Scene<'_> {
 
     /// Stores an object as an API server does whose clock is an hour ahead.
     pub async fn an_object_comes_from_the_future(&self) {
-        self.adjust("nobody", "past").await;
+        self.adjust("missing", "past").await;
         let bytes = |text: String| ByteString(text.into_bytes());
         let key =
             |name: &str| bytes(format!("/registry/billing.flashgate.dev/creditadjustments/tenants/{name}"));
@@ -150,7 +150,7 @@ impl Scene<'_> {
     }
 }
 
-/// A policy of somebody else's that lets nobody write the ledger of that name.
+/// A policy, not of the chart, that denies all writes of the ledger of that name.
 fn no_ledger_called(name: &str) -> String {
     let metadata = json!({"name": format!("no-ledger-{name}")});
     let group = "admissionregistration.k8s.io/v1";

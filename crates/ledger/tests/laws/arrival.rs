@@ -282,7 +282,7 @@ fn at_one_instant_what_no_account_came_for_is_refused_by_name() {
 }
 
 #[test]
-fn a_wait_that_ran_out_while_nobody_looked_ran_out_all_the_same() {
+fn a_wait_that_ends_during_downtime_ends_at_its_own_time() {
     for (begins, said) in [("2026-02-05", "charged 50"), ("2026-02-05T00:00:01", "TooLate")] {
         let mut life = Life::new(shipped());
         life.goes_down("2026-01-02");

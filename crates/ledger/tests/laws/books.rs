@@ -181,7 +181,7 @@ fn the_last_thirteen_closed_statements_are_kept() {
 }
 
 #[test]
-fn usage_by_rate_starts_anew_with_each_period() {
+fn usage_by_rate_starts_at_zero_in_each_period() {
     let mut life = Life::of("starter", "2026-01-01");
     life.consume("2026-01-05", "3");
     life.consume("2026-01-06", "4");

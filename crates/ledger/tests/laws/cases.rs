@@ -221,7 +221,7 @@ fn case_18_a_subscription_re_created_within_its_period_goes_on() {
 }
 
 #[test]
-fn case_18_a_subscription_re_created_after_its_period_begins_anew() {
+fn case_18_a_subscription_re_created_after_its_period_begins_a_new_period() {
     let mut life = Life::of("starter", "2026-01-01");
     life.unsubscribe("2026-01-12");
     life.subscribe("2026-04-05T06:00", "starter");

@@ -250,7 +250,7 @@ fn nothing_renews_while_the_subscription_is_deleted() {
 }
 
 #[test]
-fn a_subscription_re_created_at_the_periods_end_begins_anew_there() {
+fn a_subscription_re_created_at_the_periods_end_begins_a_new_period_there() {
     for (at, number, start) in [("2026-01-31T23:59:59", 1, "2026-01-01"), ("2026-02-01", 2, "2026-02-01")] {
         let mut life = Life::of("starter", "2026-01-01");
         life.unsubscribe("2026-01-12").subscribe(at, "starter");

@@ -8,7 +8,7 @@ use flashgate_ledger::ledger::REFUSALS_KEPT;
 
 use crate::kit::{Life, Said, credits, external, shipped, time};
 
-/// Creates an object anew whose first was created at `arrival`.
+/// Recreates an object whose first version was created at `arrival`.
 fn again(life: &mut Life, arrival: &str, name: &str, pack: &str) -> String {
     life.facts.packs.push(flashgate_ledger::facts::PackOrder {
         name: name.to_owned(),
@@ -246,7 +246,7 @@ fn a_pack_awaits_its_payment_also_while_its_subscription_is_deleted() {
     assert_eq!((life.packs["a"].said().as_str(), life.balance().as_str()), ("granted", "1200"));
 }
 
-/// An account whose pack has waited for the first payment for three days when its Subscription is deleted.
+/// An account whose pack is pending on the first payment for three days when its Subscription is deleted.
 fn deleted_while_a_pack_waits() -> Life {
     let mut catalog = external();
     catalog.policies.payments.due_within_seconds = 10 * 86_400;
@@ -280,7 +280,7 @@ fn a_pack_that_waits_is_not_invoiced_before_its_subscription_is_back() {
 }
 
 #[test]
-fn a_pack_that_waits_is_refused_when_the_first_invoice_runs_out_though_nobody_is_there() {
+fn a_waiting_pack_is_refused_when_the_first_invoice_expires_while_the_subscription_is_deleted() {
     let mut life = deleted_while_a_pack_waits();
     life.until("2026-02-01");
     assert_eq!(life.packs["a"].said(), "PlanNotEligible");

@@ -146,7 +146,7 @@ fn live_seldom(
         let is_edit = |object: &Object| {
             matches!(object, Object::Subscription(_) | Object::Deleted | Object::Edition(_))
         };
-        // Nobody who is down can see what somebody asked for and took back meanwhile.
+        // An operator that is down cannot see an edit that is undone before it starts again.
         let sees_edit = objects.iter().any(is_edit);
         if sees_edit && index > 0 {
             life.now = at(*time - 1).max(life.now);

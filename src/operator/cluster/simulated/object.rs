@@ -62,7 +62,7 @@ impl ObjectKind {
     }
 }
 
-/// What an object is called for ever, whatever its UID.
+/// The kind, namespace and name of an object, without its UID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// Kind.

@@ -23,7 +23,7 @@ fn status(generation: i64, is_ready: bool, reason: &str, message: &str) -> Subsc
         .expect("status")
 }
 
-/// Returns what is told of a change as `Type/Reason`.
+/// Returns the Event about a change as `Type/Reason`.
 fn told(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<String> {
     status_note(before, after).map(|note| format!("{}/{}", note.kind.as_str(), note.reason))
 }

@@ -94,7 +94,7 @@ impl Recorder {
         .await;
     }
 
-    /// Reports usage of a window that is not over, and waits until that is seen: nobody can know when a clock is.
+    /// Reports usage of a window that is not over, and waits until the operator has seen it.
     async fn use_credits(&self, namespace: &str, name: &str, window: [&str; 2], gigabytes: &str) {
         self.report(namespace, name, window, gigabytes).await;
         self.reason(namespace, "UsageReport", name, "WindowNotOver").await;

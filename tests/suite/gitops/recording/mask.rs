@@ -74,7 +74,7 @@ fn without_times(text: &str, now: Timestamp) -> String {
 #[test]
 fn times_near_now_are_masked_and_those_of_a_test_clock_are_not() {
     let now: Timestamp = "2026-11-23T10:00:00Z".parse().expect("time");
-    let text = "it is waited for until 2026-11-24T09:59:58Z: the window ends at 2026-03-01T10:00:00Z";
-    let masked = "it is waited for until 2026-03-01T00:00:00Z: the window ends at 2026-03-01T10:00:00Z";
+    let text = "create it before 2026-11-24T09:59:58Z: the window ends at 2026-03-01T10:00:00Z";
+    let masked = "create it before 2026-03-01T00:00:00Z: the window ends at 2026-03-01T10:00:00Z";
     assert_eq!(without_times(text, now), masked);
 }

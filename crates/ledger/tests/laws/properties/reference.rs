@@ -799,7 +799,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// What is due or waited for at this very instant and did not come.
+    /// Ends what is due or pending at this instant without its payment or Subscription.
     fn run_out(&mut self) {
         for index in 0..self.invoices.len() {
             let invoice = &self.invoices[index];

@@ -25,7 +25,7 @@ pub(crate) struct Ask {
 /// One thing that someone does.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
-    /// Does nothing: what is put in the place of a deed that does not matter.
+    /// Does nothing; replaces a deed that does not matter.
     Rest,
     /// Creates the Subscription or edits it.
     Ask(Ask),
@@ -39,7 +39,7 @@ pub(crate) enum Deed {
     Report { source: u8, ended: i64, lasted: i64, bytes: u64, unknown: bool },
     /// Orders a pack under one of few names.
     Buy { name: u8, pack: &'static str },
-    /// Gives credits under one of few names, for some hours or for ever.
+    /// Gives credits under one of few names, for some hours or without an end.
     Adjust { name: u8, bytes: u64, hours: Option<i64> },
     /// Reports what happened to the invoice that is `back` before the newest.
     Pay { back: u32, state: PaymentState, wrong: bool },
