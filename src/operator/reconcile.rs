@@ -277,8 +277,8 @@ impl<C: Cluster> Operator<C> {
         skew_seconds.is_some_and(|skew_seconds| skew_seconds.abs() <= CLOCK_TOLERANCE_SECONDS)
     }
 
-    /// Calls the server for the sake of its reply's date: what was reckoned from the last one may be wrong, since a
-    /// machine that sleeps counts no time.
+    /// Calls the API server to learn its time from the reply. What was computed from an earlier reply can be wrong, because a
+    /// machine that sleeps does not count the time.
     async fn ask_the_time(&self, key: &AccountKey) -> Result<(), ReconcileError> {
         match self.cluster.fetch::<CreditLedger>(&key.namespace, &key.name).await {
             Err(error) if !error.is_not_found() => Err(read(key, error)),
@@ -482,8 +482,8 @@ impl<C: Cluster> Operator<C> {
         Ok(Next::default())
     }
 
-    /// Shows that a commit was refused for what it says: whoever waits for it would wait for ever. Best effort; the next
-    /// status takes it back.
+    /// Reports in the Subscription's status that the API server refused a commit for its content: waiting does not help. Best
+    /// effort; the next status replaces it.
     async fn say_refusal(&self, view: &View, error: &ReconcileError) {
         let Some(CallError::Refused { message, .. }) = error.call() else { return };
         let Some(subscription) = &view.subscription else { return };

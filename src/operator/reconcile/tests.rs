@@ -125,7 +125,7 @@ fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_i
     let subscription = subscribed(&wire);
     first.inbox.subscriptions.put(subscription.clone()).expect("taken");
     settle(&first, &wire);
-    // Nobody has named the ledger, and the period is over when another operator sees the ledger alone.
+    // No status names the ledger, and the period is over when another operator sees the ledger alone.
     let (ledgers, subscriptions) = (ObjectKind::CreditLedger, ObjectKind::Subscription);
     let key = |kind| ObjectKey::new(kind, "sim", "acme");
     lock(&wire).store.wipe_status(&key(subscriptions)).expect("wiped");
