@@ -61,7 +61,16 @@ impl Runbook {
 
     /// Opens a page of `docs/how-to`, whose commands are run in the project's folder.
     pub fn how_to(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
-        let mut page = Self::open_in("docs/how-to", name, world, variables);
+        Self::guide("docs/how-to", name, world, variables)
+    }
+
+    /// Opens a page of `docs/tutorials`, whose commands are run in the project's folder.
+    pub fn tutorial(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+        Self::guide("docs/tutorials", name, world, variables)
+    }
+
+    fn guide(folder: &str, name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+        let mut page = Self::open_in(folder, name, world, variables);
         root().clone_into(&mut page.folder);
         page
     }
