@@ -1,8 +1,9 @@
-//! What operators read before they wrote: what the Subscription decides rests on nothing older than the ledger that is
-//! decided on.
+//! What operators read before they wrote: a decision of the Subscription rests on nothing older than the ledger that it was
+//! made on, and a refused report rests on a ledger that was read after the report was seen.
 
 use std::collections::BTreeMap;
 
+use flashgate_billing::api::{UsageReport, UsageReportState};
 use flashgate_billing::operator::cluster::simulated::{Call, Change, Object, ObjectKey, ObjectKind, Writer};
 use flashgate_ledger::ledger::Ledger;
 
@@ -20,8 +21,36 @@ impl Reads {
         }
     }
 
-    /// Judges a commit by what its writer had read.
+    /// Judges a write by what its writer had read.
     pub fn check(&self, change: &Change, oracle: &Oracle) -> Result<(), Violation> {
+        self.check_refusal(change)?;
+        self.check_commit(change, oracle)
+    }
+
+    /// A refusal is bound to the version of the report that was seen; the ledger was read since.
+    fn check_refusal(&self, change: &Change) -> Result<(), Violation> {
+        let (Some(Object::UsageReport(before)), Some(Object::UsageReport(after)), Writer::Operator(client)) =
+            (&change.before, &change.after, change.writer)
+        else {
+            return Ok(());
+        };
+        let state = |report: &UsageReport| report.status.as_ref().and_then(|status| status.state);
+        if state(after) != Some(UsageReportState::Rejected) || state(before) == state(after) {
+            return Ok(());
+        }
+        let account = &after.spec.subscription_ref.name;
+        let read = self.0.get(&(client, key(ObjectKind::CreditLedger, account))).map(|(_, last)| *last);
+        let seen = before.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+        if seen.is_some() && read >= seen {
+            return Ok(());
+        }
+        let name = after.metadata.name.as_deref().unwrap_or_default();
+        Err(Violation(format!(
+            "the refusal of {NAMESPACE}/{name}, seen at {seen:?}, rests on a ledger that was read at {read:?}"
+        )))
+    }
+
+    fn check_commit(&self, change: &Change, oracle: &Oracle) -> Result<(), Violation> {
         let (Some(Object::CreditLedger(after)), Writer::Operator(client)) = (&change.after, change.writer)
         else {
             return Ok(());
