@@ -232,7 +232,7 @@ struct Reports {
     accept_ahead_seconds: Option<u32>,
     /// Most credits that one report may cost: a quoted decimal above zero. More is refused as `TooLarge`, so that a
     /// wrong unit costs no account its credits.
-    #[schemars(regex(pattern = AMOUNT), extend("default" = MAX_REPORT_CREDITS))]
+    #[schemars(regex(pattern = AMOUNT), extend("default" = MAX_REPORT_CREDITS.to_string()))]
     max_credits: Option<String>,
 }
 

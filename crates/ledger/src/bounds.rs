@@ -50,10 +50,10 @@ pub const REMEMBERED_MESSAGE: usize = 1_000;
 
 /// Credits that an account may use over its life, and as many that orders and adjustments may give it: each a tenth of
 /// what is held exactly, so that neither takes the room of the other, nor that of plans.
-const LIFETIME_LIMIT: &str = "100000000000000000";
+const LIFETIME_LIMIT: Credits = Credits::whole(100_000_000_000_000_000);
 
 /// Credits that plans may have given when a change of plan is to give more; renewals give theirs all the same.
-const PLAN_LIMIT: &str = "400000000000000000";
+const PLAN_LIMIT: Credits = Credits::whole(400_000_000_000_000_000);
 
 impl Charge {
     /// Returns about how many bytes it takes in a stored book.
@@ -173,10 +173,9 @@ impl Ledger {
 impl Account<'_> {
     /// Refuses a report that would lift a sum of the book out of the range that is held exactly (Law 10).
     pub(crate) fn refuses_usage(&self, report: &Report, credits: Credits) -> Option<Refusal> {
-        let limit: Credits = LIFETIME_LIMIT.parse().unwrap_or_default();
         let consumed = self.ledger.totals.consumed.checked_add(credits);
-        if consumed.map_or(true, |consumed| consumed > limit) {
-            return Some(Refusal::beyond_lifetime("all usage of this account", limit));
+        if consumed.map_or(true, |consumed| consumed > LIFETIME_LIMIT) {
+            return Some(Refusal::beyond_lifetime("all usage of this account", LIFETIME_LIMIT));
         }
         if !self.ledger.statements.books_now(report.window.end_time) {
             return None;
@@ -196,11 +195,10 @@ impl Account<'_> {
     /// Refuses credits by an order or adjustment that would lift a sum of the book out of the range that is held exactly
     /// (Law 10).
     pub(crate) fn refuses_credits(&self, amount: Credits) -> Option<Refusal> {
-        let limit: Credits = LIFETIME_LIMIT.parse().unwrap_or_default();
         let Totals { purchased, adjusted, .. } = self.ledger.totals;
         let given = Credits::sum([purchased, adjusted, amount]);
-        let exceeds = given.map_or(true, |given| given > limit);
-        exceeds.then(|| Refusal::beyond_lifetime("all packs and adjustments of this account", limit))
+        let exceeds = given.map_or(true, |given| given > LIFETIME_LIMIT);
+        exceeds.then(|| Refusal::beyond_lifetime("all packs and adjustments of this account", LIFETIME_LIMIT))
     }
 
     /// Refuses an order or adjustment for which the book has no room (Law 26).
@@ -218,10 +216,9 @@ impl Account<'_> {
 
     /// Returns whether a change to `terms` has to wait, since its grant finds no room (Law 26).
     pub(crate) fn has_no_room_for(&self, terms: &Terms) -> bool {
-        let limit: Credits = PLAN_LIMIT.parse().unwrap_or_default();
         let granted = self.ledger.totals.granted.checked_add(terms.credits);
         terms.credits.is_positive()
             && (self.ledger.grants.len() >= OPEN_GRANTS_LIMIT
-                || granted.map_or(true, |granted| granted > limit))
+                || granted.map_or(true, |granted| granted > PLAN_LIMIT))
     }
 }

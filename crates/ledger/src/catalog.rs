@@ -82,7 +82,7 @@ pub struct Pack {
 }
 
 /// Most credits that one report may cost, unless the catalog says less (Law 2).
-pub const MAX_REPORT_CREDITS: &str = "1000000000000";
+pub const MAX_REPORT_CREDITS: Credits = Credits::whole(1_000_000_000_000);
 
 /// Rules with a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,10 +186,7 @@ impl Default for Policies {
             accept_usage_for_seconds: 3_024_000,
             accept_ahead_seconds: 86_400,
             payments: PaymentPolicy { mode: PaymentMode::Internal, due_within_seconds: 259_200 },
-            reports: ReportPolicy {
-                max_credits: MAX_REPORT_CREDITS.parse().unwrap_or_default(),
-                keep_for_seconds: 604_800,
-            },
+            reports: ReportPolicy { max_credits: MAX_REPORT_CREDITS, keep_for_seconds: 604_800 },
             alert_thresholds_percent: vec![80, 100],
         }
     }

@@ -8,11 +8,14 @@ use rust_decimal::Decimal;
 /// Fractional digits that an amount may have.
 pub const FRACTION_DIGITS: u32 = 9;
 
-/// Largest absolute amount that is ever held: 10^18.
+/// Largest absolute amount that is ever held, in whole credits: 10^18.
+const MOST_WHOLE: u64 = 1_000_000_000_000_000_000;
+
+/// The same as an amount.
 ///
 /// With nine fractional digits such an amount has a mantissa of at most 10^27, so the sum of two still fits in
 /// the 96 bits of [`Decimal`] and no operation here can round.
-const LIMIT: Decimal = Decimal::from_parts(2_808_348_672, 232_830_643, 0, false, 0);
+const LIMIT: Decimal = Credits::whole(MOST_WHOLE).0;
 
 /// An exact amount of credits: at most nine fractional digits, at most 10^18 in absolute value.
 ///
@@ -44,6 +47,15 @@ pub struct ParseCreditsError(String);
 impl Credits {
     /// No credits.
     pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// Returns an amount of whole credits, or of 10^18 where that is less.
+    #[must_use]
+    pub const fn whole(credits: u64) -> Self {
+        let credits = if credits > MOST_WHOLE { MOST_WHOLE } else { credits };
+        let [l0, l1, l2, l3, m0, m1, m2, m3] = credits.to_le_bytes();
+        let (low, middle) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([m0, m1, m2, m3]));
+        Self(Decimal::from_parts(low, middle, 0, false, 0))
+    }
 
     /// Returns the amount that `decimal` states.
     ///
@@ -169,6 +181,15 @@ mod tests {
     #[test]
     fn the_limit_is_ten_to_the_eighteenth() {
         assert_eq!(LIMIT.to_string(), "1000000000000000000");
+    }
+
+    #[test]
+    fn whole_amounts_are_what_their_digits_say_up_to_the_limit() {
+        for whole in [0, 1, 4_294_967_295, 4_294_967_296, 100_000_000_000_000_000, 1_000_000_000_000_000_000]
+        {
+            assert_eq!(Ok(Credits::whole(whole)), whole.to_string().parse());
+        }
+        assert_eq!(Credits::whole(u64::MAX), Credits(LIMIT));
     }
 
     #[test]
