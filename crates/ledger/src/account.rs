@@ -112,7 +112,7 @@ impl<'a> Account<'a> {
     /// Counts what is left of a grant as expired (Law 4); late usage may still claim it (Law 7).
     pub(crate) fn expire(&mut self, source: &GrantSource) -> Result<(), Violation> {
         let Some(grant) = self.ledger.grants.iter_mut().find(|grant| grant.source == *source) else {
-            return Ok(());
+            return Err(Violation::absent(format!("grant {source}")));
         };
         let Some(expiration) = grant.expiration.as_mut().filter(|expiration| !expiration.passed) else {
             return Ok(());
@@ -133,7 +133,7 @@ impl<'a> Account<'a> {
     /// Gives up what was settling of a grant (Law 7).
     pub(crate) fn close_settlement(&mut self, source: &GrantSource) -> Result<(), Violation> {
         let Some(index) = self.ledger.grants.iter().position(|grant| grant.source == *source) else {
-            return Ok(());
+            return Err(Violation::absent(format!("grant {source}")));
         };
         let grant = self.ledger.grants.remove(index);
         self.record(
@@ -258,7 +258,9 @@ impl<'a> Account<'a> {
         detail: impl FnOnce(&Invoice, String) -> Detail,
     ) -> Result<(), Violation> {
         let name = self.ledger.invoice_name(number);
-        let Some(invoice) = self.invoice_mut(number) else { return Ok(()) };
+        let Some(invoice) = self.invoice_mut(number) else {
+            return Err(Violation::absent(format!("invoice {name}")));
+        };
         invoice.state = state;
         let detail = detail(invoice, name);
         self.record(Credits::ZERO, detail)
@@ -294,8 +296,8 @@ impl<'a> Account<'a> {
                 && let Some(expiration) = &mut grant.expiration
             {
                 expiration.time = end_time;
+                self.expire(&source)?;
             }
-            self.expire(&source)?;
             self.ledger.grants.sort_by(Grant::burn_order);
         }
         self.end_statement(end_time);
@@ -349,7 +351,7 @@ impl<'a> Account<'a> {
             invoice.grant = Some(source.clone());
         }
         let (Some(terms), Some(window)) = (&self.ledger.terms, self.ledger.period.window) else {
-            return Ok(());
+            return Err(Violation::absent("the period that was paid"));
         };
         let (credits, plan) = (terms.credits, PlanPeriod::of(terms));
         if credits.is_zero() {

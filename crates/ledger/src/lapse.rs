@@ -30,7 +30,9 @@ impl Account<'_> {
 
     /// Ends the plan in force now; a new period of what it lapses to begins, with a new anchor.
     pub(crate) fn lapse(&mut self, request: &Request, cause: LapseCause) -> Result<(), Violation> {
-        let Some(from) = self.ledger.terms.clone() else { return Ok(()) };
+        let Some(from) = self.ledger.terms.clone() else {
+            return Err(Violation::absent("the plan that lapses"));
+        };
         let voided = match cause {
             LapseCause::PaymentOverdue => VoidCause::PaymentExpired,
             LapseCause::RenewalNone | LapseCause::PlanNotFound => VoidCause::Superseded,

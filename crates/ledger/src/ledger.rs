@@ -334,6 +334,12 @@ pub enum Violation {
         /// What went back.
         what: &'static str,
     },
+    /// A step needs something that the ledger does not have: a defect of the program.
+    #[error("{what} is missing in the ledger")]
+    Absent {
+        /// What is missing.
+        what: String,
+    },
     /// The current statement does not close at the balance.
     #[error("the statement closes at {closing}, the balance is {balance}")]
     StatementUnbalanced {
@@ -342,6 +348,13 @@ pub enum Violation {
         /// The balance.
         balance: Credits,
     },
+}
+
+impl Violation {
+    /// Returns the violation that `what` is missing.
+    pub(crate) fn absent(what: impl Into<String>) -> Self {
+        Self::Absent { what: what.into() }
+    }
 }
 
 impl From<AmountOverflow> for Violation {

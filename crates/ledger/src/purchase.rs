@@ -322,15 +322,18 @@ impl Account<'_> {
         if invoice.is_none_or(|invoice| invoice.is_settled) {
             self.grant_pack(&name)?;
         }
-        let state = self.ledger.purchases.record(&name).map(|purchase| self.order_state(purchase));
-        Ok(state.unwrap_or(OrderState::GrantedLongAgo))
+        let purchase = self.ledger.purchases.record(&name);
+        let purchase = purchase.ok_or_else(|| Violation::absent(format!("order {name}")))?;
+        Ok(self.order_state(purchase))
     }
 
     /// Grants the credits of the purchase called `name`, now that they are paid.
     pub(crate) fn grant_pack(&mut self, name: &str) -> Result<(), Violation> {
         let time = self.time;
         let grace_seconds = self.catalog.policies.settlement_grace_seconds;
-        let Some(purchase) = self.purchase_mut(name) else { return Ok(()) };
+        let Some(purchase) = self.purchase_mut(name) else {
+            return Err(Violation::absent(format!("order {name}")));
+        };
         purchase.state = PurchaseState::Granted { time };
         let purchase = purchase.clone();
         let expiration = purchase.expires_after_days.map(|days| Expiration {

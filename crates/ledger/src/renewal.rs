@@ -79,7 +79,9 @@ impl Ledger {
 impl Account<'_> {
     /// Passes the end of the current period, which is now.
     pub(crate) fn cross_boundary(&mut self, request: &Request) -> Result<(), Violation> {
-        let (Some(anchor), Some(terms)) = (self.ledger.anchor, &self.ledger.terms) else { return Ok(()) };
+        let (Some(anchor), Some(terms)) = (self.ledger.anchor, &self.ledger.terms) else {
+            return Err(Violation::absent("the plan of the period that ends"));
+        };
         let anchor = anchor.after(terms.billing_period);
         self.follow_period(request, anchor)
     }
@@ -99,7 +101,9 @@ impl Account<'_> {
 
     /// Begins what follows the period that ended: the next one at `anchor`, or a lapse.
     fn follow_period(&mut self, request: &Request, anchor: Anchor) -> Result<(), Violation> {
-        let Some(from) = self.ledger.terms.clone() else { return Ok(()) };
+        let Some(from) = self.ledger.terms.clone() else {
+            return Err(Violation::absent("the plan of the period that ended"));
+        };
         match self.ledger.following(request, self.catalog) {
             None => Ok(()),
             Some(Following::Lapses { cause, .. }) => self.lapse(request, cause),
