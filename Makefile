@@ -201,7 +201,9 @@ generated:
 patches:
 	$(say) 'checking that each patch of tests/mutants applies'
 	@for patch in tests/mutants/*.patch; do git apply --check "$$patch" || { \
-	  echo "$$patch does not apply: update its context lines"; exit 1; }; done
+	  echo "$$patch does not apply: update its context lines"; exit 1; }; \
+	  grep -qF "| $$(head -n 1 "$$patch") |" docs/reliability.md || { \
+	  echo "$$patch has no row in docs/reliability.md: add its first line with its first failing test"; exit 1; }; done
 
 .PHONY: licences
 licences:
