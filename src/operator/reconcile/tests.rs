@@ -270,6 +270,45 @@ fn a_verdict_is_shown_again_as_the_server_holds_it_after_a_restore_of_etcd() {
     assert_eq!((ledger.spec.sequence, ledger.spec.totals.adjusted.as_str()), (2, "10"));
 }
 
+#[test]
+fn a_receipt_that_a_restore_of_etcd_took_back_does_not_count_as_written() {
+    let wire = wire();
+    let operator = operator_of_the_servers_time(&wire);
+    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    settle(&operator, &wire);
+    lock(&wire).store.set_now("2026-01-31T11:00:00Z".parse().expect("time"));
+    settle(&operator, &wire);
+    reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T10:30:00Z");
+    // The snapshot has the charge and not its receipt.
+    let mut snapshot = None;
+    let mut context = Context::from_waker(futures::task::noop_waker_ref());
+    let account = acme();
+    let mut work = std::pin::pin!(operator.reconcile(&account));
+    while work.as_mut().poll(&mut context).is_pending() {
+        assert!(lock(&wire).run_smoothly(), "nothing is on the wire");
+        let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
+        if ledger.spec.sequence == 2 {
+            snapshot.get_or_insert_with(|| lock(&wire).store.clone());
+        }
+    }
+    let state =
+        || stored::<UsageReport>(&wire, ObjectKind::UsageReport, "gw").status.and_then(|status| status.state);
+    assert_eq!(state(), Some(UsageReportState::Charged));
+    operator.inbox.revisions.note_latest(&lock(&wire).store.revision().to_string());
+    lock(&wire).store.restore(snapshot.expect("a commit"));
+    assert_eq!(state(), None, "the receipt is gone");
+    let latest = lock(&wire).store.revision().to_string();
+    operator.inbox.compare(operator.inbox.revisions.seen(), &latest);
+    // The list of reports comes last.
+    operator.inbox.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
+    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    adjusted(&operator, &wire, "goodwill");
+    settle(&operator, &wire);
+    told(&operator, &wire, "gw");
+    settle(&operator, &wire);
+    assert_eq!(state(), Some(UsageReportState::Charged), "its receipt is written again");
+}
+
 /// Creates an object of `sim` by an API server whose clock is a year ahead.
 fn created_next_year<K: Kind>(wire: &SharedWire, object: impl Into<Object>) -> K {
     let next_year = "2027-01-31T10:00:00Z".parse().expect("time");
