@@ -72,7 +72,6 @@ async fn write(
         }
         Some(previous) => {
             ledger.metadata = previous.metadata.clone();
-            ledger.metadata.managed_fields = None;
             cluster.replace_ledger(&ledger).await?
         }
     };

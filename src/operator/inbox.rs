@@ -328,8 +328,7 @@ impl Row for StoredLedger {
         own_account(object)
     }
 
-    fn keep(mut object: CreditLedger) -> Result<Self, ConvertError> {
-        object.metadata.managed_fields = None;
+    fn keep(object: CreditLedger) -> Result<Self, ConvertError> {
         Ok(Self::new(object))
     }
 

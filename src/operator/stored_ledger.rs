@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use flashgate_ledger::ledger::Ledger;
 use kube::ResourceExt as _;
 
-use crate::api::CreditLedger;
+use crate::api::{CreditLedger, CreditLedgerSpec};
 use crate::operator::convert::{self, ConvertError};
 
 /// Annotation of a CreditLedger with which an administrator accepts its content, at this sequence, as the truth.
@@ -22,19 +22,18 @@ pub struct StoredLedger {
 impl StoredLedger {
     /// Returns the object with nothing read of it yet.
     #[must_use]
-    pub fn new(object: CreditLedger) -> Self {
+    pub fn new(mut object: CreditLedger) -> Self {
+        object.metadata.managed_fields = None;
         Self { object, read: OnceLock::new() }
     }
 
     /// Returns the object that was written to hold `ledger`, as the API server returned it. It is read like any other where
     /// the API server returned something else.
     #[must_use]
-    pub fn written(object: CreditLedger, sent: &crate::api::CreditLedgerSpec, ledger: Ledger) -> Self {
-        let read = OnceLock::new();
-        if object.spec == *sent {
-            let _ = read.set(Ok(ledger));
-        }
-        Self { object, read }
+    pub fn written(object: CreditLedger, sent: &CreditLedgerSpec, ledger: Ledger) -> Self {
+        let stored = Self::new(object);
+        let read = if stored.spec == *sent { OnceLock::from(Ok(ledger)) } else { OnceLock::new() };
+        Self { read, ..stored }
     }
 
     /// Returns the account state that it holds. Whether an administrator accepted its content decides whether its hash counts.
@@ -73,6 +72,8 @@ impl Deref for StoredLedger {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+
     use super::*;
     use crate::operator::convert::ledger_to_wire;
     use crate::operator::story::Story;
@@ -80,6 +81,15 @@ mod tests {
     fn written() -> (CreditLedger, Ledger) {
         let ledger = Story::begin("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");
         (CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], "sim/acme", "test")), ledger)
+    }
+
+    #[test]
+    fn the_cache_keeps_no_managed_fields() {
+        let (mut object, ledger) = written();
+        object.metadata.managed_fields = Some(vec![ManagedFieldsEntry::default()]);
+        let sent = object.spec.clone();
+        assert_eq!(StoredLedger::new(object.clone()).metadata.managed_fields, None);
+        assert_eq!(StoredLedger::written(object, &sent, ledger).metadata.managed_fields, None);
     }
 
     #[test]
