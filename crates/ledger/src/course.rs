@@ -106,7 +106,7 @@ impl<'a> Course<'a> {
     /// Enqueues the reports that are due, but those that were charged before: they get their receipts again.
     pub(crate) fn enqueue_reports(&mut self) {
         let (facts, acceptance, now, charged) = (self.facts, self.acceptance, self.now, self.charged);
-        let is_new = move |report: &Report| !charged.contains(&(report.name.as_str(), report.uid.as_str()));
+        let is_new = move |report: &Report| !charged.contains(&report.identity());
         for charge in &self.account.ledger.unacknowledged {
             let Charge { name, uid, .. } = charge;
             if facts.reports.get(name, uid).is_some() {
@@ -175,7 +175,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Shows what an order of that name came to before, if there was one: it waits for nothing any more (Law 15).
+    /// Repeats the verdict on an earlier order of that name, if there was one: this one does not wait (Law 15).
     fn shows_again(&mut self, fact: Fact<'a>) -> bool {
         match fact {
             Fact::Pack(order) => {
@@ -349,8 +349,7 @@ impl<'a> Course<'a> {
     fn give_report_waits(&mut self) {
         let facts = self.facts;
         for report in facts.asked_reports() {
-            let is_charged = self.charged.contains(&(report.name.as_str(), report.uid.as_str()));
-            if is_charged || self.decided.contains(report.uid.as_str()) {
+            if self.charged.contains(&report.identity()) || self.decided.contains(report.uid.as_str()) {
                 continue;
             }
             let Standing { time, rank, wait, .. } = self.acceptance.standing(report);
@@ -363,9 +362,10 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Gives an order or payment the verdict that it waits. Reports get theirs in `give_report_waits`.
     fn give_wait(&mut self, fact: Fact<'a>, wait: Wait) {
         match fact {
-            Fact::Report(report) => self.give_report(report, ReportVerdict::Waits(wait)),
+            Fact::Report(_) => {}
             Fact::Pack(order) => self.give_pack(order, PackVerdict::Waits(wait)),
             Fact::Adjustment(adjustment) => self.give_adjustment(adjustment, AdjustmentVerdict::Waits(wait)),
             Fact::Payment(payment) => self.payments.push((payment, PaymentVerdict::Waits(wait))),
@@ -414,9 +414,7 @@ impl<'a> Course<'a> {
         }
         let has_more = self.stopped;
         for fact in std::mem::take(&mut self.queue).held() {
-            if !matches!(fact, Fact::Report(_)) {
-                self.give_wait(fact, Wait::Receipts);
-            }
+            self.give_wait(fact, Wait::Receipts);
         }
         self.give_report_waits();
         self.follow_up();
@@ -478,6 +476,7 @@ impl<'a> Course<'a> {
         next.map(|time| time.max(seconds_after(self.now, i64::from(self.facts.instant_is_open))))
     }
 }
+
 /// Returns whether a report of `source` that is not decided lies within `gap`: it closes last (Law 9).
 fn awaits_gap(facts: &Facts, decided: &BTreeSet<&str>, source: &str, gap: Window) -> bool {
     let mut starting = facts.reports.of_source(source, gap);

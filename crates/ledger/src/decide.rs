@@ -135,6 +135,7 @@ macro_rules! waiting {
 }
 
 waiting!(ReportVerdict, PackVerdict, PaymentVerdict, AdjustmentVerdict);
+
 /// Decides on an account: what `facts` and the passing of time up to `now` make of `ledger`.
 ///
 /// # Guarantees
@@ -188,6 +189,7 @@ fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
         Ledger { clock_time, test_clock_time, ..ledger }
     })
 }
+
 impl Wait {
     /// Returns when the wait ends by itself, if it does.
     #[must_use]

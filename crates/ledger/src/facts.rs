@@ -126,6 +126,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Returns name and UID: which object it is.
+    #[must_use]
+    pub fn identity(&self) -> (&str, &str) {
+        (&self.name, &self.uid)
+    }
+
     /// Returns when it takes effect, if nothing refuses it before: with the end of its window, or at its arrival where
     /// that is later (Law 0).
     #[must_use]

@@ -20,7 +20,7 @@ pub(crate) struct Turn<'a> {
     /// at once is taken in the order in which it was used, so that no gap closes before what fills it has its turn.
     usage_order: Option<(Timestamp, Timestamp)>,
     name: &'a str,
-    pub(crate) uid: &'a str,
+    uid: &'a str,
 }
 
 /// The order of facts at one instant.
@@ -270,7 +270,7 @@ impl Acceptance {
         let arrives = reports.arriving_after(seen_until).next().map(|report| report.arrival);
         let runs_out = reports
             .starting_from(self.runs_out_before(last_over))
-            .filter(|report| !charged.contains(&(report.name.as_str(), report.uid.as_str())))
+            .filter(|report| !charged.contains(&report.identity()))
             .map(|report| self.waits_until(report))
             .next()
             .filter(|until| self.presence.is_none_or(|presence| *until < presence.exists_from));

@@ -30,6 +30,30 @@ struct Orders {
     source: BTreeSet<Placed<Source>>,
 }
 
+impl Orders {
+    fn all(&mut self) -> [&mut dyn Sorted; 7] {
+        let Self { name, effect, arrival, start, end, lead, source } = self;
+        [name, effect, arrival, start, end, lead, source]
+    }
+}
+
+/// Reports in some order.
+trait Sorted {
+    fn insert(&mut self, report: &Arc<Report>);
+
+    fn remove(&mut self, report: &Arc<Report>);
+}
+
+impl<O: Order> Sorted for BTreeSet<Placed<O>> {
+    fn insert(&mut self, report: &Arc<Report>) {
+        self.insert(Placed::of(Arc::clone(report)));
+    }
+
+    fn remove(&mut self, report: &Arc<Report>) {
+        self.remove(&Placed::of(Arc::clone(report)));
+    }
+}
+
 /// The sort key of reports. Reports with equal keys are sorted by name and UID.
 trait Order {
     type Key<'r>: Ord;
@@ -130,7 +154,7 @@ impl<O> Clone for Placed<O> {
 impl<O: Order> Ord for Placed<O> {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_key = O::key(&self.0).cmp(&O::key(&other.0));
-        by_key.then_with(|| (&self.0.name, &self.0.uid).cmp(&(&other.0.name, &other.0.uid)))
+        by_key.then_with(|| self.0.identity().cmp(&other.0.identity()))
     }
 }
 
@@ -160,6 +184,16 @@ fn before(time: Timestamp) -> Report {
     place("", Timestamp::MIN, Window { start_time: Timestamp::MIN, end_time: time })
 }
 
+/// Returns the place before every report that arrives at `time`.
+fn arriving(time: Timestamp) -> Report {
+    place("", time, Window { start_time: Timestamp::MIN, end_time: Timestamp::MIN })
+}
+
+/// Returns the place before every report whose window starts at `time`.
+fn starting(time: Timestamp) -> Report {
+    place("", time, Window { start_time: time, end_time: time })
+}
+
 /// Returns the next instant after `time`.
 fn next(time: Timestamp) -> Timestamp {
     time.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX)
@@ -180,27 +214,13 @@ impl Reports {
     pub fn insert(&mut self, report: impl Into<Arc<Report>>) {
         let report = report.into();
         self.remove(&report.name, &report.uid);
-        let orders = Arc::make_mut(&mut self.0);
-        orders.name.insert(Placed::of(Arc::clone(&report)));
-        orders.effect.insert(Placed::of(Arc::clone(&report)));
-        orders.arrival.insert(Placed::of(Arc::clone(&report)));
-        orders.start.insert(Placed::of(Arc::clone(&report)));
-        orders.end.insert(Placed::of(Arc::clone(&report)));
-        orders.lead.insert(Placed::of(Arc::clone(&report)));
-        orders.source.insert(Placed::of(report));
+        Arc::make_mut(&mut self.0).all().into_iter().for_each(|order| order.insert(&report));
     }
 
     /// Drops the report with this name and UID, if it is there.
     pub fn remove(&mut self, name: &str, uid: &str) {
         let Some(report) = self.held(name, uid).map(Arc::clone) else { return };
-        let orders = Arc::make_mut(&mut self.0);
-        orders.name.remove(&Placed::of(Arc::clone(&report)));
-        orders.effect.remove(&Placed::of(Arc::clone(&report)));
-        orders.arrival.remove(&Placed::of(Arc::clone(&report)));
-        orders.start.remove(&Placed::of(Arc::clone(&report)));
-        orders.end.remove(&Placed::of(Arc::clone(&report)));
-        orders.lead.remove(&Placed::of(Arc::clone(&report)));
-        orders.source.remove(&Placed::of(report));
+        Arc::make_mut(&mut self.0).all().into_iter().for_each(|order| order.remove(&report));
     }
 
     /// Drops the reports that `keeps` says no of.
@@ -237,7 +257,7 @@ impl Reports {
     /// Returns the latest arrival up to `time`, if there is one.
     #[must_use]
     pub fn last_arrival_until(&self, time: Timestamp) -> Option<Timestamp> {
-        until(&self.0.arrival, place("", next(time), start_of_time())).next_back().map(|last| last.arrival)
+        until(&self.0.arrival, arriving(next(time))).next_back().map(|last| last.arrival)
     }
 
     /// Returns the reports that take effect from `time` on, in the order of Law 0.
@@ -252,22 +272,22 @@ impl Reports {
 
     /// Returns the reports that arrived before `time`, as they did.
     pub(crate) fn arrived_before(&self, time: Timestamp) -> impl Iterator<Item = &Report> {
-        until(&self.0.arrival, place("", time, start_of_time()))
+        until(&self.0.arrival, arriving(time))
     }
 
     /// Returns the reports that arrive after `time`, as they do.
     pub fn arriving_after(&self, time: Timestamp) -> impl Iterator<Item = &Report> {
-        from(&self.0.arrival, place("", next(time), start_of_time()))
+        from(&self.0.arrival, arriving(next(time)))
     }
 
     /// Returns the reports whose window starts before `time`, the earliest first.
     pub(crate) fn started_before(&self, time: Timestamp) -> impl Iterator<Item = &Report> {
-        until(&self.0.start, place("", time, Window { start_time: time, end_time: time }))
+        until(&self.0.start, starting(time))
     }
 
     /// Returns the reports whose window starts at `time` or later, the earliest first.
     pub(crate) fn starting_from(&self, time: Timestamp) -> impl Iterator<Item = &Report> {
-        from(&self.0.start, place("", time, Window { start_time: time, end_time: time }))
+        from(&self.0.start, starting(time))
     }
 
     /// Returns the reports whose window ends at `time` or earlier, the earliest first.
@@ -300,11 +320,6 @@ impl Reports {
     fn held_all(&self) -> impl Iterator<Item = &Arc<Report>> {
         self.0.name.iter().map(|placed| &placed.0)
     }
-}
-
-/// Returns the window that starts before every other.
-const fn start_of_time() -> Window {
-    Window { start_time: Timestamp::MIN, end_time: Timestamp::MIN }
 }
 
 impl Extend<Report> for Reports {

@@ -24,6 +24,7 @@ pub(super) enum Timer {
     InvoiceRunsOut(u32),
     PeriodRunsOut,
 }
+
 impl<'a> Course<'a> {
     /// Returns what happens next by itself, and when.
     pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
@@ -87,7 +88,7 @@ impl<'a> Course<'a> {
         };
         let waiting = reports.effective_before(until).chain(held).filter(waits);
         waiting
-            .filter(|report| !self.charged.contains(&(report.name.as_str(), report.uid.as_str())))
+            .filter(|report| !self.charged.contains(&report.identity()))
             .filter(|report| !self.decided.contains(report.uid.as_str()))
             .filter(|report| self.account.refuses_for_ever(report).is_none())
             .collect()
