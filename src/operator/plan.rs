@@ -157,7 +157,9 @@ fn decide_on(
     let mut facts = facts_of(view, before, memory.acknowledged.iter().cloned().collect(), clock)?;
     clock.now = not_before_arrivals(&facts, clock.now);
     let mut decision = decide(before, &facts, context.catalog, clock.now);
-    if decision.as_ref().is_ok_and(|decision| !view.reports.index.rests_on(decision.wait_basis)) {
+    let rests_on_another =
+        decision.as_ref().is_ok_and(|decision| !view.reports.index.rests_on(decision.wait_basis));
+    if rests_on_another && facts.asked != Asked::All {
         facts.asked = Asked::All;
         decision = decide(before, &facts, context.catalog, clock.now);
     }

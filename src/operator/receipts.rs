@@ -217,7 +217,7 @@ async fn confirm_charge(
     write_status::<UsageReport, _>(cluster, &version, status).await
 }
 
-/// Confirms charges whose receipts this process has not view confirmed; needed only where they take the room that
+/// Confirms charges whose receipts this process has not seen confirmed; needed only where they take the room that
 /// new charges need.
 pub async fn confirm_charges(
     cluster: &impl Cluster,

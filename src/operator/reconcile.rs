@@ -331,16 +331,18 @@ impl<C: Cluster> Operator<C> {
         decision: &Decision,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        let unacknowledged = next.unacknowledged.iter();
-        let unacknowledged: HashSet<_> =
-            unacknowledged.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
         let written = write_ledger(&self.cluster, view, next, &decision.entries, &self.writer)
             .await
             .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
         self.metrics.count_commit(decision);
         self.keep_ledger(&view.key, &written);
+        if let Ok(ledger) = written.ledger() {
+            let charges = ledger.unacknowledged.iter();
+            let held: HashSet<_> =
+                charges.map(|charge| (charge.name.as_str(), charge.uid.as_str())).collect();
+            memory.acknowledged.retain(|(name, uid)| held.contains(&(name.as_str(), uid.as_str())));
+        }
         view.take_ledger(Some(written));
-        memory.acknowledged.retain(|charge| unacknowledged.contains(charge));
         Ok(())
     }
 

@@ -77,15 +77,10 @@ impl<R: Row> Rows<R> {
         self.rows.is_empty()
     }
 
-    /// Drops every row but those called one of `names`.
+    /// Drops every row but those called one of `names`, and what is kept of all rows together.
     pub fn keep_only<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
-        let mut kept = Self::default();
-        for name in names {
-            if let Some(held) = self.rows.get(name) {
-                kept.insert(name, held.clone());
-            }
-        }
-        *self = kept;
+        let kept = names.filter_map(|name| Some((name.to_owned(), self.rows.get(name)?.clone())));
+        *self = Self { rows: Arc::new(kept.collect()), index: R::Index::default() };
     }
 
     pub(super) fn held(&self) -> impl Iterator<Item = &Held<R>> {

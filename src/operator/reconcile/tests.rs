@@ -69,12 +69,20 @@ fn acme() -> AccountKey {
 
 /// Returns what `work` comes to when the wire does as a healthy network would.
 fn finished<T>(wire: &SharedWire, work: impl Future<Output = T>) -> T {
+    watched(wire, work, || {})
+}
+
+/// Does the same, and calls `look` whenever `work` waits for the wire.
+fn watched<T>(wire: &SharedWire, work: impl Future<Output = T>, mut look: impl FnMut()) -> T {
     let mut context = Context::from_waker(futures::task::noop_waker_ref());
     let mut work = std::pin::pin!(work);
     loop {
         match work.as_mut().poll(&mut context) {
             Poll::Ready(result) => return result,
-            Poll::Pending => assert!(lock(wire).run_smoothly(), "nothing is on the wire"),
+            Poll::Pending => {
+                look();
+                assert!(lock(wire).run_smoothly(), "nothing is on the wire");
+            }
         }
     }
 }
@@ -281,16 +289,13 @@ fn a_receipt_that_a_restore_of_etcd_took_back_does_not_count_as_written() {
     reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T10:30:00Z");
     // The snapshot has the charge and not its receipt.
     let mut snapshot = None;
-    let mut context = Context::from_waker(futures::task::noop_waker_ref());
-    let account = acme();
-    let mut work = std::pin::pin!(operator.reconcile(&account));
-    while work.as_mut().poll(&mut context).is_pending() {
-        assert!(lock(&wire).run_smoothly(), "nothing is on the wire");
+    let reconciled = watched(&wire, operator.reconcile(&acme()), || {
         let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
         if ledger.spec.sequence == 2 {
             snapshot.get_or_insert_with(|| lock(&wire).store.clone());
         }
-    }
+    });
+    reconciled.expect("reconciled");
     let state =
         || stored::<UsageReport>(&wire, ObjectKind::UsageReport, "gw").status.and_then(|status| status.state);
     assert_eq!(state(), Some(UsageReportState::Charged));
@@ -367,13 +372,10 @@ fn a_charge_reads_nothing_and_hashes_its_ledger_once() {
     let (hashes, reads) = (effort::HASHES.get(), effort::READS_OF_FIELDS.get());
     reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T10:30:00Z");
     let mut fetches = 0;
-    let mut context = Context::from_waker(futures::task::noop_waker_ref());
-    let account = acme();
-    let mut work = std::pin::pin!(operator.reconcile(&account));
-    while work.as_mut().poll(&mut context).is_pending() {
+    let reconciled = watched(&wire, operator.reconcile(&acme()), || {
         fetches += lock(&wire).sent().filter(|(_, _, call)| matches!(call, Call::Fetch(_))).count();
-        assert!(lock(&wire).run_smoothly(), "nothing is on the wire");
-    }
+    });
+    reconciled.expect("reconciled");
     let report: UsageReport = stored(&wire, ObjectKind::UsageReport, "gw");
     let status = report.status.expect("status");
     assert_eq!(status.state, Some(UsageReportState::Charged), "{status:?}");
