@@ -50,7 +50,7 @@ check: format lint quick-tests docs generated patches licences ## the gate that 
 .PHONY: generate
 generate: ## regenerates the files that are derived from the code
 	$(say) 'generating $(GENERATED)'
-	@cargo run --quiet --bin crdgen
+	@cargo run --quiet --package xtask -- generate
 
 .PHONY: generate-chart
 generate-chart: generate ## regenerates the chart's README and the kustomize base; needs helm

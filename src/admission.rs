@@ -13,9 +13,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::api::API_VERSION;
-use crate::crdgen::{Crd, CrdError, crds};
 use bounds::Bounds;
+use flashgate_api::API_VERSION;
+use flashgate_api::definitions::{Crd, CrdError, crds};
 use rules::{Evaluator, RuleError, RuleTree};
 
 /// Judges objects of all kinds; built once, since compiling its rules takes milliseconds.

@@ -6,77 +6,77 @@ use std::path::{Path, PathBuf};
 
 use crate::source_tree::{files, has_extension, root};
 
-/// Every module by its path below `src`, with the modules of this crate that it may name. The longest path counts.
+/// Every module by its path below `src`, with the modules of this crate and the crates of this workspace that it may name,
+/// except the laws, which every module may name. The longest path counts.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("api", &["api"]),
-    ("crdgen", &["api", "crdgen", "operator::convert", "operator::reason"]),
-    ("admission", &["api", "crdgen"]),
+    ("admission", &["flashgate_api"]),
     ("catalog", &["catalog", "text_file"]),
-    ("clock", &[]),
     ("text_file", &[]),
     // `catalog` only in its tests.
     ("metrics", &["catalog"]),
     ("telemetry", &[]),
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
-    ("operator/reason", &[]),
-    ("operator/convert", &["api", "operator::convert", "operator::reason", "operator::story"]),
-    // `catalog` and `crdgen` only in its tests.
-    (
-        "operator/project",
-        &["api", "catalog", "crdgen", "operator::convert", "operator::reason", "operator::story"],
-    ),
+    ("operator/convert", &["flashgate_api", "operator::convert", "operator::story"]),
+    // `catalog` only in its tests.
+    ("operator/project", &["catalog", "flashgate_api", "operator::convert", "operator::story"]),
     (
         "operator/plan",
         &["operator::convert", "operator::facts", "operator::memory", "operator::project", "operator::view"],
     ),
     // Its table makes each situation of what the API server would hold.
-    ("operator/plan/tests", &["api", "catalog", "operator"]),
+    ("operator/plan/tests", &["catalog", "flashgate_api", "operator"]),
     ("operator/memory", &[]),
-    ("operator/facts", &["api", "operator::convert", "operator::view"]),
-    ("operator/cluster", &["api", "clock", "operator::cluster", "operator::reason"]),
-    ("operator/inbox", &["api", "operator::cluster", "operator::convert", "operator::stored_ledger"]),
+    ("operator/facts", &["flashgate_api", "operator::convert", "operator::view"]),
+    (
+        "operator/inbox",
+        &["flashgate_api", "flashgate_cluster", "operator::convert", "operator::stored_ledger"],
+    ),
     // `operator::story` only in its tests.
-    ("operator/stored_ledger", &["api", "operator::convert", "operator::story"]),
-    ("operator/view", &["api", "operator::cluster", "operator::inbox", "operator::stored_ledger"]),
+    ("operator/stored_ledger", &["flashgate_api", "operator::convert", "operator::story"]),
+    ("operator/view", &["flashgate_api", "flashgate_cluster", "operator::inbox", "operator::stored_ledger"]),
     (
         "operator/commit",
-        &["api", "operator::cluster", "operator::convert", "operator::stored_ledger", "operator::view"],
+        &[
+            "flashgate_api",
+            "flashgate_cluster",
+            "operator::convert",
+            "operator::stored_ledger",
+            "operator::view",
+        ],
     ),
     (
         "operator/receipts",
-        &["api", "operator::cluster", "operator::inbox", "operator::view", "operator::project"],
+        &["flashgate_api", "flashgate_cluster", "operator::inbox", "operator::project", "operator::view"],
     ),
     (
         "operator/publish",
         &[
-            "api",
+            "flashgate_api",
+            "flashgate_cluster",
             "metrics",
-            "operator::cluster",
             "operator::inbox",
-            "operator::view",
             "operator::project",
             "operator::publish",
-            "operator::reason",
+            "operator::view",
             "throttle",
         ],
     ),
     (
         "operator/watch",
-        &["metrics", "operator::cluster", "operator::inbox", "operator::reason", "operator::watch"],
+        &["flashgate_api", "flashgate_cluster", "metrics", "operator::inbox", "operator::watch"],
     ),
     // An election knows nothing of accounts: money never rests on who leads.
-    ("operator/election", &["clock", "metrics", "operator::election"]),
-    ("operator/wake", &["clock", "operator::cluster", "operator::election", "operator::reconcile"]),
+    ("operator/election", &["flashgate_cluster", "metrics", "operator::election"]),
+    ("operator/wake", &["flashgate_cluster", "operator::election", "operator::reconcile"]),
     ("operator/health", &["server"]),
     // What is shown of accounts is what their statuses say, and what waits.
     (
         "operator/gauges",
         &[
-            "api",
-            "clock",
+            "flashgate_api",
+            "flashgate_cluster",
             "metrics",
-            "operator::cluster",
             "operator::election",
             "operator::facts",
             "operator::gauges",
@@ -84,22 +84,21 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
-    ("payments", &["api", "clock", "metrics", "payments", "server"]),
+    ("payments", &["flashgate_api", "flashgate_cluster", "metrics", "payments", "server"]),
     // A backup is what the API server holds: it knows nothing of how accounts are decided on.
-    ("backup", &["api", "backup", "metrics"]),
+    ("backup", &["backup", "flashgate_api", "metrics"]),
     // What runs an account: it executes the plan, and everything else of the operator is below it.
-    ("operator", &["api", "catalog", "clock", "metrics", "operator"]),
+    ("operator", &["catalog", "flashgate_api", "flashgate_cluster", "metrics", "operator"]),
     // Commands, and the binaries that are one.
     (
         "cli",
         &[
             "admission",
-            "api",
             "backup",
             "catalog",
             "cli",
-            "clock",
-            "crdgen",
+            "flashgate_api",
+            "flashgate_cluster",
             "metrics",
             "operator",
             "payments",
@@ -110,7 +109,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("main", &["cli"]),
-    ("bin", &["crdgen"]),
     // The list of modules, and the tests of the text of this repository.
     ("lib", &[]),
     ("arrows", &["source_tree"]),
@@ -120,18 +118,72 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The simulation decides with the operator's own code, and never meets a client.
     (
         "simulate",
-        &["admission", "api", "catalog", "crdgen", "operator::convert", "operator::project", "simulate"],
+        &["admission", "catalog", "flashgate_api", "operator::convert", "operator::project", "simulate"],
     ),
 ];
 
-/// What the pure crate may stand on.
-const LEDGER_DEPENDENCIES: [&str; 4] = ["ethnum", "jiff", "rust_decimal", "thiserror"];
+/// Each crate below `crates`, with all that it may depend on outside its tests. A crate without a row may depend on nothing.
+const DEPENDENCIES: &[(&str, &[&str])] = &[
+    // Numbers, times, and the forms of both as text.
+    ("ledger", &["ethnum", "jiff", "rust_decimal", "schemars", "serde", "thiserror"]),
+    // What objects look like: neither a client nor a runtime.
+    (
+        "api",
+        &[
+            "flashgate-ledger",
+            "jiff",
+            "k8s-openapi",
+            "kube",
+            "schemars",
+            "serde",
+            "serde_json",
+            "serde_yaml",
+            "thiserror",
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            "flashgate-api",
+            "futures",
+            "http",
+            "http-body-util",
+            "jiff",
+            "k8s-openapi",
+            "kube",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    ),
+    (
+        "testing",
+        &[
+            "flashgate-api",
+            "flashgate-cluster",
+            "futures",
+            "jiff",
+            "k8s-openapi",
+            "kube",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    ),
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(|file| has_extension(file, &["rs"])).collect()
 }
 
-/// Returns the paths below this crate's root that a text names, such as `operator::cluster`.
+/// Crates of this workspace that not every module may name.
+const CRATES: [&str; 3] = ["flashgate_api", "flashgate_cluster", "flashgate_testing"];
+
+/// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {
     let paths = text.split("crate::").skip(1).map(|rest| {
         let is_part =
@@ -142,7 +194,8 @@ fn named_modules(text: &str) -> BTreeSet<String> {
             .trim_end_matches(':')
             .to_owned()
     });
-    paths.filter(|path| !path.is_empty()).collect()
+    let crates = CRATES.iter().filter(|name| text.contains(*name)).map(|name| (*name).to_owned());
+    paths.filter(|path| !path.is_empty()).chain(crates).collect()
 }
 
 /// Returns what `module` may name, by the longest path that it lies below.
@@ -170,13 +223,19 @@ fn every_module_names_only_what_it_may_know() {
 }
 
 #[test]
-fn the_ledger_stands_on_numbers_and_time_alone() {
-    let manifest = fs::read_to_string(root().join("crates/ledger/Cargo.toml")).expect("manifest");
-    let section = manifest.split("[dependencies]").nth(1).expect("dependencies");
-    let section = section.split("\n[").next().unwrap_or_default();
-    for line in section.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
-        assert!(LEDGER_DEPENDENCIES.contains(&name), "crates/ledger must not depend on {name}");
+fn every_crate_depends_only_on_what_it_may_know() {
+    for folder in fs::read_dir(root().join("crates")).expect("crates") {
+        let folder = folder.expect("a crate").path();
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let allowed = DEPENDENCIES.iter().find(|(known, _)| *known == name).map(|(_, allowed)| *allowed);
+        let allowed = allowed.unwrap_or_default();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("manifest");
+        let section = manifest.split("[dependencies]").nth(1).expect("dependencies");
+        let section = section.split("\n[").next().unwrap_or_default();
+        for line in section.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            assert!(allowed.contains(&dependency), "crates/{name} must not depend on {dependency}");
+        }
     }
 }
 
@@ -190,7 +249,7 @@ fn deciding_meets_no_client_and_waits_for_nothing() {
 
 #[test]
 fn folders_have_no_anonymous_drawers() {
-    for file in sources(&root().join("src")).into_iter().chain(sources(&root().join("crates/ledger/src"))) {
+    for file in ["src", "crates", "xtask/src"].iter().flat_map(|folder| sources(&root().join(folder))) {
         let stem = file.file_stem().expect("name").to_string_lossy();
         for drawer in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
             assert_ne!(stem, drawer, "{} must be named after what it holds", file.display());

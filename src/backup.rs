@@ -8,11 +8,10 @@ pub mod beat;
 pub mod export;
 pub mod restore;
 
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription};
 use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::core::ApiResource;
-
-use crate::api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription};
 
 /// Name under which a restore writes; the API server keeps it in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-billing-restore";

@@ -9,10 +9,10 @@ use flashgate_ledger::catalog::{
     Catalog, Offer, Pack, PackLimit, PackLimitScope, PackPurchases, PaymentMode, PaymentPolicy, Plan,
     Policies, Rate, ReportPolicy,
 };
-
-use crate::text_file::{self, TextFileError};
 use node::{Node, Position};
 use reader::{Entry, Fields, Reader};
+
+use crate::text_file::{self, TextFileError};
 
 mod bounds;
 mod node;

@@ -60,7 +60,7 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => backup::restore(&args),
         Command::Simulate(args) => Ok(simulate::run(&args)),
         Command::Crds => {
-            anstream::print!("{}", crate::crdgen::all_yaml()?);
+            anstream::print!("{}", flashgate_api::definitions::all_yaml()?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Catalog(CatalogCommand::Check { file }) => {

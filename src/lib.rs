@@ -1,7 +1,6 @@
 //! Kubernetes operator that bills usage in credits: exact, once, and explained.
 
 pub mod admission;
-pub mod api;
 #[cfg(test)]
 mod arrows;
 pub mod backup;
@@ -9,8 +8,6 @@ pub mod catalog;
 #[cfg(test)]
 mod cited_laws;
 pub mod cli;
-pub mod clock;
-pub mod crdgen;
 pub mod metrics;
 pub mod operator;
 pub mod payments;

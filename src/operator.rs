@@ -1,6 +1,5 @@
 //! The operator: one file per step of a reconcile, and what drives them.
 
-pub mod cluster;
 pub mod commit;
 pub mod convert;
 pub mod election;
@@ -12,7 +11,6 @@ pub mod memory;
 pub mod plan;
 pub mod project;
 pub mod publish;
-pub mod reason;
 pub mod receipts;
 pub mod reconcile;
 pub mod stored_ledger;
@@ -28,13 +26,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flashgate_cluster::kubernetes::pages::Lister;
+use flashgate_cluster::{AccountKey, Announcement, Cluster};
 use futures::FutureExt;
 use kube::Client;
 use tokio::sync::{mpsc, watch as signal};
 use tokio::time::Instant;
 
-use crate::operator::cluster::kubernetes::pages::Lister;
-use crate::operator::cluster::{AccountKey, Announcement, Cluster};
 use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, Operator, ReconcileError};
 use crate::operator::watch::Watches;

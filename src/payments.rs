@@ -21,10 +21,10 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
+use flashgate_cluster::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::payments::answer::Refused;
 use crate::payments::callback::Callback;

@@ -7,17 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use account::{Account, AccountKey};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::entry::Entry;
 use flashgate_ledger::statement::Statement;
 use jiff::Timestamp;
-use serde_json::Value;
-
-use crate::admission::{Admission, AdmissionBuildError};
-use account::{Account, AccountKey};
 use manifest::{Manifest, Place};
+use serde_json::Value;
 use step::{Action, Kind, ObjectKey, Step};
 use store::{Applied, Store};
+
+use crate::admission::{Admission, AdmissionBuildError};
 
 mod account;
 pub mod manifest;

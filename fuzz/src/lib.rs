@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::http::{HeaderMap, HeaderValue};
+use flashgate_api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_billing::admission::Admission;
-use flashgate_billing::api::{
-    CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport,
-};
 use flashgate_billing::operator::convert;
 use flashgate_billing::payments::callback::Callback;
 use flashgate_billing::payments::secrets::Keyring;

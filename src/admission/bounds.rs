@@ -2,13 +2,13 @@
 
 use std::error::Error;
 
+use flashgate_api::schema::{NAME_PATTERN, OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
+use flashgate_api::stated_time;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 
 use super::AdmissionError;
-use crate::api::schema::{NAME_PATTERN, OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN};
-use crate::api::stated_time;
 
 /// The server's messages about invalid names, by the pattern of the rule.
 const NAME_RULES: [(&str, &str); 2] = [

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flashgate_api::stated_time;
 use jiff::Timestamp;
 use kube_cel::KubeCelExt;
 use kube_cel::cel::extractors::This;
@@ -14,7 +15,6 @@ use serde_json::Value;
 
 use super::AdmissionError;
 use super::bounds::{join, shown};
-use crate::api::stated_time;
 
 /// Says why a rule cannot be compiled.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use flashgate_api::{Quantity, Subscription};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Admission;
-use crate::api::{Quantity, Subscription};
 
 /// Time in which a thousand small reports have to be judged, in an unoptimized build on a busy machine.
 const A_THOUSAND_REPORTS: Duration = Duration::from_secs(2);

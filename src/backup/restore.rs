@@ -274,7 +274,7 @@ impl<'a> Restore<'a> {
 }
 
 fn ledgers() -> ApiResource {
-    ApiResource::erase::<crate::api::CreditLedger>(&())
+    ApiResource::erase::<flashgate_api::CreditLedger>(&())
 }
 
 fn params() -> PostParams {

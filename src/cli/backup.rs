@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use flashgate_cluster::clock::Clock;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config};
 
@@ -12,7 +13,6 @@ use crate::backup::archive::{Archive, Writer, prune};
 use crate::backup::export::export;
 use crate::backup::restore::Restore;
 use crate::backup::{LEDGER, beat};
-use crate::clock::Clock;
 
 /// Limit of one call: a backup that hangs would never be missed.
 const CALL_LIMIT: Duration = Duration::from_secs(60);

@@ -12,7 +12,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use flashgate_cluster::Cluster;
+use flashgate_cluster::clock::Clock;
+use flashgate_cluster::kubernetes::Kubernetes;
 use flashgate_ledger::catalog::Catalog;
+#[cfg(feature = "failpoints")]
+use flashgate_testing::failpoints::{Failing, Failpoint};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -23,10 +28,6 @@ use crate::cli::run::backups::Backups;
 use crate::cli::run::leader_election::LeaderElection;
 use crate::cli::run::limits::Limits;
 use crate::cli::run::servers::{PaymentArgs, ServerLimits};
-use crate::clock::Clock;
-use crate::operator::cluster::Cluster;
-use crate::operator::cluster::failpoints::{Failing, Failpoint};
-use crate::operator::cluster::kubernetes::Kubernetes;
 use crate::operator::election::leadership::Leadership;
 use crate::operator::election::{Election, Settings, tell_leadership};
 use crate::operator::gauges::Gauges;
@@ -89,6 +90,7 @@ pub struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Stops or dies at a moment of a call, for tests: CALL#NTH@MOMENT=ACTION
+    #[cfg(feature = "failpoints")]
     #[arg(long = "failpoint", value_name = "FAILPOINT", hide = true)]
     failpoints: Vec<Failpoint>,
     #[command(flatten)]
@@ -154,12 +156,9 @@ async fn operate(args: Args, given: Given, clock: Clock) -> anyhow::Result<ExitC
     let client = args.limits.hold(client);
     let writer = writer();
     let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
-    if args.failpoints.is_empty() {
-        serve(args, given, client, cluster, clock, writer).await
-    } else {
-        let cluster = Failing::new(cluster, args.failpoints.clone());
-        serve(args, given, client, cluster, clock, writer).await
-    }
+    #[cfg(feature = "failpoints")]
+    let cluster = Failing::new(cluster, args.failpoints.clone());
+    serve(args, given, client, cluster, clock, writer).await
 }
 
 async fn serve<C: Cluster>(

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use flashgate_api::{CreditLedger, CreditLedgerSpec};
+use flashgate_cluster::{AccountKey, CallError, Cluster};
 use flashgate_ledger::Credits;
 use flashgate_ledger::entry::{Detail, Entry, FactKind};
 use flashgate_ledger::ledger::Ledger;
 use kube::ResourceExt;
 
-use crate::api::{CreditLedger, CreditLedgerSpec};
-use crate::operator::cluster::{AccountKey, CallError, Cluster};
 use crate::operator::convert;
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;

@@ -5,15 +5,13 @@
 
 use std::fmt::Write as _;
 
+use flashgate_api::CreditLedgerSpec;
 use flashgate_ledger::credits::ParseCreditsError;
 use flashgate_ledger::quantity::ParseQuantityError;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::api::CreditLedgerSpec;
-
-mod choice;
 mod coverage;
 mod entry;
 mod facts;

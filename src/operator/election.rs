@@ -13,6 +13,7 @@ pub mod leadership;
 use std::pin::pin;
 use std::time::Duration;
 
+use flashgate_cluster::clock::Clock;
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
@@ -22,7 +23,6 @@ use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::operator::election::candidate::{Candidate, Move, holder};
 use crate::operator::election::leadership::Leadership;

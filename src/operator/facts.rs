@@ -1,11 +1,11 @@
 //! Second step: the facts about an account, and the clock it lives by.
 
+use flashgate_api::{Condition, READY, Subscription, condition};
 use flashgate_ledger::facts::{Asked, Facts, Report, Subscription as SubscriptionFact};
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
 use jiff::Timestamp;
 
-use crate::api::{Condition, READY, Subscription, condition};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::view::View;
 

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use flashgate_api::InvoiceState;
+use flashgate_api::{
+    Amount, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
+    condition,
+};
+use flashgate_cluster::clock::Clock;
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 
-use crate::api::subscription::InvoiceState;
-use crate::api::{
-    Amount, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
-    condition,
-};
-use crate::clock::Clock;
 use crate::metrics::description::{self, Description};
 use crate::metrics::rate_name;
 use crate::operator::election::leadership::Leadership;

@@ -10,14 +10,14 @@ pub mod rows;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flashgate_ledger::facts;
-use kube::ResourceExt;
-
-use crate::api::{
+use flashgate_api::{
     CreditAdjustment, CreditAdjustmentStatus, CreditLedger, CreditPack, CreditPackStatus, Payment,
     PaymentStatus, Subscription, UsageReport, UsageReportStatus,
 };
-use crate::operator::cluster::{AccountKey, Kind, Version};
+use flashgate_cluster::{AccountKey, Kind, Version};
+use flashgate_ledger::facts;
+use kube::ResourceExt;
+
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::stored_ledger::StoredLedger;
 
@@ -381,7 +381,7 @@ fact_row!(AdjustmentRow, CreditAdjustment, (), convert::adjustment_fact);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::SubscriptionSpec;
+    use flashgate_api::SubscriptionSpec;
 
     fn subscription(namespace: &str) -> Subscription {
         let mut subscription = Subscription::new("acme", SubscriptionSpec::default());

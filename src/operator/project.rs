@@ -3,13 +3,13 @@
 //! Pure: the same input gives the same status, so a steady state writes nothing; `lastTransitionTime` moves only when
 //! a condition's `status` does. Everything shown can be rebuilt from the ledger when a status is lost.
 
+use flashgate_api::Amount;
+use flashgate_api::reason::Reason;
+use flashgate_api::subscription::LedgerReference;
 use flashgate_ledger::Credits;
 use flashgate_ledger::ledger::{Ledger, Violation};
 
-use crate::api::Amount;
-use crate::api::subscription::LedgerReference;
 use crate::operator::convert::ConvertError;
-use crate::operator::reason::Reason;
 
 mod condition;
 mod invoice;

@@ -4,23 +4,23 @@ pub mod limit;
 
 use std::time::Duration;
 
+use flashgate_api::reason::Reason;
+use flashgate_api::{
+    Condition, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
+    condition,
+};
+use flashgate_cluster::{Announcement, Cluster, Version};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, Verdict, Wait, Waiting};
 use flashgate_ledger::entry::{FactKind, ObjectName};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
-use crate::api::{
-    Condition, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
-    condition,
-};
 use crate::metrics::Metrics;
-use crate::operator::cluster::{Announcement, Cluster, Version};
 use crate::operator::inbox::rows::Rows;
 use crate::operator::inbox::{Pending, Row};
 use crate::operator::project::{self, Book, Note, NoteKind};
 use crate::operator::publish::limit::EventLimit;
-use crate::operator::reason::Reason;
 use crate::operator::view::View;
 
 /// Publishes Events, within a rate limit for each account and reason. Best effort: the ledger is the record.

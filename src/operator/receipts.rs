@@ -3,6 +3,11 @@
 //! A receipt may be written late, twice or be lost; the ledger repeats it. It is bound to the version of an object
 //! whose UID is the recorded one.
 
+use flashgate_api::{
+    CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
+    PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
+};
+use flashgate_cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
@@ -17,11 +22,6 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use crate::api::{
-    CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
-    PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
-};
-use crate::operator::cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
 use crate::operator::inbox::rows::Rows;
 use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
 use crate::operator::project;

@@ -3,10 +3,10 @@
 use std::ops::Deref;
 use std::sync::OnceLock;
 
+use flashgate_api::{CreditLedger, CreditLedgerSpec};
 use flashgate_ledger::ledger::Ledger;
 use kube::ResourceExt as _;
 
-use crate::api::{CreditLedger, CreditLedgerSpec};
 use crate::operator::convert::{self, ConvertError};
 
 /// Annotation of a CreditLedger with which an administrator accepts its content, at this sequence, as the truth.

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::time::Duration;
 
+use flashgate_cluster::{AccountKey, CallError, Cluster, Cursor, SettledReport};
 use flashgate_ledger::ledger::Charge;
 use flashgate_ledger::period::seconds_after;
 use futures::{StreamExt, stream};
 
-use crate::operator::cluster::{AccountKey, CallError, Cluster, Cursor, SettledReport};
 use crate::operator::convert;
 use crate::operator::receipts::confirm_charges;
 use crate::operator::reconcile::Operator;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use flashgate_api::{LedgerReference, Subscription};
+use flashgate_cluster::AccountKey;
 use flashgate_ledger::decide::Decision;
 use jiff::Timestamp;
 
-use crate::api::{LedgerReference, Subscription};
-use crate::operator::cluster::AccountKey;
 use crate::operator::inbox::rows::Rows;
 use crate::operator::inbox::{AdjustmentRow, Inbox, PackRow, PaymentRow, ReportRow};
 use crate::operator::stored_ledger::StoredLedger;

@@ -8,6 +8,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use flashgate_cluster::AccountKey;
+use flashgate_cluster::clock::Clock;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -15,8 +17,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
-use crate::operator::cluster::AccountKey;
 use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, ReconcileError};
 
@@ -281,9 +281,9 @@ fn plan_next(
         }
         Err(error) => {
             let count = failures.get(&key).map_or(0, |failures| failures.count).saturating_add(1);
-            let asked = error.call().and_then(crate::operator::cluster::CallError::retry_after);
+            let asked = error.call().and_then(flashgate_cluster::CallError::retry_after);
             let delay = backoff(count, &key).max(asked.unwrap_or_default().min(BACKOFF.1));
-            let is_conflict = error.call().is_some_and(crate::operator::cluster::CallError::is_conflict);
+            let is_conflict = error.call().is_some_and(flashgate_cluster::CallError::is_conflict);
             if is_conflict && count == 1 {
                 tracing::debug!(account = %key, %error, "somebody else wrote first; reading again");
             } else {
@@ -422,7 +422,7 @@ mod tests {
         failures: &mut HashMap<AccountKey, Failures>,
         retry_after: Option<Duration>,
     ) {
-        let source = crate::operator::cluster::CallError::Unavailable {
+        let source = flashgate_cluster::CallError::Unavailable {
             call: "get".to_owned(),
             code: 503,
             message: String::new(),

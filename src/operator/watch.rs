@@ -5,16 +5,16 @@ pub mod synced;
 
 use std::sync::Arc;
 
+use flashgate_api::reason::Reason;
+use flashgate_cluster::kubernetes::pages::Lister;
+use flashgate_cluster::trimmed::Trimmed;
+use flashgate_cluster::{AccountKey, Announcement, Version};
 use kube::{Client, Resource};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::operator::cluster::kubernetes::pages::Lister;
-use crate::operator::cluster::trimmed::Trimmed;
-use crate::operator::cluster::{AccountKey, Announcement, Version};
 use crate::operator::inbox::{Inbox, Row, Table};
-use crate::operator::reason::Reason;
 use crate::operator::watch::feed::Feed;
 use crate::operator::watch::synced::Synced;
 

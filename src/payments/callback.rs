@@ -1,11 +1,11 @@
 //! The content of a callback, and the Payment with the same content.
 
+use flashgate_api::schema::OBJECT_NAME_LENGTH;
+use flashgate_api::{Amount, Payment, PaymentSpec, PaymentState, SubscriptionRef};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::secrets::Reach;
-use crate::api::schema::OBJECT_NAME_LENGTH;
-use crate::api::{Amount, Payment, PaymentSpec, PaymentState, SubscriptionRef};
 
 /// Annotation with the provider's own name for the event, as it was given.
 pub const EVENT_ID: &str = "billing.flashgate.dev/event-id";

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use flashgate_api::Payment;
 use kube::api::PostParams;
 use kube::core::Status;
 use kube::{Api, Client, ResourceExt};
 
 use super::callback::is_label;
-use crate::api::Payment;
 
 /// Name under which Payments are created; the API server keeps it in `managedFields`.
 const FIELD_MANAGER: &str = "flashgate-billing-payments";

@@ -14,10 +14,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use flashgate_cluster::clock::Clock;
 use hmac::{Hmac, KeyInit as _};
 use sha2::{Digest as _, Sha256};
-
-use crate::clock::Clock;
 
 /// Least length of a secret: what HMAC-SHA256 makes use of in full.
 pub const SECRET_BYTES: usize = 32;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use base64::Engine as _;
+use flashgate_cluster::clock::Clock;
 use futures::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
@@ -20,7 +21,6 @@ use super::record::Recorder;
 use super::secrets::{BASE64, Keyring, Reach, SecretFiles, Secrets, SecretsError};
 use super::signature::{HEADER, STANDARD_HEADERS, SignatureError};
 use super::{BODY_BYTES, Webhook};
-use crate::clock::Clock;
 use crate::metrics::Metrics;
 
 const SECRET: &str = "an example of a secret, of 36 bytes..";

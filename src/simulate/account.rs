@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use flashgate_api::subscription::LedgerReference;
+use flashgate_api::{
+    API_VERSION, CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport,
+};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::facts::Facts;
@@ -12,10 +16,6 @@ use serde_json::{Value, json};
 
 use super::step::{Kind, ObjectKey};
 use super::store::{Object, uid};
-use crate::api::subscription::LedgerReference;
-use crate::api::{
-    API_VERSION, CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport,
-};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::project::{Book, Trouble};
 

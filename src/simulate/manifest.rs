@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use yaml::{Content, Mistake, Node};
 
 use super::SimulateError;
-use yaml::{Content, Mistake, Node};
 
 mod json;
 mod scalar;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use flashgate_api::{CreditAdjustmentState, CreditPackState, CreditPackStatus, UsageReportState};
 use flashgate_ledger::decide::{Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict};
 use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::period::seconds_after;
@@ -10,7 +11,6 @@ use super::Simulation;
 use super::account::{Account, AccountKey};
 use super::step::Kind;
 use super::store::{Object, Status};
-use crate::api::{CreditAdjustmentState, CreditPackState, CreditPackStatus, UsageReportState};
 use crate::operator::project;
 
 impl Simulation<'_> {

@@ -1,11 +1,11 @@
 //! Steps: what a manifest asks for, of which object, and when.
 
+use flashgate_api::{API_VERSION, GROUP, stated_time};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::SimulateError;
 use super::manifest::{Manifest, Place};
-use crate::api::{API_VERSION, GROUP, stated_time};
 
 /// Annotation that says when a document is applied.
 const AT: &str = "billing.flashgate.dev/at";

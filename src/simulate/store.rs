@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use flashgate_api::{
+    CreditAdjustmentStatus, CreditPackStatus, PaymentStatus, SubscriptionStatus, UsageReportStatus,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,9 +14,6 @@ use super::SimulateError;
 use super::manifest::Place;
 use super::step::ObjectKey;
 use crate::admission::Admission;
-use crate::api::{
-    CreditAdjustmentStatus, CreditPackStatus, PaymentStatus, SubscriptionStatus, UsageReportStatus,
-};
 
 /// Every object that exists.
 pub(super) struct Store {

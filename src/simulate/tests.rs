@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use flashgate_api::CreditLedgerSpec;
 use flashgate_ledger::catalog::Catalog;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,7 +14,6 @@ use super::manifest::manifests;
 use super::table::{Layout, render};
 use super::{Outcome, SimulateError, TimeRange, play};
 use crate::admission::Admission;
-use crate::api::CreditLedgerSpec;
 use crate::catalog::{self, SHIPPED};
 use crate::operator::convert::{entry_schema, entry_to_json, ledger_from_wire};
 

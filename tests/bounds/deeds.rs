@@ -1,6 +1,6 @@
 //! What users, administrators and payment agents do at their most extreme, as far as admission lets it through.
 
-use flashgate_billing::api;
+use flashgate_api as api;
 use flashgate_billing::catalog::shipped;
 use flashgate_ledger::catalog::{BillingPeriod, Catalog, Offer, PackPurchases, PaymentMode, Plan, Rate};
 use flashgate_ledger::facts::{

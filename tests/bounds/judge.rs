@@ -1,7 +1,7 @@
 //! What the API server would say of a ledger or status, by the definitions that are shipped.
 
+use flashgate_api::{CreditLedger, CreditLedgerSpec};
 use flashgate_billing::admission::Admission;
-use flashgate_billing::api::{CreditLedger, CreditLedgerSpec};
 use serde::Serialize;
 
 /// Bytes of a ledger that the store has room for, metadata besides: etcd takes requests of one and a half MiB.

@@ -1,8 +1,8 @@
 //! One account that lives through extremes.
 
-use flashgate_billing::api;
-use flashgate_billing::api::subscription::LedgerReference;
-use flashgate_billing::api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, UsageReport};
+use flashgate_api as api;
+use flashgate_api::subscription::LedgerReference;
+use flashgate_api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, UsageReport};
 use flashgate_billing::operator::convert::ledger_to_wire;
 use flashgate_billing::operator::project::{self, Book};
 use flashgate_ledger::catalog::Catalog;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use flashgate_testing::simulated::ObjectKind;
 use hyper::{Method, Uri};
 
 /// A call of the operator, as the wire shows it.

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flashgate_billing::api::{
-    CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport,
-};
-use flashgate_billing::operator::cluster::Kind;
-use flashgate_billing::operator::cluster::simulated::{Object, ObjectKind};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_cluster::Kind;
+use flashgate_testing::simulated::{Object, ObjectKind};
 use futures::{Stream, StreamExt as _};
 use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, Client};

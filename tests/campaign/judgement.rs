@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use flashgate_billing::operator::cluster::simulated::{Object, ObjectKind, Store, Writer};
 use flashgate_ledger::catalog::Catalog;
+use flashgate_testing::simulated::{Object, ObjectKind, Store, Writer};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 

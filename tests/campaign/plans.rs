@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use flashgate_testing::simulated::ObjectKind;
 use sha2::{Digest as _, Sha256};
 
 use crate::faults::Fault;

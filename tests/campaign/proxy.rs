@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use flashgate_testing::simulated::ObjectKind;
 use futures::FutureExt as _;
 use futures::stream::poll_fn;
 use http_body_util::combinators::BoxBody;

@@ -1,6 +1,6 @@
 //! What users do, on the real server.
 
-use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use flashgate_testing::simulated::ObjectKind;
 use jiff::Timestamp;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -118,9 +118,7 @@ impl Users {
 fn own_invoice(annals: &Annals, simulated: &str) -> String {
     let objects = annals.objects();
     let own = match objects.get(&(ObjectKind::CreditLedger, ACCOUNT.to_owned())) {
-        Some(object) => {
-            object.typed().map(|ledger: flashgate_billing::api::CreditLedger| ledger.spec.account)
-        }
+        Some(object) => object.typed().map(|ledger: flashgate_api::CreditLedger| ledger.spec.account),
         None => None,
     };
     let (_, index) = simulated.rsplit_once('-').unwrap_or_default();

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use clap::Parser;
-use flashgate_billing::operator::cluster::simulated::{Store, lock};
+use flashgate_testing::simulated::{Store, lock};
 use tokio::time::Instant;
 
 use crate::faults::Fault;

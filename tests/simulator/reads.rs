@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use flashgate_billing::api::{UsageReport, UsageReportState};
-use flashgate_billing::operator::cluster::simulated::{Call, Change, Object, ObjectKey, ObjectKind, Writer};
+use flashgate_api::{UsageReport, UsageReportState};
 use flashgate_ledger::ledger::Ledger;
+use flashgate_testing::simulated::{Call, Change, Object, ObjectKey, ObjectKind, Writer};
 
 use crate::oracle::{NAMESPACE, Oracle, Violation, key};
 

@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use flashgate_billing::clock::Clock;
-use flashgate_billing::operator::cluster::AccountKey;
-use flashgate_billing::operator::cluster::simulated::{
-    Change, Object, ObjectKind, SharedWire, Simulated, Store,
-};
 use flashgate_billing::operator::convert::ConvertError;
 use flashgate_billing::operator::inbox::revisions::Comparison;
 use flashgate_billing::operator::inbox::{Inbox, Row, Table};
 use flashgate_billing::operator::reconcile::{Next, Operator, ReconcileError};
+use flashgate_cluster::AccountKey;
+use flashgate_cluster::clock::Clock;
 use flashgate_ledger::catalog::Catalog;
+use flashgate_testing::simulated::{Change, Object, ObjectKind, SharedWire, Simulated, Store};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use flashgate_billing::api::credit_pack::CreditPackSpec;
-use flashgate_billing::api::subscription::BillingDetails;
-use flashgate_billing::api::usage_report::{UsageLine, UsageWindow};
-use flashgate_billing::api::{
+use flashgate_api::credit_pack::CreditPackSpec;
+use flashgate_api::subscription::BillingDetails;
+use flashgate_api::usage_report::{UsageLine, UsageWindow};
+use flashgate_api::{
     Amount, CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentSpec, PaymentState, Quantity,
     Subscription, SubscriptionRef, SubscriptionSpec, UsageReport, UsageReportSpec,
 };
-use flashgate_billing::operator::cluster::Kind;
-use flashgate_billing::operator::cluster::simulated::{Object, ObjectKey, ObjectKind, Store};
 use flashgate_billing::operator::convert::ledger_from_wire;
+use flashgate_cluster::Kind;
 use flashgate_ledger::invoice::Invoice;
+use flashgate_testing::simulated::{Object, ObjectKey, ObjectKind, Store};
 use jiff::Timestamp;
 
 use crate::oracle::{NAMESPACE, key};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use flashgate_billing::api::{BillingPeriod, PaymentState, Renewal};
-use flashgate_billing::operator::cluster::simulated::ObjectKind;
+use flashgate_api::{BillingPeriod, PaymentState, Renewal};
 use flashgate_ledger::period::{months_after, seconds_after};
+use flashgate_testing::simulated::ObjectKind;
 use jiff::Timestamp;
 
 use crate::outcome::Disorder;

@@ -7,12 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use flashgate_billing::catalog;
-use flashgate_billing::operator::cluster::simulated::{
-    Object, ObjectKind, SharedWire, Store, Wire, Writer, lock,
-};
-use flashgate_billing::operator::cluster::{AccountKey, CallError};
+use flashgate_cluster::{AccountKey, CallError};
 use flashgate_ledger::catalog::{Catalog, PaymentMode};
 use flashgate_ledger::period::seconds_after;
+use flashgate_testing::simulated::{Object, ObjectKind, SharedWire, Store, Wire, Writer, lock};
 use jiff::Timestamp;
 
 use crate::faults::{Fault, Faults};
@@ -541,7 +539,7 @@ fn unavailable(code: u16) -> CallError {
     CallError::Unavailable { call: String::new(), code, message: String::new(), retry_after: None }
 }
 
-fn describe(change: &flashgate_billing::operator::cluster::simulated::Change) -> String {
+fn describe(change: &flashgate_testing::simulated::Change) -> String {
     let object = change.object().map(|object| object.key().to_string()).unwrap_or_default();
     let now = change.after.as_ref().map_or_else(|| "deleted".to_owned(), brief);
     format!("{:?} wrote {object} (revision {}): {now}", change.writer, change.revision)

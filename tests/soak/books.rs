@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flashgate_billing::api::CreditLedger;
+use flashgate_api::CreditLedger;
 use flashgate_ledger::Credits;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::WatchStreamExt as _;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
 use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::Credits;
 use futures::StreamExt as _;
@@ -81,7 +81,7 @@ pub struct Load {
 }
 
 fn now() -> i64 {
-    flashgate_billing::clock::Clock::system().now().as_second()
+    flashgate_cluster::clock::Clock::system().now().as_second()
 }
 
 fn time(second: i64) -> String {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use flashgate_billing::api::CreditLedger;
+use flashgate_api::CreditLedger;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -136,7 +136,7 @@ async fn times_are_judged_offline_as_the_api_server_judges_them() {
         let output = namespace.kubectl(&applied, Some(&subscription.to_string())).await;
         let offline = admission.admit(&subscription, None);
         assert_eq!(output.success, offline.is_ok(), "{text}: {} {offline:?}", output.stderr);
-        let understood = serde_json::from_value::<flashgate_billing::api::Subscription>(subscription);
+        let understood = serde_json::from_value::<flashgate_api::Subscription>(subscription);
         assert!(!output.success || understood.is_ok(), "{text}: {understood:?}");
         assert!(!output.stderr.contains('^'), "{text}: {}", output.stderr);
     }
@@ -163,8 +163,7 @@ async fn kubectl_explain_reads_as_documentation() {
 #[tokio::test]
 async fn what_has_just_been_applied_is_not_yet_seen() {
     let namespace = bare().await.namespace("unseen").await;
-    let created =
-        namespace.create::<flashgate_billing::api::Subscription>("acme", json!({"plan": "starter"})).await;
+    let created = namespace.create::<flashgate_api::Subscription>("acme", json!({"plan": "starter"})).await;
     let created: Value = serde_json::to_value(created).expect("JSON");
     assert_eq!(created.pointer("/status/observedGeneration"), Some(&json!(-1)));
 }

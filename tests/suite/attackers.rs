@@ -9,7 +9,7 @@ mod quotas;
 mod reporter;
 mod tenant;
 
-use flashgate_billing::api::{CreditLedger, Subscription};
+use flashgate_api::{CreditLedger, Subscription};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
@@ -174,8 +174,8 @@ async fn money(namespace: &Namespace<'_>) -> Value {
 /// Gives a credit by hand and waits for it: everything before was then seen.
 async fn let_pass(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "1", "reason": "a mark"});
-    namespace.create::<flashgate_billing::api::CreditAdjustment>(name, spec).await;
-    namespace.expect::<flashgate_billing::api::CreditAdjustment>(name, "/status/state", "Granted").await;
+    namespace.create::<flashgate_api::CreditAdjustment>(name, spec).await;
+    namespace.expect::<flashgate_api::CreditAdjustment>(name, "/status/state", "Granted").await;
 }
 
 /// Waits until the condition Ready of an object has that reason; returns its message.
@@ -194,7 +194,7 @@ async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason:
 
 /// Returns a report's spec over a window that lies so many minutes from now.
 fn usage(source: &str, minutes: (i64, i64), quantity: &str) -> Value {
-    let now = flashgate_billing::clock::Clock::system().now();
+    let now = flashgate_cluster::clock::Clock::system().now();
     let time = |minutes: i64| (now + jiff::SignedDuration::from_mins(minutes)).to_string();
     json!({
         "subscriptionRef": {"name": "acme"}, "source": source,

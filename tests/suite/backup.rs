@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ async fn live(namespace: &Namespace<'_>) {
 
 /// Reports the usage of an hour that ended so many hours ago.
 async fn report(namespace: &Namespace<'_>, name: &str, hours: i64) {
-    let now = flashgate_billing::clock::Clock::system().now().as_second() / 3_600 * 3_600;
+    let now = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 * 3_600;
     let time = |hours: i64| jiff::Timestamp::from_second(now - hours * 3_600).expect("time").to_string();
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": "gw",

@@ -1,9 +1,7 @@
 //! The bounds of an account (Laws 10, 23 and 26), each reached on a real API server with the shipped definitions: what goes
 //! beyond is refused with its reason, and the account goes on.
 
-use flashgate_billing::api::{
-    CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport,
-};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use futures::StreamExt as _;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -43,7 +41,7 @@ async fn bounded() -> &'static Bounded {
 /// Opens an account of a plan that started two hours ago.
 async fn open(name: &str, plan: &str) -> Namespace<'static> {
     let namespace = bounded().await.world.namespace(name).await;
-    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let start = jiff::Timestamp::from_second(now - 7_200).expect("time");
     namespace.create::<Subscription>("acme", json!({"plan": plan, "startTime": start})).await;
     namespace
@@ -66,7 +64,7 @@ async fn ledger(namespace: &Namespace<'_>) -> Value {
 
 /// Reports usage of the minute that ended so many minutes ago.
 async fn report(namespace: &Namespace<'_>, name: &str, minutes_ago: i64, usage: Vec<Value>) {
-    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": "gw", "usage": usage,

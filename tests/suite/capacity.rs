@@ -1,7 +1,7 @@
 //! What objects cost: bytes in etcd, memory and time of the operator. `make capacity` prints the tables of
 //! `docs/how-to/capacity.md`.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
@@ -54,7 +54,7 @@ fn start(world: &World) -> Operator {
 
 /// Reports windows of two seconds, one after the other, of three lines each.
 async fn report(namespace: &Namespace<'_>) {
-    let start = flashgate_billing::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
+    let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
         let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
@@ -176,7 +176,7 @@ async fn an_edit_beside_waiting_reports_is_measured() {
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     milliseconds_of_an_edit(&namespace, &operator).await;
     let alone = milliseconds_of_an_edit(&namespace, &operator).await;
-    let end = flashgate_billing::clock::Clock::system().now() + jiff::SignedDuration::from_hours(12);
+    let end = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_hours(12);
     let created = futures::stream::iter(0..WAITING).map(|index| {
         let namespace = &namespace;
         let window = json!({

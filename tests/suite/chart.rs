@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use pod::Container;
+pub use pod::kubeconfig_of;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::world::{Operator, World, made_by, root};
-use pod::Container;
-pub use pod::kubeconfig_of;
 
 /// Name of the releases, and so of what they install.
 const RELEASE: &str = "flashgate-billing";

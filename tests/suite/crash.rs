@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -33,7 +33,7 @@ async fn report(namespace: &Namespace<'_>, name: &str, start: i64) -> UsageRepor
 }
 
 fn an_hour_ago() -> i64 {
-    flashgate_billing::clock::Clock::system().now().as_second() - 3_600
+    flashgate_cluster::clock::Clock::system().now().as_second() - 3_600
 }
 
 async fn charged(namespace: &Namespace<'_>) -> usize {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
-use flashgate_billing::clock::Clock;
+use flashgate_api::{CreditLedger, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
 use jiff::SignedDuration;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -85,7 +85,7 @@ impl<'a> Load<'a> {
 
     /// Creates reports until it is over. One credit each, in windows of their own.
     async fn run(&self) {
-        let start = flashgate_billing::clock::Clock::system().now().as_second() - 24 * 3_600;
+        let start = flashgate_cluster::clock::Clock::system().now().as_second() - 24 * 3_600;
         while !self.is_over.get() {
             let index = self.created.get();
             let create = self.namespaces.iter().map(|namespace| create(namespace, index, start + index * 3));

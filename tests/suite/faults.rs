@@ -19,7 +19,7 @@ pub use self::refused_writes::etcd;
 
 use std::path::PathBuf;
 
-use flashgate_billing::api::{CreditAdjustment, Subscription};
+use flashgate_api::{CreditAdjustment, Subscription};
 use serde_json::{Value, json};
 
 use crate::world::{Namespace, Operator, World};

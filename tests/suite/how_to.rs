@@ -1,6 +1,6 @@
 //! The tutorial and the pages of `docs/how-to` about accounts, walked: their commands are run as they stand there.
 
-use flashgate_billing::api::{CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
 use crate::installed::shared;
@@ -22,9 +22,9 @@ async fn the_tutorial_leads_to_its_balance() {
     let printed = page.walk("Create an account").await;
     assert!(printed.contains("acme   starter   Monthly   True    1100      0"), "{printed}");
     // Usage of the second in which the account started would lie before it.
-    let start = flashgate_billing::clock::Clock::system().now().as_second();
+    let start = flashgate_cluster::clock::Clock::system().now().as_second();
     eventually("the second is over", async || {
-        (flashgate_billing::clock::Clock::system().now().as_second() > start).then_some(())
+        (flashgate_cluster::clock::Clock::system().now().as_second() > start).then_some(())
     })
     .await_some()
     .await;
@@ -92,7 +92,7 @@ async fn the_history_of_an_account_is_where_the_page_says() {
 async fn a_wrong_charge_is_corrected_as_the_page_says() {
     let world = shared().await;
     let namespace = world.namespace("wrong-charge").await;
-    let now = flashgate_billing::clock::Clock::system().now();
+    let now = flashgate_cluster::clock::Clock::system().now();
     let ago = |hours: i64| now.checked_sub(jiff::SignedDuration::from_hours(hours)).expect("a time");
     let whole = |time: jiff::Timestamp| jiff::Timestamp::from_second(time.as_second()).expect("a time");
     let spec = json!({"plan": "starter", "startTime": whole(ago(48))});

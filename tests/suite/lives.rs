@@ -2,7 +2,7 @@
 //!
 //! Where time matters, the account lives by a test clock.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -177,7 +177,7 @@ async fn every_pack_and_every_rate_is_the_catalogs() {
 
 /// Returns the time of this machine, which the control plane shares.
 fn now() -> i64 {
-    flashgate_billing::clock::Clock::system().now().as_second()
+    flashgate_cluster::clock::Clock::system().now().as_second()
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use flashgate_billing::api::{Subscription, UsageReport};
+use flashgate_api::{Subscription, UsageReport};
 use flashgate_control_plane::ControlPlane;
 use futures::StreamExt as _;
 use kube::Resource;
@@ -41,7 +41,7 @@ fn fat_report(index: usize) -> Value {
     let line = json!({
         "nodeType": "Public", "operation": "StorageEgress", "quantity": "100M", "labels": labels,
     });
-    let now = flashgate_billing::clock::Clock::system().now();
+    let now = flashgate_cluster::clock::Clock::system().now();
     let start = now - jiff::SignedDuration::from_hours(1);
     json!({
         "subscriptionRef": {"name": "does-not-exist"}, "source": format!("gw-{index}"),

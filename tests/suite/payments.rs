@@ -11,7 +11,7 @@ pub mod webhook;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription};
+use flashgate_api::{CreditLedger, CreditPack, Payment, Subscription};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;

@@ -1,8 +1,6 @@
 //! The protocol: what survives deletion, loss of every status, and a quiet minute.
 
-use flashgate_billing::api::{
-    CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport,
-};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
@@ -19,7 +17,7 @@ async fn account(namespace: &Namespace<'_>, name: &str) {
 }
 
 async fn report(namespace: &Namespace<'_>, account: &str, name: &str) {
-    let end = flashgate_billing::clock::Clock::system().now();
+    let end = flashgate_cluster::clock::Clock::system().now();
     let start = end - jiff::SignedDuration::from_hours(1);
     let spec = json!({
         "subscriptionRef": {"name": account}, "source": name,
@@ -100,7 +98,7 @@ impl<'a> Settled<'a> {
         namespace.create::<CreditAdjustment>("goodwill", spec).await;
         namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
         // It is charged at its end, which is soon.
-        let start = flashgate_billing::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
+        let start = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
         let end = start + jiff::SignedDuration::from_secs(1);
         let spec = json!({
             "subscriptionRef": {"name": "acme"}, "source": "gw",

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flashgate_billing::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
 use futures::future::join_all;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use kube::api::{DeleteParams, Patch, PatchParams};

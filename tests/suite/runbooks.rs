@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -227,7 +227,7 @@ async fn buy(namespace: &Namespace<'_>, name: &str) {
 
 /// Reports an hour of a day ago that costs 10 credits.
 async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
-    let start = flashgate_billing::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
+    let start = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
     let time = |hour: i64| jiff::Timestamp::from_second(hour * 3_600).expect("time").to_string();
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": "gw",

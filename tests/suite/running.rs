@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
 use crate::world::{Namespace, Operator, World, eventually};
@@ -13,7 +13,7 @@ async fn account(namespace: &Namespace<'_>) {
 }
 
 async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
-    let end = flashgate_billing::clock::Clock::system().now();
+    let end = flashgate_cluster::clock::Clock::system().now();
     let start = end - jiff::SignedDuration::from_hours(1);
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": name,

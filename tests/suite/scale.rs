@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use kube::Resource;
 use kube::api::ListParams;
@@ -16,7 +16,7 @@ use crate::world::{Namespace, Operator, World, eventually};
 const REPORTS: i64 = 10_000;
 
 async fn fill(namespace: &Namespace<'_>) {
-    let start = flashgate_billing::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
+    let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
         let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});

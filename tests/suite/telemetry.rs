@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use flashgate_billing::api::{CreditLedger, Subscription};
+use flashgate_api::{CreditLedger, Subscription};
 use flashgate_billing::metrics::description;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};

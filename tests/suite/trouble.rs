@@ -1,6 +1,6 @@
 //! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use flashgate_billing::operator::convert::hash_of;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::catalog::BillingPeriod;
@@ -89,9 +90,15 @@ pub struct Request {
 }
 
 /// The renewal at a period's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = crate::schema::without_description)
+)]
 pub enum Renewal {
     /// Another period.
+    #[default]
     Automatic,
     /// The plan lapses.
     None,
@@ -192,7 +199,12 @@ pub struct Payment {
 }
 
 /// The reported state of an invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = crate::schema::without_description)
+)]
 pub enum PaymentState {
     /// It was paid.
     Settled,

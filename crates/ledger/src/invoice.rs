@@ -1,6 +1,7 @@
 //! Invoices: what is owed in money, and what becomes of it (Law 18).
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::grant::GrantSource;
@@ -138,7 +139,12 @@ impl InvoiceReason {
 }
 
 /// The state of an invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = crate::schema::without_description)
+)]
 pub enum InvoiceState {
     /// It is to be paid.
     Open,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{BillingPeriod, PackPurchases};
 use crate::coverage::Coverage;
@@ -150,7 +151,12 @@ pub struct DecidedRequest {
 }
 
 /// The outcome of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = crate::schema::without_description)
+)]
 pub enum RequestState {
     /// It is in force, pending, or its invoice is open.
     Decided,

@@ -51,6 +51,8 @@ pub mod rating;
 pub mod refusal;
 pub mod renewal;
 pub mod reports;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod statement;
 pub mod threshold;
 

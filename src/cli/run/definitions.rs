@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use flashgate_api::API_VERSION;
+use flashgate_api::definitions::crds;
 use kube::Client;
 use serde_json::Value;
-
-use crate::api::API_VERSION;
-use crate::crdgen::crds;
 
 /// The remedy for CRDs of another version.
 const REMEDY: &str = "apply the definitions of this version (`crds/`, or the chart with `crds.enabled`)";

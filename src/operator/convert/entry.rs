@@ -1,5 +1,7 @@
 //! Entries as they travel: in the ledger, in the log, in what `simulate` prints.
 
+use flashgate_api::InvoiceState;
+use flashgate_api::{Amount, BillingPeriod};
 use flashgate_ledger::entry::{Detail, Entry, ObjectName, PaidBy, PlanPeriod};
 use flashgate_ledger::invoice::InvoiceReason;
 use flashgate_ledger::period::Window;
@@ -9,8 +11,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::amount;
-use crate::api::subscription::InvoiceState;
-use crate::api::{Amount, BillingPeriod};
 
 /// Returns an entry as JSON: `{"time", "subscription", "kind", "credits", "balance", "detail"}`, amounts as decimals
 /// in text, keys of `detail` that do not apply left out.
@@ -322,7 +322,7 @@ impl WireDetail {
                 amount: amount(given),
                 grant,
                 plan,
-                billing_period: billing_period.into(),
+                billing_period,
                 period_number,
                 expiration_time,
                 debt_repaid: amount(debt_repaid),
@@ -373,12 +373,7 @@ impl WireDetail {
                 Self::PlanChanged { from: from.map(WirePlan::from), to: to.into(), period_number }
             }
             Detail::Renewed { plan: PlanPeriod { plan, billing_period }, period_number, period } => {
-                Self::Renewed {
-                    plan,
-                    billing_period: billing_period.into(),
-                    period_number,
-                    period: period.into(),
-                }
+                Self::Renewed { plan, billing_period, period_number, period: period.into() }
             }
             Detail::Lapsed { from, to, cause } => Self::Lapsed {
                 from: from.into(),
@@ -399,7 +394,7 @@ impl WireDetail {
                 amount: amount(paid),
                 currency,
                 invoice,
-                state: state.into(),
+                state,
                 object: object.as_ref().map(named),
             },
             Detail::Voided { amount: owed, currency, invoice, cause, object } => Self::Voided {
@@ -429,7 +424,7 @@ fn named(object: &ObjectName) -> String {
 
 impl From<PlanPeriod> for WirePlan {
     fn from(PlanPeriod { plan, billing_period }: PlanPeriod) -> Self {
-        Self { plan, billing_period: billing_period.into() }
+        Self { plan, billing_period }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use flashgate_api as api;
+use flashgate_api::usage_report::{UsageLine, UsageWindow};
 use flashgate_ledger::facts;
 use flashgate_ledger::period::Window;
 use flashgate_ledger::{Credits, Quantity};
@@ -9,8 +11,6 @@ use jiff::Timestamp;
 use kube::core::ObjectMeta;
 
 use super::{ConvertError, Problem};
-use crate::api;
-use crate::api::usage_report::{UsageLine, UsageWindow};
 
 /// Returns what a Subscription says.
 ///
@@ -34,11 +34,7 @@ pub fn subscription_fact(subscription: &api::Subscription) -> Result<facts::Subs
             .generation
             .ok_or_else(|| ConvertError::at("metadata.generation", Problem::Missing))?,
         arrival,
-        request: facts::Request {
-            plan: plan.clone(),
-            billing_period: (*billing_period).into(),
-            renewal: (*renewal).into(),
-        },
+        request: facts::Request { plan: plan.clone(), billing_period: *billing_period, renewal: *renewal },
         start_time: start_time.map(|time| whole_second("spec.startTime", time)).transpose()?,
         alert_thresholds_percent: thresholds.map(thresholds_percent).transpose()?,
     })
@@ -85,7 +81,7 @@ pub fn payment_fact(payment: &api::Payment) -> Result<facts::Payment, ConvertErr
         uid,
         arrival,
         invoice: invoice.clone(),
-        state: (*state).into(),
+        state: *state,
         amount: credits("spec.amount", amount)?,
         currency: currency.clone(),
     })

@@ -4,6 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use flashgate_api::credit_ledger::{
+    LedgerAcceptance, LedgerAnchor, LedgerPendingChange, LedgerPeriod, LedgerPlanOrigin, LedgerRequest,
+    LedgerSubscription, LedgerTerms, LedgerTotals, Unknown,
+};
+use flashgate_api::{Amount, CreditLedgerSpec};
 use flashgate_ledger::Credits;
 use flashgate_ledger::coverage::Coverage;
 use flashgate_ledger::entry::{Detail, Entry, FactKind};
@@ -20,11 +25,6 @@ use super::record::{Adjustment, Day, Record};
 use super::{
     ConvertError, ENTRIES_KEPT, ENTRY_BYTES, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of,
 };
-use crate::api::credit_ledger::{
-    LedgerAcceptance, LedgerAnchor, LedgerPendingChange, LedgerPeriod, LedgerPlanOrigin, LedgerRequest,
-    LedgerSubscription, LedgerTerms, LedgerTotals, Unknown,
-};
-use crate::api::{Amount, CreditLedgerSpec};
 
 /// Reads the ledger of the account `name`.
 ///
@@ -341,12 +341,12 @@ fn read_terms(terms: &LedgerTerms) -> Result<Terms, ConvertError> {
         terms;
     Ok(Terms {
         plan: plan.clone(),
-        billing_period: (*billing_period).into(),
+        billing_period: *billing_period,
         credits: read_amount("terms.credits", credits)?,
         price: read_amount("terms.price", price)?,
         rank: read_number("terms.rank", *rank)?,
         lapses_to: lapses_to.clone(),
-        pack_purchases: (*pack_purchases).into(),
+        pack_purchases: *pack_purchases,
     })
 }
 
@@ -354,12 +354,12 @@ fn write_terms(terms: &Terms) -> LedgerTerms {
     let Terms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases } = terms;
     LedgerTerms {
         plan: plan.clone(),
-        billing_period: (*billing_period).into(),
+        billing_period: *billing_period,
         credits: amount(*credits),
         price: amount(*price),
         rank: (*rank).into(),
         lapses_to: lapses_to.clone(),
-        pack_purchases: (*pack_purchases).into(),
+        pack_purchases: *pack_purchases,
         other: Unknown::default(),
     }
 }
@@ -398,36 +398,31 @@ fn write_period(period: PeriodState) -> LedgerPeriod {
 
 fn read_request(request: &LedgerRequest) -> DecidedRequest {
     let LedgerRequest { plan, billing_period, renewal, state, other: _ } = request;
-    let request =
-        Request { plan: plan.clone(), billing_period: (*billing_period).into(), renewal: (*renewal).into() };
-    DecidedRequest { request, state: (*state).into() }
+    let request = Request { plan: plan.clone(), billing_period: *billing_period, renewal: *renewal };
+    DecidedRequest { request, state: *state }
 }
 
 fn write_request(decided: &DecidedRequest) -> LedgerRequest {
     let DecidedRequest { request: Request { plan, billing_period, renewal }, state } = decided;
     LedgerRequest {
         plan: plan.clone(),
-        billing_period: (*billing_period).into(),
-        renewal: (*renewal).into(),
-        state: (*state).into(),
+        billing_period: *billing_period,
+        renewal: *renewal,
+        state: *state,
         other: Unknown::default(),
     }
 }
 
 fn read_pending_change(change: &LedgerPendingChange) -> PendingChange {
     let LedgerPendingChange { plan, billing_period, effective_time, other: _ } = change;
-    PendingChange {
-        plan: plan.clone(),
-        billing_period: (*billing_period).into(),
-        effective_time: *effective_time,
-    }
+    PendingChange { plan: plan.clone(), billing_period: *billing_period, effective_time: *effective_time }
 }
 
 fn write_pending_change(change: &PendingChange) -> LedgerPendingChange {
     let PendingChange { plan, billing_period, effective_time } = change;
     LedgerPendingChange {
         plan: plan.clone(),
-        billing_period: (*billing_period).into(),
+        billing_period: *billing_period,
         effective_time: *effective_time,
         other: Unknown::default(),
     }

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use flashgate_api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_cluster::AccountKey;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::show;
-use crate::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
 use crate::metrics::description;
-use crate::operator::cluster::AccountKey;
 use crate::operator::facts::TEST_CLOCK;
 use crate::operator::inbox::{Inbox, Pending, Row, Table};
 
@@ -180,11 +180,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::clock::Clock;
     use crate::metrics::Metrics;
-    use crate::operator::cluster::Kind;
     use crate::operator::election::leadership::Leadership;
     use crate::operator::gauges::Gauges;
+    use flashgate_cluster::Kind;
+    use flashgate_cluster::clock::Clock;
 
     const NOW: &str = "2026-02-10T12:00:00Z";
 

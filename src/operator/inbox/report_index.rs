@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use flashgate_cluster::AccountKey;
 use flashgate_ledger::decide::WaitBasis;
 use flashgate_ledger::facts::Asked;
 use flashgate_ledger::reports::Reports;
@@ -10,7 +11,6 @@ use jiff::Timestamp;
 
 use super::rows::{Index, Rows};
 use super::{ReportRow, Table};
-use crate::operator::cluster::AccountKey;
 
 /// What is kept of an account's pending reports together.
 #[derive(Clone, Default)]

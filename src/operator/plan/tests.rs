@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_cluster::AccountKey;
 use flashgate_ledger::facts::Facts;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use crate::catalog;
-use crate::operator::cluster::AccountKey;
 use crate::operator::convert::{ledger_to_wire, new_account_id, subscription_fact};
 use crate::operator::inbox::Inbox;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};

@@ -1,10 +1,9 @@
 //! Conditions, as kstatus and Argo CD read them.
 
+use flashgate_api::READY;
+use flashgate_api::reason::Reason;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-
-use crate::api::READY;
-use crate::operator::reason::Reason;
 
 /// Present while something is under way that comes by itself.
 const RECONCILING: &str = "Reconciling";

@@ -1,10 +1,10 @@
 //! Invoices as a Subscription shows them.
 
+use flashgate_api::subscription;
 use flashgate_ledger::invoice::{ChangeReason, Invoice, InvoiceState, Purpose};
 use flashgate_ledger::ledger::Ledger;
 
 use super::amount;
-use crate::api::subscription;
 
 /// Invoices that are shown beside those that are still open.
 const SHOWN: usize = 12;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use flashgate_api::reason::Reason;
+use flashgate_api::{READY, SubscriptionStatus, condition};
 use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
 use flashgate_ledger::invoice::{InvoiceState, VoidCause};
@@ -12,8 +14,6 @@ use flashgate_ledger::refusal::Refusal;
 
 use super::condition::STALLED;
 use super::standing::describe_plan;
-use crate::api::{READY, SubscriptionStatus, condition};
-use crate::operator::reason::Reason;
 
 /// An event to give.
 #[derive(Clone, Debug, PartialEq, Eq)]

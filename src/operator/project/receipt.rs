@@ -1,5 +1,10 @@
 //! The statuses of reports, packs, payments and adjustments: verdicts with what they mean.
 
+use flashgate_api::reason::Reason;
+use flashgate_api::{
+    CreditAdjustmentState, CreditAdjustmentStatus, CreditPackState, CreditPackStatus, PaymentStatus,
+    UsageReportState, UsageReportStatus,
+};
 use flashgate_ledger::adjustment::AdjustmentOutcome;
 use flashgate_ledger::decide::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Wait};
 use flashgate_ledger::ledger::{AdjustmentRecord, Charge, Ledger};
@@ -12,11 +17,6 @@ use jiff::Timestamp;
 use super::amount;
 use super::condition::{Standing, conditions};
 use super::subscription::usage;
-use crate::api::{
-    self, CreditAdjustmentState, CreditAdjustmentStatus, CreditPackState, CreditPackStatus, PaymentStatus,
-    UsageReportState, UsageReportStatus,
-};
-use crate::operator::reason::Reason;
 
 /// Returns what a UsageReport shows.
 #[must_use]
@@ -176,9 +176,11 @@ pub fn payment_status(
     let (state, standing) = match verdict {
         PaymentVerdict::Waits(wait) => (None, waits(*wait)),
         PaymentVerdict::Judged(PaymentOutcome::Refused(refusal)) => {
-            (Some(api::PaymentVerdict::Refused), refused(refusal))
+            (Some(flashgate_api::PaymentVerdict::Refused), refused(refusal))
         }
-        PaymentVerdict::Judged(applied) => (Some(api::PaymentVerdict::Applied), payment_standing(applied)),
+        PaymentVerdict::Judged(applied) => {
+            (Some(flashgate_api::PaymentVerdict::Applied), payment_standing(applied))
+        }
     };
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     PaymentStatus {

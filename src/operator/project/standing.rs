@@ -1,5 +1,7 @@
 //! Where an account stands, in one condition and one sentence.
 
+use flashgate_api::Subscription;
+use flashgate_api::reason::Reason;
 use flashgate_ledger::bounds::OPEN_GRANTS_LIMIT;
 use flashgate_ledger::catalog::{BillingPeriod, Catalog};
 use flashgate_ledger::entry::PlanPeriod;
@@ -11,8 +13,6 @@ use jiff::Timestamp;
 use super::condition::Standing;
 use super::receipt::arrival_in_future;
 use super::renewal::Following;
-use crate::api::Subscription;
-use crate::operator::reason::Reason;
 
 /// Returns where an account stands whose book is not opened yet.
 pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Standing {

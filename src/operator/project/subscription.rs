@@ -1,5 +1,12 @@
 //! The status of a Subscription.
 
+use flashgate_api as api;
+use flashgate_api::SubscriptionStatus;
+use flashgate_api::reason::Reason;
+use flashgate_api::subscription::{
+    CreditsLeft, Forecast, LedgerReference, PackAllowance, PendingChange, Period, Statement, StatementState,
+    ThisPeriod,
+};
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::{Catalog, PackLimitScope};
 use flashgate_ledger::grant::GrantSource;
@@ -12,13 +19,6 @@ use super::condition::{Finding, Standing, conditions, replace_standing};
 use super::renewal::{Following, following};
 use super::standing::{absent, before_opening, in_force, standing};
 use super::{Book, Trouble, amount, invoice};
-use crate::api;
-use crate::api::SubscriptionStatus;
-use crate::api::subscription::{
-    CreditsLeft, Forecast, LedgerReference, PackAllowance, PendingChange, Period, Statement, StatementState,
-    ThisPeriod,
-};
-use crate::operator::reason::Reason;
 
 /// Statements of ended periods that are shown.
 const STATEMENTS_SHOWN: usize = 3;

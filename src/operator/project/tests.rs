@@ -1,5 +1,7 @@
 //! The statuses, conditions and messages that users and tools see.
 
+use flashgate_api::definitions::crds;
+use flashgate_api::{self as api, SubscriptionStatus};
 use flashgate_ledger::catalog::{BillingPeriod, PackLimitScope};
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
@@ -14,8 +16,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{self, SubscriptionStatus};
-use crate::crdgen::crds;
 use crate::operator::convert::ledger_to_wire;
 use crate::operator::story::{Story, any_story, time};
 
@@ -401,7 +401,7 @@ fn an_invoice_that_was_paid_although_void_is_told() {
     story.pay(1, PaymentState::Settled);
     let status = shown(&story);
     assert!(message(&status.conditions).contains("was paid although it was void: return 100 USD"));
-    assert_eq!(status.invoices[0].state, api::subscription::InvoiceState::RefundDue);
+    assert_eq!(status.invoices[0].state, api::InvoiceState::RefundDue);
 }
 
 #[test]

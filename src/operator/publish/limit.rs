@@ -3,8 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::operator::cluster::Announcement;
-use crate::operator::reason::Reason;
+use flashgate_api::reason::Reason;
+use flashgate_cluster::Announcement;
+
 use crate::throttle::{Passed, Throttle};
 
 /// Events of one account and reason that are published at once; then one each period.
@@ -66,7 +67,7 @@ fn summed(passed: Passed<Announcement>) -> Announcement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::cluster::Version;
+    use flashgate_cluster::Version;
 
     fn announcement(number: u32, reason: Reason) -> Announcement {
         Announcement {

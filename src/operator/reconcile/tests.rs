@@ -3,20 +3,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use flashgate_ledger::catalog::PaymentMode;
-use flashgate_ledger::facts::Asked;
-use serde_json::json;
-
-use super::*;
-use crate::api::{
+use flashgate_api::{
     CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentVerdict, Subscription, UsageReport,
     UsageReportState,
 };
-use crate::catalog;
-use crate::operator::cluster::Kind;
-use crate::operator::cluster::simulated::{
+use flashgate_cluster::Kind;
+use flashgate_ledger::catalog::PaymentMode;
+use flashgate_ledger::facts::Asked;
+use flashgate_testing::simulated::{
     Call, Object, ObjectKey, ObjectKind, SharedWire, Simulated, Store, Wire, lock,
 };
+use serde_json::json;
+
+use super::*;
+use crate::catalog;
 use crate::operator::convert::effort;
 
 const NOW: &str = "2026-01-31T10:00:00Z";
@@ -322,7 +322,7 @@ fn created_next_year<K: Kind>(wire: &SharedWire, object: impl Into<Object>) -> K
 }
 
 /// Returns the reasons of the conditions that an object shows.
-fn reasons(conditions: &[crate::api::Condition]) -> Vec<String> {
+fn reasons(conditions: &[flashgate_api::Condition]) -> Vec<String> {
     conditions.iter().map(|shown| format!("{}={}/{}", shown.type_, shown.status, shown.reason)).collect()
 }
 

@@ -8,16 +8,16 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use flashgate_cluster::kubernetes::CALL_LIMIT;
+use flashgate_cluster::kubernetes::pages::Listing;
+use flashgate_cluster::trimmed::Trimmed;
+use flashgate_cluster::{CallError, Kind};
 use futures::TryStreamExt as _;
 use kube::api::{Request, WatchParams};
 use kube::core::{PartialObjectMeta, Status, WatchEvent};
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::operator::cluster::kubernetes::CALL_LIMIT;
-use crate::operator::cluster::kubernetes::pages::Listing;
-use crate::operator::cluster::trimmed::Trimmed;
-use crate::operator::cluster::{CallError, Kind};
 use crate::operator::inbox::revisions::Comparison;
 use crate::operator::inbox::{Row, Table};
 use crate::operator::watch::Watches;

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use flashgate_billing::api::Subscription;
+use flashgate_api::Subscription;
 use serde_json::{Value, json};
 
 use super::{Caller, KINDS, realm};

@@ -1,6 +1,6 @@
 //! A tenant without the right to delete, who has a controller delete for it.
 
-use flashgate_billing::api::{CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditPack, Subscription, UsageReport};
 use serde_json::{Value, json};
 
 use super::{Caller, PACK, SUBSCRIPTION, open_account, usage};

@@ -1,6 +1,6 @@
 //! A payment agent: the role `flashgate-payments`, where payments come from outside.
 
-use flashgate_billing::api::{CreditLedger, Payment, Subscription};
+use flashgate_api::{CreditLedger, Payment, Subscription};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 

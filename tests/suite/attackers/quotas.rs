@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flashgate_billing::api::UsageReport;
+use flashgate_api::UsageReport;
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -1,6 +1,6 @@
 //! A reporter: the role `flashgate-reporter`. That another's source is refused is `chart::sources`.
 
-use flashgate_billing::api::{CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! A tenant: the role `flashgate-tenant`, and `edit` of the namespace.
 
-use flashgate_billing::api::{CreditPack, Subscription};
+use flashgate_api::{CreditPack, Subscription};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};

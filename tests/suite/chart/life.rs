@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use flashgate_billing::api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>
 
 /// Reports usage, and changes the report while its receipt is under way: it then has to be read again.
 async fn use_some(namespace: &Namespace<'_>, go: &Path) {
-    let end = flashgate_billing::clock::Clock::system().now();
+    let end = flashgate_cluster::clock::Clock::system().now();
     let start = end - jiff::SignedDuration::from_secs(1);
     let usage = json!({
         "subscriptionRef": {"name": "acme"}, "source": "gw",

@@ -1,6 +1,6 @@
 //! The policy that warns about quantities that are probably wrong.
 
-use flashgate_billing::api::UsageReport;
+use flashgate_api::UsageReport;
 use serde_json::{Value, json};
 
 use super::{list, render};

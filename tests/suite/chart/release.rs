@@ -1,6 +1,6 @@
 //! The life of a release: installed, upgraded from an older chart, rolled back, uninstalled. The books stay as they are.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::{Value, json};
 
 use super::definitions::OLDER;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use axum::http::{HeaderValue, header, request};
 use axum::response::Response;
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription};
-use flashgate_billing::clock::Clock;
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription};
+use flashgate_cluster::clock::Clock;
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use k8s_openapi::ByteString;

@@ -1,6 +1,6 @@
 //! Kinds that go, come back, or are of another version.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription};
+use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::json;
 
 use super::{Watched, adjust, balance_is, definition, open_account, redefine};

@@ -1,6 +1,6 @@
 //! Namespaces that go, with everything in them, while there is work.
 
-use flashgate_billing::api::{CreditLedger, UsageReport};
+use flashgate_api::{CreditLedger, UsageReport};
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
 use kube::Api;
 use kube::api::DeleteParams;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flashgate_billing::api::UsageReport;
+use flashgate_api::UsageReport;
 use tokio::time::Instant;
 
 use super::sizes::usage;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, UsageReport};
 use flashgate_control_plane::ControlPlane;
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
     adjust(&namespace, "before").await;
     balance_is(&namespace, "1110").await;
     // A report with an open window exists before etcd is full.
-    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let mut usage = crate::faults::sizes::usage("gw", 1, 10);
     usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
@@ -169,7 +169,7 @@ async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
     open_account(&namespace).await;
     // Its token is good while the object is there that it was made for.
     namespace.kubectl(&["delete", "secret", "first"], None).await.succeeded().expect("deleted");
-    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let mut minutes_ago = 0;
     eventually("the token is refused", async || {
         minutes_ago += 1;

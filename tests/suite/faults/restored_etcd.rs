@@ -1,7 +1,7 @@
 //! An etcd that is restored from a snapshot under a running operator. Watches then resume from a version that the server
 //! does not have, and bring nothing.
 
-use flashgate_billing::api::{CreditLedger, UsageReport};
+use flashgate_api::{CreditLedger, UsageReport};
 use serde_json::json;
 
 use super::sizes::usage;

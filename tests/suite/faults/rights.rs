@@ -1,6 +1,6 @@
 //! Rights that are taken away under a running operator, and given back.
 
-use flashgate_billing::api::UsageReport;
+use flashgate_api::UsageReport;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::body::Body;
 use axum::http::{Method, request};
 use axum::response::Response;
-use flashgate_billing::api::UsageReport;
+use flashgate_api::UsageReport;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};

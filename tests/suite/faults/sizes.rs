@@ -1,6 +1,6 @@
 //! Large inputs: lines of a report, sources of an account, grants without use.
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::world::Namespace;
 
 /// Returns a report's spec over a minute that is so many minutes over, of that many lines of 100 MB.
 pub fn usage(source: &str, minutes_ago: i64, lines: usize) -> Value {
-    let now = flashgate_billing::clock::Clock::system().now().as_second();
+    let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
     let line = json!({
         "nodeType": "Public", "operation": "StorageEgress", "quantity": "100M",

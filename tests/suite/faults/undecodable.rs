@@ -1,6 +1,6 @@
 //! An object that cannot be understood is set aside, and nothing with it.
 
-use flashgate_billing::api::{CreditAdjustment, UsageReport};
+use flashgate_api::{CreditAdjustment, UsageReport};
 use serde_json::{Value, json};
 
 use super::{Watched, adjust, balance_is, definition, open_account, redefine};

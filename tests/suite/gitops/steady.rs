@@ -1,7 +1,7 @@
 //! No diff after a sync: what somebody asked for stays as it was asked, and nothing of it is copied.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
-use flashgate_billing::clock::Clock;
+use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 

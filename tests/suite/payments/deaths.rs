@@ -1,7 +1,7 @@
 //! The operator dies at every call of buy, settle, grant and refund, before it and after it. What is paid once is given
 //! once, and every object says so in the end.
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription};
+use flashgate_api::{CreditLedger, CreditPack, Payment, Subscription};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 

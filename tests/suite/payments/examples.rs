@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use flashgate_billing::api::{CreditPack, Payment, Subscription};
+use flashgate_api::{CreditPack, Payment, Subscription};
 use flashgate_billing::catalog;
 use flashgate_ledger::catalog::PaymentMode;
 use kube::ResourceExt as _;

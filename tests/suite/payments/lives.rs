@@ -1,6 +1,6 @@
 //! Law 18, on the clock of each account.
 
-use flashgate_billing::api::{CreditPack, Payment};
+use flashgate_api::{CreditPack, Payment};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use flashgate_billing::api::Subscription;
-use flashgate_billing::clock::Clock;
+use flashgate_api::Subscription;
+use flashgate_cluster::clock::Clock;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};

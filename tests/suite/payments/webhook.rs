@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use base64::Engine as _;
-use flashgate_billing::api::Payment;
-use flashgate_billing::clock::Clock;
+use flashgate_api::Payment;
 use flashgate_billing::payments::secrets::BASE64;
+use flashgate_cluster::clock::Clock;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kube::api::ListParams;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The runbooks of alerts about usage that is not charged and credits that are not given: their commands find the cause.
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
-use flashgate_billing::clock::Clock;
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
+use flashgate_cluster::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::PostParams;
 use serde_json::json;

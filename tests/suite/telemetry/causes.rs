@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flashgate_billing::api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
-use flashgate_billing::clock::Clock;
+use flashgate_api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};

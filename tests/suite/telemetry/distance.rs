@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_billing::clock::Clock;
+use flashgate_cluster::clock::Clock;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use crate::relay::Interference;

@@ -1,8 +1,8 @@
 //! Usage that is not charged, and credits that are not given: each way, done to an operator that runs.
 
-use flashgate_billing::api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
-use flashgate_billing::clock::Clock;
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
+use flashgate_cluster::clock::Clock;
 use jiff::SignedDuration;
 use k8s_openapi::ByteString;
 use kube::api::PostParams;

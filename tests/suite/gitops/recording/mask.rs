@@ -1,6 +1,6 @@
 //! What differs from one recording to the next: identities, hashes, and times of the wall clock.
 
-use flashgate_billing::clock::Clock;
+use flashgate_cluster::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

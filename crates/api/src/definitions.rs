@@ -1,0 +1,179 @@
+//! From Rust types to custom resource definitions that the API server takes without a warning.
+//!
+//! What the derive macros emit is nearly right; [`crds`] brings it into the one shape that is committed in
+//! `crds/`, printed by `flashgate-billing crds`, installed by the chart, and documented in `docs/reference/api.md`.
+
+use kube::CustomResourceExt;
+use serde_json::{Map, Value, json};
+
+use crate::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+
+/// Longest text of a time: RFC 3339 with nanoseconds and an offset has 35 characters.
+const TIME_LENGTH: u32 = 64;
+
+/// Says why a custom resource definition cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum CrdError {
+    /// A definition cannot be turned into JSON or YAML.
+    #[error("the definition of {kind} cannot be written as YAML")]
+    Serialize {
+        /// Kind that is defined.
+        kind: String,
+        /// Cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A finished custom resource definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crd {
+    /// Kind that it defines, such as `CreditPack`.
+    pub kind: String,
+    /// Plural of the kind in lower case, such as `creditpacks`: the name of its file in `crds/`.
+    pub plural: String,
+    /// The definition as the API server takes it.
+    pub definition: Value,
+}
+
+impl Crd {
+    /// Returns the `OpenAPI` v3 schema of the objects.
+    #[must_use]
+    pub fn schema(&self) -> &Value {
+        &self.definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    }
+
+    /// Returns the definition as YAML, equal on every run.
+    ///
+    /// # Errors
+    /// When a value has no form in YAML, which none here has.
+    pub fn yaml(&self) -> Result<String, CrdError> {
+        serde_yaml::to_string(&self.definition)
+            .map_err(|source| CrdError::Serialize { kind: self.kind.clone(), source: source.into() })
+    }
+}
+
+/// Returns the definitions of all kinds, in the order in which people meet them.
+///
+/// # Errors
+/// When a definition has no form in JSON, which none here has.
+pub fn crds() -> Result<Vec<Crd>, CrdError> {
+    Ok(vec![
+        crd::<Subscription>()?,
+        crd::<CreditPack>()?,
+        crd::<UsageReport>()?,
+        crd::<Payment>()?,
+        crd::<CreditAdjustment>()?,
+        crd::<CreditLedger>()?,
+    ])
+}
+
+/// Returns the definitions of all kinds as one YAML stream, for `kubectl apply -f -`.
+///
+/// # Errors
+/// As [`crds`] and [`Crd::yaml`].
+pub fn all_yaml() -> Result<String, CrdError> {
+    let documents = crds()?.iter().map(Crd::yaml).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
+/// Returns the finished definition of one kind.
+fn crd<K: CustomResourceExt>() -> Result<Crd, CrdError> {
+    let names = K::crd().spec.names;
+    let mut definition = serde_json::to_value(K::crd())
+        .map_err(|source| CrdError::Serialize { kind: names.kind.clone(), source: source.into() })?;
+    label(&mut definition);
+    definition["spec"]["names"]["listKind"] = format!("{}List", names.kind).into();
+    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    clean(schema);
+    describe_envelope(schema, &names.kind);
+    Ok(Crd { kind: names.kind, plural: names.plural, definition })
+}
+
+/// Says in the metadata where the definition comes from.
+fn label(definition: &mut Value) {
+    definition["metadata"]["labels"] = json!({ "app.kubernetes.io/part-of": "flashgate-billing" });
+    definition["metadata"]["annotations"] = json!({
+        "billing.flashgate.dev/generator": concat!("flashgate-billing/", env!("CARGO_PKG_VERSION")),
+    });
+}
+
+/// Brings a node of a schema, and all below it, into one shape: unset and null never differ, no titles, no unsigned
+/// formats, whole numbers as such, a bound on every time and every enum, paragraphs unwrapped.
+fn clean(node: &mut Value) {
+    match node {
+        Value::Object(fields) => {
+            // Under `properties` the keys are names of fields, not keywords.
+            for (key, child) in fields.iter_mut() {
+                match child.as_object_mut() {
+                    Some(properties) if key == "properties" => properties.values_mut().for_each(clean),
+                    _ => clean(child),
+                }
+            }
+            clean_keywords(fields);
+        }
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        _ => {}
+    }
+}
+
+/// Applies [`clean`] to the keywords of one node.
+fn clean_keywords(fields: &mut Map<String, Value>) {
+    fields.remove("nullable");
+    if fields.get("type").is_some_and(Value::is_string) {
+        fields.remove("title");
+    }
+    match fields.get("format").and_then(Value::as_str) {
+        Some(unsigned) if unsigned.starts_with("uint") => {
+            fields.remove("format");
+        }
+        Some("date-time") => {
+            fields.insert("maxLength".to_owned(), TIME_LENGTH.into());
+        }
+        _ => {}
+    }
+    for bound in ["minimum", "maximum"] {
+        if let Some(whole) = fields.get(bound).and_then(whole_number) {
+            fields.insert(bound.to_owned(), whole);
+        }
+    }
+    if let Some(description) = fields.get("description").and_then(Value::as_str) {
+        fields.insert("description".to_owned(), unwrap_paragraphs(description).into());
+    }
+    let longest = fields
+        .get("enum")
+        .and_then(Value::as_array)
+        .and_then(|names| names.iter().filter_map(Value::as_str).map(str::len).max());
+    if let Some(longest) = longest {
+        fields.insert("maxLength".to_owned(), longest.into());
+    }
+}
+
+/// Returns a number of the derive macros, which know only floats, as the integer it stands for.
+fn whole_number(bound: &Value) -> Option<Value> {
+    format!("{:.0}", bound.as_f64()?).parse::<i64>().ok().map(Value::from)
+}
+
+/// Returns a description with one line per paragraph: readers wrap for their own width.
+fn unwrap_paragraphs(description: &str) -> String {
+    description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Describes what is around `spec`, and gives `status` the default that tells tools "not seen yet".
+fn describe_envelope(schema: &mut Value, kind: &str) {
+    schema["type"] = "object".into();
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = json!({
+        "type": "string",
+        "description": "Version of this kind: `billing.flashgate.dev/v1alpha1`.",
+        "maxLength": 253,
+    });
+    properties["kind"] =
+        json!({ "type": "string", "description": format!("Always `{kind}`."), "maxLength": 63 });
+    properties["metadata"] = json!({ "type": "object" });
+    if let Some(status) = properties.get_mut("status") {
+        status["default"] = json!({ "observedGeneration": -1 });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! The custom resources as they travel: what users write and what `kubectl explain` prints.
+//!
+//! Wire types only. They hold amounts, quantities and times as they were written; the operator parses them once into
+//! the types of the laws. The words that users choose from are the same types there and here. Doc comments of fields are user documentation: they become the descriptions of the CRDs.
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own")]
+
+pub mod amount;
+pub mod condition;
+pub mod credit_adjustment;
+pub mod credit_ledger;
+pub mod credit_pack;
+pub mod definitions;
+pub mod payment;
+pub mod quantity;
+pub mod reason;
+pub mod schema;
+pub mod stated_time;
+pub mod subscription;
+pub mod usage_report;
+
+pub use amount::Amount;
+pub use condition::{Condition, READY, condition};
+pub use credit_adjustment::{
+    CreditAdjustment, CreditAdjustmentSpec, CreditAdjustmentState, CreditAdjustmentStatus,
+};
+pub use credit_ledger::{CreditLedger, CreditLedgerSpec};
+pub use credit_pack::{CreditPack, CreditPackSpec, CreditPackState, CreditPackStatus};
+pub use payment::{Payment, PaymentSpec, PaymentStatus, PaymentVerdict};
+pub use quantity::Quantity;
+pub use subscription::{LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus};
+pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
+
+// The words that users write are those of the laws: one type for both.
+pub use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
+pub use flashgate_ledger::facts::{PaymentState, Renewal};
+pub use flashgate_ledger::invoice::InvoiceState;
+pub use flashgate_ledger::ledger::RequestState;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use schema::{OBJECT_NAME_LENGTH, OBJECT_NAME_PATTERN, form};
+
+/// API group of every kind.
+pub const GROUP: &str = "billing.flashgate.dev";
+/// API version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// Value of `apiVersion` of every object.
+pub const API_VERSION: &str = "billing.flashgate.dev/v1alpha1";
+
+/// Names a Subscription of the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionRef {
+    /// Name of a Subscription in the same namespace. It may be created later: the object waits for it.
+    #[schemars(length(min = 1, max = OBJECT_NAME_LENGTH), extend("x-kubernetes-validations" = [form(
+        OBJECT_NAME_PATTERN,
+        "the name of a Subscription: lower-case letters, digits, '-' and '.', starting and ending with a letter or \
+         digit, such as 'acme'",
+    )]))]
+    pub name: String,
+}

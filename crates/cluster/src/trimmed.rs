@@ -1,0 +1,234 @@
+//! Objects without what the operator has no use for: anyone who may write an object may fill its metadata with as much
+//! as the API server accepts, and the operator must not keep it.
+
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::{Kind, Version};
+
+/// Annotations that the operator reads.
+const ANNOTATIONS: [&str; 2] = ["billing.flashgate.dev/test-clock", "billing.flashgate.dev/accept-sequence"];
+
+/// Longest value of an annotation that the operator reads.
+const ANNOTATION_CHARS: usize = 256;
+
+/// Fields of `metadata` that the operator reads of every kind.
+const METADATA: [&str; 7] =
+    ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"];
+
+/// An object of kind `K` whose metadata is trimmed as it is decoded, or why it cannot be decoded.
+#[derive(Clone, Debug)]
+pub struct Trimmed<K>(pub Result<K, Undecoded>);
+
+/// An object that does not have the form of its kind.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Undecoded {
+    /// Which object it is.
+    pub version: Version,
+    /// What is wrong with it.
+    pub error: String,
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Trimmed<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut object = Value::deserialize(deserializer)?;
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            trim(metadata, K::IS_WRITTEN_WHOLE);
+        }
+        Ok(Self(
+            K::deserialize(&object)
+                .map_err(|error| Undecoded { version: version_of(&object), error: error.to_string() }),
+        ))
+    }
+}
+
+/// Drops what the operator does not read. An object that it writes whole keeps what others put there: it would be
+/// removed from the server otherwise.
+fn trim(metadata: &mut Map<String, Value>, is_written_whole: bool) {
+    if is_written_whole {
+        metadata.remove("managedFields");
+        return;
+    }
+    metadata.retain(|field, _| field == "annotations" || METADATA.contains(&field.as_str()));
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.retain(|name, value| {
+            let is_short = value.as_str().is_some_and(|value| value.len() <= ANNOTATION_CHARS);
+            is_short && ANNOTATIONS.contains(&name.as_str())
+        });
+    }
+}
+
+fn version_of(object: &Value) -> Version {
+    let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+    Version {
+        namespace: field("namespace"),
+        name: field("name"),
+        uid: field("uid"),
+        resource_version: field("resourceVersion"),
+    }
+}
+
+/// What a list says besides its items.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListMetadata {
+    /// Version of the server's data that the list shows.
+    pub resource_version: String,
+    /// Where the next page begins; empty at the end.
+    #[serde(rename = "continue")]
+    pub continue_token: String,
+}
+
+/// Decodes a list and gives each item away as soon as it is decoded: only one is held at a time.
+///
+/// # Errors
+/// When the text is not a list of such items. Items before the mistake were given away.
+pub fn decode_list<T>(text: &[u8], take: &mut dyn FnMut(T)) -> Result<ListMetadata, serde_json::Error>
+where
+    T: for<'de> Deserialize<'de>,
+{
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let metadata = deserializer.deserialize_map(ListVisitor { take })?;
+    deserializer.end()?;
+    Ok(metadata)
+}
+
+struct ListVisitor<'a, T> {
+    take: &'a mut dyn FnMut(T),
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<'_, T> {
+    type Value = ListMetadata;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ListMetadata, A::Error> {
+        let mut metadata = ListMetadata::default();
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "metadata" => metadata = map.next_value()?,
+                "items" => map.next_value_seed(Items { take: &mut *self.take, items: PhantomData })?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(metadata)
+    }
+}
+
+struct Items<'a, T> {
+    take: &'a mut dyn FnMut(T),
+    items: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Items<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        // A list of nothing may say `null`.
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the items of a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element()? {
+            (self.take)(item);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use flashgate_api::Subscription;
+
+    fn fat(kind: &str, spec: &Value) -> Value {
+        json!({
+            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": kind, "spec": spec,
+            "metadata": {
+                "name": "acme", "namespace": "a", "uid": "1", "resourceVersion": "7", "generation": 2,
+                "labels": {"team": "a"}, "finalizers": ["example.com/hold"],
+                "annotations": {
+                    "billing.flashgate.dev/test-clock": "2026-01-31T10:00:00Z",
+                    "billing.flashgate.dev/accept-sequence": "9".repeat(257),
+                    "example.com/note": "x".repeat(200_000),
+                },
+                "managedFields": [{"manager": "kubectl"}],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "2"}],
+            },
+        })
+    }
+
+    #[test]
+    fn an_object_keeps_of_its_metadata_what_the_operator_reads_and_nothing_else() {
+        let object = fat("Subscription", &json!({"plan": "starter"}));
+        let Trimmed(subscription) = serde_json::from_value::<Trimmed<Subscription>>(object).expect("JSON");
+        let metadata = serde_json::to_value(subscription.expect("decoded").metadata).expect("JSON");
+        assert_eq!(
+            metadata,
+            json!({
+                "name": "acme", "namespace": "a", "uid": "1", "resourceVersion": "7", "generation": 2,
+                "annotations": {"billing.flashgate.dev/test-clock": "2026-01-31T10:00:00Z"},
+            })
+        );
+    }
+
+    #[test]
+    fn an_object_that_is_written_whole_keeps_what_others_put_there() {
+        let mut object = fat("CreditLedger", &json!({}));
+        let metadata = object["metadata"].as_object_mut().expect("metadata");
+        let count = metadata.len();
+        trim(metadata, true);
+        assert_eq!(metadata.len(), count - 1);
+        assert!(!metadata.contains_key("managedFields"));
+        assert_eq!(metadata["annotations"].as_object().map(Map::len), Some(3));
+    }
+
+    #[test]
+    fn an_object_of_another_form_is_named_and_the_rest_of_the_list_is_taken() {
+        let list = json!({
+            "kind": "SubscriptionList", "metadata": {"resourceVersion": "12", "continue": "more"},
+            "items": [
+                fat("Subscription", &json!({"plan": 7})), fat("Subscription", &json!({"plan": "starter"})),
+            ],
+        });
+        let mut taken = Vec::new();
+        let text = serde_json::to_vec(&list).expect("JSON");
+        let metadata = decode_list(&text, &mut |item: Trimmed<Subscription>| taken.push(item.0));
+        let expected = ListMetadata { resource_version: "12".to_owned(), continue_token: "more".to_owned() };
+        assert_eq!(metadata.expect("list"), expected);
+        assert_eq!(taken.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        let undecoded = taken.remove(0).expect_err("a plan is no number");
+        assert_eq!((undecoded.version.name.as_str(), undecoded.version.uid.as_str()), ("acme", "1"));
+        assert!(undecoded.error.contains("invalid type"), "{}", undecoded.error);
+    }
+
+    #[test]
+    fn a_list_of_nothing_is_empty() {
+        for text in [r#"{"metadata":{"resourceVersion":"3"},"items":null}"#, r#"{"metadata":{},"items":[]}"#]
+        {
+            let mut count = 0;
+            decode_list(text.as_bytes(), &mut |_: Trimmed<Subscription>| count += 1).expect("list");
+            assert_eq!(count, 0);
+        }
+    }
+}

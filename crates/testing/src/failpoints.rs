@@ -1,0 +1,170 @@
+//! Failpoints: a cluster that stops or dies at a chosen moment of a chosen call. For tests of crash and doubt.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use flashgate_api::CreditLedger;
+use flashgate_cluster::{Announcement, CallError, Cluster, Cursor, Kind, SettledReports, Version};
+use serde::Serialize;
+
+/// How often a paused call looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is to happen, at which moment of which call: `CALL#NTH@MOMENT=ACTION`, such as
+/// `replace-status/UsageReport#1@before=pause:/tmp/go` or `replace-ledger#3@after=kill`.
+#[derive(Clone, Debug)]
+pub struct Failpoint {
+    call: String,
+    nth: u64,
+    moment: Moment,
+    action: Action,
+    seen: Arc<AtomicU64>,
+}
+
+/// A moment of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Before,
+    After,
+}
+
+/// What happens at a failpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    /// The process dies at once, as by SIGKILL.
+    Kill,
+    /// The reply is lost: the caller gets an error as if none came.
+    Lose,
+    /// The call waits until this file exists; a file of the same name with `.reached` says that it waits.
+    Pause(PathBuf),
+}
+
+/// Says why a text is not a failpoint.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "'{0}' is not a failpoint: must be CALL#NTH@MOMENT=ACTION, with MOMENT 'before' or 'after' and ACTION 'kill', \
+     'lose' (only after) or 'pause:FILE'"
+)]
+pub struct ParseFailpointError(String);
+
+impl FromStr for Failpoint {
+    type Err = ParseFailpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).ok_or_else(|| ParseFailpointError(text.to_owned()))
+    }
+}
+
+fn parse(text: &str) -> Option<Failpoint> {
+    let (place, action) = text.split_once('=')?;
+    let (call, moment) = place.split_once('@')?;
+    let (call, nth) = call.split_once('#')?;
+    let moment = match moment {
+        "before" => Moment::Before,
+        "after" => Moment::After,
+        _ => return None,
+    };
+    let action = match (action, action.strip_prefix("pause:")) {
+        ("kill", _) => Action::Kill,
+        ("lose", _) if moment == Moment::After => Action::Lose,
+        (_, Some(file)) => Action::Pause(file.into()),
+        _ => return None,
+    };
+    Some(Failpoint { call: call.to_owned(), nth: nth.parse().ok()?, moment, action, seen: Arc::default() })
+}
+
+/// A cluster with failpoints.
+pub struct Failing<C> {
+    inner: C,
+    failpoints: Vec<Failpoint>,
+}
+
+impl<C: Cluster> Failing<C> {
+    /// Puts `failpoints` into `inner`.
+    pub fn new(inner: C, failpoints: Vec<Failpoint>) -> Self {
+        Self { inner, failpoints }
+    }
+
+    async fn with<T>(
+        &self,
+        call: String,
+        exchange: impl Future<Output = Result<T, CallError>> + Send,
+    ) -> Result<T, CallError> {
+        let due: Vec<&Failpoint> = self
+            .failpoints
+            .iter()
+            .filter(|failpoint| failpoint.call == call)
+            .filter(|failpoint| failpoint.seen.fetch_add(1, Ordering::Relaxed) + 1 == failpoint.nth)
+            .collect();
+        for failpoint in due.iter().filter(|failpoint| failpoint.moment == Moment::Before) {
+            reach(&failpoint.action).await;
+        }
+        let mut result = exchange.await;
+        for failpoint in due.iter().filter(|failpoint| failpoint.moment == Moment::After) {
+            reach(&failpoint.action).await;
+            if failpoint.action == Action::Lose {
+                result = Err(CallError::TimedOut { call: call.clone(), limit: Duration::ZERO });
+            }
+        }
+        result
+    }
+}
+
+async fn reach(action: &Action) {
+    match action {
+        Action::Lose => {}
+        Action::Kill => std::process::abort(),
+        Action::Pause(file) => {
+            let mut reached = file.clone().into_os_string();
+            reached.push(".reached");
+            if let Err(error) = std::fs::write(&reached, "") {
+                tracing::error!(%error, "cannot say that the failpoint was reached");
+            }
+            while !file.exists() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+impl<C: Cluster> Cluster for Failing<C> {
+    async fn fetch<K: Kind>(&self, namespace: &str, name: &str) -> Result<K, CallError> {
+        self.with(format!("fetch/{}", K::kind(&())), self.inner.fetch(namespace, name)).await
+    }
+
+    async fn create_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
+        self.with("create-ledger".to_owned(), self.inner.create_ledger(ledger)).await
+    }
+
+    async fn replace_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
+        self.with("replace-ledger".to_owned(), self.inner.replace_ledger(ledger)).await
+    }
+
+    async fn replace_status<K: Kind, S: Serialize + Sync>(
+        &self,
+        version: &Version,
+        status: &S,
+    ) -> Result<K, CallError> {
+        self.with(format!("replace-status/{}", K::kind(&())), self.inner.replace_status(version, status))
+            .await
+    }
+
+    async fn delete_report(&self, version: &Version) -> Result<(), CallError> {
+        self.with("delete-report".to_owned(), self.inner.delete_report(version)).await
+    }
+
+    async fn list_settled_reports(&self, state: &str, cursor: &Cursor) -> Result<SettledReports, CallError> {
+        self.inner.list_settled_reports(state, cursor).await
+    }
+
+    fn clock_skew_seconds(&self) -> Option<i64> {
+        self.inner.clock_skew_seconds()
+    }
+
+    async fn announce(&self, announcement: &Announcement) -> Result<(), CallError> {
+        self.with("announce".to_owned(), self.inner.announce(announcement)).await
+    }
+}

@@ -1,0 +1,354 @@
+//! A cluster in memory: an API server as far as the operator can tell, and the wire to it.
+//!
+//! A call is an exchange that stays on the wire until somebody lets it take effect and lets its reply through; so
+//! whoever drives a [`Wire`] decides in which order things happen, what is lost, what comes late and what is sent
+//! twice. [`Wire::run_smoothly`] drives it as a healthy network would.
+
+mod object;
+mod store;
+
+pub use object::{Object, ObjectKey, ObjectKind};
+pub use store::{Change, Store, Writer};
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use flashgate_api::CreditLedger;
+use flashgate_cluster::clock::Clock;
+use flashgate_cluster::server_clock::ServerClock;
+use flashgate_cluster::{Announcement, CallError, Cluster, Cursor, Kind, SettledReports, Version};
+use kube::ResourceExt;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One call of the operator, as it is on the wire.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Reads an object.
+    Fetch(ObjectKey),
+    /// Creates a ledger.
+    CreateLedger(Box<CreditLedger>),
+    /// Replaces a ledger.
+    ReplaceLedger(Box<CreditLedger>),
+    /// Replaces the status of an object of that kind.
+    ReplaceStatus(ObjectKind, Version, Value),
+    /// Deletes a report of that version.
+    DeleteReport(Version),
+    /// Lists the reports in a state, one page from there on.
+    ListReports(String, Cursor),
+    /// Publishes an Event.
+    Announce,
+}
+
+impl Call {
+    /// Returns whether it may change an object.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        !matches!(self, Self::Fetch(_) | Self::ListReports(..) | Self::Announce)
+    }
+}
+
+/// What a call gives.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// An object.
+    Object(Object),
+    /// A page of reports that have their verdict.
+    Reports(SettledReports),
+    /// Nothing but that it is done.
+    Done,
+}
+
+/// How far an exchange is.
+#[derive(Debug)]
+enum Stage {
+    /// The server has not taken it up.
+    Sent,
+    /// It took effect, or was refused; the reply is on its way.
+    Answered(Result<Reply, CallError>),
+    /// The client has not yet taken what came; the time is the server's at the reply, if one came.
+    Delivered(Result<Reply, CallError>, Option<jiff::Timestamp>),
+    /// The client no longer waits, and the server has not processed it.
+    Stray,
+}
+
+/// A call on its way.
+#[derive(Debug)]
+struct Exchange {
+    client: usize,
+    call: Call,
+    stage: Stage,
+    waker: Option<Waker>,
+}
+
+/// The wire between operators and the server.
+#[derive(Debug)]
+pub struct Wire {
+    /// The server.
+    pub store: Store,
+    exchanges: BTreeMap<u64, Exchange>,
+    counter: u64,
+}
+
+/// A wire that operators share.
+pub type SharedWire = Arc<Mutex<Wire>>;
+
+impl Wire {
+    /// Returns a wire to `store` with nothing on it.
+    #[must_use]
+    pub fn to(store: Store) -> SharedWire {
+        Arc::new(Mutex::new(Self { store, exchanges: BTreeMap::new(), counter: 0 }))
+    }
+
+    fn put(&mut self, client: usize, call: Call, stage: Stage) -> u64 {
+        self.counter += 1;
+        self.exchanges.insert(self.counter, Exchange { client, call, stage, waker: None });
+        self.counter
+    }
+
+    /// Returns the exchanges that the server has not taken up and somebody waits for.
+    pub fn sent(&self) -> impl Iterator<Item = (u64, usize, &Call)> {
+        self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Sent)).map(view)
+    }
+
+    /// Returns the exchanges whose reply is on its way.
+    pub fn answered(&self) -> impl Iterator<Item = (u64, usize, &Call)> {
+        self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Answered(_))).map(view)
+    }
+
+    /// Returns the exchanges that no client waits for and that may still take effect.
+    pub fn strays(&self) -> impl Iterator<Item = (u64, usize, &Call)> {
+        self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Stray)).map(view)
+    }
+
+    /// Lets the server take an exchange up. A stray one is over then.
+    pub fn take_effect(&mut self, id: u64) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let answer = self.store.answer(&exchange.call, exchange.client);
+        if matches!(exchange.stage, Stage::Stray) {
+            self.exchanges.remove(&id);
+        } else {
+            exchange.stage = Stage::Answered(answer);
+        }
+    }
+
+    /// Lets the reply of an exchange through.
+    pub fn reply(&mut self, id: u64) {
+        let now = self.store.now();
+        if let Some(exchange) = self.exchanges.get_mut(&id)
+            && let Stage::Answered(answer) = std::mem::replace(&mut exchange.stage, Stage::Stray)
+        {
+            exchange.deliver(answer, Some(now));
+        }
+    }
+
+    /// Gives `error` to whoever waits, whatever the server did or will do. `comes_from_server` says whether it is a
+    /// reply or the lack of one.
+    pub fn fail(&mut self, id: u64, error: CallError, comes_from_server: bool) {
+        let now = self.store.now();
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.deliver(Err(error), comes_from_server.then_some(now));
+        }
+    }
+
+    /// Sends the same call a second time; no client waits for it.
+    pub fn duplicate(&mut self, id: u64) {
+        if let Some(exchange) = self.exchanges.get(&id) {
+            let (client, call) = (exchange.client, exchange.call.clone());
+            self.put(client, call, Stage::Stray);
+        }
+    }
+
+    /// Takes a stray exchange off the wire; it never takes effect.
+    pub fn lose(&mut self, id: u64) {
+        self.exchanges.remove(&id);
+    }
+
+    /// Takes everything off the wire, as when the server is gone: every caller that waits gets an error. Returns whether
+    /// there was any.
+    pub fn cut_off(&mut self) -> bool {
+        self.exchanges.retain(|_, exchange| !matches!(exchange.stage, Stage::Stray));
+        let waiting = |exchange: &&mut Exchange| !matches!(exchange.stage, Stage::Delivered(..));
+        let mut is_any = false;
+        for exchange in self.exchanges.values_mut().filter(waiting) {
+            let call = "a call".to_owned();
+            exchange.deliver(Err(CallError::Transport { call, source: "the server is gone".into() }), None);
+            is_any = true;
+        }
+        is_any
+    }
+
+    /// Serves everything at once, in order; returns whether there was anything.
+    pub fn run_smoothly(&mut self) -> bool {
+        let sent: Vec<u64> = self.sent().chain(self.answered()).map(|(id, ..)| id).collect();
+        for id in &sent {
+            self.take_effect_if_sent(*id);
+            self.reply(*id);
+        }
+        !sent.is_empty()
+    }
+
+    fn take_effect_if_sent(&mut self, id: u64) {
+        if self.exchanges.get(&id).is_some_and(|exchange| matches!(exchange.stage, Stage::Sent)) {
+            self.take_effect(id);
+        }
+    }
+}
+
+fn view<'a>((id, exchange): (&u64, &'a Exchange)) -> (u64, usize, &'a Call) {
+    (*id, exchange.client, &exchange.call)
+}
+
+impl Exchange {
+    fn deliver(&mut self, answer: Result<Reply, CallError>, server_time: Option<jiff::Timestamp>) {
+        self.stage = Stage::Delivered(answer, server_time);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// An operator's end of the wire.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    wire: SharedWire,
+    client: usize,
+    server_clock: Arc<ServerClock>,
+}
+
+impl Simulated {
+    /// Returns the end of `wire` that belongs to `client`, whose own clock is `clock`.
+    #[must_use]
+    pub fn new(wire: SharedWire, client: usize, clock: Clock) -> Self {
+        Self { wire, client, server_clock: Arc::new(ServerClock::new(clock)) }
+    }
+
+    fn call(&self, call: Call) -> Exchanging<'_> {
+        Exchanging { end: self, call: Some(call), id: None }
+    }
+
+    async fn object<K: Kind>(&self, call: Call) -> Result<K, CallError> {
+        let name = K::kind(&());
+        match self.call(call).await? {
+            Reply::Object(object) => object.typed::<K>().ok_or_else(|| unreadable(&name)),
+            Reply::Reports(_) | Reply::Done => Err(unreadable(&name)),
+        }
+    }
+}
+
+fn unreadable(call: &str) -> CallError {
+    let source = serde::de::Error::custom("a reply of another kind");
+    CallError::Decode { call: call.to_owned(), source }
+}
+
+/// Waits for the reply of one exchange. Dropped before that, the exchange becomes a stray: the client is gone, the
+/// request may not be.
+struct Exchanging<'a> {
+    end: &'a Simulated,
+    call: Option<Call>,
+    id: Option<u64>,
+}
+
+impl Future for Exchanging<'_> {
+    type Output = Result<Reply, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let end = self.end;
+        let mut wire = lock(&end.wire);
+        if let Some(call) = self.call.take() {
+            self.id = Some(wire.put(end.client, call, Stage::Sent));
+        }
+        let Some(id) = self.id else { return Poll::Pending };
+        match wire.exchanges.get_mut(&id) {
+            Some(exchange) if !matches!(exchange.stage, Stage::Delivered(..)) => {
+                exchange.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            _ => {}
+        }
+        self.id = None;
+        match wire.exchanges.remove(&id).map(|exchange| exchange.stage) {
+            Some(Stage::Delivered(answer, server_time)) => {
+                if let Some(time) = server_time {
+                    end.server_clock.note_reply(time);
+                }
+                Poll::Ready(answer)
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Exchanging<'_> {
+    fn drop(&mut self) {
+        let Some(id) = self.id else { return };
+        let mut wire = lock(&self.end.wire);
+        match wire.exchanges.get_mut(&id) {
+            Some(exchange) if matches!(exchange.stage, Stage::Sent) => exchange.stage = Stage::Stray,
+            Some(_) => wire.lose(id),
+            None => {}
+        }
+    }
+}
+
+/// Locks a wire.
+pub fn lock(wire: &SharedWire) -> MutexGuard<'_, Wire> {
+    wire.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cluster for Simulated {
+    async fn fetch<K: Kind>(&self, namespace: &str, name: &str) -> Result<K, CallError> {
+        let kind = ObjectKind::of::<K>().ok_or_else(|| unreadable(&K::kind(&())))?;
+        self.object(Call::Fetch(ObjectKey::new(kind, namespace, name))).await
+    }
+
+    async fn create_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
+        self.object(Call::CreateLedger(Box::new(ledger.clone()))).await
+    }
+
+    async fn replace_ledger(&self, ledger: &CreditLedger) -> Result<CreditLedger, CallError> {
+        self.object(Call::ReplaceLedger(Box::new(ledger.clone()))).await
+    }
+
+    async fn replace_status<K: Kind, S: Serialize + Sync>(
+        &self,
+        version: &Version,
+        status: &S,
+    ) -> Result<K, CallError> {
+        let call = || format!("replace status of {} {}", K::kind(&()), version.name);
+        let kind = ObjectKind::of::<K>().ok_or_else(|| unreadable(&call()))?;
+        let status =
+            serde_json::to_value(status).map_err(|source| CallError::Decode { call: call(), source })?;
+        self.object(Call::ReplaceStatus(kind, version.clone(), status)).await
+    }
+
+    async fn delete_report(&self, version: &Version) -> Result<(), CallError> {
+        match self.call(Call::DeleteReport(version.clone())).await {
+            Ok(_) | Err(CallError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list_settled_reports(&self, state: &str, cursor: &Cursor) -> Result<SettledReports, CallError> {
+        match self.call(Call::ListReports(state.to_owned(), cursor.clone())).await? {
+            Reply::Reports(reports) => Ok(reports),
+            Reply::Object(_) | Reply::Done => Err(unreadable("list UsageReports")),
+        }
+    }
+
+    fn clock_skew_seconds(&self) -> Option<i64> {
+        self.server_clock.skew_seconds()
+    }
+
+    async fn announce(&self, _: &Announcement) -> Result<(), CallError> {
+        self.call(Call::Announce).await.map(|_| ())
+    }
+}
+
+/// Returns the name of an object's last version.
+fn version_of(object: &impl ResourceExt) -> String {
+    object.resource_version().unwrap_or_default()
+}

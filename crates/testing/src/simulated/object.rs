@@ -1,0 +1,266 @@
+//! Objects of all kinds of this product, as one type.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use flashgate_api::{
+    CreditAdjustment, CreditAdjustmentState, CreditLedger, CreditPack, CreditPackState, Payment,
+    PaymentVerdict, Subscription, UsageReport, UsageReportState,
+};
+use flashgate_cluster::Kind;
+use kube::Resource;
+use kube::core::ObjectMeta;
+
+/// The kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// Subscription.
+    Subscription,
+    /// CreditLedger.
+    CreditLedger,
+    /// UsageReport.
+    UsageReport,
+    /// CreditPack.
+    CreditPack,
+    /// Payment.
+    Payment,
+    /// CreditAdjustment.
+    CreditAdjustment,
+}
+
+impl ObjectKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Subscription,
+        Self::CreditLedger,
+        Self::UsageReport,
+        Self::CreditPack,
+        Self::Payment,
+        Self::CreditAdjustment,
+    ];
+
+    /// Returns the kind that `K` is.
+    #[must_use]
+    pub fn of<K: Kind>() -> Option<Self> {
+        let kind = K::kind(&());
+        Self::ALL.into_iter().find(|other| other.as_str() == kind)
+    }
+
+    /// Returns the kind's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscription => "Subscription",
+            Self::CreditLedger => "CreditLedger",
+            Self::UsageReport => "UsageReport",
+            Self::CreditPack => "CreditPack",
+            Self::Payment => "Payment",
+            Self::CreditAdjustment => "CreditAdjustment",
+        }
+    }
+}
+
+/// The kind, namespace and name of an object, without its UID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Kind.
+    pub kind: ObjectKind,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// Returns the key of the object of `kind` called `namespace`/`name`.
+    #[must_use]
+    pub fn new(kind: ObjectKind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}/{}", self.kind.as_str(), self.namespace, self.name)
+    }
+}
+
+/// An object of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// A Subscription.
+    Subscription(Arc<Subscription>),
+    /// A CreditLedger.
+    CreditLedger(Arc<CreditLedger>),
+    /// A UsageReport.
+    UsageReport(Arc<UsageReport>),
+    /// A CreditPack.
+    CreditPack(Arc<CreditPack>),
+    /// A Payment.
+    Payment(Arc<Payment>),
+    /// A CreditAdjustment.
+    CreditAdjustment(Arc<CreditAdjustment>),
+}
+
+/// Does the same with an object of whichever kind.
+macro_rules! with_object {
+    ($object:expr, $inner:ident => $body:expr) => {
+        match $object {
+            Object::Subscription($inner) => $body,
+            Object::CreditLedger($inner) => $body,
+            Object::UsageReport($inner) => $body,
+            Object::CreditPack($inner) => $body,
+            Object::Payment($inner) => $body,
+            Object::CreditAdjustment($inner) => $body,
+        }
+    };
+}
+
+macro_rules! from_object {
+    ($kind:ident) => {
+        impl From<$kind> for Object {
+            fn from(object: $kind) -> Self {
+                Self::$kind(Arc::new(object))
+            }
+        }
+    };
+}
+
+from_object!(Subscription);
+from_object!(CreditLedger);
+from_object!(UsageReport);
+from_object!(CreditPack);
+from_object!(Payment);
+from_object!(CreditAdjustment);
+
+impl Object {
+    /// Returns its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Subscription(_) => ObjectKind::Subscription,
+            Self::CreditLedger(_) => ObjectKind::CreditLedger,
+            Self::UsageReport(_) => ObjectKind::UsageReport,
+            Self::CreditPack(_) => ObjectKind::CreditPack,
+            Self::Payment(_) => ObjectKind::Payment,
+            Self::CreditAdjustment(_) => ObjectKind::CreditAdjustment,
+        }
+    }
+
+    /// Returns its metadata.
+    #[must_use]
+    pub fn metadata(&self) -> &ObjectMeta {
+        with_object!(self, object => object.meta())
+    }
+
+    /// Returns its metadata, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        with_object!(self, object => Arc::make_mut(object).meta_mut())
+    }
+
+    /// Returns what it is called.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        let metadata = self.metadata();
+        ObjectKey {
+            kind: self.kind(),
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Returns its UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.metadata().uid.as_deref().unwrap_or_default()
+    }
+
+    /// Returns its `status.state`, where it has one.
+    #[must_use]
+    pub fn state(&self) -> Option<&'static str> {
+        match self {
+            Self::Subscription(_) | Self::CreditLedger(_) => None,
+            Self::UsageReport(report) => report.status.as_ref()?.state.map(|state| match state {
+                UsageReportState::Charged => "Charged",
+                UsageReportState::Rejected => "Rejected",
+            }),
+            Self::CreditPack(pack) => pack.status.as_ref()?.state.map(|state| match state {
+                CreditPackState::AwaitingPayment => "AwaitingPayment",
+                CreditPackState::Granted => "Granted",
+                CreditPackState::Refused => "Refused",
+                CreditPackState::Refunded => "Refunded",
+            }),
+            Self::Payment(payment) => payment.status.as_ref()?.state.map(|state| match state {
+                PaymentVerdict::Applied => "Applied",
+                PaymentVerdict::Refused => "Refused",
+            }),
+            Self::CreditAdjustment(adjustment) => {
+                adjustment.status.as_ref()?.state.map(|state| match state {
+                    CreditAdjustmentState::Granted => "Granted",
+                    CreditAdjustmentState::Refused => "Refused",
+                })
+            }
+        }
+    }
+
+    /// Returns whether the operator's watch of its kind selects it: a fact without a final verdict, or anything
+    /// that is no fact.
+    #[must_use]
+    pub fn is_selected(&self) -> bool {
+        matches!(self.state(), None | Some("AwaitingPayment"))
+    }
+
+    /// Returns whether its state may become that of `after`, as the rules on the field say.
+    pub(super) fn may_become(&self, after: &Self) -> bool {
+        let (Some(before), Some(after)) = (self.state(), after.state()) else { return true };
+        before == after
+            || match self.kind() {
+                ObjectKind::UsageReport => (before, after) == ("Rejected", "Charged"),
+                ObjectKind::CreditPack => matches!(
+                    (before, after),
+                    ("AwaitingPayment", "Granted" | "Refused") | ("Granted", "Refunded")
+                ),
+                _ => false,
+            }
+    }
+
+    /// Returns the object as it is on the wire.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        with_object!(self, object => serde_json::to_value(object.as_ref())).unwrap_or_default()
+    }
+
+    /// Returns the object as what it is, if it is a `K`.
+    #[must_use]
+    pub fn typed<K: Kind>(&self) -> Option<K> {
+        let inner: &dyn Any = with_object!(self, object => object.as_ref());
+        inner.downcast_ref::<K>().cloned()
+    }
+
+    /// Takes `status` for its status; a status that cannot be read is an error.
+    pub(super) fn set_status(&mut self, status: serde_json::Value) -> Result<(), serde_json::Error> {
+        match self {
+            Self::Subscription(object) => Arc::make_mut(object).status = serde_json::from_value(status)?,
+            Self::CreditLedger(_) => {}
+            Self::UsageReport(object) => Arc::make_mut(object).status = serde_json::from_value(status)?,
+            Self::CreditPack(object) => Arc::make_mut(object).status = serde_json::from_value(status)?,
+            Self::Payment(object) => Arc::make_mut(object).status = serde_json::from_value(status)?,
+            Self::CreditAdjustment(object) => Arc::make_mut(object).status = serde_json::from_value(status)?,
+        }
+        Ok(())
+    }
+
+    /// Returns whether `other` says the same in its spec.
+    pub(super) fn has_spec_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Subscription(one), Self::Subscription(other)) => one.spec == other.spec,
+            (Self::CreditLedger(one), Self::CreditLedger(other)) => one.spec == other.spec,
+            (Self::UsageReport(one), Self::UsageReport(other)) => one.spec == other.spec,
+            (Self::CreditPack(one), Self::CreditPack(other)) => one.spec == other.spec,
+            (Self::Payment(one), Self::Payment(other)) => one.spec == other.spec,
+            (Self::CreditAdjustment(one), Self::CreditAdjustment(other)) => one.spec == other.spec,
+            _ => false,
+        }
+    }
+}
