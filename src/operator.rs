@@ -7,6 +7,7 @@ pub mod facts;
 pub mod gauges;
 pub mod health;
 pub mod inbox;
+pub mod judged_kind;
 pub mod memory;
 pub mod plan;
 pub mod project;

@@ -1,12 +1,15 @@
 //! Second step: the facts about an account, and the clock it lives by.
 
-use flashgate_api::{Condition, READY, Subscription, condition};
-use flashgate_ledger::facts::{Asked, Facts, Report, Subscription as SubscriptionFact};
+use flashgate_api::fact::FactStatus;
+use flashgate_api::{READY, Subscription, condition};
+use flashgate_ledger::facts::{Asked, Facts, Subscription as SubscriptionFact};
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
 use jiff::Timestamp;
 
 use crate::operator::convert::{self, ConvertError};
+use crate::operator::inbox::rows::Rows;
+use crate::operator::inbox::{CachedKind, Pending};
 use crate::operator::view::View;
 
 /// Annotation with the frozen "now" of an account that lives by a test clock.
@@ -133,25 +136,22 @@ fn arrive_by_test_clock(facts: &mut Facts, view: &View, ledger: Option<&Ledger>,
         let is_known = ledger.is_some_and(|ledger| ledger.subscription.uid == *uid);
         *arrival = if is_known { ledger.map_or(now, |ledger| ledger.start_time) } else { now };
     }
-    let first_seen = |conditions: Option<&Vec<Condition>>| {
-        let ready = conditions.and_then(|conditions| condition(conditions, READY));
-        ready.map_or(now, |ready| ready.last_transition_time.0.min(now))
-    };
-    let reports = view.reports.iter().map(|pending| {
-        let arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
-        Report { arrival, ..Report::clone(&pending.fact) }
-    });
-    facts.reports = reports.collect();
+    facts.reports = arrived(&view.reports, now).collect();
     facts.asked = Asked::All;
-    for (pack, pending) in facts.packs.iter_mut().zip(view.packs.iter()) {
-        pack.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
-    }
-    for (payment, pending) in facts.payments.iter_mut().zip(view.payments.iter()) {
-        payment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
-    }
-    for (adjustment, pending) in facts.adjustments.iter_mut().zip(view.adjustments.iter()) {
-        adjustment.arrival = first_seen(pending.status.as_ref().map(|status| &status.conditions));
-    }
+    facts.packs = arrived(&view.packs, now).collect();
+    facts.payments = arrived(&view.payments, now).collect();
+    facts.adjustments = arrived(&view.adjustments, now).collect();
+}
+
+/// Returns the facts of one kind. Each arrives at `now`, or when its object was first seen to wait.
+fn arrived<K: CachedKind>(rows: &Rows<Pending<K>>, now: Timestamp) -> impl Iterator<Item = K::Fact> {
+    rows.iter().map(move |pending| {
+        let conditions = pending.status.as_ref().map(FactStatus::conditions);
+        let ready = conditions.and_then(|conditions| condition(conditions, READY));
+        let mut fact = pending.fact.clone();
+        K::set_arrival(&mut fact, ready.map_or(now, |ready| ready.last_transition_time.0.min(now)));
+        fact
+    })
 }
 
 #[cfg(test)]

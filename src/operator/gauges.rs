@@ -3,6 +3,7 @@
 
 mod waiting;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +15,15 @@ use flashgate_api::{
 };
 use flashgate_cluster::clock::Clock;
 use jiff::Timestamp;
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 
 use crate::metrics::description::{self, Description};
 use crate::metrics::rate_name;
 use crate::operator::election::leadership::Leadership;
-use crate::operator::inbox::{Inbox, Pending, Row, Table};
+use crate::operator::inbox::{CachedKind, Inbox};
+use crate::operator::judged_kind::JudgedKind as _;
 
 /// Conditions that are shown of each account.
 const CONDITIONS: [&str; 4] = [READY, "Active", "CreditsLow", "CreditsExhausted"];
@@ -99,10 +101,10 @@ fn show_standings(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subs
 /// Shows how many facts have no verdict, and since when.
 fn show_pending(encoder: &mut DescriptorEncoder<'_>, inbox: &Inbox) -> fmt::Result {
     let waits = [
-        (UsageReport::kind(&()), waits(&inbox.reports, |report| report.arrival.max(report.window.end_time))),
-        (CreditPack::kind(&()), waits(&inbox.packs, |pack| pack.arrival)),
-        (Payment::kind(&()), waits(&inbox.payments, |payment| payment.arrival)),
-        (CreditAdjustment::kind(&()), waits(&inbox.adjustments, |adjustment| adjustment.arrival)),
+        waits::<UsageReport>(inbox, |report| report.arrival.max(report.window.end_time)),
+        waits::<CreditPack>(inbox, CreditPack::arrival),
+        waits::<Payment>(inbox, Payment::arrival),
+        waits::<CreditAdjustment>(inbox, CreditAdjustment::arrival),
     ];
     let counts = waits.iter().map(|(kind, waits)| (vec![kind.as_ref()], waits.len()));
     show(encoder, &description::PENDING, counts)?;
@@ -111,12 +113,13 @@ fn show_pending(encoder: &mut DescriptorEncoder<'_>, inbox: &Inbox) -> fmt::Resu
     show(encoder, &description::PENDING_SINCE, oldest)
 }
 
-/// Returns since when each fact of a table could have been judged.
-fn waits<F, S>(table: &Table<Pending<F, S>>, since: fn(&F) -> Timestamp) -> Vec<Timestamp>
-where
-    Pending<F, S>: Row,
-{
-    table.all().iter().map(|pending| since(&pending.fact)).collect()
+/// Returns the name of a kind, and since when each pending fact of it could have been judged.
+fn waits<K: CachedKind>(
+    inbox: &Inbox,
+    since: impl Fn(&K::Fact) -> Timestamp,
+) -> (Cow<'static, str>, Vec<Timestamp>) {
+    let times = K::table(inbox).all().iter().map(|pending| since(&pending.fact)).collect();
+    (K::kind(&()), times)
 }
 
 /// Shows how many invoices are to be paid, and since when.

@@ -10,15 +10,12 @@ pub mod rows;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flashgate_api::{
-    CreditAdjustment, CreditAdjustmentStatus, CreditLedger, CreditPack, CreditPackStatus, Payment,
-    PaymentStatus, Subscription, UsageReport, UsageReportStatus,
-};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::{AccountKey, Kind, Version};
-use flashgate_ledger::facts;
 use kube::ResourceExt;
 
-use crate::operator::convert::{self, ConvertError};
+use crate::operator::convert::ConvertError;
+use crate::operator::judged_kind::JudgedKind;
 use crate::operator::stored_ledger::StoredLedger;
 
 use self::report_index::ReportIndex;
@@ -27,15 +24,24 @@ use self::rows::{Held, Index, Rows};
 
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
-pub struct Pending<F, S> {
+pub struct Pending<K: JudgedKind> {
     /// What it states.
-    pub fact: F,
+    pub fact: K::Fact,
     /// The object at the version that was read.
     pub version: Version,
     /// Generation of its spec.
     pub generation: i64,
-    /// Its status, once somebody wrote one.
-    pub status: Option<S>,
+    /// Its status, once the operator wrote one.
+    pub status: Option<K::Status>,
+}
+
+/// A kind whose objects are kept while they have no verdict.
+pub trait CachedKind: JudgedKind + Kind {
+    /// What is kept of all objects of an account together.
+    type Index: Index<Pending<Self>>;
+
+    /// Returns the table of this kind.
+    fn table(inbox: &Inbox) -> &Table<Pending<Self>>;
 }
 
 /// A row of a table: what is kept of an object of kind `K`.
@@ -233,18 +239,6 @@ fn remove<R: Row>(accounts: &mut HashMap<AccountKey, Rows<R>>, key: &AccountKey,
     }
 }
 
-/// A report without a verdict.
-pub type ReportRow = Pending<Arc<facts::Report>, UsageReportStatus>;
-
-/// A pack without a final state.
-pub type PackRow = Pending<facts::PackOrder, CreditPackStatus>;
-
-/// A payment without a verdict.
-pub type PaymentRow = Pending<facts::Payment, PaymentStatus>;
-
-/// An adjustment without a verdict.
-pub type AdjustmentRow = Pending<facts::Adjustment, CreditAdjustmentStatus>;
-
 /// Everything that the watches brought.
 #[derive(Default)]
 pub struct Inbox {
@@ -255,13 +249,13 @@ pub struct Inbox {
     /// Ledgers.
     pub ledgers: Table<StoredLedger>,
     /// Reports without a verdict.
-    pub reports: Table<ReportRow>,
+    pub reports: Table<Pending<UsageReport>>,
     /// Packs without a final state.
-    pub packs: Table<PackRow>,
+    pub packs: Table<Pending<CreditPack>>,
     /// Payments without a verdict.
-    pub payments: Table<PaymentRow>,
+    pub payments: Table<Pending<Payment>>,
     /// Adjustments without a verdict.
-    pub adjustments: Table<AdjustmentRow>,
+    pub adjustments: Table<Pending<CreditAdjustment>>,
 }
 
 /// Returns whether resource version `version` was given before `other`.
@@ -341,42 +335,64 @@ impl Row for StoredLedger {
     }
 }
 
-macro_rules! fact_row {
-    ($row:ty, $object:ty, $index:ty, $convert:path) => {
-        impl Row for $row {
-            type Index = $index;
-            type Object = $object;
+impl<K: CachedKind> Row for Pending<K> {
+    type Index = K::Index;
+    type Object = K;
 
-            fn account(object: &$object) -> AccountKey {
-                AccountKey {
-                    namespace: object.namespace().unwrap_or_default(),
-                    name: object.spec.subscription_ref.name.clone(),
-                }
-            }
-
-            fn keep(object: $object) -> Result<Self, ConvertError> {
-                let fact = $convert(&object)?.into();
-                let version = Version::of(&object);
-                let generation = object.metadata.generation.unwrap_or_default();
-                let status = object.status.filter(|status| status.observed_generation != Some(-1));
-                Ok(Self { fact, version, generation, status })
-            }
-
-            fn version(&self) -> Version {
-                self.version.clone()
-            }
-
-            fn resource_version(&self) -> &str {
-                &self.version.resource_version
-            }
+    fn account(object: &K) -> AccountKey {
+        AccountKey {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.subscription_name().to_owned(),
         }
-    };
+    }
+
+    fn keep(mut object: K) -> Result<Self, ConvertError> {
+        let fact = object.fact()?;
+        let version = Version::of(&object);
+        let generation = object.meta().generation.unwrap_or_default();
+        Ok(Self { fact, version, generation, status: object.take_written_status() })
+    }
+
+    fn version(&self) -> Version {
+        self.version.clone()
+    }
+
+    fn resource_version(&self) -> &str {
+        &self.version.resource_version
+    }
 }
 
-fact_row!(ReportRow, UsageReport, ReportIndex, convert::report_fact);
-fact_row!(PackRow, CreditPack, (), convert::pack_fact);
-fact_row!(PaymentRow, Payment, (), convert::payment_fact);
-fact_row!(AdjustmentRow, CreditAdjustment, (), convert::adjustment_fact);
+impl CachedKind for UsageReport {
+    type Index = ReportIndex;
+
+    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
+        &inbox.reports
+    }
+}
+
+impl CachedKind for CreditPack {
+    type Index = ();
+
+    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
+        &inbox.packs
+    }
+}
+
+impl CachedKind for Payment {
+    type Index = ();
+
+    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
+        &inbox.payments
+    }
+}
+
+impl CachedKind for CreditAdjustment {
+    type Index = ();
+
+    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
+        &inbox.adjustments
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,21 +4,21 @@ pub mod limit;
 
 use std::time::Duration;
 
+use flashgate_api::fact::FactStatus as _;
 use flashgate_api::reason::Reason;
 use flashgate_api::{
-    Condition, CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport,
-    condition,
+    CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport, condition,
 };
 use flashgate_cluster::{Announcement, Cluster, Version};
 use flashgate_ledger::catalog::Catalog;
-use flashgate_ledger::decide::{Decision, Verdict, Wait, Waiting};
+use flashgate_ledger::decide::{Decision, Wait, Waiting as _};
 use flashgate_ledger::entry::{FactKind, ObjectName};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
 use crate::metrics::Metrics;
 use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{Pending, Row};
+use crate::operator::inbox::{CachedKind, Pending, Row};
 use crate::operator::project::{self, Book, Note, NoteKind};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::view::View;
@@ -104,41 +104,30 @@ pub async fn announce(publisher: &Publisher<'_, impl Cluster>, view: &View, note
 #[must_use]
 pub fn future_notes(view: &View, decision: &Decision) -> Vec<Note> {
     let mut notes = Vec::new();
-    let mut add = |kind, ahead: Vec<(&str, Timestamp)>| {
-        notes.extend(ahead.into_iter().map(|(name, arrival)| Note {
-            object: Some(ObjectName { kind, name: name.to_owned() }),
-            kind: NoteKind::Warning,
-            reason: Reason::ArrivalInFuture,
-            message: project::arrival_in_future(arrival),
-        }));
-    };
-    add(FactKind::UsageReport, ahead(&view.reports, &decision.reports, |status| &status.conditions));
-    add(FactKind::CreditPack, ahead(&view.packs, &decision.packs, |status| &status.conditions));
-    add(FactKind::Payment, ahead(&view.payments, &decision.payments, |status| &status.conditions));
-    add(
-        FactKind::CreditAdjustment,
-        ahead(&view.adjustments, &decision.adjustments, |status| &status.conditions),
-    );
+    notes.extend(arrivals_ahead::<UsageReport>(&view.reports, decision));
+    notes.extend(arrivals_ahead::<CreditPack>(&view.packs, decision));
+    notes.extend(arrivals_ahead::<Payment>(&view.payments, decision));
+    notes.extend(arrivals_ahead::<CreditAdjustment>(&view.adjustments, decision));
     notes
 }
 
-/// Returns the names of the objects that wait for their own arrival and do not show it, with that time.
-fn ahead<'v, F, S, V: Waiting>(
-    rows: &Rows<Pending<F, S>>,
-    verdicts: &'v [Verdict<V>],
-    conditions: impl Fn(&S) -> &[Condition],
-) -> Vec<(&'v str, Timestamp)>
-where
-    Pending<F, S>: Row,
-{
-    let reason = Reason::ArrivalInFuture.as_str();
-    let shows = |status: &S| condition(conditions(status), READY).is_some_and(|ready| ready.reason == reason);
-    let ahead = verdicts.iter().filter_map(|verdict| {
+/// Returns an Event for each object of one kind that waits for its own arrival and does not show it.
+fn arrivals_ahead<K: CachedKind>(rows: &Rows<Pending<K>>, decision: &Decision) -> impl Iterator<Item = Note> {
+    let reason = Reason::ArrivalInFuture;
+    let shows = move |status: &K::Status| {
+        condition(status.conditions(), READY).is_some_and(|ready| ready.reason == reason.as_str())
+    };
+    K::verdicts(decision).iter().filter_map(move |verdict| {
         let Some(Wait::ArrivalInFuture(arrival)) = verdict.verdict.wait() else { return None };
         let row = rows.get(&verdict.name).filter(|row| row.version.uid == verdict.uid)?;
-        (!row.status.as_ref().is_some_and(&shows)).then_some((verdict.name.as_str(), arrival))
-    });
-    ahead.collect()
+        let is_news = !row.status.as_ref().is_some_and(shows);
+        is_news.then(|| Note {
+            object: Some(ObjectName { kind: K::KIND, name: verdict.name.clone() }),
+            kind: NoteKind::Warning,
+            reason,
+            message: project::arrival_in_future(arrival),
+        })
+    })
 }
 
 /// Publishes an Event about the Subscription.

@@ -4,26 +4,24 @@
 //! whose UID is the recorded one.
 
 use flashgate_api::{
-    CreditAdjustment, CreditAdjustmentStatus, CreditPack, CreditPackState, CreditPackStatus, Payment,
-    PaymentStatus, UsageReport, UsageReportState, UsageReportStatus,
+    CreditAdjustment, CreditPack, CreditPackState, CreditPackStatus, Payment, PaymentStatus, UsageReport,
+    UsageReportState, UsageReportStatus,
 };
 use flashgate_cluster::{AccountKey, CallError, Cluster, Kind, Version, found};
-use flashgate_ledger::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
-};
-use flashgate_ledger::facts;
+use flashgate_ledger::decide::{Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait};
 use flashgate_ledger::ledger::{Charge, Ledger};
 use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
 use flashgate_ledger::refusal::Refusal;
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{BufferUnordered, Iter, StreamExt};
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::StreamExt as _;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{Inbox, Pending, Row, Table, came_before};
+use crate::operator::inbox::{CachedKind, Inbox, Pending, Row as _, came_before};
+use crate::operator::judged_kind::Finality;
 use crate::operator::project;
 use crate::operator::view::View;
 
@@ -58,110 +56,96 @@ pub async fn write_receipts(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Receipts {
-    let mut receipts = write_report_receipts(cluster, inbox, view, decision, now).await;
-    let packs = write_pack_receipts(cluster, inbox, view, decision, ledger, now).await;
-    let payments = write_payment_receipts(cluster, inbox, view, decision, ledger, now).await;
-    let adjustments = write_adjustment_receipts(cluster, inbox, view, decision, now).await;
-    receipts.failure = receipts.failure.or(packs).or(payments).or(adjustments);
-    receipts
-}
-
-async fn write_report_receipts<'a>(
-    cluster: &'a impl Cluster,
-    inbox: &Inbox,
-    view: &'a View,
-    decision: &'a Decision,
-    now: Timestamp,
-) -> Receipts {
-    let judge = |pending: &Pending<_, _>, verdict: &ReportVerdict| {
-        let status = project::report_status(pending.status.as_ref(), pending.generation, verdict, now);
-        match verdict {
-            ReportVerdict::Waits(Wait::Receipts) => None,
-            ReportVerdict::Waits(_) => Some((status, false)),
-            ReportVerdict::Charged(_) | ReportVerdict::Rejected(_) => Some((status, true)),
-        }
-    };
-    let write = |pending: &'a Pending<_, _>, verdict: &'a ReportVerdict, status: UsageReportStatus| {
-        let version = &pending.version;
-        match verdict {
-            ReportVerdict::Charged(charge) => write_charge(cluster, version, charge, status, now).boxed(),
-            ReportVerdict::Rejected(_) | ReportVerdict::Waits(_) => {
-                write_status::<UsageReport, _>(cluster, version, status).boxed()
-            }
-        }
-    };
+    let context = Context { cluster, inbox, view, ledger, now };
     let mut receipts = Receipts::default();
-    let mut writes = due_writes(&view.reports, &decision.reports, judge, write);
-    while let Some((verdict, is_final, result)) = writes.next().await {
-        if let Ok(Written::Confirmed(version)) = &result {
-            inbox.revisions.note_latest(version);
-        }
-        if settle(&inbox.reports, view, verdict, is_final, result, &mut receipts.failure) {
-            match &verdict.verdict {
-                ReportVerdict::Charged(charge) => {
-                    receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
-                }
-                ReportVerdict::Rejected(refusal) => {
-                    receipts.refused.push((verdict.name.clone(), refusal.clone()));
-                }
-                ReportVerdict::Waits(_) => {}
+    for verdict in context.write_all(&view.reports, decision, &mut receipts.failure).await {
+        match &verdict.verdict {
+            ReportVerdict::Charged(charge) => {
+                receipts.acknowledged.push((charge.name.clone(), charge.uid.clone()));
             }
+            ReportVerdict::Rejected(refusal) => {
+                receipts.refused.push((verdict.name.clone(), refusal.clone()));
+            }
+            ReportVerdict::Waits(_) => {}
         }
     }
+    context.write_all(&view.packs, decision, &mut receipts.failure).await;
+    context.write_all(&view.payments, decision, &mut receipts.failure).await;
+    context.write_all(&view.adjustments, decision, &mut receipts.failure).await;
     receipts
 }
 
-/// A write under way, with the verdict that it shows and whether that is final.
-type Write<'a, V> = BoxFuture<'a, (&'a Verdict<V>, bool, Result<Written, CallError>)>;
-
-/// Pairs objects with their verdicts and gives the writes of those whose status is news, a few at once.
-fn due_writes<'a, F, S, V>(
-    objects: &'a Rows<Pending<F, S>>,
-    verdicts: &'a [Verdict<V>],
-    judge: impl Fn(&Pending<F, S>, &V) -> Option<(S, bool)>,
-    write: impl Fn(&'a Pending<F, S>, &'a V, S) -> BoxFuture<'a, Result<Written, CallError>>,
-) -> BufferUnordered<Iter<std::vec::IntoIter<Write<'a, V>>>>
-where
-    S: PartialEq,
-    V: Sync,
-    Pending<F, S>: Row,
-{
-    let mut writes: Vec<Write<'a, V>> = Vec::new();
-    for verdict in verdicts {
-        let object = objects.get(&verdict.name).filter(|object| object.version.uid == verdict.uid);
-        let Some(pending) = object else { continue };
-        let Some((status, is_final)) = judge(pending, &verdict.verdict) else { continue };
-        if pending.status.as_ref() != Some(&status) {
-            let written = write(pending, &verdict.verdict, status);
-            writes.push(async move { (verdict, is_final, written.await) }.boxed());
-        }
-    }
-    futures::stream::iter(writes).buffer_unordered(AT_ONCE)
+/// What the receipts of one reconcile are written with.
+struct Context<'a, C> {
+    cluster: &'a C,
+    inbox: &'a Inbox,
+    view: &'a View,
+    ledger: Option<&'a Ledger>,
+    now: Timestamp,
 }
 
-/// Takes note of a write; returns whether the object has its final verdict now, or is gone.
-///
-/// A conflict is a failure like any other: most often the object has changed and the watch brings what it is now,
-/// but a conflict that nothing caused would otherwise be the end of it.
-fn settle<R: Row, V>(
-    table: &Table<R>,
-    view: &View,
-    verdict: &Verdict<V>,
-    is_final: bool,
-    result: Result<Written, CallError>,
-    failure: &mut Option<CallError>,
-) -> bool {
-    match result {
-        Ok(written) if is_final => {
-            table
-                .remove_if(&view.key, &verdict.name, |held| is_over(&held.version(), &verdict.uid, &written));
-            true
+/// A kind with the writes that make up its receipt.
+trait Receipt: CachedKind {
+    /// Returns whether the status shows `verdict`. A wait that ends with the next commit is not shown.
+    fn is_shown(_: &Self::Verdict) -> bool {
+        true
+    }
+
+    /// Writes `status`, which shows `verdict`, and everything that must be shown before it.
+    fn write(
+        context: &Context<'_, impl Cluster>,
+        pending: &Pending<Self>,
+        _verdict: &Self::Verdict,
+        status: Self::Status,
+    ) -> impl Future<Output = Result<Written, CallError>> + Send {
+        write_status::<Self, _>(context.cluster, &pending.version, status)
+    }
+}
+
+impl<C: Cluster> Context<'_, C> {
+    /// Writes the receipts of one kind, a few at once. Returns the verdicts that are final and shown, or whose object is
+    /// gone; keeps the first failure.
+    ///
+    /// A conflict is a failure like any other. Most often the object has changed and the watch brings the change, but a
+    /// conflict without a cause would otherwise end the receipt.
+    async fn write_all<'d, K: Receipt>(
+        &self,
+        rows: &Rows<Pending<K>>,
+        decision: &'d Decision,
+        failure: &mut Option<CallError>,
+    ) -> Vec<&'d Verdict<K::Verdict>> {
+        let due = K::verdicts(decision).iter().filter_map(|verdict| {
+            let pending = rows.get(&verdict.name).filter(|pending| pending.version.uid == verdict.uid)?;
+            let before = pending.status.as_ref();
+            let status = K::show(before, pending.generation, &verdict.verdict, self.ledger, self.now);
+            let is_due = K::is_shown(&verdict.verdict) && before != Some(&status);
+            is_due.then_some((verdict, pending, status))
+        });
+        let mut writes: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (verdict, pending, status) in due {
+            let write = K::write(self, pending, &verdict.verdict, status);
+            writes.push(async move { (verdict, write.await) }.boxed());
         }
-        Ok(_) => false,
-        Err(error) => {
-            failure.get_or_insert(error);
-            false
+        let mut writes = futures::stream::iter(writes).buffer_unordered(AT_ONCE);
+        let mut shown = Vec::new();
+        while let Some((verdict, result)) = writes.next().await {
+            match result {
+                Ok(written) => {
+                    if let Written::Confirmed(version) = &written {
+                        self.inbox.revisions.note_latest(version);
+                    }
+                    if K::finality(&verdict.verdict) > Finality::Waits {
+                        let is_over = |held: &Pending<K>| is_over(&held.version, &verdict.uid, &written);
+                        K::table(self.inbox).remove_if(&self.view.key, &verdict.name, is_over);
+                        shown.push(verdict);
+                    }
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
         }
+        shown
     }
 }
 
@@ -175,20 +159,27 @@ fn is_over(held: &Version, uid: &str, written: &Written) -> bool {
         }
 }
 
-/// Writes the receipt of a charge; where the object has changed, on the version that the server holds, if it is
-/// the same object.
-async fn write_charge(
-    cluster: &impl Cluster,
-    version: &Version,
-    charge: &Charge,
-    status: UsageReportStatus,
-    now: Timestamp,
-) -> Result<Written, CallError> {
-    match write_status::<UsageReport, _>(cluster, version, status).await {
-        Err(error) if error.is_conflict() => {}
-        result => return result,
+impl Receipt for UsageReport {
+    fn is_shown(verdict: &ReportVerdict) -> bool {
+        !matches!(verdict, ReportVerdict::Waits(Wait::Receipts))
     }
-    confirm_charge(cluster, &version.namespace, charge, now).await
+
+    /// Writes the receipt of a charge, where the object has changed, to the version that the server holds, if that is the
+    /// same object.
+    async fn write(
+        context: &Context<'_, impl Cluster>,
+        pending: &Pending<Self>,
+        verdict: &ReportVerdict,
+        status: UsageReportStatus,
+    ) -> Result<Written, CallError> {
+        let result = write_status::<Self, _>(context.cluster, &pending.version, status).await;
+        match (result, verdict) {
+            (Err(error), ReportVerdict::Charged(charge)) if error.is_conflict() => {
+                confirm_charge(context.cluster, &pending.version.namespace, charge, context.now).await
+            }
+            (result, _) => result,
+        }
+    }
 }
 
 /// Makes sure, by reading it from the server, that the object of a charge shows it: also over a refusal that
@@ -243,30 +234,16 @@ pub async fn confirm_charges(
     receipts
 }
 
-async fn write_pack_receipts<'a>(
-    cluster: &'a impl Cluster,
-    inbox: &Inbox,
-    view: &'a View,
-    decision: &'a Decision,
-    ledger: Option<&Ledger>,
-    now: Timestamp,
-) -> Option<CallError> {
-    let judge = |pending: &Pending<_, _>, verdict: &PackVerdict| {
-        let (before, generation) = (pending.status.as_ref(), pending.generation);
-        let status = project::pack_status(before, generation, verdict, ledger, now);
-        let is_final = status.state.is_some_and(|state| state != CreditPackState::AwaitingPayment);
-        Some((status, is_final))
-    };
-    let write = |pending: &'a Pending<_, CreditPackStatus>, _: &'a _, status: CreditPackStatus| {
+impl Receipt for CreditPack {
+    async fn write(
+        context: &Context<'_, impl Cluster>,
+        pending: &Pending<Self>,
+        _: &PackVerdict,
+        status: CreditPackStatus,
+    ) -> Result<Written, CallError> {
         let shown = pending.status.as_ref().and_then(|status| status.state);
-        write_order(cluster, &pending.version, shown, status).boxed()
-    };
-    let mut failure = None;
-    let mut writes = due_writes(&view.packs, &decision.packs, judge, write);
-    while let Some((verdict, is_final, result)) = writes.next().await {
-        settle(&inbox.packs, view, verdict, is_final, result, &mut failure);
+        write_order(context.cluster, &pending.version, shown, status).await
     }
-    failure
 }
 
 /// Writes what an order came to on a CreditPack that shows `shown`.
@@ -290,34 +267,23 @@ async fn write_order(
     }
 }
 
-async fn write_payment_receipts<'a>(
-    cluster: &'a impl Cluster,
-    inbox: &Inbox,
-    view: &'a View,
-    decision: &'a Decision,
-    ledger: Option<&'a Ledger>,
-    now: Timestamp,
-) -> Option<CallError> {
-    let judge = |pending: &Pending<_, _>, verdict: &PaymentVerdict| {
-        let status = project::payment_status(pending.status.as_ref(), pending.generation, verdict, now);
-        Some((status, matches!(verdict, PaymentVerdict::Judged(_))))
-    };
-    let write = |pending: &'a Pending<_, _>, _: &'a _, status: PaymentStatus| {
-        async move {
-            // The Payment is pending until it has its own receipt: whatever dies before that comes here again.
-            write_refund(cluster, &view.key, &pending.version.name, ledger, now).await?;
-            write_returns(cluster, &view.key, &pending.version.name, ledger, now).await?;
-            write_status::<Payment, _>(cluster, &pending.version, status).await
-        }
-        .boxed()
-    };
-    let mut failure = None;
-    let mut writes = due_writes(&view.payments, &decision.payments, judge, write);
-    while let Some((verdict, is_final, result)) = writes.next().await {
-        settle(&inbox.payments, view, verdict, is_final, result, &mut failure);
+impl Receipt for Payment {
+    /// Shows first what the Payment reports about other objects. It is pending until it has its own receipt, so an operator
+    /// that dies before that repeats all of it.
+    async fn write(
+        context: &Context<'_, impl Cluster>,
+        pending: &Pending<Self>,
+        _: &PaymentVerdict,
+        status: PaymentStatus,
+    ) -> Result<Written, CallError> {
+        let Context { cluster, view, ledger, now, .. } = *context;
+        write_refund(cluster, &view.key, &pending.version.name, ledger, now).await?;
+        write_returns(cluster, &view.key, &pending.version.name, ledger, now).await?;
+        write_status::<Self, _>(cluster, &pending.version, status).await
     }
-    failure
 }
+
+impl Receipt for CreditAdjustment {}
 
 /// Shows the refund that the Payment called `payment` reported on the CreditPack it took back, which was granted and
 /// has left the watch since.
@@ -356,8 +322,7 @@ async fn write_returns(
     for name in ledger.payments_returned_by(payment) {
         let Some(object) = found(cluster.fetch::<Payment>(&key.namespace, name).await)? else { continue };
         let is_of_account = object.spec.subscription_ref.name == key.name;
-        let Ok(Pending { fact, version, generation, status }) = Pending::<facts::Payment, _>::keep(object)
-        else {
+        let Ok(Pending { fact, version, generation, status }) = Pending::<Payment>::keep(object) else {
             continue;
         };
         if !is_of_account || ledger.known_payment(&fact) != Some(PaymentOutcome::Returned) {
@@ -370,28 +335,6 @@ async fn write_returns(
         }
     }
     Ok(())
-}
-
-async fn write_adjustment_receipts<'a>(
-    cluster: &'a impl Cluster,
-    inbox: &Inbox,
-    view: &'a View,
-    decision: &'a Decision,
-    now: Timestamp,
-) -> Option<CallError> {
-    let judge = |pending: &Pending<_, _>, verdict: &AdjustmentVerdict| {
-        let status = project::adjustment_status(pending.status.as_ref(), pending.generation, verdict, now);
-        Some((status, matches!(verdict, AdjustmentVerdict::Judged(_))))
-    };
-    let write = |pending: &'a Pending<_, _>, _: &'a _, status: CreditAdjustmentStatus| {
-        write_status::<CreditAdjustment, _>(cluster, &pending.version, status).boxed()
-    };
-    let mut failure = None;
-    let mut writes = due_writes(&view.adjustments, &decision.adjustments, judge, write);
-    while let Some((verdict, is_final, result)) = writes.next().await {
-        settle(&inbox.adjustments, view, verdict, is_final, result, &mut failure);
-    }
-    failure
 }
 
 async fn write_status<K: Kind, S: Serialize + Send + Sync>(

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use flashgate_api::{LedgerReference, Subscription};
+use flashgate_api::{CreditAdjustment, CreditPack, LedgerReference, Payment, Subscription, UsageReport};
 use flashgate_cluster::AccountKey;
 use flashgate_ledger::decide::Decision;
 use jiff::Timestamp;
 
 use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{AdjustmentRow, Inbox, PackRow, PaymentRow, ReportRow};
+use crate::operator::inbox::{Inbox, Pending};
 use crate::operator::stored_ledger::StoredLedger;
 
 /// What is known of an account.
@@ -28,13 +28,13 @@ pub struct View {
     /// How fresh the ledger is.
     pub ledger_freshness: Freshness,
     /// Reports without a verdict.
-    pub reports: Rows<ReportRow>,
+    pub reports: Rows<Pending<UsageReport>>,
     /// Packs without a final state.
-    pub packs: Rows<PackRow>,
+    pub packs: Rows<Pending<CreditPack>>,
     /// Payments without a verdict.
-    pub payments: Rows<PaymentRow>,
+    pub payments: Rows<Pending<Payment>>,
     /// Adjustments without a verdict.
-    pub adjustments: Rows<AdjustmentRow>,
+    pub adjustments: Rows<Pending<CreditAdjustment>>,
 }
 
 /// When a part of a view was read from the API server, compared with the other parts: the later, the greater.

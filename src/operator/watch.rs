@@ -6,6 +6,7 @@ pub mod synced;
 use std::sync::Arc;
 
 use flashgate_api::reason::Reason;
+use flashgate_api::{CreditAdjustment, CreditPack, Payment, UsageReport};
 use flashgate_cluster::kubernetes::pages::Lister;
 use flashgate_cluster::trimmed::Trimmed;
 use flashgate_cluster::{AccountKey, Announcement, Version};
@@ -14,15 +15,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::operator::inbox::{Inbox, Row, Table};
+use crate::operator::inbox::{CachedKind, Inbox, Pending, Row, Table};
 use crate::operator::watch::feed::Feed;
 use crate::operator::watch::synced::Synced;
-
-/// Facts of each kind that have no verdict yet, as the server selects them.
-const PENDING_REPORTS: &str = "status.state!=Charged,status.state!=Rejected";
-const PENDING_PACKS: &str = "status.state!=Granted,status.state!=Refused,status.state!=Refunded";
-const PENDING_PAYMENTS: &str = "status.state!=Applied,status.state!=Refused";
-const PENDING_ADJUSTMENTS: &str = "status.state!=Granted,status.state!=Refused";
 
 /// Keeps the inbox as the server has it; asks for a reconcile of each account that changes.
 pub struct Watches {
@@ -58,20 +53,25 @@ impl Watches {
         let watches = scopes.into_iter().map(|namespace| {
             let subscriptions = self.feed(&inbox.subscriptions, namespace, None).run();
             let ledgers = self.feed(&inbox.ledgers, namespace, None).run();
-            let reports = self.feed(&inbox.reports, namespace, Some(PENDING_REPORTS)).run();
-            let packs = self.feed(&inbox.packs, namespace, Some(PENDING_PACKS)).run();
-            let payments = self.feed(&inbox.payments, namespace, Some(PENDING_PAYMENTS)).run();
-            let adjustments = self.feed(&inbox.adjustments, namespace, Some(PENDING_ADJUSTMENTS)).run();
+            let reports = self.pending::<UsageReport>(namespace).run();
+            let packs = self.pending::<CreditPack>(namespace).run();
+            let payments = self.pending::<Payment>(namespace).run();
+            let adjustments = self.pending::<CreditAdjustment>(namespace).run();
             async move { tokio::join!(subscriptions, ledgers, reports, packs, payments, adjustments) }
         });
         futures::future::join_all(watches).await;
+    }
+
+    /// Returns the watch of the objects of one kind that have no verdict, as the server selects them.
+    fn pending<'a, K: CachedKind>(&'a self, namespace: Option<&'a str>) -> Feed<'a, Pending<K>> {
+        self.feed(K::table(&self.inbox), namespace, Some(K::pending_selector()))
     }
 
     fn feed<'a, R: Row>(
         &'a self,
         table: &'a Table<R>,
         namespace: Option<&'a str>,
-        selector: Option<&'static str>,
+        selector: Option<String>,
     ) -> Feed<'a, R> {
         let kinds = format!("{}s", R::Object::kind(&()));
         let what = match namespace {

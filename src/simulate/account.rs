@@ -12,11 +12,13 @@ use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::{Ledger, Violation};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::step::{Kind, ObjectKey};
 use super::store::{Object, uid};
 use crate::operator::convert::{self, ConvertError};
+use crate::operator::judged_kind::JudgedKind;
 use crate::operator::project::{Book, Trouble};
 
 /// The writer in each ledger.
@@ -75,15 +77,16 @@ impl Account {
                 self.facts.subscription = Some(convert::subscription_fact(&subscription)?);
                 self.subscription = Some(Box::new(subscription));
             }
-            Kind::CreditPack => self.facts.packs.push(convert::pack_fact(&wire::<CreditPack>(content)?)?),
-            Kind::UsageReport => {
-                self.facts.reports.insert(convert::report_fact(&wire::<UsageReport>(content)?)?);
-            }
-            Kind::Payment => self.facts.payments.push(convert::payment_fact(&wire::<Payment>(content)?)?),
-            Kind::CreditAdjustment => {
-                self.facts.adjustments.push(convert::adjustment_fact(&wire::<CreditAdjustment>(content)?)?);
-            }
+            Kind::CreditPack => self.add::<CreditPack>(content)?,
+            Kind::UsageReport => self.add::<UsageReport>(content)?,
+            Kind::Payment => self.add::<Payment>(content)?,
+            Kind::CreditAdjustment => self.add::<CreditAdjustment>(content)?,
         }
+        Ok(())
+    }
+
+    fn add<K: JudgedKind + DeserializeOwned>(&mut self, content: &Value) -> Result<(), StateError> {
+        K::add(&mut self.facts, wire::<K>(content)?.fact()?);
         Ok(())
     }
 
@@ -94,11 +97,16 @@ impl Account {
                 self.facts.subscription = None;
                 self.subscription = None;
             }
-            Kind::CreditPack => self.facts.packs.retain(|pack| !is_over(&pack.name)),
-            Kind::UsageReport => self.facts.reports.retain(|report| !is_over(&report.name)),
-            Kind::Payment => self.facts.payments.retain(|payment| !is_over(&payment.name)),
-            Kind::CreditAdjustment => self.facts.adjustments.retain(|adjustment| !is_over(&adjustment.name)),
+            Kind::CreditPack => self.forget_facts::<CreditPack>(is_over),
+            Kind::UsageReport => self.forget_facts::<UsageReport>(is_over),
+            Kind::Payment => self.forget_facts::<Payment>(is_over),
+            Kind::CreditAdjustment => self.forget_facts::<CreditAdjustment>(is_over),
         }
+    }
+
+    /// Forgets the facts of one kind that are deleted or need no further decision.
+    pub(super) fn forget_facts<K: JudgedKind>(&mut self, is_over: impl Fn(&str) -> bool) {
+        K::retain(&mut self.facts, |name| !is_over(name));
     }
 
     /// Decides on the account at `now` and keeps what is committed; nothing once an invariant failed.

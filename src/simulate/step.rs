@@ -1,6 +1,7 @@
 //! Steps: what a manifest asks for, of which object, and when.
 
 use flashgate_api::{API_VERSION, GROUP, stated_time};
+use flashgate_ledger::entry::FactKind;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -60,6 +61,17 @@ impl Kind {
 
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl From<FactKind> for Kind {
+    fn from(kind: FactKind) -> Self {
+        match kind {
+            FactKind::CreditPack => Self::CreditPack,
+            FactKind::UsageReport => Self::UsageReport,
+            FactKind::Payment => Self::Payment,
+            FactKind::CreditAdjustment => Self::CreditAdjustment,
+        }
     }
 }
 

@@ -53,6 +53,35 @@ pub(super) enum Status {
     Adjustment(CreditAdjustmentStatus),
 }
 
+/// The status of a kind, as one of those that a store holds.
+pub(super) trait ShownStatus: Into<Status> {
+    /// Returns `status` if it is of this kind.
+    fn of(status: &Status) -> Option<&Self>;
+}
+
+macro_rules! shown_status {
+    ($($variant:ident($status:ident)),+) => {$(
+        impl From<$status> for Status {
+            fn from(status: $status) -> Self {
+                Self::$variant(status)
+            }
+        }
+
+        impl ShownStatus for $status {
+            fn of(status: &Status) -> Option<&Self> {
+                if let Status::$variant(status) = status { Some(status) } else { None }
+            }
+        }
+    )+};
+}
+
+shown_status!(
+    Pack(CreditPackStatus),
+    Report(UsageReportStatus),
+    Payment(PaymentStatus),
+    Adjustment(CreditAdjustmentStatus)
+);
+
 /// The effect of applying an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {

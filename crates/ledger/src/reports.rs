@@ -322,16 +322,16 @@ impl Reports {
     }
 }
 
-impl Extend<Report> for Reports {
-    fn extend<I: IntoIterator<Item = Report>>(&mut self, reports: I) {
+impl<R: Into<Arc<Report>>> Extend<R> for Reports {
+    fn extend<I: IntoIterator<Item = R>>(&mut self, reports: I) {
         for report in reports {
             self.insert(report);
         }
     }
 }
 
-impl FromIterator<Report> for Reports {
-    fn from_iter<I: IntoIterator<Item = Report>>(reports: I) -> Self {
+impl<R: Into<Arc<Report>>> FromIterator<R> for Reports {
+    fn from_iter<I: IntoIterator<Item = R>>(reports: I) -> Self {
         let mut all = Self::default();
         all.extend(reports);
         all

@@ -4,6 +4,7 @@
 //! All of it is read from what the watches brought, not from conditions: it is shown although the account of the object
 //! is stuck, or nothing can be written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -16,7 +17,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::show;
 use crate::metrics::description;
 use crate::operator::facts::TEST_CLOCK;
-use crate::operator::inbox::{Inbox, Pending, Row, Table};
+use crate::operator::inbox::{CachedKind, Inbox};
 
 /// By how many seconds an object's creation time may be ahead of the clock (Law 0).
 const AHEAD_SECONDS: i64 = 60;
@@ -44,10 +45,10 @@ pub(super) fn show_waiting(
     // A Payment needs an account alone, and that outlives its Subscription.
     let has_account = |key: &AccountKey| has_subscription(key) || inbox.ledgers.of(key).is_some();
     let orphans = [
-        (UsageReport::kind(&()), orphans(&inbox.reports, |report| report.arrival, has_subscription)),
-        (CreditPack::kind(&()), orphans(&inbox.packs, |pack| pack.arrival, has_subscription)),
-        (Payment::kind(&()), orphans(&inbox.payments, |payment| payment.arrival, has_account)),
-        (CreditAdjustment::kind(&()), orphans(&inbox.adjustments, |fact| fact.arrival, has_subscription)),
+        orphans::<UsageReport>(inbox, has_subscription),
+        orphans::<CreditPack>(inbox, has_subscription),
+        orphans::<Payment>(inbox, has_account),
+        orphans::<CreditAdjustment>(inbox, has_subscription),
     ];
     let counts = orphans.iter().map(|(kind, tally)| (vec![kind.as_ref()], tally.count));
     show(encoder, &description::ORPHANS, counts)?;
@@ -73,10 +74,10 @@ fn show_future(
     });
     let counts = [
         (Subscription::kind(&()), subscriptions),
-        (UsageReport::kind(&()), future(&inbox.reports, |report| report.arrival, is_future)),
-        (CreditPack::kind(&()), future(&inbox.packs, |pack| pack.arrival, is_future)),
-        (Payment::kind(&()), future(&inbox.payments, |payment| payment.arrival, is_future)),
-        (CreditAdjustment::kind(&()), future(&inbox.adjustments, |fact| fact.arrival, is_future)),
+        future::<UsageReport>(inbox, is_future),
+        future::<CreditPack>(inbox, is_future),
+        future::<Payment>(inbox, is_future),
+        future::<CreditAdjustment>(inbox, is_future),
     ];
     show(encoder, &description::FUTURE, counts.iter().map(|(kind, count)| (vec![kind.as_ref()], *count)))
 }
@@ -95,36 +96,28 @@ impl Tally {
     }
 }
 
-/// Returns the facts of a table that belong to no account.
-fn orphans<F, S>(
-    table: &Table<Pending<F, S>>,
-    arrival: fn(&F) -> Timestamp,
+/// Returns the name of a kind, and its pending facts that belong to no account.
+fn orphans<K: CachedKind>(
+    inbox: &Inbox,
     has_account: impl Fn(&AccountKey) -> bool,
-) -> Tally
-where
-    Pending<F, S>: Row,
-{
+) -> (Cow<'static, str>, Tally) {
     let mut tally = Tally::default();
-    table.for_each(|key, pending| {
+    K::table(inbox).for_each(|key, pending| {
         if !has_account(key) {
-            tally.add(arrival(&pending.fact));
+            tally.add(K::arrival(&pending.fact));
         }
     });
-    tally
+    (K::kind(&()), tally)
 }
 
-/// Returns how many facts of a table are from the future.
-fn future<F, S>(
-    table: &Table<Pending<F, S>>,
-    arrival: fn(&F) -> Timestamp,
+/// Returns the name of a kind, and how many of its pending facts are from the future.
+fn future<K: CachedKind>(
+    inbox: &Inbox,
     is_future: impl Fn(&AccountKey, Timestamp) -> bool,
-) -> usize
-where
-    Pending<F, S>: Row,
-{
+) -> (Cow<'static, str>, usize) {
     let mut count = 0;
-    table.for_each(|key, pending| count += usize::from(is_future(key, arrival(&pending.fact))));
-    count
+    K::table(inbox).for_each(|key, pending| count += usize::from(is_future(key, K::arrival(&pending.fact))));
+    (K::kind(&()), count)
 }
 
 /// The accounts that have a Subscription: when each begins, unless it lives by a test clock, whose times cannot be

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use flashgate_api::UsageReport;
 use flashgate_cluster::AccountKey;
 use flashgate_ledger::decide::WaitBasis;
 use flashgate_ledger::facts::Asked;
@@ -10,7 +11,7 @@ use flashgate_ledger::reports::Reports;
 use jiff::Timestamp;
 
 use super::rows::{Index, Rows};
-use super::{ReportRow, Table};
+use super::{Pending, Table};
 
 /// What is kept of an account's pending reports together.
 #[derive(Clone, Default)]
@@ -32,13 +33,13 @@ pub struct Shown {
     pub time: Timestamp,
 }
 
-impl Index<ReportRow> for ReportIndex {
-    fn insert(&mut self, row: &ReportRow) {
+impl Index<Pending<UsageReport>> for ReportIndex {
+    fn insert(&mut self, row: &Pending<UsageReport>) {
         self.facts.insert(Arc::clone(&row.fact));
         Arc::make_mut(&mut self.news).insert((row.fact.name.clone(), row.fact.uid.clone()));
     }
 
-    fn remove(&mut self, row: &ReportRow) {
+    fn remove(&mut self, row: &Pending<UsageReport>) {
         self.facts.remove(&row.fact.name, &row.fact.uid);
         Arc::make_mut(&mut self.news).remove(&(row.fact.name.clone(), row.fact.uid.clone()));
     }
@@ -63,10 +64,10 @@ impl ReportIndex {
     }
 }
 
-impl Table<ReportRow> {
+impl Table<Pending<UsageReport>> {
     /// Takes note that the reports of an account show what they wait for: those in `judged` unless they have changed, and
     /// all others.
-    pub fn note_shown(&self, key: &AccountKey, judged: &Rows<ReportRow>, shown: Shown) {
+    pub fn note_shown(&self, key: &AccountKey, judged: &Rows<Pending<UsageReport>>, shown: Shown) {
         let accounts = &mut *self.lock();
         let Some(rows) = accounts.get_mut(key) else { return };
         for row in judged.iter() {

@@ -90,7 +90,7 @@ pub(super) struct Feed<'a, R: Row> {
     pub watches: &'a Watches,
     pub table: &'a Table<R>,
     pub namespace: Option<&'a str>,
-    pub selector: Option<&'static str>,
+    pub selector: Option<String>,
     pub progress: Progress,
 }
 
@@ -147,7 +147,7 @@ impl<R: Row> Feed<'_, R> {
         let Watches { inbox, lister, .. } = self.watches;
         let epoch = inbox.revisions.seen().epoch;
         self.table.begin_relist(self.namespace);
-        let mut listing = Listing::of(self.url(), self.selector);
+        let mut listing = Listing::of(self.url(), self.selector.as_deref());
         let resource_version = loop {
             let mut take = |object: Trimmed<R::Object>| self.watches.put(self.table, object);
             let page = lister.next_page(&mut listing, &mut take).await?;
@@ -180,8 +180,7 @@ impl<R: Row> Feed<'_, R> {
             return Ok(false);
         }
         let request = Request::new(self.url());
-        let params =
-            WatchParams { field_selector: self.selector.map(str::to_owned), ..WatchParams::default() };
+        let params = WatchParams { field_selector: self.selector.clone(), ..WatchParams::default() };
         let request =
             request.watch(&params, &position.resource_version).map_err(kube::Error::BuildRequest)?;
         let mut events = pin!(self.watches.client.request_events::<Trimmed<R::Object>>(request).await?);

@@ -4,10 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use flashgate_api::{
-    CreditAdjustment, CreditAdjustmentState, CreditLedger, CreditPack, CreditPackState, Payment,
-    PaymentVerdict, Subscription, UsageReport, UsageReportState,
-};
+use flashgate_api::fact::{FactObject, FactState as _, FactStatus as _};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::Kind;
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -181,26 +179,10 @@ impl Object {
     pub fn state(&self) -> Option<&'static str> {
         match self {
             Self::Subscription(_) | Self::CreditLedger(_) => None,
-            Self::UsageReport(report) => report.status.as_ref()?.state.map(|state| match state {
-                UsageReportState::Charged => "Charged",
-                UsageReportState::Rejected => "Rejected",
-            }),
-            Self::CreditPack(pack) => pack.status.as_ref()?.state.map(|state| match state {
-                CreditPackState::AwaitingPayment => "AwaitingPayment",
-                CreditPackState::Granted => "Granted",
-                CreditPackState::Refused => "Refused",
-                CreditPackState::Refunded => "Refunded",
-            }),
-            Self::Payment(payment) => payment.status.as_ref()?.state.map(|state| match state {
-                PaymentVerdict::Applied => "Applied",
-                PaymentVerdict::Refused => "Refused",
-            }),
-            Self::CreditAdjustment(adjustment) => {
-                adjustment.status.as_ref()?.state.map(|state| match state {
-                    CreditAdjustmentState::Granted => "Granted",
-                    CreditAdjustmentState::Refused => "Refused",
-                })
-            }
+            Self::UsageReport(report) => state(report.as_ref()),
+            Self::CreditPack(pack) => state(pack.as_ref()),
+            Self::Payment(payment) => state(payment.as_ref()),
+            Self::CreditAdjustment(adjustment) => state(adjustment.as_ref()),
         }
     }
 
@@ -208,7 +190,13 @@ impl Object {
     /// that is no fact.
     #[must_use]
     pub fn is_selected(&self) -> bool {
-        matches!(self.state(), None | Some("AwaitingPayment"))
+        match self {
+            Self::Subscription(_) | Self::CreditLedger(_) => true,
+            Self::UsageReport(report) => report.is_pending(),
+            Self::CreditPack(pack) => pack.is_pending(),
+            Self::Payment(payment) => payment.is_pending(),
+            Self::CreditAdjustment(adjustment) => adjustment.is_pending(),
+        }
     }
 
     /// Returns whether its state may become that of `after`, as the rules on the field say.
@@ -263,4 +251,9 @@ impl Object {
             _ => false,
         }
     }
+}
+
+/// Returns the `status.state` of an object, where it has one.
+fn state<K: FactObject>(object: &K) -> Option<&'static str> {
+    Some(object.status()?.state()?.as_str())
 }
