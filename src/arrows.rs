@@ -27,10 +27,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Its table makes each situation of what the API server would hold.
     ("operator/plan/tests", &["catalog", "flashgate_api", "operator"]),
     ("operator/memory", &[]),
-    ("operator/facts", &["flashgate_api", "operator::convert", "operator::view"]),
+    // The one path of a fact; the simulation takes it, so it meets no client.
+    ("operator/judged_kind", &["flashgate_api", "operator::convert", "operator::project"]),
+    ("operator/facts", &["flashgate_api", "operator::convert", "operator::inbox", "operator::view"]),
     (
         "operator/inbox",
-        &["flashgate_api", "flashgate_cluster", "operator::convert", "operator::stored_ledger"],
+        &[
+            "flashgate_api",
+            "flashgate_cluster",
+            "operator::convert",
+            "operator::judged_kind",
+            "operator::stored_ledger",
+        ],
     ),
     // `operator::story` only in its tests.
     ("operator/stored_ledger", &["flashgate_api", "operator::convert", "operator::story"]),
@@ -47,7 +55,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "operator/receipts",
-        &["flashgate_api", "flashgate_cluster", "operator::inbox", "operator::project", "operator::view"],
+        &[
+            "flashgate_api",
+            "flashgate_cluster",
+            "operator::inbox",
+            "operator::judged_kind",
+            "operator::project",
+            "operator::view",
+        ],
     ),
     (
         "operator/publish",
@@ -81,6 +96,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "operator::facts",
             "operator::gauges",
             "operator::inbox",
+            "operator::judged_kind",
         ],
     ),
     // The webhook creates Payments like any other client; it knows nothing of how they are judged.
@@ -118,7 +134,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The simulation decides with the operator's own code, and never meets a client.
     (
         "simulate",
-        &["admission", "catalog", "flashgate_api", "operator::convert", "operator::project", "simulate"],
+        &[
+            "admission",
+            "catalog",
+            "flashgate_api",
+            "operator::convert",
+            "operator::judged_kind",
+            "operator::project",
+            "simulate",
+        ],
     ),
 ];
 
