@@ -18,6 +18,8 @@ use crate::api;
 use crate::api::usage_report::UsageLine;
 use crate::operator::story::{Story, any_story, time};
 
+mod forms;
+
 fn stored(story: &Story, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
     ledger_to_wire(story.book(), previous, &story.entries, "default/acme", "operator-0")
 }
