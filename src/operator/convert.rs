@@ -18,7 +18,6 @@ mod coverage;
 mod entry;
 mod facts;
 mod ledger;
-mod record;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,7 @@
 //! What is sold: rates, plans, packs and policies. All numbers are data; the laws are code.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Credits;
 use crate::quantity::Quantity;
 
@@ -58,7 +60,7 @@ pub struct Offer {
 }
 
 /// Whether packs may be bought under a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PackPurchases {
     /// They may.
     Allowed,
@@ -149,11 +151,12 @@ pub enum PaymentMode {
 }
 
 /// Length of a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::without_description))]
 pub enum BillingPeriod {
-    /// One calendar month.
+    /// One month.
     Monthly,
-    /// Twelve calendar months.
+    /// Twelve months.
     Yearly,
 }
 

@@ -22,6 +22,10 @@
 //! | 25 adjustments | [`adjustment`] |
 //! | 26 bounds | [`bounds`] |
 
+//! Records of a ledger and details of entries implement serde. What they are written as is what is stored and hashed:
+//! the names and the order of their fields are part of the format. With the feature `schema`, entries have a JSON
+//! Schema; doc comments are its descriptions.
+
 #![cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::arithmetic_side_effects))]
 
 mod account;
@@ -51,7 +55,10 @@ pub mod rating;
 pub mod refusal;
 pub mod renewal;
 pub mod reports;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod statement;
+mod text;
 pub mod threshold;
 
 pub use credits::Credits;

@@ -1,13 +1,16 @@
 //! A rule's "no" with its reason and remedy; a value, never an error.
 
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::catalog::Catalog;
 use crate::entry::FactKind;
 use crate::period::{Window, utc_date};
+use crate::text::as_text;
 
 /// Why a fact was refused; the closed list that conditions, events and metrics use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,14 +160,32 @@ impl fmt::Display for RefusalReason {
     }
 }
 
+/// Says that a text is no name of a reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no reason of a refusal")]
+pub struct ParseRefusalReasonError(String);
+
+impl FromStr for RefusalReason {
+    type Err = ParseRefusalReasonError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::from_name(name).ok_or_else(|| ParseRefusalReasonError(name.to_owned()))
+    }
+}
+
+as_text!(RefusalReason, str::parse);
+
 /// A refusal of an object: the reason, and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::without_description))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refusal {
-    /// The rule that refused.
+    /// Why, as one word of the list of reasons.
     pub reason: RefusalReason,
-    /// A sentence with the figures and the remedy.
+    /// Why, and what to do.
     pub message: String,
-    /// When the same request would be allowed, where waiting helps.
+    /// When the same would be allowed, where waiting helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Timestamp>,
 }
 
