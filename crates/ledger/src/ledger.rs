@@ -236,7 +236,7 @@ pub struct RefusalRecord {
     /// Its name.
     pub name: String,
     /// What it asked for: the pack of a CreditPack, all that a Payment said.
-    // Called after what was kept first; a Payment's statement came later.
+    // The stored name is that of its first use, the pack of a CreditPack; Payments came later.
     #[serde(rename = "pack", skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
     /// Why, and what to do.

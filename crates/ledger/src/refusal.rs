@@ -1,7 +1,6 @@
 //! A rule's "no" with its reason and remedy; a value, never an error.
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -160,20 +159,9 @@ impl fmt::Display for RefusalReason {
     }
 }
 
-/// Says that a text is no name of a reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no reason of a refusal")]
-pub struct ParseRefusalReasonError(String);
-
-impl FromStr for RefusalReason {
-    type Err = ParseRefusalReasonError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::from_name(name).ok_or_else(|| ParseRefusalReasonError(name.to_owned()))
-    }
-}
-
-as_text!(RefusalReason, str::parse);
+as_text!(RefusalReason, |name: &str| {
+    RefusalReason::from_name(name).ok_or_else(|| format!("'{name}' is no reason of a refusal"))
+});
 
 /// A refusal of an object: the reason, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

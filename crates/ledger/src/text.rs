@@ -1,6 +1,6 @@
 //! Values that are stored as one text.
 
-/// Lets serde write a type as its `Display` does, and read it with `$read`, which takes a `&str`.
+/// Implements serde for a type: it is written as its `Display` does, and read with `$read`, which takes a `&str`.
 macro_rules! as_text {
     ($type:ty, $read:expr) => {
         impl serde::Serialize for $type {
@@ -12,7 +12,7 @@ macro_rules! as_text {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-                $read(&text).map_err(serde::de::Error::custom)
+                ($read)(&text).map_err(serde::de::Error::custom)
             }
         }
     };
