@@ -531,6 +531,7 @@ fn full_details() -> Vec<(Detail, &'static str)> {
 }
 
 /// Returns the details of the kinds that may lack something without all that they may lack, and their text.
+#[expect(clippy::too_many_lines, reason = "one value for each kind of entry")]
 fn bare_details() -> Vec<(Detail, &'static str)> {
     let amount = credits("120.5");
     let (grant, invoice) = ("plan/4".to_owned(), "acme-1f3a9c2e-0007".to_owned());
