@@ -129,9 +129,8 @@ fn describe_invoice(detail: &Detail) -> String {
             format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
         Detail::Settled { amount, currency, invoice, state, object } => {
-            let how = object
-                .as_ref()
-                .map_or_else(|| ", at once".to_owned(), |object| format!(" by {object}"));
+            let how =
+                object.as_ref().map_or_else(|| ", at once".to_owned(), |object| format!(" by {object}"));
             let refund =
                 if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
             format!("{invoice}: {}{how}{refund}", money(*amount, currency))
