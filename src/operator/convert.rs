@@ -16,7 +16,6 @@ mod coverage;
 mod entry;
 mod facts;
 mod ledger;
-mod record;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::BillingPeriod;
-use flashgate_ledger::entry::{Detail, Entry, LapseCause, ObjectName, PaidBy, PlanPeriod};
+use flashgate_ledger::entry::{Detail, Entry, LapseCause, PaidBy, PlanPeriod};
 use flashgate_ledger::invoice::{InvoiceReason, InvoiceState, VoidCause};
 use flashgate_ledger::period::Window;
 use flashgate_ledger::statement::{Book, Statement};
@@ -74,10 +74,10 @@ fn describe(entry: &Entry) -> String {
             format!("{plan}, period {period_number}{expires}{}", repaid(*debt_repaid))
         }
         Detail::Purchased { object, pack, expiration_time, debt_repaid, .. } => {
-            format!("{pack} by {}{}{}", name(object), expires(*expiration_time), repaid(*debt_repaid))
+            format!("{pack} by {object}{}{}", expires(*expiration_time), repaid(*debt_repaid))
         }
         Detail::Adjusted { object, reason, expiration_time, debt_repaid, .. } => {
-            format!("{}: {reason}{}{}", name(object), expires(*expiration_time), repaid(*debt_repaid))
+            format!("{object}: {reason}{}{}", expires(*expiration_time), repaid(*debt_repaid))
         }
         Detail::Charged { amount, object, source, window, paid_by, debt, .. } => {
             let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
@@ -91,7 +91,7 @@ fn describe(entry: &Entry) -> String {
             format!("{amount} from {giver} can no longer pay late usage")
         }
         Detail::Refunded { amount, grant, invoice, object } => {
-            let (invoice, credits) = (format!("{invoice} by {}", name(object)), grouped(&amount.to_string()));
+            let (invoice, credits) = (format!("{invoice} by {object}"), grouped(&amount.to_string()));
             let Some(grant) = grant else {
                 return format!("{invoice}: the money went back; no credits had been given for it");
             };
@@ -112,7 +112,7 @@ fn describe(entry: &Entry) -> String {
             format!("from {} to {to}; {}", plan_name(from), why_lapsed(*cause))
         }
         Detail::Refused { object, refusal } => {
-            format!("{}: {}: {}", name(object), refusal.reason, refusal.message)
+            format!("{object}: {}: {}", refusal.reason, refusal.message)
         }
         Detail::Threshold { percent } => format!("{percent} % of the period's credits are used"),
         Detail::Accepted { sequence } => format!("the book as of sequence {sequence} is the truth"),
@@ -124,14 +124,13 @@ fn describe(entry: &Entry) -> String {
 fn describe_invoice(detail: &Detail) -> String {
     match detail {
         Detail::Invoiced { amount, currency, invoice, reason, object, due_time } => {
-            let what = object.as_ref().map_or_else(|| what_for(*reason).to_owned(), name);
+            let what = object.as_ref().map_or_else(|| what_for(*reason).to_owned(), ToString::to_string);
             let due = due_time.map(|due| format!("; due {}", minute(due))).unwrap_or_default();
             format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
         Detail::Settled { amount, currency, invoice, state, object } => {
-            let how = object
-                .as_ref()
-                .map_or_else(|| ", at once".to_owned(), |object| format!(" by {}", name(object)));
+            let how =
+                object.as_ref().map_or_else(|| ", at once".to_owned(), |object| format!(" by {object}"));
             let refund =
                 if *state == InvoiceState::RefundDue { "; it was void, so a refund is due" } else { "" };
             format!("{invoice}: {}{how}{refund}", money(*amount, currency))
@@ -190,10 +189,6 @@ fn paid(paid_by: &[PaidBy], amount: Credits) -> String {
             format!("; {}", parts.iter().map(part).collect::<Vec<_>>().join(", "))
         }
     }
-}
-
-fn name(object: &ObjectName) -> String {
-    format!("{}/{}", object.kind.as_str(), object.name)
 }
 
 fn plan_name(plan: &PlanPeriod) -> String {

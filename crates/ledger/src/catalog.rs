@@ -60,7 +60,7 @@ pub struct Offer {
 }
 
 /// Whether packs may be bought under a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
@@ -156,17 +156,17 @@ pub enum PaymentMode {
 }
 
 /// Length of a period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
     schemars(transform = crate::schema::without_description)
 )]
 pub enum BillingPeriod {
-    /// One calendar month.
+    /// One month.
     #[default]
     Monthly,
-    /// Twelve calendar months.
+    /// Twelve months.
     Yearly,
 }
 

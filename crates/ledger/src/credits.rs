@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use rust_decimal::Decimal;
 
+use crate::text::as_text;
+
 /// Fractional digits that an amount may have.
 pub const FRACTION_DIGITS: u32 = 9;
 
@@ -156,6 +158,8 @@ impl fmt::Debug for Credits {
         fmt::Display::fmt(&self.0, formatter)
     }
 }
+
+as_text!(Credits, str::parse);
 
 impl FromStr for Credits {
     type Err = ParseCreditsError;

@@ -1,6 +1,9 @@
 //! Entries: one line of the account's history for each thing that happened, with what explains it.
 
+use std::fmt;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Credits;
 use crate::catalog::BillingPeriod;
@@ -30,8 +33,21 @@ pub struct ObjectName {
     pub name: String,
 }
 
+impl fmt::Display for ObjectName {
+    /// Writes the object as `Kind/name`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.kind.as_str(), self.name)
+    }
+}
+
+impl Serialize for ObjectName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Kinds of objects that state facts about an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FactKind {
     /// UsageReport.
     UsageReport,
@@ -60,7 +76,9 @@ impl FactKind {
 }
 
 /// A plan with its billing period.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(rename_all = "camelCase")]
 pub struct PlanPeriod {
     /// Name of the plan.
     pub plan: String,
@@ -69,16 +87,18 @@ pub struct PlanPeriod {
 }
 
 /// How much a grant paid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(rename_all = "camelCase")]
 pub struct PaidBy {
-    /// Id of the grant, such as `plan/4`.
+    /// Id of the grant.
     pub grant: String,
     /// Credits that it paid.
     pub amount: Credits,
 }
 
 /// Why an account lapsed (Law 16).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum LapseCause {
     /// `renewal: None` at the period's end.
     RenewalNone,
@@ -104,180 +124,212 @@ impl LapseCause {
 }
 
 /// The kind of entry, with the keys that explain its numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(tag = "kind", content = "detail", rename_all_fields = "camelCase")]
 pub enum Detail {
-    /// A plan's credits arrived (Law 4).
+    // Laws 4 and 6.
+    /// A plan's credits arrived.
     Granted {
         /// Credits given.
         amount: Credits,
-        /// Id of the grant.
+        /// Id of the grant, such as `plan/4`.
         grant: String,
         /// Plan that gave them.
+        #[serde(flatten)]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::giving_plan"))]
         plan: PlanPeriod,
         /// Period they are for.
         period_number: u32,
-        /// When what is left of them expires.
+        /// When the remaining credits expire.
         expiration_time: Timestamp,
-        /// Part that repaid debt at once (Law 6).
+        /// Part that repaid debt at once.
         debt_repaid: Credits,
     },
-    /// A pack's credits arrived (Law 14).
+    // Laws 6 and 14.
+    /// A pack's credits arrived.
     Purchased {
         /// Credits given.
         amount: Credits,
-        /// Id of the grant.
+        /// Id of the grant, such as `pack/march-top-up`.
         grant: String,
-        /// CreditPack that bought them.
+        /// CreditPack that bought them, such as `CreditPack/march-top-up`.
         object: ObjectName,
         /// Pack of the catalog.
         pack: String,
         /// Invoice that paid for them, unless they were free.
+        #[serde(skip_serializing_if = "Option::is_none")]
         invoice: Option<String>,
-        /// When what is left of them expires, if ever.
+        /// When the remaining credits expire, if they do.
+        #[serde(skip_serializing_if = "Option::is_none")]
         expiration_time: Option<Timestamp>,
-        /// Part that repaid debt at once (Law 6).
+        /// Part that repaid debt at once.
         debt_repaid: Credits,
     },
-    /// An administrator's credits arrived (Law 25).
+    // Laws 6 and 25.
+    /// An administrator's credits arrived.
     Adjusted {
         /// Credits given.
         amount: Credits,
-        /// Id of the grant.
+        /// Id of the grant, such as `adjustment/outage`.
         grant: String,
-        /// CreditAdjustment that gave them.
+        /// CreditAdjustment that gave them, such as `CreditAdjustment/outage`.
         object: ObjectName,
         /// Why they were given.
         reason: String,
-        /// When what is left of them expires, if ever.
+        /// When the remaining credits expire, if they do.
+        #[serde(skip_serializing_if = "Option::is_none")]
         expiration_time: Option<Timestamp>,
-        /// Part that repaid debt at once (Law 6).
+        /// Part that repaid debt at once.
         debt_repaid: Credits,
     },
-    /// A report was charged (Laws 5 to 10).
+    // Laws 5 to 10 and 22.
+    /// A report was charged.
     Charged {
-        /// Credits consumed.
+        /// Credits consumed; settling credits pay without a change of the balance.
         amount: Credits,
-        /// UsageReport that was charged.
+        /// UsageReport that was charged, such as `UsageReport/gw-eu-1-0800`.
         object: ObjectName,
         /// Its source.
         source: String,
         /// Its window.
         window: Window,
-        /// Period in which it is booked (Law 22).
+        /// Period in which it is booked, if there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
         period_number: Option<u32>,
         /// Grants that paid, in burn order.
         paid_by: Vec<PaidBy>,
-        /// Part that no grant could pay (Law 6).
+        /// Part that no grant could pay.
         debt: Credits,
     },
-    /// The rest of a grant expired (Law 4).
+    // Law 4.
+    /// The rest of a grant expired.
     Expired {
-        /// Credits that left the balance.
+        /// Credits that expired.
         amount: Credits,
         /// Id of the grant.
         grant: String,
     },
-    /// Late usage can no longer consume the expired credits of a grant (Law 7).
+    // Law 7.
+    /// Late usage can no longer consume the expired credits of a grant.
     SettlementClosed {
-        /// Credits that can no longer be claimed.
+        /// Credits that can no longer be consumed.
         amount: Credits,
         /// Id of the grant.
         grant: String,
     },
-    /// The rest of a refunded grant was taken (Law 18).
+    // Law 18.
+    /// The rest of a refunded grant was taken.
     Refunded {
         /// Credits taken, settling included.
         amount: Credits,
         /// Id of the grant; absent when the invoice had given none.
+        #[serde(skip_serializing_if = "Option::is_none")]
         grant: Option<String>,
         /// Invoice that was refunded.
         invoice: String,
-        /// Payment that reported it.
+        /// Payment that reported it, such as `Payment/evt-124`.
         object: ObjectName,
     },
-    /// Another plan or billing period is in force (Laws 12, 13, 16).
+    // Laws 12, 13 and 16.
+    /// Another plan or billing period is in force.
     PlanChanged {
-        /// Plan that was in force.
+        /// Plan that was in force, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<PlanPeriod>,
         /// Plan that is in force.
         to: PlanPeriod,
         /// Period that begins.
         period_number: u32,
     },
-    /// A period followed another (Law 11).
+    // Law 11.
+    /// A period followed another.
     Renewed {
         /// Plan of the period that begins.
+        #[serde(flatten)]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::beginning_plan"))]
         plan: PlanPeriod,
         /// Its number.
         period_number: u32,
         /// Its window.
         period: Window,
     },
-    /// The plan lapsed (Law 16).
+    // Law 16.
+    /// The plan lapsed.
     Lapsed {
         /// Plan that was in force.
         from: PlanPeriod,
         /// Plan that follows, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<PlanPeriod>,
-        /// Why.
+        /// Why: `RenewalNone`, `PaymentOverdue` or `PlanNotFound`.
         cause: LapseCause,
     },
-    /// An invoice was issued (Law 18).
+    // Law 18.
+    /// An invoice was issued.
     Invoiced {
         /// Money owed.
         amount: Credits,
         /// Currency of the amount.
         currency: String,
-        /// Its number.
+        /// Number of the invoice.
         invoice: String,
         /// Purpose of the invoice.
         reason: InvoiceReason,
         /// CreditPack it is for, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<ObjectName>,
         /// When it is due, unless it is settled as it is issued.
+        #[serde(skip_serializing_if = "Option::is_none")]
         due_time: Option<Timestamp>,
     },
-    /// An invoice was paid (Law 18).
+    // Law 18.
+    /// An invoice was paid.
     Settled {
         /// Money paid.
         amount: Credits,
         /// Currency of the amount.
         currency: String,
-        /// Its number.
+        /// Number of the invoice.
         invoice: String,
         /// `Settled`, or `RefundDue` when it was void.
         state: InvoiceState,
         /// Payment that reported it, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<ObjectName>,
     },
-    /// An invoice is no longer owed (Law 18).
+    // Law 18.
+    /// An invoice is no longer owed.
     Voided {
         /// Money no longer owed.
         amount: Credits,
         /// Currency of the amount.
         currency: String,
-        /// Its number.
+        /// Number of the invoice.
         invoice: String,
-        /// Why.
+        /// Why: `Superseded`, `PaymentCancelled` or `PaymentExpired`.
         cause: VoidCause,
         /// Payment that reported its cancellation, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<ObjectName>,
     },
-    /// The period's use reached a threshold (Law 23).
+    // Law 23.
+    /// The period's use reached a threshold.
     Threshold {
         /// The threshold.
         percent: u32,
     },
-    /// An administrator took the stored book for the truth.
+    /// An administrator accepted the content of the stored ledger.
     Accepted {
         /// Commits that it stands for.
         sequence: i64,
     },
     /// A fact was refused.
     Refused {
-        /// Object that stated it.
+        /// Object that stated it, such as `CreditPack/march-top-up`.
         object: ObjectName,
         /// Why, and what to do.
+        #[serde(flatten)]
         refusal: Refusal,
     },
 }

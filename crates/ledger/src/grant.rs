@@ -2,10 +2,13 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
+use crate::text::as_text;
 
 /// Seconds after the settlement grace for which a settlement stays open, so that all that arrived in time has
 /// been seen (Law 7).
@@ -42,6 +45,28 @@ impl fmt::Display for GrantSource {
     }
 }
 
+/// Says that a text is no id of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no id of a grant")]
+pub struct ParseGrantSourceError(String);
+
+impl FromStr for GrantSource {
+    type Err = ParseGrantSourceError;
+
+    /// Reads a grant's id, as it is displayed.
+    fn from_str(id: &str) -> Result<Self, Self::Err> {
+        let refused = || ParseGrantSourceError(id.to_owned());
+        match id.split_once('/').ok_or_else(refused)? {
+            ("plan", number) => Ok(Self::Plan { period_number: number.parse().map_err(|_| refused())? }),
+            ("adjustment", name) => Ok(Self::Adjustment { name: name.to_owned() }),
+            ("pack", name) => Ok(Self::Pack { name: name.to_owned() }),
+            _ => Err(refused()),
+        }
+    }
+}
+
+as_text!(GrantSource, str::parse);
+
 impl GrantSource {
     const fn burn_rank(&self) -> u8 {
         match self {
@@ -53,7 +78,8 @@ impl GrantSource {
 }
 
 /// Credits that were given, and what is left of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grant {
     /// Its source, which is also its identity.
     pub source: GrantSource,
@@ -64,17 +90,20 @@ pub struct Grant {
     /// Instant from which it counts.
     pub effective_time: Timestamp,
     /// Instant at which what is left stops counting; never, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration: Option<Expiration>,
 }
 
 /// When a grant expires and how long late usage may claim what is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expiration {
     /// Instant of the expiration.
     pub time: Timestamp,
     /// Seconds for which usage from before it may still arrive.
     pub grace_seconds: u32,
     /// Whether the expiration has been counted: what is left is settling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub passed: bool,
 }
 

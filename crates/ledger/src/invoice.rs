@@ -20,13 +20,15 @@ pub const VOID_INVOICES_KEPT: usize = 128;
 pub const ATTEMPTS_KEPT: usize = 16;
 
 /// The money owed for a period or a pack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Invoice {
     /// Number in the account's own gap-free count, from 1.
     pub number: u32,
     /// When it was issued.
     pub time: Timestamp,
     /// Its purpose.
+    #[serde(rename = "for")]
     pub purpose: Purpose,
     /// Money owed.
     pub amount: Credits,
@@ -35,27 +37,38 @@ pub struct Invoice {
     /// Its state.
     pub state: InvoiceState,
     /// Last instant at which it can be paid in time; absent when it was settled as it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Timestamp>,
     /// Grant that its settlement gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantSource>,
     /// Names of the Payments that moved money for it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payments: Vec<String>,
     /// Payments that moved none: failed attempts and cancellations.
+    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
     pub attempts: Attempts,
 }
 
 /// Payments that reported a failed attempt or a cancellation of an invoice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attempts {
     /// How many there were.
     pub count: u32,
     /// Names of the last [`ATTEMPTS_KEPT`], oldest first.
     pub names: Vec<String>,
     /// Latest arrival of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<Timestamp>,
 }
 
 impl Attempts {
+    /// Returns whether there were none.
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Returns whether the Payment called `name` that arrived at `arrival` is among them. Payments are judged in the
     /// order of their arrival, so one that arrived before the last may be one whose name is no longer kept.
     #[must_use]
@@ -77,7 +90,8 @@ impl Attempts {
 }
 
 /// The purpose of an invoice, with the effect of its settlement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Purpose {
     /// A period that begins with the settlement, under these terms.
     Change {
@@ -99,7 +113,7 @@ pub enum Purpose {
 }
 
 /// Why a period begins with a settlement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeReason {
     /// It is the account's first.
     Start,
@@ -109,8 +123,9 @@ pub enum ChangeReason {
     Reactivation,
 }
 
-/// The purpose of an invoice, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Purpose of an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum InvoiceReason {
     /// The first period.
     Start,
@@ -139,22 +154,18 @@ impl InvoiceReason {
 }
 
 /// The state of an invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(transform = crate::schema::without_description)
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::without_description))]
 pub enum InvoiceState {
-    /// It is to be paid.
+    /// It waits for payment.
     Open,
-    /// It was paid.
+    /// It is paid.
     Settled,
-    /// It is no longer owed.
+    /// It is not owed any more.
     Void,
-    /// It was paid when it was void; the money is to be returned.
+    /// It was paid although void: someone must pay it back.
     RefundDue,
-    /// The money was returned.
+    /// It was paid back.
     Refunded,
 }
 
@@ -176,7 +187,7 @@ impl InvoiceState {
 }
 
 /// Why an invoice is no longer owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum VoidCause {
     /// Another request, a boundary or a lapse took its place.
     Superseded,

@@ -103,7 +103,8 @@ pub struct SubscriptionIdentity {
 }
 
 /// Terms under which a period runs; a catalog edit does not touch them (Law 20).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Terms {
     /// Name of the plan.
     pub plan: String,
@@ -117,6 +118,7 @@ pub struct Terms {
     /// in today's catalog since.
     pub rank: u32,
     /// Plan that follows when it lapses.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub lapses_to: Option<String>,
     /// Whether packs may be bought.
     pub pack_purchases: PackPurchases,
@@ -221,7 +223,8 @@ pub struct PendingChange {
 }
 
 /// An adjustment that was granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AdjustmentRecord {
     /// Credits given.
     pub credits: Credits,
@@ -230,20 +233,24 @@ pub struct AdjustmentRecord {
 }
 
 /// A refusal that is shown again when the name comes back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RefusalRecord {
     /// Kind of the object.
     pub kind: FactKind,
     /// Its name.
     pub name: String,
     /// What it asked for: the pack of a CreditPack, all that a Payment said.
+    // The stored name is that of its first use, the pack of a CreditPack; Payments came later.
+    #[serde(rename = "pack", skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
     /// Why, and what to do.
     pub refusal: Refusal,
 }
 
 /// Usage and consumed credits of one rate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RatedUsage {
     /// Node type.
     pub node_type: String,
@@ -273,7 +280,8 @@ pub struct Totals {
 }
 
 /// A charged report; its receipt repeats exactly this.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Charge {
     /// Name of the UsageReport.
     pub name: String,
@@ -284,6 +292,7 @@ pub struct Charge {
     /// Totals by rate.
     pub lines: Vec<RatedUsage>,
     /// Period in which it is booked, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub period_number: Option<u32>,
     /// When it was charged.
     pub charge_time: Timestamp,

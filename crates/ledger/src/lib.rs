@@ -21,6 +21,10 @@
 //! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
 //! | 25 adjustments | [`adjustment`] |
 //! | 26 bounds | [`bounds`] |
+//!
+//! Records of a ledger and details of entries implement serde. Their serialized form is stored, and the hash of the
+//! ledger covers it: the names and the order of their fields are part of the format. The feature `schema` adds the JSON
+//! Schema of entries; its descriptions are the doc comments of [`entry`].
 
 #![cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::arithmetic_side_effects))]
 
@@ -54,6 +58,7 @@ pub mod reports;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod statement;
+mod text;
 pub mod threshold;
 
 pub use credits::Credits;

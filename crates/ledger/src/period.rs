@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
+use serde::Serialize;
 
 use crate::catalog::BillingPeriod;
 
@@ -100,7 +101,13 @@ impl Anchor {
 }
 
 /// A half-open window `[start, end)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(description = "A window of time.", deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
 pub struct Window {
     /// First instant that belongs to it.
     pub start_time: Timestamp,

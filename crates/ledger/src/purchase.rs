@@ -1,6 +1,7 @@
 //! Packs: eligibility, the monthly limit, and the name as idempotency key (Laws 14, 15).
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::account::Account;
@@ -35,7 +36,8 @@ pub struct Purchases {
 }
 
 /// One purchase.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Purchase {
     /// Name of the CreditPack.
     pub name: String,
@@ -50,15 +52,18 @@ pub struct Purchase {
     /// Currency of the price.
     pub currency: String,
     /// Days after which the credits expire, as sold.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_after_days: Option<u32>,
     /// Number of its invoice, unless it was free.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub invoice: Option<u32>,
     /// Its state.
     pub state: PurchaseState,
 }
 
 /// The state of a purchase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum PurchaseState {
     /// Its invoice is open; it holds its place in the month.
     AwaitingPayment,

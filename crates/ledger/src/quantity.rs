@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::credits::AmountOverflow;
+use crate::text::as_text;
 
 /// Fractional digits of the smallest step: nine that are written, and nine more by the suffix `n` or `e-9`.
 const STEP_DIGITS: u8 = 18;
@@ -154,6 +155,8 @@ impl fmt::Display for Quantity {
         formatter.pad_integral(true, "", &format!("{whole}.{}", fraction.trim_end_matches('0')))
     }
 }
+
+as_text!(Quantity, Quantity::from_total);
 
 /// Splits `text` into the number that its leading digits spell without the point, how many of them stand after
 /// the point, and the rest; nothing where no digit leads or there are more than `(before, after)`.

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::catalog::Catalog;
 use crate::entry::FactKind;
 use crate::period::{Window, utc_date};
+use crate::text::as_text;
 
 /// Why a fact was refused; the closed list that conditions, events and metrics use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,14 +159,21 @@ impl fmt::Display for RefusalReason {
     }
 }
 
+as_text!(RefusalReason, |name: &str| {
+    RefusalReason::from_name(name).ok_or_else(|| format!("'{name}' is no reason of a refusal"))
+});
+
 /// A refusal of an object: the reason, and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::without_description))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refusal {
-    /// The rule that refused.
+    /// Why, as one word of the list of reasons.
     pub reason: RefusalReason,
-    /// A sentence with the figures and the remedy.
+    /// Why, and what to do.
     pub message: String,
-    /// When the same request would be allowed, where waiting helps.
+    /// When the same would be allowed, where waiting helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Timestamp>,
 }
 

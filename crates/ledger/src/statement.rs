@@ -1,6 +1,7 @@
 //! Statements: the account of one period (Law 22).
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::BillingPeriod;
 use crate::credits::{AmountOverflow, Credits};
@@ -9,22 +10,35 @@ use crate::credits::{AmountOverflow, Credits};
 pub const STATEMENTS_KEPT: usize = 13;
 
 /// The sums of one period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Book {
     /// Balance at its start.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub opening: Credits,
     /// Plan credits.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub granted: Credits,
     /// Pack credits.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub purchased: Credits,
     /// Credits given by hand.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub adjusted: Credits,
     /// Credits taken back with a refund.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refunded: Credits,
     /// Credits consumed.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub consumed: Credits,
     /// Credits that expired, less what late usage claimed of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub expired: Credits,
+}
+
+/// Returns whether nothing is lost by leaving an amount out.
+fn is_zero(amount: &Credits) -> bool {
+    amount.is_zero()
 }
 
 /// A line of a [`Book`] that something is booked on.
@@ -80,7 +94,8 @@ impl Book {
 }
 
 /// The account of one period.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Statement {
     /// Number of the period.
     pub period_number: u32,
@@ -93,8 +108,10 @@ pub struct Statement {
     /// Billing period of the plan.
     pub billing_period: BillingPeriod,
     /// When nothing more can be booked in it: absent while it is the current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub final_time: Option<Timestamp>,
     /// Whether that time has passed.
+    #[serde(rename = "final", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_final: bool,
     /// The sums.
     pub book: Book,

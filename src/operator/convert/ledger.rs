@@ -14,14 +14,16 @@ use flashgate_ledger::coverage::Coverage;
 use flashgate_ledger::entry::{Detail, Entry, FactKind};
 use flashgate_ledger::facts::Request;
 use flashgate_ledger::ledger::{
-    Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity, Terms, Totals,
+    AdjustmentRecord, Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity,
+    Terms, Totals,
 };
 use flashgate_ledger::period::{Anchor, Window};
 use flashgate_ledger::purchase::{OrderName, Purchases};
 use flashgate_ledger::statement::{Book, Statements};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::record::{Adjustment, Day, Record};
 use super::{
     ConvertError, ENTRIES_KEPT, ENTRY_BYTES, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of,
 };
@@ -124,10 +126,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         invoices: read_records("invoices", invoices)?,
         next_invoice: read_number("nextInvoice", *next_invoice)?,
         usage: read_records("usage", usage)?,
-        daily_consumption: read_records("dailyConsumption", daily_consumption)?
-            .into_iter()
-            .map(|Day(day, credits)| (day, credits))
-            .collect(),
+        daily_consumption: read_records("dailyConsumption", daily_consumption)?,
         last_charge_time: *forecast_time,
         last_balance_change_time: *last_balance_change_time,
         crossed_thresholds_percent: crossed_thresholds_percent
@@ -225,21 +224,18 @@ pub fn ledger_to_wire(
         last_waiting_pack_time: *last_waiting_pack_time,
         adjustments: adjustments
             .iter()
-            .map(|(name, given)| Adjustment { name: name.clone(), given: given.clone() }.write())
+            .map(|(name, given)| write_record(&Adjustment { name: name.clone(), given: given.clone() }))
             .collect(),
         adjustment_names: coverage::write_order_names(adjustment_names),
         refusals: write_records(refusals),
         invoices: write_records(invoices),
         next_invoice: (*next_invoice).into(),
         usage: write_records(usage),
-        daily_consumption: daily_consumption
-            .iter()
-            .map(|(day, credits)| Day(*day, *credits).write())
-            .collect(),
+        daily_consumption: write_records(daily_consumption),
         crossed_thresholds_percent: crossed_thresholds_percent.iter().copied().map(i64::from).collect(),
         forecast_time: *last_charge_time,
         last_balance_change_time: *last_balance_change_time,
-        carried: (*next != Book::default()).then(|| next.write()),
+        carried: (*next != Book::default()).then(|| write_record(next)),
         totals: write_totals(*totals),
         statements: write_records(kept),
         entries: last_entries(previous, entries, subscription),
@@ -302,17 +298,33 @@ pub(super) fn amount(credits: Credits) -> Amount {
     Amount(credits.to_string())
 }
 
-fn write_records<T: Record>(records: &[T]) -> Vec<String> {
-    records.iter().map(Record::write).collect()
+/// An adjustment with its name.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Adjustment {
+    name: String,
+    given: AdjustmentRecord,
 }
 
-fn read_records<T: Record>(field: &str, texts: &[String]) -> Result<Vec<T>, ConvertError> {
+fn write_records<T: Serialize>(records: &[T]) -> Vec<String> {
+    records.iter().map(write_record).collect()
+}
+
+/// Returns a record as compact JSON: the API server charges for nodes, not for bytes.
+///
+/// # Panics
+/// Never: every record has a form in JSON.
+fn write_record<T: Serialize>(record: &T) -> String {
+    serde_json::to_string(record).expect("a record has a form in JSON")
+}
+
+fn read_records<T: DeserializeOwned>(field: &str, texts: &[String]) -> Result<Vec<T>, ConvertError> {
     let read = |(index, text): (usize, &String)| read_record(&format!("{field}[{index}]"), text);
     texts.iter().enumerate().map(read).collect()
 }
 
-fn read_record<T: Record>(field: &str, text: &str) -> Result<T, ConvertError> {
-    T::read(text).map_err(|error| {
+fn read_record<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, ConvertError> {
+    serde_json::from_str(text).map_err(|error| {
         let problem = error.to_string();
         // Its hash was right, so an operator wrote it.
         if problem.starts_with("unknown field") || problem.starts_with("unknown variant") {

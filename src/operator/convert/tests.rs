@@ -18,6 +18,8 @@ use serde_json::json;
 use super::*;
 use crate::operator::story::{Story, any_story, time};
 
+mod forms;
+
 fn stored(story: &Story, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
     ledger_to_wire(story.book(), previous, &story.entries, "default/acme", "operator-0")
 }
