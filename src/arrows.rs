@@ -204,8 +204,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(|file| has_extension(file, &["rs"])).collect()
 }
 
-/// Crates of this workspace that not every module may name.
-const CRATES: [&str; 3] = ["flashgate_api", "flashgate_cluster", "flashgate_testing"];
+/// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
+const CRATES: [&str; 2] = ["flashgate_api", "flashgate_cluster"];
 
 /// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {
@@ -218,7 +218,8 @@ fn named_modules(text: &str) -> BTreeSet<String> {
             .trim_end_matches(':')
             .to_owned()
     });
-    let crates = CRATES.iter().filter(|name| text.contains(*name)).map(|name| (*name).to_owned());
+    let is_named = |name: &&&str| ["::", " as "].iter().any(|after| text.contains(&format!("{name}{after}")));
+    let crates = CRATES.iter().filter(is_named).map(|name| (*name).to_owned());
     paths.filter(|path| !path.is_empty()).chain(crates).collect()
 }
 
