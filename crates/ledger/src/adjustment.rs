@@ -117,7 +117,7 @@ impl Account<'_> {
         let expiration =
             adjustment.expiration_time.map(|time| Expiration { time, grace_seconds, passed: false });
         let grant = Grant {
-            source: GrantSource::Adjustment { name: adjustment.name.clone() },
+            source: GrantSource::Adjustment { name: adjustment.name.as_str().into() },
             credits: adjustment.credits,
             remaining: adjustment.credits,
             effective_time: self.time,

@@ -138,7 +138,7 @@ impl Ledger {
             invoice.attempts.names.iter().map(|name| name.len().saturating_add(6)).sum::<usize>()
         };
         let mut all = self.invoices.iter().map(bytes).sum::<usize>();
-        for invoice in &mut self.invoices {
+        for invoice in self.invoices.iter_mut() {
             if all <= ATTEMPT_BYTES {
                 break;
             }

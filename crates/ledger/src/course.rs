@@ -434,9 +434,12 @@ impl<'a> Course<'a> {
         // Receipts that are no longer wanted go with the next commit. A charge is committed even if nothing else changes,
         // as with a second report of zero within a second.
         let is_charged = after.unacknowledged.iter().any(|charge| !before.unacknowledged.contains(charge));
-        let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
-        let changed = is_new || is_charged || after != *before;
-        after.unacknowledged = receipts;
+        let changed = is_new || is_charged || {
+            let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
+            let differs = after != *before;
+            after.unacknowledged = receipts;
+            differs
+        };
         if changed {
             after.sequence = before.sequence.saturating_add(1);
             after.clock_time = if has_more { time } else { time.max(self.now) };

@@ -10,12 +10,13 @@ use crate::coverage::Coverage;
 use crate::credits::{AmountOverflow, Credits};
 use crate::entry::FactKind;
 use crate::facts::Request;
-use crate::grant::Grant;
+use crate::grant::{Grant, GrantSource};
 use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::period::{Anchor, Window};
 use crate::purchase::{OrderName, Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
 use crate::refusal::Refusal;
+use crate::shared::Shared;
 use crate::statement::Statements;
 
 /// Charges whose receipt may be outstanding at once.
@@ -65,13 +66,13 @@ pub struct Ledger {
     /// wait and arrived before it (Law 15).
     pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments of the last months by name.
-    pub adjustments: BTreeMap<String, AdjustmentRecord>,
+    pub adjustments: Shared<BTreeMap<String, AdjustmentRecord>>,
     /// Names of all earlier ones, with what they gave.
-    pub adjustment_names: Vec<OrderName>,
+    pub adjustment_names: Shared<Vec<OrderName>>,
     /// The last refusals of each kind, oldest first.
-    pub refusals: Vec<RefusalRecord>,
+    pub refusals: Shared<Vec<RefusalRecord>>,
     /// Invoices, oldest first.
-    pub invoices: Vec<Invoice>,
+    pub invoices: Shared<Vec<Invoice>>,
     /// Number of the next invoice.
     pub next_invoice: u32,
     /// Usage booked in the current period, by rate.
@@ -391,10 +392,10 @@ impl Ledger {
             coverage: Coverage::default(),
             purchases: Purchases::default(),
             last_waiting_pack_time: None,
-            adjustments: BTreeMap::new(),
-            adjustment_names: Vec::new(),
-            refusals: Vec::new(),
-            invoices: Vec::new(),
+            adjustments: Shared::default(),
+            adjustment_names: Shared::default(),
+            refusals: Shared::default(),
+            invoices: Shared::default(),
             next_invoice: 1,
             usage: Vec::new(),
             daily_consumption: Vec::new(),
@@ -490,10 +491,11 @@ impl Ledger {
         let credited = Credits::sum([granted, purchased, adjusted])?;
         let debited = Credits::sum([consumed, expired, refunded])?;
         let (remaining, debt) = (self.remaining()?, self.debt);
-        if credited.checked_sub(debited)? != remaining.checked_sub(debt)? || debt.is_negative() {
+        let balance = remaining.checked_sub(debt)?;
+        if credited.checked_sub(debited)? != balance || debt.is_negative() {
             return Err(Violation::Conservation { credited, debited, remaining, debt });
         }
-        for (index, grant) in self.grants.iter().enumerate() {
+        for grant in &self.grants {
             let Grant { remaining, credits, .. } = *grant;
             if remaining.is_negative() || remaining > credits {
                 return Err(Violation::GrantOutOfBounds {
@@ -502,20 +504,35 @@ impl Ledger {
                     credits,
                 });
             }
-            if self.grants.iter().skip(index.saturating_add(1)).any(|other| other.source == grant.source) {
-                return Err(Violation::GrantTwice { grant: grant.source.to_string() });
-            }
+        }
+        if let Some(source) = self.source_held_twice() {
+            return Err(Violation::GrantTwice { grant: source.to_string() });
         }
         if !self.coverage.is_sound() {
             return Err(Violation::CoverageUnsound);
         }
         if let Some(statement) = self.statements.current() {
-            let (closing, balance) = (statement.book.closing()?, self.balance()?);
+            let closing = statement.book.closing()?;
             if closing != balance {
                 return Err(Violation::StatementUnbalanced { closing, balance });
             }
         }
         Ok(())
+    }
+
+    /// Returns the identity that two grants share, if any do.
+    fn source_held_twice(&self) -> Option<&GrantSource> {
+        let mut fingerprints: Vec<u64> = self.grants.iter().map(|grant| grant.source.fingerprint()).collect();
+        fingerprints.sort_unstable();
+        if fingerprints.windows(2).all(|pair| matches!(pair, [one, other] if one != other)) {
+            return None;
+        }
+        let mut sources: Vec<_> = self.grants.iter().map(|grant| &grant.source).collect();
+        sources.sort_unstable();
+        sources.windows(2).find_map(|pair| match pair {
+            [one, other] if one == other => Some(*one),
+            _ => None,
+        })
     }
 
     /// Checks that this book may follow `before` (invariant I5).

@@ -51,6 +51,7 @@ pub mod rating;
 pub mod refusal;
 pub mod renewal;
 pub mod reports;
+pub mod shared;
 pub mod statement;
 pub mod threshold;
 

@@ -12,6 +12,7 @@ use crate::invoice::Purpose;
 use crate::ledger::Violation;
 use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
+use crate::shared::Shared;
 
 /// Months for which a purchase is kept in full; its name is kept permanently.
 pub const PURCHASES_KEPT_MONTHS: u32 = 24;
@@ -29,9 +30,9 @@ pub fn order_waits_until(arrival: Timestamp) -> Timestamp {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purchases {
     /// Purchases of the last months, in the order in which they were decided.
-    pub records: Vec<Purchase>,
+    pub records: Shared<Vec<Purchase>>,
     /// Names of all earlier ones.
-    pub names: Vec<OrderName>,
+    pub names: Shared<Vec<OrderName>>,
 }
 
 /// One purchase.
@@ -341,7 +342,7 @@ impl Account<'_> {
             grace_seconds,
             passed: false,
         });
-        let source = GrantSource::Pack { name: purchase.name.clone() };
+        let source = GrantSource::Pack { name: purchase.name.as_str().into() };
         if let Some(invoice) = purchase.invoice.and_then(|number| self.invoice_mut(number)) {
             invoice.grant = Some(source.clone());
         }

@@ -118,10 +118,11 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         adjustments: read_records("adjustments", adjustments)?
             .into_iter()
             .map(|Adjustment { name, given }| (name, given))
-            .collect(),
-        adjustment_names: read_names("adjustmentNames", adjustment_names)?,
-        refusals: read_records("refusals", refusals)?,
-        invoices: read_records("invoices", invoices)?,
+            .collect::<BTreeMap<_, _>>()
+            .into(),
+        adjustment_names: read_names("adjustmentNames", adjustment_names)?.into(),
+        refusals: read_records("refusals", refusals)?.into(),
+        invoices: read_records("invoices", invoices)?.into(),
         next_invoice: read_number("nextInvoice", *next_invoice)?,
         usage: read_records("usage", usage)?,
         daily_consumption: read_records("dailyConsumption", daily_consumption)?
@@ -445,7 +446,8 @@ fn read_coverage(
 }
 
 fn read_purchases(records: &[String], names: &str) -> Result<Purchases, ConvertError> {
-    Ok(Purchases { records: read_records("purchases", records)?, names: read_names("purchaseNames", names)? })
+    let (records, names) = (read_records("purchases", records)?, read_names("purchaseNames", names)?);
+    Ok(Purchases { records: records.into(), names: names.into() })
 }
 
 fn read_names(field: &str, names: &str) -> Result<Vec<OrderName>, ConvertError> {

@@ -396,8 +396,8 @@ mod source {
     fn parse(id: &str) -> Option<GrantSource> {
         match id.split_once('/')? {
             ("plan", number) => Some(GrantSource::Plan { period_number: number.parse().ok()? }),
-            ("adjustment", name) => Some(GrantSource::Adjustment { name: name.to_owned() }),
-            ("pack", name) => Some(GrantSource::Pack { name: name.to_owned() }),
+            ("adjustment", name) => Some(GrantSource::Adjustment { name: name.into() }),
+            ("pack", name) => Some(GrantSource::Pack { name: name.into() }),
             _ => None,
         }
     }

@@ -11,9 +11,12 @@ use crate::period::seconds_after;
 use crate::queue::{Fact, Rank, Standing};
 
 /// Something that happens by itself.
+#[derive(Clone, Copy)]
 pub(super) enum Timer {
-    Expire(GrantSource),
-    CloseSettlement(GrantSource),
+    /// Expires the grant at this place in the ledger.
+    Expire(usize),
+    /// Closes the settlement of the grant at this place in the ledger.
+    CloseSettlement(usize),
     /// Finalizes what is to be final at this time.
     FinalizeStatements(Timestamp),
     Start,
@@ -29,20 +32,18 @@ impl<'a> Course<'a> {
     /// Returns what happens next by itself, and when.
     pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
-        let grant = ledger.grants.iter().filter_map(|grant| {
-            let expiration = grant.expiration?;
-            if expiration.passed {
-                let is_claimed =
-                    self.awaits_usage(|report| grant.may_pay(report.window.end_time, report.arrival));
-                (!is_claimed).then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
-            } else {
-                Some((expiration.time, Rank::Expiration, grant))
-            }
+        let grants = ledger.grants.iter().enumerate();
+        // Grants are held in burn order, so the first that is current is the first to expire (Law 5).
+        let mut current = grants.clone().filter(|(_, grant)| grant.is_current());
+        let expires = current.next().and_then(|(index, grant)| {
+            Some((grant.expiration?.time, Rank::Expiration, Timer::Expire(index)))
         });
-        let grant = grant.min_by_key(|(time, rank, _)| (*time, *rank)).map(|(time, rank, grant)| {
-            let source = grant.source.clone();
-            let is_settling = rank == Rank::SettlementEnd;
-            (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
+        let settling = grants.filter(|(_, grant)| grant.is_settling());
+        let closes = settling.filter_map(|(index, grant)| {
+            let is_claimed =
+                self.awaits_usage(|report| grant.may_pay(report.window.end_time, report.arrival));
+            let end_time = grant.expiration?.settlement_end_time();
+            (!is_claimed).then_some((end_time, Rank::SettlementEnd, Timer::CloseSettlement(index)))
         });
         let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final);
         let statements = statements.filter_map(|statement| {
@@ -56,8 +57,9 @@ impl<'a> Course<'a> {
         let invoices = invoices.filter_map(|invoice| {
             Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number)))
         });
-        grant
+        expires
             .into_iter()
+            .chain(closes)
             .chain(statements)
             .chain(invoices)
             .chain(self.next_boundary())
@@ -120,11 +122,23 @@ impl<'a> Course<'a> {
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
+    /// Returns the source of the grant at `index`.
+    fn source_at(&self, index: usize) -> Result<GrantSource, Violation> {
+        let grant = self.account.ledger.grants.get(index);
+        grant.map(|grant| grant.source.clone()).ok_or_else(|| Violation::absent(format!("grant {index}")))
+    }
+
     pub(super) fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
         let request = self.facts.subscription.as_ref().map(|subscription| &subscription.request);
         match (timer, request) {
-            (Timer::Expire(source), _) => self.account.expire(&source)?,
-            (Timer::CloseSettlement(source), _) => self.account.close_settlement(&source)?,
+            (Timer::Expire(index), _) => {
+                let source = self.source_at(index)?;
+                self.account.expire(&source)?;
+            }
+            (Timer::CloseSettlement(index), _) => {
+                let source = self.source_at(index)?;
+                self.account.close_settlement(&source)?;
+            }
             (Timer::FinalizeStatements(time), _) => self.account.ledger.statements.finalize(time),
             (Timer::UnattendedEnd, _) => {
                 if let Some(window) = self.account.ledger.period.window {
