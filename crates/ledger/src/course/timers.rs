@@ -28,42 +28,57 @@ pub(super) enum Timer {
     PeriodRunsOut,
 }
 
+/// The earliest of the timers that were offered, and of equals the first.
+#[derive(Default)]
+struct Earliest(Option<(Timestamp, Rank, Timer)>);
+
+impl Earliest {
+    fn offer(&mut self, time: Timestamp, rank: Rank, timer: Timer) {
+        if self.0.is_none_or(|(known, known_rank, _)| (time, rank) < (known, known_rank)) {
+            self.0 = Some((time, rank, timer));
+        }
+    }
+}
+
 impl<'a> Course<'a> {
-    /// Returns what happens next by itself, and when.
+    /// Returns the timer that fires next, and when.
     pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
-        let grants = ledger.grants.iter().enumerate();
+        let mut next = Earliest::default();
         // Grants are held in burn order, so the first that is current is the first to expire (Law 5).
-        let mut current = grants.clone().filter(|(_, grant)| grant.is_current());
-        let expires = current.next().and_then(|(index, grant)| {
-            Some((grant.expiration?.time, Rank::Expiration, Timer::Expire(index)))
-        });
-        let settling = grants.filter(|(_, grant)| grant.is_settling());
-        let closes = settling.filter_map(|(index, grant)| {
-            let is_claimed =
-                self.awaits_usage(|report| grant.may_pay(report.window.end_time, report.arrival));
-            let end_time = grant.expiration?.settlement_end_time();
-            (!is_claimed).then_some((end_time, Rank::SettlementEnd, Timer::CloseSettlement(index)))
-        });
-        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final);
-        let statements = statements.filter_map(|statement| {
-            let final_time = statement.final_time?;
-            let is_awaited = self.awaits_usage(|report| report.arrival <= final_time);
-            (!is_awaited).then_some((final_time, Rank::StatementEnd, Timer::FinalizeStatements(final_time)))
-        });
-        let invoices = ledger.invoices.iter().filter(|invoice| {
-            invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
-        });
-        let invoices = invoices.filter_map(|invoice| {
-            Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number)))
-        });
-        expires
-            .into_iter()
-            .chain(closes)
-            .chain(statements)
-            .chain(invoices)
-            .chain(self.next_boundary())
-            .min_by_key(|(time, rank, _)| (*time, *rank))
+        let mut is_first = true;
+        for (index, grant) in ledger.grants.iter().enumerate() {
+            let Some(expiration) = grant.expiration else { break };
+            if expiration.passed {
+                let is_claimed =
+                    self.awaits_usage(|report| grant.may_pay(report.window.end_time, report.arrival));
+                if !is_claimed {
+                    let end_time = expiration.settlement_end_time();
+                    next.offer(end_time, Rank::SettlementEnd, Timer::CloseSettlement(index));
+                }
+            } else if is_first {
+                next.offer(expiration.time, Rank::Expiration, Timer::Expire(index));
+                is_first = false;
+            }
+        }
+        for statement in ledger.statements.kept.iter().filter(|statement| !statement.is_final) {
+            if let Some(final_time) = statement.final_time
+                && !self.awaits_usage(|report| report.arrival <= final_time)
+            {
+                next.offer(final_time, Rank::StatementEnd, Timer::FinalizeStatements(final_time));
+            }
+        }
+        for invoice in ledger.invoices.iter().filter(|invoice| invoice.state == InvoiceState::Open) {
+            if let Some(due_time) = invoice.due_time
+                && !matches!(invoice.purpose, Purpose::Renewal { .. })
+            {
+                next.offer(due_time, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number));
+            }
+        }
+        if let Some((time, rank, timer)) = self.next_boundary() {
+            next.offer(time, rank, timer);
+        }
+        next.0
     }
 
     /// Returns whether there is a report that arrived and waits to be charged of which `claims` holds.
