@@ -72,7 +72,7 @@ impl Account<'_> {
         }
     }
 
-    /// Returns what an adjustment of that name came to before, if there was one.
+    /// Returns the outcome of an earlier adjustment of that name, if there was one.
     pub(crate) fn known_adjustment(&self, adjustment: &Adjustment) -> Option<AdjustmentOutcome> {
         let granted = self.ledger.adjustments.get(&adjustment.name);
         if let Some(record) = granted.filter(|record| record.credits == adjustment.credits) {

@@ -19,7 +19,8 @@ const LIMIT: i128 = Credits::whole(MOST_WHOLE).0;
 
 /// An exact amount of credits: at most nine fractional digits, at most 10^18 in absolute value.
 ///
-/// It is held as a whole number of 10^-9 credits. Operations are checked; what would overflow is an [`AmountOverflow`], nothing wraps or rounds (Law 1).
+/// It is held as a whole number of 10^-9 credits. Operations are checked: an overflow is an [`AmountOverflow`], and
+/// nothing wraps or rounds (Law 1).
 ///
 /// ```
 /// use flashgate_ledger::Credits;

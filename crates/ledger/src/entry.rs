@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When it took effect.
+    /// Instant at which it took effect.
     pub time: Timestamp,
     /// Signed change of the balance.
     pub credits: Credits,
@@ -234,7 +234,7 @@ pub enum Detail {
         reason: InvoiceReason,
         /// CreditPack it is for, if any.
         object: Option<ObjectName>,
-        /// When it is due, unless it is settled as it is issued.
+        /// Due time, unless it is settled as it is issued.
         due_time: Option<Timestamp>,
     },
     /// An invoice was paid (Law 18).
@@ -268,7 +268,7 @@ pub enum Detail {
         /// The threshold.
         percent: u32,
     },
-    /// An administrator took the stored book for the truth.
+    /// An administrator accepted the stored ledger as it is.
     Accepted {
         /// Commits that it stands for.
         sequence: i64,

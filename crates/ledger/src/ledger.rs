@@ -44,7 +44,7 @@ pub struct Ledger {
     pub start_time: Timestamp,
     /// Terms in force, while there is a plan.
     pub terms: Option<Terms>,
-    /// Where periods are counted from, while there is a plan.
+    /// Origin of the periods, while there is a plan.
     pub anchor: Option<Anchor>,
     /// The current period, or the number of the last.
     pub period: PeriodState,
@@ -211,7 +211,7 @@ pub struct PendingChange {
     pub plan: String,
     /// Length of its periods.
     pub billing_period: BillingPeriod,
-    /// When it takes effect.
+    /// Instant at which it takes effect.
     pub effective_time: Timestamp,
 }
 
@@ -231,7 +231,7 @@ pub struct RefusalRecord {
     pub kind: FactKind,
     /// Its name.
     pub name: String,
-    /// What it asked for: the pack of a CreditPack, all that a Payment said.
+    /// Its request: the pack of a CreditPack, every field of a Payment.
     pub stated: Option<String>,
     /// Why, and what to do.
     pub refusal: Refusal,
@@ -280,11 +280,11 @@ pub struct Charge {
     pub lines: Vec<RatedUsage>,
     /// Period in which it is booked, if there was one.
     pub period_number: Option<u32>,
-    /// When it was charged.
+    /// Instant of the charge.
     pub charge_time: Timestamp,
 }
 
-/// An invariant that does not hold: a fault of the program or of the stored book, never of a user.
+/// An invariant that does not hold: a fault of the program or of the stored ledger, never of a user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// An amount left the range that is held exactly.
@@ -307,9 +307,9 @@ pub enum Violation {
     GrantOutOfBounds {
         /// Id of the grant.
         grant: String,
-        /// What is left.
+        /// Credits left.
         remaining: Credits,
-        /// What it gave.
+        /// Credits given.
         credits: Credits,
     },
     /// Two grants have the same id.
@@ -332,13 +332,13 @@ pub enum Violation {
     /// A number or clock went back.
     #[error("{what} went back")]
     WentBack {
-        /// What went back.
+        /// Number or clock that went back.
         what: &'static str,
     },
     /// A step needs something that the ledger does not have: a defect of the program.
     #[error("{what} is missing in the ledger")]
     Absent {
-        /// What is missing.
+        /// Missing part of the ledger.
         what: String,
     },
     /// The current statement does not close at the balance.
@@ -365,7 +365,7 @@ impl From<AmountOverflow> for Violation {
 }
 
 impl Ledger {
-    /// Returns the book of an account that starts at `start_time`, before anything happened.
+    /// Returns the ledger of an account that starts at `start_time`, before anything happened.
     #[must_use]
     pub fn open(
         name: String,
@@ -482,7 +482,7 @@ impl Ledger {
         self.refusals.iter().find(|record| record.kind == kind && record.name == name)
     }
 
-    /// Checks what must hold of every book by itself (invariants I1, I2, I3).
+    /// Checks the invariants that every ledger must satisfy by itself (I1, I2, I3).
     ///
     /// # Errors
     /// The first invariant that does not hold.
@@ -535,7 +535,7 @@ impl Ledger {
         })
     }
 
-    /// Checks that this book may follow `before` (invariant I5).
+    /// Checks that this ledger may follow `before` (invariant I5).
     ///
     /// # Errors
     /// The first invariant that does not hold.

@@ -65,7 +65,7 @@ pub enum PurchaseState {
     AwaitingPayment,
     /// Its credits were granted.
     Granted {
-        /// When.
+        /// Instant of the grant.
         time: Timestamp,
     },
     /// Its payment was cancelled or overdue; its place is free again.
@@ -75,7 +75,7 @@ pub enum PurchaseState {
     },
     /// Its money was returned and what was left of its credits taken; its place stays taken.
     Refunded {
-        /// When it had been granted.
+        /// Instant at which it had been granted.
         grant_time: Timestamp,
     },
 }
@@ -88,7 +88,7 @@ impl PurchaseState {
     }
 }
 
-/// Bytes of an [`OrderName`] in a stored book.
+/// Bytes of an [`OrderName`] in a stored ledger.
 pub const ORDER_NAME_BYTES: usize = 20;
 
 /// The name of an old order or adjustment, as two hashes.
@@ -205,7 +205,7 @@ impl Account<'_> {
         Ok(OrderState::Refused(refusal))
     }
 
-    /// Returns what an order of that name came to before, if there was one (Law 15).
+    /// Returns the state of an earlier order of that name, if there was one (Law 15).
     pub(crate) fn known_order(&self, order: &PackOrder) -> Option<OrderState> {
         let purchases = &self.ledger.purchases;
         if let Some(purchase) = purchases.record(&order.name)
@@ -222,7 +222,7 @@ impl Account<'_> {
             .then_some(OrderState::GrantedLongAgo)
     }
 
-    /// Returns what a purchase looks like from outside.
+    /// Returns the state of a purchase, as its CreditPack shows it.
     pub(crate) fn order_state(&self, purchase: &Purchase) -> OrderState {
         let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number)).unwrap_or_default();
         match purchase.state {

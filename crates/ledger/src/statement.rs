@@ -27,7 +27,7 @@ pub struct Book {
     pub expired: Credits,
 }
 
-/// A line of a [`Book`] that something is booked on.
+/// A line of a [`Book`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BookLine {
     /// Plan credits.
@@ -92,7 +92,7 @@ pub struct Statement {
     pub plan: String,
     /// Billing period of the plan.
     pub billing_period: BillingPeriod,
-    /// When nothing more can be booked in it: absent while it is the current one.
+    /// Instant from which nothing more can be booked in it: absent while it is the current one.
     pub final_time: Option<Timestamp>,
     /// Whether that time has passed.
     pub is_final: bool,
@@ -105,7 +105,7 @@ pub struct Statement {
 pub struct Statements {
     /// Statements in the order of their periods.
     pub kept: Vec<Statement>,
-    /// What is to be booked in the next period, while there is none; its opening is unused.
+    /// Sums that the next period takes over, while there is none; the opening is unused.
     pub next: Book,
 }
 

@@ -39,7 +39,7 @@ impl Ledger {
             return Ok(Some(Credits::from_nanos(100_000_000_000)?));
         }
         let (consumed, available) = (consumed.nanos().unsigned_abs(), available.nanos().unsigned_abs());
-        // What overflows is more than is shown.
+        // A share that overflows is above the limit.
         let share = ratio(consumed, HUNDREDTHS_OF_ALL, available).unwrap_or(MOST_HUNDREDTHS);
         let hundredths = share.min(MOST_HUNDREDTHS);
         let nanos = hundredths.saturating_mul(NANOS_OF_A_HUNDREDTH);

@@ -1,16 +1,17 @@
-//! What happens by itself: expirations, settlements, statements, invoices and period boundaries.
+//! Timers: changes that time alone brings about. They are expirations, ends of settlements and statements, due times of
+//! invoices, and period boundaries.
 
 use jiff::Timestamp;
 
-use super::Course;
+use super::Replay;
 use crate::facts::{Report, Subscription};
 use crate::grant::GrantSource;
 use crate::invoice::{InvoiceState, Purpose, VoidCause};
 use crate::ledger::{SubscriptionIdentity, Violation};
 use crate::period::seconds_after;
-use crate::queue::{Fact, Rank, Standing};
+use crate::queue::{Fact, Rank, Schedule};
 
-/// Something that happens by itself.
+/// A change that time alone brings about.
 #[derive(Clone, Copy)]
 pub(super) enum Timer {
     /// Expires the grant at this place in the ledger.
@@ -40,7 +41,7 @@ impl Earliest {
     }
 }
 
-impl<'a> Course<'a> {
+impl<'a> Replay<'a> {
     /// Returns the timer that fires next, and when.
     pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
@@ -87,8 +88,8 @@ impl<'a> Course<'a> {
         waiting.iter().any(|report| claims(report) && !self.decided.contains(report.uid.as_str()))
     }
 
-    /// Returns the reports that took effect with their windows' ends and are charged later or not at all. What can never
-    /// be charged has no claim on credits that settle.
+    /// Returns the reports that took effect with their windows' ends and are charged later or not at all. A report
+    /// that can never be charged has no claim on credits that settle.
     fn find_waiting_usage(&self) -> Vec<&'a Report> {
         let (reports, end) = (&self.facts.reports, seconds_after(self.now, 1));
         let acts_from = self.acceptance.presence.filter(|_| !self.receipts_are_stuck);
@@ -98,7 +99,7 @@ impl<'a> Course<'a> {
             Fact::Pack(_) | Fact::Payment(_) | Fact::Adjustment(_) => None,
         });
         let waits = |report: &&Report| {
-            let Standing { time, rank, .. } = self.acceptance.standing(report);
+            let Schedule { time, rank, .. } = self.acceptance.schedule(report);
             let effect_time = report.effect_time();
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
             effect_time <= self.now && (time != effect_time || is_stuck)
@@ -107,11 +108,11 @@ impl<'a> Course<'a> {
         waiting
             .filter(|report| !self.charged.contains(&report.identity()))
             .filter(|report| !self.decided.contains(report.uid.as_str()))
-            .filter(|report| self.account.refuses_for_ever(report).is_none())
+            .filter(|report| self.account.refuses_permanently(report).is_none())
             .collect()
     }
 
-    /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
+    /// Returns the next boundary or due time of the period; nothing renews while the Subscription is deleted (Law 19).
     fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
         if let Some((time, is_new)) = self.arrival {
             let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
@@ -126,8 +127,8 @@ impl<'a> Course<'a> {
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
-    /// Returns what time alone brings about while the Subscription is deleted (Law 19): nothing follows a period, but
-    /// its statement ends with it, and what is unpaid at its due time is owed no longer.
+    /// Returns the next timer while the Subscription is deleted (Law 19): no period follows, but the statement ends
+    /// with its period, and an invoice that is unpaid at its due time is no longer owed.
     fn unattended(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
         let window = ledger.period.window.filter(|_| ledger.statements.current().is_some());
@@ -180,7 +181,7 @@ impl<'a> Course<'a> {
             (Timer::PeriodRunsOut, Some(_)) => self.account.lapse_unpaid()?,
             (Timer::Start | Timer::Resume | Timer::Boundary | Timer::PeriodRunsOut, None) => {}
         }
-        self.release_parked();
+        self.requeue_waiting_packs();
         Ok(())
     }
 }
