@@ -21,6 +21,15 @@ pub struct Entry {
     pub detail: Detail,
 }
 
+impl Entry {
+    /// Returns whether the entry is part of the ledger. The refusal of a report is not: it commits nothing, and
+    /// only the report itself shows it (Law 10).
+    #[must_use]
+    pub fn is_part_of_ledger(&self) -> bool {
+        !matches!(&self.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
+    }
+}
+
 /// An object that states a fact, such as `CreditPack/march-top-up`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectName {

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use crate::Credits;
 use crate::account::Account;
-use crate::catalog::{Pack, PackLimitScope, PackPurchases};
+use crate::catalog::{Pack, PackLimit, PackLimitScope, PackPurchases};
 use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::PackOrder;
 use crate::grant::{Expiration, Grant, GrantSource};
 use crate::invoice::Purpose;
-use crate::ledger::Violation;
-use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
+use crate::ledger::{Ledger, Violation};
+use crate::period::{DAY_SECONDS, Window, months_after, months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
 use crate::shared::Shared;
 
@@ -128,6 +128,52 @@ pub enum OrderState {
     Refunded(Purchase),
     /// It was refused.
     Refused(Refusal),
+}
+
+/// The packs of one month of an account, counted from its start (Law 14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackAllowance {
+    /// Places of the month that are taken.
+    pub used: u32,
+    /// Places of a month.
+    pub max: u32,
+    /// The month.
+    pub month: Window,
+}
+
+impl PackAllowance {
+    /// Returns when the next pack can be bought, if the month has no place left (Law 14).
+    #[must_use]
+    pub fn next_available_time(self) -> Option<Timestamp> {
+        (self.used >= self.max).then_some(self.month.end_time)
+    }
+}
+
+impl Ledger {
+    /// Returns the month of packs that contains `at`, counted from the account's start (Law 14).
+    #[must_use]
+    pub fn pack_month(&self, at: Timestamp) -> Window {
+        let month = months_begun(self.start_time, at);
+        let boundary = |months| months_after(self.start_time, months);
+        Window { start_time: boundary(month), end_time: boundary(month.saturating_add(1)) }
+    }
+
+    /// Returns the allowance of the month that contains `at` (Law 14). Where `limit` counts each pack by itself, it is
+    /// that of `pack`, and without one that of the pack with the most places taken.
+    #[must_use]
+    pub fn pack_allowance(&self, limit: PackLimit, pack: Option<&str>, at: Timestamp) -> PackAllowance {
+        let month = months_begun(self.start_time, at);
+        let taken = |pack| self.purchases.places_taken(self.start_time, month, pack);
+        let used = match (limit.scope, pack) {
+            (PackLimitScope::AllPacks, _) => taken(None),
+            (PackLimitScope::PerPack, Some(pack)) => taken(Some(pack)),
+            (PackLimitScope::PerPack, None) => {
+                let packs = self.purchases.records.iter().map(|purchase| purchase.pack.as_str());
+                packs.map(|pack| taken(Some(pack))).max().unwrap_or_default()
+            }
+        };
+        PackAllowance { used, max: limit.max, month: self.pack_month(at) }
+    }
 }
 
 impl Purchases {
@@ -292,15 +338,13 @@ impl Account<'_> {
 
     fn month_is_full(&self, order: &PackOrder) -> Option<Refusal> {
         let limit = self.catalog.policies.pack_limit;
-        let (pack, kind) = match limit.scope {
-            PackLimitScope::AllPacks => (None, "packs".to_owned()),
-            PackLimitScope::PerPack => (Some(order.pack.as_str()), format!("packs '{}'", order.pack)),
+        let kind = match limit.scope {
+            PackLimitScope::AllPacks => "packs".to_owned(),
+            PackLimitScope::PerPack => format!("packs '{}'", order.pack),
         };
-        let start = self.ledger.start_time;
-        let month = months_begun(start, order.arrival);
-        let used = self.ledger.purchases.places_taken(start, month, pack);
-        let next = months_after(start, month.saturating_add(1));
-        (used >= limit.max).then(|| Refusal::pack_limit_reached(used, limit.max, &kind, next))
+        let allowance = self.ledger.pack_allowance(limit, Some(&order.pack), order.arrival);
+        let next = allowance.next_available_time()?;
+        Some(Refusal::pack_limit_reached(allowance.used, allowance.max, &kind, next))
     }
 
     fn sell(&mut self, order: &PackOrder, pack: &Pack) -> Result<OrderState, Violation> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::coverage::Coverage;
-use flashgate_ledger::entry::{Detail, Entry, FactKind};
+use flashgate_ledger::entry::Entry;
 use flashgate_ledger::facts::Request;
 use flashgate_ledger::ledger::{
     Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity, Terms, Totals,
@@ -277,7 +277,7 @@ pub fn accepted_ledger_to_wire(
 /// Returns the last entries of the ledger, oldest first, with what happened now.
 fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscription: &str) -> Vec<String> {
     let known = previous.map(|previous| previous.entries.as_slice()).unwrap_or_default();
-    let new: Vec<&Entry> = entries.iter().filter(|entry| belongs_to_ledger(entry)).collect();
+    let new: Vec<&Entry> = entries.iter().filter(|entry| entry.is_part_of_ledger()).collect();
     let new = new.get(new.len().saturating_sub(ENTRIES_KEPT)..).unwrap_or_default();
     let forgotten = known.len().saturating_add(new.len()).saturating_sub(ENTRIES_KEPT);
     let new = new.iter().map(|entry| entry_to_json(subscription, entry).to_string());
@@ -291,11 +291,6 @@ fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscrip
     let surplus = surplus.count();
     last.drain(..surplus);
     last
-}
-
-/// Returns whether an entry is part of the ledger: the refusal of a report is not, since it commits nothing.
-fn belongs_to_ledger(entry: &Entry) -> bool {
-    !matches!(&entry.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
 }
 
 /// Returns an amount as it travels.
