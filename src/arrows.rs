@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["operator::convert", "operator::facts", "operator::memory", "operator::project", "operator::view"],
     ),
     // Its table makes each situation of what the API server would hold.
-    ("operator/plan/tests", &["catalog", "flashgate_api", "operator"]),
+    ("operator/plan/tests", &["catalog", "flashgate_api", "flashgate_cluster", "operator"]),
     ("operator/memory", &[]),
     // The one path of a fact; the simulation takes it, so it meets no client.
     ("operator/judged_kind", &["flashgate_api", "operator::convert", "operator::project"]),

@@ -173,9 +173,11 @@ impl Metrics {
     }
 
     fn count_entry(&self, entry: &Entry) {
+        // A refused report is counted with its receipt.
+        if !entry.is_part_of_ledger() {
+            return;
+        }
         match &entry.detail {
-            // It is no part of the ledger; it is counted with its receipt.
-            Detail::Refused { object, .. } if object.kind == FactKind::UsageReport => return,
             Detail::Refused { object, refusal } => self.count_refusal(object.kind, refusal.reason),
             Detail::Purchased { pack, .. } => count(&self.purchases, &description::PURCHASES, &[pack]),
             Detail::Lapsed { cause, .. } => count(&self.lapses, &description::LAPSES, &[cause.as_str()]),

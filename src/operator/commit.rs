@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flashgate_api::{CreditLedger, CreditLedgerSpec};
 use flashgate_cluster::{AccountKey, CallError, Cluster};
 use flashgate_ledger::Credits;
-use flashgate_ledger::entry::{Detail, Entry, FactKind};
+use flashgate_ledger::entry::{Detail, Entry};
 use flashgate_ledger::ledger::Ledger;
 use kube::ResourceExt;
 
@@ -82,7 +82,7 @@ async fn write(
 /// Logs each committed entry as one line of JSON. Collected logs have the full history of the account.
 fn log_entries(key: &AccountKey, ledger: &CreditLedger, entries: &[Entry]) {
     let subscription = key.to_string();
-    for entry in entries.iter().filter(|entry| is_of_ledger(entry)) {
+    for entry in entries.iter().filter(|entry| entry.is_part_of_ledger()) {
         let line = convert::entry_to_json(&subscription, entry);
         tracing::info!(
             target: "ledger",
@@ -93,9 +93,4 @@ fn log_entries(key: &AccountKey, ledger: &CreditLedger, entries: &[Entry]) {
             entry = %line,
         );
     }
-}
-
-/// Returns whether an entry is part of the ledger: a refused report leaves no trace there.
-fn is_of_ledger(entry: &Entry) -> bool {
-    !matches!(&entry.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
 }

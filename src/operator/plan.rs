@@ -7,7 +7,7 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, decide,
 };
-use flashgate_ledger::entry::{Detail, FactKind};
+use flashgate_ledger::entry::{Detail, Entry};
 use flashgate_ledger::facts::Asked;
 use flashgate_ledger::ledger::{Ledger, Violation};
 use flashgate_ledger::purchase::OrderState;
@@ -202,9 +202,8 @@ fn shows_a_verdict(decision: &Decision) -> bool {
 
 /// Returns whether a pack, payment or adjustment is refused.
 fn refuses_an_order(decision: &Decision) -> bool {
-    decision.entries.iter().any(|entry| {
-        matches!(&entry.detail, Detail::Refused { object, .. } if object.kind != FactKind::UsageReport)
-    })
+    let is_refusal = |entry: &&Entry| matches!(entry.detail, Detail::Refused { .. });
+    decision.entries.iter().filter(is_refusal).any(Entry::is_part_of_ledger)
 }
 
 /// Returns whether the Subscription decides: a plan change or a boundary. For a resumption the Subscription was read before,

@@ -1,14 +1,16 @@
-//! What a charge costs, by how many reports are due with it and how many wait beside it. The cost of one is to be the same
-//! in all lines: it follows what is due.
+//! Measures the cost of a charge: the group `charge` by the reports that are due with it and that wait beside it, the
+//! group `grants` by the grants that are open. In `charge` every line should show the same cost for one report.
 //!
-//! `cargo bench --package flashgate-ledger`
+//! `cargo bench --package flashgate-ledger --bench decide`
 
 use std::collections::BTreeSet;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use flashgate_ledger::catalog::{BillingPeriod, Catalog, Offer, PackPurchases, Plan, Policies, Rate};
+use flashgate_ledger::catalog::{BillingPeriod, Catalog, Offer, Pack, PackPurchases, Plan, Policies, Rate};
 use flashgate_ledger::decide::{ReportVerdict, Verdict, decide};
-use flashgate_ledger::facts::{Asked, Facts, Renewal, Report, Request, Subscription, UsageTotal};
+use flashgate_ledger::facts::{
+    Adjustment, Asked, Facts, PackOrder, Renewal, Report, Request, Subscription, UsageTotal,
+};
 use flashgate_ledger::ledger::{Ledger, UNACKNOWLEDGED_LIMIT};
 use flashgate_ledger::period::{Window, seconds_after};
 use jiff::Timestamp;
@@ -16,6 +18,14 @@ use jiff::Timestamp;
 /// Reports that are due, and reports that wait for the end of their window.
 const CASES: [(usize, usize); 7] =
     [(1, 0), (100, 0), (1_000, 0), (20_000, 0), (1, 20_000), (100, 20_000), (20_000, 20_000)];
+
+/// Open grants, the plan's included. An order is refused where 56 are open (Law 26).
+const GRANTS: [usize; 4] = [1, 4, 16, 56];
+
+/// Days before [`now`] in which the account of the group `grants` got them.
+const DAYS: i64 = 400;
+
+const DAY: i64 = 24 * 60 * MINUTE;
 
 /// Sources that take turns, each with windows that follow one another.
 const SOURCES: usize = 20;
@@ -49,7 +59,13 @@ fn catalog() -> Catalog {
             monthly: Some(offer),
             yearly: None,
         }],
-        packs: Vec::new(),
+        packs: vec![Pack {
+            name: "top-up".to_owned(),
+            display_name: "Top-up".to_owned(),
+            credits: "1000".parse().expect("credits"),
+            price: "10".parse().expect("price"),
+            expires_after_days: Some(800),
+        }],
         policies: Policies::default(),
     }
 }
@@ -75,12 +91,12 @@ fn report(index: usize, from: Timestamp) -> Report {
     }
 }
 
-/// An account in its first period, about which `due` and `waiting` reports are stated.
-fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
+/// An account that exists from `arrival` on, about which nothing else is stated.
+fn subscribed(arrival: Timestamp) -> Facts {
     let subscription = Subscription {
         uid: "5d1c".to_owned(),
         generation: 1,
-        arrival: start(),
+        arrival,
         request: Request {
             plan: "scale".to_owned(),
             billing_period: BillingPeriod::Monthly,
@@ -89,13 +105,18 @@ fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
         start_time: None,
         alert_thresholds_percent: None,
     };
-    let mut facts = Facts {
+    Facts {
         name: "acme".to_owned(),
         new_account_id: "1f3a9c2e".to_owned(),
         subscription: Some(subscription),
         asked: Asked::Only(BTreeSet::new()),
         ..Facts::default()
-    };
+    }
+}
+
+/// Returns an account in its first period, about which `due` and `waiting` reports are stated.
+fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
+    let mut facts = subscribed(start());
     let begun = decide(None, &facts, catalog, start()).expect("invariants").commit.expect("a ledger");
     let shortly_ago = seconds_after(now(), -(i64::try_from(due / SOURCES).expect("few") + 1) * MINUTE);
     facts.reports.extend((0..due).map(|index| report(index, shortly_ago)));
@@ -105,6 +126,42 @@ fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
         waits
     }));
     (*begun, facts)
+}
+
+/// Returns an account with `grants` open grants, about which one report is due. All but the plan's were given evenly over
+/// [`DAYS`], adjustments and packs by turns; each expires 800 days later.
+fn account_with_grants(catalog: &Catalog, grants: usize) -> (Ledger, Facts) {
+    let begin = seconds_after(now(), -DAYS * DAY);
+    let mut facts = subscribed(begin);
+    let orders = i64::try_from(grants - 1).expect("few");
+    let mut ledger = decide(None, &facts, catalog, begin).expect("invariants").commit.expect("a ledger");
+    for index in 0..orders {
+        let arrival = seconds_after(begin, (index + 1) * (DAYS - 1) * DAY / orders);
+        let (name, uid) = (format!("march-top-up-{index:02}"), format!("8b1c-{index:02}"));
+        (facts.packs, facts.adjustments) = (Vec::new(), Vec::new());
+        if index % 2 == 0 {
+            facts.adjustments.push(Adjustment {
+                name,
+                uid,
+                arrival,
+                credits: "1000".parse().expect("credits"),
+                reason: "goodwill".to_owned(),
+                expiration_time: Some(seconds_after(arrival, 800 * DAY)),
+            });
+        } else {
+            facts.packs.push(PackOrder { name, uid, arrival, pack: "top-up".to_owned() });
+        }
+        ledger =
+            decide(Some(&*ledger), &facts, catalog, arrival).expect("invariants").commit.expect("a ledger");
+    }
+    let mut facts = subscribed(begin);
+    let shortly_ago = seconds_after(now(), -MINUTE);
+    if let Some(renewed) = decide(Some(&*ledger), &facts, catalog, shortly_ago).expect("invariants").commit {
+        ledger = renewed;
+    }
+    assert_eq!(ledger.grants.len(), grants, "every order was granted");
+    facts.reports.extend([report(0, shortly_ago)]);
+    (*ledger, facts)
 }
 
 /// Returns how many reports one decision charges.
@@ -128,5 +185,17 @@ fn measure(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, measure);
+fn measure_grants(criterion: &mut Criterion) {
+    let catalog = catalog();
+    let mut group = criterion.benchmark_group("grants");
+    for grants in GRANTS {
+        let (ledger, facts) = account_with_grants(&catalog, grants);
+        assert_eq!(charge(&catalog, &ledger, &facts), 1, "the report is charged");
+        let case = BenchmarkId::from_parameter(grants);
+        group.bench_function(case, |bencher| bencher.iter(|| charge(&catalog, &ledger, &facts)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, measure, measure_grants);
 criterion_main!(benches);

@@ -19,7 +19,7 @@ use crate::statement::{Book, BookLine, Statement};
 
 /// An account at an instant, with what happened to it so far.
 pub(crate) struct Account<'a> {
-    /// The book, as far as it is decided.
+    /// The ledger, as far as it is decided.
     pub(crate) ledger: Ledger,
     /// The catalog.
     pub(crate) catalog: &'a Catalog,
@@ -411,7 +411,7 @@ impl<'a> Account<'a> {
         });
     }
 
-    /// Drops what no law can ask for again, so that the book stays small.
+    /// Drops records that no law needs again, so that the ledger stays small.
     fn forget_what_is_old(&mut self) {
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
         self.ledger.coverage.forget_before(self.time, accept_for_seconds);

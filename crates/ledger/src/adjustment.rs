@@ -72,7 +72,7 @@ impl Account<'_> {
         }
     }
 
-    /// Returns what an adjustment of that name came to before, if there was one.
+    /// Returns the outcome of an earlier adjustment of that name, if there was one.
     pub(crate) fn known_adjustment(&self, adjustment: &Adjustment) -> Option<AdjustmentOutcome> {
         let granted = self.ledger.adjustments.get(&adjustment.name);
         if let Some(record) = granted.filter(|record| record.credits == adjustment.credits) {
@@ -117,7 +117,7 @@ impl Account<'_> {
         let expiration =
             adjustment.expiration_time.map(|time| Expiration { time, grace_seconds, passed: false });
         let grant = Grant {
-            source: GrantSource::Adjustment { name: adjustment.name.clone() },
+            source: GrantSource::Adjustment { name: adjustment.name.as_str().into() },
             credits: adjustment.credits,
             remaining: adjustment.credits,
             effective_time: self.time,

@@ -1,7 +1,7 @@
-//! Bounds: what a book may hold, so that it can always be stored and a charge always fits (Laws 10 and 26).
+//! Bounds: the most that a ledger may hold, so that it can always be stored and a charge always fits (Laws 10 and 26).
 //!
-//! A stored book has room for about a million and a half bytes. Each part of it has a share of its own: what a tenant or
-//! an administrator fills refuses more of its kind, and leaves the room of usage, renewals and settlements alone.
+//! A stored ledger has room for about 1.5 MB. Each part of it has its own share. When a tenant or an administrator
+//! fills one share, more objects of that kind are refused; usage, renewals and settlements keep their room.
 
 use crate::account::Account;
 use crate::credits::{AmountOverflow, Credits};
@@ -45,7 +45,7 @@ pub const FORMER_NODE_TYPE: &str = "Former";
 /// Operation of the same usage.
 pub const FORMER_OPERATION: &str = "FormerRates";
 
-/// Characters of a refusal's message that a book remembers.
+/// Characters of a refusal's message that a ledger remembers.
 pub const REMEMBERED_MESSAGE: usize = 1_000;
 
 /// Credits that an account may use over its life, and as many that orders and adjustments may give it: each a tenth of
@@ -56,7 +56,7 @@ const LIFETIME_LIMIT: Credits = Credits::whole(100_000_000_000_000_000);
 const PLAN_LIMIT: Credits = Credits::whole(400_000_000_000_000_000);
 
 impl Charge {
-    /// Returns about how many bytes it takes in a stored book.
+    /// Returns about how many bytes it takes in a stored ledger.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let lines = self
@@ -77,7 +77,7 @@ pub fn receipts_are_full<'a>(charges: impl IntoIterator<Item = &'a Charge>) -> b
 }
 
 impl Invoice {
-    /// Returns about how many bytes it takes in a stored book.
+    /// Returns about how many bytes it takes in a stored ledger.
     fn bytes(&self) -> usize {
         let names = self.payments.iter().map(|name| name.len().saturating_add(6)).sum::<usize>();
         match &self.purpose {
@@ -88,7 +88,7 @@ impl Invoice {
 }
 
 impl Ledger {
-    /// Returns about how many bytes the orders and adjustments of its life take in a stored book.
+    /// Returns about how many bytes the orders and adjustments of its life take in a stored ledger.
     #[must_use]
     pub fn order_bytes(&self) -> usize {
         let purchases = self.purchases.records.iter();
@@ -138,7 +138,7 @@ impl Ledger {
             invoice.attempts.names.iter().map(|name| name.len().saturating_add(6)).sum::<usize>()
         };
         let mut all = self.invoices.iter().map(bytes).sum::<usize>();
-        for invoice in &mut self.invoices {
+        for invoice in self.invoices.iter_mut() {
             if all <= ATTEMPT_BYTES {
                 break;
             }
@@ -171,7 +171,7 @@ impl Ledger {
 }
 
 impl Account<'_> {
-    /// Refuses a report that would lift a sum of the book out of the range that is held exactly (Law 10).
+    /// Refuses a report that would lift a sum of the ledger out of the range that is held exactly (Law 10).
     pub(crate) fn refuses_usage(&self, report: &Report, credits: Credits) -> Option<Refusal> {
         let consumed = self.ledger.totals.consumed.checked_add(credits);
         if consumed.map_or(true, |consumed| consumed > LIFETIME_LIMIT) {
@@ -192,8 +192,8 @@ impl Account<'_> {
         Some(Refusal::beyond_period(&used.node_type, &used.operation, end_time))
     }
 
-    /// Refuses credits by an order or adjustment that would lift a sum of the book out of the range that is held exactly
-    /// (Law 10).
+    /// Refuses credits by an order or adjustment that would lift a sum of the ledger out of the range that is held
+    /// exactly (Law 10).
     pub(crate) fn refuses_credits(&self, amount: Credits) -> Option<Refusal> {
         let Totals { purchased, adjusted, .. } = self.ledger.totals;
         let given = Credits::sum([purchased, adjusted, amount]);
@@ -201,11 +201,11 @@ impl Account<'_> {
         exceeds.then(|| Refusal::beyond_lifetime("all packs and adjustments of this account", LIFETIME_LIMIT))
     }
 
-    /// Refuses an order or adjustment for which the book has no room (Law 26).
+    /// Refuses an order or adjustment for which the ledger has no room (Law 26).
     pub(crate) fn refuses_another_order(&self) -> Option<Refusal> {
         let (grants, unpaid) = (self.ledger.grants.len(), self.ledger.unpaid_orders());
         let waiting = self.waiting_orders.saturating_add(unpaid);
-        // What waits for the first period finds its grant open.
+        // An order that waits for the first period finds its grant open.
         let first = usize::from(self.waiting_orders > 0 && self.first_period_may_come());
         if grants.saturating_add(waiting).saturating_add(first) >= OPEN_GRANTS_FOR_ORDERS {
             return Some(Refusal::too_many_grants(grants, waiting, OPEN_GRANTS_FOR_ORDERS));

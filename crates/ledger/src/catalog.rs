@@ -1,4 +1,4 @@
-//! What is sold: rates, plans, packs and policies. All numbers are data; the laws are code.
+//! The catalog: rates, plans, packs and policies. All numbers are data; the laws are code.
 
 use serde::{Deserialize, Serialize};
 

@@ -68,7 +68,7 @@ impl Account<'_> {
     }
 
     /// Returns why a report can never be charged, if so (Laws 8 and 9).
-    pub(crate) fn refuses_for_ever(&self, report: &Report) -> Option<Refusal> {
+    pub(crate) fn refuses_permanently(&self, report: &Report) -> Option<Refusal> {
         let Report { source, window, arrival, .. } = report;
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
         if let Some(refusal) = self.refuses_at_arrival(report) {
@@ -89,7 +89,7 @@ impl Account<'_> {
     pub(crate) fn judge_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
         let source = &report.source;
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
-        if let Some(refusal) = self.refuses_for_ever(report) {
+        if let Some(refusal) = self.refuses_permanently(report) {
             return Err(refusal);
         }
         let rated = self.rate_report(report);

@@ -1,4 +1,4 @@
-//! What was charged of each source: windows of one source never overlap (Law 9).
+//! Coverage: the charged windows of each source, which never overlap (Law 9).
 //!
 //! Between two stretches lies a gap, which a report may still fill. Their number is bounded, so beyond the bound a gap
 //! closes: nothing can fill it any more, and a report that would is refused as `GapClosed`.
@@ -63,9 +63,9 @@ pub enum Conflict {
     Charged(Window),
     /// This gap closed, and nothing in it was charged.
     Closed(Window),
-    /// What lies before this instant may have been charged or lie in a closed gap.
+    /// Usage before this instant may have been charged or lie in a closed gap.
     Blurred(Timestamp),
-    /// What lies before this instant was forgotten and counts as charged.
+    /// Usage before this instant was forgotten and counts as charged.
     Forgotten(Timestamp),
 }
 

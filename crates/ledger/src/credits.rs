@@ -13,15 +13,16 @@ pub const FRACTION_DIGITS: u32 = 9;
 /// Largest absolute amount that is ever held, in whole credits: 10^18.
 const MOST_WHOLE: u64 = 1_000_000_000_000_000_000;
 
-/// The same as an amount.
-///
-/// With nine fractional digits such an amount has a mantissa of at most 10^27, so the sum of two still fits in
-/// the 96 bits of [`Decimal`] and no operation here can round.
-const LIMIT: Decimal = Credits::whole(MOST_WHOLE).0;
+/// One whole credit in units of 10^-9.
+const WHOLE: i128 = 1_000_000_000;
+
+/// The largest absolute amount in units of 10^-9: 10^27, so the sum of two amounts never overflows.
+const LIMIT: i128 = Credits::whole(MOST_WHOLE).0;
 
 /// An exact amount of credits: at most nine fractional digits, at most 10^18 in absolute value.
 ///
-/// Operations are checked; what would overflow is an [`AmountOverflow`], nothing wraps or rounds (Law 1).
+/// It is held as a whole number of 10^-9 credits. Operations are checked: an overflow is an [`AmountOverflow`], and
+/// nothing wraps or rounds (Law 1).
 ///
 /// ```
 /// use flashgate_ledger::Credits;
@@ -31,7 +32,7 @@ const LIMIT: Decimal = Credits::whole(MOST_WHOLE).0;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Credits(Decimal);
+pub struct Credits(i128);
 
 /// Says that the result of an operation is outside what [`Credits`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,15 +49,15 @@ pub struct ParseCreditsError(String);
 
 impl Credits {
     /// No credits.
-    pub const ZERO: Self = Self(Decimal::ZERO);
+    pub const ZERO: Self = Self(0);
 
     /// Returns an amount of whole credits, or of 10^18 where that is less.
     #[must_use]
     pub const fn whole(credits: u64) -> Self {
         let credits = if credits > MOST_WHOLE { MOST_WHOLE } else { credits };
-        let [l0, l1, l2, l3, m0, m1, m2, m3] = credits.to_le_bytes();
-        let (low, middle) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([m0, m1, m2, m3]));
-        Self(Decimal::from_parts(low, middle, 0, false, 0))
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = credits.to_le_bytes();
+        let wide = i128::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7, 0, 0, 0, 0, 0, 0, 0, 0]);
+        Self(wide.saturating_mul(WHOLE))
     }
 
     /// Returns the amount that `decimal` states.
@@ -64,78 +65,74 @@ impl Credits {
     /// # Errors
     /// When it has more than nine significant fractional digits or exceeds 10^18.
     pub fn from_decimal(decimal: Decimal) -> Result<Self, AmountOverflow> {
-        let normal = decimal.normalize();
-        if normal.scale() > FRACTION_DIGITS || normal.abs() > LIMIT {
-            Err(AmountOverflow)
-        } else {
-            Ok(Self(normal))
+        let mut scaled = decimal.normalize();
+        if scaled.scale() > FRACTION_DIGITS || scaled.trunc().abs() > Decimal::from(MOST_WHOLE) {
+            return Err(AmountOverflow);
         }
+        // At most 10^18 with nine fractional digits, which a decimal holds.
+        scaled.rescale(FRACTION_DIGITS);
+        Self::from_nanos(scaled.mantissa())
     }
 
     /// Returns the amount of `units` x 10^-9 credits.
     ///
     /// # Errors
     /// When it exceeds 10^18 credits.
-    pub fn from_nanos(units: i128) -> Result<Self, AmountOverflow> {
-        Decimal::try_from_i128_with_scale(units, FRACTION_DIGITS)
-            .map_err(|_| AmountOverflow)
-            .and_then(Self::from_decimal)
+    pub const fn from_nanos(units: i128) -> Result<Self, AmountOverflow> {
+        if units.unsigned_abs() > LIMIT.unsigned_abs() { Err(AmountOverflow) } else { Ok(Self(units)) }
     }
 
     /// Returns the amount in units of 10^-9 credits.
     #[must_use]
-    pub fn nanos(self) -> i128 {
-        let mut scaled = self.0;
-        scaled.rescale(FRACTION_DIGITS);
-        scaled.mantissa()
+    pub const fn nanos(self) -> i128 {
+        self.0
     }
 
     /// Returns the amount as a decimal.
     #[must_use]
-    pub const fn decimal(self) -> Decimal {
-        self.0
+    pub fn decimal(self) -> Decimal {
+        // The limit is within what a decimal holds, so it never falls back.
+        Decimal::try_from_i128_with_scale(self.0, FRACTION_DIGITS).unwrap_or_default().normalize()
     }
 
     /// Returns whether the amount is zero.
     #[must_use]
-    pub fn is_zero(self) -> bool {
-        self.0.is_zero()
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
     }
 
     /// Returns whether the amount is below zero.
     #[must_use]
-    pub fn is_negative(self) -> bool {
-        self < Self::ZERO
+    pub const fn is_negative(self) -> bool {
+        self.0 < 0
     }
 
     /// Returns whether the amount is above zero.
     #[must_use]
-    pub fn is_positive(self) -> bool {
-        self > Self::ZERO
+    pub const fn is_positive(self) -> bool {
+        self.0 > 0
     }
 
     /// Returns the sum.
     ///
     /// # Errors
     /// When it exceeds 10^18.
-    pub fn checked_add(self, other: Self) -> Result<Self, AmountOverflow> {
-        self.0.checked_add(other.0).ok_or(AmountOverflow).and_then(Self::from_decimal)
+    pub const fn checked_add(self, other: Self) -> Result<Self, AmountOverflow> {
+        Self::from_nanos(self.0.saturating_add(other.0))
     }
 
     /// Returns the difference.
     ///
     /// # Errors
     /// When it exceeds 10^18.
-    pub fn checked_sub(self, other: Self) -> Result<Self, AmountOverflow> {
-        self.0.checked_sub(other.0).ok_or(AmountOverflow).and_then(Self::from_decimal)
+    pub const fn checked_sub(self, other: Self) -> Result<Self, AmountOverflow> {
+        Self::from_nanos(self.0.saturating_sub(other.0))
     }
 
     /// Returns the amount with the opposite sign.
     #[must_use]
-    pub fn negated(self) -> Self {
-        let mut negated = self.0;
-        negated.set_sign_negative(!self.is_zero() && !self.is_negative());
-        Self(negated)
+    pub const fn negated(self) -> Self {
+        Self(self.0.saturating_neg())
     }
 
     /// Returns the sum of `amounts`.
@@ -148,14 +145,24 @@ impl Credits {
 }
 
 impl fmt::Display for Credits {
+    /// Writes a plain decimal without needless zeros.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
+        let (nanos, whole) = (self.0.unsigned_abs(), WHOLE.unsigned_abs());
+        // WHOLE is not zero, so neither falls back.
+        let (credits, rest) =
+            (nanos.checked_div(whole).unwrap_or_default(), nanos.checked_rem(whole).unwrap_or_default());
+        if rest == 0 {
+            return formatter.pad_integral(!self.is_negative(), "", &credits.to_string());
+        }
+        let fraction = format!("{rest:09}");
+        let digits = format!("{credits}.{}", fraction.trim_end_matches('0'));
+        formatter.pad_integral(!self.is_negative(), "", &digits)
     }
 }
 
 impl fmt::Debug for Credits {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
+        fmt::Display::fmt(self, formatter)
     }
 }
 
@@ -180,11 +187,13 @@ impl FromStr for Credits {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn the_limit_is_ten_to_the_eighteenth() {
-        assert_eq!(LIMIT.to_string(), "1000000000000000000");
+        assert_eq!(Credits(LIMIT).to_string(), "1000000000000000000");
     }
 
     #[test]
@@ -219,5 +228,17 @@ mod tests {
         let zero: Credits = "-0.000".parse().expect("amount");
         assert_eq!(zero.to_string(), "0");
         assert_eq!(zero.negated().to_string(), "0");
+    }
+
+    proptest! {
+        #[test]
+        fn every_amount_is_displayed_as_its_decimal_and_read_back(nanos in -LIMIT..=LIMIT, cut in 0..28_u32) {
+            // Amounts of all lengths, as a range of this size holds hardly a short one.
+            let amount = Credits(nanos / 10_i128.pow(cut));
+            let text = amount.to_string();
+            prop_assert_eq!(&text, &amount.decimal().to_string());
+            prop_assert_eq!(Credits::from_decimal(amount.decimal()), Ok(amount));
+            prop_assert_eq!(text.parse(), Ok(amount));
+        }
     }
 }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use crate::account::Account;
 use crate::adjustment::AdjustmentOutcome;
 use crate::catalog::Catalog;
-use crate::course::Course;
 use crate::entry::Entry;
 use crate::facts::Facts;
 use crate::idle::wait_for_account;
@@ -17,17 +16,18 @@ use crate::period::Window;
 use crate::purchase::OrderState;
 use crate::queue::Acceptance;
 use crate::refusal::Refusal;
+use crate::replay::Replay;
 
 /// The result of a decision: what to write, what to report, and when to decide again.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// The ledger to commit; absent when there is nothing to commit.
     pub commit: Option<Box<Ledger>>,
-    /// What happened, in order; refused reports, which are not part of the ledger, included.
+    /// Entries in order, including refused reports, which are not part of the ledger.
     pub entries: Vec<Entry>,
     /// Gaps between charged windows that had to close, by source (Law 9).
     pub closed_gaps: Vec<(String, Window)>,
-    /// What became of each report that was charged or refused, and what those wait for of which it is asked.
+    /// The outcome of each report that was charged or refused, and of each that waits and that the facts ask about.
     pub reports: Vec<Verdict<ReportVerdict>>,
     /// The outcome of each pack.
     pub packs: Vec<Verdict<PackVerdict>>,
@@ -41,12 +41,12 @@ pub struct Decision {
     pub has_more: bool,
     /// Whether reports are due that can be charged only when earlier charges have their receipts.
     pub waits_for_receipts: bool,
-    /// What the waiting of reports rests on besides the time and each report itself.
+    /// The inputs that decide how reports wait, besides the time and each report itself.
     pub wait_basis: WaitBasis,
 }
 
-/// What the waiting of reports rests on besides the time and each report itself. While it is the same, what a report
-/// waits for changes only with its arrival.
+/// The inputs that decide how reports wait, besides the time and each report itself. While they are the same, the wait
+/// of a report changes only with its arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitBasis(pub(crate) Acceptance);
 
@@ -99,7 +99,7 @@ pub enum AdjustmentVerdict {
     Waits(Wait),
 }
 
-/// What a fact waits for; it comes by itself or runs out by itself.
+/// The reason why a fact waits; the wait ends by itself or runs out by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The window ends at this time.
@@ -120,7 +120,7 @@ pub enum Wait {
 
 /// A verdict that may be that its object waits.
 pub trait Waiting {
-    /// Returns what the object waits for, if it does.
+    /// Returns the wait, if the object waits.
     fn wait(&self) -> Option<Wait>;
 }
 
@@ -136,7 +136,7 @@ macro_rules! waiting {
 
 waiting!(ReportVerdict, PackVerdict, PaymentVerdict, AdjustmentVerdict);
 
-/// Decides on an account: what `facts` and the passing of time up to `now` make of `ledger`.
+/// Decides on an account: applies `facts` and the passing of time up to `now` to `ledger`.
 ///
 /// # Guarantees
 /// - Deciding again on the committed result with the same facts commits nothing (quiescence).
@@ -169,14 +169,14 @@ pub fn decide(
     let charged =
         before.unacknowledged.iter().map(|charge| (charge.name.as_str(), charge.uid.as_str())).collect();
     let is_new = ledger.is_none();
-    let mut course = Course::new(account, facts, &charged, is_new, now);
-    course.enqueue_reports();
-    course.enqueue_orders();
-    course.run()?;
-    course.conclude(before, is_new)
+    let mut replay = Replay::new(account, facts, &charged, is_new, now);
+    replay.enqueue_reports();
+    replay.enqueue_orders();
+    replay.run()?;
+    replay.conclude(before, is_new)
 }
 
-/// Returns the book of an account whose start has come, or nothing while it has not (Law 17).
+/// Returns the ledger of an account whose start has come, or nothing while it has not (Law 17).
 fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
     let subscription = facts.subscription.as_ref()?;
     let start_time = subscription.start_time.unwrap_or(subscription.arrival);

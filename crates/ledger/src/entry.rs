@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When it took effect.
+    /// Instant at which it took effect.
     pub time: Timestamp,
     /// Signed change of the balance.
     pub credits: Credits,
@@ -22,6 +22,15 @@ pub struct Entry {
     pub balance: Credits,
     /// The kind of entry, with its details.
     pub detail: Detail,
+}
+
+impl Entry {
+    /// Returns whether the entry is part of the ledger. The refusal of a report is not: it commits nothing, and
+    /// only the report itself shows it (Law 10).
+    #[must_use]
+    pub fn is_part_of_ledger(&self) -> bool {
+        !matches!(&self.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
+    }
 }
 
 /// An object that states a fact, such as `CreditPack/march-top-up`.

@@ -1,4 +1,4 @@
-//! Facts: what others stated about an account, as the decision sees it.
+//! Facts: the objects that others wrote about an account, as the decision sees them.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub struct Facts {
     pub subscription: Option<Subscription>,
     /// Reports without a verdict.
     pub reports: Reports,
-    /// Reports of which it is asked what they wait for, should they wait.
+    /// Reports whose waits are to be reported.
     pub asked: Asked,
     /// Packs without a final state.
     pub packs: Vec<PackOrder>,
@@ -39,18 +39,18 @@ pub struct Facts {
     pub acknowledged: Vec<(String, String)>,
 }
 
-/// Which reports it is asked of what they wait for.
+/// The reports whose waits are to be reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Asked {
     /// All of them.
     #[default]
     All,
-    /// Those with these names and UIDs: the others show it, and it has not changed.
+    /// Those with these names and UIDs: the status of the others already shows it.
     Only(BTreeSet<(String, String)>),
 }
 
 impl Facts {
-    /// Returns the reports of which it is asked what they wait for.
+    /// Returns the reports whose waits are to be reported.
     pub(crate) fn asked_reports(&self) -> Box<dyn Iterator<Item = &Report> + '_> {
         match &self.asked {
             Asked::All => Box::new(self.reports.iter()),

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,12 +26,12 @@ pub enum GrantSource {
     /// An administrator, by a CreditAdjustment of this name.
     Adjustment {
         /// Name of the CreditAdjustment.
-        name: String,
+        name: Arc<str>,
     },
     /// A purchase, by a CreditPack of this name.
     Pack {
         /// Name of the CreditPack.
-        name: String,
+        name: Arc<str>,
     },
 }
 
@@ -58,8 +59,8 @@ impl FromStr for GrantSource {
         let refused = || ParseGrantSourceError(id.to_owned());
         match id.split_once('/').ok_or_else(refused)? {
             ("plan", number) => Ok(Self::Plan { period_number: number.parse().map_err(|_| refused())? }),
-            ("adjustment", name) => Ok(Self::Adjustment { name: name.to_owned() }),
-            ("pack", name) => Ok(Self::Pack { name: name.to_owned() }),
+            ("adjustment", name) => Ok(Self::Adjustment { name: name.into() }),
+            ("pack", name) => Ok(Self::Pack { name: name.into() }),
             _ => Err(refused()),
         }
     }
@@ -75,6 +76,29 @@ impl GrantSource {
             Self::Pack { .. } => 2,
         }
     }
+
+    /// Returns a number that equal sources share and most others do not, to compare many of them quickly.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let kind = u64::from(self.burn_rank());
+        match self {
+            Self::Plan { period_number } => mix(kind, u64::from(*period_number)),
+            Self::Adjustment { name } | Self::Pack { name } => {
+                let bytes = name.as_bytes();
+                let mix_all = |words: &[[u8; 8]]| {
+                    words.iter().fold(kind, |sum, word| mix(sum, u64::from_le_bytes(*word)))
+                };
+                match bytes.last_chunk() {
+                    Some(last) => mix(mix_all(bytes.as_chunks().0), u64::from_le_bytes(*last)),
+                    None => bytes.iter().fold(kind, |sum, byte| mix(sum, u64::from(*byte))),
+                }
+            }
+        }
+    }
+}
+
+const fn mix(sum: u64, word: u64) -> u64 {
+    // An odd factor with many bits, as multiplicative hashing asks for.
+    (sum.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Credits that were given, and what is left of them.

@@ -38,7 +38,7 @@ pub(crate) fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp)
     let late = |report: &Report| Refusal::too_late(report.window.start_time, accept_for_seconds);
     let missing = || Refusal::subscription_not_found(&facts.name, ORDER_WAITS_HOURS);
     let over = acceptance.unusual(&facts.reports, last_over);
-    let over = over.filter(|(standing, _)| standing.time <= last_over).map(|(_, report)| report);
+    let over = over.filter(|(schedule, _)| schedule.time <= last_over).map(|(_, report)| report);
     let reports = idle.judge(over.chain(facts.asked_reports()), FactKind::UsageReport, |report| {
         let until = acceptance.waits_until(report);
         Candidate::of(&report.name, &report.uid, report.arrival, until, late(report))

@@ -13,7 +13,7 @@ pub const INVOICES_KEPT: usize = 36;
 /// Months for which every invoice is kept: as long as purchases, whose invoices they are.
 pub const INVOICES_KEPT_MONTHS: u32 = 24;
 
-/// Void invoices that are kept: who changes a plan back and forth issues one after the other within one period.
+/// Void invoices that are kept: each change of plan back and forth issues another within one period.
 pub const VOID_INVOICES_KEPT: usize = 128;
 
 /// Attempts whose names an invoice keeps.
@@ -25,7 +25,7 @@ pub const ATTEMPTS_KEPT: usize = 16;
 pub struct Invoice {
     /// Number in the account's own gap-free count, from 1.
     pub number: u32,
-    /// When it was issued.
+    /// Instant at which it was issued.
     pub time: Timestamp,
     /// Its purpose.
     #[serde(rename = "for")]

@@ -41,7 +41,7 @@ impl Account<'_> {
         self.end_period()?;
         self.ledger.pending_change = None;
         let to = from.lapse_to(self.catalog);
-        // Who asks for the very plan lapsed into, and for its renewal, has what is asked for.
+        // A request for the plan that the account lapsed into, with renewal, is already fulfilled.
         let is_asked_for =
             request.renewal == Renewal::Automatic && to.as_ref().is_some_and(|to| to.are_of(request));
         self.ledger.lapsed = !is_asked_for;

@@ -11,12 +11,13 @@ use crate::coverage::Coverage;
 use crate::credits::{AmountOverflow, Credits};
 use crate::entry::FactKind;
 use crate::facts::Request;
-use crate::grant::Grant;
+use crate::grant::{Grant, GrantSource};
 use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::period::{Anchor, Window};
 use crate::purchase::{OrderName, Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
 use crate::refusal::Refusal;
+use crate::shared::Shared;
 use crate::statement::Statements;
 
 /// Charges whose receipt may be outstanding at once.
@@ -44,7 +45,7 @@ pub struct Ledger {
     pub start_time: Timestamp,
     /// Terms in force, while there is a plan.
     pub terms: Option<Terms>,
-    /// Where periods are counted from, while there is a plan.
+    /// Origin of the periods, while there is a plan.
     pub anchor: Option<Anchor>,
     /// The current period, or the number of the last.
     pub period: PeriodState,
@@ -66,13 +67,13 @@ pub struct Ledger {
     /// wait and arrived before it (Law 15).
     pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments of the last months by name.
-    pub adjustments: BTreeMap<String, AdjustmentRecord>,
+    pub adjustments: Shared<BTreeMap<String, AdjustmentRecord>>,
     /// Names of all earlier ones, with what they gave.
-    pub adjustment_names: Vec<OrderName>,
+    pub adjustment_names: Shared<Vec<OrderName>>,
     /// The last refusals of each kind, oldest first.
-    pub refusals: Vec<RefusalRecord>,
+    pub refusals: Shared<Vec<RefusalRecord>>,
     /// Invoices, oldest first.
-    pub invoices: Vec<Invoice>,
+    pub invoices: Shared<Vec<Invoice>>,
     /// Number of the next invoice.
     pub next_invoice: u32,
     /// Usage booked in the current period, by rate.
@@ -218,7 +219,7 @@ pub struct PendingChange {
     pub plan: String,
     /// Length of its periods.
     pub billing_period: BillingPeriod,
-    /// When it takes effect.
+    /// Instant at which it takes effect.
     pub effective_time: Timestamp,
 }
 
@@ -240,7 +241,7 @@ pub struct RefusalRecord {
     pub kind: FactKind,
     /// Its name.
     pub name: String,
-    /// What it asked for: the pack of a CreditPack, all that a Payment said.
+    /// Its request: the pack of a CreditPack, every field of a Payment.
     // The stored name is that of its first use, the pack of a CreditPack; Payments came later.
     #[serde(rename = "pack", skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
@@ -294,11 +295,11 @@ pub struct Charge {
     /// Period in which it is booked, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period_number: Option<u32>,
-    /// When it was charged.
+    /// Instant of the charge.
     pub charge_time: Timestamp,
 }
 
-/// An invariant that does not hold: a fault of the program or of the stored book, never of a user.
+/// An invariant that does not hold: a fault of the program or of the stored ledger, never of a user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// An amount left the range that is held exactly.
@@ -321,9 +322,9 @@ pub enum Violation {
     GrantOutOfBounds {
         /// Id of the grant.
         grant: String,
-        /// What is left.
+        /// Credits left.
         remaining: Credits,
-        /// What it gave.
+        /// Credits given.
         credits: Credits,
     },
     /// Two grants have the same id.
@@ -346,13 +347,13 @@ pub enum Violation {
     /// A number or clock went back.
     #[error("{what} went back")]
     WentBack {
-        /// What went back.
+        /// Number or clock that went back.
         what: &'static str,
     },
     /// A step needs something that the ledger does not have: a defect of the program.
     #[error("{what} is missing in the ledger")]
     Absent {
-        /// What is missing.
+        /// Missing part of the ledger.
         what: String,
     },
     /// The current statement does not close at the balance.
@@ -379,7 +380,7 @@ impl From<AmountOverflow> for Violation {
 }
 
 impl Ledger {
-    /// Returns the book of an account that starts at `start_time`, before anything happened.
+    /// Returns the ledger of an account that starts at `start_time`, before anything happened.
     #[must_use]
     pub fn open(
         name: String,
@@ -406,10 +407,10 @@ impl Ledger {
             coverage: Coverage::default(),
             purchases: Purchases::default(),
             last_waiting_pack_time: None,
-            adjustments: BTreeMap::new(),
-            adjustment_names: Vec::new(),
-            refusals: Vec::new(),
-            invoices: Vec::new(),
+            adjustments: Shared::default(),
+            adjustment_names: Shared::default(),
+            refusals: Shared::default(),
+            invoices: Shared::default(),
             next_invoice: 1,
             usage: Vec::new(),
             daily_consumption: Vec::new(),
@@ -496,7 +497,7 @@ impl Ledger {
         self.refusals.iter().find(|record| record.kind == kind && record.name == name)
     }
 
-    /// Checks what must hold of every book by itself (invariants I1, I2, I3).
+    /// Checks the invariants that every ledger must satisfy by itself (I1, I2, I3).
     ///
     /// # Errors
     /// The first invariant that does not hold.
@@ -505,10 +506,11 @@ impl Ledger {
         let credited = Credits::sum([granted, purchased, adjusted])?;
         let debited = Credits::sum([consumed, expired, refunded])?;
         let (remaining, debt) = (self.remaining()?, self.debt);
-        if credited.checked_sub(debited)? != remaining.checked_sub(debt)? || debt.is_negative() {
+        let balance = remaining.checked_sub(debt)?;
+        if credited.checked_sub(debited)? != balance || debt.is_negative() {
             return Err(Violation::Conservation { credited, debited, remaining, debt });
         }
-        for (index, grant) in self.grants.iter().enumerate() {
+        for grant in &self.grants {
             let Grant { remaining, credits, .. } = *grant;
             if remaining.is_negative() || remaining > credits {
                 return Err(Violation::GrantOutOfBounds {
@@ -517,15 +519,15 @@ impl Ledger {
                     credits,
                 });
             }
-            if self.grants.iter().skip(index.saturating_add(1)).any(|other| other.source == grant.source) {
-                return Err(Violation::GrantTwice { grant: grant.source.to_string() });
-            }
+        }
+        if let Some(source) = self.source_held_twice() {
+            return Err(Violation::GrantTwice { grant: source.to_string() });
         }
         if !self.coverage.is_sound() {
             return Err(Violation::CoverageUnsound);
         }
         if let Some(statement) = self.statements.current() {
-            let (closing, balance) = (statement.book.closing()?, self.balance()?);
+            let closing = statement.book.closing()?;
             if closing != balance {
                 return Err(Violation::StatementUnbalanced { closing, balance });
             }
@@ -533,7 +535,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Checks that this book may follow `before` (invariant I5).
+    /// Returns the identity that two grants share, if any do.
+    fn source_held_twice(&self) -> Option<&GrantSource> {
+        let mut fingerprints: Vec<u64> = self.grants.iter().map(|grant| grant.source.fingerprint()).collect();
+        fingerprints.sort_unstable();
+        if fingerprints.windows(2).all(|pair| matches!(pair, [one, other] if one != other)) {
+            return None;
+        }
+        let mut sources: Vec<_> = self.grants.iter().map(|grant| &grant.source).collect();
+        sources.sort_unstable();
+        sources.windows(2).find_map(|pair| match pair {
+            [one, other] if one == other => Some(*one),
+            _ => None,
+        })
+    }
+
+    /// Checks that this ledger may follow `before` (invariant I5).
     ///
     /// # Errors
     /// The first invariant that does not hold.

@@ -6,7 +6,7 @@
 //!
 //! | law | where |
 //! |---|---|
-//! | 0 arrival and the order of facts | `course`, `queue`, [`reports`] |
+//! | 0 arrival and the order of facts | `replay`, `queue`, [`reports`] |
 //! | 1 exactness, 2 quantities | [`credits`], [`rating`], [`quantity`] |
 //! | 3 periods | [`period`] |
 //! | 4, 5, 7 plan grants, burn order, settlement | [`grant`], `account` |
@@ -33,7 +33,6 @@ pub mod adjustment;
 pub mod bounds;
 pub mod catalog;
 pub mod charge;
-mod course;
 pub mod coverage;
 pub mod credits;
 pub mod decide;
@@ -54,9 +53,11 @@ mod queue;
 pub mod rating;
 pub mod refusal;
 pub mod renewal;
+mod replay;
 pub mod reports;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod shared;
 pub mod statement;
 mod text;
 pub mod threshold;

@@ -58,7 +58,7 @@ pub fn utc_date(time: Timestamp) -> Date {
     time.to_zoned(TimeZone::UTC).date()
 }
 
-/// Where the periods of a plan are counted from, and how far they are.
+/// The origin of the periods of a plan, and the number of months since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
     /// Instant that boundaries are computed from; it never moves while periods renew.

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::account::Account;
-use crate::catalog::{Pack, PackLimitScope, PackPurchases};
+use crate::catalog::{Pack, PackLimit, PackLimitScope, PackPurchases};
 use crate::entry::{Detail, FactKind, ObjectName};
 use crate::facts::PackOrder;
 use crate::grant::{Expiration, Grant, GrantSource};
 use crate::invoice::Purpose;
-use crate::ledger::Violation;
-use crate::period::{DAY_SECONDS, months_after, months_begun, seconds_after};
+use crate::ledger::{Ledger, Violation};
+use crate::period::{DAY_SECONDS, Window, months_after, months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
+use crate::shared::Shared;
 
 /// Months for which a purchase is kept in full; its name is kept permanently.
 pub const PURCHASES_KEPT_MONTHS: u32 = 24;
@@ -30,9 +31,9 @@ pub fn order_waits_until(arrival: Timestamp) -> Timestamp {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purchases {
     /// Purchases of the last months, in the order in which they were decided.
-    pub records: Vec<Purchase>,
+    pub records: Shared<Vec<Purchase>>,
     /// Names of all earlier ones.
-    pub names: Vec<OrderName>,
+    pub names: Shared<Vec<OrderName>>,
 }
 
 /// One purchase.
@@ -69,7 +70,7 @@ pub enum PurchaseState {
     AwaitingPayment,
     /// Its credits were granted.
     Granted {
-        /// When.
+        /// Instant of the grant.
         time: Timestamp,
     },
     /// Its payment was cancelled or overdue; its place is free again.
@@ -79,7 +80,7 @@ pub enum PurchaseState {
     },
     /// Its money was returned and what was left of its credits taken; its place stays taken.
     Refunded {
-        /// When it had been granted.
+        /// Instant at which it had been granted.
         grant_time: Timestamp,
     },
 }
@@ -92,7 +93,7 @@ impl PurchaseState {
     }
 }
 
-/// Bytes of an [`OrderName`] in a stored book.
+/// Bytes of an [`OrderName`] in a stored ledger.
 pub const ORDER_NAME_BYTES: usize = 20;
 
 /// The name of an old order or adjustment, as two hashes.
@@ -132,6 +133,52 @@ pub enum OrderState {
     Refunded(Purchase),
     /// It was refused.
     Refused(Refusal),
+}
+
+/// The packs of one month of an account, counted from its start (Law 14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackAllowance {
+    /// Places of the month that are taken.
+    pub used: u32,
+    /// Places of a month.
+    pub max: u32,
+    /// The month.
+    pub month: Window,
+}
+
+impl PackAllowance {
+    /// Returns when the next pack can be bought, if the month has no place left (Law 14).
+    #[must_use]
+    pub fn next_available_time(self) -> Option<Timestamp> {
+        (self.used >= self.max).then_some(self.month.end_time)
+    }
+}
+
+impl Ledger {
+    /// Returns the month of packs that contains `at`, counted from the account's start (Law 14).
+    #[must_use]
+    pub fn pack_month(&self, at: Timestamp) -> Window {
+        let month = months_begun(self.start_time, at);
+        let boundary = |months| months_after(self.start_time, months);
+        Window { start_time: boundary(month), end_time: boundary(month.saturating_add(1)) }
+    }
+
+    /// Returns the allowance of the month that contains `at` (Law 14). Where `limit` counts each pack by itself, it is
+    /// that of `pack`, and without one that of the pack with the most places taken.
+    #[must_use]
+    pub fn pack_allowance(&self, limit: PackLimit, pack: Option<&str>, at: Timestamp) -> PackAllowance {
+        let month = months_begun(self.start_time, at);
+        let taken = |pack| self.purchases.places_taken(self.start_time, month, pack);
+        let used = match (limit.scope, pack) {
+            (PackLimitScope::AllPacks, _) => taken(None),
+            (PackLimitScope::PerPack, Some(pack)) => taken(Some(pack)),
+            (PackLimitScope::PerPack, None) => {
+                let packs = self.purchases.records.iter().map(|purchase| purchase.pack.as_str());
+                packs.map(|pack| taken(Some(pack))).max().unwrap_or_default()
+            }
+        };
+        PackAllowance { used, max: limit.max, month: self.pack_month(at) }
+    }
 }
 
 impl Purchases {
@@ -209,7 +256,7 @@ impl Account<'_> {
         Ok(OrderState::Refused(refusal))
     }
 
-    /// Returns what an order of that name came to before, if there was one (Law 15).
+    /// Returns the state of an earlier order of that name, if there was one (Law 15).
     pub(crate) fn known_order(&self, order: &PackOrder) -> Option<OrderState> {
         let purchases = &self.ledger.purchases;
         if let Some(purchase) = purchases.record(&order.name)
@@ -226,7 +273,7 @@ impl Account<'_> {
             .then_some(OrderState::GrantedLongAgo)
     }
 
-    /// Returns what a purchase looks like from outside.
+    /// Returns the state of a purchase, as its CreditPack shows it.
     pub(crate) fn order_state(&self, purchase: &Purchase) -> OrderState {
         let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number)).unwrap_or_default();
         match purchase.state {
@@ -296,15 +343,13 @@ impl Account<'_> {
 
     fn month_is_full(&self, order: &PackOrder) -> Option<Refusal> {
         let limit = self.catalog.policies.pack_limit;
-        let (pack, kind) = match limit.scope {
-            PackLimitScope::AllPacks => (None, "packs".to_owned()),
-            PackLimitScope::PerPack => (Some(order.pack.as_str()), format!("packs '{}'", order.pack)),
+        let kind = match limit.scope {
+            PackLimitScope::AllPacks => "packs".to_owned(),
+            PackLimitScope::PerPack => format!("packs '{}'", order.pack),
         };
-        let start = self.ledger.start_time;
-        let month = months_begun(start, order.arrival);
-        let used = self.ledger.purchases.places_taken(start, month, pack);
-        let next = months_after(start, month.saturating_add(1));
-        (used >= limit.max).then(|| Refusal::pack_limit_reached(used, limit.max, &kind, next))
+        let allowance = self.ledger.pack_allowance(limit, Some(&order.pack), order.arrival);
+        let next = allowance.next_available_time()?;
+        Some(Refusal::pack_limit_reached(allowance.used, allowance.max, &kind, next))
     }
 
     fn sell(&mut self, order: &PackOrder, pack: &Pack) -> Result<OrderState, Violation> {
@@ -346,7 +391,7 @@ impl Account<'_> {
             grace_seconds,
             passed: false,
         });
-        let source = GrantSource::Pack { name: purchase.name.clone() };
+        let source = GrantSource::Pack { name: purchase.name.as_str().into() };
         if let Some(invoice) = purchase.invoice.and_then(|number| self.invoice_mut(number)) {
             invoice.grant = Some(source.clone());
         }

@@ -20,7 +20,7 @@ const TOTAL_DIGITS: (usize, usize) = (19, 18);
 
 /// An exact, non-negative quantity in steps of 10^-18 units.
 ///
-/// What is parsed is what one line may state, so at most [`Quantity::LINE_LIMIT`]; sums hold more.
+/// Parsing accepts at most [`Quantity::LINE_LIMIT`], which one line may state; sums hold more.
 ///
 /// ```
 /// use flashgate_ledger::quantity::Quantity;

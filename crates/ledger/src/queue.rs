@@ -13,11 +13,12 @@ use crate::reports::Reports;
 
 /// A fact in the queue, by the order in which facts take effect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct QueueKey<'a> {
     pub(crate) time: Timestamp,
     pub(crate) rank: Rank,
     /// Arrival and start of the window, among usage only; other facts of an instant go by name. What a source reports
-    /// at once is taken in the order in which it was used, so that no gap closes before what fills it has its turn.
+    /// at once is taken in the order in which it was used, so that no gap closes before the report that fills it is
+    /// charged.
     usage_order: Option<(Timestamp, Timestamp)>,
     name: &'a str,
     uid: &'a str,
@@ -46,8 +47,8 @@ pub(crate) enum Fact<'a> {
 }
 
 impl<'a> Fact<'a> {
-    /// Returns the turn of this fact at `time`.
-    pub(crate) fn turn(self, time: Timestamp, rank: Rank) -> Turn<'a> {
+    /// Returns the key of this fact at `time`.
+    pub(crate) fn key(self, time: Timestamp, rank: Rank) -> QueueKey<'a> {
         let (usage_order, name, uid) = match self {
             Self::Report(Report { name, uid, arrival, window, .. }) => {
                 (Some((*arrival, window.start_time)), name, uid)
@@ -56,53 +57,53 @@ impl<'a> Fact<'a> {
             | Self::Payment(Payment { name, uid, .. })
             | Self::Adjustment(Adjustment { name, uid, .. }) => (None, name, uid),
         };
-        Turn { time, rank, usage_order, name, uid }
+        QueueKey { time, rank, usage_order, name, uid }
     }
 }
 
 /// Facts that are due. Reports that take effect in their usual order are drawn one by one, as far as they are needed.
 #[derive(Default)]
 pub(crate) struct Queue<'a> {
-    held: BTreeMap<Turn<'a>, Fact<'a>>,
+    held: BTreeMap<QueueKey<'a>, Fact<'a>>,
     drawn: Vec<Peekable<Drawn<'a>>>,
 }
 
-/// Reports in the order of their turns.
-type Drawn<'a> = Box<dyn Iterator<Item = (Turn<'a>, &'a Report)> + 'a>;
+/// Reports in the order of their keys.
+type Drawn<'a> = Box<dyn Iterator<Item = (QueueKey<'a>, &'a Report)> + 'a>;
 
 impl<'a> Queue<'a> {
-    /// Puts a fact in its place.
-    pub(crate) fn insert(&mut self, turn: Turn<'a>, fact: Fact<'a>) {
-        self.held.insert(turn, fact);
+    /// Adds a fact under its key.
+    pub(crate) fn insert(&mut self, key: QueueKey<'a>, fact: Fact<'a>) {
+        self.held.insert(key, fact);
     }
 
-    /// Has reports drawn from `reports`, which must come in the order of their turns.
-    pub(crate) fn draw(&mut self, reports: impl Iterator<Item = (Turn<'a>, &'a Report)> + 'a) {
+    /// Adds reports that are drawn lazily from `reports`, which must come in the order of their keys.
+    pub(crate) fn draw(&mut self, reports: impl Iterator<Item = (QueueKey<'a>, &'a Report)> + 'a) {
         let reports: Drawn<'a> = Box::new(reports);
         self.drawn.push(reports.peekable());
     }
 
-    /// Returns the fact whose turn it is.
-    pub(crate) fn first(&mut self) -> Option<(Turn<'a>, Fact<'a>)> {
-        let held = self.held.first_key_value().map(|(turn, fact)| (*turn, *fact));
+    /// Returns the fact with the lowest key.
+    pub(crate) fn first(&mut self) -> Option<(QueueKey<'a>, Fact<'a>)> {
+        let held = self.held.first_key_value().map(|(key, fact)| (*key, *fact));
         let drawn = self.drawn.iter_mut().filter_map(Peekable::peek);
-        let drawn = drawn.map(|(turn, report)| (*turn, Fact::Report(report)));
-        held.into_iter().chain(drawn).min_by_key(|(turn, _)| *turn)
+        let drawn = drawn.map(|(key, report)| (*key, Fact::Report(report)));
+        held.into_iter().chain(drawn).min_by_key(|(key, _)| *key)
     }
 
-    /// Takes out the fact whose turn it is, which is `turn`.
-    pub(crate) fn remove_first(&mut self, turn: Turn<'a>) {
-        if self.held.remove(&turn).is_some() {
+    /// Removes the fact with the lowest key, which is `key`.
+    pub(crate) fn remove_first(&mut self, key: QueueKey<'a>) {
+        if self.held.remove(&key).is_some() {
             return;
         }
         for drawn in &mut self.drawn {
-            if drawn.next_if(|(first, _)| *first == turn).is_some() {
+            if drawn.next_if(|(first, _)| *first == key).is_some() {
                 return;
             }
         }
     }
 
-    /// Returns the facts other than drawn reports, in the order of their turns.
+    /// Returns the facts other than drawn reports, in the order of their keys.
     pub(crate) fn held(&self) -> impl Iterator<Item = Fact<'a>> {
         self.held.values().copied()
     }
@@ -122,7 +123,7 @@ impl Presence {
     pub(crate) const ALWAYS: Self = Self { exists_from: Timestamp::MIN, acts_from: Timestamp::MIN };
 }
 
-/// What decides when reports take effect, besides each report itself.
+/// The conditions under which reports take effect, besides each report itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acceptance {
     /// From when on the Subscription is there, if it is.
@@ -137,12 +138,12 @@ pub(crate) struct Acceptance {
     pub(crate) accept_ahead_seconds: u32,
 }
 
-/// When a report takes effect, and what it waits for until then.
-pub(crate) struct Standing {
+/// The instant at which a report takes effect, and its wait until then.
+pub(crate) struct Schedule {
     pub(crate) time: Timestamp,
     pub(crate) rank: Rank,
     pub(crate) wait: Wait,
-    /// Whether it has its turn in the usual order: by the end of its window, or once the account acts.
+    /// Whether its key follows the usual order: by the end of its window, or once the account acts.
     is_usual: bool,
 }
 
@@ -160,25 +161,25 @@ impl Acceptance {
 
     /// Returns when `report` takes effect, and how. One that waits for a Subscription runs out with the time in which
     /// usage is accepted (Laws 8 and 15).
-    pub(crate) fn standing(&self, report: &Report) -> Standing {
+    pub(crate) fn schedule(&self, report: &Report) -> Schedule {
         if self.refuses_at_arrival(report) {
             let time = report.arrival.max(self.begin_time);
-            return Standing { time, rank: Rank::Usage, wait: Wait::NotStarted(time), is_usual: false };
+            return Schedule { time, rank: Rank::Usage, wait: Wait::NotStarted(time), is_usual: false };
         }
         let (effect_time, until) = (report.effect_time(), self.waits_until(report));
         match self.presence.filter(|presence| presence.exists_from <= until) {
             // A report without a Subscription takes effect when the Subscription returns, not when the operator sees that.
             Some(Presence { acts_from, .. }) if effect_time < acts_from => {
                 let wait = Wait::NotStarted(acts_from);
-                Standing { time: acts_from, rank: Rank::Usage, wait, is_usual: true }
+                Schedule { time: acts_from, rank: Rank::Usage, wait, is_usual: true }
             }
             Some(_) => {
                 let wait = Wait::WindowNotOver(effect_time);
-                Standing { time: effect_time, rank: Rank::Usage, wait, is_usual: true }
+                Schedule { time: effect_time, rank: Rank::Usage, wait, is_usual: true }
             }
             None => {
                 let wait = Wait::NoSubscription(until);
-                Standing { time: until, rank: Rank::RunsOut, wait, is_usual: false }
+                Schedule { time: until, rank: Rank::RunsOut, wait, is_usual: false }
             }
         }
     }
@@ -192,13 +193,13 @@ impl Acceptance {
         self.presence.map_or(runs_out, |presence| is_late(presence).min(runs_out))
     }
 
-    /// Returns the reports, among others, that do not have their turn in the usual order and may have it by `now`: those
+    /// Returns the reports, among others, that have no key in the usual order and may be due by `now`: those
     /// that are refused at their arrival, and those that ran out.
     pub(crate) fn unusual<'a>(
         &self,
         reports: &'a Reports,
         now: Timestamp,
-    ) -> impl Iterator<Item = (Standing, &'a Report)> + use<'a> {
+    ) -> impl Iterator<Item = (Schedule, &'a Report)> + use<'a> {
         let acceptance = *self;
         let refused = self.start_time.into_iter().flat_map(move |start_time| {
             let too_early = reports.ahead_by_more_than(acceptance.accept_ahead_seconds);
@@ -206,16 +207,16 @@ impl Acceptance {
         });
         let unusual = reports.started_before(self.runs_out_before(now)).chain(refused);
         unusual
-            .map(move |report| (acceptance.standing(report), report))
-            .filter(|(standing, _)| !standing.is_usual)
+            .map(move |report| (acceptance.schedule(report), report))
+            .filter(|(schedule, _)| !schedule.is_usual)
     }
 
     /// Returns the reports that no longer wait for the account at `now`, in the order of decision.
-    pub(crate) fn awakened<'a>(
+    pub(crate) fn resumed<'a>(
         &self,
         reports: &'a Reports,
         now: Timestamp,
-    ) -> impl Iterator<Item = (Turn<'a>, &'a Report)> + use<'a> {
+    ) -> impl Iterator<Item = (QueueKey<'a>, &'a Report)> + use<'a> {
         let acts_from =
             self.presence.map(|presence| presence.acts_from).filter(|acts_from| *acts_from <= now);
         let acts_from = acts_from.filter(|acts_from| reports.effective_before(*acts_from).next().is_some());
@@ -223,32 +224,32 @@ impl Acceptance {
             let arrived = reports.arrived_before(acts_from);
             arrived
                 .filter(move |report| report.effect_time() < acts_from)
-                .map(move |report| (Fact::Report(report).turn(acts_from, Rank::Usage), report))
+                .map(move |report| (Fact::Report(report).key(acts_from, Rank::Usage), report))
         });
         self.usual(arrived.into_iter().flatten())
     }
 
     /// Returns the reports whose window is over at `now` and which took effect with its end, or with their arrival, in
-    /// the order of their turns.
+    /// the order of their keys.
     pub(crate) fn over<'a>(
         &self,
         reports: &'a Reports,
         now: Timestamp,
-    ) -> impl Iterator<Item = (Turn<'a>, &'a Report)> + use<'a> {
+    ) -> impl Iterator<Item = (QueueKey<'a>, &'a Report)> + use<'a> {
         let over = self.presence.map(|presence| {
             let over = reports.effective_from(presence.acts_from);
             over.take_while(move |report| report.effect_time() <= now)
-                .map(|report| (Fact::Report(report).turn(report.effect_time(), Rank::Usage), report))
+                .map(|report| (Fact::Report(report).key(report.effect_time(), Rank::Usage), report))
         });
         self.usual(over.into_iter().flatten())
     }
 
-    fn usual<'a, I: Iterator<Item = (Turn<'a>, &'a Report)>>(
+    fn usual<'a, I: Iterator<Item = (QueueKey<'a>, &'a Report)>>(
         &self,
         reports: I,
-    ) -> impl Iterator<Item = (Turn<'a>, &'a Report)> + use<'a, I> {
+    ) -> impl Iterator<Item = (QueueKey<'a>, &'a Report)> + use<'a, I> {
         let acceptance = *self;
-        reports.filter(move |(_, report)| acceptance.standing(report).is_usual)
+        reports.filter(move |(_, report)| acceptance.schedule(report).is_usual)
     }
 
     /// Returns when, after `now`, the next report arrives, takes effect or runs out, if one does, without those in
@@ -265,7 +266,7 @@ impl Acceptance {
             Some(report.effect_time().max(presence.acts_from))
         });
         let last_over = seconds_after(now, i64::from(instant_is_open).saturating_neg());
-        // What arrives after its time has until the end of that second, where it may still find a Subscription.
+        // A report that arrives after its time has until the end of that second, as a Subscription may still appear.
         let seen_until = if self.presence.is_some() { now } else { last_over };
         let arrives = reports.arriving_after(seen_until).next().map(|report| report.arrival);
         let runs_out = reports

@@ -46,7 +46,7 @@ pub enum RefusalReason {
     PaymentFailed,
     /// The order was not paid in time (Law 18).
     PaymentExpired,
-    /// The account's book has no room for another record.
+    /// The account's ledger has no room for another record.
     LedgerFull,
     /// No invoice has that number (Law 18).
     UnknownInvoice,
@@ -177,7 +177,7 @@ pub struct Refusal {
     pub next_available_time: Option<Timestamp>,
 }
 
-/// Characters of names that a message about packs or plans lists: a book remembers it.
+/// Characters of names that a message about packs or plans lists: a ledger remembers it.
 const NAMES_LISTED: usize = 400;
 
 /// Characters of names that a message about rates lists.
@@ -313,7 +313,7 @@ impl Refusal {
         )
     }
 
-    /// Returns the refusal with at most `characters` of its message: what a book remembers.
+    /// Returns the refusal with at most `characters` of its message, which a ledger remembers.
     #[must_use]
     pub(crate) fn cut_to(mut self, characters: usize) -> Self {
         if let Some((end, _)) = self.message.char_indices().nth(characters) {
@@ -515,7 +515,7 @@ impl Refusal {
     }
 }
 
-/// Characters of invoice numbers that a message shows: every refusal is kept in the book.
+/// Characters of invoice numbers that a message shows: every refusal is kept in the ledger.
 const SHOWN_NUMBERS_LENGTH: usize = 300;
 
 /// Returns the first of `numbers` that fit into a message, and how many more there are.

@@ -91,7 +91,7 @@ impl Account<'_> {
         if self.ledger.period.window.is_none_or(|window| self.time < window.end_time) {
             return Ok(());
         }
-        // What follows has its own due time: nothing was invoiced while the Subscription was away.
+        // The next period has its own due time: nothing was invoiced while the Subscription was away.
         self.ledger.period.payment_due_time = None;
         if self.ledger.remembered(request).is_some() && !self.ledger.lapsed {
             return self.lapse(request, LapseCause::PaymentOverdue);

@@ -41,7 +41,7 @@ fn is_zero(amount: &Credits) -> bool {
     amount.is_zero()
 }
 
-/// A line of a [`Book`] that something is booked on.
+/// A line of a [`Book`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BookLine {
     /// Plan credits.
@@ -107,7 +107,7 @@ pub struct Statement {
     pub plan: String,
     /// Billing period of the plan.
     pub billing_period: BillingPeriod,
-    /// When nothing more can be booked in it: absent while it is the current one.
+    /// Instant from which nothing more can be booked in it: absent while it is the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_time: Option<Timestamp>,
     /// Whether that time has passed.
@@ -122,7 +122,7 @@ pub struct Statement {
 pub struct Statements {
     /// Statements in the order of their periods.
     pub kept: Vec<Statement>,
-    /// What is to be booked in the next period, while there is none; its opening is unused.
+    /// Sums that the next period takes over, while there is none; the opening is unused.
     pub next: Book,
 }
 

@@ -1,6 +1,7 @@
 //! Thresholds: how much of a period's credits is used, and when that is said (Law 23).
 
 use crate::account::Account;
+use crate::catalog::Policies;
 use crate::credits::{AmountOverflow, Credits};
 use crate::entry::Detail;
 use crate::ledger::{Ledger, Violation};
@@ -26,7 +27,37 @@ fn has_used(book: &Book, percent: u32) -> Result<bool, Violation> {
     Ok(used >= available.nanos().saturating_mul(i128::from(percent)))
 }
 
+/// Returns the alert thresholds of an account in percent: its `own`, or those of the catalog (Law 23).
+#[must_use]
+pub fn thresholds<'a>(own: Option<&'a [u32]>, policies: &'a Policies) -> &'a [u32] {
+    own.unwrap_or(&policies.alert_thresholds_percent)
+}
+
+/// The use of a period's credits, compared with the lowest alert threshold (Law 23).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThresholdState {
+    /// Share that is used, in percent; absent while there is no period.
+    pub used_percent: Option<Credits>,
+    /// The lowest threshold, if there is one.
+    pub first_percent: Option<u32>,
+    /// Whether that threshold is reached.
+    pub is_reached: bool,
+}
+
 impl Ledger {
+    /// Returns the use of the current period's credits, compared with the lowest of `thresholds` (Law 23).
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub fn threshold_state(&self, thresholds: &[u32]) -> Result<ThresholdState, Violation> {
+        let first_percent = thresholds.iter().copied().min();
+        Ok(ThresholdState {
+            used_percent: self.used_percent()?,
+            first_percent,
+            is_reached: first_percent.map_or(Ok(false), |first| self.has_reached(first))?,
+        })
+    }
+
     /// Returns the share of the current period's credits that is used, in percent with at most two fractional
     /// digits, rounded half-even, and at most 999999; nothing while there is no period.
     ///
@@ -39,7 +70,7 @@ impl Ledger {
             return Ok(Some(Credits::from_nanos(100_000_000_000)?));
         }
         let (consumed, available) = (consumed.nanos().unsigned_abs(), available.nanos().unsigned_abs());
-        // What overflows is more than is shown.
+        // A share that overflows is above the limit.
         let share = ratio(consumed, HUNDREDTHS_OF_ALL, available).unwrap_or(MOST_HUNDREDTHS);
         let hundredths = share.min(MOST_HUNDREDTHS);
         let nanos = hundredths.saturating_mul(NANOS_OF_A_HUNDREDTH);
@@ -58,9 +89,8 @@ impl Ledger {
 impl Account<'_> {
     /// Returns the thresholds of this account.
     fn thresholds(&self) -> &[u32] {
-        self.subscription
-            .and_then(|subscription| subscription.alert_thresholds_percent.as_deref())
-            .unwrap_or(&self.catalog.policies.alert_thresholds_percent)
+        let own = self.subscription.and_then(|subscription| subscription.alert_thresholds_percent.as_deref());
+        thresholds(own, &self.catalog.policies)
     }
 
     /// Says each threshold that the charge just booked has reached.

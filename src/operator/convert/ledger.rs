@@ -11,7 +11,7 @@ use flashgate_api::credit_ledger::{
 use flashgate_api::{Amount, CreditLedgerSpec};
 use flashgate_ledger::Credits;
 use flashgate_ledger::coverage::Coverage;
-use flashgate_ledger::entry::{Detail, Entry, FactKind};
+use flashgate_ledger::entry::Entry;
 use flashgate_ledger::facts::Request;
 use flashgate_ledger::ledger::{
     AdjustmentRecord, Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity,
@@ -120,10 +120,11 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         adjustments: read_records("adjustments", adjustments)?
             .into_iter()
             .map(|Adjustment { name, given }| (name, given))
-            .collect(),
-        adjustment_names: read_names("adjustmentNames", adjustment_names)?,
-        refusals: read_records("refusals", refusals)?,
-        invoices: read_records("invoices", invoices)?,
+            .collect::<BTreeMap<_, _>>()
+            .into(),
+        adjustment_names: read_names("adjustmentNames", adjustment_names)?.into(),
+        refusals: read_records("refusals", refusals)?.into(),
+        invoices: read_records("invoices", invoices)?.into(),
         next_invoice: read_number("nextInvoice", *next_invoice)?,
         usage: read_records("usage", usage)?,
         daily_consumption: read_records("dailyConsumption", daily_consumption)?,
@@ -272,7 +273,7 @@ pub fn accepted_ledger_to_wire(
 /// Returns the last entries of the ledger, oldest first, with what happened now.
 fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscription: &str) -> Vec<String> {
     let known = previous.map(|previous| previous.entries.as_slice()).unwrap_or_default();
-    let new: Vec<&Entry> = entries.iter().filter(|entry| belongs_to_ledger(entry)).collect();
+    let new: Vec<&Entry> = entries.iter().filter(|entry| entry.is_part_of_ledger()).collect();
     let new = new.get(new.len().saturating_sub(ENTRIES_KEPT)..).unwrap_or_default();
     let forgotten = known.len().saturating_add(new.len()).saturating_sub(ENTRIES_KEPT);
     let new = new.iter().map(|entry| entry_to_json(subscription, entry).to_string());
@@ -286,11 +287,6 @@ fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscrip
     let surplus = surplus.count();
     last.drain(..surplus);
     last
-}
-
-/// Returns whether an entry is part of the ledger: the refusal of a report is not, since it commits nothing.
-fn belongs_to_ledger(entry: &Entry) -> bool {
-    !matches!(&entry.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
 }
 
 /// Returns an amount as it travels.
@@ -452,7 +448,8 @@ fn read_coverage(
 }
 
 fn read_purchases(records: &[String], names: &str) -> Result<Purchases, ConvertError> {
-    Ok(Purchases { records: read_records("purchases", records)?, names: read_names("purchaseNames", names)? })
+    let (records, names) = (read_records("purchases", records)?, read_names("purchaseNames", names)?);
+    Ok(Purchases { records: records.into(), names: names.into() })
 }
 
 fn read_names(field: &str, names: &str) -> Result<Vec<OrderName>, ConvertError> {

@@ -300,7 +300,7 @@ fn second(second: i64) -> Timestamp {
 fn names_of_old_orders_have_a_fixed_width() {
     let mut ledger: Ledger = rich_story().book().clone();
     ledger.purchases.names =
-        vec![OrderName { name: 1, pack: 2 }, OrderName { name: u64::MAX, pack: u16::MAX }];
+        vec![OrderName { name: 1, pack: 2 }, OrderName { name: u64::MAX, pack: u16::MAX }].into();
     let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
     assert_eq!(spec.purchase_names, "00000000000000010002ffffffffffffffffffff");
     assert_eq!(ledger_from_wire("acme", &spec).as_ref(), Ok(&ledger));

@@ -117,6 +117,10 @@ impl Note {
 }
 
 fn note(entry: &Entry) -> Option<Note> {
+    // The Event of a refused report is given with its receipt, else each decision before that would repeat it.
+    if !entry.is_part_of_ledger() {
+        return None;
+    }
     Some(match entry.detail.clone() {
         Detail::Granted { amount, plan, period_number, expiration_time, .. } => {
             let plan = describe_plan(&plan);
@@ -164,9 +168,6 @@ fn note(entry: &Entry) -> Option<Note> {
             let message = format!("an administrator accepted the CreditLedger as of sequence {sequence}");
             Note::warning(None, Reason::LedgerAccepted, message)
         }
-        // A refused report is no part of the ledger: its Event is given with its receipt, else each decision before
-        // that would repeat it.
-        Detail::Refused { object, .. } if object.kind == FactKind::UsageReport => return None,
         Detail::Refused { object, refusal } => {
             Note::warning(Some(object), refusal.reason.into(), refusal.message)
         }

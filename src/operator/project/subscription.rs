@@ -8,11 +8,11 @@ use flashgate_api::subscription::{
     ThisPeriod,
 };
 use flashgate_ledger::Credits;
-use flashgate_ledger::catalog::{Catalog, PackLimitScope};
+use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::grant::GrantSource;
 use flashgate_ledger::ledger::{Ledger, RatedUsage, Violation};
-use flashgate_ledger::period::{months_after, months_begun};
 use flashgate_ledger::statement;
+use flashgate_ledger::threshold::thresholds;
 use jiff::Timestamp;
 
 use super::condition::{Finding, Standing, conditions, replace_standing};
@@ -157,14 +157,13 @@ impl View<'_> {
         Ok(findings)
     }
 
-    /// Says whether the first threshold is reached (Law 23).
+    /// Returns the condition that tells whether the first threshold is reached (Law 23).
     fn credits_low(self, ledger: &Ledger) -> Result<Finding, Violation> {
         let own = self.subscription.spec.alert_thresholds_percent.as_deref();
-        let own = own.and_then(|own| own.iter().filter_map(|percent| u32::try_from(*percent).ok()).min());
-        let first = own.or_else(|| self.catalog.policies.alert_thresholds_percent.iter().copied().min());
-        let is_low = first.map_or(Ok(false), |first| ledger.has_reached(first))?;
-        let used = ledger.used_percent()?;
-        let message = match (used, first) {
+        let own: Option<Vec<u32>> =
+            own.map(|own| own.iter().filter_map(|percent| u32::try_from(*percent).ok()).collect());
+        let state = ledger.threshold_state(thresholds(own.as_deref(), &self.catalog.policies))?;
+        let message = match (state.used_percent, state.first_percent) {
             (Some(used), Some(first)) => {
                 format!("{used} % of the period's credits are used; the first alert threshold is {first} %")
             }
@@ -173,31 +172,20 @@ impl View<'_> {
             }
             (None, _) => "there is no period".to_owned(),
         };
-        let reason = if is_low { Reason::ThresholdReached } else { Reason::BelowThreshold };
-        Ok(Finding { kind: "CreditsLow", holds: is_low, reason, message })
+        let reason = if state.is_reached { Reason::ThresholdReached } else { Reason::BelowThreshold };
+        Ok(Finding { kind: "CreditsLow", holds: state.is_reached, reason, message })
     }
 
-    /// Returns what may be bought in the month that holds `now`, counted from the account's start (Law 14).
+    /// Returns the pack allowance of the month that contains `now` (Law 14).
     fn packs(self, ledger: &Ledger) -> PackAllowance {
-        let limit = self.catalog.policies.pack_limit;
-        let start = ledger.start_time;
-        let month = months_begun(start, self.now);
-        let taken = |pack: Option<&str>| ledger.purchases.places_taken(start, month, pack);
-        let used = match limit.scope {
-            PackLimitScope::AllPacks => taken(None),
-            PackLimitScope::PerPack => {
-                let packs = ledger.purchases.records.iter().map(|purchase| purchase.pack.as_str());
-                packs.map(|pack| taken(Some(pack))).max().unwrap_or_default()
-            }
-        };
-        let window_end_time = months_after(start, month.saturating_add(1));
+        let allowance = ledger.pack_allowance(self.catalog.policies.pack_limit, None, self.now);
         PackAllowance {
-            limit: whole(limit.max),
-            used: whole(used),
-            used_of_limit: format!("{used}/{}", limit.max),
-            window_start_time: months_after(start, month),
-            window_end_time,
-            next_available_time: (used >= limit.max).then_some(window_end_time),
+            limit: whole(allowance.max),
+            used: whole(allowance.used),
+            used_of_limit: format!("{}/{}", allowance.used, allowance.max),
+            window_start_time: allowance.month.start_time,
+            window_end_time: allowance.month.end_time,
+            next_available_time: allowance.next_available_time(),
         }
     }
 }
@@ -206,7 +194,7 @@ impl View<'_> {
 /// next month of packs begins.
 #[must_use]
 pub fn shown_until(ledger: &Ledger, now: Timestamp) -> Timestamp {
-    months_after(ledger.start_time, months_begun(ledger.start_time, now).saturating_add(1))
+    ledger.pack_month(now).end_time
 }
 
 /// Returns a count as it travels; the schema's bounds are far below what saturates.

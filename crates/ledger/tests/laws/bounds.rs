@@ -1,4 +1,4 @@
-//! Laws 10 and 26: no input stops an account, and what fills a book leaves the room of usage alone.
+//! Laws 10 and 26: no input stops an account, and a full ledger still has room for usage.
 
 use flashgate_ledger::bounds::{
     ATTEMPT_BYTES, INVOICES_LIMIT, OPEN_GRANTS_FOR_ORDERS, OPEN_GRANTS_LIMIT, ORDER_BYTES, RECEIPT_BYTES,
@@ -179,7 +179,7 @@ fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
     while life.adjust("2026-01-02", &name(index), "1", None).said() == "granted 1" {
         let start_time = after(time("2026-01-01"), i64::try_from(index).expect("few") * 60);
         let minute = Window { start_time, end_time: after(start_time, 60) };
-        // What is given is used up, so that no grant stays open.
+        // Every grant is used up, so that none stays open.
         let owed = if index == 0 { "1101" } else { "1" };
         assert!(life.report("2026-01-02", "gw", minute, owed).said().starts_with("charged"));
         index += 1;

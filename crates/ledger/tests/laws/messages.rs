@@ -1,4 +1,4 @@
-//! What refusals say: what happened, the figures, and what to do now.
+//! Messages of refusals: each says what happened, the figures, and what to do now.
 
 use flashgate_ledger::facts::PaymentState::Settled;
 

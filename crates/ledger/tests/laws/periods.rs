@@ -266,7 +266,7 @@ fn ranks_are_compared_in_the_catalog_of_today() {
     life.catalog.plans.drain(..2);
     life.ask("2026-01-10", "growth");
     assert_eq!((life.plan(), life.balance().as_str()), ("growth", "10600"));
-    // What was lower is higher once the catalog says so.
+    // A plan that was lower is higher once the catalog says so.
     let mut life = Life::of("growth", "2026-01-01");
     life.catalog.plans.swap(2, 3);
     life.ask("2026-01-10", "starter");

@@ -1,4 +1,4 @@
-//! What holds of every life: conservation, order, downtime, replay, and a second reading of the laws.
+//! Properties of every account: conservation, order, downtime, replay, and a second reading of the laws.
 
 mod reference;
 mod script;
@@ -165,7 +165,8 @@ fn live_seldom(
     life
 }
 
-/// What must not depend on when the operator looked: everything but the count of commits, the clock and receipts.
+/// Returns a ledger without the parts that depend on when the operator looked: the count of commits, the clock and
+/// receipts.
 fn masked(ledger: &Ledger) -> Ledger {
     let mut ledger = ledger.clone();
     ledger.sequence = 0;
@@ -174,8 +175,8 @@ fn masked(ledger: &Ledger) -> Ledger {
     ledger
 }
 
-/// What was said of each object; a refund comes to a pack that was granted, or to money that is due back, before or after
-/// the verdict was seen.
+/// Returns the verdicts on each object; a refund comes to a pack that was granted, or to money that is due back, before
+/// or after the verdict was seen.
 fn said(life: &Life) -> BTreeMap<String, String> {
     let as_seen = |said: &String| match said.as_str() {
         "refunded" => "granted".to_owned(),
@@ -186,7 +187,7 @@ fn said(life: &Life) -> BTreeMap<String, String> {
     judged.map(|(uid, said)| (uid.clone(), as_seen(said))).collect()
 }
 
-/// What an engine's life came to, in the reference's terms.
+/// Returns the results of an account in the terms of the reference.
 fn outcome(life: &Life) -> Outcome {
     let Some(ledger) = &life.ledger else {
         return Outcome { said: said(life), ..Outcome::default() };

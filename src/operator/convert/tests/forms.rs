@@ -41,11 +41,11 @@ fn grants() -> Vec<(Grant, &'static str)> {
             r#"{"source":"plan/4","credits":"1100","remaining":"980.5","effectiveTime":"2026-01-31T10:00:00Z","expiration":{"time":"2026-02-28T10:00:00Z","graceSeconds":7200}}"#,
         ),
         (
-            grant(GrantSource::Adjustment { name: "outage".to_owned() }, expiration(true)),
+            grant(GrantSource::Adjustment { name: "outage".into() }, expiration(true)),
             r#"{"source":"adjustment/outage","credits":"1100","remaining":"980.5","effectiveTime":"2026-01-31T10:00:00Z","expiration":{"time":"2026-02-28T10:00:00Z","graceSeconds":7200,"passed":true}}"#,
         ),
         (
-            grant(GrantSource::Pack { name: "march-top-up".to_owned() }, None),
+            grant(GrantSource::Pack { name: "march-top-up".into() }, None),
             r#"{"source":"pack/march-top-up","credits":"1100","remaining":"980.5","effectiveTime":"2026-01-31T10:00:00Z"}"#,
         ),
     ]
@@ -148,7 +148,7 @@ fn invoices() -> Vec<(Invoice, &'static str)> {
         change(ChangeReason::Reactivation, BillingPeriod::Monthly, None, PackPurchases::Allowed);
     let paid = Invoice {
         due_time: Some(end()),
-        grant: Some(GrantSource::Pack { name: "top-up".to_owned() }),
+        grant: Some(GrantSource::Pack { name: "top-up".into() }),
         payments: vec!["evt-1".to_owned()],
         attempts: Attempts { count: 1, names: vec!["evt-0".to_owned()], last_time: Some(end()) },
         ..invoice(Purpose::Pack { name: "top-up".to_owned() }, InvoiceState::Refunded)
@@ -255,10 +255,10 @@ fn split<T>(pairs: Vec<(T, &'static str)>) -> (Vec<T>, Vec<&'static str>) {
 fn ledger_of_records() -> Ledger {
     let mut ledger = rich_story().book().clone();
     ledger.grants = split(grants()).0;
-    ledger.purchases.records = split(purchases()).0;
-    ledger.adjustments = adjustments().into_iter().map(|(given, _)| ("outage".to_owned(), given)).collect();
-    ledger.refusals = split(refusals()).0;
-    ledger.invoices = split(invoices()).0;
+    *ledger.purchases.records = split(purchases()).0;
+    *ledger.adjustments = adjustments().into_iter().map(|(given, _)| ("outage".to_owned(), given)).collect();
+    *ledger.refusals = split(refusals()).0;
+    *ledger.invoices = split(invoices()).0;
     ledger.usage = split(usage()).0;
     ledger.daily_consumption = vec![("2026-02-10".parse().expect("day"), credits("120.25"))];
     ledger.statements.kept = split(statements()).0;

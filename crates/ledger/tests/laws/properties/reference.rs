@@ -13,7 +13,7 @@ use super::script::Object;
 
 const DAY: i64 = 86_400;
 
-/// What became of an account.
+/// The results of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// Granted, purchased, adjusted, consumed, expired, refunded.
@@ -21,13 +21,13 @@ pub(crate) struct Outcome {
     pub(crate) debt: i128,
     /// Number, start, plan, whether yearly, of every period.
     pub(crate) periods: Vec<(u32, i64, String, bool)>,
-    /// What is left of each unexpired grant.
+    /// Credits left of each unexpired grant.
     pub(crate) grants: BTreeMap<String, i128>,
-    /// What became of each object, by UID.
+    /// The outcome of each object, by UID.
     pub(crate) said: BTreeMap<String, String>,
     /// State of every invoice.
     pub(crate) invoices: Vec<String>,
-    /// What was booked in each period: granted, purchased, adjusted, refunded, consumed, expired.
+    /// The sums of each period: granted, purchased, adjusted, refunded, consumed, expired.
     pub(crate) books: BTreeMap<u32, Book>,
 }
 
@@ -55,7 +55,7 @@ struct Grant {
     has_expired: bool,
 }
 
-/// What the catalog said of a plan and billing period when it was asked.
+/// The terms of a plan and billing period when they were asked for.
 #[derive(Clone, Debug, PartialEq)]
 struct Terms {
     credits: i128,
@@ -72,7 +72,7 @@ struct Period {
     anchor: i64,
     months: i64,
     terms: Terms,
-    /// When it is due, while it is not paid.
+    /// Due time, while it is not paid.
     due: Option<i64>,
 }
 
@@ -147,7 +147,7 @@ pub(crate) struct Reference<'a> {
     payments: Vec<Payment>,
     /// Number, start and end of every period so far.
     windows: Vec<(u32, i64, i64)>,
-    /// What was booked while there was no period.
+    /// Sums that were booked while there was no period.
     carried: Book,
     out: Outcome,
 }
@@ -244,7 +244,7 @@ impl<'a> Reference<'a> {
                 let start = subscription.start_time.unwrap_or(subscription.arrival).as_second();
                 self.start = Some((start, self.now));
             } else {
-                // Who deletes and creates in one second was away all the same.
+                // A Subscription that is deleted and created in one second was away all the same.
                 self.run_out_orders(self.now - 1);
             }
             self.uid = subscription.uid;
@@ -559,7 +559,7 @@ impl<'a> Reference<'a> {
         self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due <= now))
     }
 
-    /// What lapses is what was asked for until now: a plan change comes last.
+    /// The last request lapses: a plan change comes after it.
     fn lapse_unpaid(&mut self) {
         let request = self.seen.clone().expect("a plan was asked for");
         self.lapse(&request, "Void");
@@ -1015,7 +1015,7 @@ impl<'a> Reference<'a> {
 
     fn refuse(&mut self, key: String, reason: &str) {
         if self.start.is_none() {
-            return; // There is no book yet in which it could be remembered.
+            return; // There is no ledger yet in which it could be remembered.
         }
         let kind = |key: &str| key.split(' ').next().map(str::to_owned);
         let same: Vec<usize> =
@@ -1126,7 +1126,7 @@ fn close_gaps(covered: &mut BTreeMap<String, Covered>, source: &str, waiting: &[
     }
 }
 
-/// What a number of billionths reads like.
+/// Returns a number of billionths as text.
 fn shown(nanos: i128) -> String {
     let text = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

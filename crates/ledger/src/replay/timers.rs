@@ -1,19 +1,23 @@
-//! What happens by itself: expirations, settlements, statements, invoices and period boundaries.
+//! Timers: changes that time alone brings about. They are expirations, ends of settlements and statements, due times of
+//! invoices, and period boundaries.
 
 use jiff::Timestamp;
 
-use super::Course;
+use super::Replay;
 use crate::facts::{Report, Subscription};
 use crate::grant::GrantSource;
 use crate::invoice::{InvoiceState, Purpose, VoidCause};
 use crate::ledger::{SubscriptionIdentity, Violation};
 use crate::period::seconds_after;
-use crate::queue::{Fact, Rank, Standing};
+use crate::queue::{Fact, Rank, Schedule};
 
-/// Something that happens by itself.
+/// A change that time alone brings about.
+#[derive(Clone, Copy)]
 pub(super) enum Timer {
-    Expire(GrantSource),
-    CloseSettlement(GrantSource),
+    /// Expires the grant at this place in the ledger.
+    Expire(usize),
+    /// Closes the settlement of the grant at this place in the ledger.
+    CloseSettlement(usize),
     /// Finalizes what is to be final at this time.
     FinalizeStatements(Timestamp),
     Start,
@@ -25,43 +29,57 @@ pub(super) enum Timer {
     PeriodRunsOut,
 }
 
-impl<'a> Course<'a> {
-    /// Returns what happens next by itself, and when.
+/// The earliest of the timers that were offered, and of equals the first.
+#[derive(Default)]
+struct Earliest(Option<(Timestamp, Rank, Timer)>);
+
+impl Earliest {
+    fn offer(&mut self, time: Timestamp, rank: Rank, timer: Timer) {
+        if self.0.is_none_or(|(known, known_rank, _)| (time, rank) < (known, known_rank)) {
+            self.0 = Some((time, rank, timer));
+        }
+    }
+}
+
+impl<'a> Replay<'a> {
+    /// Returns the timer that fires next, and when.
     pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
-        let grant = ledger.grants.iter().filter_map(|grant| {
-            let expiration = grant.expiration?;
+        let mut next = Earliest::default();
+        // Grants are held in burn order, so the first that is current is the first to expire (Law 5).
+        let mut is_first = true;
+        for (index, grant) in ledger.grants.iter().enumerate() {
+            let Some(expiration) = grant.expiration else { break };
             if expiration.passed {
                 let is_claimed =
                     self.awaits_usage(|report| grant.may_pay(report.window.end_time, report.arrival));
-                (!is_claimed).then(|| (expiration.settlement_end_time(), Rank::SettlementEnd, grant))
-            } else {
-                Some((expiration.time, Rank::Expiration, grant))
+                if !is_claimed {
+                    let end_time = expiration.settlement_end_time();
+                    next.offer(end_time, Rank::SettlementEnd, Timer::CloseSettlement(index));
+                }
+            } else if is_first {
+                next.offer(expiration.time, Rank::Expiration, Timer::Expire(index));
+                is_first = false;
             }
-        });
-        let grant = grant.min_by_key(|(time, rank, _)| (*time, *rank)).map(|(time, rank, grant)| {
-            let source = grant.source.clone();
-            let is_settling = rank == Rank::SettlementEnd;
-            (time, rank, if is_settling { Timer::CloseSettlement(source) } else { Timer::Expire(source) })
-        });
-        let statements = ledger.statements.kept.iter().filter(|statement| !statement.is_final);
-        let statements = statements.filter_map(|statement| {
-            let final_time = statement.final_time?;
-            let is_awaited = self.awaits_usage(|report| report.arrival <= final_time);
-            (!is_awaited).then_some((final_time, Rank::StatementEnd, Timer::FinalizeStatements(final_time)))
-        });
-        let invoices = ledger.invoices.iter().filter(|invoice| {
-            invoice.state == InvoiceState::Open && !matches!(invoice.purpose, Purpose::Renewal { .. })
-        });
-        let invoices = invoices.filter_map(|invoice| {
-            Some((invoice.due_time?, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number)))
-        });
-        grant
-            .into_iter()
-            .chain(statements)
-            .chain(invoices)
-            .chain(self.next_boundary())
-            .min_by_key(|(time, rank, _)| (*time, *rank))
+        }
+        for statement in ledger.statements.kept.iter().filter(|statement| !statement.is_final) {
+            if let Some(final_time) = statement.final_time
+                && !self.awaits_usage(|report| report.arrival <= final_time)
+            {
+                next.offer(final_time, Rank::StatementEnd, Timer::FinalizeStatements(final_time));
+            }
+        }
+        for invoice in ledger.invoices.iter().filter(|invoice| invoice.state == InvoiceState::Open) {
+            if let Some(due_time) = invoice.due_time
+                && !matches!(invoice.purpose, Purpose::Renewal { .. })
+            {
+                next.offer(due_time, Rank::RunsOut, Timer::InvoiceRunsOut(invoice.number));
+            }
+        }
+        if let Some((time, rank, timer)) = self.next_boundary() {
+            next.offer(time, rank, timer);
+        }
+        next.0
     }
 
     /// Returns whether there is a report that arrived and waits to be charged of which `claims` holds.
@@ -70,8 +88,8 @@ impl<'a> Course<'a> {
         waiting.iter().any(|report| claims(report) && !self.decided.contains(report.uid.as_str()))
     }
 
-    /// Returns the reports that took effect with their windows' ends and are charged later or not at all. What can never
-    /// be charged has no claim on credits that settle.
+    /// Returns the reports that took effect with their windows' ends and are charged later or not at all. A report
+    /// that can never be charged has no claim on credits that settle.
     fn find_waiting_usage(&self) -> Vec<&'a Report> {
         let (reports, end) = (&self.facts.reports, seconds_after(self.now, 1));
         let acts_from = self.acceptance.presence.filter(|_| !self.receipts_are_stuck);
@@ -81,7 +99,7 @@ impl<'a> Course<'a> {
             Fact::Pack(_) | Fact::Payment(_) | Fact::Adjustment(_) => None,
         });
         let waits = |report: &&Report| {
-            let Standing { time, rank, .. } = self.acceptance.standing(report);
+            let Schedule { time, rank, .. } = self.acceptance.schedule(report);
             let effect_time = report.effect_time();
             let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
             effect_time <= self.now && (time != effect_time || is_stuck)
@@ -90,11 +108,11 @@ impl<'a> Course<'a> {
         waiting
             .filter(|report| !self.charged.contains(&report.identity()))
             .filter(|report| !self.decided.contains(report.uid.as_str()))
-            .filter(|report| self.account.refuses_for_ever(report).is_none())
+            .filter(|report| self.account.refuses_permanently(report).is_none())
             .collect()
     }
 
-    /// Returns what the Subscription's presence lets happen next; nothing renews while it is deleted (Law 19).
+    /// Returns the next boundary or due time of the period; nothing renews while the Subscription is deleted (Law 19).
     fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
         if let Some((time, is_new)) = self.arrival {
             let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
@@ -109,8 +127,8 @@ impl<'a> Course<'a> {
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
-    /// Returns what time alone brings about while the Subscription is deleted (Law 19): nothing follows a period, but
-    /// its statement ends with it, and what is unpaid at its due time is owed no longer.
+    /// Returns the next timer while the Subscription is deleted (Law 19): no period follows, but the statement ends
+    /// with its period, and an invoice that is unpaid at its due time is no longer owed.
     fn unattended(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
         let window = ledger.period.window.filter(|_| ledger.statements.current().is_some());
@@ -120,11 +138,23 @@ impl<'a> Course<'a> {
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
+    /// Returns the source of the grant at `index`.
+    fn source_at(&self, index: usize) -> Result<GrantSource, Violation> {
+        let grant = self.account.ledger.grants.get(index);
+        grant.map(|grant| grant.source.clone()).ok_or_else(|| Violation::absent(format!("grant {index}")))
+    }
+
     pub(super) fn fire(&mut self, timer: Timer) -> Result<(), Violation> {
         let request = self.facts.subscription.as_ref().map(|subscription| &subscription.request);
         match (timer, request) {
-            (Timer::Expire(source), _) => self.account.expire(&source)?,
-            (Timer::CloseSettlement(source), _) => self.account.close_settlement(&source)?,
+            (Timer::Expire(index), _) => {
+                let source = self.source_at(index)?;
+                self.account.expire(&source)?;
+            }
+            (Timer::CloseSettlement(index), _) => {
+                let source = self.source_at(index)?;
+                self.account.close_settlement(&source)?;
+            }
             (Timer::FinalizeStatements(time), _) => self.account.ledger.statements.finalize(time),
             (Timer::UnattendedEnd, _) => {
                 if let Some(window) = self.account.ledger.period.window {
@@ -151,7 +181,7 @@ impl<'a> Course<'a> {
             (Timer::PeriodRunsOut, Some(_)) => self.account.lapse_unpaid()?,
             (Timer::Start | Timer::Resume | Timer::Boundary | Timer::PeriodRunsOut, None) => {}
         }
-        self.release_parked();
+        self.requeue_waiting_packs();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! One run through time: facts and timers take effect in their order (Law 0).
+//! The replay of an account: facts and timers take effect in their order, up to now (Law 0).
 
 mod timers;
 
@@ -19,11 +19,11 @@ use crate::ledger::{Charge, Ledger, Violation};
 use crate::payment::PaymentOutcome;
 use crate::period::{Window, seconds_after};
 use crate::purchase::{ORDER_WAITS_HOURS, OrderOutcome, OrderState, order_waits_until};
-use crate::queue::{Acceptance, Fact, Identities, Presence, Queue, Rank, Standing, Turn};
+use crate::queue::{Acceptance, Fact, Identities, Presence, Queue, QueueKey, Rank, Schedule};
 use crate::refusal::Refusal;
 
-/// One run through time, from the ledger's clock to now.
-pub(crate) struct Course<'a> {
+/// The replay of an account from the ledger's clock to now.
+pub(crate) struct Replay<'a> {
     account: Account<'a>,
     facts: &'a Facts,
     now: Timestamp,
@@ -34,11 +34,11 @@ pub(crate) struct Course<'a> {
     charged: &'a Identities<'a>,
     /// UIDs of the reports that were charged or refused in this run.
     decided: BTreeSet<&'a str>,
-    /// Reports that arrived and wait to be charged, looked for when it is first asked; the settlements that may pay them
+    /// Reports that arrived and wait to be charged, found when first needed; the settlements that may pay them
     /// and the statements that they may be booked in stay open (Laws 7, 22).
     waiting_usage: OnceCell<Vec<&'a Report>>,
     /// Packs that wait for the account's first period.
-    parked: Vec<&'a PackOrder>,
+    waiting_packs: Vec<&'a PackOrder>,
     /// Start or resumption that is still to take effect, with its time.
     arrival: Option<(Timestamp, bool)>,
     /// Whether receipts must be confirmed before anything is charged.
@@ -52,7 +52,7 @@ pub(crate) struct Course<'a> {
     adjustments: Vec<Verdict<AdjustmentVerdict>>,
 }
 
-impl<'a> Course<'a> {
+impl<'a> Replay<'a> {
     pub(crate) fn new(
         account: Account<'a>,
         facts: &'a Facts,
@@ -67,7 +67,7 @@ impl<'a> Course<'a> {
             let resumes = subscription.uid != identity.uid;
             (is_new || resumes).then(|| (subscription.arrival.max(*clock_time), is_new))
         });
-        // The same before and after the commit that takes note of the Subscription, so that a wait that ended before does
+        // The same before and after the commit that records the Subscription, so that a wait that ended before does
         // not begin again.
         let presence = subscription.map(|Subscription { arrival: created, .. }| match arrival {
             None => Presence { exists_from: *created, acts_from: (*created).max(*start_time) },
@@ -91,7 +91,7 @@ impl<'a> Course<'a> {
             charged,
             decided: BTreeSet::new(),
             waiting_usage: OnceCell::new(),
-            parked: Vec::new(),
+            waiting_packs: Vec::new(),
             arrival,
             receipts_are_stuck,
             waits_for_receipts: false,
@@ -116,7 +116,7 @@ impl<'a> Course<'a> {
         }
         let mut is_due = false;
         let unusual = acceptance.unusual(&facts.reports, now).filter(move |(_, report)| is_new(report));
-        for (Standing { time, rank, .. }, report) in unusual {
+        for (Schedule { time, rank, .. }, report) in unusual {
             if !self.has_come(time, rank) {
                 continue;
             }
@@ -125,14 +125,14 @@ impl<'a> Course<'a> {
                 continue;
             }
             let fact = Fact::Report(report);
-            self.queue.insert(fact.turn(time, rank), fact);
+            self.queue.insert(fact.key(time, rank), fact);
         }
-        let mut awakened = acceptance.awakened(&facts.reports, now).filter(move |(_, report)| is_new(report));
+        let mut resumed = acceptance.resumed(&facts.reports, now).filter(move |(_, report)| is_new(report));
         let mut over = acceptance.over(&facts.reports, now).filter(move |(_, report)| is_new(report));
         if self.receipts_are_stuck {
-            self.waits_for_receipts = is_due || awakened.next().is_some() || over.next().is_some();
+            self.waits_for_receipts = is_due || resumed.next().is_some() || over.next().is_some();
         } else {
-            self.queue.draw(awakened);
+            self.queue.draw(resumed);
             self.queue.draw(over);
         }
     }
@@ -166,17 +166,17 @@ impl<'a> Course<'a> {
             };
             let wait = if arrival > self.now { Wait::ArrivalInFuture(arrival) } else { wait };
             if !self.has_come(time, rank) {
-                if !self.shows_again(fact) {
+                if !self.repeats_verdict(fact) {
                     self.give_wait(fact, wait);
                 }
                 continue;
             }
-            self.queue.insert(fact.turn(time, rank), fact);
+            self.queue.insert(fact.key(time, rank), fact);
         }
     }
 
     /// Repeats the verdict on an earlier order of that name, if there was one: this one does not wait (Law 15).
-    fn shows_again(&mut self, fact: Fact<'a>) -> bool {
+    fn repeats_verdict(&mut self, fact: Fact<'a>) -> bool {
         match fact {
             Fact::Pack(order) => {
                 let known = self.account.known_order(order);
@@ -192,7 +192,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Returns whether it is time for what is due at `time`: what runs out then has until the end of that second.
+    /// Returns whether `time` has come; a wait that runs out then has until the end of that second.
     fn has_come(&self, time: Timestamp, rank: Rank) -> bool {
         let waits_for_its_end = rank == Rank::RunsOut && self.facts.instant_is_open;
         time < self.now || (time == self.now && !waits_for_its_end)
@@ -207,7 +207,7 @@ impl<'a> Course<'a> {
         self.account.time = self.account.time.max(self.now);
         if let (Some(subscription), None) = (self.facts.subscription.as_ref(), self.arrival) {
             self.account.follow_request(&subscription.request)?;
-            self.release_parked();
+            self.requeue_waiting_packs();
             self.run_to_now()?;
         }
         Ok(())
@@ -218,14 +218,14 @@ impl<'a> Course<'a> {
             let timer = self.next_timer().filter(|(time, rank, _)| self.has_come(*time, *rank));
             match (timer, self.queue.first()) {
                 (Some((time, rank, timer)), fact)
-                    if fact.is_none_or(|(turn, _)| (time, rank) < (turn.time, turn.rank)) =>
+                    if fact.is_none_or(|(key, _)| (time, rank) < (key.time, key.rank)) =>
                 {
                     self.account.time = self.account.time.max(time);
                     self.fire(timer)?;
                 }
-                (_, Some((turn, fact))) => {
-                    self.account.time = self.account.time.max(turn.time);
-                    self.take(turn, fact)?;
+                (_, Some((key, fact))) => {
+                    self.account.time = self.account.time.max(key.time);
+                    self.take(key, fact)?;
                 }
                 (_, None) => break,
             }
@@ -233,29 +233,29 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// Puts the orders that the first period held back into the queue again; they are decided at this instant.
-    fn release_parked(&mut self) {
-        for order in std::mem::take(&mut self.parked) {
+    /// Puts the orders that waited for the first period into the queue again; they are decided at this instant.
+    fn requeue_waiting_packs(&mut self) {
+        for order in std::mem::take(&mut self.waiting_packs) {
             let fact = Fact::Pack(order);
-            self.queue.insert(fact.turn(self.account.time, Rank::Purchase), fact);
+            self.queue.insert(fact.key(self.account.time, Rank::Purchase), fact);
         }
     }
 
     /// Lets one fact take effect, unless it has to wait for receipts.
-    fn take(&mut self, turn: Turn<'a>, fact: Fact<'a>) -> Result<(), Violation> {
-        if let (Fact::Report(report), Rank::Usage) = (fact, turn.rank) {
-            return self.take_report(turn, report);
+    fn take(&mut self, key: QueueKey<'a>, fact: Fact<'a>) -> Result<(), Violation> {
+        if let (Fact::Report(report), Rank::Usage) = (fact, key.rank) {
+            return self.take_report(key, report);
         }
-        self.queue.remove_first(turn);
-        if turn.rank == Rank::RunsOut {
+        self.queue.remove_first(key);
+        if key.rank == Rank::RunsOut {
             return self.run_out_of_time(fact);
         }
-        self.account.waiting_orders = self.parked.len();
+        self.account.waiting_orders = self.waiting_packs.len();
         match fact {
             Fact::Report(_) => {}
             Fact::Pack(order) => match self.account.purchase(order)? {
                 OrderOutcome::Decided(state) => self.give_pack(order, PackVerdict::Ordered(state)),
-                OrderOutcome::Waits => self.parked.push(order),
+                OrderOutcome::Waits => self.waiting_packs.push(order),
             },
             Fact::Payment(payment) => self.take_payment(payment)?,
             Fact::Adjustment(adjustment) => {
@@ -266,10 +266,10 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    fn take_report(&mut self, turn: Turn<'a>, report: &'a Report) -> Result<(), Violation> {
+    fn take_report(&mut self, key: QueueKey<'a>, report: &'a Report) -> Result<(), Violation> {
         match self.account.judge_report(report) {
             Err(refusal) => {
-                self.queue.remove_first(turn);
+                self.queue.remove_first(key);
                 self.reject_report(report, refusal);
             }
             Ok(_) if receipts_are_full(&self.account.ledger.unacknowledged) => {
@@ -277,7 +277,7 @@ impl<'a> Course<'a> {
                 self.waits_for_receipts = true;
             }
             Ok(rated) => {
-                self.queue.remove_first(turn);
+                self.queue.remove_first(key);
                 self.decided.insert(&report.uid);
                 let Self { account, decided, facts, .. } = self;
                 let is_awaited = |source: &str, gap| awaits_gap(facts, decided, source, gap);
@@ -312,7 +312,7 @@ impl<'a> Course<'a> {
 
     fn take_payment(&mut self, payment: &'a Payment) -> Result<(), Violation> {
         let verdict = PaymentVerdict::Judged(self.account.pay(payment)?);
-        self.release_parked();
+        self.requeue_waiting_packs();
         self.payments.push((payment, verdict));
         Ok(())
     }
@@ -345,14 +345,14 @@ impl<'a> Course<'a> {
         });
     }
 
-    /// Says what each report waits for of which it is asked.
+    /// Adds the verdict of each report that waits and that the facts ask about.
     fn give_report_waits(&mut self) {
         let facts = self.facts;
         for report in facts.asked_reports() {
             if self.charged.contains(&report.identity()) || self.decided.contains(report.uid.as_str()) {
                 continue;
             }
-            let Standing { time, rank, wait, .. } = self.acceptance.standing(report);
+            let Schedule { time, rank, wait, .. } = self.acceptance.schedule(report);
             let wait = match report.arrival {
                 arrival if arrival > self.now => Wait::ArrivalInFuture(arrival),
                 _ if self.has_come(time, rank) => Wait::Receipts,
@@ -372,16 +372,16 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Keeps that the packs which wait for the first period found their Subscription there: should it be deleted, they
-    /// wait on (Law 15).
-    fn note_waiting_packs(&mut self) {
-        let arrivals = self.parked.iter().map(|order| order.arrival);
+    /// Records that the packs which wait for the first period found their Subscription: they keep waiting if it is
+    /// deleted (Law 15).
+    fn record_waiting_packs(&mut self) {
+        let arrivals = self.waiting_packs.iter().map(|order| order.arrival);
         let known = self.account.ledger.last_waiting_pack_time.filter(|_| self.stopped);
         self.account.ledger.last_waiting_pack_time = arrivals.max().max(known);
     }
 
-    /// Brings verdicts to what the rest of the run made of them.
-    fn follow_up(&mut self) {
+    /// Updates verdicts that later steps of this replay changed.
+    fn update_verdicts(&mut self) {
         for (order, verdict) in &mut self.packs {
             // An order sold in this run may have been paid, given up or refunded later in it.
             let is_sold =
@@ -404,12 +404,12 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Turns the end of the run into what is to be written.
+    /// Returns the decision at the end of the replay.
     pub(crate) fn conclude(mut self, before: &Ledger, is_new: bool) -> Result<Decision, Violation> {
-        self.note_waiting_packs();
+        self.record_waiting_packs();
         let has_begun = self.account.ledger.period.number > 0;
         let wait = if has_begun { Wait::SubscriptionBack } else { Wait::FirstPeriod };
-        for order in std::mem::take(&mut self.parked) {
+        for order in std::mem::take(&mut self.waiting_packs) {
             self.give_pack(order, PackVerdict::Waits(wait));
         }
         let has_more = self.stopped;
@@ -417,7 +417,7 @@ impl<'a> Course<'a> {
             self.give_wait(fact, Wait::Receipts);
         }
         self.give_report_waits();
-        self.follow_up();
+        self.update_verdicts();
         let wake_time = self.wake_time();
         let packs = self.packs.into_iter().map(|(order, verdict)| Verdict {
             name: order.name.clone(),
@@ -434,9 +434,12 @@ impl<'a> Course<'a> {
         // Receipts that are no longer wanted go with the next commit. A charge is committed even if nothing else changes,
         // as with a second report of zero within a second.
         let is_charged = after.unacknowledged.iter().any(|charge| !before.unacknowledged.contains(charge));
-        let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
-        let changed = is_new || is_charged || after != *before;
-        after.unacknowledged = receipts;
+        let changed = is_new || is_charged || {
+            let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
+            let differs = after != *before;
+            after.unacknowledged = receipts;
+            differs
+        };
         if changed {
             after.sequence = before.sequence.saturating_add(1);
             after.clock_time = if has_more { time } else { time.max(self.now) };
@@ -472,7 +475,7 @@ impl<'a> Course<'a> {
         let adjustments = self.adjustments.iter().filter_map(|verdict| ends(&verdict.verdict));
         let payments = self.payments.iter().filter_map(|(_, verdict)| ends(verdict));
         let next = timer.into_iter().chain(reports).chain(packs).chain(payments).chain(adjustments).min();
-        // What waits for the end of this second is woken for with the next.
+        // A wait for the end of this second ends with the next.
         next.map(|time| time.max(seconds_after(self.now, i64::from(self.facts.instant_is_open))))
     }
 }
