@@ -13,11 +13,11 @@ use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
 use flashgate_ledger::purchase::OrderState;
+use flashgate_testing::Random;
 use jiff::Timestamp;
 
 use crate::deeds::{self, DEEDS};
 use crate::judge::Judge;
-use crate::random::Random;
 
 /// Decisions at one instant after which the account should be quiet.
 const DECISIONS: usize = 400;

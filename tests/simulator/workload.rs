@@ -6,10 +6,10 @@ use std::fmt;
 use flashgate_billing::api::{BillingPeriod, PaymentState, Renewal};
 use flashgate_billing::operator::cluster::simulated::ObjectKind;
 use flashgate_ledger::period::{months_after, seconds_after};
+use flashgate_testing::Random;
 use jiff::Timestamp;
 
 use crate::outcome::Disorder;
-use crate::random::Random;
 
 /// What users do between two moments.
 #[derive(Clone, Debug)]

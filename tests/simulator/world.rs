@@ -13,12 +13,12 @@ use flashgate_billing::operator::cluster::simulated::{
 use flashgate_billing::operator::cluster::{AccountKey, CallError};
 use flashgate_ledger::catalog::{Catalog, PaymentMode};
 use flashgate_ledger::period::seconds_after;
+use flashgate_testing::Random;
 use jiff::Timestamp;
 
 use crate::faults::{Fault, Faults};
 use crate::oracle::{Oracle, Violation};
 use crate::outcome::Disorder;
-use crate::random::Random;
 use crate::reads::Reads;
 use crate::runner::Runner;
 use crate::users;
