@@ -20,12 +20,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
     ("operator/reason", &[]),
-    ("operator/convert", &["api", "operator::convert", "operator::reason", "operator::story"]),
+    ("operator/convert", &["api", "operator::convert", "operator::reason"]),
     // `catalog` and `crdgen` only in its tests.
-    (
-        "operator/project",
-        &["api", "catalog", "crdgen", "operator::convert", "operator::reason", "operator::story"],
-    ),
+    ("operator/project", &["api", "catalog", "crdgen", "operator::convert", "operator::reason"]),
     (
         "operator/plan",
         &["operator::convert", "operator::facts", "operator::memory", "operator::project", "operator::view"],
@@ -36,8 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("operator/facts", &["api", "operator::convert", "operator::view"]),
     ("operator/cluster", &["api", "clock", "operator::cluster", "operator::reason"]),
     ("operator/inbox", &["api", "operator::cluster", "operator::convert", "operator::stored_ledger"]),
-    // `operator::story` only in its tests.
-    ("operator/stored_ledger", &["api", "operator::convert", "operator::story"]),
+    ("operator/stored_ledger", &["api", "operator::convert"]),
     ("operator/view", &["api", "operator::cluster", "operator::inbox", "operator::stored_ledger"]),
     (
         "operator/commit",
@@ -124,8 +120,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What the pure crate may stand on.
-const LEDGER_DEPENDENCIES: [&str; 4] = ["ethnum", "jiff", "rust_decimal", "thiserror"];
+/// The dependencies that the crates without a client may have.
+const PURE_DEPENDENCIES: [(&str, &[&str]); 2] = [
+    ("ledger", &["ethnum", "jiff", "rust_decimal", "thiserror"]),
+    ("testing", &["clap", "flashgate-ledger", "jiff", "proptest"]),
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(|file| has_extension(file, &["rs"])).collect()
@@ -170,13 +169,16 @@ fn every_module_names_only_what_it_may_know() {
 }
 
 #[test]
-fn the_ledger_stands_on_numbers_and_time_alone() {
-    let manifest = fs::read_to_string(root().join("crates/ledger/Cargo.toml")).expect("manifest");
-    let section = manifest.split("[dependencies]").nth(1).expect("dependencies");
-    let section = section.split("\n[").next().unwrap_or_default();
-    for line in section.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
-        assert!(LEDGER_DEPENDENCIES.contains(&name), "crates/ledger must not depend on {name}");
+fn the_ledger_stands_on_numbers_and_time_alone_and_its_test_kit_on_the_ledger() {
+    for (folder, dependencies) in PURE_DEPENDENCIES {
+        let manifest = root().join("crates").join(folder).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).expect("manifest");
+        let section = manifest.split("\n[dependencies]").nth(1).expect("dependencies");
+        let section = section.split("\n[").next().unwrap_or_default();
+        for line in section.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            assert!(dependencies.contains(&name), "crates/{folder} must not depend on {name}");
+        }
     }
 }
 
@@ -190,7 +192,7 @@ fn deciding_meets_no_client_and_waits_for_nothing() {
 
 #[test]
 fn folders_have_no_anonymous_drawers() {
-    for file in sources(&root().join("src")).into_iter().chain(sources(&root().join("crates/ledger/src"))) {
+    for file in sources(&root().join("src")).into_iter().chain(sources(&root().join("crates"))) {
         let stem = file.file_stem().expect("name").to_string_lossy();
         for drawer in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
             assert_ne!(stem, drawer, "{} must be named after what it holds", file.display());

@@ -3,14 +3,16 @@
 use std::fmt;
 
 use flashgate_ledger::Credits;
-use flashgate_ledger::catalog::BillingPeriod;
+use flashgate_ledger::catalog::{BillingPeriod, PaymentMode};
 use flashgate_ledger::facts::{PaymentState, Renewal, Request};
 use flashgate_ledger::period::{Window, seconds_after};
 use jiff::Timestamp;
+use proptest::prelude::*;
 
 use crate::action::{Action, InvoiceChoice, UsageLine};
-use crate::catalog::{EDITIONS, monthly};
+use crate::catalog::{EDITIONS, editions, monthly};
 use crate::random::Random;
+use crate::test_account::TestAccount;
 use crate::values::{DAY, HOUR, credits, time};
 
 /// Actions about one account, in time order.
@@ -121,6 +123,27 @@ fn script(seed: u64, start_days_ago: (i64, i64), action: impl Fn(&mut Author) ->
         author.write(wait, &action);
     }
     Script { actions: author.actions }
+}
+
+/// Returns an account of `starter` with payments of either mode, and a restless script about it. Before each action that
+/// follows after a wait, the script rests: the passing of time is a step of its own.
+pub fn any_account() -> impl Strategy<Value = (TestAccount, Script)> {
+    let modes = prop_oneof![Just(PaymentMode::Internal), Just(PaymentMode::External)];
+    (modes, any::<u64>().no_shrink(), 1..40_usize).prop_map(|(mode, seed, length)| {
+        let mut account = TestAccount::with_editions(&editions(mode));
+        account.live_up_to(begin());
+        account.subscribe("now", "starter");
+        let mut actions = Vec::new();
+        let mut last = begin();
+        for (time, action) in restless(seed).actions.into_iter().skip(1).take(length) {
+            if time > last {
+                actions.push((time, Action::Rest));
+            }
+            actions.push((time, action));
+            last = time;
+        }
+        (account, Script { actions })
+    })
 }
 
 /// The author of one script.

@@ -537,6 +537,11 @@ impl TestAccount {
         self.reports.get(&name).cloned().unwrap_or(ReportVerdict::Waits(UNSEEN))
     }
 
+    /// Reports public usage of the hour before `at`.
+    pub fn report_hour(&mut self, at: &str, source: &str, operation: &str, quantity: &str) -> ReportVerdict {
+        self.report_of(at, source, self.hour_before(at), &[("Public", operation, quantity)])
+    }
+
     /// Creates a CreditPack.
     pub fn buy(&mut self, at: &str, name: &str, pack: &str) -> PackVerdict {
         self.apply_at(at, &Action::Buy { name: name.to_owned(), pack: pack.to_owned() });
