@@ -17,9 +17,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
-    ("operator/convert", &["flashgate_api", "operator::convert", "operator::story"]),
+    ("operator/convert", &["flashgate_api", "operator::convert"]),
     // `catalog` only in its tests.
-    ("operator/project", &["catalog", "flashgate_api", "operator::convert", "operator::story"]),
+    ("operator/project", &["catalog", "flashgate_api", "operator::convert"]),
     (
         "operator/plan",
         &["operator::convert", "operator::facts", "operator::memory", "operator::project", "operator::view"],
@@ -40,8 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "operator::stored_ledger",
         ],
     ),
-    // `operator::story` only in its tests.
-    ("operator/stored_ledger", &["flashgate_api", "operator::convert", "operator::story"]),
+    ("operator/stored_ledger", &["flashgate_api", "operator::convert"]),
     ("operator/view", &["flashgate_api", "flashgate_cluster", "operator::inbox", "operator::stored_ledger"]),
     (
         "operator/commit",
@@ -185,12 +184,15 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     (
         "testing",
         &[
+            "clap",
             "flashgate-api",
             "flashgate-cluster",
+            "flashgate-ledger",
             "futures",
             "jiff",
             "k8s-openapi",
             "kube",
+            "proptest",
             "serde",
             "serde_json",
             "thiserror",

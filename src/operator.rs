@@ -20,9 +20,6 @@ pub mod view;
 pub mod wake;
 pub mod watch;
 
-#[cfg(test)]
-mod story;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -380,6 +380,11 @@ fn the_shipped_catalog_states_the_published_numbers() {
 }
 
 #[test]
+fn the_test_kit_has_the_shipped_catalog_as_values() {
+    assert_eq!(flashgate_testing::catalog::shipped(), shipped());
+}
+
+#[test]
 fn the_shipped_catalog_states_the_default_policies() {
     assert_eq!(shipped().policies, Policies::default());
     let stated = SHIPPED.split_once("\npolicies:").expect("policies are stated").0;

@@ -72,14 +72,14 @@ impl Deref for StoredLedger {
 
 #[cfg(test)]
 mod tests {
+    use flashgate_testing::TestAccount;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
     use super::*;
     use crate::operator::convert::ledger_to_wire;
-    use crate::operator::story::Story;
 
     fn written() -> (CreditLedger, Ledger) {
-        let ledger = Story::begin("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");
+        let ledger = TestAccount::on_plan("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");
         (CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], "sim/acme", "test")), ledger)
     }
 

@@ -9,11 +9,11 @@ use flashgate_ledger::facts::{
 use flashgate_ledger::invoice::Invoice;
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::{Credits, Quantity};
+use flashgate_testing::Random;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::life::Life;
-use crate::random::Random;
 
 /// Most deeds of a life.
 pub const DEEDS: i64 = 10;

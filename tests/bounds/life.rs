@@ -1,4 +1,4 @@
-//! One account that lives through extremes.
+//! One account with extreme facts.
 
 use flashgate_api as api;
 use flashgate_api::subscription::LedgerReference;
@@ -6,23 +6,21 @@ use flashgate_api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, Usa
 use flashgate_billing::operator::convert::ledger_to_wire;
 use flashgate_billing::operator::project::{self, Book};
 use flashgate_ledger::catalog::Catalog;
-use flashgate_ledger::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, decide,
-};
+use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
-use flashgate_ledger::purchase::OrderState;
+use flashgate_testing::Random;
+use flashgate_testing::receipts::{confirm_receipts, remove_judged};
 use jiff::Timestamp;
 
 use crate::deeds::{self, DEEDS};
 use crate::judge::Judge;
-use crate::random::Random;
 
 /// Decisions at one instant after which the account should be quiet.
 const DECISIONS: usize = 400;
 
-/// An account, what is stated about it, and what became of it.
+/// An account, the facts about it, and the results.
 pub struct Life<'a> {
     pub(crate) random: Random,
     pub(crate) catalog: Catalog,
@@ -118,35 +116,9 @@ impl<'a> Life<'a> {
             self.ledger = Some(*ledger);
         }
         self.judge_verdicts(&decision)?;
-        let done = |is_final: bool, uid: &str| is_final.then(|| uid.to_owned());
-        let reports = decision
-            .reports
-            .iter()
-            .filter_map(|verdict| done(!matches!(verdict.verdict, ReportVerdict::Waits(_)), &verdict.uid));
-        let packs = decision.packs.iter().filter_map(|verdict| {
-            let waits = matches!(
-                verdict.verdict,
-                PackVerdict::Waits(_) | PackVerdict::Ordered(OrderState::AwaitingPayment(_))
-            );
-            done(!waits, &verdict.uid)
-        });
-        let payments = decision
-            .payments
-            .iter()
-            .filter_map(|verdict| done(matches!(verdict.verdict, PaymentVerdict::Judged(_)), &verdict.uid));
-        let adjustments = decision.adjustments.iter().filter_map(|verdict| {
-            done(matches!(verdict.verdict, AdjustmentVerdict::Judged(_)), &verdict.uid)
-        });
-        let done: std::collections::HashSet<String> =
-            reports.chain(packs).chain(payments).chain(adjustments).collect();
-        self.facts.reports.retain(|report| !done.contains(&report.uid));
-        self.facts.packs.retain(|pack| !done.contains(&pack.uid));
-        self.facts.payments.retain(|payment| !done.contains(&payment.uid));
-        self.facts.adjustments.retain(|adjustment| !done.contains(&adjustment.uid));
+        remove_judged(&mut self.facts, &decision);
         if self.acknowledges {
-            let charges = self.ledger.iter().flat_map(|ledger| &ledger.unacknowledged);
-            self.facts.acknowledged =
-                charges.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
+            confirm_receipts(&mut self.facts, self.ledger.as_ref());
         }
         Ok(())
     }

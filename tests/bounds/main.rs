@@ -5,21 +5,17 @@
 //! one.
 
 mod deeds;
-#[path = "../simulator/harness.rs"]
-mod harness;
 mod judge;
 mod life;
-#[path = "../simulator/random.rs"]
-mod random;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use clap::Parser;
+use flashgate_testing::harness::Harness;
 use tokio::time::Instant;
 
-use crate::harness::Harness;
 use crate::judge::Judge;
 use crate::life::Life;
 

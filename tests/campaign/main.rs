@@ -7,8 +7,6 @@
 mod calls;
 mod chronicle;
 mod faults;
-#[path = "../simulator/harness.rs"]
-mod harness;
 mod judgement;
 #[expect(dead_code, reason = "the simulator's oracle also knows of resets and reads, which no workload has")]
 #[path = "../simulator/oracle.rs"]
@@ -31,6 +29,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use flashgate_control_plane::ControlPlane;
+use flashgate_testing::harness::Harness;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::iter;
@@ -39,7 +38,6 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::time::Instant;
 
 use crate::chronicle::Chronicle;
-use crate::harness::Harness;
 use crate::judgement::End;
 use crate::oracle::Violation;
 use crate::plans::{Choice, Plan, enumerate};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flashgate_testing::Random;
+
 use crate::outcome::Disorder;
-use crate::random::Random;
 
 /// One way in which things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,8 @@
 //! `--seed 42` plays one seed, says what happened and, where it fails, what of it is enough to fail.
 
 mod faults;
-mod harness;
 mod oracle;
 mod outcome;
-mod random;
 mod reads;
 mod runner;
 mod users;
@@ -21,11 +19,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use clap::Parser;
+use flashgate_testing::harness::Harness;
 use flashgate_testing::simulated::{Store, lock};
 use tokio::time::Instant;
 
 use crate::faults::Fault;
-use crate::harness::Harness;
 use crate::oracle::Violation;
 use crate::outcome::Disorder;
 use crate::workload::Workload;

@@ -1,36 +1,33 @@
-//! What users do, done to the server.
+//! Does the items of a workload to the server.
 
 use std::collections::BTreeSet;
 
+use flashgate_api as api;
 use flashgate_api::credit_pack::CreditPackSpec;
 use flashgate_api::subscription::BillingDetails;
-use flashgate_api::usage_report::{UsageLine, UsageWindow};
+use flashgate_api::usage_report::UsageWindow;
 use flashgate_api::{
-    Amount, CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentSpec, PaymentState, Quantity,
-    Subscription, SubscriptionRef, SubscriptionSpec, UsageReport, UsageReportSpec,
+    Amount, CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentSpec, Quantity, Subscription,
+    SubscriptionRef, SubscriptionSpec, UsageReport, UsageReportSpec,
 };
 use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_cluster::Kind;
-use flashgate_ledger::invoice::Invoice;
+use flashgate_ledger::Credits;
+use flashgate_ledger::entry::FactKind;
+use flashgate_ledger::facts::{PaymentState, Request};
+use flashgate_testing::Action;
+use flashgate_testing::action::{InvoiceChoice, UsageLine};
 use flashgate_testing::simulated::{Object, ObjectKey, ObjectKind, Store};
-use jiff::Timestamp;
+use flashgate_testing::values::credits;
 
 use crate::oracle::{NAMESPACE, key};
-use crate::workload::{Ask, Item, Usage};
+use crate::workload::Item;
 
-/// Does `item`. What is not there cannot be edited or deleted; then nothing happens. Returns the account that was
-/// reset, if one was.
+/// Does `item`. An object that does not exist cannot be edited or deleted; then nothing happens. Returns the account that
+/// was reset, if one was.
 pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
     match item {
-        Item::Subscribe { account, ask, start_time } => {
-            let spec = SubscriptionSpec { start_time: *start_time, ..spec_of(*ask) };
-            create(store, Subscription::new(account, spec));
-        }
-        Item::Edit { account, ask } => edit(store, account, |subscription| {
-            let SubscriptionSpec { plan, billing_period, renewal, .. } = spec_of(*ask);
-            subscription.spec =
-                SubscriptionSpec { plan, billing_period, renewal, ..subscription.spec.clone() };
-        }),
+        Item::Act { account, action } => act(store, account, action.clone()),
         Item::Touch { account, text, in_spec } => edit(store, account, |subscription| {
             if *in_spec {
                 let name = Some(text.clone());
@@ -41,21 +38,6 @@ pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
                 annotations.insert("touched".to_owned(), text.clone());
             }
         }),
-        Item::Report { name, account, usage } => {
-            replace(store, UsageReport::new(name, report_of(account, usage)));
-        }
-        Item::Pack { name, account, pack } => {
-            let spec = CreditPackSpec { subscription_ref: reference(account), pack: (*pack).to_owned() };
-            replace(store, CreditPack::new(name, spec));
-        }
-        Item::Pay { name, account, back, state, is_wrong } => {
-            let spec = payment_of(store, account, *back, *state, *is_wrong);
-            replace(store, Payment::new(name, spec));
-        }
-        Item::Adjust { name, account, credits, expiration_time } => {
-            replace(store, CreditAdjustment::new(name, adjustment_of(account, credits, *expiration_time)));
-        }
-        Item::Delete { kind, name } => drop(store.delete(&key(*kind, name))),
         Item::Wipe { kind, name } => wipe(store, *kind, name.as_deref()),
         Item::Reset { account } => {
             if store.delete(&key(ObjectKind::CreditLedger, account)).is_ok() {
@@ -65,6 +47,50 @@ pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
         }
     }
     None
+}
+
+fn act(store: &mut Store, account: &str, action: Action) {
+    let subscription_ref = SubscriptionRef { name: account.to_owned() };
+    match action {
+        // The catalog of a run never changes.
+        Action::Rest | Action::ChangeCatalog { .. } => {}
+        Action::Subscribe { request, start_time } => {
+            let spec = SubscriptionSpec { start_time, ..requesting(request, SubscriptionSpec::default()) };
+            create(store, Subscription::new(account, spec));
+        }
+        Action::Edit { request } => edit(store, account, |subscription| {
+            subscription.spec = requesting(request, subscription.spec.clone());
+        }),
+        Action::Unsubscribe => drop(store.delete(&key(ObjectKind::Subscription, account))),
+        Action::Report { name, source, window, usage } => {
+            let window = UsageWindow { start_time: window.start_time, end_time: window.end_time };
+            let usage = usage.into_iter().map(line).collect();
+            let spec = UsageReportSpec { subscription_ref, source, window, usage };
+            replace(store, UsageReport::new(&name, spec));
+        }
+        Action::Buy { name, pack } => {
+            replace(store, CreditPack::new(&name, CreditPackSpec { subscription_ref, pack }));
+        }
+        Action::Pay { name, invoice, state, amount } => {
+            let spec = payment_of(store, account, &invoice, state, amount);
+            replace(store, Payment::new(&name, spec));
+        }
+        Action::Adjust { name, credits, expiration_time } => {
+            let (credits, reason) = (credits.to_string().as_str().into(), "because".to_owned());
+            let spec = CreditAdjustmentSpec { subscription_ref, credits, reason, expiration_time };
+            replace(store, CreditAdjustment::new(&name, spec));
+        }
+        Action::Delete { kind, name } => drop(store.delete(&key(kind_of(kind), &name))),
+    }
+}
+
+const fn kind_of(kind: FactKind) -> ObjectKind {
+    match kind {
+        FactKind::UsageReport => ObjectKind::UsageReport,
+        FactKind::CreditPack => ObjectKind::CreditPack,
+        FactKind::Payment => ObjectKind::Payment,
+        FactKind::CreditAdjustment => ObjectKind::CreditAdjustment,
+    }
 }
 
 /// Ends what a reset left undone: where a status still names the ledger that was removed, or names it again since its
@@ -94,57 +120,39 @@ fn forget_ledger(store: &mut Store, account: &str) {
     });
 }
 
-fn spec_of(ask: Ask) -> SubscriptionSpec {
-    let Ask { plan, billing_period, renewal } = ask;
-    SubscriptionSpec { plan: plan.to_owned(), billing_period, renewal, ..SubscriptionSpec::default() }
+fn requesting(request: Request, spec: SubscriptionSpec) -> SubscriptionSpec {
+    let Request { plan, billing_period, renewal } = request;
+    SubscriptionSpec { plan, billing_period: billing_period.into(), renewal: renewal.into(), ..spec }
 }
 
-fn reference(account: &str) -> SubscriptionRef {
-    SubscriptionRef { name: account.to_owned() }
+fn line(line: UsageLine) -> api::usage_report::UsageLine {
+    let UsageLine { node_type, operation, quantity } = line;
+    let quantity = Quantity(quantity);
+    api::usage_report::UsageLine { node_type, operation, quantity, ..Default::default() }
 }
 
-fn report_of(account: &str, usage: &Usage) -> UsageReportSpec {
-    let lines = usage.lines.iter().map(|(node_type, operation, quantity)| UsageLine {
-        node_type: (*node_type).to_owned(),
-        operation: (*operation).to_owned(),
-        quantity: Quantity((*quantity).to_owned()),
-        ..UsageLine::default()
-    });
-    UsageReportSpec {
-        subscription_ref: reference(account),
-        source: usage.source.to_owned(),
-        window: UsageWindow { start_time: usage.start_time, end_time: usage.end_time },
-        usage: lines.collect(),
-    }
-}
-
-fn payment_of(store: &Store, account: &str, back: usize, state: PaymentState, is_wrong: bool) -> PaymentSpec {
-    let invoice = match store.get(&key(ObjectKind::CreditLedger, account)) {
+/// Returns a payment of an invoice of the stored ledger, or of one that no account has.
+fn payment_of(
+    store: &Store,
+    account: &str,
+    invoice: &InvoiceChoice,
+    state: PaymentState,
+    amount: Option<Credits>,
+) -> PaymentSpec {
+    let found = match store.get(&key(ObjectKind::CreditLedger, account)) {
         Some(Object::CreditLedger(stored)) => {
-            ledger_from_wire(account, &stored.spec).ok().and_then(|ledger| {
-                let Invoice { number, amount, .. } = ledger.invoices.iter().rev().nth(back)?;
-                Some((ledger.invoice_name(*number), amount.to_string()))
-            })
+            ledger_from_wire(account, &stored.spec).ok().and_then(|ledger| invoice.find(&ledger))
         }
         _ => None,
     };
-    let (invoice, amount) = invoice.unwrap_or_else(|| (format!("{account}-00000000-0009"), "100".to_owned()));
+    let (invoice, due) = found.unwrap_or_else(|| (format!("{account}-00000000-0009"), credits("100")));
     PaymentSpec {
-        subscription_ref: reference(account),
+        subscription_ref: SubscriptionRef { name: account.to_owned() },
         invoice,
-        state,
-        amount: Amount(if is_wrong { "0.01".to_owned() } else { amount }),
+        state: serde_json::from_value(state.as_str().into()).expect("a state"),
+        amount: Amount(amount.unwrap_or(due).to_string()),
         currency: "USD".to_owned(),
         reference: None,
-    }
-}
-
-fn adjustment_of(account: &str, credits: &str, expiration_time: Option<Timestamp>) -> CreditAdjustmentSpec {
-    CreditAdjustmentSpec {
-        subscription_ref: reference(account),
-        credits: credits.into(),
-        reason: "because".to_owned(),
-        expiration_time,
     }
 }
 

@@ -1,70 +1,45 @@
-//! What users do in a run: a sequence of batches, each at a time, which the seed determines.
+//! The workload of a run: batches of actions, each with its time, which the seed determines.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use flashgate_api::{BillingPeriod, PaymentState, Renewal};
-use flashgate_ledger::period::{months_after, seconds_after};
+use flashgate_ledger::catalog::BillingPeriod;
+use flashgate_ledger::entry::FactKind;
+use flashgate_ledger::facts::{PaymentState, Renewal, Request};
+use flashgate_ledger::period::{Window, months_after, seconds_after};
+use flashgate_testing::action::{InvoiceChoice, UsageLine};
 use flashgate_testing::simulated::ObjectKind;
+use flashgate_testing::values::{DAY, HOUR, credits};
+use flashgate_testing::{Action, Random};
 use jiff::Timestamp;
 
 use crate::outcome::Disorder;
-use crate::random::Random;
 
-/// What users do between two moments.
+/// The items of one time.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// When.
+    /// When they are done.
     pub time: Timestamp,
-    /// Whether it comes before what was done earlier is processed.
+    /// Whether they are done before the operator has processed the items before.
     pub is_hurried: bool,
-    /// What, with a number for each thing that is the same in every run of the seed.
+    /// The items, each with a number that is the same in every run of the seed.
     pub items: Vec<(usize, Item)>,
 }
 
 /// One thing that somebody does.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// Creates a Subscription; nothing, if it is there.
-    Subscribe { account: String, ask: Ask, start_time: Option<Timestamp> },
-    /// Changes what a Subscription asks for.
-    Edit { account: String, ask: Ask },
-    /// Changes what no law asks for, in the spec or in an annotation.
+    /// Does something about an account. A new object replaces the one of its name.
+    Act { account: String, action: Action },
+    /// Changes a part of a Subscription that no law depends on: in the spec, or an annotation.
     Touch { account: String, text: String, in_spec: bool },
-    /// Creates a report, after deleting the one of that name.
-    Report { name: String, account: String, usage: Usage },
-    /// Orders a pack, after deleting the order of that name.
-    Pack { name: String, account: String, pack: &'static str },
-    /// Reports a payment of the account's invoice that is `back` before the last.
-    Pay { name: String, account: String, back: usize, state: PaymentState, is_wrong: bool },
-    /// Gives credits by hand.
-    Adjust { name: String, account: String, credits: &'static str, expiration_time: Option<Timestamp> },
-    /// Deletes an object.
-    Delete { kind: ObjectKind, name: String },
     /// Removes the status of an object, or of all.
     Wipe { kind: ObjectKind, name: Option<String> },
-    /// Resets an account: its ledger and all that names it are removed.
+    /// Resets an account: removes its ledger and every reference to it.
     Reset { account: String },
 }
 
-/// What a Subscription asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask {
-    pub plan: &'static str,
-    pub billing_period: BillingPeriod,
-    pub renewal: Renewal,
-}
-
-/// What a report reports.
-#[derive(Clone, Debug)]
-pub struct Usage {
-    pub source: &'static str,
-    pub start_time: Timestamp,
-    pub end_time: Timestamp,
-    pub lines: Vec<(&'static str, &'static str, &'static str)>,
-}
-
-/// Everything that users do in a run.
+/// All items of a run.
 #[derive(Clone, Debug)]
 pub struct Workload {
     pub disorder: Disorder,
@@ -100,11 +75,9 @@ const PAYMENT_STATES: [PaymentState; 6] = [
 ];
 
 const MINUTE: i64 = 60;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
 
 impl Workload {
-    /// Returns what `seed` lets users do.
+    /// Returns the workload of `seed`.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
         let disorder = match random.below(10) {
@@ -134,7 +107,7 @@ impl Workload {
     }
 }
 
-/// Makes up batches.
+/// The author of the batches.
 struct Author {
     random: Random,
     disorder: Disorder,
@@ -149,7 +122,7 @@ struct Author {
     /// Whether the last batch stated facts alone.
     only_facts: bool,
     /// Names given so far, with the account.
-    objects: BTreeMap<ObjectKind, Vec<(String, String)>>,
+    objects: BTreeMap<FactKind, Vec<(String, String)>>,
 }
 
 impl Author {
@@ -220,11 +193,11 @@ impl Author {
         self.accounts[index].clone()
     }
 
-    fn ask(&mut self) -> Ask {
+    fn request(&mut self) -> Request {
         let billing_period =
             if self.random.chance(800) { BillingPeriod::Monthly } else { BillingPeriod::Yearly };
         let renewal = if self.random.chance(850) { Renewal::Automatic } else { Renewal::None };
-        Ask { plan: self.random.pick(&PLANS), billing_period, renewal }
+        Request { plan: self.random.pick(&PLANS).to_owned(), billing_period, renewal }
     }
 
     fn subscribe(&mut self, account: String) -> Item {
@@ -233,7 +206,7 @@ impl Author {
             1 => Some(seconds_after(self.time, self.random.between(1, 40) * HOUR)),
             _ => None,
         };
-        Item::Subscribe { account, ask: self.ask(), start_time }
+        Item::Act { account, action: Action::Subscribe { request: self.request(), start_time } }
     }
 
     fn spec_item(&mut self) -> Item {
@@ -243,9 +216,9 @@ impl Author {
             return self.pay();
         }
         match self.random.below(20) {
-            0..=2 => Item::Delete { kind: ObjectKind::Subscription, name: account },
+            0..=2 => Item::Act { account, action: Action::Unsubscribe },
             3..=7 => self.subscribe(account),
-            8..=12 => Item::Edit { account, ask: self.ask() },
+            8..=12 => Item::Act { account, action: Action::Edit { request: self.request() } },
             13..=15 => {
                 let (text, in_spec) = (self.counter.to_string(), self.random.chance(700));
                 Item::Touch { account, text, in_spec }
@@ -267,7 +240,7 @@ impl Author {
     }
 
     /// Gives a name: a new one or, now and then, one that was given before.
-    fn name(&mut self, kind: ObjectKind, account: &str) -> String {
+    fn name(&mut self, kind: FactKind, account: &str) -> String {
         let names = self.objects.entry(kind).or_default();
         if !names.is_empty()
             && self.disorder != Disorder::Lagging
@@ -301,9 +274,12 @@ impl Author {
             lines.push(("Public", "TokensOut", "1P"));
         }
         self.random.below(2);
-        let name = self.name(ObjectKind::UsageReport, &account);
-        let usage = Usage { source, start_time: start, end_time: seconds_after(start, HOUR), lines };
-        Item::Report { name, account, usage }
+        let name = self.name(FactKind::UsageReport, &account);
+        let window = Window { start_time: start, end_time: seconds_after(start, HOUR) };
+        let line = |(node_type, operation, quantity)| UsageLine::new(node_type, operation, quantity);
+        let usage = lines.into_iter().map(line).collect();
+        let action = Action::Report { name, source: source.to_owned(), window, usage };
+        Item::Act { account, action }
     }
 
     fn slots_back(&mut self, commutes: bool) -> i64 {
@@ -324,55 +300,50 @@ impl Author {
         let pack = self.random.pick(&PACKS);
         if self.disorder == Disorder::Lagging {
             // Which of several orders meets the limit depends on which are seen first.
-            return Item::Adjust {
-                name: self.name(ObjectKind::CreditAdjustment, &account),
-                account,
-                credits: "250",
-                expiration_time: None,
-            };
+            let name = self.name(FactKind::CreditAdjustment, &account);
+            let action = Action::Adjust { name, credits: credits("250"), expiration_time: None };
+            return Item::Act { account, action };
         }
-        Item::Pack { name: self.name(ObjectKind::CreditPack, &account), account, pack }
+        let name = self.name(FactKind::CreditPack, &account);
+        Item::Act { account, action: Action::Buy { name, pack: pack.to_owned() } }
     }
 
     fn pay(&mut self) -> Item {
         let account = self.account();
         let commutes = self.disorder == Disorder::Lagging;
         let states = if commutes { &PAYMENT_STATES[..1] } else { &PAYMENT_STATES };
-        Item::Pay {
-            name: self.name(ObjectKind::Payment, &account),
-            account,
-            back: self.random.index(3),
+        let action = Action::Pay {
+            name: self.name(FactKind::Payment, &account),
+            invoice: InvoiceChoice::BeforeNewest(self.random.index(3)),
             state: self.random.pick(states),
-            is_wrong: !commutes && self.random.chance(70),
-        }
+            amount: (!commutes && self.random.chance(70)).then(|| credits("0.01")),
+        };
+        Item::Act { account, action }
     }
 
     fn adjust(&mut self) -> Item {
         let account = self.account();
         let expires = self.disorder != Disorder::Lagging && self.random.chance(400);
         let hours = self.random.between(-1, 100);
-        Item::Adjust {
-            name: self.name(ObjectKind::CreditAdjustment, &account),
-            account,
-            credits: if self.disorder == Disorder::Lagging { "250" } else { self.random.pick(&CREDITS) },
+        let name = self.name(FactKind::CreditAdjustment, &account);
+        let amount = if self.disorder == Disorder::Lagging { "250" } else { self.random.pick(&CREDITS) };
+        let action = Action::Adjust {
+            name,
+            credits: credits(amount),
             expiration_time: expires.then(|| seconds_after(self.time, hours * HOUR)),
-        }
+        };
+        Item::Act { account, action }
     }
 
     fn delete(&mut self) -> Item {
-        let kinds = [
-            ObjectKind::UsageReport,
-            ObjectKind::CreditPack,
-            ObjectKind::Payment,
-            ObjectKind::CreditAdjustment,
-        ];
-        let kind = self.random.pick(&kinds);
+        let kind = self.random.pick(&FactKind::ALL);
         let names = self.objects.get(&kind).map_or(&[][..], Vec::as_slice);
         if names.is_empty() || self.disorder == Disorder::Lagging || self.is_hurried {
             return self.report();
         }
         let index = self.random.index(names.len());
-        Item::Delete { kind, name: names[index].0.clone() }
+        let (name, account) = names[index].clone();
+        Item::Act { account, action: Action::Delete { kind, name } }
     }
 }
 

@@ -10,13 +10,13 @@ use flashgate_billing::catalog;
 use flashgate_cluster::{AccountKey, CallError};
 use flashgate_ledger::catalog::{Catalog, PaymentMode};
 use flashgate_ledger::period::seconds_after;
+use flashgate_testing::Random;
 use flashgate_testing::simulated::{Object, ObjectKind, SharedWire, Store, Wire, Writer, lock};
 use jiff::Timestamp;
 
 use crate::faults::{Fault, Faults};
 use crate::oracle::{Oracle, Violation};
 use crate::outcome::Disorder;
-use crate::random::Random;
 use crate::reads::Reads;
 use crate::runner::Runner;
 use crate::users;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
+use flashgate_testing::Random;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
-use crate::random::Random;
 use crate::relay::Interference;
 use crate::world::{Operator, World};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
 use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::Credits;
+use flashgate_testing::Random;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -19,7 +20,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::chaos::lock;
-use crate::random::Random;
 use crate::world::World;
 
 /// Namespaces over which accounts are spread.

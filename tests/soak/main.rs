@@ -7,11 +7,7 @@
 mod books;
 mod chaos;
 mod graph;
-#[path = "../simulator/harness.rs"]
-mod harness;
 mod load;
-#[path = "../simulator/random.rs"]
-mod random;
 #[path = "../suite/relay.rs"]
 mod relay;
 mod sample;
@@ -24,11 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use flashgate_testing::harness::Harness;
 use tokio::time::Instant;
 
 use crate::books::Books;
 use crate::chaos::{Chaos, Pair};
-use crate::harness::Harness;
 use crate::load::Load;
 use crate::sample::Samples;
 use crate::world::World;

@@ -11,17 +11,19 @@ use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::Window;
 use flashgate_ledger::purchase::OrderName;
 use flashgate_ledger::quantity::ParseQuantityError;
+use flashgate_testing::TestAccount;
+use flashgate_testing::script::any_account;
+use flashgate_testing::values::time;
 use kube::core::ObjectMeta;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::operator::story::{Story, any_story, time};
 
 mod forms;
 
-fn stored(story: &Story, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
-    ledger_to_wire(story.book(), previous, &story.entries, "default/acme", "operator-0")
+fn stored(account: &TestAccount, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
+    ledger_to_wire(account.ledger(), previous, &account.decision.entries, "default/acme", "operator-0")
 }
 
 /// Returns the ledger as the API server would hand it out.
@@ -30,34 +32,35 @@ fn through_json(spec: &CreditLedgerSpec) -> CreditLedgerSpec {
     serde_json::from_str(&text).expect("a ledger")
 }
 
-fn rich_story() -> Story {
-    let mut story = Story::begin_unpaid("starter", "2026-01-31T10:00:00Z");
-    story.pay(1, PaymentState::Settled);
-    story.buy("march-top-up", "plus-500");
-    story.buy("march-top-up", "plus-100");
-    story.pay(2, PaymentState::Settled);
-    story.adjust("outage", "250", Some(time("2026-05-01T00:00:00Z")));
-    story.until("2026-02-10T00:00:00Z");
-    story.report("gw-eu-1", "StorageEgress", "12G");
-    story.report("gw-eu-1", "StorageEgress", "12G");
-    story.edit(|request| request.plan = "growth".to_owned());
-    story
+fn rich_account() -> TestAccount {
+    let mut account = TestAccount::unpaid("starter", "2026-01-31T10:00:00Z");
+    account.pay("now", "payment-1", 1, PaymentState::Settled);
+    account.buy("now", "march-top-up", "plus-500");
+    account.buy("now", "march-top-up", "plus-100");
+    account.pay("now", "payment-2", 2, PaymentState::Settled);
+    account.adjust("now", "outage", "250", Some("2026-05-01"));
+    account.until("2026-02-10T00:00:00Z");
+    account.report_hour("now", "gw-eu-1", "StorageEgress", "12G");
+    account.report_hour("now", "gw-eu-1", "StorageEgress", "12G");
+    account.ask("now", "growth");
+    account
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn every_ledger_comes_back_from_the_wire_as_it_was((mut story, steps) in any_story()) {
-        let mut previous = stored(&story, None);
-        for step in &steps {
-            let sequence = story.book().sequence;
-            story.take(step);
-            if story.book().sequence == sequence {
+    fn every_ledger_comes_back_from_the_wire_as_it_was((mut account, script) in any_account()) {
+        let mut previous = stored(&account, None);
+        for (time, action) in &script.actions {
+            let sequence = account.ledger().sequence;
+            account.now = *time;
+            account.apply(action);
+            if account.ledger().sequence == sequence {
                 continue;
             }
-            let spec = through_json(&stored(&story, Some(&previous)));
-            prop_assert_eq!(&ledger_from_wire("acme", &spec).expect("a ledger"), story.book());
+            let spec = through_json(&stored(&account, Some(&previous)));
+            prop_assert_eq!(&ledger_from_wire("acme", &spec).expect("a ledger"), account.ledger());
             prop_assert_eq!(&spec.previous_hash, &previous.hash);
             prop_assert!(spec.entries.len() <= ENTRIES_KEPT);
             previous = spec;
@@ -65,11 +68,12 @@ proptest! {
     }
 
     #[test]
-    fn every_tampered_field_is_found((mut story, steps) in any_story(), at in any::<prop::sample::Index>()) {
-        for step in &steps {
-            story.take(step);
+    fn every_tampered_field_is_found((mut account, script) in any_account(), at in any::<prop::sample::Index>()) {
+        for (time, action) in &script.actions {
+            account.now = *time;
+            account.apply(action);
         }
-        let spec = stored(&story, None);
+        let spec = stored(&account, None);
         let mut tampered = serde_json::to_value(&spec).expect("JSON");
         let fields = tampered.as_object_mut().expect("an object");
         let names: Vec<String> =
@@ -107,7 +111,7 @@ proptest! {
 
 #[test]
 fn the_hash_is_over_the_sorted_content_without_itself() {
-    let spec = stored(&rich_story(), None);
+    let spec = stored(&rich_account(), None);
     let mut content = serde_json::to_value(&spec).expect("JSON");
     content.as_object_mut().expect("an object").remove("hash");
     assert!(content.to_string().starts_with(r#"{"account":""#));
@@ -118,15 +122,15 @@ fn the_hash_is_over_the_sorted_content_without_itself() {
 
 #[test]
 fn an_amount_in_another_form_is_found_by_the_hash() {
-    let mut spec = stored(&rich_story(), None);
+    let mut spec = stored(&rich_account(), None);
     spec.debt = "0.0".into();
     assert!(matches!(ledger_from_wire("acme", &spec), Err(ConvertError::WrongHash { .. })));
-    assert_eq!(accepted_ledger_from_wire("acme", &spec).as_ref(), Ok(rich_story().book()));
+    assert_eq!(accepted_ledger_from_wire("acme", &spec).as_ref(), Ok(rich_account().ledger()));
 }
 
 #[test]
 fn a_ledger_of_a_later_version_is_told_from_a_broken_one() {
-    let mut spec = stored(&rich_story(), None);
+    let mut spec = stored(&rich_account(), None);
     spec.format_version = FORMAT_VERSION + 1;
     assert_eq!(ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: FORMAT_VERSION + 1 }));
     assert_eq!(
@@ -167,7 +171,7 @@ fn a_ledger_of_0_1_0_is_read_as_it_is_and_becomes_one_of_format_2_with_its_next_
 
 #[test]
 fn a_field_of_a_later_version_is_hashed_and_carried_on() {
-    let mut content = serde_json::to_value(stored(&rich_story(), None)).expect("JSON");
+    let mut content = serde_json::to_value(stored(&rich_account(), None)).expect("JSON");
     content["recordedSequence"] = json!(7);
     content["months"] = json!(["2026-02"]);
     let spec = hashed(content);
@@ -183,7 +187,7 @@ fn a_field_of_a_later_version_is_hashed_and_carried_on() {
 
 #[test]
 fn a_ledger_with_a_newer_field_that_cannot_be_carried_on_is_left_alone() {
-    let spec = stored(&rich_story(), None);
+    let spec = stored(&rich_account(), None);
     let mut in_terms = serde_json::to_value(&spec).expect("JSON");
     in_terms["terms"]["overdraft"] = json!("5");
     let mut in_a_record = serde_json::to_value(&spec).expect("JSON");
@@ -197,18 +201,18 @@ fn a_ledger_with_a_newer_field_that_cannot_be_carried_on_is_left_alone() {
 
 #[test]
 fn the_ledger_keeps_fewer_entries_where_they_are_long() {
-    let mut story = rich_story();
+    let mut account = rich_account();
     let object = ObjectName { kind: FactKind::CreditPack, name: "n".repeat(253) };
-    let mut refusal = story.book().refusals[0].refusal.clone();
+    let mut refusal = account.ledger().refusals[0].refusal.clone();
     refusal.message = "m".repeat(10_000);
     let entry = Entry {
-        time: story.now,
+        time: account.now,
         credits: flashgate_ledger::Credits::ZERO,
         balance: flashgate_ledger::Credits::ZERO,
         detail: Detail::Refused { object, refusal },
     };
-    story.entries = vec![entry; 20];
-    let bytes: usize = stored(&story, None).entries.iter().map(String::len).sum();
+    account.decision.entries = vec![entry; 20];
+    let bytes: usize = stored(&account, None).entries.iter().map(String::len).sum();
     assert!((10_000..=ENTRY_BYTES).contains(&bytes), "{bytes} bytes");
 }
 
@@ -229,7 +233,7 @@ fn every_field_that_does_not_decode_is_named() {
         ("spec.period.endTime", |spec| spec.period.end_time = spec.period.start_time),
     ];
     for (expected, tamper) in cases {
-        let mut spec = stored(&rich_story(), None);
+        let mut spec = stored(&rich_account(), None);
         tamper(&mut spec);
         spec.hash = hash_of(&spec);
         let found = match ledger_from_wire("acme", &spec) {
@@ -242,7 +246,7 @@ fn every_field_that_does_not_decode_is_named() {
 
 #[test]
 fn a_record_is_compact_json_and_a_source_one_text() {
-    let spec = stored(&rich_story(), None);
+    let spec = stored(&rich_account(), None);
     assert_eq!(
         spec.grants[0],
         r#"{"source":"plan/1","credits":"1100","remaining":"980","effectiveTime":"2026-01-31T10:00:00Z","expiration":{"time":"2026-02-28T10:00:00Z","graceSeconds":7200}}"#
@@ -253,7 +257,7 @@ fn a_record_is_compact_json_and_a_source_one_text() {
 
 #[test]
 fn closed_gaps_are_kept_with_the_second_before_which_more_were_closed() {
-    let mut ledger: Ledger = rich_story().book().clone();
+    let mut ledger: Ledger = rich_account().ledger().clone();
     let source = ledger.coverage.sources.get_mut("gw-eu-1").expect("source");
     let window = |start: i64, end: i64| Window { start_time: second(start), end_time: second(end) };
     source.stretches = vec![window(0, 30), window(40, 50)];
@@ -286,7 +290,7 @@ fn the_most_that_can_be_covered_fits_the_definition() {
         closed_gaps: longest(16),
         blurred_before_time: Some(second(9_999_000_000)),
     };
-    let mut ledger: Ledger = rich_story().book().clone();
+    let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.coverage.sources.insert("gw".to_owned(), coverage);
     let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
     assert!(spec.coverage["gw"].len() <= 262_144, "{} bytes", spec.coverage["gw"].len());
@@ -298,7 +302,7 @@ fn second(second: i64) -> Timestamp {
 
 #[test]
 fn names_of_old_orders_have_a_fixed_width() {
-    let mut ledger: Ledger = rich_story().book().clone();
+    let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.purchases.names =
         vec![OrderName { name: 1, pack: 2 }, OrderName { name: u64::MAX, pack: u16::MAX }].into();
     let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
@@ -308,7 +312,7 @@ fn names_of_old_orders_have_a_fixed_width() {
 
 #[test]
 fn what_waits_for_the_first_period_is_carried_over() {
-    let mut ledger: Ledger = rich_story().book().clone();
+    let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.last_waiting_pack_time = Some(ledger.start_time);
     let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
     assert_eq!(ledger_from_wire("acme", &through_json(&spec)).as_ref(), Ok(&ledger));
@@ -316,15 +320,15 @@ fn what_waits_for_the_first_period_is_carried_over() {
 
 #[test]
 fn the_ledger_keeps_the_last_entries_but_no_refused_reports() {
-    let mut story = Story::begin("starter", "2026-01-31T10:00:00Z");
-    let mut spec = stored(&story, None);
-    assert_eq!(spec.entries.len(), story.entries.len());
-    story.report("gw", "Unknown", "1");
-    assert_eq!(story.entries.len(), 1);
-    assert_eq!(stored(&story, Some(&spec)).entries, spec.entries);
+    let mut account = TestAccount::on_plan("starter", "2026-01-31T10:00:00Z");
+    let mut spec = stored(&account, None);
+    assert_eq!(spec.entries.len(), account.decision.entries.len());
+    account.report_hour("now", "gw", "Unknown", "1");
+    assert_eq!(account.decision.entries.len(), 1);
+    assert_eq!(stored(&account, Some(&spec)).entries, spec.entries);
     for name in 0..30 {
-        story.adjust(&format!("gift-{name}"), "1", None);
-        spec = stored(&story, Some(&spec));
+        account.adjust("now", &format!("gift-{name}"), "1", None);
+        spec = stored(&account, Some(&spec));
     }
     assert_eq!(spec.entries.len(), ENTRIES_KEPT);
     assert!(spec.entries[0].contains("adjustment/gift-10"));
@@ -333,11 +337,11 @@ fn the_ledger_keeps_the_last_entries_but_no_refused_reports() {
 
 #[test]
 fn an_entry_is_told_with_decimals_in_text_and_objects_by_kind_and_name() {
-    let mut story = Story::begin("starter", "2026-02-09T22:00:00Z");
-    story.until("2026-02-10T00:00:00Z");
-    story.report("gw-eu-1", "StorageEgress", "12G");
+    let mut account = TestAccount::on_plan("starter", "2026-02-09T22:00:00Z");
+    account.until("2026-02-10T00:00:00Z");
+    account.report_hour("now", "gw-eu-1", "StorageEgress", "12G");
     assert_eq!(
-        entry_to_json("default/acme", &story.entries[0]),
+        entry_to_json("default/acme", &account.decision.entries[0]),
         json!({
             "time": "2026-02-10T00:00:00Z",
             "subscription": "default/acme",
@@ -346,7 +350,7 @@ fn an_entry_is_told_with_decimals_in_text_and_objects_by_kind_and_name() {
             "balance": "980",
             "detail": {
                 "amount": "120",
-                "object": "UsageReport/report-uid-2",
+                "object": "UsageReport/report-1",
                 "source": "gw-eu-1",
                 "window": {"startTime": "2026-02-09T23:00:00Z", "endTime": "2026-02-10T00:00:00Z"},
                 "periodNumber": 1,
@@ -355,8 +359,8 @@ fn an_entry_is_told_with_decimals_in_text_and_objects_by_kind_and_name() {
             },
         })
     );
-    story.buy("top-up", "plus-9");
-    let refused = entry_to_json("default/acme", &story.entries[0]);
+    account.buy("now", "top-up", "plus-9");
+    let refused = entry_to_json("default/acme", &account.decision.entries[0]);
     assert_eq!(refused["kind"], "Refused");
     assert_eq!(refused["detail"]["object"], "CreditPack/top-up");
     assert_eq!(refused["detail"]["reason"], "UnknownPack");
@@ -367,12 +371,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_entry_follows_its_schema((mut story, steps) in any_story()) {
+    fn every_entry_follows_its_schema((mut account, script) in any_account()) {
         let schema = serde_json::from_str(&entry_schema()).expect("JSON");
         let schema = jsonschema::validator_for(&schema).expect("a schema");
-        for step in &steps {
-            story.take(step);
-            for entry in &story.entries {
+        for (time, action) in &script.actions {
+            account.now = *time;
+            account.apply(action);
+            for entry in &account.decision.entries {
                 let entry = entry_to_json("default/acme", entry);
                 let errors: Vec<String> = schema.iter_errors(&entry).map(|error| error.to_string()).collect();
                 prop_assert!(errors.is_empty(), "{entry}: {errors:?}");

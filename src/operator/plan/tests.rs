@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::AccountKey;
 use flashgate_ledger::facts::Facts;
+use flashgate_testing::values::time;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -13,7 +14,6 @@ use crate::catalog;
 use crate::operator::convert::{ledger_to_wire, new_account_id, subscription_fact};
 use crate::operator::inbox::Inbox;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
-use crate::operator::story::time;
 
 const START: &str = "2026-01-31T10:00:00Z";
 

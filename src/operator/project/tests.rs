@@ -10,6 +10,10 @@ use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_ledger::invoice::Invoice;
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::purchase::{OrderState, PurchaseState};
+use flashgate_testing::TestAccount;
+use flashgate_testing::catalog::shipped;
+use flashgate_testing::script::any_account;
+use flashgate_testing::values::time;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::core::ObjectMeta;
 use proptest::prelude::*;
@@ -17,13 +21,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::operator::convert::ledger_to_wire;
-use crate::operator::story::{Story, any_story, time};
 
 const START: &str = "2026-01-31T10:00:00Z";
 
-/// Returns the Subscription of a story as the API server would hand it out.
-fn subscription(story: &Story) -> api::Subscription {
-    let fact = story.facts.subscription.clone().expect("a Subscription");
+/// Returns the Subscription of an account as the API server would hand it out.
+fn subscription(account: &TestAccount) -> api::Subscription {
+    let fact = account.facts.subscription.clone().expect("a Subscription");
     api::Subscription {
         metadata: ObjectMeta {
             name: Some("acme".to_owned()),
@@ -43,8 +46,8 @@ fn subscription(story: &Story) -> api::Subscription {
     }
 }
 
-fn book(story: &Story) -> Book<'_> {
-    match &story.ledger {
+fn book(account: &TestAccount) -> Book<'_> {
+    match &account.ledger {
         None => Book::Absent,
         Some(ledger) => {
             let hash = ledger_to_wire(ledger, None, &[], "default/acme", "operator-0").hash;
@@ -54,12 +57,12 @@ fn book(story: &Story) -> Book<'_> {
     }
 }
 
-fn shown_after(before: Option<&SubscriptionStatus>, story: &Story) -> SubscriptionStatus {
-    subscription_status(before, &subscription(story), book(story), &story.catalog, story.now)
+fn shown_after(before: Option<&SubscriptionStatus>, account: &TestAccount) -> SubscriptionStatus {
+    subscription_status(before, &subscription(account), book(account), &account.catalog, account.now)
 }
 
-fn shown(story: &Story) -> SubscriptionStatus {
-    shown_after(None, story)
+fn shown(account: &TestAccount) -> SubscriptionStatus {
+    shown_after(None, account)
 }
 
 fn of<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
@@ -84,16 +87,16 @@ fn json_of(status: impl serde::Serialize) -> Value {
 
 #[test]
 fn a_subscription_shows_what_is_in_force_and_what_is_left() {
-    let mut story = Story::begin("starter", START);
-    story.buy("top-up", "plus-500");
-    story.adjust("outage", "250", None);
-    story.until("2026-02-10T10:00:00Z");
-    story.report("gw-eu-1", "StorageEgress", "12G");
-    let mut status = json_of(shown(&story));
+    let mut account = TestAccount::on_plan("starter", START);
+    account.buy("now", "top-up", "plus-500");
+    account.adjust("now", "outage", "250", None);
+    account.until("2026-02-10T10:00:00Z");
+    account.report_hour("now", "gw-eu-1", "StorageEgress", "12G");
+    let mut status = json_of(shown(&account));
     let conditions = status["conditions"].take();
     assert_eq!(conditions.as_array().map(Vec::len), Some(4));
     assert!(status["ledger"]["hash"].take().as_str().is_some_and(|hash| hash.len() == 64));
-    let number = |last: u32| format!("acme-{}-{last:04}", story.book().account_id);
+    let number = |last: u32| format!("acme-{}-{last:04}", account.ledger().account_id);
     assert_eq!(
         status,
         json!({
@@ -138,8 +141,8 @@ fn a_subscription_shows_what_is_in_force_and_what_is_left() {
 
 #[test]
 fn done_is_ready_alone_with_what_is_in_force_and_what_is_left() {
-    let story = Story::begin("starter", START);
-    let status = shown(&story);
+    let account = TestAccount::on_plan("starter", START);
+    let status = shown(&account);
     assert_eq!(
         told(&status.conditions),
         [
@@ -155,30 +158,30 @@ fn done_is_ready_alone_with_what_is_in_force_and_what_is_left() {
 
 #[test]
 fn a_start_in_the_future_is_waited_for() {
-    let mut story = Story::before(crate::catalog::shipped(), START);
-    story.subscribe("starter", BillingPeriod::Monthly);
-    let mut early = subscription(&story);
+    let account = TestAccount::on_plan("starter", START);
+    let mut early = subscription(&account);
     early.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
-    let status = subscription_status(None, &early, Book::Absent, &story.catalog, story.now);
+    let status = subscription_status(None, &early, Book::Absent, &account.catalog, account.now);
     assert_eq!(told(&status.conditions), ["Ready=False/NotStarted", "Reconciling=True/NotStarted"]);
     assert_eq!(
         message(&status.conditions),
         "the account starts at 2026-03-01T00:00:00Z; nothing happens before it"
     );
     assert_eq!((status.observed_generation, status.credits), (Some(1), None));
-    let status = subscription_status(None, &subscription(&story), Book::Absent, &story.catalog, story.now);
+    let status =
+        subscription_status(None, &subscription(&account), Book::Absent, &account.catalog, account.now);
     assert_eq!(told(&status.conditions), ["Ready=False/Starting", "Reconciling=True/Starting"]);
 }
 
 #[test]
 fn an_unpaid_first_period_waits_without_a_plan() {
-    let story = Story::begin_unpaid("starter", START);
-    let status = shown(&story);
+    let account = TestAccount::unpaid("starter", START);
+    let status = shown(&account);
     assert_eq!(
         told(&status.conditions),
         ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment", "Active=False/NoPlan"]
     );
-    let invoice = story.book().invoice_name(1);
+    let invoice = account.ledger().invoice_name(1);
     assert_eq!(
         message(&status.conditions),
         format!(
@@ -192,22 +195,22 @@ fn an_unpaid_first_period_waits_without_a_plan() {
 
 #[test]
 fn what_is_past_due_stalls_and_says_how_to_try_again() {
-    let mut story = Story::begin_unpaid("starter", START);
-    story.until("2026-02-04T00:00:00Z");
-    let status = shown(&story);
+    let mut account = TestAccount::unpaid("starter", START);
+    account.until("2026-02-04T00:00:00Z");
+    let status = shown(&account);
     assert_eq!(told(&status.conditions)[..2], ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue"]);
     // The remedy of the message works.
-    story.edit(|request| request.renewal = Renewal::None);
-    story.edit(|request| request.renewal = Renewal::Automatic);
-    assert_eq!(told(&shown(&story).conditions)[0], "Ready=False/AwaitingPayment");
+    account.set_renewal("now", Renewal::None);
+    account.set_renewal("now", Renewal::Automatic);
+    assert_eq!(told(&shown(&account).conditions)[0], "Ready=False/AwaitingPayment");
 }
 
 #[test]
 fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
-    let mut story = Story::begin_unpaid("starter", START);
-    story.pay(1, PaymentState::Settled);
-    story.until("2026-02-28T10:00:00Z");
-    let status = shown(&story);
+    let mut account = TestAccount::unpaid("starter", START);
+    account.pay("now", "payment-1", 1, PaymentState::Settled);
+    account.until("2026-02-28T10:00:00Z");
+    let status = shown(&account);
     assert_eq!(
         told(&status.conditions)[..3],
         ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment", "Active=True/PlanInForce"]
@@ -215,8 +218,8 @@ fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
     assert!(
         message(&status.conditions).ends_with("when a Payment reports it as settled, else the plan lapses")
     );
-    story.until("2026-03-04T00:00:00Z");
-    let status = shown(&story);
+    account.until("2026-03-04T00:00:00Z");
+    let status = shown(&account);
     assert_eq!(
         told(&status.conditions)[..3],
         ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue", "Active=True/PlanInForce"]
@@ -224,16 +227,16 @@ fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
     assert!(message(&status.conditions).contains("lapsed, and plan 'organization-free' Monthly is in force"));
     assert_eq!(status.plan.as_deref(), Some("organization-free"));
     // The remedy of the message works.
-    story.edit(|request| request.renewal = Renewal::None);
-    assert_eq!(told(&shown(&story).conditions)[0], "Ready=True/Lapsed");
-    story.edit(|request| request.renewal = Renewal::Automatic);
-    assert_eq!(told(&shown(&story).conditions)[0], "Ready=False/AwaitingPayment");
+    account.set_renewal("now", Renewal::None);
+    assert_eq!(told(&shown(&account).conditions)[0], "Ready=True/Lapsed");
+    account.set_renewal("now", Renewal::Automatic);
+    assert_eq!(told(&shown(&account).conditions)[0], "Ready=False/AwaitingPayment");
 }
 
 #[test]
 fn an_unknown_plan_stalls_and_names_those_that_are_known() {
-    let mut story = Story::begin("gold", START);
-    let status = shown(&story);
+    let mut account = TestAccount::on_plan("gold", START);
+    let status = shown(&account);
     assert_eq!(
         told(&status.conditions)[..3],
         ["Ready=False/PlanNotFound", "Stalled=True/PlanNotFound", "Active=False/NoPlan"]
@@ -243,19 +246,16 @@ fn an_unknown_plan_stalls_and_names_those_that_are_known() {
         "the catalog has no plan 'gold'; `spec.plan` must be one of individual, organization-free, starter, growth, \
          scale; until then no plan is in force"
     );
-    story.edit(|request| request.plan = "starter".to_owned());
-    story.edit(|request| request.plan = "gold".to_owned());
-    assert!(message(&shown(&story).conditions).ends_with("until then plan 'starter' Monthly is in force"));
+    account.ask("now", "starter");
+    account.ask("now", "gold");
+    assert!(message(&shown(&account).conditions).ends_with("until then plan 'starter' Monthly is in force"));
 }
 
 #[test]
 fn a_billing_period_that_is_not_offered_stalls() {
-    let mut story = Story::begin("starter", START);
-    story.edit(|request| {
-        request.plan = "individual".to_owned();
-        request.billing_period = BillingPeriod::Yearly;
-    });
-    let status = shown(&story);
+    let mut account = TestAccount::on_plan("starter", START);
+    account.ask_for("now", "individual", BillingPeriod::Yearly);
+    let status = shown(&account);
     assert_eq!(
         told(&status.conditions)[..2],
         ["Ready=False/BillingPeriodNotOffered", "Stalled=True/BillingPeriodNotOffered"]
@@ -269,9 +269,9 @@ fn a_billing_period_that_is_not_offered_stalls() {
 
 #[test]
 fn a_downgrade_is_ready_and_pending_until_the_period_ends() {
-    let mut story = Story::begin("growth", START);
-    story.edit(|request| request.plan = "starter".to_owned());
-    let status = shown(&story);
+    let mut account = TestAccount::on_plan("growth", START);
+    account.ask("now", "starter");
+    let status = shown(&account);
     assert_eq!(told(&status.conditions)[0], "Ready=True/ChangePending");
     assert_eq!(
         json_of(status.pending_change),
@@ -281,24 +281,24 @@ fn a_downgrade_is_ready_and_pending_until_the_period_ends() {
         message(&status.conditions),
         "plan 'growth' Monthly is in force until 2026-02-28T10:00:00Z, then plan 'starter' Monthly"
     );
-    story.edit(|request| request.plan = "growth".to_owned());
-    assert_eq!(shown(&story).pending_change, None);
-    assert_eq!(told(&shown(&story).conditions)[0], "Ready=True/InForce");
+    account.ask("now", "growth");
+    assert_eq!(shown(&account).pending_change, None);
+    assert_eq!(told(&shown(&account).conditions)[0], "Ready=True/InForce");
 }
 
 #[test]
 fn renewal_none_shows_the_lapse_that_comes_and_then_what_follows_by_itself() {
-    let mut story = Story::begin("starter", START);
-    story.edit(|request| request.renewal = Renewal::None);
-    let status = shown(&story);
+    let mut account = TestAccount::on_plan("starter", START);
+    account.set_renewal("now", Renewal::None);
+    let status = shown(&account);
     assert_eq!(told(&status.conditions)[0], "Ready=True/NotRenewing");
     assert_eq!(
         json_of(status.pending_change),
         json!({"plan": "organization-free", "billingPeriod": "Monthly", "effectiveTime": "2026-02-28T10:00:00Z"})
     );
     assert_eq!(status.renewal_time, Some(time("2026-02-28T10:00:00Z")));
-    story.until("2026-03-01T00:00:00Z");
-    let status = shown(&story);
+    account.until("2026-03-01T00:00:00Z");
+    let status = shown(&account);
     assert_eq!(told(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=True/PlanInForce"]);
     assert_eq!((status.plan.as_deref(), status.pending_change), (Some("organization-free"), None));
     assert_eq!(status.renewal_time, Some(time("2026-03-28T10:00:00Z")));
@@ -306,14 +306,14 @@ fn renewal_none_shows_the_lapse_that_comes_and_then_what_follows_by_itself() {
 
 #[test]
 fn a_plan_that_lapses_to_nothing_has_no_renewal_and_then_no_plan() {
-    let mut story = Story::begin("individual", START);
-    story.edit(|request| request.renewal = Renewal::None);
-    let status = shown(&story);
+    let mut account = TestAccount::on_plan("individual", START);
+    account.set_renewal("now", Renewal::None);
+    let status = shown(&account);
     assert_eq!(told(&status.conditions)[0], "Ready=True/NotRenewing");
     assert_eq!((status.renewal_time, status.pending_change), (None, None));
     assert!(message(&status.conditions).contains("until 2026-02-28T10:00:00Z, then no plan"));
-    story.until("2026-03-01T00:00:00Z");
-    let status = shown(&story);
+    account.until("2026-03-01T00:00:00Z");
+    let status = shown(&account);
     assert_eq!(told(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=False/NoPlan"]);
     let SubscriptionStatus { plan, billing_period, period, renewal_time, .. } = status;
     assert_eq!((plan, billing_period, period, renewal_time), (None, None, None, None));
@@ -321,30 +321,33 @@ fn a_plan_that_lapses_to_nothing_has_no_renewal_and_then_no_plan() {
 
 #[test]
 fn a_renewal_is_shown_as_long_as_the_catalog_can_serve_it() {
-    let mut story = Story::begin("starter", START);
-    story.catalog.plans.retain(|plan| plan.name != "starter");
-    assert_eq!(shown(&story).renewal_time, Some(time("2026-02-28T10:00:00Z")));
-    story.catalog.plans.retain(|plan| plan.name != "organization-free");
-    assert_eq!(shown(&story).renewal_time, None);
+    let mut account = TestAccount::on_plan("starter", START);
+    account.catalog.plans.retain(|plan| plan.name != "starter");
+    assert_eq!(shown(&account).renewal_time, Some(time("2026-02-28T10:00:00Z")));
+    account.catalog.plans.retain(|plan| plan.name != "organization-free");
+    assert_eq!(shown(&account).renewal_time, None);
 }
 
 #[test]
 fn credits_are_low_from_the_first_threshold_and_exhausted_at_zero() {
-    let mut story = Story::begin("organization-free", START);
-    let warnings = |story: &Story| told(&shown(story).conditions).split_off(2);
-    story.until("2026-02-01T00:00:00Z");
-    story.report("gw", "TokensOut", "31999");
-    assert_eq!(warnings(&story), ["CreditsLow=False/BelowThreshold", "CreditsExhausted=False/CreditsLeft"]);
-    story.until("2026-02-01T02:00:00Z");
-    story.report("gw", "TokensOut", "1");
-    assert_eq!(warnings(&story), ["CreditsLow=True/ThresholdReached", "CreditsExhausted=False/CreditsLeft"]);
-    story.until("2026-02-01T04:00:00Z");
-    story.report("gw", "TokensOut", "38000");
+    let mut account = TestAccount::on_plan("organization-free", START);
+    let warnings = |account: &TestAccount| told(&shown(account).conditions).split_off(2);
+    account.until("2026-02-01T00:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "31999");
+    assert_eq!(warnings(&account), ["CreditsLow=False/BelowThreshold", "CreditsExhausted=False/CreditsLeft"]);
+    account.until("2026-02-01T02:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "1");
     assert_eq!(
-        warnings(&story),
+        warnings(&account),
+        ["CreditsLow=True/ThresholdReached", "CreditsExhausted=False/CreditsLeft"]
+    );
+    account.until("2026-02-01T04:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "38000");
+    assert_eq!(
+        warnings(&account),
         ["CreditsLow=True/ThresholdReached", "CreditsExhausted=True/CreditsExhausted"]
     );
-    let status = shown(&story);
+    let status = shown(&account);
     let text = |kind: &str| of(&status.conditions, kind).expect("condition").message.clone();
     assert_eq!(
         text("CreditsLow"),
@@ -360,20 +363,20 @@ fn credits_are_low_from_the_first_threshold_and_exhausted_at_zero() {
 
 #[test]
 fn the_subscriptions_own_thresholds_count() {
-    let mut story = Story::begin("organization-free", START);
-    story.until("2026-02-01T00:00:00Z");
-    story.report("gw", "TokensOut", "20000");
-    let mut own = subscription(&story);
+    let mut account = TestAccount::on_plan("organization-free", START);
+    account.until("2026-02-01T00:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "20000");
+    let mut own = subscription(&account);
     own.spec.alert_thresholds_percent = Some(vec![90, 50]);
-    let status = subscription_status(None, &own, book(&story), &story.catalog, story.now);
+    let status = subscription_status(None, &own, book(&account), &account.catalog, account.now);
     assert_eq!(of(&status.conditions, "CreditsLow").expect("condition").status, "True");
 }
 
 #[test]
 fn settling_credits_are_shown_apart_from_the_balance() {
-    let mut story = Story::begin("starter", START);
-    story.until("2026-02-28T10:30:00Z");
-    let credits = shown(&story).credits.expect("credits");
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-02-28T10:30:00Z");
+    let credits = shown(&account).credits.expect("credits");
     assert_eq!(
         (credits.balance.as_str(), credits.plan.as_str(), credits.settling.as_str()),
         ("1100", "1100", "1100")
@@ -382,42 +385,42 @@ fn settling_credits_are_shown_apart_from_the_balance() {
 
 #[test]
 fn a_resumed_account_ignores_its_start_time_and_says_so() {
-    let mut story = Story::begin("starter", START);
-    let mut resumed = subscription(&story);
+    let mut account = TestAccount::on_plan("starter", START);
+    let mut resumed = subscription(&account);
     resumed.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
-    let status = subscription_status(None, &resumed, book(&story), &story.catalog, story.now);
+    let status = subscription_status(None, &resumed, book(&account), &account.catalog, account.now);
     assert!(message(&status.conditions).ends_with(
         "; `spec.startTime` 2026-03-01T00:00:00Z is ignored: the Subscription resumes an account that started at \
          2026-01-31T10:00:00Z"
     ));
-    story.facts.subscription.as_mut().expect("a Subscription").start_time = Some(time(START));
-    assert!(!message(&shown(&story).conditions).contains("ignored"));
+    account.facts.subscription.as_mut().expect("a Subscription").start_time = Some(time(START));
+    assert!(!message(&shown(&account).conditions).contains("ignored"));
 }
 
 #[test]
 fn an_invoice_that_was_paid_although_void_is_told() {
-    let mut story = Story::begin_unpaid("starter", START);
-    story.until("2026-02-04T00:00:00Z");
-    story.pay(1, PaymentState::Settled);
-    let status = shown(&story);
+    let mut account = TestAccount::unpaid("starter", START);
+    account.until("2026-02-04T00:00:00Z");
+    account.pay("now", "payment-2", 1, PaymentState::Settled);
+    let status = shown(&account);
     assert!(message(&status.conditions).contains("was paid although it was void: return 100 USD"));
     assert_eq!(status.invoices[0].state, api::InvoiceState::RefundDue);
 }
 
 #[test]
 fn packs_are_counted_in_the_month_of_now_from_the_accounts_start() {
-    let mut story = Story::begin("starter", START);
+    let mut account = TestAccount::on_plan("starter", START);
     for name in ["a", "b", "c"] {
-        story.buy(name, "plus-100");
+        account.buy("now", name, "plus-100");
     }
-    let packs = json_of(shown(&story).packs);
+    let packs = json_of(shown(&account).packs);
     assert_eq!(
         (&packs["usedOfLimit"], &packs["nextAvailableTime"]),
         (&json!("3/3"), &json!("2026-02-28T10:00:00Z"))
     );
-    story.until("2026-02-28T10:00:00Z");
+    account.until("2026-02-28T10:00:00Z");
     assert_eq!(
-        json_of(shown(&story).packs),
+        json_of(shown(&account).packs),
         json!({
             "limit": 3, "used": 0, "usedOfLimit": "0/3", "windowStartTime": "2026-02-28T10:00:00Z",
             "windowEndTime": "2026-03-31T10:00:00Z",
@@ -427,23 +430,23 @@ fn packs_are_counted_in_the_month_of_now_from_the_accounts_start() {
 
 #[test]
 fn with_a_limit_for_each_pack_the_most_bought_one_is_shown() {
-    let mut story = Story::begin("starter", START);
-    story.catalog.policies.pack_limit.scope = PackLimitScope::PerPack;
+    let mut account = TestAccount::on_plan("starter", START);
+    account.catalog.policies.pack_limit.scope = PackLimitScope::PerPack;
     for (name, pack) in [("a", "plus-100"), ("b", "plus-500"), ("c", "plus-500"), ("d", "plus-1000")] {
-        story.buy(name, pack);
+        account.buy("now", name, pack);
     }
-    assert_eq!(shown(&story).packs.expect("packs").used, 2);
+    assert_eq!(shown(&account).packs.expect("packs").used, 2);
 }
 
 #[test]
 fn open_invoices_and_the_last_twelve_are_shown_oldest_first() {
-    let mut story = Story::begin_unpaid("starter", START);
-    story.pay(1, PaymentState::Settled);
-    story.catalog.policies.payments.due_within_seconds = 100_000_000;
-    story.buy("unpaid", "plus-100");
-    story.catalog.policies.payments.mode = flashgate_ledger::catalog::PaymentMode::Internal;
-    story.until("2027-03-01T00:00:00Z");
-    let status = shown(&story);
+    let mut account = TestAccount::unpaid("starter", START);
+    account.pay("now", "payment-3", 1, PaymentState::Settled);
+    account.catalog.policies.payments.due_within_seconds = 100_000_000;
+    account.buy("now", "unpaid", "plus-100");
+    account.catalog.policies.payments.mode = flashgate_ledger::catalog::PaymentMode::Internal;
+    account.until("2027-03-01T00:00:00Z");
+    let status = shown(&account);
     let numbers: Vec<&str> =
         status.invoices.iter().map(|invoice| invoice.number.rsplit('-').next().expect("number")).collect();
     assert_eq!(
@@ -459,9 +462,9 @@ fn open_invoices_and_the_last_twelve_are_shown_oldest_first() {
 #[test]
 fn the_last_three_ended_periods_have_statements_that_close_where_the_next_opens() {
     use api::subscription::StatementState::{Final, Open};
-    let mut story = Story::begin("starter", START);
-    story.until("2026-06-30T11:00:00Z");
-    let status = shown(&story);
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-06-30T11:00:00Z");
+    let status = shown(&account);
     let statements: Vec<_> = status
         .statements
         .iter()
@@ -475,8 +478,8 @@ fn the_last_three_ended_periods_have_statements_that_close_where_the_next_opens(
 
 #[test]
 fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
-    let story = Story::begin("starter", START);
-    let before = shown(&story);
+    let account = TestAccount::on_plan("starter", START);
+    let before = shown(&account);
     let cases = [
         (Trouble::Inconsistent("conservation: …".to_owned()), "LedgerInconsistent"),
         (Trouble::Regression { held: 3, shown: 7 }, "LedgerRegression"),
@@ -489,7 +492,7 @@ fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
         let text = trouble.to_string();
         let book = Book::Troubled(trouble);
         let status =
-            subscription_status(Some(&before), &subscription(&story), book, &story.catalog, story.now);
+            subscription_status(Some(&before), &subscription(&account), book, &account.catalog, account.now);
         assert_eq!(
             told(&status.conditions)[..3],
             [
@@ -506,20 +509,20 @@ fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
 
 #[test]
 fn a_transition_time_moves_only_with_the_status() {
-    let mut story = Story::begin("starter", START);
-    let before = shown(&story);
-    story.until("2026-02-01T00:00:00Z");
-    story.edit(|request| request.renewal = Renewal::None);
-    let after = shown_after(Some(&before), &story);
+    let mut account = TestAccount::on_plan("starter", START);
+    let before = shown(&account);
+    account.until("2026-02-01T00:00:00Z");
+    account.set_renewal("now", Renewal::None);
+    let after = shown_after(Some(&before), &account);
     let since = |status: &SubscriptionStatus, kind: &str| {
         of(&status.conditions, kind).expect(kind).last_transition_time.0
     };
     assert_eq!(told(&after.conditions)[0], "Ready=True/NotRenewing");
     assert_eq!(since(&after, "Ready"), time(START));
-    story.edit(|request| request.plan = "gold".to_owned());
-    story.edit(|request| request.renewal = Renewal::Automatic);
-    let stalled = shown_after(Some(&after), &story);
-    assert_eq!((since(&stalled, "Ready"), since(&stalled, "Stalled")), (story.now, story.now));
+    account.ask("now", "gold");
+    account.set_renewal("now", Renewal::Automatic);
+    let stalled = shown_after(Some(&after), &account);
+    assert_eq!((since(&stalled, "Ready"), since(&stalled, "Stalled")), (account.now, account.now));
     assert_eq!(since(&stalled, "Active"), time(START));
 }
 
@@ -531,10 +534,10 @@ fn only<T>(verdicts: &[Verdict<T>]) -> &T {
 
 #[test]
 fn a_charged_report_shows_its_receipt() {
-    let mut story = Story::begin("starter", START);
-    story.until("2026-02-10T10:00:00Z");
-    let decision = story.report("gw-eu-1", "StorageEgress", "12G");
-    let status = report_status(None, 1, only(&decision.reports), story.now);
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-02-10T10:00:00Z");
+    let verdict = account.report_hour("now", "gw-eu-1", "StorageEgress", "12G");
+    let status = report_status(None, 1, &verdict, account.now);
     assert_eq!(
         json_of(&status),
         json!({
@@ -553,19 +556,19 @@ fn a_charged_report_shows_its_receipt() {
         })
     );
     let again =
-        charge_status(Some(&status), 1, &story.book().unacknowledged[0], time("2026-03-01T00:00:00Z"));
+        charge_status(Some(&status), 1, &account.ledger().unacknowledged[0], time("2026-03-01T00:00:00Z"));
     assert_eq!(again, status);
 }
 
 #[test]
 fn a_rejected_report_shows_the_rule_and_the_remedy_and_charges_nothing() {
-    let mut story = Story::begin("starter", START);
+    let mut account = TestAccount::on_plan("starter", START);
     let window = Window { start_time: time(START), end_time: time("2026-01-31T11:00:00Z") };
-    let decision = story.report_window("gw", "Unknown", "1", window);
-    let waiting = report_status(None, 1, only(&decision.reports), story.now);
+    let verdict = account.report_of("now", "gw", window, &[("Public", "Unknown", "1")]);
+    let waiting = report_status(None, 1, &verdict, account.now);
     assert_eq!(told(&waiting.conditions), ["Ready=False/WindowNotOver", "Reconciling=True/WindowNotOver"]);
-    let decision = story.until("2026-02-01T00:00:00Z");
-    let status = report_status(None, 1, only(&decision.reports), story.now);
+    account.until("2026-02-01T00:00:00Z");
+    let status = report_status(None, 1, only(&account.decision.reports), account.now);
     assert_eq!(told(&status.conditions), ["Ready=False/UnknownRate", "Stalled=True/UnknownRate"]);
     assert_eq!((status.state, status.credits), (Some(api::UsageReportState::Rejected), None));
 }
@@ -627,17 +630,17 @@ fn what_waits_says_for_what_and_until_when() {
     }
 }
 
-fn pack_shown(story: &Story, decision: &Decision) -> api::CreditPackStatus {
-    pack_status(None, 1, only(&decision.packs), story.ledger.as_ref(), story.now)
+fn pack_shown(account: &TestAccount) -> api::CreditPackStatus {
+    pack_status(None, 1, only(&account.decision.packs), account.ledger.as_ref(), account.now)
 }
 
 #[test]
 fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
-    let mut story = Story::begin_unpaid("starter", START);
-    story.pay(1, PaymentState::Settled);
-    let decision = story.buy("top-up", "plus-500");
-    let invoice = story.book().invoice_name(2);
-    let waiting = pack_shown(&story, &decision);
+    let mut account = TestAccount::unpaid("starter", START);
+    account.pay("now", "payment-4", 1, PaymentState::Settled);
+    account.buy("now", "top-up", "plus-500");
+    let invoice = account.ledger().invoice_name(2);
+    let waiting = pack_shown(&account);
     assert_eq!(
         told(&waiting.conditions),
         ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment"]
@@ -649,9 +652,9 @@ fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
              Payment reports it as settled"
         )
     );
-    story.until("2026-02-01T00:00:00Z");
-    let decision = story.pay(2, PaymentState::Settled).expect("an invoice");
-    let mut granted = json_of(pack_shown(&story, &decision));
+    account.until("2026-02-01T00:00:00Z");
+    account.pay("now", "payment-5", 2, PaymentState::Settled);
+    let mut granted = json_of(pack_shown(&account));
     let conditions: Vec<Condition> =
         serde_json::from_value(granted["conditions"].take()).expect("conditions");
     assert_eq!(told(&conditions), ["Ready=True/Granted"]);
@@ -663,9 +666,9 @@ fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
             "invoice": invoice, "grantTime": "2026-02-01T00:00:00Z", "conditions": null,
         })
     );
-    story.pay(2, PaymentState::Refunded);
-    let decision = story.buy("top-up", "plus-500");
-    let refunded = pack_shown(&story, &decision);
+    account.pay("now", "payment-6", 2, PaymentState::Refunded);
+    account.buy("now", "top-up", "plus-500");
+    let refunded = pack_shown(&account);
     assert_eq!(refunded.state, Some(api::CreditPackState::Refunded));
     assert_eq!(told(&refunded.conditions), ["Ready=True/Refunded"]);
     assert_eq!(refunded.grant_time, Some(time("2026-02-01T00:00:00Z")));
@@ -673,12 +676,12 @@ fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
 
 #[test]
 fn a_pack_over_the_limit_says_when_the_next_may_be_bought() {
-    let mut story = Story::begin("starter", START);
+    let mut account = TestAccount::on_plan("starter", START);
     for name in ["a", "b", "c"] {
-        story.buy(name, "plus-100");
+        account.buy("now", name, "plus-100");
     }
-    let decision = story.buy("d", "plus-100");
-    let status = pack_shown(&story, &decision);
+    account.buy("now", "d", "plus-100");
+    let status = pack_shown(&account);
     assert_eq!(told(&status.conditions), ["Ready=False/PackLimitReached", "Stalled=True/PackLimitReached"]);
     assert_eq!(status.state, Some(api::CreditPackState::Refused));
     assert_eq!(status.next_available_time, Some(time("2026-02-28T10:00:00Z")));
@@ -695,31 +698,31 @@ fn an_order_of_long_ago_still_shows_granted() {
 
 #[test]
 fn a_payment_is_applied_refused_or_due_to_be_returned() {
-    let mut story = Story::begin_unpaid("starter", START);
-    let status = |decision: &Decision| payment_status(None, 1, only(&decision.payments), time(START));
-    let applied = status(&story.pay(1, PaymentState::Cancelled).expect("an invoice"));
+    let mut account = TestAccount::unpaid("starter", START);
+    let status = |verdict: &PaymentVerdict| payment_status(None, 1, verdict, time(START));
+    let applied = status(&account.pay("now", "payment-7", 1, PaymentState::Cancelled));
     assert_eq!(told(&applied.conditions), ["Ready=True/Applied"]);
-    let due = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
+    let due = status(&account.pay("now", "payment-8", 1, PaymentState::Settled));
     assert_eq!(told(&due.conditions), ["Ready=False/RefundDue", "Stalled=True/RefundDue"]);
     assert_eq!(due.state, Some(api::PaymentVerdict::Applied));
     let returned = PaymentVerdict::Judged(flashgate_ledger::payment::PaymentOutcome::Returned);
     let returned = payment_status(Some(&due), 1, &returned, time(START));
     assert_eq!(told(&returned.conditions), ["Ready=True/Refunded"]);
     assert_eq!(returned.state, Some(api::PaymentVerdict::Applied));
-    let refused = status(&story.pay(1, PaymentState::Settled).expect("an invoice"));
+    let refused = status(&account.pay("now", "payment-9", 1, PaymentState::Settled));
     assert_eq!(told(&refused.conditions), ["Ready=False/AlreadySettled", "Stalled=True/AlreadySettled"]);
     assert_eq!(refused.state, Some(api::PaymentVerdict::Refused));
 }
 
 #[test]
 fn an_adjustment_is_granted_or_refused() {
-    let mut story = Story::begin("starter", START);
-    let decision = story.adjust("outage", "250", None);
-    let status = adjustment_status(None, 1, only(&decision.adjustments), story.now);
+    let mut account = TestAccount::on_plan("starter", START);
+    let verdict = account.adjust("now", "outage", "250", None);
+    let status = adjustment_status(None, 1, &verdict, account.now);
     assert_eq!(told(&status.conditions), ["Ready=True/Granted"]);
     assert_eq!(message(&status.conditions), "granted 250 credits 2026-01-31; use a new name to give more");
-    let decision = story.adjust("outage", "251", None);
-    let status = adjustment_status(None, 1, only(&decision.adjustments), story.now);
+    let verdict = account.adjust("now", "outage", "251", None);
+    let status = adjustment_status(None, 1, &verdict, account.now);
     assert_eq!(told(&status.conditions), ["Ready=False/NameAlreadyUsed", "Stalled=True/NameAlreadyUsed"]);
 }
 
@@ -737,42 +740,44 @@ fn noted(decision: &Decision) -> Vec<String> {
 
 #[test]
 fn events_tell_transitions_and_no_ordinary_charge() {
-    let mut story = Story::before(crate::catalog::shipped(), START);
+    let mut account = TestAccount::new(shipped());
     let granted = "Subscription Normal/Granted";
-    assert_eq!(noted(&story.subscribe("organization-free", BillingPeriod::Monthly)), [granted]);
-    assert_eq!(noted(&story.buy("a", "plus-100")), ["CreditPack/a Warning/PlanNotEligible"]);
-    story.until("2026-02-01T00:00:00Z");
-    assert_eq!(noted(&story.report("gw", "TokensOut", "1000")), [""; 0]);
+    account.subscribe(START, "organization-free");
+    assert_eq!(noted(&account.decision), [granted]);
+    account.buy("now", "a", "plus-100");
+    assert_eq!(noted(&account.decision), ["CreditPack/a Warning/PlanNotEligible"]);
+    account.until("2026-02-01T00:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "1000");
+    assert_eq!(noted(&account.decision), [""; 0]);
+    account.report_hour("now", "gw", "TokensOut", "1000");
+    assert_eq!(noted(&account.decision), [""; 0], "the receipt publishes the Event of a refusal");
+    account.until("2026-02-01T02:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "40000");
     assert_eq!(
-        noted(&story.report("gw", "TokensOut", "1000")),
-        [""; 0],
-        "the receipt publishes the Event of a refusal"
-    );
-    story.until("2026-02-01T02:00:00Z");
-    assert_eq!(
-        noted(&story.report("gw", "TokensOut", "40000")),
+        noted(&account.decision),
         [
             "Subscription Warning/ThresholdReached",
             "Subscription Warning/ThresholdReached",
             "Subscription Warning/CreditsExhausted"
         ]
     );
-    assert_eq!(
-        noted(&story.edit(|request| request.plan = "starter".to_owned())),
-        ["Subscription Normal/PlanChanged", granted]
-    );
-    assert_eq!(noted(&story.buy("b", "plus-100")), ["CreditPack/b Normal/Purchased"]);
-    story.edit(|request| request.renewal = Renewal::None);
-    assert_eq!(noted(&story.until("2026-03-01T10:00:00Z")), ["Subscription Warning/Lapsed", granted]);
-    assert_eq!(noted(&story.until("2026-04-01T10:00:00Z")), ["Subscription Normal/Renewed", granted]);
+    account.ask("now", "starter");
+    assert_eq!(noted(&account.decision), ["Subscription Normal/PlanChanged", granted]);
+    account.buy("now", "b", "plus-100");
+    assert_eq!(noted(&account.decision), ["CreditPack/b Normal/Purchased"]);
+    account.set_renewal("now", Renewal::None);
+    account.until("2026-03-01T10:00:00Z");
+    assert_eq!(noted(&account.decision), ["Subscription Warning/Lapsed", granted]);
+    account.until("2026-04-01T10:00:00Z");
+    assert_eq!(noted(&account.decision), ["Subscription Normal/Renewed", granted]);
 }
 
 #[test]
 fn a_closed_gap_is_told_with_what_it_means() {
-    let mut story = Story::begin("starter", START);
-    story.until("2026-02-10T00:00:00Z");
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-02-10T00:00:00Z");
     let gap = Window { start_time: time("2026-02-01T00:00:00Z"), end_time: time("2026-02-02T00:00:00Z") };
-    let mut decision = story.decide();
+    let mut decision = account.decide();
     decision.closed_gaps.push(("gw".to_owned(), gap));
     assert_eq!(noted(&decision), ["Subscription Warning/GapClosed"]);
     let message = &notes(&decision)[0].message;
@@ -782,8 +787,9 @@ fn a_closed_gap_is_told_with_what_it_means() {
 
 #[test]
 fn a_renewal_that_replaces_what_expires_exhausts_nothing() {
-    let mut story = Story::begin("starter", START);
-    let told = noted(&story.until("2026-02-28T10:00:00Z"));
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-02-28T10:00:00Z");
+    let told = noted(&account.decision);
     assert!(!told.contains(&"Subscription Warning/CreditsExhausted".to_owned()), "{told:?}");
 }
 
@@ -808,33 +814,34 @@ proptest! {
 
     #[test]
     fn projecting_again_changes_nothing_and_time_alone_only_the_month_of_the_packs(
-        (mut story, steps) in any_story(), hours in 0..2_000_i64,
+        (mut account, script) in any_account(), hours in 0..2_000_i64,
     ) {
-        for step in &steps {
-            story.take(step);
-            if story.facts.subscription.is_none() {
+        for (time, action) in &script.actions {
+            account.now = *time;
+            account.apply(action);
+            if account.facts.subscription.is_none() {
                 continue;
             }
-            let status = shown(&story);
-            prop_assert_eq!(&shown_after(Some(&status), &story), &status);
-            let mut later = story.clone();
-            later.now = seconds_after(story.now, hours * 3_600);
+            let status = shown(&account);
+            prop_assert_eq!(&shown_after(Some(&status), &account), &status);
+            let mut later = account.clone();
+            later.now = seconds_after(account.now, hours * 3_600);
             let then = shown_after(Some(&status), &later);
             prop_assert_eq!(SubscriptionStatus { packs: status.packs.clone(), ..then }, status);
         }
     }
 
     #[test]
-    fn what_is_shown_to_follow_a_period_is_what_then_follows((mut story, steps) in any_story()) {
-        for step in &steps {
-            story.take(step);
-            let is_settled = !story.book().invoices.iter().any(Invoice::is_open_plan_invoice);
-            let follows = renewal::following(story.book(), &story.catalog);
-            if let (Some(follows), true, true) = (follows, is_settled, story.facts.subscription.is_some()) {
-                let mut later = story.clone();
-                later.now = follows.time;
-                later.decide();
-                let terms = later.book().terms.as_ref();
+    fn what_is_shown_to_follow_a_period_is_what_then_follows((mut account, script) in any_account()) {
+        for (time, action) in &script.actions {
+            account.now = *time;
+            account.apply(action);
+            let is_settled = !account.ledger().invoices.iter().any(Invoice::is_open_plan_invoice);
+            let follows = renewal::following(account.ledger(), &account.catalog);
+            if let (Some(follows), true, true) = (follows, is_settled, account.facts.subscription.is_some()) {
+                let mut later = account.clone();
+                later.jump_to(follows.time);
+                let terms = later.ledger().terms.as_ref();
                 let then = terms.map(|terms| (terms.plan.clone(), terms.billing_period));
                 prop_assert_eq!(follows.plan.map(|plan| (plan.plan, plan.billing_period)), then);
             }
@@ -842,31 +849,33 @@ proptest! {
     }
 
     #[test]
-    fn every_status_and_every_ledger_follows_its_schema((mut story, steps) in any_story()) {
+    fn every_status_and_every_ledger_follows_its_schema((mut account, script) in any_account()) {
         let (subscriptions, packs) = (schema("Subscription", "status"), schema("CreditPack", "status"));
         let (reports, ledgers) = (schema("UsageReport", "status"), schema("CreditLedger", "spec"));
-        for step in &steps {
-            story.take(step);
-            let decision = story.decide();
-            if story.facts.subscription.is_some() {
-                assert_follows(&subscriptions, shown(&story))?;
+        for (time, action) in &script.actions {
+            account.now = *time;
+            account.apply(action);
+            let decision = &account.decision;
+            if account.facts.subscription.is_some() {
+                assert_follows(&subscriptions, shown(&account))?;
             }
             for pack in &decision.packs {
-                assert_follows(&packs, pack_status(None, 1, &pack.verdict, story.ledger.as_ref(), story.now))?;
+                assert_follows(&packs, pack_status(None, 1, &pack.verdict, account.ledger.as_ref(), account.now))?;
             }
             for report in &decision.reports {
-                assert_follows(&reports, report_status(None, 1, &report.verdict, story.now))?;
+                assert_follows(&reports, report_status(None, 1, &report.verdict, account.now))?;
             }
-            assert_follows(&ledgers, ledger_to_wire(story.book(), None, &story.entries, "default/acme", "operator-0"))?;
+            assert_follows(&ledgers, ledger_to_wire(account.ledger(), None, &account.decision.entries, "default/acme", "operator-0"))?;
         }
     }
 
     #[test]
-    fn a_purchase_of_each_state_shows_when_it_was_granted((mut story, steps) in any_story()) {
-        for step in &steps {
-            story.take(step);
+    fn a_purchase_of_each_state_shows_when_it_was_granted((mut account, script) in any_account()) {
+        for (time, action) in &script.actions {
+            account.now = *time;
+            account.apply(action);
         }
-        for sold in &story.book().purchases.records {
+        for sold in &account.ledger().purchases.records {
             let order = match sold.state {
                 PurchaseState::AwaitingPayment => OrderState::AwaitingPayment(sold.clone()),
                 PurchaseState::Granted { .. } => OrderState::Granted(sold.clone()),
@@ -874,7 +883,7 @@ proptest! {
                 PurchaseState::Refused { .. } => continue,
             };
             let is_granted = !matches!(order, OrderState::AwaitingPayment(_));
-            let status = pack_status(None, 1, &PackVerdict::Ordered(order), story.ledger.as_ref(), story.now);
+            let status = pack_status(None, 1, &PackVerdict::Ordered(order), account.ledger.as_ref(), account.now);
             prop_assert_eq!(status.grant_time.is_some(), is_granted);
         }
     }

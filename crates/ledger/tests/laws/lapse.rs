@@ -2,379 +2,389 @@
 
 use flashgate_ledger::catalog::BillingPeriod::{Monthly, Yearly};
 use flashgate_ledger::facts::{PaymentState, Renewal};
-
-use crate::kit::{Life, Said, external, time, window};
+use flashgate_testing::catalog::external;
+use flashgate_testing::values::{time, window};
+use flashgate_testing::{Summary, TestAccount};
 
 /// An account of starter that lapsed on 2026-02-01 by `renewal: None`.
-fn lapsed() -> Life {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.set_renewal("2026-01-20", Renewal::None).until("2026-02-01");
-    assert_eq!(life.plan(), "organization-free");
-    life
+fn lapsed() -> TestAccount {
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.set_renewal("2026-01-20", Renewal::None).until("2026-02-01");
+    assert_eq!(account.plan(), "organization-free");
+    account
 }
 
 #[test]
 fn renewal_none_set_back_before_the_end_changes_nothing() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.set_renewal("2026-01-10", Renewal::None).set_renewal("2026-01-31T23:59:59", Renewal::Automatic);
-    life.until("2026-02-01");
-    assert_eq!((life.plan(), life.count("Lapsed"), life.count("Granted")), ("starter", 0, 2));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.set_renewal("2026-01-10", Renewal::None).set_renewal("2026-01-31T23:59:59", Renewal::Automatic);
+    account.until("2026-02-01");
+    assert_eq!((account.plan(), account.count("Lapsed"), account.count("Granted")), ("starter", 0, 2));
 }
 
 #[test]
 fn renewal_none_wins_over_a_pending_downgrade() {
-    let mut life = Life::of("scale", "2026-01-01");
-    life.ask("2026-01-10", "growth").set_renewal("2026-01-11", Renewal::None).until("2026-02-01");
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
-    assert_eq!(life.book().pending_change, None);
+    let mut account = TestAccount::on_plan("scale", "2026-01-01");
+    account.ask("2026-01-10", "growth").set_renewal("2026-01-11", Renewal::None).until("2026-02-01");
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
+    assert_eq!(account.ledger().pending_change, None);
 }
 
 #[test]
 fn a_pending_downgrade_is_there_again_when_renewal_none_is_taken_back() {
-    let mut life = Life::of("scale", "2026-01-01");
-    life.ask("2026-01-10", "growth");
-    life.set_renewal("2026-01-11", Renewal::None).set_renewal("2026-01-12", Renewal::Automatic);
-    life.until("2026-02-01");
-    assert_eq!(life.plan(), "growth");
+    let mut account = TestAccount::on_plan("scale", "2026-01-01");
+    account.ask("2026-01-10", "growth");
+    account.set_renewal("2026-01-11", Renewal::None).set_renewal("2026-01-12", Renewal::Automatic);
+    account.until("2026-02-01");
+    assert_eq!(account.plan(), "growth");
 }
 
 #[test]
 fn a_lapse_begins_a_monthly_period_with_a_new_anchor() {
-    let mut life = Life::of("starter", "2026-01-31T10:00");
-    life.edit("2026-02-01", |subscription| subscription.request.renewal = Renewal::None);
-    life.until("2026-02-28T10:00");
-    assert_eq!(life.period(), (2, window("2026-02-28T10:00", "2026-03-28T10:00")));
-    life.until("2026-03-28T10:00");
-    assert_eq!(life.period(), (3, window("2026-03-28T10:00", "2026-04-28T10:00")));
+    let mut account = TestAccount::on_plan("starter", "2026-01-31T10:00");
+    account.edit("2026-02-01", |subscription| subscription.request.renewal = Renewal::None);
+    account.until("2026-02-28T10:00");
+    assert_eq!(account.period(), (2, window("2026-02-28T10:00", "2026-03-28T10:00")));
+    account.until("2026-03-28T10:00");
+    assert_eq!(account.period(), (3, window("2026-03-28T10:00", "2026-04-28T10:00")));
 }
 
 #[test]
 fn a_plan_lapsed_into_renews_by_itself_whatever_renewal_says() {
-    let mut life = lapsed();
-    life.until("2026-06-15");
-    assert_eq!((life.plan(), life.period().0, life.count("Lapsed")), ("organization-free", 6, 1));
+    let mut account = lapsed();
+    account.until("2026-06-15");
+    assert_eq!((account.plan(), account.period().0, account.count("Lapsed")), ("organization-free", 6, 1));
 }
 
 #[test]
 fn what_lapsed_is_remembered_until_something_else_is_asked_for() {
-    let mut life = lapsed();
-    life.edit("2026-02-10", |subscription| subscription.alert_thresholds_percent = Some(vec![50]));
-    assert_eq!(life.plan(), "organization-free");
-    life.set_renewal("2026-02-15T07:00", Renewal::Automatic);
-    assert_eq!(life.period(), (3, window("2026-02-15T07:00", "2026-03-15T07:00")));
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
-    life.until("2026-03-15T07:00");
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    let mut account = lapsed();
+    account.edit("2026-02-10", |subscription| subscription.alert_thresholds_percent = Some(vec![50]));
+    assert_eq!(account.plan(), "organization-free");
+    account.set_renewal("2026-02-15T07:00", Renewal::Automatic);
+    assert_eq!(account.period(), (3, window("2026-02-15T07:00", "2026-03-15T07:00")));
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "1100"));
+    account.until("2026-03-15T07:00");
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "1100"));
 }
 
 #[test]
 fn another_request_without_renewal_is_only_remembered() {
-    let mut life = lapsed();
-    life.ask("2026-02-10", "growth");
-    assert_eq!(life.plan(), "organization-free");
-    life.until("2026-03-05");
-    assert_eq!((life.plan(), life.period().0), ("organization-free", 3));
+    let mut account = lapsed();
+    account.ask("2026-02-10", "growth");
+    assert_eq!(account.plan(), "organization-free");
+    account.until("2026-03-05");
+    assert_eq!((account.plan(), account.period().0), ("organization-free", 3));
     // The first request again, with Automatic: it differs from what was asked last.
-    life.edit("2026-03-10", |subscription| {
+    account.edit("2026-03-10", |subscription| {
         subscription.request.plan = "starter".to_owned();
         subscription.request.renewal = Renewal::Automatic;
     });
-    assert_eq!(life.plan(), "starter");
+    assert_eq!(account.plan(), "starter");
 }
 
 #[test]
 fn a_request_for_the_plan_lapsed_into_begins_nothing_and_ends_the_lapse() {
-    let mut life = lapsed();
-    life.edit("2026-02-10", |subscription| {
+    let mut account = lapsed();
+    account.edit("2026-02-10", |subscription| {
         subscription.request.plan = "organization-free".to_owned();
         subscription.request.renewal = Renewal::Automatic;
     });
-    assert_eq!((life.period().0, life.balance().as_str(), life.book().lapsed), (2, "40", false));
-    life.until("2026-03-01");
-    assert_eq!(life.period(), (3, window("2026-03-01", "2026-04-01")));
+    assert_eq!((account.period().0, account.balance().as_str(), account.ledger().lapsed), (2, "40", false));
+    account.until("2026-03-01");
+    assert_eq!(account.period(), (3, window("2026-03-01", "2026-04-01")));
     // The lapse is over: what lapsed then is a new request now, and an upgrade.
-    life.edit("2026-03-05", |subscription| {
+    account.edit("2026-03-05", |subscription| {
         subscription.request.plan = "starter".to_owned();
         subscription.request.renewal = Renewal::None;
     });
-    assert_eq!(life.plan(), "starter");
+    assert_eq!(account.plan(), "starter");
 }
 
 #[test]
 fn a_plan_that_lapses_to_nothing_leaves_no_plan_and_usage_becomes_debt() {
-    let mut life = Life::of("organization-free", "2026-01-01");
-    life.set_renewal("2026-01-10", Renewal::None).until("2026-02-01");
-    assert_eq!((life.plan(), life.book().period.window), ("", None));
-    let verdict = life.consume("2026-02-10", "30");
-    assert_eq!(verdict.said(), "charged 30");
-    assert_eq!(life.balance(), "-30");
-    assert_eq!(life.buy("2026-02-10", "a", "plus-100").said(), "PlanNotEligible");
-    life.until("2026-05-01").edit("2026-05-02", |subscription| {
+    let mut account = TestAccount::on_plan("organization-free", "2026-01-01");
+    account.set_renewal("2026-01-10", Renewal::None).until("2026-02-01");
+    assert_eq!((account.plan(), account.ledger().period.window), ("", None));
+    let verdict = account.consume("2026-02-10", "30");
+    assert_eq!(verdict.summary(), "charged 30");
+    assert_eq!(account.balance(), "-30");
+    assert_eq!(account.buy("2026-02-10", "a", "plus-100").summary(), "PlanNotEligible");
+    account.until("2026-05-01").edit("2026-05-02", |subscription| {
         subscription.request.renewal = Renewal::Automatic;
     });
-    assert_eq!((life.plan(), life.balance().as_str(), life.period().0), ("organization-free", "10", 2));
+    assert_eq!(
+        (account.plan(), account.balance().as_str(), account.period().0),
+        ("organization-free", "10", 2)
+    );
 }
 
 #[test]
 fn a_reactivation_drops_what_is_left_of_the_free_period() {
-    let mut life = lapsed();
-    life.consume("2026-02-05", "10");
-    life.set_renewal("2026-02-15", Renewal::Automatic);
-    assert_eq!((life.balance().as_str(), life.settling().as_str()), ("1100", "30"));
+    let mut account = lapsed();
+    account.consume("2026-02-05", "10");
+    account.set_renewal("2026-02-15", Renewal::Automatic);
+    assert_eq!((account.balance().as_str(), account.settling().as_str()), ("1100", "30"));
 }
 
 #[test]
 fn a_lapse_carries_debt_and_packs_on() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.buy("2026-01-02", "a", "plus-100");
-    life.consume("2026-01-03", "1300");
-    life.set_renewal("2026-01-20", Renewal::None).until("2026-02-01");
-    assert_eq!((life.balance().as_str(), life.book().debt.to_string().as_str()), ("-60", "60"));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.buy("2026-01-02", "a", "plus-100");
+    account.consume("2026-01-03", "1300");
+    account.set_renewal("2026-01-20", Renewal::None).until("2026-02-01");
+    assert_eq!((account.balance().as_str(), account.ledger().debt.to_string().as_str()), ("-60", "60"));
 }
 
 #[test]
 fn a_plan_that_lapses_to_itself_renews_and_keeps_its_anchor() {
-    let mut life = Life::of("starter", "2026-01-31");
-    life.catalog.plans[1].lapses_to = Some("organization-free".to_owned());
-    life.ask("2026-02-01", "organization-free").until("2026-03-01");
-    life.set_renewal("2026-03-02", Renewal::None).until("2026-06-28");
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
-    assert_eq!(life.count("Lapsed"), 1);
+    let mut account = TestAccount::on_plan("starter", "2026-01-31");
+    account.catalog.plans[1].lapses_to = Some("organization-free".to_owned());
+    account.ask("2026-02-01", "organization-free").until("2026-03-01");
+    account.set_renewal("2026-03-02", Renewal::None).until("2026-06-28");
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
+    assert_eq!(account.count("Lapsed"), 1);
 }
 
 #[test]
 fn an_unpaid_renewal_lapses_after_its_due_time() {
-    let mut life = Life::new(external());
-    life.subscribe("2026-01-01", "starter");
-    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
-    life.until("2026-02-01");
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "0"));
-    life.until("2026-02-03T23:59:59");
-    assert_eq!(life.plan(), "starter");
-    life.until("2026-02-04");
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
-    assert_eq!(life.period(), (3, window("2026-02-04", "2026-03-04")));
-    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void"]);
-    assert_eq!(life.pay("2026-02-05", "late", 2, PaymentState::Settled).said(), "refund due");
-    life.until("2026-04-10");
-    assert_eq!((life.plan(), life.count("Invoiced")), ("organization-free", 2));
+    let mut account = TestAccount::new(external());
+    account.subscribe("2026-01-01", "starter");
+    account.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    account.until("2026-02-01");
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "0"));
+    account.until("2026-02-03T23:59:59");
+    assert_eq!(account.plan(), "starter");
+    account.until("2026-02-04");
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
+    assert_eq!(account.period(), (3, window("2026-02-04", "2026-03-04")));
+    assert_eq!(account.invoices(), ["1:Start:Settled", "2:Renewal:Void"]);
+    assert_eq!(account.pay("2026-02-05", "late", 2, PaymentState::Settled).summary(), "refund due");
+    account.until("2026-04-10");
+    assert_eq!((account.plan(), account.count("Invoiced")), ("organization-free", 2));
 }
 
 /// An account of starter whose renewal of 2026-02-01 is not paid: it is due on 2026-02-04.
-fn unpaid() -> Life {
-    let mut life = Life::new(external());
-    life.subscribe("2026-01-01", "starter");
-    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
-    life.until("2026-02-01");
-    life
+fn unpaid() -> TestAccount {
+    let mut account = TestAccount::new(external());
+    account.subscribe("2026-01-01", "starter");
+    account.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    account.until("2026-02-01");
+    account
 }
 
 #[test]
 fn a_request_of_the_due_times_very_instant_comes_after_the_lapse() {
-    let mut life = unpaid();
-    life.ask("2026-02-04", "growth");
-    assert_eq!((life.plan(), life.times("Lapsed")), ("organization-free", vec![time("2026-02-04")]));
-    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Reactivation:Open"]);
-    let mut life = unpaid();
-    life.ask("2026-02-04", "organization-free");
-    assert_eq!((life.plan(), life.book().lapsed), ("organization-free", false));
+    let mut account = unpaid();
+    account.ask("2026-02-04", "growth");
+    assert_eq!((account.plan(), account.times("Lapsed")), ("organization-free", vec![time("2026-02-04")]));
+    assert_eq!(account.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Reactivation:Open"]);
+    let mut account = unpaid();
+    account.ask("2026-02-04", "organization-free");
+    assert_eq!((account.plan(), account.ledger().lapsed), ("organization-free", false));
 }
 
 #[test]
 fn what_a_re_created_subscription_asks_for_comes_after_the_lapse_that_was_due() {
-    let mut life = unpaid();
-    life.unsubscribe("2026-02-02").subscribe("2026-02-06", "growth");
-    assert_eq!((life.plan(), life.times("Lapsed")), ("organization-free", vec![time("2026-02-06")]));
-    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Reactivation:Open"]);
+    let mut account = unpaid();
+    account.unsubscribe("2026-02-02").subscribe("2026-02-06", "growth");
+    assert_eq!((account.plan(), account.times("Lapsed")), ("organization-free", vec![time("2026-02-06")]));
+    assert_eq!(account.invoices(), ["1:Start:Settled", "2:Renewal:Void", "3:Reactivation:Open"]);
 }
 
 #[test]
 fn an_unpaid_lapse_into_what_is_asked_for_is_over_at_once() {
-    let mut life = unpaid();
-    life.ask("2026-02-02", "organization-free").until("2026-02-04");
+    let mut account = unpaid();
+    account.ask("2026-02-02", "organization-free").until("2026-02-04");
     assert_eq!(
-        (life.plan(), life.balance().as_str(), life.book().lapsed),
+        (account.plan(), account.balance().as_str(), account.ledger().lapsed),
         ("organization-free", "40", false)
     );
     // The lapse is over: a lower plan is a downgrade, at the period's end.
-    life.ask("2026-02-11", "individual").until("2026-03-03");
-    assert_eq!(life.plan(), "organization-free");
-    life.until("2026-03-04");
-    assert_eq!((life.plan(), life.balance().as_str()), ("individual", "10"));
+    account.ask("2026-02-11", "individual").until("2026-03-03");
+    assert_eq!(account.plan(), "organization-free");
+    account.until("2026-03-04");
+    assert_eq!((account.plan(), account.balance().as_str()), ("individual", "10"));
 }
 
 #[test]
 fn a_lapse_into_what_is_asked_for_without_renewal_renews_by_itself() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.ask("2026-01-10", "organization-free").set_renewal("2026-01-11", Renewal::None).until("2026-04-01");
-    assert_eq!((life.plan(), life.count("Lapsed"), life.balance().as_str()), ("organization-free", 1, "40"));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account
+        .ask("2026-01-10", "organization-free")
+        .set_renewal("2026-01-11", Renewal::None)
+        .until("2026-04-01");
+    assert_eq!(
+        (account.plan(), account.count("Lapsed"), account.balance().as_str()),
+        ("organization-free", 1, "40")
+    );
 }
 
 #[test]
 fn renewal_none_takes_a_reactivation_back_that_is_not_paid() {
-    let mut life = Life::new(external());
-    life.subscribe("2026-01-01", "starter");
-    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
-    life.set_renewal("2026-01-02", Renewal::None).set_renewal("2026-02-10", Renewal::Automatic);
-    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Reactivation:Open"]);
-    life.set_renewal("2026-02-11", Renewal::None);
-    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Reactivation:Void"]);
-    life.set_renewal("2026-02-12", Renewal::Automatic);
-    assert_eq!(life.invoices(), ["1:Start:Settled", "2:Reactivation:Void", "3:Reactivation:Open"]);
+    let mut account = TestAccount::new(external());
+    account.subscribe("2026-01-01", "starter");
+    account.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    account.set_renewal("2026-01-02", Renewal::None).set_renewal("2026-02-10", Renewal::Automatic);
+    assert_eq!(account.invoices(), ["1:Start:Settled", "2:Reactivation:Open"]);
+    account.set_renewal("2026-02-11", Renewal::None);
+    assert_eq!(account.invoices(), ["1:Start:Settled", "2:Reactivation:Void"]);
+    account.set_renewal("2026-02-12", Renewal::Automatic);
+    assert_eq!(account.invoices(), ["1:Start:Settled", "2:Reactivation:Void", "3:Reactivation:Open"]);
 }
 
 #[test]
 fn a_renewal_that_is_overdue_is_owed_no_longer_though_its_subscription_is_deleted() {
-    let mut life = unpaid();
-    life.unsubscribe("2026-02-02").until("2026-02-04");
+    let mut account = unpaid();
+    account.unsubscribe("2026-02-02").until("2026-02-04");
     assert_eq!(
-        (life.plan(), life.invoices()),
+        (account.plan(), account.invoices()),
         ("starter", vec!["1:Start:Settled".into(), "2:Renewal:Void".into()])
     );
-    assert_eq!(life.pay("2026-02-05", "late", 2, PaymentState::Settled).said(), "refund due");
-    life.subscribe("2026-02-06", "starter");
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
-    let mut life = unpaid();
-    life.unsubscribe("2026-02-02");
-    assert_eq!(life.pay("2026-02-04", "in-time", 2, PaymentState::Settled).said(), "applied");
-    life.subscribe("2026-02-06", "starter");
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    assert_eq!(account.pay("2026-02-05", "late", 2, PaymentState::Settled).summary(), "refund due");
+    account.subscribe("2026-02-06", "starter");
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
+    let mut account = unpaid();
+    account.unsubscribe("2026-02-02");
+    assert_eq!(account.pay("2026-02-04", "in-time", 2, PaymentState::Settled).summary(), "applied");
+    account.subscribe("2026-02-06", "starter");
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "1100"));
 }
 
 #[test]
 fn nothing_renews_while_the_subscription_is_deleted() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.unsubscribe("2026-01-12").until("2026-06-01");
-    assert_eq!((life.period().0, life.count("Granted"), life.count("Invoiced")), (1, 1, 1));
-    assert_eq!((life.balance().as_str(), life.settling().as_str()), ("0", "0"));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.unsubscribe("2026-01-12").until("2026-06-01");
+    assert_eq!((account.period().0, account.count("Granted"), account.count("Invoiced")), (1, 1, 1));
+    assert_eq!((account.balance().as_str(), account.settling().as_str()), ("0", "0"));
 }
 
 #[test]
 fn a_subscription_re_created_at_the_periods_end_begins_a_new_period_there() {
     for (at, number, start) in [("2026-01-31T23:59:59", 1, "2026-01-01"), ("2026-02-01", 2, "2026-02-01")] {
-        let mut life = Life::of("starter", "2026-01-01");
-        life.unsubscribe("2026-01-12").subscribe(at, "starter");
-        assert_eq!((life.period().0, life.period().1.start_time), (number, time(start)));
+        let mut account = TestAccount::on_plan("starter", "2026-01-01");
+        account.unsubscribe("2026-01-12").subscribe(at, "starter");
+        assert_eq!((account.period().0, account.period().1.start_time), (number, time(start)));
     }
-    let mut life = Life::of("starter", "2026-01-01");
-    life.unsubscribe("2026-01-12").subscribe("2026-02-01T00:00:01", "starter");
-    assert_eq!(life.period(), (2, window("2026-02-01T00:00:01", "2026-03-01T00:00:01")));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.unsubscribe("2026-01-12").subscribe("2026-02-01T00:00:01", "starter");
+    assert_eq!(account.period(), (2, window("2026-02-01T00:00:01", "2026-03-01T00:00:01")));
 }
 
 #[test]
 fn a_re_created_subscription_may_ask_for_more_at_once() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.unsubscribe("2026-01-12").subscribe("2026-01-13", "growth");
-    assert_eq!((life.balance().as_str(), life.period().0), ("10600", 2));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.unsubscribe("2026-01-12").subscribe("2026-01-13", "growth");
+    assert_eq!((account.balance().as_str(), account.period().0), ("10600", 2));
 }
 
 #[test]
 fn the_start_time_of_a_re_created_subscription_is_ignored() {
     for start in ["2020-01-01", "2026-09-01"] {
-        let mut life = Life::of("starter", "2026-01-01");
-        life.unsubscribe("2026-01-12").subscribe_with("2026-01-13", "starter", |subscription| {
+        let mut account = TestAccount::on_plan("starter", "2026-01-01");
+        account.unsubscribe("2026-01-12").subscribe_with("2026-01-13", "starter", |subscription| {
             subscription.start_time = Some(time(start));
         });
         assert_eq!(
-            (life.period(), life.balance().as_str()),
+            (account.period(), account.balance().as_str()),
             ((1, window("2026-01-01", "2026-02-01")), "1100")
         );
-        assert_eq!(life.book().start_time, time("2026-01-01"));
+        assert_eq!(account.ledger().start_time, time("2026-01-01"));
     }
 }
 
 #[test]
 fn a_subscription_re_created_late_without_renewal_lapses() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.unsubscribe("2026-01-12").subscribe_with("2026-03-10", "starter", |subscription| {
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.unsubscribe("2026-01-12").subscribe_with("2026-03-10", "starter", |subscription| {
         subscription.request.renewal = Renewal::None;
     });
-    assert_eq!(life.period(), (2, window("2026-03-10", "2026-04-10")));
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
+    assert_eq!(account.period(), (2, window("2026-03-10", "2026-04-10")));
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
 }
 
 #[test]
 fn a_subscription_re_created_late_with_the_request_that_lapsed_stays_lapsed() {
-    let mut life = lapsed();
-    life.unsubscribe("2026-02-12").subscribe_with("2026-04-10", "starter", |subscription| {
+    let mut account = lapsed();
+    account.unsubscribe("2026-02-12").subscribe_with("2026-04-10", "starter", |subscription| {
         subscription.request.renewal = Renewal::None;
     });
-    assert_eq!(life.period(), (3, window("2026-04-10", "2026-05-10")));
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
+    assert_eq!(account.period(), (3, window("2026-04-10", "2026-05-10")));
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
 }
 
 #[test]
 fn a_subscription_re_created_with_the_request_whose_invoice_became_void_lapses() {
-    let mut life = Life::new(external());
-    life.subscribe("2026-01-01", "starter");
-    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
-    life.ask("2026-01-05", "growth");
-    life.pay("2026-01-06", "cancelled", 2, PaymentState::Cancelled);
-    life.unsubscribe("2026-01-12").subscribe("2026-04-10", "growth");
-    assert_eq!((life.plan(), life.count("Invoiced")), ("organization-free", 2));
+    let mut account = TestAccount::new(external());
+    account.subscribe("2026-01-01", "starter");
+    account.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    account.ask("2026-01-05", "growth");
+    account.pay("2026-01-06", "cancelled", 2, PaymentState::Cancelled);
+    account.unsubscribe("2026-01-12").subscribe("2026-04-10", "growth");
+    assert_eq!((account.plan(), account.count("Invoiced")), ("organization-free", 2));
 }
 
 #[test]
 fn a_re_created_subscription_gets_a_due_time_of_its_own() {
-    let mut life = Life::new(external());
-    life.subscribe("2026-01-01", "starter");
-    life.pay("2026-01-01", "p1", 1, PaymentState::Settled);
-    life.until("2026-02-02").unsubscribe("2026-02-02").subscribe("2026-03-15", "starter");
+    let mut account = TestAccount::new(external());
+    account.subscribe("2026-01-01", "starter");
+    account.pay("2026-01-01", "p1", 1, PaymentState::Settled);
+    account.until("2026-02-02").unsubscribe("2026-02-02").subscribe("2026-03-15", "starter");
     assert_eq!(
-        (life.plan(), life.invoices().last().cloned()),
+        (account.plan(), account.invoices().last().cloned()),
         ("starter", Some("3:Renewal:Open".to_owned()))
     );
-    life.pay("2026-03-18", "p3", 3, PaymentState::Settled);
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
+    account.pay("2026-03-18", "p3", 3, PaymentState::Settled);
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "1100"));
 }
 
 #[test]
 fn limits_names_and_numbers_outlive_a_deletion() {
-    let mut life = Life::of("starter", "2026-01-01");
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for name in ["a", "b", "c"] {
-        life.buy("2026-01-02", name, "plus-100");
+        account.buy("2026-01-02", name, "plus-100");
     }
-    life.unsubscribe("2026-01-03").subscribe("2026-01-04", "starter");
-    assert_eq!(life.buy("2026-01-05", "d", "plus-100").said(), "PackLimitReached");
-    assert_eq!(life.buy("2026-01-05", "a", "plus-100").said(), "granted");
-    assert_eq!(life.book().next_invoice, 5);
+    account.unsubscribe("2026-01-03").subscribe("2026-01-04", "starter");
+    assert_eq!(account.buy("2026-01-05", "d", "plus-100").summary(), "PackLimitReached");
+    assert_eq!(account.buy("2026-01-05", "a", "plus-100").summary(), "granted");
+    assert_eq!(account.ledger().next_invoice, 5);
 }
 
 #[test]
 fn reports_of_a_deleted_subscription_wait_and_are_paid_as_if_they_had_not() {
     let last_hour = window("2026-01-31T23:00", "2026-02-01");
-    let mut up = Life::of("starter", "2026-01-01");
+    let mut up = TestAccount::on_plan("starter", "2026-01-01");
     up.unsubscribe("2026-01-12");
-    assert_eq!(up.report("2026-02-01T01:00", "gw", last_hour, "100").said(), "waits");
+    assert_eq!(up.report("2026-02-01T01:00", "gw", last_hour, "100").summary(), "waits");
     up.subscribe("2026-02-10", "starter").until("2026-02-11");
-    let mut down = Life::of("starter", "2026-01-01");
-    down.unsubscribe("2026-01-12").goes_down("2026-01-20");
+    let mut down = TestAccount::on_plan("starter", "2026-01-01");
+    down.unsubscribe("2026-01-12").operator_stops("2026-01-20");
     down.report("2026-02-01T01:00", "gw", last_hour, "100");
-    down.subscribe("2026-02-10", "starter").comes_back("2026-02-11");
+    down.subscribe("2026-02-10", "starter").operator_starts("2026-02-11");
     assert_eq!((up.balance().as_str(), down.balance().as_str()), ("1100", "1100"));
-    assert_eq!(up.book().totals, down.book().totals);
+    assert_eq!(up.ledger().totals, down.ledger().totals);
     assert_eq!((&up.books, up.books[&1][4].to_string()), (&down.books, "100".to_owned()));
 }
 
 #[test]
 fn a_report_that_waits_in_vain_keeps_no_settlement_open() {
     let charged = window("2026-01-31T10:00", "2026-01-31T11:00");
-    let mut life = Life::of("starter", "2026-01-01");
-    assert_eq!(life.report("2026-01-31T12:00", "gw", charged, "100").said(), "charged 100");
-    life.unsubscribe("2026-01-31T13:00");
-    assert_eq!(life.report("2026-02-01T01:00", "gw", charged, "100").said(), "waits");
-    life.until("2026-02-01T02:01");
-    assert_eq!((life.settling().as_str(), life.count("SettlementClosed")), ("0", 1));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    assert_eq!(account.report("2026-01-31T12:00", "gw", charged, "100").summary(), "charged 100");
+    account.unsubscribe("2026-01-31T13:00");
+    assert_eq!(account.report("2026-02-01T01:00", "gw", charged, "100").summary(), "waits");
+    account.until("2026-02-01T02:01");
+    assert_eq!((account.settling().as_str(), account.count("SettlementClosed")), ("0", 1));
 }
 
 #[test]
 fn a_charge_whose_receipt_is_open_outlives_the_deletion() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.loses_receipts();
-    life.consume("2026-01-02", "5");
-    let charge = life.book().unacknowledged[0].clone();
-    life.unsubscribe("2026-01-03");
-    let mut report = crate::kit::a_report(
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.receipts_stop();
+    account.consume("2026-01-02", "5");
+    let charge = account.ledger().unacknowledged[0].clone();
+    account.unsubscribe("2026-01-03");
+    let mut report = flashgate_testing::test_account::report_of_a_credit(
         &charge.name,
         &charge.uid,
         time("2026-01-02"),
@@ -382,21 +392,21 @@ fn a_charge_whose_receipt_is_open_outlives_the_deletion() {
         window("2026-01-01", "2026-01-02"),
     );
     report.usage.clear();
-    life.facts.reports.insert(report);
-    life.until("2026-06-01");
-    assert_eq!(life.reports[&charge.name].said(), "charged 5");
+    account.facts.reports.insert(report);
+    account.until("2026-06-01");
+    assert_eq!(account.reports[&charge.name].summary(), "charged 5");
 }
 
 #[test]
 fn a_yearly_plan_lapses_at_its_years_end_and_can_be_reactivated_monthly() {
-    let mut life = Life::of("organization-free", "2026-01-01");
-    life.ask_for("2026-01-05", "starter", Yearly).set_renewal("2026-05-01", Renewal::None);
-    life.until("2027-01-05");
-    assert_eq!(life.plan(), "organization-free");
-    life.edit("2027-01-20", |subscription| {
+    let mut account = TestAccount::on_plan("organization-free", "2026-01-01");
+    account.ask_for("2026-01-05", "starter", Yearly).set_renewal("2026-05-01", Renewal::None);
+    account.until("2027-01-05");
+    assert_eq!(account.plan(), "organization-free");
+    account.edit("2027-01-20", |subscription| {
         subscription.request.billing_period = Monthly;
         subscription.request.renewal = Renewal::Automatic;
     });
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
-    assert_eq!(life.period().1, window("2027-01-20", "2027-02-20"));
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "1100"));
+    assert_eq!(account.period().1, window("2027-01-20", "2027-02-20"));
 }

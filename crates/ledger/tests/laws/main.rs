@@ -1,10 +1,9 @@
-//! The laws of docs/laws.md, played as lives of accounts: its cases by number, more of each law, and properties of every life.
+//! Tests of the laws in docs/laws.md: the cases by number, more cases of each law, and properties of every account.
 
 mod arrival;
 mod books;
 mod bounds;
 mod cases;
-mod kit;
 mod lapse;
 mod messages;
 mod packs;

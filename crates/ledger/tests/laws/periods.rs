@@ -3,13 +3,14 @@
 use flashgate_ledger::catalog::BillingPeriod::{Monthly, Yearly};
 use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases};
 use flashgate_ledger::ledger::RequestState;
+use flashgate_testing::catalog::shipped;
+use flashgate_testing::values::{credits, time, window};
+use flashgate_testing::{Summary, TestAccount};
 
-use crate::kit::{Life, Said, credits, shipped, time, window};
-
-fn yearly(at: &str, plan: &str) -> Life {
-    let mut life = Life::new(shipped());
-    life.subscribe_with(at, plan, |subscription| subscription.request.billing_period = Yearly);
-    life
+fn yearly(at: &str, plan: &str) -> TestAccount {
+    let mut account = TestAccount::new(shipped());
+    account.subscribe_with(at, plan, |subscription| subscription.request.billing_period = Yearly);
+    account
 }
 
 fn edit_plan(catalog: &mut Catalog, name: &str, edit: impl FnOnce(&mut flashgate_ledger::catalog::Plan)) {
@@ -18,58 +19,58 @@ fn edit_plan(catalog: &mut Catalog, name: &str, edit: impl FnOnce(&mut flashgate
 
 #[test]
 fn a_leap_day_anchor_comes_back_in_leap_years() {
-    let mut life = yearly("2024-02-29T12:00", "starter");
+    let mut account = yearly("2024-02-29T12:00", "starter");
     for (number, start) in (1..).zip(["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"]) {
         let start = format!("{start}T12:00");
-        life.until(&start);
-        assert_eq!((life.period().0, life.period().1.start_time), (number, time(&start)));
+        account.until(&start);
+        assert_eq!((account.period().0, account.period().1.start_time), (number, time(&start)));
     }
 }
 
 #[test]
 fn february_of_a_leap_year_ends_on_its_29th() {
-    let mut life = Life::of("starter", "2024-01-30");
-    life.until("2024-02-29");
-    assert_eq!(life.period().1, window("2024-02-29", "2024-03-30"));
+    let mut account = TestAccount::on_plan("starter", "2024-01-30");
+    account.until("2024-02-29");
+    assert_eq!(account.period().1, window("2024-02-29", "2024-03-30"));
 }
 
 #[test]
 fn the_instant_of_the_end_belongs_to_the_next_period() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.until("2026-01-31T23:59:59");
-    assert_eq!(life.period().0, 1);
-    life.until("2026-02-01");
-    assert_eq!(life.period(), (2, window("2026-02-01", "2026-03-01")));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.until("2026-01-31T23:59:59");
+    assert_eq!(account.period().0, 1);
+    account.until("2026-02-01");
+    assert_eq!(account.period(), (2, window("2026-02-01", "2026-03-01")));
 }
 
 #[test]
 fn a_year_arrives_at_once_and_expires_at_its_end() {
-    let mut life = yearly("2026-01-31", "starter");
-    assert_eq!(life.balance(), "15000");
-    life.until("2027-01-30T23:59:59");
-    assert_eq!((life.balance().as_str(), life.count("Granted")), ("15000", 1));
-    life.until("2027-01-31");
+    let mut account = yearly("2026-01-31", "starter");
+    assert_eq!(account.balance(), "15000");
+    account.until("2027-01-30T23:59:59");
+    assert_eq!((account.balance().as_str(), account.count("Granted")), ("15000", 1));
+    account.until("2027-01-31");
     assert_eq!(
-        (life.balance().as_str(), life.book().totals.expired.to_string().as_str()),
+        (account.balance().as_str(), account.ledger().totals.expired.to_string().as_str()),
         ("15000", "15000")
     );
 }
 
 #[test]
 fn months_after_a_year_still_count_from_the_anchor() {
-    let mut life = yearly("2026-01-31", "starter");
-    life.ask_for("2026-06-01", "starter", Monthly).until("2027-01-31");
-    assert_eq!(life.period(), (2, window("2027-01-31", "2027-02-28")));
-    life.until("2027-02-28");
-    assert_eq!(life.period(), (3, window("2027-02-28", "2027-03-31")));
+    let mut account = yearly("2026-01-31", "starter");
+    account.ask_for("2026-06-01", "starter", Monthly).until("2027-01-31");
+    assert_eq!(account.period(), (2, window("2027-01-31", "2027-02-28")));
+    account.until("2027-02-28");
+    assert_eq!(account.period(), (3, window("2027-02-28", "2027-03-31")));
 }
 
 #[test]
 fn every_month_gets_exactly_one_grant_with_the_operator_up_or_down() {
-    let mut up = Life::of("starter", "2026-01-31");
+    let mut up = TestAccount::on_plan("starter", "2026-01-31");
     up.until("2027-03-01");
-    let mut down = Life::of("starter", "2026-01-31");
-    down.goes_down("2026-01-31T00:01").comes_back("2027-03-01");
+    let mut down = TestAccount::on_plan("starter", "2026-01-31");
+    down.operator_stops("2026-01-31T00:01").operator_starts("2027-03-01");
     assert_eq!(up.count("Granted"), 14);
     assert_eq!(up.times("Granted"), down.times("Granted"));
     assert_eq!((&up.entries, &up.invoice_states), (&down.entries, &down.invoice_states));
@@ -78,171 +79,171 @@ fn every_month_gets_exactly_one_grant_with_the_operator_up_or_down() {
 
 #[test]
 fn an_upgrade_begins_a_period_with_that_instant_as_anchor() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.ask("2026-01-31T08:00", "growth");
-    assert_eq!(life.period(), (2, window("2026-01-31T08:00", "2026-02-28T08:00")));
-    life.until("2026-03-31T08:00");
-    assert_eq!(life.period(), (4, window("2026-03-31T08:00", "2026-04-30T08:00")));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.ask("2026-01-31T08:00", "growth");
+    assert_eq!(account.period(), (2, window("2026-01-31T08:00", "2026-02-28T08:00")));
+    account.until("2026-03-31T08:00");
+    assert_eq!(account.period(), (4, window("2026-03-31T08:00", "2026-04-30T08:00")));
     let invoiced: Vec<String> =
-        life.book().invoices.iter().map(|invoice| invoice.amount.to_string()).collect();
+        account.ledger().invoices.iter().map(|invoice| invoice.amount.to_string()).collect();
     assert_eq!(invoiced, ["100", "300", "300", "300"]);
 }
 
 #[test]
 fn the_same_plan_from_monthly_to_yearly_is_an_upgrade() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.ask_for("2026-01-10", "starter", Yearly);
-    assert_eq!((life.balance().as_str(), life.period().0), ("16100", 2));
-    assert_eq!(life.period().1, window("2026-01-10", "2027-01-10"));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.ask_for("2026-01-10", "starter", Yearly);
+    assert_eq!((account.balance().as_str(), account.period().0), ("16100", 2));
+    assert_eq!(account.period().1, window("2026-01-10", "2027-01-10"));
 }
 
 #[test]
 fn a_higher_rank_is_an_upgrade_also_from_yearly_to_monthly() {
-    let mut life = yearly("2026-01-01", "starter");
-    life.ask_for("2026-03-10", "growth", Monthly);
-    assert_eq!(life.balance(), "24500");
-    life.until("2026-12-31T23:59:59");
-    assert_eq!(life.left("plan/1"), "15000");
-    life.until("2027-01-01");
-    assert!(life.grant("plan/1").is_none_or(flashgate_ledger::grant::Grant::is_settling));
+    let mut account = yearly("2026-01-01", "starter");
+    account.ask_for("2026-03-10", "growth", Monthly);
+    assert_eq!(account.balance(), "24500");
+    account.until("2026-12-31T23:59:59");
+    assert_eq!(account.left("plan/1"), "15000");
+    account.until("2027-01-01");
+    assert!(account.grant("plan/1").is_none_or(flashgate_ledger::grant::Grant::is_settling));
 }
 
 #[test]
 fn the_same_plan_from_yearly_to_monthly_is_a_downgrade() {
-    let mut life = yearly("2026-01-01", "starter");
-    life.ask_for("2026-03-10", "starter", Monthly);
-    assert_eq!(life.period().0, 1);
-    let pending = life.book().pending_change.clone().expect("pending");
+    let mut account = yearly("2026-01-01", "starter");
+    account.ask_for("2026-03-10", "starter", Monthly);
+    assert_eq!(account.period().0, 1);
+    let pending = account.ledger().pending_change.clone().expect("pending");
     assert_eq!((pending.billing_period, pending.effective_time), (Monthly, time("2027-01-01")));
-    life.until("2027-01-01");
-    assert_eq!((life.balance().as_str(), life.book().pending_change.clone()), ("1100", None));
+    account.until("2027-01-01");
+    assert_eq!((account.balance().as_str(), account.ledger().pending_change.clone()), ("1100", None));
 }
 
 #[test]
 fn a_lower_rank_is_a_downgrade_also_from_monthly_to_yearly() {
-    let mut life = Life::of("growth", "2026-01-01");
-    life.ask_for("2026-01-10", "starter", Yearly);
-    assert_eq!((life.period().0, life.plan()), (1, "growth"));
-    life.until("2026-02-01");
-    assert_eq!((life.balance().as_str(), life.period().1.end_time), ("15000", time("2027-02-01")));
+    let mut account = TestAccount::on_plan("growth", "2026-01-01");
+    account.ask_for("2026-01-10", "starter", Yearly);
+    assert_eq!((account.period().0, account.plan()), (1, "growth"));
+    account.until("2026-02-01");
+    assert_eq!((account.balance().as_str(), account.period().1.end_time), ("15000", time("2027-02-01")));
 }
 
 #[test]
 fn loops_of_changes_grant_nothing_more() {
-    let mut life = Life::of("growth", "2026-01-01");
+    let mut account = TestAccount::on_plan("growth", "2026-01-01");
     for day in 10..30 {
         let plan = ["starter", "growth", "organization-free", "growth"][day % 4];
-        life.ask(&format!("2026-01-{day}"), plan);
+        account.ask(&format!("2026-01-{day}"), plan);
     }
-    assert_eq!((life.count("Granted"), life.count("Invoiced")), (1, 1));
+    assert_eq!((account.count("Granted"), account.count("Invoiced")), (1, 1));
 }
 
 #[test]
 fn an_upgrade_takes_the_place_of_a_pending_downgrade() {
-    let mut life = Life::of("growth", "2026-01-01");
-    life.ask("2026-01-05", "starter").ask("2026-01-06", "scale");
-    assert_eq!((life.plan(), life.book().pending_change.clone()), ("scale", None));
-    assert_eq!(life.balance(), "98500");
-    life.until("2026-02-06");
-    assert_eq!(life.plan(), "scale");
+    let mut account = TestAccount::on_plan("growth", "2026-01-01");
+    account.ask("2026-01-05", "starter").ask("2026-01-06", "scale");
+    assert_eq!((account.plan(), account.ledger().pending_change.clone()), ("scale", None));
+    assert_eq!(account.balance(), "98500");
+    account.until("2026-02-06");
+    assert_eq!(account.plan(), "scale");
 }
 
 #[test]
 fn an_upgrade_seen_only_after_a_boundary_is_what_the_boundary_renews_into() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.goes_down("2026-01-15");
-    life.ask("2026-02-10", "growth").comes_back("2026-02-11");
-    assert_eq!((life.plan(), life.balance().as_str()), ("growth", "9500"));
-    assert_eq!(life.period(), (2, window("2026-02-01", "2026-03-01")));
-    assert_eq!((life.count("Granted"), life.count("Invoiced")), (2, 2));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.operator_stops("2026-01-15");
+    account.ask("2026-02-10", "growth").operator_starts("2026-02-11");
+    assert_eq!((account.plan(), account.balance().as_str()), ("growth", "9500"));
+    assert_eq!(account.period(), (2, window("2026-02-01", "2026-03-01")));
+    assert_eq!((account.count("Granted"), account.count("Invoiced")), (2, 2));
 }
 
 #[test]
 fn what_is_left_of_a_free_period_cut_short_still_settles_late_usage() {
-    let mut life = Life::of("organization-free", "2026-01-01");
-    life.ask("2026-01-05", "starter");
-    life.report("2026-01-05T01:00", "gw", window("2026-01-04T23:00", "2026-01-05"), "30");
-    assert_eq!((life.balance().as_str(), life.settling().as_str()), ("1100", "10"));
-    life.until("2026-01-05T02:01");
-    assert_eq!(life.settling(), "0");
+    let mut account = TestAccount::on_plan("organization-free", "2026-01-01");
+    account.ask("2026-01-05", "starter");
+    account.report("2026-01-05T01:00", "gw", window("2026-01-04T23:00", "2026-01-05"), "30");
+    assert_eq!((account.balance().as_str(), account.settling().as_str()), ("1100", "10"));
+    account.until("2026-01-05T02:01");
+    assert_eq!(account.settling(), "0");
 }
 
 #[test]
 fn an_upgrade_from_free_to_free_drops_what_was_left() {
-    let mut life = Life::of("individual", "2026-01-01");
-    life.ask("2026-01-05", "organization-free");
-    assert_eq!(life.balance(), "40");
-    assert_eq!(life.count("Invoiced"), 0);
+    let mut account = TestAccount::on_plan("individual", "2026-01-01");
+    account.ask("2026-01-05", "organization-free");
+    assert_eq!(account.balance(), "40");
+    assert_eq!(account.count("Invoiced"), 0);
 }
 
 #[test]
 fn debt_outlives_upgrades() {
-    let mut life = Life::of("organization-free", "2026-01-01");
-    life.consume("2026-01-03", "140");
-    life.ask("2026-01-05", "starter");
-    assert_eq!((life.balance().as_str(), life.book().debt.to_string().as_str()), ("1000", "0"));
+    let mut account = TestAccount::on_plan("organization-free", "2026-01-01");
+    account.consume("2026-01-03", "140");
+    account.ask("2026-01-05", "starter");
+    assert_eq!((account.balance().as_str(), account.ledger().debt.to_string().as_str()), ("1000", "0"));
 }
 
 #[test]
 fn a_start_years_ago_skips_the_numbers_of_its_years() {
-    let mut life = Life::new(shipped());
-    life.subscribe_with("2026-02-01", "starter", |subscription| {
+    let mut account = TestAccount::new(shipped());
+    account.subscribe_with("2026-02-01", "starter", |subscription| {
         subscription.start_time = Some(time("2024-01-15"));
         subscription.request.billing_period = Yearly;
     });
-    assert_eq!(life.period(), (3, window("2026-01-15", "2027-01-15")));
-    assert_eq!(life.count("Granted"), 1);
-    life.until("2027-01-15");
-    assert_eq!(life.period().0, 4);
+    assert_eq!(account.period(), (3, window("2026-01-15", "2027-01-15")));
+    assert_eq!(account.count("Granted"), 1);
+    account.until("2027-01-15");
+    assert_eq!(account.period().0, 4);
 }
 
 #[test]
 fn an_arrival_at_a_past_starts_boundary_holds_the_period_that_begins() {
     for (arrival, number) in [("2026-03-09T23:59:59", 2), ("2026-03-10", 3)] {
-        let mut life = Life::new(shipped());
-        life.subscribe_with(arrival, "starter", |subscription| {
+        let mut account = TestAccount::new(shipped());
+        account.subscribe_with(arrival, "starter", |subscription| {
             subscription.start_time = Some(time("2026-01-10"));
         });
-        assert_eq!(life.period().0, number, "{arrival}");
+        assert_eq!(account.period().0, number, "{arrival}");
     }
 }
 
 #[test]
 fn a_catalog_edit_changes_the_next_period_and_not_this_one() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.until("2026-01-10");
-    edit_plan(&mut life.catalog, "starter", |plan| {
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.until("2026-01-10");
+    edit_plan(&mut account.catalog, "starter", |plan| {
         plan.pack_purchases = PackPurchases::Refused;
         let monthly = plan.monthly.as_mut().expect("monthly");
         (monthly.credits, monthly.price) = (credits("1200"), credits("120"));
     });
-    assert_eq!(life.buy("2026-01-11", "a", "plus-100").said(), "granted");
-    assert_eq!(life.balance(), "1200");
-    life.until("2026-02-01");
-    assert_eq!(life.balance(), "1300");
-    assert_eq!(life.book().invoices.last().map(|invoice| invoice.amount), Some(credits("120")));
-    assert_eq!(life.buy("2026-02-02", "b", "plus-100").said(), "PlanNotEligible");
+    assert_eq!(account.buy("2026-01-11", "a", "plus-100").summary(), "granted");
+    assert_eq!(account.balance(), "1200");
+    account.until("2026-02-01");
+    assert_eq!(account.balance(), "1300");
+    assert_eq!(account.ledger().invoices.last().map(|invoice| invoice.amount), Some(credits("120")));
+    assert_eq!(account.buy("2026-02-02", "b", "plus-100").summary(), "PlanNotEligible");
 }
 
 #[test]
 fn a_rate_edit_changes_what_is_charged_later() {
-    let mut life = Life::of("starter", "2026-01-01");
-    assert_eq!(life.consume("2026-01-02", "10").said(), "charged 10");
-    life.catalog.rates[2].credits = credits("2");
-    assert_eq!(life.consume("2026-01-03", "10").said(), "charged 20");
-    assert_eq!(life.balance(), "1070");
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    assert_eq!(account.consume("2026-01-02", "10").summary(), "charged 10");
+    account.catalog.rates[2].credits = credits("2");
+    assert_eq!(account.consume("2026-01-03", "10").summary(), "charged 20");
+    assert_eq!(account.balance(), "1070");
 }
 
 #[test]
 fn a_pending_change_stays_as_decided_when_ranks_change() {
-    let mut life = Life::of("growth", "2026-01-01");
-    life.ask("2026-01-05", "starter");
-    life.catalog.plans.swap(2, 3);
-    life.until("2026-01-31");
-    assert_eq!((life.plan(), life.count("Granted")), ("growth", 1));
-    assert!(life.book().pending_change.is_some());
-    life.until("2026-02-01");
-    assert_eq!(life.plan(), "starter");
+    let mut account = TestAccount::on_plan("growth", "2026-01-01");
+    account.ask("2026-01-05", "starter");
+    account.catalog.plans.swap(2, 3);
+    account.until("2026-01-31");
+    assert_eq!((account.plan(), account.count("Granted")), ("growth", 1));
+    assert!(account.ledger().pending_change.is_some());
+    account.until("2026-02-01");
+    assert_eq!(account.plan(), "starter");
 }
 
 /// The shipped catalog with a plan that costs 600 a month inserted below starter, of the lowest rank but one.
@@ -256,31 +257,31 @@ fn with_a_plan_inserted(catalog: &mut Catalog) {
 #[test]
 fn ranks_are_compared_in_the_catalog_of_today() {
     // Starter stood third; with another plan below it, it stands where growth stood, and is lower all the same.
-    let mut life = Life::of("growth", "2026-01-01");
-    with_a_plan_inserted(&mut life.catalog);
-    life.ask("2026-01-10", "starter");
-    assert_eq!((life.plan(), life.count("Granted")), ("growth", 1));
-    assert!(life.book().pending_change.is_some());
+    let mut account = TestAccount::on_plan("growth", "2026-01-01");
+    with_a_plan_inserted(&mut account.catalog);
+    account.ask("2026-01-10", "starter");
+    assert_eq!((account.plan(), account.count("Granted")), ("growth", 1));
+    assert!(account.ledger().pending_change.is_some());
     // With two plans retired below it, growth stands where starter does not stand any more.
-    let mut life = Life::of("starter", "2026-01-01");
-    life.catalog.plans.drain(..2);
-    life.ask("2026-01-10", "growth");
-    assert_eq!((life.plan(), life.balance().as_str()), ("growth", "10600"));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.catalog.plans.drain(..2);
+    account.ask("2026-01-10", "growth");
+    assert_eq!((account.plan(), account.balance().as_str()), ("growth", "10600"));
     // A plan that was lower is higher once the catalog says so.
-    let mut life = Life::of("growth", "2026-01-01");
-    life.catalog.plans.swap(2, 3);
-    life.ask("2026-01-10", "starter");
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "10600"));
+    let mut account = TestAccount::on_plan("growth", "2026-01-01");
+    account.catalog.plans.swap(2, 3);
+    account.ask("2026-01-10", "starter");
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "10600"));
 }
 
 #[test]
 fn a_plan_dearer_by_the_month_is_higher_than_one_that_is_gone() {
     let asked = |plan: &str, billing_period: BillingPeriod| {
-        let mut life = Life::of("growth", "2026-01-01");
-        life.catalog.plans.retain(|plan| plan.name != "growth");
-        with_a_plan_inserted(&mut life.catalog);
-        life.ask_for("2026-01-10", plan, billing_period);
-        life.plan().to_owned()
+        let mut account = TestAccount::on_plan("growth", "2026-01-01");
+        account.catalog.plans.retain(|plan| plan.name != "growth");
+        with_a_plan_inserted(&mut account.catalog);
+        account.ask_for("2026-01-10", plan, billing_period);
+        account.plan().to_owned()
     };
     assert_eq!(asked("scale", Monthly), "scale");
     assert_eq!(asked("starter", Monthly), "growth", "100 is less than 300");
@@ -293,17 +294,18 @@ fn a_plan_dearer_by_the_month_is_higher_than_one_that_is_gone() {
 #[test]
 fn a_month_of_a_year_is_a_twelfth_exactly() {
     for (price, plan) in [("3600", "growth"), ("3600.000000001", "scale")] {
-        let mut life = Life::of("growth", "2026-01-01");
-        life.catalog.plans.retain(|plan| plan.name != "growth");
-        life.catalog.plans[3].yearly.as_mut().expect("yearly").price = credits(price);
-        life.ask_for("2026-01-10", "scale", Yearly);
-        assert_eq!(life.plan(), plan, "{price} a year against 300 a month");
+        let mut account = TestAccount::on_plan("growth", "2026-01-01");
+        account.catalog.plans.retain(|plan| plan.name != "growth");
+        account.catalog.plans[3].yearly.as_mut().expect("yearly").price = credits(price);
+        account.ask_for("2026-01-10", "scale", Yearly);
+        assert_eq!(account.plan(), plan, "{price} a year against 300 a month");
     }
 }
 
 #[test]
 fn a_pending_change_stays_until_the_spec_changes_whatever_the_catalog() {
-    let pending = |life: &Life| life.book().pending_change.as_ref().map(|change| change.plan.clone());
+    let pending =
+        |account: &TestAccount| account.ledger().pending_change.as_ref().map(|change| change.plan.clone());
     for edit in [
         (|catalog| catalog.plans.swap(2, 3)) as fn(&mut Catalog),
         |catalog| catalog.plans.retain(|plan| plan.name != "starter"),
@@ -311,59 +313,59 @@ fn a_pending_change_stays_until_the_spec_changes_whatever_the_catalog() {
         |catalog| catalog.plans[2].monthly = None,
         with_a_plan_inserted,
     ] {
-        let mut life = Life::of("growth", "2026-01-01");
-        life.ask("2026-01-05", "starter");
-        edit(&mut life.catalog);
-        life.until("2026-01-20");
-        assert_eq!((life.plan(), pending(&life)), ("growth", Some("starter".to_owned())));
-        life.ask("2026-01-25", "growth");
-        assert_eq!((life.plan(), pending(&life)), ("growth", None));
+        let mut account = TestAccount::on_plan("growth", "2026-01-01");
+        account.ask("2026-01-05", "starter");
+        edit(&mut account.catalog);
+        account.until("2026-01-20");
+        assert_eq!((account.plan(), pending(&account)), ("growth", Some("starter".to_owned())));
+        account.ask("2026-01-25", "growth");
+        assert_eq!((account.plan(), pending(&account)), ("growth", None));
     }
 }
 
 #[test]
 fn a_requested_plan_unknown_at_the_boundary_lets_the_plan_in_force_renew() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.ask("2026-01-05", "platinum").until("2026-02-01");
-    assert_eq!((life.plan(), life.balance().as_str()), ("starter", "1100"));
-    let state = life.book().request.as_ref().map(|decided| decided.state);
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.ask("2026-01-05", "platinum").until("2026-02-01");
+    assert_eq!((account.plan(), account.balance().as_str()), ("starter", "1100"));
+    let state = account.ledger().request.as_ref().map(|decided| decided.state);
     assert_eq!(state, Some(RequestState::PlanNotFound));
 }
 
 #[test]
 fn a_plan_in_force_that_is_gone_lapses_by_its_stored_terms() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.until("2026-01-05");
-    life.catalog.plans.remove(2);
-    life.until("2026-02-01");
-    assert_eq!((life.plan(), life.balance().as_str()), ("organization-free", "40"));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.until("2026-01-05");
+    account.catalog.plans.remove(2);
+    account.until("2026-02-01");
+    assert_eq!((account.plan(), account.balance().as_str()), ("organization-free", "40"));
 }
 
 #[test]
 fn a_billing_period_the_plan_lacks_is_said_and_changes_nothing() {
-    let mut life = Life::of("starter", "2026-01-01");
-    life.ask_for("2026-01-05", "organization-free", Yearly).until("2026-02-01");
-    let state = life.book().request.as_ref().map(|decided| decided.state);
-    assert_eq!((life.plan(), state), ("starter", Some(RequestState::BillingPeriodNotOffered)));
+    let mut account = TestAccount::on_plan("starter", "2026-01-01");
+    account.ask_for("2026-01-05", "organization-free", Yearly).until("2026-02-01");
+    let state = account.ledger().request.as_ref().map(|decided| decided.state);
+    assert_eq!((account.plan(), state), ("starter", Some(RequestState::BillingPeriodNotOffered)));
 }
 
 #[test]
 fn a_new_account_of_an_unknown_plan_begins_when_a_known_one_is_asked_for() {
-    let mut life = Life::of("platinum", "2026-01-10");
-    assert_eq!(life.consume("2026-01-11", "30").said(), "charged 30");
-    assert_eq!(life.buy("2026-01-12", "a", "plus-100").said(), "waits");
-    assert_eq!(life.balance(), "-30");
-    life.ask("2026-01-20T05:00", "starter");
-    assert_eq!(life.period(), (1, window("2026-01-20T05:00", "2026-02-20T05:00")));
-    assert_eq!((life.packs["a"].said().as_str(), life.balance().as_str()), ("granted", "1170"));
+    let mut account = TestAccount::on_plan("platinum", "2026-01-10");
+    assert_eq!(account.consume("2026-01-11", "30").summary(), "charged 30");
+    assert_eq!(account.buy("2026-01-12", "a", "plus-100").summary(), "waits");
+    assert_eq!(account.balance(), "-30");
+    account.ask("2026-01-20T05:00", "starter");
+    assert_eq!(account.period(), (1, window("2026-01-20T05:00", "2026-02-20T05:00")));
+    assert_eq!((account.packs["a"].summary().as_str(), account.balance().as_str()), ("granted", "1170"));
 }
 
 #[test]
 fn a_new_account_begins_when_the_catalog_gets_its_plan() {
-    let mut life = Life::of("platinum", "2026-01-10");
-    life.until("2026-01-15");
-    edit_plan(&mut life.catalog, "growth", |plan| plan.name = "platinum".to_owned());
-    life.until("2026-01-16");
-    assert_eq!((life.period().0, life.balance().as_str()), (1, "9500"));
-    assert_eq!(life.times("Granted"), [time("2026-01-15")]);
+    let mut account = TestAccount::on_plan("platinum", "2026-01-10");
+    account.until("2026-01-15");
+    edit_plan(&mut account.catalog, "growth", |plan| plan.name = "platinum".to_owned());
+    account.until("2026-01-16");
+    assert_eq!((account.period().0, account.balance().as_str()), (1, "9500"));
+    assert_eq!(account.times("Granted"), [time("2026-01-15")]);
 }

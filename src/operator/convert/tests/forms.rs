@@ -253,7 +253,7 @@ fn split<T>(pairs: Vec<(T, &'static str)>) -> (Vec<T>, Vec<&'static str>) {
 
 /// Returns a ledger with each kind of record.
 fn ledger_of_records() -> Ledger {
-    let mut ledger = rich_story().book().clone();
+    let mut ledger = rich_account().ledger().clone();
     ledger.grants = split(grants()).0;
     *ledger.purchases.records = split(purchases()).0;
     *ledger.adjustments = adjustments().into_iter().map(|(given, _)| ("outage".to_owned(), given)).collect();

@@ -1,9 +1,9 @@
 //! Which occurrences are worth an Event, and that each gives one.
 
+use flashgate_testing::TestAccount;
 use serde_json::json;
 
 use super::*;
-use crate::operator::story::Story;
 
 const START: &str = "2026-01-31T10:00:00Z";
 
@@ -70,32 +70,33 @@ fn what_is_put_off_to_the_end_of_the_period_is_told_as_normal() {
 
 #[test]
 fn a_resumed_account_tells_its_debt() {
-    let mut story = Story::begin("starter", START);
-    story.until("2026-02-10T00:00:00Z");
-    story.report("gw", "TokensOut", "1100000");
-    let before = story.book().clone();
-    assert_eq!(resumption_note(&before, story.book()), None, "the same Subscription");
-    let resume = |story: &mut Story, at: &str| {
-        story.facts.subscription = None;
-        story.until(at);
-        let before = story.book().clone();
-        story.subscribe("starter", flashgate_ledger::catalog::BillingPeriod::Monthly);
-        resumption_note(&before, story.book()).expect("resumed")
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-02-10T00:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "1100000");
+    let before = account.ledger().clone();
+    assert_eq!(resumption_note(&before, account.ledger()), None, "the same Subscription");
+    let resume = |account: &mut TestAccount, at: &str| {
+        account.facts.subscription = None;
+        account.until(at);
+        let before = account.ledger().clone();
+        account.subscribe("now", "starter");
+        resumption_note(&before, account.ledger()).expect("resumed")
     };
-    let note = resume(&mut story, "2026-02-10T01:00:00Z");
+    let note = resume(&mut account, "2026-02-10T01:00:00Z");
     assert_eq!((note.kind, note.reason), (NoteKind::Normal, Reason::Resumed));
-    story.until("2026-02-11T00:00:00Z");
-    story.report("gw", "TokensOut", "25000");
-    let note = resume(&mut story, "2026-02-11T01:00:00Z");
+    account.until("2026-02-11T00:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "25000");
+    let note = resume(&mut account, "2026-02-11T01:00:00Z");
     assert_eq!((note.kind, note.reason), (NoteKind::Warning, Reason::Resumed));
     assert!(note.message.contains("a debt of 25 credits"), "{}", note.message);
 }
 
 #[test]
 fn a_refused_report_is_told_with_its_receipt_and_not_with_each_decision() {
-    let mut story = Story::begin("starter", START);
-    story.until("2026-02-10T00:00:00Z");
-    let decision = story.report("gw", "Unheard", "1");
+    let mut account = TestAccount::on_plan("starter", START);
+    account.until("2026-02-10T00:00:00Z");
+    account.report_hour("now", "gw", "Unheard", "1");
+    let decision = account.decision;
     assert_eq!(notes(&decision), []);
     let Some(Detail::Refused { object, refusal }) = decision.entries.last().map(|entry| &entry.detail) else {
         unreachable!("no refusal in {:?}", decision.entries);

@@ -8,8 +8,7 @@ use flashgate_ledger::catalog::{BillingPeriod, Catalog, PackPurchases, PaymentMo
 use flashgate_ledger::facts::{
     Adjustment, PackOrder, Payment, PaymentState, Renewal, Report, Request, Subscription,
 };
-
-use super::script::Object;
+use flashgate_testing::change::Change;
 
 const DAY: i64 = 86_400;
 
@@ -153,9 +152,9 @@ pub(crate) struct Reference<'a> {
 }
 
 /// Plays all of `objects` up to `until`, from the first of the catalog's `editions` on.
-pub(crate) fn play(editions: &[Catalog], objects: &[(i64, Vec<Object>)], until: i64) -> Outcome {
+pub(crate) fn play(editions: &[Catalog], changes: &[(i64, Vec<Change>)], until: i64) -> Outcome {
     let mut reference = Reference::new(editions);
-    let mut coming: Vec<(i64, Vec<Object>)> = objects.to_vec();
+    let mut coming: Vec<(i64, Vec<Change>)> = changes.to_vec();
     coming.reverse();
     loop {
         let next = coming.last().map(|(time, _)| *time);
@@ -165,13 +164,14 @@ pub(crate) fn play(editions: &[Catalog], objects: &[(i64, Vec<Object>)], until: 
         let created = if next == Some(now) { coming.pop().map(|(_, objects)| objects) } else { None };
         for object in created.unwrap_or_default() {
             match object {
-                Object::Subscription(subscription) => reference.subscription = Some(subscription),
-                Object::Deleted => reference.subscription = None,
-                Object::Edition(edition) => reference.catalog = &editions[usize::from(edition)],
-                Object::Report(report) => reference.reports.push(report),
-                Object::Pack(pack) => reference.packs.push(pack),
-                Object::Adjustment(adjustment) => reference.adjustments.push(adjustment),
-                Object::Payment { payment, .. } => reference.payments.push(payment),
+                Change::Subscription(subscription) => reference.subscription = Some(subscription),
+                Change::Unsubscribed => reference.subscription = None,
+                Change::Catalog(edition) => reference.catalog = &editions[edition],
+                Change::Report(report) => reference.reports.push(report),
+                Change::Pack(pack) => reference.packs.push(pack),
+                Change::Adjustment(adjustment) => reference.adjustments.push(adjustment),
+                Change::Payment(payment) => reference.payments.push(payment),
+                Change::Deleted(kind, name) => unreachable!("no script deletes {kind:?} {name}"),
             }
         }
         reference.instant();
