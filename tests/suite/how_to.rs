@@ -1,11 +1,24 @@
-//! The tutorial and the pages of `docs/how-to` about accounts, walked: their commands are run as they stand there.
+//! The tutorial and the pages of `docs/how-to`: each of their commands is run as the page shows it.
 
-use flashgate_billing::api::{CreditPack, Subscription, UsageReport};
-use serde_json::json;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use flashgate_billing::api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use crate::chart::pod::Container;
+use crate::chart::tool;
 use crate::installed::shared;
+use crate::payments::free_address;
 use crate::runbooks::Runbook;
-use crate::world::{Namespace, eventually};
+use crate::world::{Namespace, Operator, World, eventually, made_by, root};
 
 /// Creates a Subscription called `acme` on `plan`, and returns the variables of a page about it.
 async fn subscribed(namespace: &Namespace<'_>, plan: &str) -> [(&'static str, String); 2] {
@@ -80,7 +93,7 @@ async fn the_history_of_an_account_is_where_the_page_says() {
     let printed = page.walk("Events").await;
     assert!(printed.contains("1100 credits of plan 'starter'"), "{printed}");
     let printed = page.walk("The last entries").await;
-    let kinds = printed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let kinds = printed.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let kinds: Vec<_> = kinds.map(|entry| entry["kind"].clone()).collect();
     assert_eq!(kinds, ["Invoiced", "Settled", "Granted"]);
     let printed = page.walk("Statements").await;
@@ -113,5 +126,174 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
     page.walk("Give credits back").await;
     page.walk("Charge what is missing").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1085").await;
+    page.assert_walked();
+}
+
+/// Returns the variables of a page that installs the chart of this checkout, with Helm's own files below the world's
+/// folder.
+///
+/// `bash` reads the file of `BASH_ENV` before each block: it has what is known only after the page was opened.
+fn release_variables(world: &World) -> Vec<(&'static str, String)> {
+    let folder = world.plane.folder().join("page");
+    fs::create_dir_all(&folder).expect("folder");
+    let home = |name: &str| folder.join(name).display().to_string();
+    let variables = vec![
+        ("CHART", "charts/flashgate-billing".to_owned()),
+        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        ("FOLDER", folder.display().to_string()),
+        ("BACKUP", home("ledgers.yaml")),
+        ("HELM_CACHE_HOME", home("helm-cache")),
+        ("HELM_CONFIG_HOME", home("helm-config")),
+        ("HELM_DATA_HOME", home("helm-data")),
+        ("BASH_ENV", home("environment")),
+    ];
+    set_environment(world, "");
+    variables
+}
+
+/// Sets what the next blocks of a page find in their environment besides its variables.
+fn set_environment(world: &World, lines: &str) {
+    let tools = made_by("tools.sh");
+    let text = format!("PATH='{}':$PATH\n{lines}", tools.display());
+    fs::write(world.plane.folder().join("page/environment"), text).expect("environment");
+}
+
+/// Says that the pods of a release are ready; never returns. The private control plane has no nodes to run them.
+async fn pods_are_ready(world: &World) {
+    let deployments: Api<Deployment> = Api::namespaced(world.client().await, "flashgate-billing");
+    loop {
+        if let Some(deployed) = deployments.get_opt("flashgate-billing").await.expect("read") {
+            let status = json!({"status": {
+                "observedGeneration": deployed.metadata.generation, "replicas": 1, "updatedReplicas": 1,
+                "readyReplicas": 1, "availableReplicas": 1,
+            }});
+            // Helm can delete the Deployment between the read and this write.
+            let patch = Patch::Merge(status);
+            let _is_gone =
+                deployments.patch_status("flashgate-billing", &PatchParams::default(), &patch).await.is_err();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Returns the ledger of `acme`, as it is stored.
+async fn ledger(namespace: &Namespace<'_>) -> Value {
+    namespace.get::<CreditLedger>("acme").await.expect("ledger")
+}
+
+#[tokio::test]
+async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
+    let world = World::empty().await;
+    let variables = release_variables(&world);
+    let older = root().join("tests/golden/chart/flashgate-billing-0.0.1.tgz").display().to_string();
+    let installed = [variables.as_slice(), &[("CHART", older)]].concat();
+    let install = Runbook::how_to("install.md", &world, &installed);
+    let printed = install.walk("With Helm").await;
+    assert!(printed.contains("NAME: flashgate-billing"), "{printed}");
+    install.assert_walked();
+
+    let namespace = world.namespace("team").await;
+    let operator = world.operator(&[]);
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    operator.terminate().await;
+    let before = ledger(&namespace).await;
+
+    let upgrade = Runbook::how_to("upgrade.md", &world, &variables);
+    let printed = upgrade.walk("Before you upgrade").await;
+    assert!(printed.contains("flashgate-billing-0.0.1"), "{printed}");
+    let rolled_out = async { upgrade.walk("Upgrade the release").await };
+    let printed = tokio::select! {
+        () = pods_are_ready(&world) => unreachable!("never returns"),
+        printed = rolled_out => printed,
+    };
+    assert!(printed.contains("has been upgraded. Happy Helming!"), "{printed}");
+    assert!(printed.ends_with("deployment \"flashgate-billing\" successfully rolled out\n"), "{printed}");
+    let printed = upgrade.walk("Verify").await;
+    let version = format!("flashgate-billing-{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(printed.matches(&version).count(), 6, "{printed}");
+    assert_eq!(ledger(&namespace).await, before);
+    upgrade.walk("Roll back").await;
+    assert_eq!(ledger(&namespace).await, before);
+    let printed = upgrade.walk("Verify").await;
+    assert_eq!(printed.matches("flashgate-billing-0.0.1").count(), 6, "{printed}");
+    upgrade.assert_walked();
+
+    let uninstall = Runbook::how_to("uninstall.md", &world, &variables);
+    let printed = uninstall.walk("Remove the operator").await;
+    assert!(
+        printed.contains("[CustomResourceDefinition] creditadjustments.billing.flashgate.dev"),
+        "{printed}"
+    );
+    assert!(printed.ends_with("release \"flashgate-billing\" uninstalled\n"), "{printed}");
+    let printed = uninstall.walk("Check what is left").await;
+    assert!(printed.contains("creditledgers.billing.flashgate.dev") && printed.contains("acme"), "{printed}");
+    assert_eq!(ledger(&namespace).await, before);
+    let printed = uninstall.walk("Remove everything, ledgers included").await;
+    assert!(printed.contains("creditadjustments.billing.flashgate.dev\" deleted"), "{printed}");
+    let backup = fs::read_to_string(world.plane.folder().join("page/ledgers.yaml")).expect("backup");
+    assert!(backup.contains("kind: CreditLedger\n") && backup.contains("name: acme\n"), "{backup}");
+    uninstall.assert_walked();
+}
+
+/// The process that a page starts, by the file with its number. It ends with this value.
+struct Started(PathBuf);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let kill = format!("kill \"$(cat '{}')\" 2>/dev/null", self.0.display());
+        let _ended = Command::new("bash").args(["-c", &kill]).status();
+    }
+}
+
+/// Starts the operator of the release in `world`, as its pod would run; returns where its webhook listens.
+async fn start_release(world: &World) -> (SocketAddr, Operator) {
+    let release = ["flashgate-billing", "--namespace", "flashgate-billing"];
+    let arguments = [&["get", "manifest"], &release[..]].concat();
+    let said = tool("helm", &arguments, &world.plane.kubeconfig(), "");
+    assert!(said.success, "{}", said.stderr);
+    let rendered = serde_yaml::Deserializer::from_str(&said.stdout);
+    let rendered: Vec<Value> = rendered
+        .map(|object| Value::deserialize(object).expect("YAML"))
+        .filter(|object| !object.is_null())
+        .collect();
+    let container = Container::of(world, &rendered);
+    // The kubelet would mount the Secret of the page.
+    let mounted =
+        container.arguments.iter().find_map(|argument| argument.strip_prefix("--payments-secret-file="));
+    fs::copy(world.plane.folder().join("page/webhook.secret"), mounted.expect("a secret")).expect("mounted");
+    let operator = container.start_with_log(world, Stdio::inherit()).await;
+    (container.webhook.expect("the webhook is served"), operator)
+}
+
+#[tokio::test]
+async fn stripe_is_connected_as_the_page_says() {
+    let world = World::empty().await;
+    let mut variables = release_variables(&world);
+    let folder = world.plane.folder().join("page");
+    let adapter = free_address();
+    variables.push(("ADAPTER", adapter.to_string()));
+    variables.push(("NAMESPACE", "shop".to_owned()));
+    variables.push(("SUBSCRIPTION", "wayne".to_owned()));
+    fs::write(folder.join("stripe.secret"), "whsec_of_the_tests\n").expect("secret");
+    Runbook::how_to("install.md", &world, &variables).walk("With Helm").await;
+    let page = Runbook::how_to("connect-stripe.md", &world, &variables);
+    page.walk("1. Turn on external payments").await;
+    let (webhook, _operator) = start_release(&world).await;
+    set_environment(&world, &format!("WEBHOOK=http://{webhook}/v1/payments\n"));
+    let namespace = world.namespace("shop").await;
+    namespace.create::<Subscription>("wayne", json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("wayne", "/status/invoices/0/state", "Open").await;
+    let _adapter = Started(folder.join("adapter.pid"));
+    page.walk("2. Start the adapter").await;
+    let printed = page.walk("3. Find the open invoice").await;
+    assert!(printed.starts_with("wayne-") && printed.ends_with("-0001 100 USD\n"), "{printed}");
+    let printed = page.walk("4. Send a test event").await;
+    assert!(
+        printed.contains(r#"{"namespace":"shop","payment":"evt-1q0psijvetkwdcnymsavuruz6-"#),
+        "{printed}"
+    );
+    namespace.expect::<Subscription>("wayne", "/status/credits/balance", "1100").await;
+    page.walk("5. Run the adapter in the cluster").await;
     page.assert_walked();
 }
