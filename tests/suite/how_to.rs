@@ -297,3 +297,16 @@ async fn stripe_is_connected_as_the_page_says() {
     page.walk("5. Run the adapter in the cluster").await;
     page.assert_walked();
 }
+
+#[tokio::test]
+async fn a_test_clock_is_advanced_as_the_page_says() {
+    let world = World::start().await;
+    world.namespace("trial").await;
+    let _operator = world.operator(&["--allow-test-clocks", "trial"]);
+    let page = Runbook::how_to("test-clock.md", &world, &[]);
+    let printed = page.walk("2. Create the account").await;
+    assert!(printed.contains("1100      0        2026-02-28T10:00:00Z"), "{printed}");
+    let printed = page.walk("3. Advance the clock").await;
+    assert!(printed.contains("1100      0        2026-03-31T10:00:00Z"), "{printed}");
+    page.assert_walked();
+}
