@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """An adapter between Stripe and the payment webhook. Python 3.9 or later, standard library only.
 
-  stripe.py map < EVENT          prints the callback that says what the Stripe event says, and sends nothing
-  stripe.py serve ADDRESS:PORT   receives Stripe's webhook, checks its signature, signs the callback, passes it on
+  stripe.py map < EVENT          prints the callback for a Stripe event, and sends nothing
+  stripe.py serve ADDRESS:PORT   receives Stripe's webhook, checks its signature, and sends a signed callback
 
 `serve` reads three environment variables:
 
@@ -24,12 +24,12 @@ as `metadata`, for the session, and as `payment_intent_data.metadata`, which Str
 | checkout.session.expired                          | Cancelled | amount_total      |
 | charge.refunded, refunded in full                 | Refunded  | amount_refunded   |
 
-A failed attempt (Failed) leaves the invoice open, so that the next attempt can settle it. A session that expired or a
-payment that was cancelled (Cancelled) voids it, unless it is a renewal's. So make one Checkout Session for an invoice at a
-time, and let it live as long as the invoice should wait.
+A failed attempt (Failed) leaves the invoice open, so that the next attempt can settle it. An expired session or a cancelled
+payment (Cancelled) voids the invoice, unless it is the invoice of a renewal. So create one Checkout Session for an invoice
+at a time, and let it expire when the invoice is due.
 
-Everything else is passed over with 200, so that Stripe does not send it again: events of other kinds, of other
-products (without that metadata), sessions that are not paid yet, and parts of a refund (an invoice is refunded whole).
+The script ignores all other events with 200, so that Stripe does not send them again: other kinds, other products (without
+that metadata), unpaid sessions, and partial refunds (an invoice is refunded in full).
 The script returns the webhook's answer to Stripe. Stripe retries events without a 2xx answer for days, as intended.
 """
 
