@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -309,4 +309,75 @@ async fn a_test_clock_is_advanced_as_the_page_says() {
     let printed = page.walk("3. Advance the clock").await;
     assert!(printed.contains("1100      0        2026-03-31T10:00:00Z"), "{printed}");
     page.assert_walked();
+}
+
+/// Returns the files with the ending `.md` below `folder`, as paths below it.
+fn pages_below(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("folder") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.strip_prefix(folder).expect("below the folder").to_owned());
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
+/// Returns the text of a page without its code blocks.
+fn prose(page: &Path) -> String {
+    let text = fs::read_to_string(page).expect("page");
+    text.split("\n```").step_by(2).collect()
+}
+
+/// Returns the targets of the relative links on a page, without their anchors.
+fn links(page: &Path) -> Vec<String> {
+    let prose = prose(page);
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    targets.filter(|target| !target.is_empty() && !target.contains("://")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_index_has_every_page() {
+    let docs = root().join("docs");
+    let index = links(&docs.join("README.md"));
+    let missing = pages_below(&docs).into_iter().filter(|page| page != Path::new("README.md"));
+    let missing = missing.filter(|page| !index.iter().any(|link| Path::new(link) == page));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<PathBuf>::new(), "add these pages to docs/README.md");
+}
+
+#[test]
+fn every_link_on_a_page_leads_to_a_file() {
+    let mut pages: Vec<PathBuf> =
+        pages_below(&root().join("docs")).into_iter().map(|page| Path::new("docs").join(page)).collect();
+    pages.extend(["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from));
+    for page in pages {
+        let page = root().join(page);
+        let folder = page.parent().expect("folder");
+        for link in links(&page) {
+            assert!(folder.join(&link).exists(), "{} links to {link}, which does not exist", page.display());
+        }
+    }
+}
+
+#[test]
+fn each_page_with_commands_has_a_test_that_runs_them() {
+    let sources = ["how_to.rs", "backup.rs", "gitops/walked.rs"].map(|file| {
+        let file = root().join("tests/suite").join(file);
+        fs::read_to_string(file).expect("source")
+    });
+    for folder in ["docs/how-to", "docs/tutorials"] {
+        for page in pages_below(&root().join(folder)) {
+            let has_commands =
+                fs::read_to_string(root().join(folder).join(&page)).expect("page").contains("\n```sh\n");
+            let opened = format!("(\"{}\",", page.display());
+            let is_run = sources.iter().any(|source| source.contains(&opened));
+            assert!(is_run || !has_commands, "{folder}/{}: no test runs its commands", page.display());
+        }
+    }
 }
