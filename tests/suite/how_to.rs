@@ -290,7 +290,7 @@ async fn stripe_is_connected_as_the_page_says() {
     assert!(printed.starts_with("wayne-") && printed.ends_with("-0001 100 USD\n"), "{printed}");
     let printed = page.walk("4. Send a test event").await;
     assert!(
-        printed.contains(r#"{"namespace":"shop","payment":"evt-1q0psijvetkwdcnymsavuruz6-3ee45fb9309d5e71"}"#),
+        printed.contains(r#"{"namespace":"shop","payment":"evt-1q0psijvetkwdcnymsavurz6-3ee45fb9309d5e71"}"#),
         "{printed}"
     );
     namespace.expect::<Subscription>("wayne", "/status/credits/balance", "1100").await;
