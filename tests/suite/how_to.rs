@@ -20,6 +20,86 @@ use crate::payments::free_address;
 use crate::runbooks::Runbook;
 use crate::world::{Namespace, Operator, World, eventually, made_by, root};
 
+/// A page whose commands are run, and whose output is compared with the output that the page shows.
+struct Page {
+    runbook: Runbook,
+    text: String,
+}
+
+impl Page {
+    fn how_to(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+        let text = fs::read_to_string(root().join("docs/how-to").join(name)).expect("page");
+        Self { runbook: Runbook::how_to(name, world, variables), text }
+    }
+
+    fn tutorial(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+        let text = fs::read_to_string(root().join("docs/tutorials").join(name)).expect("page");
+        Self { runbook: Runbook::tutorial(name, world, variables), text }
+    }
+
+    /// Runs the commands below `heading`. Returns their output, which has the lines that the page shows there.
+    async fn walk(&self, heading: &str) -> String {
+        let printed = self.runbook.walk(heading).await;
+        let shapes: Vec<String> = printed.lines().map(shape).collect();
+        let mut rest = shapes.iter();
+        for line in shown_below(&self.text, heading) {
+            let shown = shape(&line);
+            assert!(
+                rest.any(|printed| *printed == shown),
+                "{heading}: no line in order is '{line}':\n{printed}"
+            );
+        }
+        printed
+    }
+
+    fn assert_walked(self) {
+        self.runbook.assert_walked();
+    }
+}
+
+/// Returns the lines of output that a page shows below a heading, without blank lines and `...`. A block that begins
+/// with a prompt is a transcript of its own.
+fn shown_below(page: &str, heading: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut below, mut block): (bool, Option<Vec<&str>>) = (false, None);
+    let mut is_other = false;
+    for line in page.lines() {
+        if line.starts_with("```") {
+            if let Some(shown) = block.take() {
+                if !shown.first().is_some_and(|first| first.starts_with("$ ")) {
+                    lines.extend(shown.into_iter().map(str::to_owned));
+                }
+            } else if !is_other && below && line == "```console" {
+                block = Some(Vec::new());
+            } else {
+                is_other = !is_other;
+            }
+        } else if let Some(shown) = &mut block {
+            shown.push(line);
+        } else if !is_other && line.starts_with('#') {
+            below = line.trim_start_matches('#').trim() == heading;
+        }
+    }
+    lines.retain(|line| !line.trim().is_empty() && line != "...");
+    lines
+}
+
+/// Returns a line with `#` instead of each word that has a digit: times, ages, identifiers and amounts.
+fn shape(line: &str) -> String {
+    let words = line.split_whitespace();
+    let words =
+        words.map(|word| if word.contains(|letter: char| letter.is_ascii_digit()) { "#" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn output_below_a_heading_is_compared_without_its_numbers() {
+    let page = "# A\n```sh\nrun\n```\n```console\nfirst 1s\n...\n```\n```console\n$ run\nother\n```\n# B\n```console\nsecond\n```\n";
+    assert_eq!(shown_below(page, "A"), ["first 1s"]);
+    assert_eq!(shown_below(page, "B"), ["second"]);
+    assert_eq!(shape("acme   starter  1100  2026-12-29T17:03:43Z"), "acme starter # #");
+}
+
 /// Creates a Subscription called `acme` on `plan`, and returns the variables of a page about it.
 async fn subscribed(namespace: &Namespace<'_>, plan: &str) -> [(&'static str, String); 2] {
     namespace.create::<Subscription>("acme", json!({"plan": plan})).await;
@@ -31,7 +111,7 @@ async fn subscribed(namespace: &Namespace<'_>, plan: &str) -> [(&'static str, St
 async fn the_tutorial_leads_to_its_balance() {
     let world = shared().await;
     let namespace = world.namespace("tutorial").await;
-    let page = Runbook::tutorial("first-balance.md", world, &[("NAMESPACE", namespace.name.clone())]);
+    let page = Page::tutorial("first-balance.md", world, &[("NAMESPACE", namespace.name.clone())]);
     let printed = page.walk("Create an account").await;
     assert!(printed.contains("acme   starter   Monthly   True    1100      0"), "{printed}");
     // Usage of the second in which the account started would lie before it.
@@ -57,7 +137,7 @@ async fn a_plan_is_changed_as_the_page_says() {
     let world = shared().await;
     let namespace = world.namespace("plan-change-page").await;
     let variables = subscribed(&namespace, "starter").await;
-    let page = Runbook::how_to("change-a-plan.md", world, &variables);
+    let page = Page::how_to("change-a-plan.md", world, &variables);
     page.walk("Upgrade").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "10600").await;
     let printed = page.walk("Downgrade").await;
@@ -74,7 +154,7 @@ async fn a_pack_is_bought_and_refunded_as_the_page_says() {
     let namespace = world.namespace("refund-page").await;
     let mut variables = subscribed(&namespace, "starter").await.to_vec();
     variables.push(("ORDER", "acme-order-17".to_owned()));
-    let page = Runbook::how_to("buy-and-refund.md", world, &variables);
+    let page = Page::how_to("buy-and-refund.md", world, &variables);
     let printed = page.walk("Buy").await;
     assert!(printed.contains("Granted"), "{printed}");
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
@@ -89,7 +169,7 @@ async fn the_history_of_an_account_is_where_the_page_says() {
     let world = shared().await;
     let namespace = world.namespace("history-page").await;
     let variables = subscribed(&namespace, "starter").await;
-    let page = Runbook::how_to("see-the-history.md", world, &variables);
+    let page = Page::how_to("see-the-history.md", world, &variables);
     let printed = page.walk("Events").await;
     assert!(printed.contains("1100 credits of plan 'starter'"), "{printed}");
     let printed = page.walk("The last entries").await;
@@ -120,7 +200,7 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
     let name = namespace.name.clone();
     let variables =
         [("NAMESPACE", name), ("SUBSCRIPTION", "acme".to_owned()), ("REPORT", "gw-eu-1-0300".to_owned())];
-    let page = Runbook::how_to("correct-a-wrong-charge.md", world, &variables);
+    let page = Page::how_to("correct-a-wrong-charge.md", world, &variables);
     let found = page.walk("Look up the charge").await;
     assert!(found.starts_with("Charged: 120 credits, charged at "), "{found}");
     page.walk("Give credits back").await;
@@ -187,7 +267,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     let variables = release_variables(&world);
     let older = root().join("tests/golden/chart/flashgate-billing-0.0.1.tgz").display().to_string();
     let installed = [variables.as_slice(), &[("CHART", older)]].concat();
-    let install = Runbook::how_to("install.md", &world, &installed);
+    let install = Page::how_to("install.md", &world, &installed);
     let printed = install.walk("With Helm").await;
     assert!(printed.contains("NAME: flashgate-billing"), "{printed}");
     install.assert_walked();
@@ -199,7 +279,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     operator.terminate().await;
     let before = ledger(&namespace).await;
 
-    let upgrade = Runbook::how_to("upgrade.md", &world, &variables);
+    let upgrade = Page::how_to("upgrade.md", &world, &variables);
     let printed = upgrade.walk("Before you upgrade").await;
     assert!(printed.contains("flashgate-billing-0.0.1"), "{printed}");
     let rolled_out = async { upgrade.walk("Upgrade the release").await };
@@ -219,7 +299,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     assert_eq!(printed.matches("flashgate-billing-0.0.1").count(), 6, "{printed}");
     upgrade.assert_walked();
 
-    let uninstall = Runbook::how_to("uninstall.md", &world, &variables);
+    let uninstall = Page::how_to("uninstall.md", &world, &variables);
     let printed = uninstall.walk("Remove the operator").await;
     assert!(
         printed.contains("[CustomResourceDefinition] creditadjustments.billing.flashgate.dev"),
@@ -273,27 +353,29 @@ async fn stripe_is_connected_as_the_page_says() {
     let folder = world.plane.folder().join("page");
     let adapter = free_address();
     variables.push(("ADAPTER", adapter.to_string()));
-    variables.push(("NAMESPACE", "shop".to_owned()));
-    variables.push(("SUBSCRIPTION", "wayne".to_owned()));
+    variables.push(("NAMESPACE", "tenant-a".to_owned()));
+    variables.push(("SUBSCRIPTION", "acme".to_owned()));
     fs::write(folder.join("stripe.secret"), "whsec_of_the_tests\n").expect("secret");
-    Runbook::how_to("install.md", &world, &variables).walk("With Helm").await;
-    let page = Runbook::how_to("connect-stripe.md", &world, &variables);
+    Page::how_to("install.md", &world, &variables).walk("With Helm").await;
+    let page = Page::how_to("connect-stripe.md", &world, &variables);
     page.walk("1. Turn on external payments").await;
     let (webhook, _operator) = start_release(&world).await;
     set_environment(&world, &format!("WEBHOOK=http://{webhook}/v1/payments\n"));
-    let namespace = world.namespace("shop").await;
-    namespace.create::<Subscription>("wayne", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("wayne", "/status/invoices/0/state", "Open").await;
+    let namespace = world.namespace("tenant-a").await;
+    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    namespace.expect::<Subscription>("acme", "/status/invoices/0/state", "Open").await;
     let _adapter = Started(folder.join("adapter.pid"));
     page.walk("2. Start the adapter").await;
     let printed = page.walk("3. Find the open invoice").await;
-    assert!(printed.starts_with("wayne-") && printed.ends_with("-0001 100 USD\n"), "{printed}");
+    assert!(printed.starts_with("acme-") && printed.ends_with("-0001 100 USD\n"), "{printed}");
     let printed = page.walk("4. Send a test event").await;
     assert!(
-        printed.contains(r#"{"namespace":"shop","payment":"evt-1q0psijvetkwdcnymsavurz6-3ee45fb9309d5e71"}"#),
+        printed.contains(
+            r#"{"namespace":"tenant-a","payment":"evt-1q0psijvetkwdcnymsavurz6-3ee45fb9309d5e71"}"#
+        ),
         "{printed}"
     );
-    namespace.expect::<Subscription>("wayne", "/status/credits/balance", "1100").await;
+    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     page.walk("5. Run the adapter in the cluster").await;
     page.assert_walked();
 }
@@ -303,7 +385,7 @@ async fn a_test_clock_is_advanced_as_the_page_says() {
     let world = World::start().await;
     world.namespace("trial").await;
     let _operator = world.operator(&["--allow-test-clocks", "trial"]);
-    let page = Runbook::how_to("test-clock.md", &world, &[]);
+    let page = Page::how_to("test-clock.md", &world, &[]);
     let printed = page.walk("2. Create the account").await;
     assert!(printed.contains("1100      0        2026-02-28T10:00:00Z"), "{printed}");
     let printed = page.walk("3. Advance the clock").await;
