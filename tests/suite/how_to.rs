@@ -299,6 +299,10 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     assert_eq!(printed.matches("flashgate-billing-0.0.1").count(), 6, "{printed}");
     upgrade.assert_walked();
 
+    let monitoring = Page::how_to("monitoring.md", &world, &variables);
+    monitoring.walk("Logs").await;
+    monitoring.assert_walked();
+
     let uninstall = Page::how_to("uninstall.md", &world, &variables);
     let printed = uninstall.walk("Remove the operator").await;
     assert!(
@@ -390,6 +394,13 @@ async fn a_test_clock_is_advanced_as_the_page_says() {
     assert!(printed.contains("1100      0        2026-02-28T10:00:00Z"), "{printed}");
     let printed = page.walk("3. Advance the clock").await;
     assert!(printed.contains("1100      0        2026-03-31T10:00:00Z"), "{printed}");
+    page.assert_walked();
+}
+
+#[tokio::test]
+async fn the_leader_is_shown_as_the_page_says() {
+    let page = Page::how_to("high-availability.md", shared().await, &[]);
+    page.walk("A leader and standbys").await;
     page.assert_walked();
 }
 
