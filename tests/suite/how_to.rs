@@ -270,7 +270,6 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     let install = Page::how_to("install.md", &world, &installed);
     let printed = install.walk("With Helm").await;
     assert!(printed.contains("NAME: flashgate-billing"), "{printed}");
-    install.assert_walked();
 
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
@@ -318,6 +317,11 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     let backup = fs::read_to_string(world.plane.folder().join("page/ledgers.yaml")).expect("backup");
     assert!(backup.contains("kind: CreditLedger\n") && backup.contains("name: acme\n"), "{backup}");
     uninstall.assert_walked();
+
+    let other = World::empty().await;
+    set_environment(&world, &format!("export KUBECONFIG='{}'\n", other.plane.kubeconfig().display()));
+    install.walk("Without Helm").await;
+    install.assert_walked();
 }
 
 /// The process that a page starts, by the file with its number. It ends with this value.
