@@ -57,8 +57,8 @@ impl Page {
     }
 }
 
-/// Returns the lines of output that a page shows below a heading, without blank lines and `...`. A block that begins
-/// with a prompt is a transcript of its own.
+/// Returns the lines of output that a page shows below a heading, without blank lines and `...`. A block that
+/// begins with a prompt is a transcript of its own.
 fn shown_below(page: &str, heading: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut below, mut block): (bool, Option<Vec<&str>>) = (false, None);
@@ -94,7 +94,8 @@ fn shape(line: &str) -> String {
 
 #[test]
 fn output_below_a_heading_is_compared_without_its_numbers() {
-    let page = "# A\n```sh\nrun\n```\n```console\nfirst 1s\n...\n```\n```console\n$ run\nother\n```\n# B\n```console\nsecond\n```\n";
+    let page = "# A\n```sh\nrun\n```\n```console\nfirst 1s\n...\n```\n```console\n$ run\nother\n```\n# B\n\
+                ```console\nsecond\n```\n";
     assert_eq!(shown_below(page, "A"), ["first 1s"]);
     assert_eq!(shown_below(page, "B"), ["second"]);
     assert_eq!(shape("acme   starter  1100  2026-12-29T17:03:43Z"), "acme starter # #");
@@ -209,10 +210,11 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
     page.assert_walked();
 }
 
-/// Returns the variables of a page that installs the chart of this checkout, with Helm's own files below the world's
-/// folder.
+/// Returns the variables of a page that installs the chart of this checkout, with Helm's own files below the
+/// world's folder.
 ///
-/// `bash` reads the file of `BASH_ENV` before each block: it has what is known only after the page was opened.
+/// `bash` reads the file of `BASH_ENV` before each block. The file has values that are known only after the
+/// page was opened.
 fn release_variables(world: &World) -> Vec<(&'static str, String)> {
     let folder = world.plane.folder().join("page");
     fs::create_dir_all(&folder).expect("folder");
@@ -231,14 +233,15 @@ fn release_variables(world: &World) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// Sets what the next blocks of a page find in their environment besides its variables.
+/// Sets additional environment variables for the next blocks of a page.
 fn set_environment(world: &World, lines: &str) {
     let tools = made_by("tools.sh");
     let text = format!("PATH='{}':$PATH\n{lines}", tools.display());
     fs::write(world.plane.folder().join("page/environment"), text).expect("environment");
 }
 
-/// Says that the pods of a release are ready; never returns. The private control plane has no nodes to run them.
+/// Sets the Deployment of a release to ready; never returns. The private control plane has no nodes to run its
+/// pods.
 async fn pods_are_ready(world: &World) {
     let deployments: Api<Deployment> = Api::namespaced(world.client().await, "flashgate-billing");
     loop {
