@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Usage of the last hour, as a gateway reports it: prints a Subscription and a report that names it. Usage has a time,
-# so this is a script and not a file.
+# Prints a Subscription, and a UsageReport about the last hour as a gateway writes it. The report needs the current
+# time, so this is a script and not a manifest.
 #
 #   examples/08-usage.sh | kubectl apply -f -
 #
-# 12 GB of egress from public nodes cost 120 credits, 250,000 tokens there 250: 730 of starter's 1,100 are left.
+# On public nodes, 12 GB of egress cost 120 credits, and 250,000 tokens cost 250. Of starter's 1,100 credits, 730 are
+# left.
 # expect: usagereports.billing.flashgate.dev/stark-gw-eu-1-0001 {.status.state}=Charged
 # expect: usagereports.billing.flashgate.dev/stark-gw-eu-1-0001 {.status.credits}=370
 # expect: subscriptions.billing.flashgate.dev/stark {.status.credits.balance}=730

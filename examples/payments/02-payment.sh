@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Prints a Payment for an invoice of a Subscription, with the amount and currency
-# that the invoice has. Without INVOICE it is the oldest open one.
+# Prints a Payment for an invoice of a Subscription, with the amount and currency of the invoice. Without INVOICE it
+# takes the oldest open invoice.
 #
 #   examples/payments/02-payment.sh SUBSCRIPTION Settled|Failed|Cancelled|Refunded [INVOICE] | kubectl apply -f -
 #
-# The Payment is named after the invoice and what happened to it, so applying it again changes nothing. Where a provider
-# reports events, name it after the event instead. NAMESPACE=… looks in another namespace than the current one.
+# The name of the Payment has the invoice and the state, so applying it again has no effect. If a provider reports
+# events, name it after the event instead. Set NAMESPACE to use another namespace than the current one.
 set -euo pipefail
 
 usage() { echo "usage: ${0##*/} SUBSCRIPTION Settled|Failed|Cancelled|Refunded [INVOICE]" >&2; exit 2; }

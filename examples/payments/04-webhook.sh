@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The same through the payment webhook: signs a callback and sends it. Prints the answer.
+# Signs a callback, sends it to the payment webhook, and prints the answer.
 #
 #   examples/payments/04-webhook.sh URL SECRET_FILE BODY_FILE
 #   examples/payments/04-webhook.sh http://127.0.0.1:8081/v1/payments/default secrets/default/bank callback.json
 #
-# The webhook believes what was signed with one of its secrets within the last five minutes. The signature is over the
-# very bytes of the body, so they are sent as they are.
+# The webhook accepts callbacks that were signed with one of its secrets within the last five minutes. The signature covers
+# the exact bytes of the body, so the script sends them unchanged.
 set -euo pipefail
 
 if (( $# != 3 )); then

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """An adapter between Stripe and the payment webhook. Python 3.9 or later, standard library only.
 
-  stripe.py map < EVENT          prints the callback that says what the Stripe event says, and sends nothing
-  stripe.py serve ADDRESS:PORT   receives Stripe's webhook, checks its signature, signs the callback, passes it on
+  stripe.py map < EVENT          prints the callback for a Stripe event, and sends nothing
+  stripe.py serve ADDRESS:PORT   receives Stripe's webhook, checks its signature, and sends a signed callback
 
 `serve` reads three environment variables:
 
@@ -24,13 +24,13 @@ as `metadata`, for the session, and as `payment_intent_data.metadata`, which Str
 | checkout.session.expired                          | Cancelled | amount_total      |
 | charge.refunded, refunded in full                 | Refunded  | amount_refunded   |
 
-A failed attempt (Failed) leaves the invoice open, so that the next attempt can settle it. A session that expired or a
-payment that was cancelled (Cancelled) voids it, unless it is a renewal's. So make one Checkout Session for an invoice at a
-time, and let it live as long as the invoice should wait.
+A failed attempt (Failed) leaves the invoice open, so that the next attempt can settle it. An expired session or a
+cancelled payment (Cancelled) voids the invoice, unless it is the invoice of a renewal. So create one Checkout Session
+for an invoice at a time, and let it expire when the invoice is due.
 
-Everything else is passed over with 200, so that Stripe does not send it again: events of other kinds, of other
-products (without that metadata), sessions that are not paid yet, and parts of a refund (an invoice is refunded whole).
-The script returns the webhook's answer to Stripe. Stripe retries events without a 2xx answer for days, as intended.
+The script ignores all other events with 200, so that Stripe does not send them again: other kinds, other products
+(without that metadata), unpaid sessions, and partial refunds (an invoice is refunded in full). The script returns the
+webhook's answer to Stripe. Stripe retries events without a 2xx answer for days, as intended.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ import urllib.request
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# Stripe counts in hundredths, but for currencies that it counts in whole units or in thousandths.
+# Stripe states amounts in hundredths, except for these currencies in whole units or in thousandths.
 WHOLE = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 THOUSANDTHS = {"bhd", "jod", "kwd", "omr", "tnd"}
 # The state that an event reports, and the field of its object with the amount.
@@ -62,11 +62,11 @@ TOLERANCE_SECONDS = 300
 
 
 class PassedOver(Exception):
-    """The event says nothing about an invoice."""
+    """Raised for an event that does not report the state of an invoice."""
 
 
 def callback(event):
-    """Returns the namespace and the callback that says what a Stripe event says."""
+    """Returns the namespace and the callback for a Stripe event."""
     kind, thing = event["type"], event["data"]["object"]
     if kind not in STATES:
         raise PassedOver(f"events of type {kind} say nothing about invoices")
@@ -99,12 +99,12 @@ def units(amount, currency):
 
 
 def tag(secret, signed_time, body):
-    """Signs a time and a body; Stripe and the payment webhook do it alike."""
+    """Signs a time and a body. Stripe and the payment webhook use the same format."""
     return hmac.new(secret, signed_time.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def is_believed(secret, header, body):
-    """Says whether Stripe signed this body within the last minutes."""
+    """Returns whether Stripe signed this body within the last five minutes."""
     parts = [part.strip().partition("=")[::2] for part in header.split(",")]
     signed_time = next((value for name, value in parts if name == "t"), "")
     if not signed_time.isdecimal() or abs(time.time() - int(signed_time)) > TOLERANCE_SECONDS:

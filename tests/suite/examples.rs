@@ -1,4 +1,4 @@
-//! Every example applies alone, and comes to what is written in it.
+//! Each example applies on its own, and has the results that its comments expect.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
-/// Returns the manifests that an example holds or prints.
+/// Returns the manifests in an example, or those that its script prints.
 fn manifests(file: &PathBuf) -> String {
     if file.extension().is_some_and(|extension| extension == "sh") {
         let output = Command::new(file).output().expect("script");
@@ -37,7 +37,7 @@ async fn every_example_applies_alone_and_comes_to_what_it_says() {
         let text = fs::read_to_string(file).expect("example");
         let expectations: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# expect: ")).collect();
-        assert!(!expectations.is_empty(), "{} says nothing of what it comes to", file.display());
+        assert!(!expectations.is_empty(), "{} has no line with `# expect: `", file.display());
         for expectation in expectations {
             let (object, rest) = expectation.split_once(' ').expect("object");
             let (path, value) = rest.rsplit_once('=').expect("value");
