@@ -29,9 +29,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("operator/memory", &[]),
     // The one path of a fact; the simulation takes it, so it meets no client.
     ("operator/judged_kind", &["flashgate_api", "operator::convert", "operator::project"]),
-    ("operator/facts", &["flashgate_api", "operator::convert", "operator::inbox", "operator::view"]),
+    ("operator/facts", &["flashgate_api", "operator::convert", "operator::cache", "operator::view"]),
     (
-        "operator/inbox",
+        "operator/cache",
         &[
             "flashgate_api",
             "flashgate_cluster",
@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("operator/stored_ledger", &["flashgate_api", "operator::convert"]),
-    ("operator/view", &["flashgate_api", "flashgate_cluster", "operator::inbox", "operator::stored_ledger"]),
+    ("operator/view", &["flashgate_api", "flashgate_cluster", "operator::cache", "operator::stored_ledger"]),
     (
         "operator/commit",
         &[
@@ -57,7 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "flashgate_api",
             "flashgate_cluster",
-            "operator::inbox",
+            "operator::cache",
             "operator::judged_kind",
             "operator::project",
             "operator::view",
@@ -69,7 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "flashgate_api",
             "flashgate_cluster",
             "metrics",
-            "operator::inbox",
+            "operator::cache",
             "operator::project",
             "operator::publish",
             "operator::view",
@@ -78,23 +78,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "operator/watch",
-        &["flashgate_api", "flashgate_cluster", "metrics", "operator::inbox", "operator::watch"],
+        &["flashgate_api", "flashgate_cluster", "metrics", "operator::cache", "operator::watch"],
     ),
     // An election knows nothing of accounts: money never rests on who leads.
     ("operator/election", &["flashgate_cluster", "metrics", "operator::election"]),
-    ("operator/wake", &["flashgate_cluster", "operator::election", "operator::reconcile"]),
+    ("operator/work_queue", &["flashgate_cluster", "operator::election", "operator::reconcile"]),
     ("operator/health", &["server"]),
     // What is shown of accounts is what their statuses say, and what waits.
     (
-        "operator/gauges",
+        "operator/account_metrics",
         &[
             "flashgate_api",
             "flashgate_cluster",
             "metrics",
             "operator::election",
             "operator::facts",
-            "operator::gauges",
-            "operator::inbox",
+            "operator::account_metrics",
+            "operator::cache",
             "operator::judged_kind",
         ],
     ),

@@ -324,7 +324,7 @@ fn thresholds(reader: &mut Reader, entry: &Entry) -> Vec<u32> {
     thresholds.into_iter().map(|(_, threshold)| threshold).collect()
 }
 
-/// Refuses a list of more than an account's book has room for (Law 26).
+/// Refuses a list of more than an account's ledger has room for (Law 26).
 fn refuse_too_many(reader: &mut Reader, entry: &Entry, count: usize, what: &str) {
     let most = bounds::ITEMS;
     if count > most {

@@ -210,7 +210,7 @@ impl Metrics {
         count(&self.connections_cut, &description::CONNECTIONS_CUT, &[server, reason]);
     }
 
-    /// Counts an account whose book must not be written.
+    /// Counts an account whose ledger must not be written.
     pub fn count_trouble(&self) {
         self.violations.inc();
     }

@@ -1,12 +1,12 @@
 //! The operator: one file per step of a reconcile, and what drives them.
 
+pub mod account_metrics;
+pub mod cache;
 pub mod commit;
 pub mod convert;
 pub mod election;
 pub mod facts;
-pub mod gauges;
 pub mod health;
-pub mod inbox;
 pub mod judged_kind;
 pub mod memory;
 pub mod plan;
@@ -17,15 +17,16 @@ pub mod reconcile;
 pub mod stored_ledger;
 pub mod sweep;
 pub mod view;
-pub mod wake;
 pub mod watch;
+pub mod work_queue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flashgate_api::event::Event;
 use flashgate_cluster::kubernetes::pages::Lister;
-use flashgate_cluster::{AccountKey, Announcement, Cluster};
+use flashgate_cluster::{AccountKey, Cluster, EventObject};
 use futures::FutureExt;
 use kube::Client;
 use tokio::sync::{mpsc, watch as signal};
@@ -42,8 +43,8 @@ const SYNC_LOOK: Duration = Duration::from_millis(20);
 /// How often Events that the rate limit held back are looked after.
 const EVENT_LOOK: Duration = Duration::from_secs(10);
 
-/// Most objects of which it is remembered what was said last. To forget costs an Event that was given before.
-const MOST_TOLD: usize = 10_000;
+/// Most objects whose last Event is remembered. After more, an Event may be published twice.
+const MOST_PUBLISHED: usize = 10_000;
 
 /// Time between two tries of a sweep that failed.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
@@ -61,21 +62,22 @@ pub async fn run<C: Cluster>(
     stop: signal::Receiver<bool>,
 ) {
     let (ask, asked) = mpsc::unbounded_channel::<AccountKey>();
-    let (say, said) = mpsc::unbounded_channel();
+    let (events, undecoded) = mpsc::unbounded_channel();
     let (recovered, recovers) = signal::channel(0);
     let watches = Watches {
         lister: Lister::new(client.clone()),
         recovered,
         client,
         namespaces,
-        inbox: Arc::clone(&operator.inbox),
+        cache: Arc::clone(&operator.cache),
         ask,
-        say,
+        events,
         metrics: operator.metrics.clone(),
         synced: synced.clone(),
     };
     let watching = tokio::spawn(watches.run());
-    let telling = tokio::spawn(say_while_leading(Arc::clone(&operator), said, leadership.clone()));
+    let publishing =
+        tokio::spawn(publish_while_leading(Arc::clone(&operator), undecoded, leadership.clone()));
     let summing = tokio::spawn(sum_events_while_leading(Arc::clone(&operator), leadership.clone()));
     let mut ended = stop.clone();
     tokio::select! {
@@ -88,10 +90,10 @@ pub async fn run<C: Cluster>(
         let operator = Arc::clone(&shared);
         async move { reconcile(&operator, key).await }.boxed()
     };
-    wake::run(asked, recovers, leadership, stop, &operator.clock, concurrency, reconcile).await;
+    work_queue::run(asked, recovers, leadership, stop, &operator.clock, concurrency, reconcile).await;
     sweeping.abort();
     watching.abort();
-    telling.abort();
+    publishing.abort();
     summing.abort();
 }
 
@@ -110,27 +112,26 @@ async fn reconcile<C: Cluster>(operator: &Operator<C>, key: AccountKey) -> Resul
     result
 }
 
-/// Publishes what is said of objects that cannot be understood: of each object once, until something else is wrong with
-/// it. Best effort, as every Event; what is said while another operator leads waits.
-async fn say_while_leading<C: Cluster>(
+/// Publishes the Events about objects that cannot be decoded: one for each object, until the error changes. An Event that
+/// comes while another operator leads waits.
+async fn publish_while_leading<C: Cluster>(
     operator: Arc<Operator<C>>,
-    mut said: mpsc::UnboundedReceiver<Announcement>,
+    mut events: mpsc::UnboundedReceiver<Event<EventObject>>,
     mut leadership: Leadership,
 ) {
-    let mut told: HashMap<String, String> = HashMap::new();
-    while let Some(announcement) = said.recv().await {
-        let Announcement { version, message, .. } = &announcement;
-        if operator.hold || told.get(&version.uid) == Some(message) {
+    let mut published: HashMap<String, String> = HashMap::new();
+    while let Some(event) = events.recv().await {
+        let (uid, message) = (event.object.version.uid.clone(), event.message.clone());
+        if operator.hold || published.get(&uid) == Some(&message) {
             continue;
         }
         leadership.begins().await;
-        let (uid, message) = (version.uid.clone(), message.clone());
-        // What cannot be understood belongs to no account.
-        if operator.publisher().publish("", announcement).await {
-            if told.len() >= MOST_TOLD {
-                told.clear();
+        // An object that cannot be decoded belongs to no account.
+        if operator.publisher().publish("", event).await {
+            if published.len() >= MOST_PUBLISHED {
+                published.clear();
             }
-            told.insert(uid, message);
+            published.insert(uid, message);
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use account::{Account, AccountKey};
+use account::{AccountKey, SimulatedAccount};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::entry::Entry;
 use flashgate_ledger::statement::Statement;
@@ -74,7 +74,7 @@ pub struct Outcome {
     pub objects: Vec<Value>,
     /// Everything that happened, in order.
     pub entries: Vec<AccountEntry>,
-    /// The statements that each account's book keeps, by Subscription; the ledgers among the objects hold them too.
+    /// The statements that each account's ledger keeps, by Subscription; the ledgers among the objects hold them too.
     pub statements: BTreeMap<Arc<str>, Vec<Statement>>,
     /// What the reader should know and no rule refuses.
     pub notes: Vec<String>,
@@ -175,7 +175,7 @@ struct Simulation<'a> {
     /// Whether anything was applied yet.
     begun: bool,
     store: Store,
-    accounts: BTreeMap<AccountKey, Account>,
+    accounts: BTreeMap<AccountKey, SimulatedAccount>,
     /// Accounts about which something was stated at this instant.
     touched: BTreeSet<AccountKey>,
     /// When something happens to which account by itself.
@@ -276,7 +276,7 @@ impl<'a> Simulation<'a> {
         let account = account_of(key, &object.content);
         self.accounts
             .entry(account.clone())
-            .or_insert_with(|| Account::new(account.clone()))
+            .or_insert_with(|| SimulatedAccount::new(account.clone()))
             .state(key.kind, object)?;
         self.touched.insert(account);
         Ok(())
@@ -346,10 +346,10 @@ impl<'a> Simulation<'a> {
 
     fn into_outcome(self) -> Outcome {
         let Self { begun, now, store, accounts, entries, notes, .. } = self;
-        let books = accounts.values().filter_map(|account| Some((&account.label, account.ledger()?)));
+        let ledgers = accounts.values().filter_map(|account| Some((&account.label, account.ledger()?)));
         let statements =
-            books.map(|(label, ledger)| (Arc::clone(label), ledger.statements.kept.clone())).collect();
-        let ledgers = accounts.into_values().filter_map(Account::into_credit_ledger);
+            ledgers.map(|(label, ledger)| (Arc::clone(label), ledger.statements.kept.clone())).collect();
+        let ledgers = accounts.into_values().filter_map(SimulatedAccount::into_credit_ledger);
         let objects = store.into_objects().chain(ledgers).collect();
         Outcome { end_time: begun.then_some(now), objects, entries, statements, notes }
     }

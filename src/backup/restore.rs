@@ -116,7 +116,7 @@ pub struct Restore<'a> {
 }
 
 /// An object of the backup with its place.
-struct Held {
+struct ArchivedObject {
     namespace: String,
     name: String,
     object: Value,
@@ -187,14 +187,14 @@ impl<'a> Restore<'a> {
     fn objects(
         &self,
         resource: &ApiResource,
-    ) -> Result<impl Iterator<Item = Result<Held, RestoreError>>, RestoreError> {
+    ) -> Result<impl Iterator<Item = Result<ArchivedObject, RestoreError>>, RestoreError> {
         let kind = resource.kind.clone();
         let objects = self.archive.objects(&resource.kind)?.map(move |object| {
             let object = object?;
             let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
             let place = text("namespace").zip(text("name"));
             let (namespace, name) = place.ok_or_else(|| RestoreError::Nameless { kind: kind.clone() })?;
-            Ok(Held { namespace, name, object })
+            Ok(ArchivedObject { namespace, name, object })
         });
         let namespaces = self.namespaces;
         Ok(objects.filter(move |held| {
@@ -202,12 +202,12 @@ impl<'a> Restore<'a> {
         }))
     }
 
-    fn api(&self, resource: &ApiResource, held: &Held) -> Api<DynamicObject> {
+    fn api(&self, resource: &ApiResource, held: &ArchivedObject) -> Api<DynamicObject> {
         objects(&self.client, resource, Some(&held.namespace))
     }
 
     /// Restores an object with its status. Returns whether it was created.
-    async fn restore(&self, resource: &ApiResource, held: &Held) -> Result<bool, RestoreError> {
+    async fn restore(&self, resource: &ApiResource, held: &ArchivedObject) -> Result<bool, RestoreError> {
         let created = match self.create(resource, held).await {
             Ok(created) => Some(created),
             Err(kube::Error::Api(status)) if status.code == 409 => None,
@@ -232,7 +232,11 @@ impl<'a> Restore<'a> {
 
     /// Creates an object. The server must know each of its fields: a definition that is older than the backup would drop
     /// them silently.
-    async fn create(&self, resource: &ApiResource, held: &Held) -> Result<DynamicObject, kube::Error> {
+    async fn create(
+        &self,
+        resource: &ApiResource,
+        held: &ArchivedObject,
+    ) -> Result<DynamicObject, kube::Error> {
         let metadata = held.object["metadata"].as_object().into_iter().flatten();
         let metadata: serde_json::Map<String, Value> = metadata
             .filter(|(field, _)| KEPT_METADATA.contains(&field.as_str()))
@@ -255,7 +259,7 @@ impl<'a> Restore<'a> {
     async fn restore_status(
         &self,
         resource: &ApiResource,
-        held: &Held,
+        held: &ArchivedObject,
         mut found: DynamicObject,
     ) -> Result<(), RestoreError> {
         let mut status = held.object["status"].clone();
@@ -281,7 +285,12 @@ fn params() -> PostParams {
     PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) }
 }
 
-fn called(resource: &ApiResource, held: &Held, done: &'static str, source: kube::Error) -> RestoreError {
+fn called(
+    resource: &ApiResource,
+    held: &ArchivedObject,
+    done: &'static str,
+    source: kube::Error,
+) -> RestoreError {
     call(&resource.kind, &held.namespace, &held.name, done, source)
 }
 
@@ -298,7 +307,7 @@ fn is_seen(found: &DynamicObject) -> bool {
 }
 
 /// Returns the ledger that is there as an obstacle, unless its content is that of the backup.
-fn other_ledger(found: &DynamicObject, held: &Held) -> Option<Obstacle> {
+fn other_ledger(found: &DynamicObject, held: &ArchivedObject) -> Option<Obstacle> {
     let (there, backup) = (&found.data["spec"], &held.object["spec"]);
     let identity = |spec: &Value| {
         (
@@ -317,13 +326,13 @@ fn other_ledger(found: &DynamicObject, held: &Held) -> Option<Obstacle> {
 mod tests {
     use super::*;
 
-    fn held(account: &str, sequence: i64) -> Held {
+    fn held(account: &str, sequence: i64) -> ArchivedObject {
         let spec = json!({"account": account, "sequence": sequence, "hash": format!("{account}{sequence}")});
         let object = json!({"metadata": {"namespace": "team", "name": "acme"}, "spec": spec});
-        Held { namespace: "team".to_owned(), name: "acme".to_owned(), object }
+        ArchivedObject { namespace: "team".to_owned(), name: "acme".to_owned(), object }
     }
 
-    fn obstacle(found: &Held, held: &Held) -> Option<String> {
+    fn obstacle(found: &ArchivedObject, held: &ArchivedObject) -> Option<String> {
         let found: DynamicObject = serde_json::from_value(found.object.clone()).expect("object");
         other_ledger(&found, held).map(|obstacle| obstacle.to_string())
     }

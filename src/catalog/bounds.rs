@@ -22,5 +22,5 @@ pub(super) const KEEP_FOR_SECONDS: RangeInclusive<u32> = 0..=1_000_000_000;
 pub(super) const ALERT_THRESHOLD_PERCENT: RangeInclusive<u32> = 1..=1_000;
 /// Each gives an event of its own; more say nothing.
 pub(super) const ALERT_THRESHOLDS: usize = 10;
-/// Rates, plans and packs, each: an account's book has room for so many.
+/// Rates, plans and packs, each: an account's ledger has room for so many.
 pub(super) const ITEMS: usize = 256;

@@ -28,13 +28,13 @@ use crate::cli::run::backups::Backups;
 use crate::cli::run::leader_election::LeaderElection;
 use crate::cli::run::limits::Limits;
 use crate::cli::run::servers::{PaymentArgs, ServerLimits};
+use crate::operator::account_metrics::AccountMetrics;
 use crate::operator::election::leadership::Leadership;
 use crate::operator::election::{Election, Settings, tell_leadership};
-use crate::operator::gauges::Gauges;
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
-use crate::operator::wake::HEARTBEAT;
 use crate::operator::watch::synced::Synced;
+use crate::operator::work_queue::HEARTBEAT;
 use crate::payments::Webhook;
 use crate::payments::record::Recorder;
 use crate::payments::secrets::Secrets;
@@ -189,8 +189,8 @@ async fn serve<C: Cluster>(
     let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     if let Some(address) = args.metrics_addr {
         let listener = servers::listen("--metrics-addr", address).await?;
-        let gauges = Gauges {
-            inbox: Arc::clone(&operator.inbox),
+        let gauges = AccountMetrics {
+            cache: Arc::clone(&operator.cache),
             leadership: candidacy.leadership.clone(),
             clock: operator.clock.clone(),
             tells_accounts: args.account_metrics,
@@ -243,7 +243,7 @@ impl Candidacy {
     }
 }
 
-fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: Gauges) -> Health {
+fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: AccountMetrics) -> Health {
     let (counted, operator, synced) = (operator.metrics.clone(), Arc::clone(operator), synced.clone());
     let unready = move || {
         let skew_seconds = operator.cluster.clock_skew_seconds().unwrap_or_default();

@@ -7,9 +7,9 @@ use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
 use jiff::Timestamp;
 
+use crate::operator::cache::rows::Rows;
+use crate::operator::cache::{CachedKind, Pending};
 use crate::operator::convert::{self, ConvertError};
-use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{CachedKind, Pending};
 use crate::operator::view::View;
 
 /// Annotation with the frozen "now" of an account that lives by a test clock.

@@ -12,28 +12,28 @@ use flashgate_ledger::ledger::{Ledger, Violation};
 use crate::operator::convert::ConvertError;
 
 mod condition;
+mod event;
 mod invoice;
-mod note;
+mod next_period;
+mod ready_condition;
 mod receipt;
-mod renewal;
-mod standing;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub use note::{Note, NoteKind, notes, refusal_note, resumption_note, status_note};
+pub use event::{AccountEvent, events, refusal_event, resumption_event, status_event};
 pub use receipt::{
     adjustment_status, arrival_in_future, charge_status, pack_status, payment_status, report_status,
 };
 pub use subscription::{shown_until, subscription_status};
 
-/// The book that a Subscription is shown from.
+/// The state of the ledger that a Subscription shows.
 #[derive(Clone, Debug)]
-pub enum Book<'a> {
+pub enum LedgerState<'a> {
     /// There is none yet.
     Absent,
     /// It is sound.
-    Held {
+    Sound {
         /// Its content, as committed.
         ledger: &'a Ledger,
         /// Which commit that was.
@@ -43,7 +43,7 @@ pub enum Book<'a> {
     Troubled(Trouble),
 }
 
-/// Why a book, or the Subscription itself, cannot be decided on.
+/// Why a ledger, or the Subscription itself, cannot be decided on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// An invariant does not hold, or the content is not what its hash was taken of.
@@ -92,7 +92,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Returns whether it shows that a book is wrong. A book that is gone is not: a namespace that is deleted may lose its
+    /// Returns whether it shows that a ledger is wrong. A ledger that is gone is not: a namespace that is deleted may lose its
     /// ledgers before its Subscriptions.
     #[must_use]
     pub const fn is_violation(&self) -> bool {

@@ -4,22 +4,23 @@ pub mod limit;
 
 use std::time::Duration;
 
+use flashgate_api::event::Event;
 use flashgate_api::fact::FactStatus as _;
 use flashgate_api::reason::Reason;
 use flashgate_api::{
     CreditAdjustment, CreditPack, Payment, READY, Subscription, SubscriptionStatus, UsageReport, condition,
 };
-use flashgate_cluster::{Announcement, Cluster, Version};
+use flashgate_cluster::{Cluster, EventObject, Version};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, Wait, Waiting as _};
 use flashgate_ledger::entry::{FactKind, ObjectName};
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use crate::metrics::Metrics;
-use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{CachedKind, Pending, Row};
-use crate::operator::project::{self, Book, Note, NoteKind};
+use crate::operator::cache::rows::Rows;
+use crate::operator::cache::{CachedKind, Pending};
+use crate::operator::project::{self, AccountEvent, LedgerState};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::view::View;
 
@@ -38,9 +39,9 @@ pub struct Publisher<'a, C> {
 impl<C: Cluster> Publisher<'_, C> {
     /// Publishes an Event about an object of `account`, unless the rate limit holds it back. Returns whether it was
     /// published or held back.
-    pub async fn publish(&self, account: &str, announcement: Announcement) -> bool {
-        if let Some(announcement) = self.limit.offer(account, announcement, self.uptime) {
-            return self.send(&announcement).await;
+    pub async fn publish(&self, account: &str, event: Event<EventObject>) -> bool {
+        if let Some(event) = self.limit.offer(account, event, self.uptime) {
+            return self.send(&event).await;
         }
         self.metrics.count_held_event();
         true
@@ -48,13 +49,13 @@ impl<C: Cluster> Publisher<'_, C> {
 
     /// Publishes what was held back and is due: one Event for each account and reason, with their number.
     pub async fn publish_due(&self) {
-        for announcement in self.limit.due(self.uptime) {
-            self.send(&announcement).await;
+        for event in self.limit.due(self.uptime) {
+            self.send(&event).await;
         }
     }
 
-    async fn send(&self, announcement: &Announcement) -> bool {
-        let published = self.cluster.announce(announcement).await;
+    async fn send(&self, event: &Event<EventObject>) -> bool {
+        let published = self.cluster.publish(event).await;
         if let Err(error) = &published {
             tracing::warn!(%error, "event not published");
         }
@@ -66,53 +67,60 @@ impl<C: Cluster> Publisher<'_, C> {
 #[must_use]
 pub fn due_status(
     subscription: &Subscription,
-    book: Book<'_>,
+    ledger_state: LedgerState<'_>,
     catalog: &Catalog,
     now: Timestamp,
 ) -> Option<SubscriptionStatus> {
     let before = subscription.status.as_ref();
-    let status = project::subscription_status(before, subscription, book, catalog, now);
+    let status = project::subscription_status(before, subscription, ledger_state, catalog, now);
     (before != Some(&status)).then_some(status)
 }
 
-/// Publishes Events.
-pub async fn announce(publisher: &Publisher<'_, impl Cluster>, view: &View, notes: Vec<Note>) {
-    for note in notes {
-        let about = match &note.object {
-            None => view.subscription.as_deref().map(|object| (named::<Subscription>(), Version::of(object))),
-            Some(object) => {
-                let of_kind = match object.kind {
-                    FactKind::UsageReport => (named::<UsageReport>(), version(&view.reports, &object.name)),
-                    FactKind::CreditPack => (named::<CreditPack>(), version(&view.packs, &object.name)),
-                    FactKind::Payment => (named::<Payment>(), version(&view.payments, &object.name)),
-                    FactKind::CreditAdjustment => {
-                        (named::<CreditAdjustment>(), version(&view.adjustments, &object.name))
-                    }
-                };
-                of_kind.1.map(|version| (of_kind.0, version))
-            }
-        };
-        let Some((object, version)) = about else { continue };
-        let is_warning = note.kind == NoteKind::Warning;
-        let announcement =
-            Announcement { object, version, is_warning, reason: note.reason, message: note.message };
-        publisher.publish(&view.key.name, announcement).await;
+/// Publishes Events about objects of one account.
+pub async fn publish_events(publisher: &Publisher<'_, impl Cluster>, view: &View, events: Vec<AccountEvent>) {
+    for event in events {
+        if let Some(object) = event_object(view, event.object.as_ref()) {
+            publisher.publish(&view.key.name, event.about(object)).await;
+        }
     }
+}
+
+/// Returns the object called `name`, or the Subscription, as far as the view has it.
+fn event_object(view: &View, name: Option<&ObjectName>) -> Option<EventObject> {
+    let Some(ObjectName { kind, name }) = name else {
+        return view
+            .subscription
+            .as_deref()
+            .map(|object| EventObject::new::<Subscription>(Version::of(object)));
+    };
+    match kind {
+        FactKind::UsageReport => pending_object(&view.reports, name),
+        FactKind::CreditPack => pending_object(&view.packs, name),
+        FactKind::Payment => pending_object(&view.payments, name),
+        FactKind::CreditAdjustment => pending_object(&view.adjustments, name),
+    }
+}
+
+fn pending_object<K: CachedKind>(rows: &Rows<Pending<K>>, name: &str) -> Option<EventObject> {
+    rows.get(name).map(|row| EventObject::new::<K>(row.version.clone()))
 }
 
 /// Returns an Event for each object that was created at a time which is still to come, unless it shows that already.
 #[must_use]
-pub fn future_notes(view: &View, decision: &Decision) -> Vec<Note> {
-    let mut notes = Vec::new();
-    notes.extend(arrivals_ahead::<UsageReport>(&view.reports, decision));
-    notes.extend(arrivals_ahead::<CreditPack>(&view.packs, decision));
-    notes.extend(arrivals_ahead::<Payment>(&view.payments, decision));
-    notes.extend(arrivals_ahead::<CreditAdjustment>(&view.adjustments, decision));
-    notes
+pub fn arrival_events(view: &View, decision: &Decision) -> Vec<AccountEvent> {
+    let mut events = Vec::new();
+    events.extend(arrivals_ahead::<UsageReport>(&view.reports, decision));
+    events.extend(arrivals_ahead::<CreditPack>(&view.packs, decision));
+    events.extend(arrivals_ahead::<Payment>(&view.payments, decision));
+    events.extend(arrivals_ahead::<CreditAdjustment>(&view.adjustments, decision));
+    events
 }
 
 /// Returns an Event for each object of one kind that waits for its own arrival and does not show it.
-fn arrivals_ahead<K: CachedKind>(rows: &Rows<Pending<K>>, decision: &Decision) -> impl Iterator<Item = Note> {
+fn arrivals_ahead<K: CachedKind>(
+    rows: &Rows<Pending<K>>,
+    decision: &Decision,
+) -> impl Iterator<Item = AccountEvent> {
     let reason = Reason::ArrivalInFuture;
     let shows = move |status: &K::Status| {
         condition(status.conditions(), READY).is_some_and(|ready| ready.reason == reason.as_str())
@@ -121,32 +129,17 @@ fn arrivals_ahead<K: CachedKind>(rows: &Rows<Pending<K>>, decision: &Decision) -
         let Some(Wait::ArrivalInFuture(arrival)) = verdict.verdict.wait() else { return None };
         let row = rows.get(&verdict.name).filter(|row| row.version.uid == verdict.uid)?;
         let is_news = !row.status.as_ref().is_some_and(shows);
-        is_news.then(|| Note {
-            object: Some(ObjectName { kind: K::KIND, name: verdict.name.clone() }),
-            kind: NoteKind::Warning,
-            reason,
-            message: project::arrival_in_future(arrival),
-        })
+        let object = ObjectName { kind: K::KIND, name: verdict.name.clone() };
+        is_news.then(|| Event::warning(Some(object), reason, project::arrival_in_future(arrival)))
     })
 }
 
 /// Publishes an Event about the Subscription.
-pub async fn announce_about(
+pub async fn publish_about(
     publisher: &Publisher<'_, impl Cluster>,
     subscription: &Subscription,
-    note: Note,
+    event: AccountEvent,
 ) {
-    let Note { object: _, kind, reason, message } = note;
-    let (object, version) = (named::<Subscription>(), Version::of(subscription));
-    let is_warning = kind == NoteKind::Warning;
-    let announcement = Announcement { object, version, is_warning, reason, message };
-    publisher.publish(&subscription.name_any(), announcement).await;
-}
-
-fn named<K: Resource<DynamicType = ()>>() -> (String, String) {
-    (K::api_version(&()).into_owned(), K::kind(&()).into_owned())
-}
-
-fn version<R: Row>(rows: &Rows<R>, name: &str) -> Option<Version> {
-    rows.get(name).map(|row| row.version())
+    let object = EventObject::new::<Subscription>(Version::of(subscription));
+    publisher.publish(&subscription.name_any(), event.about(object)).await;
 }

@@ -19,8 +19,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{CachedKind, Inbox, Pending, Row as _, came_before};
+use crate::operator::cache::rows::Rows;
+use crate::operator::cache::{Cache, CachedKind, Pending, Row as _, came_before};
 use crate::operator::judged_kind::Finality;
 use crate::operator::project;
 use crate::operator::view::View;
@@ -50,13 +50,13 @@ enum Written {
 /// Writes what `decision` says about each object, where the object does not say it already.
 pub async fn write_receipts(
     cluster: &impl Cluster,
-    inbox: &Inbox,
+    cache: &Cache,
     view: &View,
     decision: &Decision,
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Receipts {
-    let context = Context { cluster, inbox, view, ledger, now };
+    let context = Context { cluster, cache, view, ledger, now };
     let mut receipts = Receipts::default();
     for verdict in context.write_all(&view.reports, decision, &mut receipts.failure).await {
         match &verdict.verdict {
@@ -78,7 +78,7 @@ pub async fn write_receipts(
 /// What the receipts of one reconcile are written with.
 struct Context<'a, C> {
     cluster: &'a C,
-    inbox: &'a Inbox,
+    cache: &'a Cache,
     view: &'a View,
     ledger: Option<&'a Ledger>,
     now: Timestamp,
@@ -132,11 +132,11 @@ impl<C: Cluster> Context<'_, C> {
             match result {
                 Ok(written) => {
                     if let Written::Confirmed(version) = &written {
-                        self.inbox.revisions.note_latest(version);
+                        self.cache.revisions.note_latest(version);
                     }
                     if K::finality(&verdict.verdict) > Finality::Waits {
                         let is_over = |held: &Pending<K>| is_over(&held.version, &verdict.uid, &written);
-                        K::table(self.inbox).remove_if(&self.view.key, &verdict.name, is_over);
+                        K::table(self.cache).remove_if(&self.view.key, &verdict.name, is_over);
                         shown.push(verdict);
                     }
                 }

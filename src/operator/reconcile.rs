@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flashgate_api::event::Event;
 use flashgate_api::reason::Reason;
 use flashgate_api::{CreditLedger, LedgerReference, Subscription, SubscriptionStatus};
 use flashgate_cluster::clock::Clock;
@@ -19,16 +20,16 @@ use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
 use jiff::Timestamp;
 
 use crate::metrics::Metrics;
+use crate::operator::cache::Cache;
+use crate::operator::cache::report_index::Shown;
 use crate::operator::commit::{write_accepted_ledger, write_ledger};
 use crate::operator::convert::ConvertError;
 use crate::operator::facts::{AccountClock, ignored_test_clock};
-use crate::operator::inbox::Inbox;
-use crate::operator::inbox::report_index::Shown;
 use crate::operator::memory::{Memory, STATUS_INTERVAL};
 use crate::operator::plan::{Action, Context, Part, Step, plan};
-use crate::operator::project::{self, Book, Note, NoteKind, Trouble};
+use crate::operator::project::{self, LedgerState, Trouble};
 use crate::operator::publish::limit::EventLimit;
-use crate::operator::publish::{Publisher, announce, announce_about, due_status, future_notes};
+use crate::operator::publish::{Publisher, arrival_events, due_status, publish_about, publish_events};
 use crate::operator::receipts::{confirm_charges, write_receipts};
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;
@@ -41,7 +42,7 @@ pub struct Operator<C> {
     /// The cluster.
     pub cluster: C,
     /// What the watches brought.
-    pub inbox: Arc<Inbox>,
+    pub cache: Arc<Cache>,
     /// What is sold.
     pub catalog: Catalog,
     /// The present.
@@ -157,7 +158,7 @@ impl<C: Cluster> Operator<C> {
         let metrics = Metrics::of(&catalog);
         Self {
             cluster,
-            inbox: Arc::default(),
+            cache: Arc::default(),
             catalog,
             clock,
             writer,
@@ -184,7 +185,7 @@ impl<C: Cluster> Operator<C> {
         fields(kind = "Subscription", namespace = key.namespace, account = key.name, generation, sequence)
     )]
     pub async fn reconcile(&self, key: &AccountKey) -> Result<Next, ReconcileError> {
-        let epoch = self.inbox.revisions.seen().epoch;
+        let epoch = self.cache.revisions.seen().epoch;
         let held = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let mut memory = held
             .filter(|memory| memory.epoch == epoch)
@@ -198,7 +199,7 @@ impl<C: Cluster> Operator<C> {
     }
 
     async fn run(&self, key: &AccountKey, memory: &mut Memory) -> Result<Next, ReconcileError> {
-        let mut view = View::of(&self.inbox, key, self.clock.now());
+        let mut view = View::of(&self.cache, key, self.clock.now());
         loop {
             let step = plan(&view, memory, &self.context(key));
             match step.map_err(|source| ReconcileError::Convert { account: key.clone(), source })? {
@@ -254,15 +255,15 @@ impl<C: Cluster> Operator<C> {
         let receipts = self.give_receipts(&view, &decision, ledger, clock, memory).await;
         if is_committed {
             let resumed =
-                before.zip(ledger).and_then(|(before, ledger)| project::resumption_note(before, ledger));
-            let notes = resumed.into_iter().chain(project::notes(&decision)).collect();
-            announce(&self.publisher(), &view, notes).await;
+                before.zip(ledger).and_then(|(before, ledger)| project::resumption_event(before, ledger));
+            let events = resumed.into_iter().chain(project::events(&decision)).collect();
+            publish_events(&self.publisher(), &view, events).await;
         }
-        announce(&self.publisher(), &view, future_notes(&view, &decision)).await;
+        publish_events(&self.publisher(), &view, arrival_events(&view, &decision)).await;
         let delay = self.show(&mut view, clock, memory).await?;
         receipts?;
         let shown = Shown { basis: decision.wait_basis, time: clock.now };
-        self.inbox.reports.note_shown(&view.key, &view.reports, shown);
+        self.cache.reports.note_shown(&view.key, &view.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
         let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
@@ -296,9 +297,8 @@ impl<C: Cluster> Operator<C> {
         let Some(subscription) = view.subscription.as_deref() else { return };
         let ignored = ignored_test_clock(subscription, clock, is_allowed);
         if let Some(message) = ignored.clone().filter(|_| ignored != memory.ignored_clock) {
-            let note =
-                Note { object: None, kind: NoteKind::Warning, reason: Reason::TestClockIgnored, message };
-            announce_about(&self.publisher(), subscription, note).await;
+            let event = Event::warning(None, Reason::TestClockIgnored, message);
+            publish_about(&self.publisher(), subscription, event).await;
         }
         memory.ignored_clock = ignored;
     }
@@ -355,13 +355,13 @@ impl<C: Cluster> Operator<C> {
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
         let mut receipts =
-            write_receipts(&self.cluster, &self.inbox, view, decision, ledger, clock.now).await;
+            write_receipts(&self.cluster, &self.cache, view, decision, ledger, clock.now).await;
         memory.acknowledged.extend(receipts.acknowledged.drain(..));
         for (_, refusal) in &receipts.refused {
             self.metrics.count_refusal(FactKind::UsageReport, refusal.reason);
         }
-        let refusals = receipts.refused.iter().map(|(name, refusal)| project::refusal_note(name, refusal));
-        announce(&self.publisher(), view, refusals.collect()).await;
+        let refusals = receipts.refused.iter().map(|(name, refusal)| project::refusal_event(name, refusal));
+        publish_events(&self.publisher(), view, refusals.collect()).await;
         if decision.waits_for_receipts {
             let unconfirmed = unconfirmed(ledger, view, memory);
             if unconfirmed.len() >= UNACKNOWLEDGED_LIMIT / 2 || receipts_are_full(&unconfirmed) {
@@ -390,18 +390,20 @@ impl<C: Cluster> Operator<C> {
             return Ok(Some(STATUS_INTERVAL.saturating_sub(since)));
         }
         let stored = view.ledger.clone();
-        let book = match stored.as_ref().map(|stored| (stored.ledger(), reference(stored))) {
-            Some((Ok(ledger), reference)) => Book::Held { ledger, reference },
+        let ledger_state = match stored.as_ref().map(|stored| (stored.ledger(), reference(stored))) {
+            Some((Ok(ledger), reference)) => LedgerState::Sound { ledger, reference },
             // The API server stored something else than was sent: the next reconcile reports it.
             Some((Err(_), _)) => return Ok(Some(Duration::ZERO)),
-            None => Book::Absent,
+            None => LedgerState::Absent,
         };
         // The server's creation time says nothing to an account that lives by a test clock.
         let mut shown = subscription.clone();
         if clock.is_test {
             Arc::make_mut(&mut shown).metadata.creation_timestamp = None;
         }
-        let Some(status) = due_status(&shown, book, &self.catalog, clock.now) else { return Ok(None) };
+        let Some(status) = due_status(&shown, ledger_state, &self.catalog, clock.now) else {
+            return Ok(None);
+        };
         if !view.ledger_is_newer() && !self.is_still_stored(view).await? {
             // Where it is gone, the watch has yet to say so.
             return Ok(Some(if view.ledger.is_some() { Duration::ZERO } else { STATUS_INTERVAL }));
@@ -454,8 +456,8 @@ impl<C: Cluster> Operator<C> {
         match self.cluster.replace_status::<Subscription, _>(&version, status).await {
             Ok(written) => {
                 self.keep_subscription(&written);
-                if let Some(note) = project::status_note(subscription.status.as_ref(), status) {
-                    announce_about(&self.publisher(), subscription, note).await;
+                if let Some(event) = project::status_event(subscription.status.as_ref(), status) {
+                    publish_about(&self.publisher(), subscription, event).await;
                 }
                 Ok(true)
             }
@@ -477,7 +479,7 @@ impl<C: Cluster> Operator<C> {
         }
         if let Some(subscription) = &view.subscription
             && let Some(status) =
-                due_status(subscription, Book::Troubled(trouble), &self.catalog, self.clock.now())
+                due_status(subscription, LedgerState::Troubled(trouble), &self.catalog, self.clock.now())
         {
             self.write_status(subscription, &status).await?;
         }
@@ -489,8 +491,8 @@ impl<C: Cluster> Operator<C> {
     async fn say_refusal(&self, view: &View, error: &ReconcileError) {
         let Some(CallError::Refused { message, .. }) = error.call() else { return };
         let Some(subscription) = &view.subscription else { return };
-        let book = Book::Troubled(Trouble::Refused(message.clone()));
-        if let Some(status) = due_status(subscription, book, &self.catalog, self.clock.now())
+        let ledger_state = LedgerState::Troubled(Trouble::Refused(message.clone()));
+        if let Some(status) = due_status(subscription, ledger_state, &self.catalog, self.clock.now())
             && let Err(error) = self.write_status(subscription, &status).await
         {
             tracing::debug!(%error, "the refusal of a commit could not be shown");
@@ -498,12 +500,12 @@ impl<C: Cluster> Operator<C> {
     }
 
     fn keep_ledger(&self, key: &AccountKey, stored: &Arc<StoredLedger>) {
-        self.inbox.revisions.note_latest(stored.metadata.resource_version.as_deref().unwrap_or_default());
-        self.inbox.ledgers.renew_row(key, stored);
+        self.cache.revisions.note_latest(stored.metadata.resource_version.as_deref().unwrap_or_default());
+        self.cache.ledgers.renew_row(key, stored);
     }
 
     fn keep_subscription(&self, subscription: &Subscription) {
-        if let Err(error) = self.inbox.subscriptions.renew(subscription.clone()) {
+        if let Err(error) = self.cache.subscriptions.renew(subscription.clone()) {
             tracing::error!(%error, "a Subscription that was just written cannot be kept");
         }
     }

@@ -93,7 +93,7 @@ impl<C: Cluster> Operator<C> {
         let namespaces: HashSet<&str> =
             rejected.iter().map(|report| report.version.namespace.as_str()).collect();
         let mut charges: HashMap<String, (AccountKey, Charge)> = HashMap::new();
-        self.inbox.ledgers.for_each(|key, ledger| {
+        self.cache.ledgers.for_each(|key, ledger| {
             if namespaces.contains(key.namespace.as_str()) {
                 let unacknowledged = convert::unacknowledged(&ledger.spec).unwrap_or_default();
                 let refused = unacknowledged.into_iter().filter(|charge| uids.contains(charge.uid.as_str()));

@@ -7,8 +7,8 @@ use flashgate_cluster::AccountKey;
 use flashgate_ledger::decide::Decision;
 use jiff::Timestamp;
 
-use crate::operator::inbox::rows::Rows;
-use crate::operator::inbox::{Inbox, Pending};
+use crate::operator::cache::rows::Rows;
+use crate::operator::cache::{Cache, Pending};
 use crate::operator::stored_ledger::StoredLedger;
 
 /// What is known of an account.
@@ -49,18 +49,18 @@ impl Freshness {
 impl View {
     /// Returns what the watches have brought of `key` by now, which is `time`.
     #[must_use]
-    pub fn of(inbox: &Inbox, key: &AccountKey, time: Timestamp) -> Self {
+    pub fn of(cache: &Cache, key: &AccountKey, time: Timestamp) -> Self {
         Self {
             key: key.clone(),
             time,
-            subscription: inbox.subscriptions.of(key),
+            subscription: cache.subscriptions.of(key),
             subscription_freshness: Freshness::CACHED,
-            ledger: inbox.ledgers.of(key),
+            ledger: cache.ledgers.of(key),
             ledger_freshness: Freshness::CACHED,
-            reports: inbox.reports.rows(key),
-            packs: inbox.packs.rows(key),
-            payments: inbox.payments.rows(key),
-            adjustments: inbox.adjustments.rows(key),
+            reports: cache.reports.rows(key),
+            packs: cache.packs.rows(key),
+            payments: cache.payments.rows(key),
+            adjustments: cache.adjustments.rows(key),
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn the_part_that_was_read_last_is_newer_than_the_other_and_none_is_before_a_read() {
         let key = AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() };
-        let mut view = View::of(&Inbox::default(), &key, Timestamp::UNIX_EPOCH);
+        let mut view = View::of(&Cache::default(), &key, Timestamp::UNIX_EPOCH);
         let order = |view: &View| {
             let read = (view.ledger_is_read(), view.subscription_is_read());
             (read, view.ledger_is_newer(), view.subscription_is_newer())

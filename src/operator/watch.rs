@@ -1,36 +1,37 @@
-//! The watches that fill the inbox. The server selects what is pending; nothing is scanned.
+//! The watches that fill the cache. The server selects what is pending; nothing is scanned.
 
 mod feed;
 pub mod synced;
 
 use std::sync::Arc;
 
+use flashgate_api::event::Event;
 use flashgate_api::reason::Reason;
 use flashgate_api::{CreditAdjustment, CreditPack, Payment, UsageReport};
 use flashgate_cluster::kubernetes::pages::Lister;
 use flashgate_cluster::trimmed::Trimmed;
-use flashgate_cluster::{AccountKey, Announcement, Version};
+use flashgate_cluster::{AccountKey, EventObject, Version};
 use kube::{Client, Resource};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::operator::inbox::{CachedKind, Inbox, Pending, Row, Table};
+use crate::operator::cache::{Cache, CachedKind, Pending, Row, Table};
 use crate::operator::watch::feed::Feed;
 use crate::operator::watch::synced::Synced;
 
-/// Keeps the inbox as the server has it; asks for a reconcile of each account that changes.
+/// Keeps the cache as the server has it; asks for a reconcile of each account that changes.
 pub struct Watches {
     /// The server.
     pub client: Client,
     /// Namespaces to watch; all, when none.
     pub namespaces: Vec<String>,
     /// Where objects go.
-    pub inbox: Arc<Inbox>,
+    pub cache: Arc<Cache>,
     /// Where accounts to be reconciled go.
     pub ask: UnboundedSender<AccountKey>,
-    /// Where it is said that an object cannot be understood.
-    pub say: UnboundedSender<Announcement>,
+    /// Receives an Event for each object that cannot be decoded.
+    pub events: UnboundedSender<Event<EventObject>>,
     /// What is counted.
     pub metrics: Metrics,
     /// How each watch does.
@@ -49,10 +50,10 @@ impl Watches {
         } else {
             self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
         };
-        let inbox = &self.inbox;
+        let cache = &self.cache;
         let watches = scopes.into_iter().map(|namespace| {
-            let subscriptions = self.feed(&inbox.subscriptions, namespace, None).run();
-            let ledgers = self.feed(&inbox.ledgers, namespace, None).run();
+            let subscriptions = self.feed(&cache.subscriptions, namespace, None).run();
+            let ledgers = self.feed(&cache.ledgers, namespace, None).run();
             let reports = self.pending::<UsageReport>(namespace).run();
             let packs = self.pending::<CreditPack>(namespace).run();
             let payments = self.pending::<Payment>(namespace).run();
@@ -64,7 +65,7 @@ impl Watches {
 
     /// Returns the watch of the objects of one kind that have no verdict, as the server selects them.
     fn pending<'a, K: CachedKind>(&'a self, namespace: Option<&'a str>) -> Feed<'a, Pending<K>> {
-        self.feed(K::table(&self.inbox), namespace, Some(K::pending_selector()))
+        self.feed(K::table(&self.cache), namespace, Some(K::pending_selector()))
     }
 
     fn feed<'a, R: Row>(
@@ -102,18 +103,13 @@ impl Watches {
 
     /// Sets an object aside that cannot be decoded, without effect on others, and reports it by an Event.
     fn set_aside<R: Row>(&self, version: Version, error: &(dyn std::error::Error + 'static)) {
-        let (api_version, kind) = (R::Object::api_version(&()), R::Object::kind(&()));
+        let kind = R::Object::kind(&());
         self.metrics.count_set_aside(&kind);
         let Version { namespace, name, .. } = &version;
         tracing::error!(%kind, namespace, name, error, "object set aside: it cannot be understood");
-        let announcement = Announcement {
-            object: (api_version.into_owned(), kind.into_owned()),
-            version,
-            is_warning: true,
-            reason: Reason::Undecodable,
-            message: format!("not taken: {error}; delete the object and create it as its definition says"),
-        };
-        if self.say.send(announcement).is_err() {
+        let message = format!("not taken: {error}; delete the object and create it as its definition says");
+        let event = Event::warning(EventObject::new::<R::Object>(version), Reason::Undecodable, message);
+        if self.events.send(event).is_err() {
             tracing::debug!("the publisher has stopped");
         }
     }

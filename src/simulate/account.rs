@@ -1,4 +1,4 @@
-//! One account: what is stated about it, its book, and when something happens to it by itself.
+//! One account: what is stated about it, its ledger, and when something happens to it by itself.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::step::{Kind, ObjectKey};
 use super::store::{Object, uid};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::judged_kind::JudgedKind;
-use crate::operator::project::{Book, Trouble};
+use crate::operator::project::{LedgerState, Trouble};
 
 /// The writer in each ledger.
 const WRITER: &str = "simulate";
@@ -35,7 +35,7 @@ pub(super) struct AccountKey {
 
 /// One account.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct SimulatedAccount {
     key: AccountKey,
     /// Its name as entries show it: namespace/name.
     pub(super) label: Arc<str>,
@@ -43,29 +43,29 @@ pub(super) struct Account {
     facts: Facts,
     /// The Subscription, while it exists.
     subscription: Option<Box<Subscription>>,
-    /// The book, from the first commit on.
-    book: Option<Box<HeldBook>>,
+    /// The ledger, from the first commit on.
+    committed: Option<Box<CommittedLedger>>,
     /// When something happens by itself.
     pub(super) wake_time: Option<Timestamp>,
     /// An invariant that does not hold: nothing more is decided.
     violation: Option<Violation>,
 }
 
-/// A book, as it is decided on and as it is stored.
+/// A ledger, as it is decided on and as it is stored.
 #[derive(Debug)]
-struct HeldBook {
+struct CommittedLedger {
     ledger: Ledger,
     stored: CreditLedgerSpec,
     uid: String,
     creation_time: Timestamp,
 }
 
-impl Account {
+impl SimulatedAccount {
     /// Returns an account about which nothing is stated.
     pub(super) fn new(key: AccountKey) -> Self {
         let label = format!("{}/{}", key.namespace, key.name).into();
         let facts = Facts { name: key.name.to_string(), ..Facts::default() };
-        Self { key, label, facts, subscription: None, book: None, wake_time: None, violation: None }
+        Self { key, label, facts, subscription: None, committed: None, wake_time: None, violation: None }
     }
 
     /// Takes up an object that is new or has another spec.
@@ -123,13 +123,13 @@ impl Account {
             return Ok(None);
         }
         // Receipts are written and confirmed in the instant of their charge.
-        let unacknowledged = self.book.iter().flat_map(|book| &book.ledger.unacknowledged);
+        let unacknowledged = self.committed.iter().flat_map(|committed| &committed.ledger.unacknowledged);
         self.facts.acknowledged =
             unacknowledged.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
-        if let (None, Some(subscription)) = (&self.book, &self.facts.subscription) {
+        if let (None, Some(subscription)) = (&self.committed, &self.facts.subscription) {
             self.facts.new_account_id = convert::new_account_id(&subscription.uid, now);
         }
-        let ledger = self.book.as_ref().map(|book| &book.ledger);
+        let ledger = self.committed.as_ref().map(|committed| &committed.ledger);
         let mut decision = decide(ledger, &self.facts, catalog, now).inspect_err(|violation| {
             self.violation = Some(violation.clone());
         })?;
@@ -142,19 +142,19 @@ impl Account {
 
     /// Keeps `ledger` as the API server would store it.
     fn commit(&mut self, ledger: Ledger, decision: &Decision, now: Timestamp) {
-        let before = self.book.take();
-        let previous = before.as_ref().map(|book| &book.stored);
+        let before = self.committed.take();
+        let previous = before.as_ref().map(|committed| &committed.stored);
         let stored = convert::ledger_to_wire(&ledger, previous, &decision.entries, &self.label, WRITER);
         let (uid, creation_time) = before.map_or_else(
             || (uid(&["CreditLedger", &self.key.namespace, &self.key.name, "1"]), now),
             |before| (before.uid, before.creation_time),
         );
-        self.book = Some(Box::new(HeldBook { ledger, stored, uid, creation_time }));
+        self.committed = Some(Box::new(CommittedLedger { ledger, stored, uid, creation_time }));
     }
 
-    /// Returns the book, once there was a commit.
+    /// Returns the ledger, once there was a commit.
     pub(super) fn ledger(&self) -> Option<&Ledger> {
-        self.book.as_ref().map(|book| &book.ledger)
+        self.committed.as_ref().map(|committed| &committed.ledger)
     }
 
     /// Returns the Subscription, while it exists.
@@ -163,16 +163,16 @@ impl Account {
     }
 
     /// Returns what the status of the Subscription is taken from.
-    pub(super) fn shown_book(&self) -> Book<'_> {
-        match (&self.violation, &self.book) {
-            (Some(violation), _) => Book::Troubled(Trouble::Inconsistent(violation.to_string())),
-            (None, None) => Book::Absent,
-            (None, Some(book)) => Book::Held {
-                ledger: &book.ledger,
+    pub(super) fn ledger_state(&self) -> LedgerState<'_> {
+        match (&self.violation, &self.committed) {
+            (Some(violation), _) => LedgerState::Troubled(Trouble::Inconsistent(violation.to_string())),
+            (None, None) => LedgerState::Absent,
+            (None, Some(committed)) => LedgerState::Sound {
+                ledger: &committed.ledger,
                 reference: LedgerReference {
-                    uid: book.uid.clone(),
-                    sequence: book.stored.sequence,
-                    hash: book.stored.hash.clone(),
+                    uid: committed.uid.clone(),
+                    sequence: committed.stored.sequence,
+                    hash: committed.stored.hash.clone(),
                 },
             },
         }
@@ -185,7 +185,7 @@ impl Account {
 
     /// Returns the CreditLedger of the account, once there was a commit.
     pub(super) fn into_credit_ledger(self) -> Option<Value> {
-        let HeldBook { stored, uid, creation_time, .. } = *self.book?;
+        let CommittedLedger { stored, uid, creation_time, .. } = *self.committed?;
         Some(json!({
             "apiVersion": API_VERSION,
             "kind": "CreditLedger",

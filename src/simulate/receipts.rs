@@ -84,8 +84,8 @@ impl Simulation<'_> {
             Some(Status::Subscription(status)) => Some(&**status),
             _ => None,
         };
-        let book = account.shown_book();
-        let status = project::subscription_status(before, subscription, book, self.catalog, self.now);
+        let ledger_state = account.ledger_state();
+        let status = project::subscription_status(before, subscription, ledger_state, self.catalog, self.now);
         object.status = Some(Status::Subscription(Box::new(status)));
     }
 }

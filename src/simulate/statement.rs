@@ -115,7 +115,7 @@ fn describe(entry: &Entry) -> String {
             format!("{object}: {}: {}", refusal.reason, refusal.message)
         }
         Detail::Threshold { percent } => format!("{percent} % of the period's credits are used"),
-        Detail::Accepted { sequence } => format!("the book as of sequence {sequence} is the truth"),
+        Detail::Accepted { sequence } => format!("the ledger as of sequence {sequence} was accepted"),
         detail => describe_invoice(detail),
     }
 }

@@ -4,7 +4,7 @@ use flashgate_api as api;
 use flashgate_api::subscription::LedgerReference;
 use flashgate_api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, UsageReport};
 use flashgate_billing::operator::convert::ledger_to_wire;
-use flashgate_billing::operator::project::{self, Book};
+use flashgate_billing::operator::project::{self, LedgerState};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::facts::Facts;
@@ -157,8 +157,8 @@ impl<'a> Life<'a> {
         subscription.metadata.generation = Some(1);
         let reference =
             LedgerReference { uid: "uid".to_owned(), sequence: stored.sequence, hash: stored.hash.clone() };
-        let book = Book::Held { ledger, reference };
-        let status = project::subscription_status(None, &subscription, book, &self.catalog, self.now);
+        let ledger_state = LedgerState::Sound { ledger, reference };
+        let status = project::subscription_status(None, &subscription, ledger_state, &self.catalog, self.now);
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         if let Some(ready) = ready.filter(|ready| ready.reason == "LedgerInconsistent") {
             return Err(format!("{} at {}", ready.message, self.now));

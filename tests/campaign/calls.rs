@@ -8,7 +8,7 @@ use hyper::{Method, Uri};
 /// A call of the operator, as the wire shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What is done: `fetch`, `create-ledger`, `replace-ledger`, `replace-status`, `delete-report`, `announce`.
+    /// What is done: `fetch`, `create-ledger`, `replace-ledger`, `replace-status`, `delete-report`, `publish`.
     verb: &'static str,
     /// The kind it is done to, where the verb does not say it.
     kind: Option<ObjectKind>,
@@ -54,7 +54,7 @@ pub fn asked(method: &Method, uri: &Uri) -> Asked {
         Asked::Call(Call { verb, kind, object })
     };
     if *plural == "events" {
-        return call("announce", None);
+        return call("publish", None);
     }
     let Some(kind) = ObjectKind::ALL.into_iter().find(|kind| plural_of(*kind) == *plural) else {
         return Asked::Other;

@@ -1,6 +1,6 @@
 //! What must hold, judged from what is written alone: after every write, and at the end.
 //!
-//! It keeps books of its own: which report was charged by which ledger, which grant was given for what. It asks
+//! It keeps histories of its own: which report was charged by which ledger, which grant was given for what. It asks
 //! the operator for nothing but to read a ledger.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -42,7 +42,7 @@ fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
 
 /// What the oracle knows of one ledger.
 #[derive(Clone, Debug)]
-struct Book {
+struct LedgerHistory {
     ledger: Ledger,
     /// The ledger before its last commit, if there was one.
     previous: Option<Ledger>,
@@ -66,7 +66,7 @@ struct Book {
 pub struct Oracle {
     catalog: Catalog,
     /// Ledgers by UID.
-    books: BTreeMap<String, Book>,
+    histories: BTreeMap<String, LedgerHistory>,
     /// UIDs of the ledgers that each account has had, the last one last.
     accounts: BTreeMap<String, Vec<String>>,
     /// Every report that ever was, by UID.
@@ -89,7 +89,7 @@ impl Oracle {
     pub fn new(catalog: Catalog) -> Self {
         Self {
             catalog,
-            books: BTreeMap::new(),
+            histories: BTreeMap::new(),
             accounts: BTreeMap::new(),
             reports: HashMap::new(),
             receipted: HashSet::new(),
@@ -154,9 +154,9 @@ impl Oracle {
         let Some(before) = &change.before else { return Ok(()) };
         if change.writer == Writer::User {
             if let Object::Subscription(gone) = before
-                && let Some(book) = self.last_book(gone.metadata.name.as_deref().unwrap_or_default())
+                && let Some(history) = self.last_history(gone.metadata.name.as_deref().unwrap_or_default())
             {
-                book.is_named = true;
+                history.is_named = true;
             }
             return Ok(());
         }
@@ -187,31 +187,31 @@ impl Oracle {
         ensure(spec.clock_time <= limit, || {
             format!("{name} was committed with the clock at {}, and it is {}", spec.clock_time, store.now())
         })?;
-        let book = if let (Some(_), Some(book)) = (before, self.books.get(&uid)) {
-            if book.hash == spec.hash {
+        let history = if let (Some(_), Some(history)) = (before, self.histories.get(&uid)) {
+            if history.hash == spec.hash {
                 return Ok(());
             }
-            check_chain(&name, book, &ledger, &spec.previous_hash)?;
-            ensure(book.is_named, || format!("{name} was committed on before its Subscription named it"))?;
-            self.books.remove(&uid)
+            check_chain(&name, history, &ledger, &spec.previous_hash)?;
+            ensure(history.is_named, || format!("{name} was committed on before its Subscription named it"))?;
+            self.histories.remove(&uid)
         } else {
             self.check_beginning(&name, spec.sequence, &spec.previous_hash)?;
             self.accounts.entry(name.clone()).or_default().push(uid.clone());
             None
         };
-        let mut book = book.unwrap_or_else(|| Book::before(&ledger));
-        self.check_charges(&name, &mut book, &ledger, store)?;
-        Self::check_entries(&name, &mut book, &ledger, &spec.entries)?;
+        let mut history = history.unwrap_or_else(|| LedgerHistory::before(&ledger));
+        self.check_charges(&name, &mut history, &ledger, store)?;
+        Self::check_entries(&name, &mut history, &ledger, &spec.entries)?;
         if before.is_none() {
-            book.begun_with.clone_from(&book.given);
+            history.begun_with.clone_from(&history.given);
         }
         self.check_packs(&name, &ledger)?;
-        book.hash.clone_from(&spec.hash);
-        book.entries.clone_from(&spec.entries);
-        let previous = std::mem::replace(&mut book.ledger, ledger);
-        book.previous = before.is_some().then_some(previous);
-        book.is_named |= store.get(&key(ObjectKind::Subscription, &name)).is_none();
-        self.books.insert(uid, book);
+        history.hash.clone_from(&spec.hash);
+        history.entries.clone_from(&spec.entries);
+        let previous = std::mem::replace(&mut history.ledger, ledger);
+        history.previous = before.is_some().then_some(previous);
+        history.is_named |= store.get(&key(ObjectKind::Subscription, &name)).is_none();
+        self.histories.insert(uid, history);
         Ok(())
     }
 
@@ -224,31 +224,31 @@ impl Oracle {
     fn check_charges(
         &self,
         name: &str,
-        book: &mut Book,
+        history: &mut LedgerHistory,
         ledger: &Ledger,
         store: &Store,
     ) -> Result<(), Violation> {
-        let mut consumed = book.ledger.totals.consumed;
+        let mut consumed = history.ledger.totals.consumed;
         for charge in &ledger.unacknowledged {
-            if let Some(known) = book.charges.get(&charge.uid) {
+            if let Some(known) = history.charges.get(&charge.uid) {
                 if charge.credits.is_zero() {
                     // Law 9: it covers nothing, so it may be charged again where its receipt was lost.
                     continue;
                 }
                 ensure(known == charge, || format!("I2: receipt of {} changed", charge.uid))?;
-                let is_kept = book.ledger.unacknowledged.contains(charge);
+                let is_kept = history.ledger.unacknowledged.contains(charge);
                 ensure(is_kept, || format!("I2: {} was charged twice", charge.uid))?;
                 continue;
             }
-            self.check_charge(name, book, charge, ledger, store)?;
+            self.check_charge(name, history, charge, ledger, store)?;
             consumed = add(consumed, charge.credits)?;
-            book.charges.insert(charge.uid.clone(), charge.clone());
-            book.charge_times.insert(charge.uid.clone(), store.now());
+            history.charges.insert(charge.uid.clone(), charge.clone());
+            history.charge_times.insert(charge.uid.clone(), store.now());
         }
         ensure(consumed == ledger.totals.consumed, || {
             format!("I2: {name} consumed {}, its charges say {consumed}", ledger.totals.consumed)
         })?;
-        for charge in &book.ledger.unacknowledged {
+        for charge in &history.ledger.unacknowledged {
             let dropped = !ledger.unacknowledged.contains(charge);
             let report = store.get(&key(ObjectKind::UsageReport, &charge.name));
             let is_gone = report.is_none_or(|report| report.uid() != charge.uid);
@@ -262,7 +262,7 @@ impl Oracle {
     fn check_charge(
         &self,
         name: &str,
-        book: &mut Book,
+        history: &mut LedgerHistory,
         charge: &Charge,
         ledger: &Ledger,
         store: &Store,
@@ -293,7 +293,7 @@ impl Oracle {
         if credits.is_zero() {
             return Ok(());
         }
-        let windows = book.windows.entry(fact.source.clone()).or_default();
+        let windows = history.windows.entry(fact.source.clone()).or_default();
         ensure(!windows.iter().any(|charged| charged.overlaps(window)), || {
             format!("I2: {uid} overlaps what was charged of {}", fact.source)
         })?;
@@ -304,24 +304,24 @@ impl Oracle {
 
     fn check_entries(
         name: &str,
-        book: &mut Book,
+        history: &mut LedgerHistory,
         ledger: &Ledger,
         entries: &[String],
     ) -> Result<(), Violation> {
-        let kept = (0..=book.entries.len()).rev();
+        let kept = (0..=history.entries.len()).rev();
         let kept = kept
             .filter(|kept| *kept <= entries.len())
-            .find(|kept| book.entries[book.entries.len() - kept..] == entries[..*kept]);
+            .find(|kept| history.entries[history.entries.len() - kept..] == entries[..*kept]);
         let kept = kept.unwrap_or(0);
         let is_whole = kept > 0 || entries.len() < 20;
         let balance = |ledger: &Ledger| ledger.balance().map_err(|error| Violation(error.to_string()));
-        let mut sum = balance(&book.ledger)?;
-        let mut granted = book.ledger.totals;
+        let mut sum = balance(&history.ledger)?;
+        let mut granted = history.ledger.totals;
         for text in &entries[kept..] {
             let entry: Value = serde_json::from_str(text).map_err(|error| Violation(error.to_string()))?;
             let credits = amount(&entry, "/credits")?;
             sum = add(sum, credits)?;
-            Self::check_entry(name, book, &entry, &mut granted)?;
+            Self::check_entry(name, history, &entry, &mut granted)?;
         }
         if is_whole {
             ensure(sum == balance(ledger)?, || format!("I1: entries of {name} end at {sum}"))?;
@@ -333,7 +333,12 @@ impl Oracle {
         Ok(())
     }
 
-    fn check_entry(name: &str, book: &mut Book, entry: &Value, totals: &mut Totals) -> Result<(), Violation> {
+    fn check_entry(
+        name: &str,
+        history: &mut LedgerHistory,
+        entry: &Value,
+        totals: &mut Totals,
+    ) -> Result<(), Violation> {
         let kind = entry["kind"].as_str().unwrap_or_default();
         let credits = amount(entry, "/credits")?;
         let object = entry.pointer("/detail/object").and_then(Value::as_str).unwrap_or_default();
@@ -342,14 +347,14 @@ impl Oracle {
             "Purchased" => (object.to_owned(), &mut totals.purchased),
             "Adjusted" => (object.to_owned(), &mut totals.adjusted),
             "Invoiced" => {
-                book.invoices += 1;
+                history.invoices += 1;
                 let number = entry["detail"]["invoice"].as_str().unwrap_or_default().to_owned();
-                return ensure(book.given.insert(number.clone()), || format!("{number} was issued twice"));
+                return ensure(history.given.insert(number.clone()), || format!("{number} was issued twice"));
             }
             _ => return Ok(()),
         };
         *total = add(*total, credits)?;
-        ensure(book.given.insert(what.clone()), || format!("I3: {name} got {what} twice"))
+        ensure(history.given.insert(what.clone()), || format!("I3: {name} got {what} twice"))
     }
 
     /// Checks I4 and that what was bought was ordered.
@@ -371,25 +376,25 @@ impl Oracle {
     }
 
     /// Returns the ledger that an account has, or had last.
-    fn last_book(&mut self, account: &str) -> Option<&mut Book> {
-        self.books.get_mut(self.accounts.get(account)?.last()?)
+    fn last_history(&mut self, account: &str) -> Option<&mut LedgerHistory> {
+        self.histories.get_mut(self.accounts.get(account)?.last()?)
     }
 
     /// Returns what the last commit of a ledger followed, if anything, and what it came to.
     pub fn last_commit(&self, uid: &str) -> Option<(Option<&Ledger>, &Ledger)> {
-        self.books.get(uid).map(|book| (book.previous.as_ref(), &book.ledger))
+        self.histories.get(uid).map(|history| (history.previous.as_ref(), &history.ledger))
     }
 
     /// Returns the charge of a report, in whichever ledger.
     fn charge_of(&self, uid: &str) -> Option<&Charge> {
-        self.books.values().find_map(|book| book.charges.get(uid))
+        self.histories.values().find_map(|history| history.charges.get(uid))
     }
 
     /// Returns whether a charge was committed when its report had been refused for as long as it is kept: a known limit,
     /// since only a view that old does not show the refusal.
     fn was_refused_long_before(&self, uid: &str) -> bool {
         let keep_for_seconds = i64::from(self.catalog.policies.reports.keep_for_seconds);
-        let charged = self.books.values().find_map(|book| book.charge_times.get(uid));
+        let charged = self.histories.values().find_map(|history| history.charge_times.get(uid));
         let refused = self.refusal_times.get(uid);
         refused
             .zip(charged)
@@ -457,14 +462,16 @@ impl Oracle {
     /// Returns whether a ledger remembers that it refused this name: then it refuses it again at once.
     fn remembers_refusal(&self, object: &Object) -> bool {
         let name = object.key().name;
-        self.books.values().any(|book| book.ledger.refusals.iter().any(|record| record.name == name))
+        self.histories
+            .values()
+            .any(|history| history.ledger.refusals.iter().any(|record| record.name == name))
     }
 
     fn check_subscription(&mut self, subscription: &Subscription) -> Result<(), Violation> {
         let name = subscription.metadata.name.clone().unwrap_or_default();
         let status = subscription.status.clone().unwrap_or_default();
-        if let Some(book) = status.ledger.as_ref().and_then(|shown| self.books.get_mut(&shown.uid)) {
-            book.is_named = true;
+        if let Some(history) = status.ledger.as_ref().and_then(|shown| self.histories.get_mut(&shown.uid)) {
+            history.is_named = true;
         }
         let reason = ready_reason(&status.conditions);
         let is_trouble = matches!(
@@ -487,9 +494,9 @@ impl Oracle {
             }
         }
         for (name, uids) in &self.accounts {
-            let held = uids.last().and_then(|uid| self.books.get(uid));
-            let issued = held.map_or(0, |book| book.ledger.next_invoice - 1);
-            let said = held.map_or(0, |book| book.invoices);
+            let held = uids.last().and_then(|uid| self.histories.get(uid));
+            let issued = held.map_or(0, |history| history.ledger.next_invoice - 1);
+            let said = held.map_or(0, |history| history.invoices);
             ensure(said <= issued, || format!("{name} issued {issued} invoices, {said} were said"))?;
         }
         Ok(())
@@ -531,11 +538,11 @@ impl Oracle {
         if self.reset.contains(account) {
             return Ok(());
         }
-        let book = self.accounts.get(account).and_then(|uids| self.books.get(uids.last()?));
-        if book.is_some_and(|book| book.began_while_it_was_refused(object)) {
+        let history = self.accounts.get(account).and_then(|uids| self.histories.get(uids.last()?));
+        if history.is_some_and(|history| history.began_while_it_was_refused(object)) {
             return Ok(());
         }
-        let ledger = book.map(|book| &book.ledger);
+        let ledger = history.map(|history| &history.ledger);
         let holds = ledger.map(|ledger| match key.kind {
             ObjectKind::CreditPack => match ledger.purchases.record(&key.name) {
                 Some(purchase) => {
@@ -567,8 +574,8 @@ impl Oracle {
     }
 }
 
-impl Book {
-    /// Returns the book before the first commit, whose ledger is `first`.
+impl LedgerHistory {
+    /// Returns the history before the first commit, whose ledger is `first`.
     fn before(first: &Ledger) -> Self {
         Self {
             ledger: Ledger::open(
@@ -619,13 +626,18 @@ fn check_conservation(name: &str, ledger: &Ledger) -> Result<(), Violation> {
 }
 
 /// Checks I5.
-fn check_chain(name: &str, book: &Book, next: &Ledger, previous_hash: &str) -> Result<(), Violation> {
-    next.check_follows(&book.ledger).map_err(|error| Violation(format!("I5: {name}: {error}")))?;
-    ensure(next.sequence == book.ledger.sequence + 1 && previous_hash == book.hash, || {
-        format!("I5: {name} goes from {} to {}", book.ledger.sequence, next.sequence)
+fn check_chain(
+    name: &str,
+    history: &LedgerHistory,
+    next: &Ledger,
+    previous_hash: &str,
+) -> Result<(), Violation> {
+    next.check_follows(&history.ledger).map_err(|error| Violation(format!("I5: {name}: {error}")))?;
+    ensure(next.sequence == history.ledger.sequence + 1 && previous_hash == history.hash, || {
+        format!("I5: {name} goes from {} to {}", history.ledger.sequence, next.sequence)
     })?;
-    ensure(next.account_id == book.ledger.account_id, || format!("I5: {name} has another id"))?;
-    let (before, after) = (&book.ledger.subscription, &next.subscription);
+    ensure(next.account_id == history.ledger.account_id, || format!("I5: {name} has another id"))?;
+    let (before, after) = (&history.ledger.subscription, &next.subscription);
     ensure(before.uid != after.uid || before.generation <= after.generation, || {
         format!("{name} was decided on generation {} after {}", after.generation, before.generation)
     })

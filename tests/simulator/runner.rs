@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use flashgate_billing::operator::cache::revisions::Comparison;
+use flashgate_billing::operator::cache::{Cache, Row, Table};
 use flashgate_billing::operator::convert::ConvertError;
-use flashgate_billing::operator::inbox::revisions::Comparison;
-use flashgate_billing::operator::inbox::{Inbox, Row, Table};
 use flashgate_billing::operator::reconcile::{Next, Operator, ReconcileError};
 use flashgate_cluster::AccountKey;
 use flashgate_cluster::clock::Clock;
@@ -85,11 +85,11 @@ impl Runner {
     /// Brings the view of `kind` one change further.
     pub fn deliver(&mut self, kind: ObjectKind, change: &Change) -> Result<(), ConvertError> {
         self.views[kind as usize] += 1;
-        self.operator.inbox.revisions.note_latest(&change.revision.to_string());
+        self.operator.cache.revisions.note_latest(&change.revision.to_string());
         let was_selected = change.before.as_ref().is_some_and(Object::is_selected);
         let asked = match (&change.after, &change.before) {
-            (Some(after), _) if after.is_selected() => put(&self.operator.inbox, after)?,
-            (Some(gone), _) | (None, Some(gone)) if was_selected => Some(remove(&self.operator.inbox, gone)),
+            (Some(after), _) if after.is_selected() => put(&self.operator.cache, after)?,
+            (Some(gone), _) | (None, Some(gone)) if was_selected => Some(remove(&self.operator.cache, gone)),
             _ => None,
         };
         self.ready.extend(asked);
@@ -98,21 +98,21 @@ impl Runner {
 
     /// Lists the objects of `kind` as they were at `revision`, and goes on from there.
     pub fn relist(&mut self, kind: ObjectKind, store: &Store, revision: u64) -> Result<(), ConvertError> {
-        let inbox = Arc::clone(&self.operator.inbox);
-        inbox.revisions.note_latest(&revision.to_string());
-        begin_relist(&inbox, kind);
+        let cache = Arc::clone(&self.operator.cache);
+        cache.revisions.note_latest(&revision.to_string());
+        begin_relist(&cache, kind);
         for object in store.list_at(kind, revision).iter().filter(|object| object.is_selected()) {
-            self.ready.extend(put(&inbox, object)?);
+            self.ready.extend(put(&cache, object)?);
         }
-        self.ready.extend(end_relist(&inbox, kind));
+        self.ready.extend(end_relist(&cache, kind));
         Ok(())
     }
 
     /// Compares the server's latest revision with what it has seen, as it does before a watch resumes. Returns whether it
     /// has to list everything again.
     pub fn notices_restore(&mut self, revision: u64) -> bool {
-        let inbox = &self.operator.inbox;
-        inbox.compare(inbox.revisions.seen(), &revision.to_string()) == Comparison::WentBack
+        let cache = &self.operator.cache;
+        cache.compare(cache.revisions.seen(), &revision.to_string()) == Comparison::WentBack
     }
 
     /// Returns the accounts that may be taken up.
@@ -215,56 +215,56 @@ fn make_ready(ready: &mut BTreeSet<AccountKey>, key: &AccountKey) -> bool {
 
 /// Does the same with the table of `kind`, whichever type its rows have.
 macro_rules! with_table {
-    ($inbox:expr, $kind:expr, $table:ident => $body:expr) => {
+    ($cache:expr, $kind:expr, $table:ident => $body:expr) => {
         match $kind {
             ObjectKind::Subscription => {
-                let $table = &$inbox.subscriptions;
+                let $table = &$cache.subscriptions;
                 $body
             }
             ObjectKind::CreditLedger => {
-                let $table = &$inbox.ledgers;
+                let $table = &$cache.ledgers;
                 $body
             }
             ObjectKind::UsageReport => {
-                let $table = &$inbox.reports;
+                let $table = &$cache.reports;
                 $body
             }
             ObjectKind::CreditPack => {
-                let $table = &$inbox.packs;
+                let $table = &$cache.packs;
                 $body
             }
             ObjectKind::Payment => {
-                let $table = &$inbox.payments;
+                let $table = &$cache.payments;
                 $body
             }
             ObjectKind::CreditAdjustment => {
-                let $table = &$inbox.adjustments;
+                let $table = &$cache.adjustments;
                 $body
             }
         }
     };
 }
 
-fn begin_relist(inbox: &Inbox, kind: ObjectKind) {
-    with_table!(inbox, kind, table => table.begin_relist(None));
+fn begin_relist(cache: &Cache, kind: ObjectKind) {
+    with_table!(cache, kind, table => table.begin_relist(None));
 }
 
-fn end_relist(inbox: &Inbox, kind: ObjectKind) -> Vec<AccountKey> {
-    with_table!(inbox, kind, table => table.end_relist(None))
+fn end_relist(cache: &Cache, kind: ObjectKind) -> Vec<AccountKey> {
+    with_table!(cache, kind, table => table.end_relist(None))
 }
 
-fn put(inbox: &Inbox, object: &Object) -> Result<Option<AccountKey>, ConvertError> {
-    with_table!(inbox, object.kind(), table => put_into(table, object))
+fn put(cache: &Cache, object: &Object) -> Result<Option<AccountKey>, ConvertError> {
+    with_table!(cache, object.kind(), table => put_into(table, object))
 }
 
 fn put_into<R: Row>(table: &Table<R>, object: &Object) -> Result<Option<AccountKey>, ConvertError> {
     object.typed::<R::Object>().map_or(Ok(None), |object| table.put(object))
 }
 
-fn remove(inbox: &Inbox, object: &Object) -> AccountKey {
+fn remove(cache: &Cache, object: &Object) -> AccountKey {
     let key = object.key();
     let none = AccountKey { namespace: key.namespace, name: key.name };
-    with_table!(inbox, object.kind(), table => remove_from(table, object).unwrap_or(none))
+    with_table!(cache, object.kind(), table => remove_from(table, object).unwrap_or(none))
 }
 
 fn remove_from<R: Row>(table: &Table<R>, object: &Object) -> Option<AccountKey> {

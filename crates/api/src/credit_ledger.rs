@@ -24,10 +24,10 @@ const FENCE: &str = "self.sequence == oldSelf.sequence ? self.hash == oldSelf.ha
 const FENCE_MESSAGE: &str = "must continue the ledger by exactly one commit: the sequence rises by 1, and neither \
                              `clockTime` nor `period.number` goes back; read the ledger again";
 
-/// Fields that this version does not know, with what they hold: a book's hash covers them, too.
+/// Fields that this version does not know, with what they hold: the hash of a ledger covers them, too.
 pub type Unknown = BTreeMap<String, serde_json::Value>;
 
-/// The book of one account.
+/// The ledger of one account.
 ///
 /// Records that only the operator reads are texts of compact JSON: what the API server charges for is nodes, not
 /// bytes. No bound here is ever tightened, or stored ledgers could not be written any more.
@@ -77,7 +77,7 @@ pub type Unknown = BTreeMap<String, serde_json::Value>;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "The content of the book as of its last commit.",
+    description = "The content of the ledger as of its last commit.",
     extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = [rule(FENCE, FENCE_MESSAGE)])
 )]
 pub struct CreditLedgerSpec {
@@ -90,7 +90,7 @@ pub struct CreditLedgerSpec {
     /// Hash of the commit before; empty for the first.
     #[schemars(length(max = 64), extend("pattern" = "^([0-9a-f]{64})?$"))]
     pub previous_hash: String,
-    /// SHA-256 over everything else in this book, in lower-case hexadecimal.
+    /// SHA-256 over everything else in this ledger, in lower-case hexadecimal.
     #[schemars(length(max = 64), extend("pattern" = "^[0-9a-f]{64}$"))]
     pub hash: String,
     /// The operator process that made the last commit.

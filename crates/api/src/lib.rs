@@ -10,6 +10,7 @@ pub mod credit_adjustment;
 pub mod credit_ledger;
 pub mod credit_pack;
 pub mod definitions;
+pub mod event;
 pub mod fact;
 pub mod payment;
 pub mod quantity;

@@ -5,11 +5,12 @@ pub mod pages;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flashgate_api::event::Event;
 use flashgate_api::{CreditLedger, UsageReport};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::events::v1::Event as StoredEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Status};
 use kube::api::{DeleteParams, PartialObjectMeta, PostParams, Preconditions, Request};
 use kube::client::Body;
@@ -21,7 +22,7 @@ use self::pages::{Lister, Listing};
 use crate::clock::Clock;
 use crate::server_clock::ServerClock;
 use crate::trimmed::Trimmed;
-use crate::{Announcement, CallError, Cluster, Cursor, Kind, SettledReport, SettledReports, Version};
+use crate::{CallError, Cluster, Cursor, EventObject, Kind, SettledReport, SettledReports, Version};
 
 /// Name under which the operator writes; the API server keeps it in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-billing";
@@ -190,9 +191,10 @@ impl Cluster for Kubernetes {
         self.server_clock.skew_seconds()
     }
 
-    async fn announce(&self, announcement: &Announcement) -> Result<(), CallError> {
-        let Announcement { object: (api_version, kind), version, is_warning, reason, message } = announcement;
-        let event = Event {
+    async fn publish(&self, event: &Event<EventObject>) -> Result<(), CallError> {
+        let Event { object: EventObject { api_version, kind, version }, kind: event_kind, reason, message } =
+            event;
+        let event = StoredEvent {
             action: Some("Decide".to_owned()),
             event_time: Some(MicroTime(self.clock.now())),
             metadata: ObjectMeta {
@@ -212,12 +214,13 @@ impl Cluster for Kubernetes {
             }),
             reporting_controller: Some(FIELD_MANAGER.to_owned()),
             reporting_instance: Some(self.instance.clone()),
-            type_: Some(if *is_warning { "Warning" } else { "Normal" }.to_owned()),
-            ..Event::default()
+            type_: Some(event_kind.as_str().to_owned()),
+            ..StoredEvent::default()
         };
         let call = format!("create Event about {kind} {}/{}", version.namespace, version.name);
         let body = encode(&call, &event)?;
-        let request = Request::new(Event::url_path(&(), Some(&version.namespace))).create(&writes(), body);
+        let request =
+            Request::new(StoredEvent::url_path(&(), Some(&version.namespace))).create(&writes(), body);
         self.call::<serde_json::Value>(&call, request).await.map(|_| ())
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use flashgate_api::reason::Reason;
+use flashgate_api::event::Event;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -113,19 +113,23 @@ pub struct SettledReports {
     pub next: Option<Cursor>,
 }
 
-/// An Event to be published; best effort.
+/// An object that an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    /// API version and kind of the object it is about.
-    pub object: (String, String),
+pub struct EventObject {
+    /// API version of its kind.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
     /// The object; its resource version is not used.
     pub version: Version,
-    /// Whether somebody should look.
-    pub is_warning: bool,
-    /// Why, in one word.
-    pub reason: Reason,
-    /// A sentence.
-    pub message: String,
+}
+
+impl EventObject {
+    /// Returns the object of kind `K` at `version`.
+    #[must_use]
+    pub fn new<K: Resource<DynamicType = ()>>(version: Version) -> Self {
+        Self { api_version: K::api_version(&()).into_owned(), kind: K::kind(&()).into_owned(), version }
+    }
 }
 
 /// Why a call gave no result.
@@ -274,6 +278,6 @@ pub trait Cluster: Send + Sync + 'static {
     /// before the first.
     fn clock_skew_seconds(&self) -> Option<i64>;
 
-    /// Publishes an Event.
-    fn announce(&self, announcement: &Announcement) -> impl Future<Output = Result<(), CallError>> + Send;
+    /// Publishes an Event, which may be lost.
+    fn publish(&self, event: &Event<EventObject>) -> impl Future<Output = Result<(), CallError>> + Send;
 }

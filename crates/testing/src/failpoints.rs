@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use flashgate_api::CreditLedger;
-use flashgate_cluster::{Announcement, CallError, Cluster, Cursor, Kind, SettledReports, Version};
+use flashgate_api::event::Event;
+use flashgate_cluster::{CallError, Cluster, Cursor, EventObject, Kind, SettledReports, Version};
 use serde::Serialize;
 
 /// How often a paused call looks whether it may go on.
@@ -164,7 +165,7 @@ impl<C: Cluster> Cluster for Failing<C> {
         self.inner.clock_skew_seconds()
     }
 
-    async fn announce(&self, announcement: &Announcement) -> Result<(), CallError> {
-        self.with("announce".to_owned(), self.inner.announce(announcement)).await
+    async fn publish(&self, event: &Event<EventObject>) -> Result<(), CallError> {
+        self.with("publish".to_owned(), self.inner.publish(event)).await
     }
 }

@@ -17,9 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use flashgate_api::CreditLedger;
+use flashgate_api::event::Event;
 use flashgate_cluster::clock::Clock;
 use flashgate_cluster::server_clock::ServerClock;
-use flashgate_cluster::{Announcement, CallError, Cluster, Cursor, Kind, SettledReports, Version};
+use flashgate_cluster::{CallError, Cluster, Cursor, EventObject, Kind, SettledReports, Version};
 use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::Value;
@@ -40,14 +41,14 @@ pub enum Call {
     /// Lists the reports in a state, one page from there on.
     ListReports(String, Cursor),
     /// Publishes an Event.
-    Announce,
+    Publish,
 }
 
 impl Call {
     /// Returns whether it may change an object.
     #[must_use]
     pub const fn is_write(&self) -> bool {
-        !matches!(self, Self::Fetch(_) | Self::ListReports(..) | Self::Announce)
+        !matches!(self, Self::Fetch(_) | Self::ListReports(..) | Self::Publish)
     }
 }
 
@@ -343,8 +344,8 @@ impl Cluster for Simulated {
         self.server_clock.skew_seconds()
     }
 
-    async fn announce(&self, _: &Announcement) -> Result<(), CallError> {
-        self.call(Call::Announce).await.map(|_| ())
+    async fn publish(&self, _: &Event<EventObject>) -> Result<(), CallError> {
+        self.call(Call::Publish).await.map(|_| ())
     }
 }
 

@@ -1,5 +1,5 @@
--- A book without a status: nothing is asked for, so there is no observedGeneration, and nothing to wait for. In kstatus
--- format that is Current. Whether the book is right is said by the Subscription of its name.
+-- A ledger without a status: nothing is asked for, so there is no observedGeneration, and nothing to wait for. In kstatus
+-- format that is Current. Whether the ledger is right is said by the Subscription of its name.
 local function verdict(status, message)
   return { status = status, message = message }
 end

@@ -248,7 +248,7 @@ pub fn ledger_to_wire(
     spec
 }
 
-/// Writes a ledger whose content an administrator accepted: the same book as the next commit, whose status may show
+/// Writes a ledger whose content an administrator accepted: the same ledger as the next commit, whose status may show
 /// less than `shown_hash` did.
 #[must_use]
 pub fn accepted_ledger_to_wire(

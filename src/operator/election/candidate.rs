@@ -15,13 +15,13 @@ const DURATION_OF_FREE_LEASE_SECONDS: i32 = 1;
 pub struct Candidate {
     identity: String,
     duration: Duration,
-    seen: Option<Seen>,
+    seen: Option<ObservedLease>,
     /// Whether the lease may have another version than the one that was seen.
     is_in_doubt: bool,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct ObservedLease {
     lease: Lease,
     /// When it was first seen to say this.
     since: Instant,
@@ -53,7 +53,7 @@ impl Candidate {
             (Some(seen), Some(lease)) if seen.lease.spec == lease.spec => seen.since,
             _ => now,
         };
-        self.seen = lease.map(|lease| Seen { lease, since });
+        self.seen = lease.map(|lease| ObservedLease { lease, since });
         self.is_in_doubt = false;
     }
 

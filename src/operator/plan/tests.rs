@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalog;
+use crate::operator::cache::Cache;
 use crate::operator::convert::{ledger_to_wire, new_account_id, subscription_fact};
-use crate::operator::inbox::Inbox;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
 
 const START: &str = "2026-01-31T10:00:00Z";
@@ -22,7 +22,7 @@ struct Situation {
     catalog: Catalog,
     subscription: Option<Subscription>,
     ledger: Option<CreditLedger>,
-    inbox: Inbox,
+    cache: Cache,
     now: jiff::Timestamp,
     reads: Vec<Part>,
     is_paused: bool,
@@ -55,7 +55,7 @@ impl Situation {
             catalog: catalog::shipped(),
             subscription: None,
             ledger: None,
-            inbox: Inbox::default(),
+            cache: Cache::default(),
             now: time(START) + SignedDuration::from_mins(2),
             reads: Vec::new(),
             is_paused: false,
@@ -111,7 +111,7 @@ impl Situation {
 
     fn plan(&self) -> String {
         let key = AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() };
-        let mut view = View::of(&self.inbox, &key, self.now);
+        let mut view = View::of(&self.cache, &key, self.now);
         view.subscription = self.subscription.clone().map(Arc::new);
         view.ledger = self.ledger.clone().map(|object| Arc::new(StoredLedger::new(object)));
         for part in &self.reads {
@@ -252,7 +252,7 @@ fn reports(situation: &mut Situation, name: &str, operation: &str, window: (&str
             "usage": [{"nodeType": "Public", "operation": operation, "quantity": "1G"}],
         }),
     );
-    situation.inbox.reports.put(report).expect("a report");
+    situation.cache.reports.put(report).expect("a report");
 }
 
 const A_MINUTE: (&str, &str) = ("2026-01-31T10:00:00Z", "2026-01-31T10:01:00Z");
@@ -275,22 +275,22 @@ fn usage_of_long_ago_is_reported(situation: &mut Situation) {
 
 fn a_pack_is_ordered(situation: &mut Situation) {
     let pack = stated::<CreditPack>("top-up", json!({"pack": "plus-100"}));
-    situation.inbox.packs.put(pack).expect("a pack");
+    situation.cache.packs.put(pack).expect("a pack");
 }
 
 fn an_unknown_pack_is_ordered(situation: &mut Situation) {
     let pack = stated::<CreditPack>("huge", json!({"pack": "plus-1000000"}));
-    situation.inbox.packs.put(pack).expect("a pack");
+    situation.cache.packs.put(pack).expect("a pack");
 }
 
 fn credits_are_given(situation: &mut Situation) {
     let adjustment = stated::<CreditAdjustment>("goodwill", json!({"credits": "5", "reason": "a test"}));
-    situation.inbox.adjustments.put(adjustment).expect("an adjustment");
+    situation.cache.adjustments.put(adjustment).expect("an adjustment");
 }
 
 fn money_for_no_invoice_comes(situation: &mut Situation) {
     let spec = json!({"invoice": "acme-0-9999", "state": "Settled", "amount": "1", "currency": "USD"});
-    situation.inbox.payments.put(stated::<Payment>("payment", spec)).expect("a payment");
+    situation.cache.payments.put(stated::<Payment>("payment", spec)).expect("a payment");
 }
 
 fn a_day_has_passed(situation: &mut Situation) {

@@ -14,7 +14,7 @@ const MESSAGE_LENGTH: usize = 32_768;
 
 /// Where an object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Readiness {
     progress: Progress,
     reason: Reason,
     message: String,
@@ -40,7 +40,7 @@ pub(super) struct Finding {
     pub(super) message: String,
 }
 
-impl Standing {
+impl Readiness {
     /// Returns that everything asked for is done.
     pub(super) const fn done(reason: Reason, message: String) -> Self {
         Self { progress: Progress::Done, reason, message }
@@ -98,14 +98,14 @@ pub(super) fn conditions(
     findings.into_iter().map(condition).collect()
 }
 
-/// Returns `before` with the conditions of `standing` in place of its own, the others unchanged.
-pub(super) fn replace_standing(
+/// Returns `before` with the conditions of `readiness` in place of its own, the others unchanged.
+pub(super) fn replace_conditions(
     before: &[Condition],
-    standing: Standing,
+    readiness: Readiness,
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let mut conditions = conditions(before, standing.findings(), generation, now);
+    let mut conditions = conditions(before, readiness.findings(), generation, now);
     let others =
         before.iter().filter(|condition| ![READY, RECONCILING, STALLED].contains(&condition.type_.as_str()));
     conditions.extend(others.cloned());

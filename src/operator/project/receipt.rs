@@ -15,7 +15,7 @@ use flashgate_ledger::refusal::Refusal;
 use jiff::Timestamp;
 
 use super::amount;
-use super::condition::{Standing, conditions};
+use super::condition::{Readiness, conditions};
 use super::subscription::usage;
 
 /// Returns what a UsageReport shows.
@@ -26,7 +26,7 @@ pub fn report_status(
     verdict: &ReportVerdict,
     now: Timestamp,
 ) -> UsageReportStatus {
-    let (state, standing) = match verdict {
+    let (state, readiness) = match verdict {
         ReportVerdict::Charged(charge) => return charge_status(before, generation, charge, now),
         ReportVerdict::Rejected(refusal) => (Some(UsageReportState::Rejected), refused(refusal)),
         ReportVerdict::Waits(wait) => (None, waits(*wait)),
@@ -35,7 +35,7 @@ pub fn report_status(
     UsageReportStatus {
         observed_generation: Some(generation),
         state,
-        conditions: conditions(known, standing.findings(), generation, now),
+        conditions: conditions(known, readiness.findings(), generation, now),
         ..UsageReportStatus::default()
     }
 }
@@ -53,7 +53,7 @@ pub fn charge_status(
         Some(number) => format!("in period {number}"),
         None => "in the next period, since none is in force".to_owned(),
     };
-    let standing = Standing::done(Reason::Charged, format!("charged {credits} credits, booked {booked}"));
+    let readiness = Readiness::done(Reason::Charged, format!("charged {credits} credits, booked {booked}"));
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     UsageReportStatus {
         observed_generation: Some(generation),
@@ -62,7 +62,7 @@ pub fn charge_status(
         lines: lines.iter().map(usage).collect(),
         period_number: period_number.map(i64::from),
         charge_time: Some(*charge_time),
-        conditions: conditions(known, standing.findings(), generation, now),
+        conditions: conditions(known, readiness.findings(), generation, now),
     }
 }
 
@@ -75,7 +75,7 @@ pub fn pack_status(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> CreditPackStatus {
-    let (sold, state, standing) = match verdict {
+    let (sold, state, readiness) = match verdict {
         PackVerdict::Waits(wait) => (None, None, waits(*wait)),
         PackVerdict::Ordered(order) => show_order(order, ledger),
     };
@@ -94,7 +94,7 @@ pub fn pack_status(
         invoice,
         grant_time: sold.and_then(grant_time),
         next_available_time,
-        conditions: conditions(known, standing.findings(), generation, now),
+        conditions: conditions(known, readiness.findings(), generation, now),
     }
 }
 
@@ -102,32 +102,32 @@ pub fn pack_status(
 fn show_order<'a>(
     order: &'a OrderState,
     ledger: Option<&Ledger>,
-) -> (Option<&'a Purchase>, Option<CreditPackState>, Standing) {
+) -> (Option<&'a Purchase>, Option<CreditPackState>, Readiness) {
     match order {
         OrderState::AwaitingPayment(sold) => {
             (Some(sold), Some(CreditPackState::AwaitingPayment), awaits_payment(sold, ledger))
         }
         OrderState::Granted(sold) => {
             let message = format!("granted {}; use a new name to buy again", granted_as(sold));
-            (Some(sold), Some(CreditPackState::Granted), Standing::done(Reason::Granted, message))
+            (Some(sold), Some(CreditPackState::Granted), Readiness::done(Reason::Granted, message))
         }
         OrderState::GrantedLongAgo => {
             let message =
                 "an order of this name was granted long ago; use a new name to buy again".to_owned();
-            (None, Some(CreditPackState::Granted), Standing::done(Reason::Granted, message))
+            (None, Some(CreditPackState::Granted), Readiness::done(Reason::Granted, message))
         }
         OrderState::Refunded(sold) => {
             let message = format!(
                 "granted {}, then refunded, and what was left of its credits was taken; use a new name to buy again",
                 granted_as(sold)
             );
-            (Some(sold), Some(CreditPackState::Refunded), Standing::done(Reason::Refunded, message))
+            (Some(sold), Some(CreditPackState::Refunded), Readiness::done(Reason::Refunded, message))
         }
         OrderState::Refused(refusal) => (None, Some(CreditPackState::Refused), refused(refusal)),
     }
 }
 
-fn awaits_payment(sold: &Purchase, ledger: Option<&Ledger>) -> Standing {
+fn awaits_payment(sold: &Purchase, ledger: Option<&Ledger>) -> Readiness {
     let invoice = ledger.zip(sold.invoice).map(|(ledger, number)| {
         let due = ledger
             .invoices
@@ -148,7 +148,7 @@ fn awaits_payment(sold: &Purchase, ledger: Option<&Ledger>) -> Standing {
         invoice.unwrap_or_default(),
         sold.credits
     );
-    Standing::waits(Reason::AwaitingPayment, message)
+    Readiness::waits(Reason::AwaitingPayment, message)
 }
 
 fn grant_time(sold: &Purchase) -> Option<Timestamp> {
@@ -173,7 +173,7 @@ pub fn payment_status(
     verdict: &PaymentVerdict,
     now: Timestamp,
 ) -> PaymentStatus {
-    let (state, standing) = match verdict {
+    let (state, readiness) = match verdict {
         PaymentVerdict::Waits(wait) => (None, waits(*wait)),
         PaymentVerdict::Judged(PaymentOutcome::Refused(refusal)) => {
             (Some(flashgate_api::PaymentVerdict::Refused), refused(refusal))
@@ -186,25 +186,25 @@ pub fn payment_status(
     PaymentStatus {
         observed_generation: Some(generation),
         state,
-        conditions: conditions(known, standing.findings(), generation, now),
+        conditions: conditions(known, readiness.findings(), generation, now),
     }
 }
 
 /// Returns what applying a Payment came to.
-fn payment_standing(applied: &PaymentOutcome) -> Standing {
+fn payment_standing(applied: &PaymentOutcome) -> Readiness {
     match applied {
-        PaymentOutcome::RefundDue => Standing::stuck(
+        PaymentOutcome::RefundDue => Readiness::stuck(
             Reason::RefundDue,
             "the invoice was void when it was paid, so nothing was given for it; return the money, then report that \
              with a Payment of state 'Refunded'"
                 .to_owned(),
         ),
-        PaymentOutcome::Returned => Standing::done(
+        PaymentOutcome::Returned => Readiness::done(
             Reason::Refunded,
             "the invoice was void when it was paid, so nothing was given for it; the money was returned".to_owned(),
         ),
         PaymentOutcome::Applied | PaymentOutcome::Refused(_) => {
-            Standing::done(Reason::Applied, "applied to its invoice".to_owned())
+            Readiness::done(Reason::Applied, "applied to its invoice".to_owned())
         }
     }
 }
@@ -217,7 +217,7 @@ pub fn adjustment_status(
     verdict: &AdjustmentVerdict,
     now: Timestamp,
 ) -> CreditAdjustmentStatus {
-    let (state, standing) = match verdict {
+    let (state, readiness) = match verdict {
         AdjustmentVerdict::Waits(wait) => (None, waits(*wait)),
         AdjustmentVerdict::Judged(AdjustmentOutcome::Refused(refusal)) => {
             (Some(CreditAdjustmentState::Refused), refused(refusal))
@@ -225,25 +225,25 @@ pub fn adjustment_status(
         AdjustmentVerdict::Judged(AdjustmentOutcome::Granted(AdjustmentRecord { credits, time })) => {
             let message =
                 format!("granted {credits} credits {}; use a new name to give more", utc_date(*time));
-            (Some(CreditAdjustmentState::Granted), Standing::done(Reason::Granted, message))
+            (Some(CreditAdjustmentState::Granted), Readiness::done(Reason::Granted, message))
         }
         AdjustmentVerdict::Judged(AdjustmentOutcome::GrantedLongAgo) => {
             let message =
                 "an adjustment of this name was granted long ago; use a new name to give more".to_owned();
-            (Some(CreditAdjustmentState::Granted), Standing::done(Reason::Granted, message))
+            (Some(CreditAdjustmentState::Granted), Readiness::done(Reason::Granted, message))
         }
     };
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     CreditAdjustmentStatus {
         observed_generation: Some(generation),
         state,
-        conditions: conditions(known, standing.findings(), generation, now),
+        conditions: conditions(known, readiness.findings(), generation, now),
     }
 }
 
 /// Returns that a fact was refused.
-fn refused(refusal: &Refusal) -> Standing {
-    Standing::stuck(refusal.reason.into(), refusal.message.clone())
+fn refused(refusal: &Refusal) -> Readiness {
+    Readiness::stuck(refusal.reason.into(), refusal.message.clone())
 }
 
 /// Returns what to know of an object that was created at a time which is still to come.
@@ -256,30 +256,30 @@ pub fn arrival_in_future(arrival: Timestamp) -> String {
 }
 
 /// Returns what a fact waits for, and until when.
-fn waits(wait: Wait) -> Standing {
+fn waits(wait: Wait) -> Readiness {
     match wait {
         Wait::WindowNotOver(end) => {
-            Standing::waits(Reason::WindowNotOver, format!("the window ends at {end}; it is charged then"))
+            Readiness::waits(Reason::WindowNotOver, format!("the window ends at {end}; it is charged then"))
         }
-        Wait::NoSubscription(until) => Standing::waits(
+        Wait::NoSubscription(until) => Readiness::waits(
             Reason::SubscriptionMissing,
             format!("Subscription not found; create it before {until}"),
         ),
-        Wait::NotStarted(start) => Standing::waits(
+        Wait::NotStarted(start) => Readiness::waits(
             Reason::NotStarted,
             format!("the account starts at {start}; the object is processed then"),
         ),
-        Wait::ArrivalInFuture(arrival) => Standing::waits(Reason::ArrivalInFuture, arrival_in_future(arrival)),
-        Wait::FirstPeriod => Standing::waits(
+        Wait::ArrivalInFuture(arrival) => Readiness::waits(Reason::ArrivalInFuture, arrival_in_future(arrival)),
+        Wait::FirstPeriod => Readiness::waits(
             Reason::FirstPeriodAwaited,
             "the account's first period has not begun; it begins with its payment, or when a known plan is asked for"
                 .to_owned(),
         ),
-        Wait::SubscriptionBack => Standing::waits(
+        Wait::SubscriptionBack => Readiness::waits(
             Reason::SubscriptionMissing,
             "the Subscription was deleted; create it again to continue".to_owned(),
         ),
-        Wait::Receipts => Standing::waits(
+        Wait::Receipts => Readiness::waits(
             Reason::ReceiptsAwaited,
             "the statuses of earlier charges are not written yet; the report is processed right after".to_owned(),
         ),

@@ -15,10 +15,10 @@ use flashgate_ledger::statement;
 use flashgate_ledger::threshold::thresholds;
 use jiff::Timestamp;
 
-use super::condition::{Finding, Standing, conditions, replace_standing};
-use super::renewal::{Following, following};
-use super::standing::{absent, before_opening, in_force, standing};
-use super::{Book, Trouble, amount, invoice};
+use super::condition::{Finding, Readiness, conditions, replace_conditions};
+use super::next_period::{NextPeriod, next_period};
+use super::ready_condition::{absent, before_opening, in_force, readiness};
+use super::{LedgerState, Trouble, amount, invoice};
 
 /// Statements of ended periods that are shown.
 const STATEMENTS_SHOWN: usize = 3;
@@ -28,12 +28,12 @@ const RATES_SHOWN: usize = 1_024;
 /// Returns what a Subscription shows.
 ///
 /// # Guarantees
-/// With the same book and generation nothing changes but what `now` changes: the month of the packs.
+/// With the same ledger and generation nothing changes but what `now` changes: the month of the packs.
 #[must_use]
 pub fn subscription_status(
     before: Option<&SubscriptionStatus>,
     subscription: &api::Subscription,
-    book: Book<'_>,
+    ledger_state: LedgerState<'_>,
     catalog: &Catalog,
     now: Timestamp,
 ) -> SubscriptionStatus {
@@ -44,16 +44,16 @@ pub fn subscription_status(
         catalog,
         now,
     };
-    match book {
-        Book::Absent => view.unopened(),
-        Book::Held { ledger, reference } => {
+    match ledger_state {
+        LedgerState::Absent => view.unopened(),
+        LedgerState::Sound { ledger, reference } => {
             view.held(ledger, reference).unwrap_or_else(|violation| view.troubled(&Trouble::from(&violation)))
         }
-        Book::Troubled(trouble) => view.troubled(&trouble),
+        LedgerState::Troubled(trouble) => view.troubled(&trouble),
     }
 }
 
-/// Everything that a status is seen with, but the book.
+/// Everything that a status is seen with, but the ledger.
 #[derive(Clone, Copy)]
 struct View<'a> {
     before: Option<&'a SubscriptionStatus>,
@@ -75,16 +75,16 @@ impl View<'_> {
 
     /// Carries everything but the conditions: `status.ledger` is the evidence.
     fn troubled(self, trouble: &Trouble) -> SubscriptionStatus {
-        let standing = Standing::stuck(trouble.reason(), trouble.to_string());
+        let readiness = Readiness::stuck(trouble.reason(), trouble.to_string());
         SubscriptionStatus {
             observed_generation: Some(self.generation),
-            conditions: replace_standing(self.conditions_before(), standing, self.generation, self.now),
+            conditions: replace_conditions(self.conditions_before(), readiness, self.generation, self.now),
             ..self.before.cloned().unwrap_or_default()
         }
     }
 
     fn held(self, ledger: &Ledger, reference: LedgerReference) -> Result<SubscriptionStatus, Violation> {
-        let following = following(ledger, self.catalog).filter(|_| self.absent(ledger).is_none());
+        let following = next_period(ledger, self.catalog).filter(|_| self.absent(ledger).is_none());
         let renewal_time =
             following.as_ref().filter(|following| following.plan.is_some()).map(|next| next.time);
         let terms = ledger.terms.as_ref().filter(|_| ledger.period.window.is_some());
@@ -112,7 +112,7 @@ impl View<'_> {
     }
 
     /// Returns where the account stands while its Subscription counts as absent: then nothing follows its period.
-    fn absent(self, ledger: &Ledger) -> Option<Standing> {
+    fn absent(self, ledger: &Ledger) -> Option<Readiness> {
         let uid = self.subscription.metadata.uid.as_deref();
         let was_seen = uid == Some(ledger.subscription.uid.as_str());
         let is_deleted = self.subscription.metadata.deletion_timestamp.is_some();
@@ -123,11 +123,11 @@ impl View<'_> {
         self.before.map(|before| before.conditions.as_slice()).unwrap_or_default()
     }
 
-    fn findings(self, ledger: &Ledger, following: Option<&Following>) -> Result<Vec<Finding>, Violation> {
-        let standing = self
+    fn findings(self, ledger: &Ledger, following: Option<&NextPeriod>) -> Result<Vec<Finding>, Violation> {
+        let readiness = self
             .absent(ledger)
-            .unwrap_or_else(|| standing(ledger, self.subscription, self.catalog, following));
-        let mut findings = standing.findings();
+            .unwrap_or_else(|| readiness(ledger, self.subscription, self.catalog, following));
+        let mut findings = readiness.findings();
         let is_active = ledger.terms.is_some();
         findings.push(Finding {
             kind: "Active",
@@ -203,7 +203,7 @@ fn whole(count: u32) -> i32 {
 }
 
 /// Returns what changes at the period's end: a downgrade, or the lapse that `renewal: None` asks for (Laws 13, 16).
-fn pending_change(ledger: &Ledger, following: Option<&Following>) -> Option<PendingChange> {
+fn pending_change(ledger: &Ledger, following: Option<&NextPeriod>) -> Option<PendingChange> {
     let following = following?;
     if following.ends_as_asked {
         let next = following.plan.as_ref()?;

@@ -46,19 +46,19 @@ fn subscription(account: &TestAccount) -> api::Subscription {
     }
 }
 
-fn book(account: &TestAccount) -> Book<'_> {
+fn ledger_state(account: &TestAccount) -> LedgerState<'_> {
     match &account.ledger {
-        None => Book::Absent,
+        None => LedgerState::Absent,
         Some(ledger) => {
             let hash = ledger_to_wire(ledger, None, &[], "default/acme", "operator-0").hash;
             let reference = LedgerReference { uid: "ledger-1".to_owned(), sequence: ledger.sequence, hash };
-            Book::Held { ledger, reference }
+            LedgerState::Sound { ledger, reference }
         }
     }
 }
 
 fn shown_after(before: Option<&SubscriptionStatus>, account: &TestAccount) -> SubscriptionStatus {
-    subscription_status(before, &subscription(account), book(account), &account.catalog, account.now)
+    subscription_status(before, &subscription(account), ledger_state(account), &account.catalog, account.now)
 }
 
 fn shown(account: &TestAccount) -> SubscriptionStatus {
@@ -161,15 +161,20 @@ fn a_start_in_the_future_is_waited_for() {
     let account = TestAccount::on_plan("starter", START);
     let mut early = subscription(&account);
     early.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
-    let status = subscription_status(None, &early, Book::Absent, &account.catalog, account.now);
+    let status = subscription_status(None, &early, LedgerState::Absent, &account.catalog, account.now);
     assert_eq!(told(&status.conditions), ["Ready=False/NotStarted", "Reconciling=True/NotStarted"]);
     assert_eq!(
         message(&status.conditions),
         "the account starts at 2026-03-01T00:00:00Z; nothing happens before it"
     );
     assert_eq!((status.observed_generation, status.credits), (Some(1), None));
-    let status =
-        subscription_status(None, &subscription(&account), Book::Absent, &account.catalog, account.now);
+    let status = subscription_status(
+        None,
+        &subscription(&account),
+        LedgerState::Absent,
+        &account.catalog,
+        account.now,
+    );
     assert_eq!(told(&status.conditions), ["Ready=False/Starting", "Reconciling=True/Starting"]);
 }
 
@@ -368,7 +373,7 @@ fn the_subscriptions_own_thresholds_count() {
     account.report_hour("now", "gw", "TokensOut", "20000");
     let mut own = subscription(&account);
     own.spec.alert_thresholds_percent = Some(vec![90, 50]);
-    let status = subscription_status(None, &own, book(&account), &account.catalog, account.now);
+    let status = subscription_status(None, &own, ledger_state(&account), &account.catalog, account.now);
     assert_eq!(of(&status.conditions, "CreditsLow").expect("condition").status, "True");
 }
 
@@ -388,7 +393,7 @@ fn a_resumed_account_ignores_its_start_time_and_says_so() {
     let mut account = TestAccount::on_plan("starter", START);
     let mut resumed = subscription(&account);
     resumed.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
-    let status = subscription_status(None, &resumed, book(&account), &account.catalog, account.now);
+    let status = subscription_status(None, &resumed, ledger_state(&account), &account.catalog, account.now);
     assert!(message(&status.conditions).ends_with(
         "; `spec.startTime` 2026-03-01T00:00:00Z is ignored: the Subscription resumes an account that started at \
          2026-01-31T10:00:00Z"
@@ -490,9 +495,14 @@ fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
     ];
     for (trouble, reason) in cases {
         let text = trouble.to_string();
-        let book = Book::Troubled(trouble);
-        let status =
-            subscription_status(Some(&before), &subscription(&account), book, &account.catalog, account.now);
+        let ledger_state = LedgerState::Troubled(trouble);
+        let status = subscription_status(
+            Some(&before),
+            &subscription(&account),
+            ledger_state,
+            &account.catalog,
+            account.now,
+        );
         assert_eq!(
             told(&status.conditions)[..3],
             [
@@ -728,14 +738,14 @@ fn an_adjustment_is_granted_or_refused() {
 
 /// Returns events as `Kind/name Type/Reason`.
 fn noted(decision: &Decision) -> Vec<String> {
-    let note = |note: &Note| {
-        let object = note.object.as_ref().map_or_else(
+    let shown = |event: &AccountEvent| {
+        let object = event.object.as_ref().map_or_else(
             || "Subscription".to_owned(),
             |object| format!("{}/{}", object.kind.as_str(), object.name),
         );
-        format!("{object} {}/{}", note.kind.as_str(), note.reason)
+        format!("{object} {}/{}", event.kind.as_str(), event.reason)
     };
-    notes(decision).iter().map(note).collect()
+    events(decision).iter().map(shown).collect()
 }
 
 #[test]
@@ -780,7 +790,7 @@ fn a_closed_gap_is_told_with_what_it_means() {
     let mut decision = account.decide();
     decision.closed_gaps.push(("gw".to_owned(), gap));
     assert_eq!(noted(&decision), ["Subscription Warning/GapClosed"]);
-    let message = &notes(&decision)[0].message;
+    let message = &events(&decision)[0].message;
     assert!(message.contains("from 2026-02-01T00:00:00Z to 2026-02-02T00:00:00Z"), "{message}");
     assert!(message.contains("refused as GapClosed"), "{message}");
 }
@@ -837,7 +847,7 @@ proptest! {
             account.now = *time;
             account.apply(action);
             let is_settled = !account.ledger().invoices.iter().any(Invoice::is_open_plan_invoice);
-            let follows = renewal::following(account.ledger(), &account.catalog);
+            let follows = next_period::next_period(account.ledger(), &account.catalog);
             if let (Some(follows), true, true) = (follows, is_settled, account.facts.subscription.is_some()) {
                 let mut later = account.clone();
                 later.jump_to(follows.time);

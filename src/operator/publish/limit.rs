@@ -1,10 +1,11 @@
-//! The rate limit of Events: a thousand refusals of one kind are told as a few, with their number.
+//! The rate limit of Events: a thousand refusals of one kind become a few Events with their number.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use flashgate_api::event::Event;
 use flashgate_api::reason::Reason;
-use flashgate_cluster::Announcement;
+use flashgate_cluster::EventObject;
 
 use crate::throttle::{Passed, Throttle};
 
@@ -27,7 +28,7 @@ type Topic = (String, String, Reason);
 /// The rate limit of Events.
 #[derive(Debug)]
 pub struct EventLimit {
-    throttle: Mutex<Throttle<Topic, Announcement>>,
+    throttle: Mutex<Throttle<Topic, Event<EventObject>>>,
 }
 
 impl Default for EventLimit {
@@ -37,24 +38,29 @@ impl Default for EventLimit {
 }
 
 impl EventLimit {
-    /// Returns the announcement as it is to be published now. One that is held back is counted in a later one.
-    pub fn offer(&self, account: &str, announcement: Announcement, uptime: Duration) -> Option<Announcement> {
-        let topic = (announcement.version.namespace.clone(), account.to_owned(), announcement.reason);
-        self.lock().offer(topic, announcement, uptime).map(summed)
+    /// Returns the Event as it is to be published now. One that is held back is counted in a later one.
+    pub fn offer(
+        &self,
+        account: &str,
+        event: Event<EventObject>,
+        uptime: Duration,
+    ) -> Option<Event<EventObject>> {
+        let topic = (event.object.version.namespace.clone(), account.to_owned(), event.reason);
+        self.lock().offer(topic, event, uptime).map(summed)
     }
 
     /// Returns what was held back and may be published by now: the latest of each account and reason, with their number.
-    pub fn due(&self, uptime: Duration) -> Vec<Announcement> {
+    pub fn due(&self, uptime: Duration) -> Vec<Event<EventObject>> {
         self.lock().due(uptime).into_iter().map(summed).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Throttle<Topic, Announcement>> {
+    fn lock(&self) -> MutexGuard<'_, Throttle<Topic, Event<EventObject>>> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Says how many more there were.
-fn summed(passed: Passed<Announcement>) -> Announcement {
+fn summed(passed: Passed<Event<EventObject>>) -> Event<EventObject> {
     let Passed { mut item, more } = passed;
     if more > 0 {
         let suffix = format!(" (and {more} more like it)");
@@ -67,36 +73,33 @@ fn summed(passed: Passed<Announcement>) -> Announcement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flashgate_api::UsageReport;
     use flashgate_cluster::Version;
 
-    fn announcement(number: u32, reason: Reason) -> Announcement {
-        Announcement {
-            object: ("billing.flashgate.dev/v1alpha1".to_owned(), "UsageReport".to_owned()),
-            version: Version {
-                namespace: "tenant".to_owned(),
-                name: format!("report-{number}"),
-                uid: String::new(),
-                resource_version: String::new(),
-            },
-            is_warning: true,
-            reason,
-            message: format!("{number}: {}", "x".repeat(2_000)),
-        }
+    fn event(number: u32, reason: Reason) -> Event<EventObject> {
+        let version = Version {
+            namespace: "tenant".to_owned(),
+            name: format!("report-{number}"),
+            uid: String::new(),
+            resource_version: String::new(),
+        };
+        let message = format!("{number}: {}", "x".repeat(2_000));
+        Event::warning(EventObject::new::<UsageReport>(version), reason, message)
     }
 
     #[test]
     fn a_thousand_refusals_are_told_as_a_few_events_and_their_number() {
         let limit = EventLimit::default();
         let at = Duration::from_secs;
-        let published: Vec<Announcement> = (0..1_019)
-            .filter_map(|number| limit.offer("acme", announcement(number, Reason::DuplicateWindow), at(1)))
+        let published: Vec<Event<EventObject>> = (0..1_019)
+            .filter_map(|number| limit.offer("acme", event(number, Reason::DuplicateWindow), at(1)))
             .collect();
         assert_eq!(published.len(), 10);
         assert!(published.iter().all(|event| !event.message.contains("more like it")));
         assert_eq!(limit.due(at(60)), []);
         let due = limit.due(at(61));
         assert_eq!(due.len(), 1);
-        assert_eq!((due[0].version.name.as_str(), due[0].message.len()), ("report-1018", NOTE_LENGTH));
+        assert_eq!((due[0].object.version.name.as_str(), due[0].message.len()), ("report-1018", NOTE_LENGTH));
         assert!(due[0].message.ends_with(" (and 1008 more like it)"), "{}", due[0].message);
         assert_eq!(limit.due(at(10_000)), []);
     }
@@ -107,9 +110,8 @@ mod tests {
         let mut published = 0;
         for reason in [Reason::UnknownRate, Reason::TooLate] {
             for account in ["acme", "wayne"] {
-                let offers = (0..50).filter_map(|number| {
-                    limit.offer(account, announcement(number, reason), Duration::from_secs(1))
-                });
+                let offers = (0..50)
+                    .filter_map(|number| limit.offer(account, event(number, reason), Duration::from_secs(1)));
                 published += offers.count();
             }
         }

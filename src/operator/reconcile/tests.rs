@@ -103,7 +103,7 @@ fn adjusted(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
     let spec: CreditAdjustmentSpec = of(spec);
     let mut adjustment = CreditAdjustment::new(name, spec);
     adjustment.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.adjustments.put(created(wire, adjustment)).expect("taken");
+    operator.cache.adjustments.put(created(wire, adjustment)).expect("taken");
 }
 
 fn shown_sequence(wire: &SharedWire) -> Option<i64> {
@@ -116,7 +116,7 @@ fn shown_sequence(wire: &SharedWire) -> Option<i64> {
 fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     assert_eq!(shown_sequence(&wire), Some(1));
     for sequence in 2..5 {
@@ -131,7 +131,7 @@ fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_i
     let wire = wire();
     let first = operator(&wire);
     let subscription = subscribed(&wire);
-    first.inbox.subscriptions.put(subscription.clone()).expect("taken");
+    first.cache.subscriptions.put(subscription.clone()).expect("taken");
     settle(&first, &wire);
     // No status names the ledger, and the period is over when another operator sees the ledger alone.
     let (ledgers, subscriptions) = (ObjectKind::CreditLedger, ObjectKind::Subscription);
@@ -141,7 +141,7 @@ fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_i
     lock(&wire).store.set_now("2026-03-01T00:00:00Z".parse().expect("time"));
     let second = operator(&wire);
     let ledger = lock(&wire).store.get(&key(ledgers)).expect("stored").typed::<CreditLedger>().expect("kind");
-    second.inbox.ledgers.put(ledger).expect("taken");
+    second.cache.ledgers.put(ledger).expect("taken");
     settle(&second, &wire);
     let wire = lock(&wire);
     let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
@@ -152,12 +152,12 @@ fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_i
 fn a_refund_is_shown_on_its_pack_before_its_payment_shows_that_it_was_applied() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     let mut pack = CreditPack::new("top-up", of(spec));
     pack.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.packs.put(created(&wire, pack)).expect("taken");
+    operator.cache.packs.put(created(&wire, pack)).expect("taken");
     settle(&operator, &wire);
     let bought = lock(&wire).store.get(&ObjectKey::new(ObjectKind::CreditPack, "sim", "top-up")).cloned();
     let bought = bought.expect("stored").typed::<CreditPack>().expect("kind").status.expect("status");
@@ -169,7 +169,7 @@ fn a_refund_is_shown_on_its_pack_before_its_payment_shows_that_it_was_applied() 
     payment.metadata.namespace = Some("sim".to_owned());
     let payment = created(&wire, payment);
     let begun = lock(&wire).store.changes().len();
-    operator.inbox.payments.put(payment).expect("taken");
+    operator.cache.payments.put(payment).expect("taken");
     settle(&operator, &wire);
     let wire = lock(&wire);
     let written = wire.store.changes()[begun..].iter().filter_map(|change| change.object().map(Object::kind));
@@ -188,7 +188,7 @@ fn paid(
     });
     let mut payment = Payment::new(name, of(spec));
     payment.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.payments.put(created(wire, payment)).expect("taken");
+    operator.cache.payments.put(created(wire, payment)).expect("taken");
     settle(operator, wire);
     shown(wire, name)
 }
@@ -211,15 +211,15 @@ fn a_return_is_shown_on_the_payment_that_it_undoes_and_on_nothing_else_of_that_n
         operator
     };
     let begins = external();
-    begins.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    begins.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&begins, &wire);
     // A week later the invoice has lapsed, and its money is to be returned.
     lock(&wire).store.set_now("2026-02-07T10:00:00Z".parse().expect("time"));
     let operator = external();
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
     let invoice = |number: u32| format!("acme-{}-{number:04}", ledger.spec.account);
-    operator.inbox.ledgers.put(ledger.clone()).expect("taken");
-    operator.inbox.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
+    operator.cache.ledgers.put(ledger.clone()).expect("taken");
+    operator.cache.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
     assert_eq!(paid(&operator, &wire, ("late", &invoice(1), "Settled")), Some(PaymentVerdict::Applied));
     // Another Payment takes the name, for an invoice that there is not.
     lock(&wire).store.delete(&ObjectKey::new(ObjectKind::Payment, "sim", "late")).expect("deleted");
@@ -232,7 +232,7 @@ fn a_return_is_shown_on_the_payment_that_it_undoes_and_on_nothing_else_of_that_n
 fn a_status_is_written_over_no_other_version_than_it_was_made_of() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     // Somebody edits the Subscription, and the watch has yet to tell of it.
     let key = ObjectKey::new(ObjectKind::Subscription, "sim", "acme");
@@ -250,23 +250,23 @@ fn a_status_is_written_over_no_other_version_than_it_was_made_of() {
 fn a_verdict_is_shown_again_as_the_server_holds_it_after_a_restore_of_etcd() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     adjusted(&operator, &wire, "goodwill");
     let snapshot = lock(&wire).store.clone();
     settle(&operator, &wire);
-    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
-    operator.inbox.revisions.note_latest(&lock(&wire).store.revision().to_string());
+    operator.cache.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    operator.cache.revisions.note_latest(&lock(&wire).store.revision().to_string());
     lock(&wire).store.restore(snapshot);
     let latest = lock(&wire).store.revision().to_string();
-    operator.inbox.compare(operator.inbox.revisions.seen(), &latest);
+    operator.cache.compare(operator.cache.revisions.seen(), &latest);
     // Of the lists that follow, that of ledgers comes last.
     let listed =
         |kind, name: &str| lock(&wire).store.get(&ObjectKey::new(kind, "sim", name)).expect("held").clone();
     let subscription = listed(ObjectKind::Subscription, "acme").typed().expect("kind");
-    operator.inbox.subscriptions.put(subscription).expect("taken");
+    operator.cache.subscriptions.put(subscription).expect("taken");
     let pending = listed(ObjectKind::CreditAdjustment, "goodwill").typed().expect("kind");
-    operator.inbox.adjustments.put(pending).expect("taken");
+    operator.cache.adjustments.put(pending).expect("taken");
     settle(&operator, &wire);
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
     let adjustment: CreditAdjustment = stored(&wire, ObjectKind::CreditAdjustment, "goodwill");
@@ -282,7 +282,7 @@ fn a_verdict_is_shown_again_as_the_server_holds_it_after_a_restore_of_etcd() {
 fn a_receipt_that_a_restore_of_etcd_took_back_does_not_count_as_written() {
     let wire = wire();
     let operator = operator_of_the_servers_time(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     lock(&wire).store.set_now("2026-01-31T11:00:00Z".parse().expect("time"));
     settle(&operator, &wire);
@@ -299,14 +299,14 @@ fn a_receipt_that_a_restore_of_etcd_took_back_does_not_count_as_written() {
     let state =
         || stored::<UsageReport>(&wire, ObjectKind::UsageReport, "gw").status.and_then(|status| status.state);
     assert_eq!(state(), Some(UsageReportState::Charged));
-    operator.inbox.revisions.note_latest(&lock(&wire).store.revision().to_string());
+    operator.cache.revisions.note_latest(&lock(&wire).store.revision().to_string());
     lock(&wire).store.restore(snapshot.expect("a commit"));
     assert_eq!(state(), None, "the receipt is gone");
     let latest = lock(&wire).store.revision().to_string();
-    operator.inbox.compare(operator.inbox.revisions.seen(), &latest);
+    operator.cache.compare(operator.cache.revisions.seen(), &latest);
     // The list of reports comes last.
-    operator.inbox.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
-    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    operator.cache.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
+    operator.cache.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
     adjusted(&operator, &wire, "goodwill");
     settle(&operator, &wire);
     told(&operator, &wire, "gw");
@@ -332,12 +332,12 @@ const FROM_THE_FUTURE: [&str; 2] = ["Ready=False/ArrivalInFuture", "Reconciling=
 fn an_object_from_the_future_waits_and_its_account_goes_on() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     let mut pack =
         CreditPack::new("ahead", of(json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"})));
     pack.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.packs.put(created_next_year(&wire, pack)).expect("taken");
+    operator.cache.packs.put(created_next_year(&wire, pack)).expect("taken");
     adjusted(&operator, &wire, "goodwill");
     settle(&operator, &wire);
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
@@ -356,16 +356,16 @@ fn reported(operator: &Operator<Simulated>, wire: &SharedWire, name: &str, start
     });
     let mut report = UsageReport::new(name, of(spec));
     report.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.reports.put(created(wire, report)).expect("taken");
+    operator.cache.reports.put(created(wire, report)).expect("taken");
 }
 
 #[test]
 fn a_charge_reads_nothing_and_hashes_its_ledger_once() {
     let wire = wire();
     let operator = operator_of_the_servers_time(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
-    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    operator.cache.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
     settle(&operator, &wire);
     lock(&wire).store.set_now("2026-01-31T11:00:00Z".parse().expect("time"));
     settle(&operator, &wire);
@@ -386,12 +386,12 @@ fn a_charge_reads_nothing_and_hashes_its_ledger_once() {
 
 /// Brings what the server holds of a report, as its watch does.
 fn told(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
-    operator.inbox.reports.put(stored(wire, ObjectKind::UsageReport, name)).expect("taken");
+    operator.cache.reports.put(stored(wire, ObjectKind::UsageReport, name)).expect("taken");
 }
 
 /// Returns the names of the reports that are asked about next; nothing where it is all.
 fn asked(operator: &Operator<Simulated>) -> Option<Vec<String>> {
-    match operator.inbox.reports.rows(&acme()).index.asked(operator.clock.now()) {
+    match operator.cache.reports.rows(&acme()).index.asked(operator.clock.now()) {
         Asked::All => None,
         Asked::Only(reports) => Some(reports.into_iter().map(|(name, _)| name).collect()),
     }
@@ -408,7 +408,7 @@ fn wait_of(wire: &SharedWire, name: &str) -> String {
 fn a_waiting_report_is_looked_at_again_when_it_changes_and_else_costs_nothing() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     for name in ["gw-1", "gw-2"] {
         reported(&operator, &wire, name, "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
@@ -443,7 +443,7 @@ fn every_waiting_report_shows_that_the_subscription_is_gone_and_that_it_is_back(
     }
     settle(&operator, &wire);
     assert_eq!(asked(&operator), Some(vec![]));
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     for name in ["gw-1", "gw-2"] {
         assert_eq!(wait_of(&wire, name), "WindowNotOver");
@@ -454,7 +454,7 @@ fn every_waiting_report_shows_that_the_subscription_is_gone_and_that_it_is_back(
 fn a_report_from_the_future_shows_what_it_waits_for_once_it_has_arrived() {
     let wire = wire();
     let operator = operator_of_the_servers_time(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     lock(&wire).store.set_now("2026-01-31T10:05:00Z".parse().expect("time"));
     reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
     lock(&wire).store.set_now(NOW.parse().expect("time"));
@@ -475,7 +475,7 @@ fn a_subscription_from_the_future_opens_no_account() {
     let mut subscription =
         Subscription::new("acme", of(json!({"plan": "starter", "startTime": "2025-12-01T00:00:00Z"})));
     subscription.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
+    operator.cache.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
     settle(&operator, &wire);
     let next = reconcile(&operator, &wire).expect("reconciled");
     assert_eq!(next.wake_time, Some("2027-01-31T10:00:00Z".parse().expect("time")));
@@ -488,13 +488,13 @@ fn a_subscription_from_the_future_opens_no_account() {
 fn a_subscription_created_again_in_the_future_does_not_resume_its_account_before() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     lock(&wire).store.delete(&ObjectKey::new(ObjectKind::Subscription, "sim", "acme")).expect("deleted");
-    operator.inbox.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
+    operator.cache.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
     let mut subscription = Subscription::new("acme", of(json!({"plan": "growth"})));
     subscription.metadata.namespace = Some("sim".to_owned());
-    operator.inbox.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
+    operator.cache.subscriptions.put(created_next_year(&wire, subscription)).expect("taken");
     settle(&operator, &wire);
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
     assert_eq!(ledger.spec.terms.map(|terms| terms.plan).as_deref(), Some("starter"));
@@ -507,7 +507,7 @@ fn a_subscription_created_again_in_the_future_does_not_resume_its_account_before
 fn a_subscription_that_a_finalizer_holds_counts_as_deleted_from_its_deletion_on() {
     let wire = wire();
     let operator = operator(&wire);
-    operator.inbox.subscriptions.put(subscribed(&wire)).expect("taken");
+    operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     let key = ObjectKey::new(ObjectKind::Subscription, "sim", "acme");
     let deleted_at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW.parse().expect("time"));
@@ -516,13 +516,13 @@ fn a_subscription_that_a_finalizer_holds_counts_as_deleted_from_its_deletion_on(
         object.metadata_mut().finalizers = Some(vec!["example.org/hold".to_owned()]);
     });
     let terminating = terminating.expect("edited").typed().expect("kind");
-    operator.inbox.subscriptions.put(terminating).expect("taken");
+    operator.cache.subscriptions.put(terminating).expect("taken");
     // Three boundaries later it has not renewed, and a pack waits for the Subscription.
     lock(&wire).store.set_now("2026-05-15T10:00:00Z".parse().expect("time"));
     let later = self::operator(&wire);
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
-    later.inbox.ledgers.put(ledger).expect("taken");
-    later.inbox.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
+    later.cache.ledgers.put(ledger).expect("taken");
+    later.cache.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
     settle(&later, &wire);
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
     assert_eq!((ledger.spec.period.number, ledger.spec.invoices.len()), (1, 1));

@@ -18,8 +18,8 @@ use kube::core::{PartialObjectMeta, Status, WatchEvent};
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::operator::inbox::revisions::Comparison;
-use crate::operator::inbox::{Row, Table};
+use crate::operator::cache::revisions::Comparison;
+use crate::operator::cache::{Row, Table};
 use crate::operator::watch::Watches;
 use crate::operator::watch::synced::Progress;
 
@@ -144,8 +144,8 @@ impl<R: Row> Feed<'_, R> {
 
     /// Lists everything, page by page. Returns where to follow the changes from, or nothing when the list is outdated.
     async fn list(&self) -> Result<Option<Position>, Interruption> {
-        let Watches { inbox, lister, .. } = self.watches;
-        let epoch = inbox.revisions.seen().epoch;
+        let Watches { cache, lister, .. } = self.watches;
+        let epoch = cache.revisions.seen().epoch;
         self.table.begin_relist(self.namespace);
         let mut listing = Listing::of(self.url(), self.selector.as_deref());
         let resource_version = loop {
@@ -159,8 +159,8 @@ impl<R: Row> Feed<'_, R> {
         if resource_version.is_empty() {
             return Err(Interruption::NoVersion);
         }
-        inbox.revisions.note(epoch, &resource_version);
-        if inbox.revisions.seen().epoch != epoch {
+        cache.revisions.note(epoch, &resource_version);
+        if cache.revisions.seen().epoch != epoch {
             return Ok(None);
         }
         for key in self.table.end_relist(self.namespace) {
@@ -174,7 +174,7 @@ impl<R: Row> Feed<'_, R> {
     /// Follows the changes since `position`, and moves it on, until the watch ends. Returns whether it can be resumed from
     /// there; otherwise everything must be listed again.
     async fn follow(&self, position: &mut Position) -> Result<bool, Interruption> {
-        let revisions = &self.watches.inbox.revisions;
+        let revisions = &self.watches.cache.revisions;
         let mut epochs = revisions.epochs();
         if self.went_back(position).await? {
             return Ok(false);
@@ -231,7 +231,7 @@ impl<R: Row> Feed<'_, R> {
         if resource_version.is_empty() {
             return Err(Interruption::NoVersion);
         }
-        self.watches.inbox.revisions.note(position.epoch, &resource_version);
+        self.watches.cache.revisions.note(position.epoch, &resource_version);
         position.resource_version = resource_version;
         Ok(())
     }
@@ -239,8 +239,8 @@ impl<R: Row> Feed<'_, R> {
     /// Returns whether the server's data went back since `position`: whether its latest version is below one that was seen
     /// before it was asked. Only quorum reads tell: another API server's cache may lag behind.
     async fn went_back(&self, position: &Position) -> Result<bool, CallError> {
-        let inbox = &self.watches.inbox;
-        let before = inbox.revisions.seen();
+        let cache = &self.watches.cache;
+        let before = cache.revisions.seen();
         if before.epoch != position.epoch {
             self.progress.outdated();
             return Ok(true);
@@ -251,7 +251,7 @@ impl<R: Row> Feed<'_, R> {
             let mut listing = Listing::of(self.url(), None).of_metadata().with_limit(1);
             let mut ignore = |_: PartialObjectMeta<R::Object>| {};
             let latest = self.watches.lister.next_page(&mut listing, &mut ignore).await?;
-            Ok(inbox.compare(before, &latest.resource_version))
+            Ok(cache.compare(before, &latest.resource_version))
         };
         let compared = timeout(CALL_LIMIT, compared).await;
         let found = compared.unwrap_or(Err(CallError::TimedOut { call, limit: CALL_LIMIT }))?;

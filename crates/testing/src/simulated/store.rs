@@ -202,7 +202,7 @@ impl Store {
             }
             Call::DeleteReport(version) => self.delete_report(version, writer).map(|()| Reply::Done),
             Call::ListReports(state, cursor) => Ok(Reply::Reports(self.settled_reports(state, cursor))),
-            Call::Announce => Ok(Reply::Done),
+            Call::Publish => Ok(Reply::Done),
         }
     }
 

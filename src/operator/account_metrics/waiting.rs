@@ -16,8 +16,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::show;
 use crate::metrics::description;
+use crate::operator::cache::{Cache, CachedKind};
 use crate::operator::facts::TEST_CLOCK;
-use crate::operator::inbox::{CachedKind, Inbox};
 
 /// By how many seconds an object's creation time may be ahead of the clock (Law 0).
 const AHEAD_SECONDS: i64 = 60;
@@ -25,12 +25,12 @@ const AHEAD_SECONDS: i64 = 60;
 /// Shows what waits, as of `now`.
 pub(super) fn show_waiting(
     encoder: &mut DescriptorEncoder<'_>,
-    inbox: &Inbox,
+    cache: &Cache,
     now: Timestamp,
 ) -> fmt::Result {
-    let accounts = Accounts::of(inbox);
+    let accounts = Accounts::of(cache);
     let mut chargeable = Tally::default();
-    inbox.reports.for_each(|key, report| {
+    cache.reports.for_each(|key, report| {
         let fact = &report.fact;
         let begin = accounts.begin(key);
         let since = begin.map(|begin| begin.max(fact.arrival).max(fact.window.end_time));
@@ -43,41 +43,41 @@ pub(super) fn show_waiting(
     show(encoder, &description::CHARGEABLE_SINCE, oldest)?;
     let has_subscription = |key: &AccountKey| accounts.has_subscription(key);
     // A Payment needs an account alone, and that outlives its Subscription.
-    let has_account = |key: &AccountKey| has_subscription(key) || inbox.ledgers.of(key).is_some();
+    let has_account = |key: &AccountKey| has_subscription(key) || cache.ledgers.of(key).is_some();
     let orphans = [
-        orphans::<UsageReport>(inbox, has_subscription),
-        orphans::<CreditPack>(inbox, has_subscription),
-        orphans::<Payment>(inbox, has_account),
-        orphans::<CreditAdjustment>(inbox, has_subscription),
+        orphans::<UsageReport>(cache, has_subscription),
+        orphans::<CreditPack>(cache, has_subscription),
+        orphans::<Payment>(cache, has_account),
+        orphans::<CreditAdjustment>(cache, has_subscription),
     ];
     let counts = orphans.iter().map(|(kind, tally)| (vec![kind.as_ref()], tally.count));
     show(encoder, &description::ORPHANS, counts)?;
     let oldest =
         orphans.iter().filter_map(|(kind, tally)| Some((vec![kind.as_ref()], tally.oldest?.as_second())));
     show(encoder, &description::ORPHAN_SINCE, oldest)?;
-    show_future(encoder, inbox, &accounts, now)
+    show_future(encoder, cache, &accounts, now)
 }
 
 /// Shows the objects that are not decided on before the clock has reached their creation time (Law 0).
 fn show_future(
     encoder: &mut DescriptorEncoder<'_>,
-    inbox: &Inbox,
+    cache: &Cache,
     accounts: &Accounts,
     now: Timestamp,
 ) -> fmt::Result {
     let limit = now.saturating_add(SignedDuration::from_secs(AHEAD_SECONDS)).unwrap_or(now);
     let is_future = |key: &AccountKey, arrival: Timestamp| arrival > limit && !accounts.is_by_test_clock(key);
     let mut subscriptions = 0_usize;
-    inbox.subscriptions.for_each(|key, subscription| {
+    cache.subscriptions.for_each(|key, subscription| {
         let arrival = subscription.metadata.creation_timestamp.as_ref();
         subscriptions += usize::from(arrival.is_some_and(|arrival| is_future(key, arrival.0)));
     });
     let counts = [
         (Subscription::kind(&()), subscriptions),
-        future::<UsageReport>(inbox, is_future),
-        future::<CreditPack>(inbox, is_future),
-        future::<Payment>(inbox, is_future),
-        future::<CreditAdjustment>(inbox, is_future),
+        future::<UsageReport>(cache, is_future),
+        future::<CreditPack>(cache, is_future),
+        future::<Payment>(cache, is_future),
+        future::<CreditAdjustment>(cache, is_future),
     ];
     show(encoder, &description::FUTURE, counts.iter().map(|(kind, count)| (vec![kind.as_ref()], *count)))
 }
@@ -98,11 +98,11 @@ impl Tally {
 
 /// Returns the name of a kind, and its pending facts that belong to no account.
 fn orphans<K: CachedKind>(
-    inbox: &Inbox,
+    cache: &Cache,
     has_account: impl Fn(&AccountKey) -> bool,
 ) -> (Cow<'static, str>, Tally) {
     let mut tally = Tally::default();
-    K::table(inbox).for_each(|key, pending| {
+    K::table(cache).for_each(|key, pending| {
         if !has_account(key) {
             tally.add(K::arrival(&pending.fact));
         }
@@ -112,11 +112,11 @@ fn orphans<K: CachedKind>(
 
 /// Returns the name of a kind, and how many of its pending facts are from the future.
 fn future<K: CachedKind>(
-    inbox: &Inbox,
+    cache: &Cache,
     is_future: impl Fn(&AccountKey, Timestamp) -> bool,
 ) -> (Cow<'static, str>, usize) {
     let mut count = 0;
-    K::table(inbox).for_each(|key, pending| count += usize::from(is_future(key, K::arrival(&pending.fact))));
+    K::table(cache).for_each(|key, pending| count += usize::from(is_future(key, K::arrival(&pending.fact))));
     (K::kind(&()), count)
 }
 
@@ -125,9 +125,9 @@ fn future<K: CachedKind>(
 struct Accounts(HashMap<AccountKey, Option<Timestamp>>);
 
 impl Accounts {
-    fn of(inbox: &Inbox) -> Self {
+    fn of(cache: &Cache) -> Self {
         let mut accounts = HashMap::new();
-        inbox.subscriptions.for_each(|key, subscription| {
+        cache.subscriptions.for_each(|key, subscription| {
             let metadata = &subscription.metadata;
             // Law 19: from then on it counts as deleted, whatever holds it.
             if metadata.deletion_timestamp.is_none()
@@ -138,7 +138,7 @@ impl Accounts {
             }
         });
         let mut ledgers = HashMap::new();
-        inbox.ledgers.for_each(|key, ledger| {
+        cache.ledgers.for_each(|key, ledger| {
             if accounts.contains_key(key) {
                 ledgers.insert(key.clone(), (ledger.spec.start_time, ledger.spec.test_clock_time.is_some()));
             }
@@ -174,8 +174,8 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+    use crate::operator::account_metrics::AccountMetrics;
     use crate::operator::election::leadership::Leadership;
-    use crate::operator::gauges::Gauges;
     use flashgate_cluster::Kind;
     use flashgate_cluster::clock::Clock;
 
@@ -192,12 +192,12 @@ mod tests {
         .expect("object")
     }
 
-    fn subscribed(inbox: &Inbox, name: &str, spec: &Value) {
-        inbox.subscriptions.put(object(name, "2026-02-01T00:00:00Z", spec)).expect("kept");
+    fn subscribed(cache: &Cache, name: &str, spec: &Value) {
+        cache.subscriptions.put(object(name, "2026-02-01T00:00:00Z", spec)).expect("kept");
     }
 
     /// Puts a report of the hour before `end` that was created at `created`.
-    fn reported(inbox: &Inbox, account: &str, end: &str, created: &str) {
+    fn reported(cache: &Cache, account: &str, end: &str, created: &str) {
         let end: Timestamp = end.parse().expect("time");
         let spec = json!({
             "subscriptionRef": {"name": account}, "source": "gw",
@@ -205,14 +205,14 @@ mod tests {
             "usage": [{"nodeType": "Public", "operation": "TokensOut", "quantity": "1"}],
         });
         let name = format!("{account}-{end}-{created}").to_lowercase().replace(':', "-");
-        inbox.reports.put(object(&name, created, &spec)).expect("kept");
+        cache.reports.put(object(&name, created, &spec)).expect("kept");
     }
 
-    fn shows(inbox: Arc<Inbox>, series: &[&str], not: &[&str]) {
+    fn shows(cache: Arc<Cache>, series: &[&str], not: &[&str]) {
         let now = NOW.parse().expect("time");
         let clock = Clock::from_fn(move || now);
         let leadership = Leadership::undisputed();
-        let gauges = Gauges { inbox, leadership, clock, tells_accounts: false };
+        let gauges = AccountMetrics { cache, leadership, clock, tells_accounts: false };
         let text = Metrics::default().text(gauges).expect("text");
         for series in series {
             let series = format!("flashgate_billing_{series}");
@@ -230,43 +230,43 @@ mod tests {
 
     #[test]
     fn a_report_is_chargeable_once_its_window_is_over_and_its_account_has_begun() {
-        let inbox = Arc::new(Inbox::default());
-        subscribed(&inbox, "acme", &json!({"plan": "starter"}));
-        subscribed(&inbox, "later", &json!({"plan": "starter", "startTime": "2026-03-01T00:00:00Z"}));
-        reported(&inbox, "acme", "2026-02-10T13:00:00Z", "2026-02-10T11:30:00Z");
-        reported(&inbox, "later", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
-        reported(&inbox, "missing", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        let cache = Arc::new(Cache::default());
+        subscribed(&cache, "acme", &json!({"plan": "starter"}));
+        subscribed(&cache, "later", &json!({"plan": "starter", "startTime": "2026-03-01T00:00:00Z"}));
+        reported(&cache, "acme", "2026-02-10T13:00:00Z", "2026-02-10T11:30:00Z");
+        reported(&cache, "later", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        reported(&cache, "missing", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
         shows(
-            Arc::clone(&inbox),
+            Arc::clone(&cache),
             &["chargeable_reports 0"],
             &["chargeable_report_oldest_timestamp_seconds "],
         );
-        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T10:30:00Z");
-        reported(&inbox, "acme", "2026-01-31T11:00:00Z", "2026-02-10T11:10:00Z");
+        reported(&cache, "acme", "2026-02-10T11:00:00Z", "2026-02-10T10:30:00Z");
+        reported(&cache, "acme", "2026-01-31T11:00:00Z", "2026-02-10T11:10:00Z");
         let since = second("2026-02-10T11:00:00Z");
         let oldest = format!("chargeable_report_oldest_timestamp_seconds {since}");
-        shows(inbox, &["chargeable_reports 2", &oldest], &[]);
+        shows(cache, &["chargeable_reports 2", &oldest], &[]);
     }
 
     #[test]
     fn an_account_that_lives_by_a_test_clock_is_not_compared_with_the_present() {
-        let inbox = Arc::new(Inbox::default());
+        let cache = Arc::new(Cache::default());
         let mut clocked: Subscription = object("acme", "2026-02-01T00:00:00Z", &json!({"plan": "starter"}));
         clocked.annotations_mut().insert(TEST_CLOCK.to_owned(), "2026-01-01T00:00:00Z".to_owned());
-        inbox.subscriptions.put(clocked).expect("kept");
-        reported(&inbox, "acme", "2026-01-01T02:00:00Z", "2026-02-10T13:00:00Z");
-        shows(inbox, &["chargeable_reports 0", r#"future_objects{kind="UsageReport"} 0"#], &[]);
+        cache.subscriptions.put(clocked).expect("kept");
+        reported(&cache, "acme", "2026-01-01T02:00:00Z", "2026-02-10T13:00:00Z");
+        shows(cache, &["chargeable_reports 0", r#"future_objects{kind="UsageReport"} 0"#], &[]);
     }
 
     #[test]
     fn objects_without_a_subscription_are_counted_with_the_oldest() {
-        let inbox = Arc::new(Inbox::default());
-        subscribed(&inbox, "acme", &json!({"plan": "starter"}));
-        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
-        reported(&inbox, "amce", "2026-02-10T11:00:00Z", "2026-02-10T11:20:00Z");
-        reported(&inbox, "amce", "2026-02-10T10:00:00Z", "2026-02-10T11:10:00Z");
+        let cache = Arc::new(Cache::default());
+        subscribed(&cache, "acme", &json!({"plan": "starter"}));
+        reported(&cache, "acme", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        reported(&cache, "amce", "2026-02-10T11:00:00Z", "2026-02-10T11:20:00Z");
+        reported(&cache, "amce", "2026-02-10T10:00:00Z", "2026-02-10T11:10:00Z");
         let pack = json!({"subscriptionRef": {"name": "amce"}, "pack": "plus-100"});
-        inbox.packs.put(object("order", "2026-02-10T09:00:00Z", &pack)).expect("kept");
+        cache.packs.put(object("order", "2026-02-10T09:00:00Z", &pack)).expect("kept");
         let oldest = second("2026-02-10T11:10:00Z");
         let since = format!(r#"orphaned_object_oldest_timestamp_seconds{{kind="UsageReport"}} {oldest}"#);
         let shown = [
@@ -275,31 +275,31 @@ mod tests {
             r#"orphaned_objects{kind="Payment"} 0"#,
             &since,
         ];
-        shows(inbox, &shown, &[r#"orphaned_object_oldest_timestamp_seconds{kind="Payment"}"#]);
+        shows(cache, &shown, &[r#"orphaned_object_oldest_timestamp_seconds{kind="Payment"}"#]);
     }
 
     #[test]
     fn a_subscription_that_is_being_deleted_counts_as_deleted() {
-        let inbox = Arc::new(Inbox::default());
+        let cache = Arc::new(Cache::default());
         let mut deleted: Subscription = object("acme", "2026-02-01T00:00:00Z", &json!({"plan": "starter"}));
         deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
-        inbox.subscriptions.put(deleted).expect("kept");
-        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
-        shows(inbox, &["chargeable_reports 0", r#"orphaned_objects{kind="UsageReport"} 1"#], &[]);
+        cache.subscriptions.put(deleted).expect("kept");
+        reported(&cache, "acme", "2026-02-10T11:00:00Z", "2026-02-10T11:00:00Z");
+        shows(cache, &["chargeable_reports 0", r#"orphaned_objects{kind="UsageReport"} 1"#], &[]);
     }
 
     #[test]
     fn an_object_created_more_than_a_minute_ahead_is_from_the_future() {
-        let inbox = Arc::new(Inbox::default());
-        subscribed(&inbox, "acme", &json!({"plan": "starter"}));
-        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T12:01:00Z");
-        shows(Arc::clone(&inbox), &[r#"future_objects{kind="UsageReport"} 0"#], &[]);
-        reported(&inbox, "acme", "2026-02-10T11:00:00Z", "2026-02-10T12:01:01Z");
-        inbox
+        let cache = Arc::new(Cache::default());
+        subscribed(&cache, "acme", &json!({"plan": "starter"}));
+        reported(&cache, "acme", "2026-02-10T11:00:00Z", "2026-02-10T12:01:00Z");
+        shows(Arc::clone(&cache), &[r#"future_objects{kind="UsageReport"} 0"#], &[]);
+        reported(&cache, "acme", "2026-02-10T11:00:00Z", "2026-02-10T12:01:01Z");
+        cache
             .subscriptions
             .put(object("new", "2027-02-01T00:00:00Z", &json!({"plan": "starter"})))
             .expect("kept");
         let shown = [r#"future_objects{kind="UsageReport"} 1"#, r#"future_objects{kind="Subscription"} 1"#];
-        shows(inbox, &shown, &[]);
+        shows(cache, &shown, &[]);
     }
 }

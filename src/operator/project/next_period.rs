@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 /// The outcome at the end of the current period.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Following {
+pub(super) struct NextPeriod {
     /// When the period in force ends.
     pub(super) time: Timestamp,
     /// Plan of the next one; absent where there is none.
@@ -18,10 +18,10 @@ pub(super) struct Following {
 }
 
 /// Returns what follows the period in force if nothing else is asked for, or nothing while there is none.
-pub(super) fn following(ledger: &Ledger, catalog: &Catalog) -> Option<Following> {
+pub(super) fn next_period(ledger: &Ledger, catalog: &Catalog) -> Option<NextPeriod> {
     let (window, decided) = (ledger.period.window?, ledger.request.as_ref()?);
     let next = ledger.following(&decided.request, catalog)?;
-    Some(Following {
+    Some(NextPeriod {
         time: window.end_time,
         plan: next.terms().map(PlanPeriod::of),
         ends_as_asked: matches!(next, renewal::Following::Lapses { cause: LapseCause::RenewalNone, .. }),

@@ -20,7 +20,7 @@ use crate::operator::stored_ledger::StoredLedger;
 
 use self::report_index::ReportIndex;
 use self::revisions::{Comparison, Revisions, Seen};
-use self::rows::{Held, Index, Rows};
+use self::rows::{CachedRow, Index, Rows};
 
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub trait CachedKind: JudgedKind + Kind {
     type Index: Index<Pending<Self>>;
 
     /// Returns the table of this kind.
-    fn table(inbox: &Inbox) -> &Table<Pending<Self>>;
+    fn table(cache: &Cache) -> &Table<Pending<Self>>;
 }
 
 /// A row of a table: what is kept of an object of kind `K`.
@@ -225,7 +225,7 @@ fn put<R: Row>(rows: &mut Rows<R>, name: &str, row: Arc<R>) -> bool {
             return false;
         }
     }
-    rows.insert(name, Held { row, is_listed: true, is_outdated: false });
+    rows.insert(name, CachedRow { row, is_listed: true, is_outdated: false });
     true
 }
 
@@ -241,7 +241,7 @@ fn remove<R: Row>(accounts: &mut HashMap<AccountKey, Rows<R>>, key: &AccountKey,
 
 /// Everything that the watches brought.
 #[derive(Default)]
-pub struct Inbox {
+pub struct Cache {
     /// How far the server's data are.
     pub revisions: Revisions,
     /// Subscriptions.
@@ -266,7 +266,7 @@ pub fn came_before(version: &str, other: &str) -> bool {
     revisions::parse(version).zip(revisions::parse(other)).is_some_and(|(version, other)| version < other)
 }
 
-impl Inbox {
+impl Cache {
     /// Compares `resource_version`, which the server just gave as its latest, with what was seen by `before`. When the
     /// server's data went back, as they do when etcd is restored from a snapshot, everything that is held is outdated,
     /// and every watch must list again.
@@ -365,32 +365,32 @@ impl<K: CachedKind> Row for Pending<K> {
 impl CachedKind for UsageReport {
     type Index = ReportIndex;
 
-    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
-        &inbox.reports
+    fn table(cache: &Cache) -> &Table<Pending<Self>> {
+        &cache.reports
     }
 }
 
 impl CachedKind for CreditPack {
     type Index = ();
 
-    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
-        &inbox.packs
+    fn table(cache: &Cache) -> &Table<Pending<Self>> {
+        &cache.packs
     }
 }
 
 impl CachedKind for Payment {
     type Index = ();
 
-    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
-        &inbox.payments
+    fn table(cache: &Cache) -> &Table<Pending<Self>> {
+        &cache.payments
     }
 }
 
 impl CachedKind for CreditAdjustment {
     type Index = ();
 
-    fn table(inbox: &Inbox) -> &Table<Pending<Self>> {
-        &inbox.adjustments
+    fn table(cache: &Cache) -> &Table<Pending<Self>> {
+        &cache.adjustments
     }
 }
 
@@ -407,37 +407,37 @@ mod tests {
 
     #[test]
     fn what_is_listed_after_the_servers_data_went_back_replaces_later_versions_and_the_rest_is_dropped() {
-        let inbox = Inbox::default();
+        let cache = Cache::default();
         for (namespace, version) in [("a", "40"), ("b", "30")] {
             let mut object = subscription(namespace);
             object.metadata.resource_version = Some(version.to_owned());
-            inbox.subscriptions.put(object).expect("kept");
-            inbox.revisions.note(inbox.revisions.seen().epoch, version);
+            cache.subscriptions.put(object).expect("kept");
+            cache.revisions.note(cache.revisions.seen().epoch, version);
         }
-        assert_eq!(inbox.subscriptions.newest(None).map(|version| version.namespace), Some("a".to_owned()));
-        let seen = inbox.revisions.seen();
-        assert_eq!(inbox.compare(seen, "40"), Comparison::WentOn);
-        assert_eq!(inbox.compare(seen, "35"), Comparison::WentBack);
-        assert_eq!(inbox.subscriptions.newest(None), None);
-        inbox.subscriptions.begin_relist(None);
+        assert_eq!(cache.subscriptions.newest(None).map(|version| version.namespace), Some("a".to_owned()));
+        let seen = cache.revisions.seen();
+        assert_eq!(cache.compare(seen, "40"), Comparison::WentOn);
+        assert_eq!(cache.compare(seen, "35"), Comparison::WentBack);
+        assert_eq!(cache.subscriptions.newest(None), None);
+        cache.subscriptions.begin_relist(None);
         let mut old = subscription("a");
         old.metadata.resource_version = Some("20".to_owned());
-        assert!(inbox.subscriptions.put(old.clone()).expect("kept").is_some(), "it is news");
-        assert!(inbox.subscriptions.put(old).expect("kept").is_none(), "once");
-        let lost = inbox.subscriptions.end_relist(None);
+        assert!(cache.subscriptions.put(old.clone()).expect("kept").is_some(), "it is news");
+        assert!(cache.subscriptions.put(old).expect("kept").is_none(), "once");
+        let lost = cache.subscriptions.end_relist(None);
         assert_eq!(lost.iter().map(AccountKey::to_string).collect::<Vec<_>>(), ["b/acme"]);
     }
 
     #[test]
     fn a_relist_that_begins_in_one_namespace_drops_nothing_of_another() {
-        let inbox = Inbox::default();
-        inbox.subscriptions.begin_relist(Some("b"));
-        assert!(inbox.subscriptions.put(subscription("b")).expect("kept").is_some());
-        inbox.subscriptions.begin_relist(Some("a"));
-        assert_eq!(inbox.subscriptions.end_relist(Some("b")), []);
-        assert_eq!(inbox.subscriptions.len(), 1);
-        inbox.subscriptions.begin_relist(Some("b"));
-        let lost = inbox.subscriptions.end_relist(Some("b"));
+        let cache = Cache::default();
+        cache.subscriptions.begin_relist(Some("b"));
+        assert!(cache.subscriptions.put(subscription("b")).expect("kept").is_some());
+        cache.subscriptions.begin_relist(Some("a"));
+        assert_eq!(cache.subscriptions.end_relist(Some("b")), []);
+        assert_eq!(cache.subscriptions.len(), 1);
+        cache.subscriptions.begin_relist(Some("b"));
+        let lost = cache.subscriptions.end_relist(Some("b"));
         assert_eq!(lost.iter().map(AccountKey::to_string).collect::<Vec<_>>(), ["b/acme"]);
     }
 }

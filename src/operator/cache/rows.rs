@@ -7,7 +7,7 @@ use super::Row;
 
 /// The rows of one account, by name. A clone shares everything with its original until one of both changes.
 pub struct Rows<R: Row> {
-    rows: Arc<BTreeMap<String, Held<R>>>,
+    rows: Arc<BTreeMap<String, CachedRow<R>>>,
     /// What is kept of all rows together.
     pub index: R::Index,
 }
@@ -27,7 +27,7 @@ impl<R> Index<R> for () {
     fn remove(&mut self, _: &R) {}
 }
 
-pub(super) struct Held<R> {
+pub(super) struct CachedRow<R> {
     pub(super) row: Arc<R>,
     /// Whether it came since the last relist of its namespace began: what a relist does not bring again is gone.
     pub(super) is_listed: bool,
@@ -35,7 +35,7 @@ pub(super) struct Held<R> {
     pub(super) is_outdated: bool,
 }
 
-impl<R> Clone for Held<R> {
+impl<R> Clone for CachedRow<R> {
     fn clone(&self) -> Self {
         Self { row: Arc::clone(&self.row), ..*self }
     }
@@ -83,11 +83,11 @@ impl<R: Row> Rows<R> {
         *self = Self { rows: Arc::new(kept.collect()), index: R::Index::default() };
     }
 
-    pub(super) fn held(&self) -> impl Iterator<Item = &Held<R>> {
+    pub(super) fn held(&self) -> impl Iterator<Item = &CachedRow<R>> {
         self.rows.values()
     }
 
-    pub(super) fn insert(&mut self, name: &str, held: Held<R>) {
+    pub(super) fn insert(&mut self, name: &str, held: CachedRow<R>) {
         self.remove(name);
         self.index.insert(&held.row);
         Arc::make_mut(&mut self.rows).insert(name.to_owned(), held);
@@ -102,12 +102,12 @@ impl<R: Row> Rows<R> {
     }
 
     /// Returns what is held as `name`, to be marked.
-    pub(super) fn mark(&mut self, name: &str) -> Option<&mut Held<R>> {
+    pub(super) fn mark(&mut self, name: &str) -> Option<&mut CachedRow<R>> {
         Arc::make_mut(&mut self.rows).get_mut(name)
     }
 
     /// Returns everything that is held, to be marked.
-    pub(super) fn mark_all(&mut self) -> impl Iterator<Item = &mut Held<R>> {
+    pub(super) fn mark_all(&mut self) -> impl Iterator<Item = &mut CachedRow<R>> {
         Arc::make_mut(&mut self.rows).values_mut()
     }
 

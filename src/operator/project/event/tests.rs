@@ -3,6 +3,8 @@
 use flashgate_testing::TestAccount;
 use serde_json::json;
 
+use flashgate_api::event::EventKind;
+
 use super::*;
 
 const START: &str = "2026-01-31T10:00:00Z";
@@ -25,7 +27,7 @@ fn status(generation: i64, is_ready: bool, reason: &str, message: &str) -> Subsc
 
 /// Returns the Event about a change as `Type/Reason`.
 fn told(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<String> {
-    status_note(before, after).map(|note| format!("{}/{}", note.kind.as_str(), note.reason))
+    status_event(before, after).map(|event| format!("{}/{}", event.kind.as_str(), event.reason))
 }
 
 #[test]
@@ -74,21 +76,21 @@ fn a_resumed_account_tells_its_debt() {
     account.until("2026-02-10T00:00:00Z");
     account.report_hour("now", "gw", "TokensOut", "1100000");
     let before = account.ledger().clone();
-    assert_eq!(resumption_note(&before, account.ledger()), None, "the same Subscription");
+    assert_eq!(resumption_event(&before, account.ledger()), None, "the same Subscription");
     let resume = |account: &mut TestAccount, at: &str| {
         account.facts.subscription = None;
         account.until(at);
         let before = account.ledger().clone();
         account.subscribe("now", "starter");
-        resumption_note(&before, account.ledger()).expect("resumed")
+        resumption_event(&before, account.ledger()).expect("resumed")
     };
-    let note = resume(&mut account, "2026-02-10T01:00:00Z");
-    assert_eq!((note.kind, note.reason), (NoteKind::Normal, Reason::Resumed));
+    let event = resume(&mut account, "2026-02-10T01:00:00Z");
+    assert_eq!((event.kind, event.reason), (EventKind::Normal, Reason::Resumed));
     account.until("2026-02-11T00:00:00Z");
     account.report_hour("now", "gw", "TokensOut", "25000");
-    let note = resume(&mut account, "2026-02-11T01:00:00Z");
-    assert_eq!((note.kind, note.reason), (NoteKind::Warning, Reason::Resumed));
-    assert!(note.message.contains("a debt of 25 credits"), "{}", note.message);
+    let event = resume(&mut account, "2026-02-11T01:00:00Z");
+    assert_eq!((event.kind, event.reason), (EventKind::Warning, Reason::Resumed));
+    assert!(event.message.contains("a debt of 25 credits"), "{}", event.message);
 }
 
 #[test]
@@ -97,12 +99,12 @@ fn a_refused_report_is_told_with_its_receipt_and_not_with_each_decision() {
     account.until("2026-02-10T00:00:00Z");
     account.report_hour("now", "gw", "Unheard", "1");
     let decision = account.decision;
-    assert_eq!(notes(&decision), []);
+    assert_eq!(events(&decision), []);
     let Some(Detail::Refused { object, refusal }) = decision.entries.last().map(|entry| &entry.detail) else {
         unreachable!("no refusal in {:?}", decision.entries);
     };
-    let note = refusal_note(&object.name, refusal);
-    assert_eq!((note.kind, note.reason), (NoteKind::Warning, Reason::UnknownRate));
-    assert_eq!(note.object.as_ref(), Some(object));
-    assert!(note.message.contains("no rate for 'Public/Unheard'"), "{}", note.message);
+    let event = refusal_event(&object.name, refusal);
+    assert_eq!((event.kind, event.reason), (EventKind::Warning, Reason::UnknownRate));
+    assert_eq!(event.object.as_ref(), Some(object));
+    assert!(event.message.contains("no rate for 'Public/Unheard'"), "{}", event.message);
 }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use flashgate_api::event::Event;
 use flashgate_api::reason::Reason;
 use flashgate_api::{READY, SubscriptionStatus, condition};
 use flashgate_ledger::decide::Decision;
@@ -13,58 +14,28 @@ use flashgate_ledger::period::Window;
 use flashgate_ledger::refusal::Refusal;
 
 use super::condition::STALLED;
-use super::standing::describe_plan;
+use super::ready_condition::describe_plan;
 
-/// An event to give.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The object it is about; the Subscription, when absent.
-    pub object: Option<ObjectName>,
-    /// Whether someone should look.
-    pub kind: NoteKind,
-    /// Why, in one word.
-    pub reason: Reason,
-    /// Why, in a sentence.
-    pub message: String,
-}
-
-/// Whether someone should look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoteKind {
-    /// All is well.
-    Normal,
-    /// Someone should look.
-    Warning,
-}
-
-impl NoteKind {
-    /// Returns the name that events use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "Normal",
-            Self::Warning => "Warning",
-        }
-    }
-}
+/// An Event before it is published. It names its object, unless that is the Subscription.
+pub type AccountEvent = Event<Option<ObjectName>>;
 
 /// Returns the events of a decision, in order; an ordinary charge gives none.
 #[must_use]
-pub fn notes(decision: &Decision) -> Vec<Note> {
+pub fn events(decision: &Decision) -> Vec<AccountEvent> {
     let gaps = decision.closed_gaps.iter().map(|(source, gap)| gap_closed(source, *gap));
-    decision.entries.iter().filter_map(note).chain(gaps).chain(exhausted(&decision.entries)).collect()
+    decision.entries.iter().filter_map(entry_event).chain(gaps).chain(exhausted(&decision.entries)).collect()
 }
 
 /// Returns the Event of a UsageReport, by name, that was refused.
 #[must_use]
-pub fn refusal_note(report: &str, refusal: &Refusal) -> Note {
+pub fn refusal_event(report: &str, refusal: &Refusal) -> AccountEvent {
     let object = ObjectName { kind: FactKind::UsageReport, name: report.to_owned() };
-    Note::warning(Some(object), refusal.reason.into(), refusal.message.clone())
+    Event::warning(Some(object), refusal.reason.into(), refusal.message.clone())
 }
 
 /// Returns the Event of a Subscription that goes on with the account of an earlier one of its name.
 #[must_use]
-pub fn resumption_note(before: &Ledger, after: &Ledger) -> Option<Note> {
+pub fn resumption_event(before: &Ledger, after: &Ledger) -> Option<AccountEvent> {
     if before.subscription.uid == after.subscription.uid {
         return None;
     }
@@ -75,10 +46,10 @@ pub fn resumption_note(before: &Ledger, after: &Ledger) -> Option<Note> {
             "{account}, which has a debt of {debt} credits: credits that arrive repay the debt first; to begin without \
              it, an administrator gives a CreditAdjustment"
         );
-        Note::warning(None, Reason::Resumed, message)
+        Event::warning(None, Reason::Resumed, message)
     } else {
         let message = format!("{account}: balance, purchases and limits are as they were");
-        Note::normal(None, Reason::Resumed, message)
+        Event::normal(None, Reason::Resumed, message)
     })
 }
 
@@ -89,7 +60,7 @@ pub fn resumption_note(before: &Ledger, after: &Ledger) -> Option<Note> {
 /// same reason is worth another Event only if the spec was edited and the message says something else: without an edit,
 /// the same fault may be worded otherwise at each try.
 #[must_use]
-pub fn status_note(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<Note> {
+pub fn status_event(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<AccountEvent> {
     let ready = condition(&after.conditions, READY)?;
     let reason = Reason::from_name(&ready.reason)?;
     let known = before.and_then(|before| condition(&before.conditions, READY));
@@ -100,23 +71,13 @@ pub fn status_note(before: Option<&SubscriptionStatus>, after: &SubscriptionStat
         return None;
     }
     if reason == Reason::ArrivalInFuture || condition(&after.conditions, STALLED).is_some() {
-        return Some(Note::warning(None, reason, ready.message.clone()));
+        return Some(Event::warning(None, reason, ready.message.clone()));
     }
     let is_put_off = matches!(reason, Reason::ChangePending | Reason::NotRenewing);
-    is_put_off.then(|| Note::normal(None, reason, ready.message.clone()))
+    is_put_off.then(|| Event::normal(None, reason, ready.message.clone()))
 }
 
-impl Note {
-    fn normal(object: Option<ObjectName>, reason: Reason, message: String) -> Self {
-        Self { object, kind: NoteKind::Normal, reason, message }
-    }
-
-    fn warning(object: Option<ObjectName>, reason: Reason, message: String) -> Self {
-        Self { object, kind: NoteKind::Warning, reason, message }
-    }
-}
-
-fn note(entry: &Entry) -> Option<Note> {
+fn entry_event(entry: &Entry) -> Option<AccountEvent> {
     // The Event of a refused report is given with its receipt, else each decision before that would repeat it.
     if !entry.is_part_of_ledger() {
         return None;
@@ -126,17 +87,17 @@ fn note(entry: &Entry) -> Option<Note> {
             let plan = describe_plan(&plan);
             let message =
                 format!("{amount} credits of {plan} for period {period_number}, until {expiration_time}");
-            Note::normal(None, Reason::Granted, message)
+            Event::normal(None, Reason::Granted, message)
         }
-        Detail::Purchased { amount, object, pack, .. } => Note::normal(
+        Detail::Purchased { amount, object, pack, .. } => Event::normal(
             Some(object),
             Reason::Purchased,
             format!("{amount} credits of pack '{pack}' were granted"),
         ),
         Detail::Adjusted { amount, object, .. } => {
-            Note::normal(Some(object), Reason::Granted, format!("{amount} credits were granted"))
+            Event::normal(Some(object), Reason::Granted, format!("{amount} credits were granted"))
         }
-        Detail::Refunded { amount, invoice, .. } => Note::normal(
+        Detail::Refunded { amount, invoice, .. } => Event::normal(
             None,
             Reason::Refunded,
             format!("invoice {invoice} was refunded, {amount} credits were taken"),
@@ -144,12 +105,12 @@ fn note(entry: &Entry) -> Option<Note> {
         Detail::PlanChanged { from, to, period_number } => {
             let from = from.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
             let message = format!("{from} changed to {} with period {period_number}", describe_plan(&to));
-            Note::normal(None, Reason::PlanChanged, message)
+            Event::normal(None, Reason::PlanChanged, message)
         }
         Detail::Renewed { plan, period_number, period } => {
             let message =
                 format!("{} began period {period_number}, until {}", describe_plan(&plan), period.end_time);
-            Note::normal(None, Reason::Renewed, message)
+            Event::normal(None, Reason::Renewed, message)
         }
         Detail::Lapsed { from, to, cause } => {
             let because = match cause {
@@ -158,68 +119,72 @@ fn note(entry: &Entry) -> Option<Note> {
                 LapseCause::PlanNotFound => "the catalog no longer offers it",
             };
             let to = to.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
-            Note::warning(None, Reason::Lapsed, format!("{} lapsed to {to}: {because}", describe_plan(&from)))
+            Event::warning(
+                None,
+                Reason::Lapsed,
+                format!("{} lapsed to {to}: {because}", describe_plan(&from)),
+            )
         }
         Detail::Threshold { percent } => {
             let message = format!("{percent} % of the period's credits are used");
-            Note::warning(None, Reason::ThresholdReached, message)
+            Event::warning(None, Reason::ThresholdReached, message)
         }
         Detail::Accepted { sequence } => {
             let message = format!("an administrator accepted the CreditLedger as of sequence {sequence}");
-            Note::warning(None, Reason::LedgerAccepted, message)
+            Event::warning(None, Reason::LedgerAccepted, message)
         }
         Detail::Refused { object, refusal } => {
-            Note::warning(Some(object), refusal.reason.into(), refusal.message)
+            Event::warning(Some(object), refusal.reason.into(), refusal.message)
         }
         Detail::Invoiced { .. } | Detail::Settled { .. } | Detail::Voided { .. } => {
-            return invoice_note(&entry.detail);
+            return invoice_event(&entry.detail);
         }
         Detail::Charged { .. } | Detail::Expired { .. } | Detail::SettlementClosed { .. } => return None,
     })
 }
 
-fn invoice_note(detail: &Detail) -> Option<Note> {
+fn invoice_event(detail: &Detail) -> Option<AccountEvent> {
     match detail {
         // An invoice that is settled when it is issued does not wait for a payment.
         Detail::Invoiced { amount, currency, invoice, due_time: Some(due), .. } => {
             let message =
                 format!("invoice {invoice} over {amount} {currency} waits for its payment, due at {due}");
-            Some(Note::normal(None, Reason::InvoiceIssued, message))
+            Some(Event::normal(None, Reason::InvoiceIssued, message))
         }
         Detail::Settled { amount, currency, invoice, state: InvoiceState::RefundDue, .. } => {
             let message =
                 format!("invoice {invoice} was paid although it was void: return {amount} {currency}");
-            Some(Note::warning(None, Reason::RefundDue, message))
+            Some(Event::warning(None, Reason::RefundDue, message))
         }
         Detail::Voided { invoice, cause, .. } => {
-            let (note, because): (fn(_, _, _) -> _, _) = match cause {
-                VoidCause::Superseded => (Note::normal, "something else took its place"),
-                VoidCause::PaymentCancelled => (Note::warning, "its payment was cancelled"),
-                VoidCause::PaymentExpired => (Note::warning, "it was not paid in time"),
+            let (event, because): (fn(_, _, _) -> _, _) = match cause {
+                VoidCause::Superseded => (Event::normal, "something else took its place"),
+                VoidCause::PaymentCancelled => (Event::warning, "its payment was cancelled"),
+                VoidCause::PaymentExpired => (Event::warning, "it was not paid in time"),
             };
             let message = format!("invoice {invoice} is no longer owed: {because}");
-            Some(note(None, Reason::InvoiceVoided, message))
+            Some(event(None, Reason::InvoiceVoided, message))
         }
         _ => None,
     }
 }
 
-fn gap_closed(source: &str, gap: Window) -> Note {
+fn gap_closed(source: &str, gap: Window) -> AccountEvent {
     let Window { start_time, end_time } = gap;
     let message = format!(
         "source '{source}' or its account has too many separate stretches, so the gap from {start_time} to {end_time} \
          was closed: a report that would fill it is refused as GapClosed; report windows without gaps"
     );
-    Note::warning(None, Reason::GapClosed, message)
+    Event::warning(None, Reason::GapClosed, message)
 }
 
 /// Reports that credits ran out. It compares the balance before and after the whole decision: credits that expire when
 /// the next grant arrives did not run out.
-fn exhausted(entries: &[Entry]) -> Option<Note> {
+fn exhausted(entries: &[Entry]) -> Option<AccountEvent> {
     let (first, last) = (entries.first()?, entries.last()?);
     let had_credits = first.balance > first.credits;
     (had_credits && !last.balance.is_positive()).then(|| {
         let message = format!("the balance is {}: usage becomes debt until credits arrive", last.balance);
-        Note::warning(None, Reason::CreditsExhausted, message)
+        Event::warning(None, Reason::CreditsExhausted, message)
     })
 }

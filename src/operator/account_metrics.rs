@@ -21,8 +21,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 
 use crate::metrics::description::{self, Description};
 use crate::metrics::rate_name;
+use crate::operator::cache::{Cache, CachedKind};
 use crate::operator::election::leadership::Leadership;
-use crate::operator::inbox::{CachedKind, Inbox};
 use crate::operator::judged_kind::JudgedKind as _;
 
 /// Conditions that are shown of each account.
@@ -30,9 +30,9 @@ const CONDITIONS: [&str; 4] = [READY, "Active", "CreditsLow", "CreditsExhausted"
 
 /// What is shown of accounts, by whoever leads.
 #[derive(Clone)]
-pub struct Gauges {
+pub struct AccountMetrics {
     /// What the watches brought.
-    pub inbox: Arc<Inbox>,
+    pub cache: Arc<Cache>,
     /// Whether this operator leads: two that showed the same accounts would count them twice.
     pub leadership: Leadership,
     /// The present.
@@ -41,22 +41,22 @@ pub struct Gauges {
     pub tells_accounts: bool,
 }
 
-impl fmt::Debug for Gauges {
+impl fmt::Debug for AccountMetrics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Gauges")
+        formatter.write_str("AccountMetrics")
     }
 }
 
-impl Collector for Gauges {
+impl Collector for AccountMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         if !self.leadership.is_leading() {
             return Ok(());
         }
-        let mut subscriptions = self.inbox.subscriptions.all();
+        let mut subscriptions = self.cache.subscriptions.all();
         subscriptions.sort_by_cached_key(|subscription| (subscription.namespace(), subscription.name_any()));
         show_standings(&mut encoder, &subscriptions)?;
-        show_pending(&mut encoder, &self.inbox)?;
-        waiting::show_waiting(&mut encoder, &self.inbox, self.clock.now())?;
+        show_pending(&mut encoder, &self.cache)?;
+        waiting::show_waiting(&mut encoder, &self.cache, self.clock.now())?;
         show_open_invoices(&mut encoder, &subscriptions)?;
         if self.tells_accounts {
             show_accounts(&mut encoder, &subscriptions)?;
@@ -99,12 +99,12 @@ fn show_standings(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subs
 }
 
 /// Shows how many facts have no verdict, and since when.
-fn show_pending(encoder: &mut DescriptorEncoder<'_>, inbox: &Inbox) -> fmt::Result {
+fn show_pending(encoder: &mut DescriptorEncoder<'_>, cache: &Cache) -> fmt::Result {
     let waits = [
-        waits::<UsageReport>(inbox, |report| report.arrival.max(report.window.end_time)),
-        waits::<CreditPack>(inbox, CreditPack::arrival),
-        waits::<Payment>(inbox, Payment::arrival),
-        waits::<CreditAdjustment>(inbox, CreditAdjustment::arrival),
+        waits::<UsageReport>(cache, |report| report.arrival.max(report.window.end_time)),
+        waits::<CreditPack>(cache, CreditPack::arrival),
+        waits::<Payment>(cache, Payment::arrival),
+        waits::<CreditAdjustment>(cache, CreditAdjustment::arrival),
     ];
     let counts = waits.iter().map(|(kind, waits)| (vec![kind.as_ref()], waits.len()));
     show(encoder, &description::PENDING, counts)?;
@@ -115,10 +115,10 @@ fn show_pending(encoder: &mut DescriptorEncoder<'_>, inbox: &Inbox) -> fmt::Resu
 
 /// Returns the name of a kind, and since when each pending fact of it could have been judged.
 fn waits<K: CachedKind>(
-    inbox: &Inbox,
+    cache: &Cache,
     since: impl Fn(&K::Fact) -> Timestamp,
 ) -> (Cow<'static, str>, Vec<Timestamp>) {
-    let times = K::table(inbox).all().iter().map(|pending| since(&pending.fact)).collect();
+    let times = K::table(cache).all().iter().map(|pending| since(&pending.fact)).collect();
     (K::kind(&()), times)
 }
 
@@ -137,13 +137,13 @@ fn show_open_invoices(
 }
 
 /// An account by its name, with what it shows.
-struct Account<'a> {
+struct ShownAccount<'a> {
     namespace: &'a str,
     name: &'a str,
     status: &'a SubscriptionStatus,
 }
 
-impl<'a> Account<'a> {
+impl<'a> ShownAccount<'a> {
     fn of(subscription: &'a Subscription) -> Option<Self> {
         let metadata = &subscription.metadata;
         let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
@@ -153,7 +153,8 @@ impl<'a> Account<'a> {
 
 /// Shows each account: one metric after the other, as the format wants it.
 fn show_accounts(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
-    let accounts: Vec<Account<'_>> = subscriptions.iter().filter_map(|found| Account::of(found)).collect();
+    let accounts: Vec<ShownAccount<'_>> =
+        subscriptions.iter().filter_map(|found| ShownAccount::of(found)).collect();
     show_each(encoder, &description::BALANCE, &accounts, |status| {
         for_display(&status.credits.as_ref()?.balance)
     })?;
@@ -178,7 +179,7 @@ fn show_accounts(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subsc
 fn show_each<V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     description: &Description,
-    accounts: &[Account<'_>],
+    accounts: &[ShownAccount<'_>],
     tell: impl Fn(&SubscriptionStatus) -> Option<V>,
 ) -> fmt::Result {
     let series = accounts
@@ -187,7 +188,7 @@ fn show_each<V: EncodeGaugeValue>(
     show(encoder, description, series)
 }
 
-fn show_rates(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> fmt::Result {
+fn show_rates(encoder: &mut DescriptorEncoder<'_>, accounts: &[ShownAccount<'_>]) -> fmt::Result {
     let description = &description::PERIOD_CONSUMED;
     let mut rated = Vec::new();
     for account in accounts {
@@ -202,7 +203,7 @@ fn show_rates(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> 
     show(encoder, description, series)
 }
 
-fn show_conditions(encoder: &mut DescriptorEncoder<'_>, accounts: &[Account<'_>]) -> fmt::Result {
+fn show_conditions(encoder: &mut DescriptorEncoder<'_>, accounts: &[ShownAccount<'_>]) -> fmt::Result {
     let series = accounts.iter().flat_map(|account| {
         CONDITIONS.into_iter().filter_map(|kind| {
             let condition = condition(&account.status.conditions, kind)?;
@@ -248,7 +249,7 @@ mod tests {
         .expect("subscription")
     }
 
-    fn text(gauges: &Gauges) -> String {
+    fn text(gauges: &AccountMetrics) -> String {
         Metrics::default().text(gauges.clone()).expect("text")
     }
 
@@ -268,28 +269,28 @@ mod tests {
 
     #[test]
     fn an_account_is_shown_where_it_is_asked_for_and_as_long_as_it_is_there() {
-        let inbox = Arc::new(Inbox::default());
-        inbox.subscriptions.put(subscription()).expect("kept");
+        let cache = Arc::new(Cache::default());
+        cache.subscriptions.put(subscription()).expect("kept");
         let leadership = Leadership::undisputed();
         let clock = Clock::system();
-        let gauges = Gauges { inbox: Arc::clone(&inbox), leadership, clock, tells_accounts: true };
+        let gauges = AccountMetrics { cache: Arc::clone(&cache), leadership, clock, tells_accounts: true };
         let shown = text(&gauges);
         for series in OF_THE_ACCOUNT.iter().chain(&OF_ALL) {
             assert!(shown.lines().any(|line| line == *series), "{series} is not in:\n{shown}");
         }
-        let shown = text(&Gauges { tells_accounts: false, ..gauges.clone() });
+        let shown = text(&AccountMetrics { tells_accounts: false, ..gauges.clone() });
         assert!(OF_ALL.iter().all(|series| shown.contains(series)) && !shown.contains("acme"), "{shown}");
-        inbox.subscriptions.remove(&subscription());
+        cache.subscriptions.remove(&subscription());
         let shown = text(&gauges);
         assert!(!shown.contains("acme") && shown.contains("flashgate_billing_open_invoices 0"), "{shown}");
     }
 
     #[test]
     fn who_does_not_lead_shows_no_account() {
-        let inbox = Arc::new(Inbox::default());
-        inbox.subscriptions.put(subscription()).expect("kept");
+        let cache = Arc::new(Cache::default());
+        cache.subscriptions.put(subscription()).expect("kept");
         let (_until, leadership) = Leadership::contested();
-        let shown = text(&Gauges { inbox, leadership, clock: Clock::system(), tells_accounts: true });
+        let shown = text(&AccountMetrics { cache, leadership, clock: Clock::system(), tells_accounts: true });
         assert!(!shown.contains("acme") && !shown.contains("flashgate_billing_subscriptions"), "{shown}");
     }
 }

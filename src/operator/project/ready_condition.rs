@@ -10,74 +10,74 @@ use flashgate_ledger::invoice::{Invoice, InvoiceState, Purpose};
 use flashgate_ledger::ledger::{DecidedRequest, Ledger, RequestState};
 use jiff::Timestamp;
 
-use super::condition::Standing;
+use super::condition::Readiness;
+use super::next_period::NextPeriod;
 use super::receipt::arrival_in_future;
-use super::renewal::Following;
 
-/// Returns where an account stands whose book is not opened yet.
-pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Standing {
-    if let Some(standing) = absent(subscription, now) {
-        return standing;
+/// Returns where an account stands whose ledger does not exist yet.
+pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Readiness {
+    if let Some(readiness) = absent(subscription, now) {
+        return readiness;
     }
     match subscription.spec.start_time {
-        Some(start) if start > now => Standing::waits(
+        Some(start) if start > now => Readiness::waits(
             Reason::NotStarted,
             format!("the account starts at {start}; nothing happens before it"),
         ),
-        _ => Standing::waits(Reason::Starting, "the account is about to be opened".to_owned()),
+        _ => Readiness::waits(Reason::Starting, "the account is about to be opened".to_owned()),
     }
 }
 
 /// Returns where an account stands whose Subscription counts as absent: it is being deleted (Law 19), or it was created
 /// at a time that is still to come (Law 0).
-pub(super) fn absent(subscription: &Subscription, now: Timestamp) -> Option<Standing> {
+pub(super) fn absent(subscription: &Subscription, now: Timestamp) -> Option<Readiness> {
     if subscription.metadata.deletion_timestamp.is_some() {
         let finalizers = subscription.metadata.finalizers.as_deref().unwrap_or_default().join(", ");
         let message = format!(
             "the Subscription is being deleted, so nothing renews and nothing is invoiced; the deletion waits for the \
              finalizers: {finalizers}"
         );
-        return Some(Standing::waits(Reason::Deleting, message));
+        return Some(Readiness::waits(Reason::Deleting, message));
     }
     let created = subscription.metadata.creation_timestamp.as_ref()?.0;
-    (created > now).then(|| Standing::waits(Reason::ArrivalInFuture, arrival_in_future(created)))
+    (created > now).then(|| Readiness::waits(Reason::ArrivalInFuture, arrival_in_future(created)))
 }
 
 /// Returns where an account stands, with what else someone should know.
-pub(super) fn standing(
+pub(super) fn readiness(
     ledger: &Ledger,
     subscription: &Subscription,
     catalog: &Catalog,
-    following: Option<&Following>,
-) -> Standing {
-    let mut standing =
+    following: Option<&NextPeriod>,
+) -> Readiness {
+    let mut readiness =
         unanswered(ledger, catalog).or_else(|| unpaid(ledger)).unwrap_or_else(|| answered(ledger, following));
     let is_ignored = |start: &Timestamp| *start != ledger.start_time;
     if let Some(start) = subscription.spec.start_time.filter(is_ignored) {
         let since = ledger.start_time;
-        standing.add(&format!(
+        readiness.add(&format!(
             "`spec.startTime` {start} is ignored: the Subscription resumes an account that started at {since}"
         ));
     }
     for invoice in ledger.invoices.iter().filter(|invoice| invoice.state == InvoiceState::RefundDue) {
         let number = ledger.invoice_name(invoice.number);
-        standing.add(&format!(
+        readiness.add(&format!(
             "invoice {number} was paid although it was void: return {} {} and report it with a Payment of state \
              'Refunded'",
             invoice.amount, invoice.currency
         ));
     }
-    standing
+    readiness
 }
 
 /// Returns why what was asked for will not happen by itself, if so.
-fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
+fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Readiness> {
     let DecidedRequest { request, state } = ledger.request.as_ref()?;
     let asked = describe(&request.plan, request.billing_period);
     match state {
         RequestState::PlanNotFound => Some(plan_not_found(ledger, request, catalog)),
         RequestState::BillingPeriodNotOffered => Some(not_offered(ledger, request, catalog)),
-        RequestState::Voided => Some(Standing::stuck(
+        RequestState::Voided => Some(Readiness::stuck(
             Reason::PaymentOverdue,
             format!(
                 "the payment for {asked} was cancelled or overdue, so its invoice is void, and {}; to get a new invoice, \
@@ -90,7 +90,7 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
             if catalog.plan(&request.plan).is_none() {
                 return Some(plan_not_found(ledger, request, catalog));
             }
-            Some(Standing::stuck(
+            Some(Readiness::stuck(
                 Reason::PaymentOverdue,
                 format!(
                     "the renewal of {asked} was not paid in time, so it lapsed, and {}; to return, set `spec.renewal` \
@@ -99,7 +99,7 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
                 ),
             ))
         }
-        RequestState::LedgerFull => Some(Standing::stuck(
+        RequestState::LedgerFull => Some(Readiness::stuck(
             Reason::LedgerFull,
             format!(
                 "{asked} waits, since the account has {} open grants and that of a change may be at most the \
@@ -113,7 +113,7 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Standing> {
     }
 }
 
-fn plan_not_found(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Standing {
+fn plan_not_found(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Readiness {
     let known: Vec<&str> = catalog.plans.iter().map(|plan| plan.name.as_str()).collect();
     let message = format!(
         "the catalog has no plan '{}'; `spec.plan` must be one of {}; until then {}",
@@ -121,10 +121,10 @@ fn plan_not_found(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Stan
         known.join(", "),
         in_force(ledger)
     );
-    Standing::stuck(Reason::PlanNotFound, message)
+    Readiness::stuck(Reason::PlanNotFound, message)
 }
 
-fn not_offered(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Standing {
+fn not_offered(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Readiness {
     let plan = catalog.plan(&request.plan).map(|(_, plan)| plan);
     let offered = [BillingPeriod::Monthly, BillingPeriod::Yearly]
         .into_iter()
@@ -137,11 +137,11 @@ fn not_offered(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Standin
         offered.collect::<Vec<_>>().join(" or "),
         in_force(ledger)
     );
-    Standing::stuck(Reason::BillingPeriodNotOffered, message)
+    Readiness::stuck(Reason::BillingPeriodNotOffered, message)
 }
 
 /// Returns what waits for a payment, if anything.
-fn unpaid(ledger: &Ledger) -> Option<Standing> {
+fn unpaid(ledger: &Ledger) -> Option<Readiness> {
     let invoice = ledger.invoices.iter().find(|invoice| invoice.is_open_plan_invoice())?;
     let Invoice { number, amount, currency, due_time, .. } = invoice;
     let due = due_time.map(|due| format!(", due at {due}")).unwrap_or_default();
@@ -159,17 +159,17 @@ fn unpaid(ledger: &Ledger) -> Option<Standing> {
     };
     let number = ledger.invoice_name(*number);
     let message = format!("invoice {number} over {amount} {currency} is open{due}; {effect}");
-    Some(Standing::waits(Reason::AwaitingPayment, message))
+    Some(Readiness::waits(Reason::AwaitingPayment, message))
 }
 
 /// Returns how what was asked for is served.
-fn answered(ledger: &Ledger, following: Option<&Following>) -> Standing {
+fn answered(ledger: &Ledger, following: Option<&NextPeriod>) -> Readiness {
     let Some(following) = following else {
         let message = "no plan is in force and usage becomes debt; ask for a plan with `renewal: Automatic`";
         return if ledger.lapsed {
-            Standing::done(Reason::Lapsed, format!("the plan lapsed: {message}"))
+            Readiness::done(Reason::Lapsed, format!("the plan lapsed: {message}"))
         } else {
-            Standing::waits(Reason::FirstPeriodAwaited, message.to_owned())
+            Readiness::waits(Reason::FirstPeriodAwaited, message.to_owned())
         };
     };
     let time = following.time;
@@ -178,22 +178,22 @@ fn answered(ledger: &Ledger, following: Option<&Following>) -> Standing {
             "the plan that was asked for lapsed, and {}; ask for a plan with `renewal: Automatic` to return",
             in_force(ledger)
         );
-        return Standing::done(Reason::Lapsed, message);
+        return Readiness::done(Reason::Lapsed, message);
     }
     let in_force = in_force(ledger);
     if following.ends_as_asked {
         let then = following.plan.as_ref().map_or_else(|| "no plan".to_owned(), describe_plan);
         let message =
             format!("{in_force} until {time}, then {then}; `renewal: Automatic` before then keeps it");
-        return Standing::done(Reason::NotRenewing, message);
+        return Readiness::done(Reason::NotRenewing, message);
     }
     match &ledger.pending_change {
         Some(change) => {
             let then = describe(&change.plan, change.billing_period);
             let message = format!("{in_force} until {}, then {then}", change.effective_time);
-            Standing::done(Reason::ChangePending, message)
+            Readiness::done(Reason::ChangePending, message)
         }
-        None => Standing::done(Reason::InForce, in_force),
+        None => Readiness::done(Reason::InForce, in_force),
     }
 }
 
