@@ -233,7 +233,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Puts the orders that waited for the first period into the queue again; they are decided at this instant.
+    /// Puts the orders that needed the first period into the queue again; they are decided at this instant.
     fn requeue_waiting_packs(&mut self) {
         for order in std::mem::take(&mut self.waiting_packs) {
             let fact = Fact::Pack(order);

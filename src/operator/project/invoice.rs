@@ -40,7 +40,7 @@ fn show(ledger: &Ledger, invoice: &Invoice) -> subscription::Invoice {
         reason: reason(ledger, purpose),
         amount: amount(*owed),
         currency: currency.clone(),
-        state: (*state).into(),
+        state: *state,
         due_time: *due_time,
     }
 }

@@ -92,7 +92,7 @@ impl View<'_> {
         Ok(SubscriptionStatus {
             observed_generation: Some(self.generation),
             plan: terms.map(|terms| terms.plan.clone()),
-            billing_period: terms.map(|terms| terms.billing_period.into()),
+            billing_period: terms.map(|terms| terms.billing_period),
             period: ledger.period.window.map(|window| Period {
                 number: ledger.period.number.into(),
                 start_time: window.start_time,
@@ -209,13 +209,13 @@ fn pending_change(ledger: &Ledger, following: Option<&NextPeriod>) -> Option<Pen
         let next = following.plan.as_ref()?;
         return Some(PendingChange {
             plan: next.plan.clone(),
-            billing_period: next.billing_period.into(),
+            billing_period: next.billing_period,
             effective_time: following.time,
         });
     }
     ledger.pending_change.as_ref().map(|change| PendingChange {
         plan: change.plan.clone(),
-        billing_period: change.billing_period.into(),
+        billing_period: change.billing_period,
         effective_time: change.effective_time,
     })
 }
@@ -301,7 +301,7 @@ fn show_statement(ended: &statement::Statement) -> Result<Statement, Violation> 
         start_time: *start_time,
         end_time: *end_time,
         plan: plan.clone(),
-        billing_period: (*billing_period).into(),
+        billing_period: *billing_period,
         state: if *is_final { StatementState::Final } else { StatementState::Open },
         opening: amount(opening),
         granted: amount(granted),
