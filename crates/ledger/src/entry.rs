@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::Credits;
 use crate::catalog::BillingPeriod;
+pub use crate::facts::FactKind;
 use crate::invoice::{InvoiceReason, InvoiceState, VoidCause};
 use crate::period::Window;
 use crate::refusal::Refusal;
@@ -37,35 +38,6 @@ pub struct ObjectName {
     pub kind: FactKind,
     /// Its name.
     pub name: String,
-}
-
-/// Kinds of objects that state facts about an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FactKind {
-    /// UsageReport.
-    UsageReport,
-    /// CreditPack.
-    CreditPack,
-    /// Payment.
-    Payment,
-    /// CreditAdjustment.
-    CreditAdjustment,
-}
-
-impl FactKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::UsageReport, Self::CreditPack, Self::Payment, Self::CreditAdjustment];
-
-    /// Returns the name of the kind.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UsageReport => "UsageReport",
-            Self::CreditPack => "CreditPack",
-            Self::Payment => "Payment",
-            Self::CreditAdjustment => "CreditAdjustment",
-        }
-    }
 }
 
 /// A plan with its billing period.

@@ -6,10 +6,10 @@ use std::iter::Peekable;
 use jiff::Timestamp;
 
 use crate::charge::{accepted_until, fault_at_arrival};
-use crate::decide::Wait;
 use crate::facts::{Adjustment, PackOrder, Payment, Report};
 use crate::period::seconds_after;
 use crate::reports::Reports;
+use crate::verdict::Wait;
 
 /// A fact in the queue, by the order in which facts take effect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

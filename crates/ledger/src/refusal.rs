@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::Credits;
 use crate::catalog::Catalog;
-use crate::entry::FactKind;
+use crate::facts::FactKind;
 use crate::period::{Window, utc_date};
 
 /// Why a fact was refused; the closed list that conditions, events and metrics use.

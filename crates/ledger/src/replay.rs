@@ -9,18 +9,17 @@ use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::bounds::receipts_are_full;
-use crate::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, WaitBasis,
-    Waiting,
-};
+use crate::decision::{Decision, WaitBasis};
 use crate::entry::{Detail, Entry, FactKind, ObjectName};
 use crate::facts::{Adjustment, Facts, PackOrder, Payment, PaymentState, Report, Subscription};
 use crate::ledger::{Charge, Ledger, Violation};
 use crate::payment::PaymentOutcome;
 use crate::period::{Window, seconds_after};
-use crate::purchase::{ORDER_WAITS_HOURS, OrderOutcome, OrderState, order_waits_until};
+use crate::purchase::{ORDER_WAITS_HOURS, OrderState, order_waits_until};
 use crate::queue::{Acceptance, Fact, Identities, Presence, Queue, QueueKey, Rank, Schedule};
 use crate::refusal::Refusal;
+use crate::sale::OrderOutcome;
+use crate::verdict::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, Waiting};
 
 /// The replay of an account from the ledger's clock to now.
 pub(crate) struct Replay<'a> {
