@@ -14,8 +14,8 @@ use crate::queue::{Acceptance, Identities, Presence};
 use crate::refusal::Refusal;
 use crate::verdict::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait};
 
-/// Says what facts wait for while there is no account, and ends the wait of those for which no Subscription exists and
-/// whose time is over.
+/// Returns the verdicts while there is no account: facts wait, and the wait of those for which no Subscription exists
+/// ends with their time.
 pub(crate) fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decision {
     let presence = facts.subscription.as_ref().map(|subscription| Presence {
         exists_from: subscription.arrival,

@@ -16,9 +16,9 @@ use crate::verdict::Wait;
 pub(crate) struct QueueKey<'a> {
     pub(crate) time: Timestamp,
     pub(crate) rank: Rank,
-    /// Arrival and start of the window, among usage only; other facts of an instant go by name. What a source reports
-    /// at once is taken in the order in which it was used, so that no gap closes before the report that fills it is
-    /// charged.
+    /// Arrival and start of the window, among usage only; other facts of an instant go by name. Reports that a source
+    /// writes at once take effect in the order of their windows, so that no gap closes before the report that fills it
+    /// is charged.
     usage_order: Option<(Timestamp, Timestamp)>,
     name: &'a str,
     uid: &'a str,

@@ -151,8 +151,8 @@ impl<'a> Replay<'a> {
             .map(|adjustment| (Fact::Adjustment(adjustment), Rank::Adjustment, adjustment.arrival));
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
-            // Payments are applied also while the Subscription is deleted: an account is all they need. So does a pack
-            // that found its Subscription there go on waiting for the first period.
+            // Payments are applied also while the Subscription is deleted: an account is all they need. A pack that
+            // found its Subscription also keeps waiting for the first period.
             let has_found =
                 matches!(fact, Fact::Pack(_)) && Some(arrival) <= self.account.ledger.last_waiting_pack_time;
             let presence = if rank == Rank::Payment || has_found { account_presence } else { presence };
@@ -197,7 +197,7 @@ impl<'a> Replay<'a> {
         time < self.now || (time == self.now && !waits_for_its_end)
     }
 
-    /// Lets everything up to now take effect, in order.
+    /// Applies everything up to now, in order.
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
         self.run_to_now()?;
         if self.stopped {
@@ -240,7 +240,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Lets one fact take effect, unless it has to wait for receipts.
+    /// Applies one fact, unless it has to wait for receipts.
     fn take(&mut self, key: QueueKey<'a>, fact: Fact<'a>) -> Result<(), Violation> {
         if let (Fact::Report(report), Rank::Usage) = (fact, key.rank) {
             return self.take_report(key, report);

@@ -1,7 +1,6 @@
 //! The laws of docs/laws.md, played as lives of accounts: its cases by number, more of each law, and properties of every life.
 
 mod arrival;
-mod books;
 mod bounds;
 mod cases;
 mod kit;
@@ -12,4 +11,5 @@ mod payments;
 mod periods;
 mod properties;
 mod receipts;
+mod statements;
 mod usage;
