@@ -128,8 +128,8 @@ fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
     (*begun, facts)
 }
 
-/// Returns an account with `grants` open grants, about which one report is due. All but the plan's were given evenly over
-/// [`DAYS`], adjustments and packs by turns; each expires 800 days later.
+/// Returns an account with `grants` open grants, about which one report is due. All but the plan's were given evenly
+/// over [`DAYS`], adjustments and packs by turns; each expires 800 days later.
 fn account_with_grants(catalog: &Catalog, grants: usize) -> (Ledger, Facts) {
     let begin = seconds_after(now(), -DAYS * DAY);
     let mut facts = subscribed(begin);

@@ -177,7 +177,7 @@ impl Account<'_> {
         Ok(charge)
     }
 
-    /// Keeps that the window of a report is charged (Law 9).
+    /// Records that the window of a report is charged (Law 9).
     fn cover(&mut self, report: &Report, is_awaited: impl Fn(&str, Window) -> bool) {
         if !self.ledger.coverage.sources.contains_key(&report.source) {
             let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
@@ -187,7 +187,7 @@ impl Account<'_> {
         self.closed_gaps.extend(closed);
     }
 
-    /// Lets grants pay in burn order (Law 5); what no grant can pay becomes debt (Law 6).
+    /// Pays from the grants in burn order (Law 5); the rest becomes debt (Law 6).
     fn burn(&mut self, report: &Report, credits: Credits) -> Result<Payment, Violation> {
         let (mut owed, mut settled, mut paid_by) = (credits, Credits::ZERO, Vec::new());
         let mut claimed = Vec::new();

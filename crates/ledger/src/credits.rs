@@ -34,12 +34,12 @@ const LIMIT: i128 = Credits::whole(MOST_WHOLE).0;
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Credits(i128);
 
-/// Says that the result of an operation is outside what [`Credits`] holds.
+/// The error for a result that [`Credits`] cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the amount would exceed 10^18")]
 pub struct AmountOverflow;
 
-/// Says why a text is not an amount.
+/// The error for a text that is not an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not an amount: it must be a decimal such as '250' or '0.5', with at most 9 fractional digits \

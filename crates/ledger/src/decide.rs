@@ -5,136 +5,15 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::account::Account;
-use crate::adjustment::AdjustmentOutcome;
 use crate::catalog::Catalog;
-use crate::entry::Entry;
+pub use crate::decision::{Decision, WaitBasis};
 use crate::facts::Facts;
 use crate::idle::wait_for_account;
 use crate::ledger::{Charge, Ledger, SubscriptionIdentity, Violation};
-use crate::payment::PaymentOutcome;
-use crate::period::Window;
-use crate::purchase::OrderState;
-use crate::queue::Acceptance;
-use crate::refusal::Refusal;
 use crate::replay::Replay;
-
-/// The result of a decision: what to write, what to report, and when to decide again.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// The ledger to commit; absent when there is nothing to commit.
-    pub commit: Option<Box<Ledger>>,
-    /// Entries in order, including refused reports, which are not part of the ledger.
-    pub entries: Vec<Entry>,
-    /// Gaps between charged windows that had to close, by source (Law 9).
-    pub closed_gaps: Vec<(String, Window)>,
-    /// The outcome of each report that was charged or refused, and of each that waits and that the facts ask about.
-    pub reports: Vec<Verdict<ReportVerdict>>,
-    /// The outcome of each pack.
-    pub packs: Vec<Verdict<PackVerdict>>,
-    /// The outcome of each payment.
-    pub payments: Vec<Verdict<PaymentVerdict>>,
-    /// The outcome of each adjustment.
-    pub adjustments: Vec<Verdict<AdjustmentVerdict>>,
-    /// When something will happen by itself; absent when nothing will.
-    pub wake_time: Option<Timestamp>,
-    /// Whether facts are left that the next commit will take up.
-    pub has_more: bool,
-    /// Whether reports are due that can be charged only when earlier charges have their receipts.
-    pub waits_for_receipts: bool,
-    /// The inputs that decide how reports wait, besides the time and each report itself.
-    pub wait_basis: WaitBasis,
-}
-
-/// The inputs that decide how reports wait, besides the time and each report itself. While they are the same, the wait
-/// of a report changes only with its arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitBasis(pub(crate) Acceptance);
-
-/// The outcome of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict<T> {
-    /// Name of the object.
-    pub name: String,
-    /// UID of the object.
-    pub uid: String,
-    /// The outcome.
-    pub verdict: T,
-}
-
-/// The outcome of a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReportVerdict {
-    /// It was charged by this commit.
-    Charged(Charge),
-    /// It was refused; final once decided on a ledger that is known to be current.
-    Rejected(Refusal),
-    /// It waits.
-    Waits(Wait),
-}
-
-/// The outcome of a pack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PackVerdict {
-    /// It is an order with this state.
-    Ordered(OrderState),
-    /// It waits.
-    Waits(Wait),
-}
-
-/// The outcome of a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PaymentVerdict {
-    /// It was applied or refused.
-    Judged(PaymentOutcome),
-    /// It waits.
-    Waits(Wait),
-}
-
-/// The outcome of an adjustment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdjustmentVerdict {
-    /// It was granted or refused.
-    Judged(AdjustmentOutcome),
-    /// It waits.
-    Waits(Wait),
-}
-
-/// The reason why a fact waits; the wait ends by itself or runs out by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The window ends at this time.
-    WindowNotOver(Timestamp),
-    /// There is no Subscription; it can appear until this time.
-    NoSubscription(Timestamp),
-    /// The account starts at this time.
-    NotStarted(Timestamp),
-    /// It was created at this time, which the clock has not reached (Law 0).
-    ArrivalInFuture(Timestamp),
-    /// The first period has not begun.
-    FirstPeriod,
-    /// The first period has begun while the Subscription is deleted; nothing is invoiced before it is back.
-    SubscriptionBack,
-    /// Earlier charges wait for their receipts; the next commit takes it up.
-    Receipts,
-}
-
-/// A verdict that may be that its object waits.
-pub trait Waiting {
-    /// Returns the wait, if the object waits.
-    fn wait(&self) -> Option<Wait>;
-}
-
-macro_rules! waiting {
-    ($($verdict:ty),*) => {$(
-        impl Waiting for $verdict {
-            fn wait(&self) -> Option<Wait> {
-                if let Self::Waits(wait) = self { Some(*wait) } else { None }
-            }
-        }
-    )*};
-}
-
-waiting!(ReportVerdict, PackVerdict, PaymentVerdict, AdjustmentVerdict);
+pub use crate::verdict::{
+    AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, Waiting,
+};
 
 /// Decides on an account: applies `facts` and the passing of time up to `now` to `ledger`.
 ///
@@ -188,18 +67,4 @@ fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
         let ledger = Ledger::open(facts.name.clone(), facts.new_account_id.clone(), identity, start_time);
         Ledger { clock_time, test_clock_time, ..ledger }
     })
-}
-
-impl Wait {
-    /// Returns when the wait ends by itself, if it does.
-    #[must_use]
-    pub fn ends(self) -> Option<Timestamp> {
-        match self {
-            Self::WindowNotOver(time)
-            | Self::NoSubscription(time)
-            | Self::NotStarted(time)
-            | Self::ArrivalInFuture(time) => Some(time),
-            Self::FirstPeriod | Self::SubscriptionBack | Self::Receipts => None,
-        }
-    }
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::Credits;
 use crate::catalog::BillingPeriod;
+pub use crate::facts::FactKind;
 use crate::invoice::{InvoiceReason, InvoiceState, VoidCause};
 use crate::period::Window;
 use crate::refusal::Refusal;
@@ -52,35 +53,6 @@ impl fmt::Display for ObjectName {
 impl Serialize for ObjectName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// Kinds of objects that state facts about an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum FactKind {
-    /// UsageReport.
-    UsageReport,
-    /// CreditPack.
-    CreditPack,
-    /// Payment.
-    Payment,
-    /// CreditAdjustment.
-    CreditAdjustment,
-}
-
-impl FactKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::UsageReport, Self::CreditPack, Self::Payment, Self::CreditAdjustment];
-
-    /// Returns the name of the kind.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UsageReport => "UsageReport",
-            Self::CreditPack => "CreditPack",
-            Self::Payment => "Payment",
-            Self::CreditAdjustment => "CreditAdjustment",
-        }
     }
 }
 

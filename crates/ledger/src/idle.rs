@@ -4,9 +4,7 @@ use jiff::Timestamp;
 
 use crate::adjustment::AdjustmentOutcome;
 use crate::catalog::Catalog;
-use crate::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, WaitBasis,
-};
+use crate::decision::{Decision, WaitBasis};
 use crate::entry::{Detail, Entry, FactKind, ObjectName};
 use crate::facts::{Adjustment, Facts, PackOrder, Payment, Report};
 use crate::payment::PaymentOutcome;
@@ -14,9 +12,10 @@ use crate::period::seconds_after;
 use crate::purchase::{ORDER_WAITS_HOURS, OrderState, order_waits_until};
 use crate::queue::{Acceptance, Identities, Presence};
 use crate::refusal::Refusal;
+use crate::verdict::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait};
 
-/// Says what facts wait for while there is no account, and ends the wait of those for which no Subscription exists and
-/// whose time is over.
+/// Returns the verdicts while there is no account: facts wait, and the wait of those for which no Subscription exists
+/// ends with their time.
 pub(crate) fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decision {
     let presence = facts.subscription.as_ref().map(|subscription| Presence {
         exists_from: subscription.arrival,

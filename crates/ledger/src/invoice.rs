@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::grant::GrantSource;
-use crate::ledger::Terms;
+use crate::terms::Terms;
 
 /// Invoices that the ledger keeps however old they are, beside those that money or credits may still move for.
 pub const INVOICES_KEPT: usize = 36;

@@ -19,8 +19,8 @@ impl Terms {
 }
 
 impl Account<'_> {
-    /// Ends a plan whose period was not paid by its due time, which is now. What was asked for until then lapses: a
-    /// request of this very instant comes after it (Law 0).
+    /// Ends a plan whose period was not paid by its due time, which is now. The last request before
+    /// lapses; a request of this very instant comes after it (Law 0).
     pub(crate) fn lapse_unpaid(&mut self) -> Result<(), Violation> {
         match self.ledger.request.clone() {
             Some(decided) => self.lapse(&decided.request, LapseCause::PaymentOverdue),

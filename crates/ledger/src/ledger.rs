@@ -6,11 +6,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{BillingPeriod, PackPurchases};
+use crate::catalog::BillingPeriod;
 use crate::coverage::Coverage;
 use crate::credits::{AmountOverflow, Credits};
-use crate::entry::FactKind;
-use crate::facts::Request;
+use crate::facts::{FactKind, Request};
 use crate::grant::{Grant, GrantSource};
 use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::period::{Anchor, Window};
@@ -19,6 +18,7 @@ use crate::quantity::Quantity;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
 use crate::statement::Statements;
+pub use crate::terms::Terms;
 
 /// Charges whose receipt may be outstanding at once.
 pub const UNACKNOWLEDGED_LIMIT: usize = 128;
@@ -101,36 +101,6 @@ pub struct SubscriptionIdentity {
     pub uid: String,
     /// Generation of its spec.
     pub generation: i64,
-}
-
-/// Terms under which a period runs; a catalog edit does not touch them (Law 20).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Terms {
-    /// Name of the plan.
-    pub plan: String,
-    /// Length of its periods.
-    pub billing_period: BillingPeriod,
-    /// Credits of a period.
-    pub credits: Credits,
-    /// Price of a period.
-    pub price: Credits,
-    /// Rank of the plan when these terms were decided, the lowest being 0. Version 0.1.0 compares it; ranks are compared
-    /// in today's catalog since.
-    pub rank: u32,
-    /// Plan that follows when it lapses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lapses_to: Option<String>,
-    /// Whether packs may be bought.
-    pub pack_purchases: PackPurchases,
-}
-
-impl Terms {
-    /// Returns whether these are the terms of the plan and billing period that `request` asks for.
-    #[must_use]
-    pub fn are_of(&self, request: &Request) -> bool {
-        self.plan == request.plan && self.billing_period == request.billing_period
-    }
 }
 
 /// The current period, or the number of the last.

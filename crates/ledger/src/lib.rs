@@ -14,13 +14,13 @@
 //! | 9 once | [`coverage`] |
 //! | 11, 19 renewal, deletion | `renewal` |
 //! | 12, 13, 17, 20 upgrade, downgrade, start, catalog edits | [`plan_change`] |
-//! | 14, 15 packs | [`purchase`] |
+//! | 14, 15 packs | [`sale`], [`purchase`] |
 //! | 16 lapse | `lapse` |
 //! | 18 payments | [`invoice`], [`payment`] |
 //! | 21 conservation | [`ledger`] |
 //! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
 //! | 25 adjustments | [`adjustment`] |
-//! | 26 bounds | [`bounds`] |
+//! | 26 bounds | [`bounds`], `room` |
 //!
 //! Records of a ledger and details of entries implement serde. Their serialized form is stored, and the hash of the
 //! ledger covers it: the names and the order of their fields are part of the format. The feature `schema` adds the JSON
@@ -36,6 +36,7 @@ pub mod charge;
 pub mod coverage;
 pub mod credits;
 pub mod decide;
+pub mod decision;
 pub mod entry;
 pub mod facts;
 pub mod forecast;
@@ -54,13 +55,18 @@ pub mod rating;
 pub mod refusal;
 pub mod renewal;
 mod replay;
+pub mod report;
 pub mod reports;
+mod room;
+pub mod sale;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod shared;
 pub mod statement;
+pub mod terms;
 mod text;
 pub mod threshold;
+pub mod verdict;
 
 pub use credits::Credits;
 pub use quantity::Quantity;

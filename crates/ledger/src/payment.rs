@@ -183,7 +183,7 @@ impl Account<'_> {
         self.give_up(invoice, VoidCause::PaymentCancelled, Some(object))
     }
 
-    /// Lets an invoice run out that was not paid by its due time, which is now.
+    /// Expires an invoice that was not paid by its due time, which is now.
     pub(crate) fn run_out(&mut self, number: u32) -> Result<(), Violation> {
         match self.invoice_mut(number).cloned() {
             Some(invoice) if invoice.state == InvoiceState::Open => {

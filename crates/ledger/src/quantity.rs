@@ -32,7 +32,7 @@ const TOTAL_DIGITS: (usize, usize) = (19, 18);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quantity(u128);
 
-/// Says why a text is not a quantity.
+/// The reason why a text is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseQuantityError {
     /// It does not follow the grammar.
@@ -50,7 +50,7 @@ pub enum ParseQuantityError {
     TooLarge(String),
 }
 
-/// Says that a text is not a total as [`Quantity`] displays it.
+/// The error for a text that is not a total as [`Quantity`] displays it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a total: it must be a plain decimal of at most 10^18 with at most 18 fractional digits and no \

@@ -6,19 +6,19 @@ use std::iter::Peekable;
 use jiff::Timestamp;
 
 use crate::charge::{accepted_until, fault_at_arrival};
-use crate::decide::Wait;
 use crate::facts::{Adjustment, PackOrder, Payment, Report};
 use crate::period::seconds_after;
 use crate::reports::Reports;
+use crate::verdict::Wait;
 
 /// A fact in the queue, by the order in which facts take effect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueKey<'a> {
     pub(crate) time: Timestamp,
     pub(crate) rank: Rank,
-    /// Arrival and start of the window, among usage only; other facts of an instant go by name. What a source reports
-    /// at once is taken in the order in which it was used, so that no gap closes before the report that fills it is
-    /// charged.
+    /// Arrival and start of the window, among usage only; other facts of an instant go by name. Reports that a source
+    /// writes at once take effect in the order of their windows, so that no gap closes before the report that fills it
+    /// is charged.
     usage_order: Option<(Timestamp, Timestamp)>,
     name: &'a str,
     uid: &'a str,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::catalog::Catalog;
-use crate::entry::FactKind;
+use crate::facts::FactKind;
 use crate::period::{Window, utc_date};
 use crate::text::as_text;
 

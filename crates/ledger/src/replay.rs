@@ -9,18 +9,17 @@ use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::bounds::receipts_are_full;
-use crate::decide::{
-    AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, WaitBasis,
-    Waiting,
-};
+use crate::decision::{Decision, WaitBasis};
 use crate::entry::{Detail, Entry, FactKind, ObjectName};
 use crate::facts::{Adjustment, Facts, PackOrder, Payment, PaymentState, Report, Subscription};
 use crate::ledger::{Charge, Ledger, Violation};
 use crate::payment::PaymentOutcome;
 use crate::period::{Window, seconds_after};
-use crate::purchase::{ORDER_WAITS_HOURS, OrderOutcome, OrderState, order_waits_until};
+use crate::purchase::{ORDER_WAITS_HOURS, OrderState, order_waits_until};
 use crate::queue::{Acceptance, Fact, Identities, Presence, Queue, QueueKey, Rank, Schedule};
 use crate::refusal::Refusal;
+use crate::sale::OrderOutcome;
+use crate::verdict::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, Waiting};
 
 /// The replay of an account from the ledger's clock to now.
 pub(crate) struct Replay<'a> {
@@ -152,8 +151,8 @@ impl<'a> Replay<'a> {
             .map(|adjustment| (Fact::Adjustment(adjustment), Rank::Adjustment, adjustment.arrival));
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
-            // Payments are applied also while the Subscription is deleted: an account is all they need. So does a pack
-            // that found its Subscription there go on waiting for the first period.
+            // Payments are applied also while the Subscription is deleted: an account is all they need. A pack that
+            // found its Subscription also keeps waiting for the first period.
             let has_found =
                 matches!(fact, Fact::Pack(_)) && Some(arrival) <= self.account.ledger.last_waiting_pack_time;
             let presence = if rank == Rank::Payment || has_found { account_presence } else { presence };
@@ -198,7 +197,7 @@ impl<'a> Replay<'a> {
         time < self.now || (time == self.now && !waits_for_its_end)
     }
 
-    /// Lets everything up to now take effect, in order.
+    /// Applies everything up to now, in order.
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
         self.run_to_now()?;
         if self.stopped {
@@ -241,7 +240,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Lets one fact take effect, unless it has to wait for receipts.
+    /// Applies one fact, unless it has to wait for receipts.
     fn take(&mut self, key: QueueKey<'a>, fact: Fact<'a>) -> Result<(), Violation> {
         if let (Fact::Report(report), Rank::Usage) = (fact, key.rank) {
             return self.take_report(key, report);

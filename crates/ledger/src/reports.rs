@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::facts::Report;
 use crate::period::Window;
+use crate::report::Report;
 
 /// The reports of one account that have no verdict yet.
 ///

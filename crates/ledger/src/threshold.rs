@@ -1,4 +1,4 @@
-//! Thresholds: how much of a period's credits is used, and when that is said (Law 23).
+//! Thresholds: the used share of a period's credits, and the alerts about it (Law 23).
 
 use crate::account::Account;
 use crate::catalog::Policies;
@@ -93,7 +93,7 @@ impl Account<'_> {
         thresholds(own, &self.catalog.policies)
     }
 
-    /// Says each threshold that the charge just booked has reached.
+    /// Adds an entry for each threshold that the last charge reached.
     pub(crate) fn cross_thresholds(&mut self) -> Result<(), Violation> {
         self.forget_thresholds();
         let mut crossed = Vec::new();
@@ -124,7 +124,7 @@ impl Account<'_> {
         }
     }
 
-    /// Makes ready again each threshold that the share has fallen below.
+    /// Rearms each threshold that the share has fallen below.
     pub(crate) fn rearm_thresholds(&mut self) -> Result<(), Violation> {
         let mut still = Vec::new();
         for &percent in &self.ledger.crossed_thresholds_percent {

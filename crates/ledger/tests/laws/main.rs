@@ -1,7 +1,6 @@
 //! Tests of the laws in docs/laws.md: the cases by number, more cases of each law, and properties of every account.
 
 mod arrival;
-mod books;
 mod bounds;
 mod cases;
 mod lapse;
@@ -11,4 +10,5 @@ mod payments;
 mod periods;
 mod properties;
 mod receipts;
+mod statements;
 mod usage;
