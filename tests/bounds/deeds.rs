@@ -1,4 +1,4 @@
-//! What users, administrators and payment agents do at their most extreme, as far as admission lets it through.
+//! The most extreme actions of users, administrators and payment agents that admission accepts.
 
 use flashgate_billing::api;
 use flashgate_billing::catalog::shipped;

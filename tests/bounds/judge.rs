@@ -1,4 +1,4 @@
-//! What the API server would say of a ledger or status, by the definitions that are shipped.
+//! The admission of a ledger or status by the shipped definitions.
 
 use flashgate_billing::admission::Admission;
 use flashgate_billing::api::{CreditLedger, CreditLedgerSpec};

@@ -3,8 +3,8 @@
 use flashgate_billing::api::{CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
-use crate::installed::shared;
-use crate::runbooks::Runbook;
+use crate::suite::installed::shared;
+use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, eventually};
 
 /// Creates a Subscription called `acme` on `plan`, and returns the variables of a page about it.

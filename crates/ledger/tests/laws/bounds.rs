@@ -187,7 +187,7 @@ fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
     while account.adjust("2026-01-02", &name(index), "1", None).summary() == "granted 1" {
         let start_time = seconds_after(time("2026-01-01"), i64::try_from(index).expect("few") * 60);
         let minute = Window { start_time, end_time: seconds_after(start_time, 60) };
-        // What is given is used up, so that no grant stays open.
+        // Every grant is used up, so that none stays open.
         let owed = if index == 0 { "1101" } else { "1" };
         assert!(account.report("2026-01-02", "gw", minute, owed).summary().starts_with("charged"));
         index += 1;
