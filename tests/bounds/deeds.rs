@@ -13,7 +13,7 @@ use flashgate_testing::Random;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::life::Life;
+use crate::bounds::life::Life;
 
 /// Most deeds of a life.
 pub const DEEDS: i64 = 10;
