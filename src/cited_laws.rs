@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::source_tree::{files, has_extension, root};
 
 /// Folders with text that cites laws.
-const FOLDERS: [&str; 5] = ["src", "crates", "tests", "docs", "fuzz/src"];
+const FOLDERS: [&str; 4] = ["src", "crates", "tests", "docs"];
 
 /// Kinds of files that cite laws.
 const EXTENSIONS: [&str; 3] = ["rs", "md", "yaml"];

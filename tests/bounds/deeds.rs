@@ -1,4 +1,4 @@
-//! What users, administrators and payment agents do at their most extreme, as far as admission lets it through.
+//! The most extreme actions of users, administrators and payment agents that admission accepts.
 
 use flashgate_api as api;
 use flashgate_billing::catalog::shipped;
@@ -13,7 +13,7 @@ use flashgate_testing::Random;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::life::Life;
+use crate::bounds::life::Life;
 
 /// Most deeds of a life.
 pub const DEEDS: i64 = 10;

@@ -1,4 +1,4 @@
-//! What the API server would say of a ledger or status, by the definitions that are shipped.
+//! The admission of a ledger or status by the shipped definitions.
 
 use flashgate_api::{CreditLedger, CreditLedgerSpec};
 use flashgate_billing::admission::Admission;

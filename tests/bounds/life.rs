@@ -14,8 +14,8 @@ use flashgate_testing::Random;
 use flashgate_testing::receipts::{confirm_receipts, remove_judged};
 use jiff::Timestamp;
 
-use crate::deeds::{self, DEEDS};
-use crate::judge::Judge;
+use crate::bounds::deeds::{self, DEEDS};
+use crate::bounds::judge::Judge;
 
 /// Decisions at one instant after which the account should be quiet.
 const DECISIONS: usize = 400;

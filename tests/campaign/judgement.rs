@@ -7,7 +7,7 @@ use flashgate_testing::simulated::{Object, ObjectKind, Store, Writer};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::chronicle::Change;
+use crate::campaign::chronicle::Change;
 use crate::oracle::{NAMESPACE, Oracle, Violation};
 use crate::outcome::{self, Disorder};
 use crate::script::CLOCK;

@@ -6,8 +6,8 @@ use std::fmt;
 use flashgate_testing::simulated::ObjectKind;
 use sha2::{Digest as _, Sha256};
 
-use crate::faults::Fault;
-use crate::proxy::Target;
+use crate::campaign::faults::Fault;
+use crate::campaign::proxy::Target;
 
 /// What kind of plan it is: a column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,15 +16,15 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::chronicle::{Annals, Chronicle, Objects};
-use crate::judgement::End;
+use crate::campaign::chronicle::{Annals, Chronicle, Objects};
+use crate::campaign::judgement::End;
+use crate::campaign::plans::{Deeds, Life, Plan, Rival};
+use crate::campaign::processes::Process;
+use crate::campaign::proxy::{Proxy, Traffic, Treatment, Write};
+use crate::campaign::users::{ACCOUNT, Moved, Users};
+use crate::campaign::workloads::{Step, Workload};
 use crate::oracle::Violation;
-use crate::plans::{Deeds, Life, Plan, Rival};
-use crate::processes::Process;
-use crate::proxy::{Proxy, Traffic, Treatment, Write};
 use crate::script::comparable;
-use crate::users::{ACCOUNT, Moved, Users};
-use crate::workloads::{Step, Workload};
 
 /// Longest time that a moment may take, with a swallowed call, a backoff and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

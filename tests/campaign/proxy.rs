@@ -26,9 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::Instant;
 
-use crate::calls::{Asked, Call, asked};
-use crate::faults::Fault;
-use crate::processes::kill;
+use crate::campaign::calls::{Asked, Call, asked};
+use crate::campaign::faults::Fault;
+use crate::campaign::processes::kill;
 
 /// How long a killed operator has had its reply: enough to be read by it, too little to be acted on.
 const AFTER_REPLY: Duration = Duration::from_millis(2);

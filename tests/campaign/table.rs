@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::plans::Family;
+use crate::campaign::plans::Family;
 
 /// What became of plans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::chronicle::{Annals, Objects};
+use crate::campaign::chronicle::{Annals, Objects};
 use crate::script::{CLOCK, DELETE, annotation, text};
 
 /// Name of the account that every workload has.

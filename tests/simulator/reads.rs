@@ -1,4 +1,4 @@
-//! What operators read before they wrote: a decision of the Subscription rests on nothing older than the ledger that it was
+//! Checks the reads before each write: a decision of the Subscription rests on nothing older than the ledger that it was
 //! made on, and a refused report rests on a ledger that was read after the report was seen.
 
 use std::collections::BTreeMap;

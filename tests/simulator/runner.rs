@@ -20,7 +20,7 @@ use jiff::Timestamp;
 /// Time between two tries of a reconcile that failed.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What an operator does at one time.
+/// One thing that an operator is doing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
     /// Reconciles an account.

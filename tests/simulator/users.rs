@@ -21,7 +21,7 @@ use flashgate_testing::simulated::{Object, ObjectKey, ObjectKind, Store};
 use flashgate_testing::values::credits;
 
 use crate::oracle::{NAMESPACE, key};
-use crate::workload::Item;
+use crate::simulator::workload::Item;
 
 /// Does `item`. An object that does not exist cannot be edited or deleted; then nothing happens. Returns the account that
 /// was reset, if one was.

@@ -132,7 +132,7 @@ impl Author {
         }
         let is_wild = self.disorder == Disorder::Wild;
         let commutes = self.disorder == Disorder::Lagging;
-        // What a Subscription asks for takes effect when it is seen: in runs that have an end to be compared with,
+        // A request of a Subscription takes effect when it is seen: in runs that have an end to be compared with,
         // it is seen before time goes on.
         let may_hurry = is_wild || (!commutes && self.only_facts);
         let is_hurried = !is_first && may_hurry && self.random.chance(400);
@@ -261,7 +261,7 @@ impl Author {
         let slot = self.time.as_second().div_euclid(HOUR) - self.slots_back(commutes);
         let shift = if !commutes && self.random.chance(150) { HOUR / 2 } else { 0 };
         let start = Timestamp::from_second(slot * HOUR + shift).unwrap_or(self.time);
-        // What commutes must say the same of the same window, whoever says it first.
+        // Reports that commute must report the same usage of the same window.
         let sum = slot.unsigned_abs().wrapping_mul(31).wrapping_add(source.len() as u64);
         let mut content =
             if commutes { Random::new(sum, u64::from(source.as_bytes()[3])) } else { self.random.clone() };

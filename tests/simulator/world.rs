@@ -14,13 +14,13 @@ use flashgate_testing::Random;
 use flashgate_testing::simulated::{Object, ObjectKind, SharedWire, Store, Wire, Writer, lock};
 use jiff::Timestamp;
 
-use crate::faults::{Fault, Faults};
 use crate::oracle::{Oracle, Violation};
 use crate::outcome::Disorder;
-use crate::reads::Reads;
-use crate::runner::Runner;
-use crate::users;
-use crate::workload::{Batch, Item, Workload};
+use crate::simulator::faults::{Fault, Faults};
+use crate::simulator::reads::Reads;
+use crate::simulator::runner::Runner;
+use crate::simulator::users;
+use crate::simulator::workload::{Batch, Item, Workload};
 
 /// Steps after which a run without faults must have become quiet.
 const PATIENCE: usize = 4_000;
@@ -40,7 +40,7 @@ pub struct Cut {
     pub faults: BTreeSet<usize>,
 }
 
-/// What a snapshot of etcd holds, and what was judged by then.
+/// A snapshot of etcd, and the oracle at that time.
 struct Snapshot {
     store: Store,
     oracle: Oracle,
@@ -73,7 +73,7 @@ pub struct World {
     noted: usize,
 }
 
-/// What may happen next.
+/// The events that may happen next.
 enum Action {
     Serve(u64),
     Reply(u64, usize),
@@ -184,7 +184,7 @@ impl World {
     fn calm_down(&mut self) -> Result<(), Violation> {
         self.is_calm = true;
         for runner in &mut self.runners {
-            // Who stands still across batches may order for somebody who took the order back long ago.
+            // An operator that is paused across batches may grant an order that was deleted long ago.
             runner.is_paused &= self.disorder != Disorder::Informed && self.random.chance(500);
             // With a clock that is behind, due work stays pending; the run cannot wait for it.
             let skew = runner.skew_seconds.load(Ordering::Relaxed);

@@ -12,7 +12,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::Instant;
 
-use crate::chaos::lock;
+use crate::soak::chaos::lock;
 
 /// What the ledgers say by now.
 #[derive(Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::sample::{Sample, Samples};
+use crate::soak::sample::{Sample, Samples};
 
 /// Size of each chart's field, in the graph's units.
 const WIDTH: u64 = 720;

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::chaos::lock;
+use crate::soak::chaos::lock;
 use crate::world::World;
 
 /// Namespaces over which accounts are spread.

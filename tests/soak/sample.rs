@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::books::Books;
-use crate::chaos::{Chaos, Pair, RESTARTS, lock};
-use crate::load::Load;
+use crate::soak::books::Books;
+use crate::soak::chaos::{Chaos, Pair, RESTARTS, lock};
+use crate::soak::load::Load;
 
 /// Time between two measurements.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::chart::{installed, list, render};
+use crate::suite::chart::{installed, list, render};
 use crate::world::{Namespace, Operator, World, eventually};
 
 /// Users, each with its roles: the chart's, and some of a namespace.

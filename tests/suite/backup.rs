@@ -8,8 +8,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
-use crate::chart::{installed, kubeconfig_of, list, render};
-use crate::runbooks::Runbook;
+use crate::suite::chart::{installed, kubeconfig_of, list, render};
+use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, World, eventually};
 
 /// Namespace of the release.

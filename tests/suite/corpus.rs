@@ -1,10 +1,8 @@
 //! The committed corpus of the fuzz targets, fed to the very same functions; `make fuzz` looks for more.
 
-#[path = "../../fuzz/src/lib.rs"]
-mod fuzz;
-
 use std::fs;
 
+use crate::parsers;
 use crate::world::root;
 
 /// Feeds every file of a target's corpus to it.
@@ -20,25 +18,25 @@ fn feed(target: &str, judge: fn(&[u8])) {
 
 #[test]
 fn quantities_of_the_corpus_are_taken_as_admission_takes_them() {
-    feed("quantity", fuzz::quantity);
+    feed("quantity", parsers::quantity);
 }
 
 #[test]
 fn catalogs_of_the_corpus_are_read_or_refused_with_a_line() {
-    feed("catalog", fuzz::catalog);
+    feed("catalog", parsers::catalog);
 }
 
 #[test]
 fn manifests_of_the_corpus_that_are_admitted_are_understood() {
-    feed("manifest", fuzz::manifest);
+    feed("manifest", parsers::manifest);
 }
 
 #[test]
 fn ledgers_of_the_corpus_that_are_read_are_written_as_they_were() {
-    feed("ledger", fuzz::ledger);
+    feed("ledger", parsers::ledger);
 }
 
 #[test]
 fn callbacks_of_the_corpus_are_believed_only_if_signed() {
-    feed("callback", fuzz::callback);
+    feed("callback", parsers::callback);
 }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::trouble::reason_is;
+use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
 /// Events of one reason about one object: their type, and how often the occurrence was told.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::{Namespace, eventually, root};
 
 fn examples() -> Vec<PathBuf> {

@@ -13,11 +13,11 @@ use kube::api::{Patch, PatchParams};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::chart::pod::Container;
-use crate::chart::tool;
-use crate::installed::shared;
-use crate::payments::free_address;
-use crate::runbooks::Runbook;
+use crate::suite::chart::pod::Container;
+use crate::suite::chart::tool;
+use crate::suite::installed::shared;
+use crate::suite::payments::free_address;
+use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, Operator, World, eventually, made_by, root};
 
 /// A page whose commands are run, and whose output is compared with the output that the page shows.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::chart;
+use crate::suite::chart;
 use crate::world::{Operator, World};
 
 /// Namespaces of the shared world whose Subscriptions may live by a test clock.

@@ -6,7 +6,7 @@ use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::{Namespace, eventually};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";

@@ -16,7 +16,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::chart;
+use crate::suite::chart;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";

@@ -7,7 +7,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::{Namespace, World, eventually};
 
 async fn account(namespace: &Namespace<'_>, name: &str) {

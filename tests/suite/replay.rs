@@ -3,8 +3,6 @@
 //! The lives are those of `tests/golden/lives` and a year of the examples. After every step each object must show what
 //! it shows in the simulation up to that time.
 
-mod script;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,9 +13,9 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use self::script::{AT, CLOCK, DELETE, Script, annotation, comparable, text};
-use crate::installed::shared;
-use crate::payments::paid;
+use crate::script::{AT, CLOCK, DELETE, Script, annotation, comparable, text};
+use crate::suite::installed::shared;
+use crate::suite::payments::paid;
 use crate::world::{Namespace, World, eventually, root};
 
 /// Lives whose invoices are settled as they are issued. Deletion is not among them: what arrives while there is no

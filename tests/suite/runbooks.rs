@@ -15,7 +15,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::trouble::ready_is;
+use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 /// Where the operator is deployed.

@@ -74,7 +74,7 @@ fn the_rules_are_what_promtool_accepts_and_fire_when_their_tests_say() {
 fn rules_of(release: &str, namespace: &str) -> PathBuf {
     let values =
         json!({"prometheusRule": {"enabled": true, "renderMode": "always"}, "fullnameOverride": release});
-    let rendered = crate::chart::render(namespace, &values);
+    let rendered = crate::suite::chart::render(namespace, &values);
     let rule = rendered.iter().find(|object| object["kind"] == "PrometheusRule").expect("rule");
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{namespace}-{release}-rules.yaml"));
     fs::write(&file, rule["spec"].to_string()).expect("written");

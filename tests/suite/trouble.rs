@@ -5,7 +5,7 @@ use flashgate_billing::operator::convert::hash_of;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::{Namespace, eventually};
 
 async fn account(name: &str) -> Namespace<'static> {

@@ -29,8 +29,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// Returns whether the change is of the Subscription or the catalog: an operator that is down misses it, if another
-    /// one follows.
+    /// Returns whether the change is of the Subscription or the catalog: an operator that is down misses it,
+    /// if another one follows.
     pub const fn is_edit(&self) -> bool {
         matches!(self, Self::Subscription(_) | Self::Unsubscribed | Self::Catalog(_))
     }

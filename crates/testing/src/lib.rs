@@ -1,6 +1,7 @@
 //! The shared test kit. [`Action`] is the one language for the things that users do about an account.
 //!
-//! - [`TestAccount`] applies actions to facts and decides at every instant that matters. It checks each decision.
+//! - [`TestAccount`] applies actions to facts and decides at every instant that matters. It checks each
+//!   decision.
 //! - [`Script`](script::Script) is a list of actions with their times; [`script`] also has the random ones.
 //! - [`catalog`] has the shipped catalog and its editions as values.
 //!

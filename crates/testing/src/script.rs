@@ -35,8 +35,8 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    /// Returns the script without `size` actions from `start` on, all others at the same times. The first action stays.
-    /// Returns nothing if all of them are rests.
+    /// Returns the script without `size` actions from `start` on, all others at the same times. The first
+    /// action stays. Returns nothing if all of them are rests.
     pub fn without(&self, start: usize, size: usize) -> Option<Self> {
         let mut smaller = self.clone();
         let mut changes = false;
@@ -71,7 +71,8 @@ pub fn steady(seed: u64) -> Script {
     script(seed, (-60, 99), Author::steady_action)
 }
 
-/// Returns a script in which the Subscription is also edited, deleted and created again, while the catalog changes.
+/// Returns a script in which the Subscription is also edited, deleted and created again, while the catalog
+/// changes.
 pub fn restless(seed: u64) -> Script {
     script(seed, (-60, 99), Author::any_action)
 }
@@ -81,7 +82,8 @@ pub fn edited(seed: u64) -> Script {
     script(seed, (0, 99), Author::any_action)
 }
 
-/// Returns a restless script of ten thousand actions, within the 24 months for which purchases are kept in full.
+/// Returns a restless script of ten thousand actions, within the 24 months for which purchases are kept in
+/// full.
 pub fn long(seed: u64) -> Script {
     let (mut author, _) = Author::subscribing(seed, (-60, 99));
     author.random = Random::of(seed);
@@ -92,8 +94,8 @@ pub fn long(seed: u64) -> Script {
     Script { actions: author.actions }
 }
 
-/// Returns a script that reports the minutes of some days: by few sources, in no order, many at an instant, some twice
-/// and some never. It has more separate stretches than an account may have.
+/// Returns a script that reports the minutes of some days: by few sources, in no order, many at an instant,
+/// some twice and some never. It has more separate stretches than an account may have.
 pub fn patchy(seed: u64, sources: i64, minutes: i64) -> Script {
     let mut author = Author::new(seed, monthly("scale"), None);
     author.now = seconds_after(begin(), 5 * DAY);
@@ -125,8 +127,8 @@ fn script(seed: u64, start_days_ago: (i64, i64), action: impl Fn(&mut Author) ->
     Script { actions: author.actions }
 }
 
-/// Returns an account of `starter` with payments of either mode, and a restless script about it. Before each action that
-/// follows after a wait, the script rests: the passing of time is a step of its own.
+/// Returns an account of `starter` with payments of either mode, and a restless script about it. Before each
+/// action that follows after a wait, the script rests: the passing of time is a step of its own.
 pub fn any_account() -> impl Strategy<Value = (TestAccount, Script)> {
     let modes = prop_oneof![Just(PaymentMode::Internal), Just(PaymentMode::External)];
     (modes, any::<u64>().no_shrink(), 1..40_usize).prop_map(|(mode, seed, length)| {
@@ -173,7 +175,8 @@ impl Author {
         }
     }
 
-    /// Begins a script with a Subscription, that starts so many days before the beginning. Returns its length, too.
+    /// Begins a script with a Subscription, that starts so many days before the beginning. Returns its
+    /// length, too.
     fn subscribing(seed: u64, (least, most): (i64, i64)) -> (Self, i64) {
         let mut random = Random::of(seed);
         let starts = random.percent(33);

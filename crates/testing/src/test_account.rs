@@ -1,4 +1,5 @@
-//! One account under test: actions go in, the laws decide at every instant that matters, and each decision is checked.
+//! One account under test: actions go in, the laws decide at every instant that matters, and each decision is
+//! checked.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -79,7 +80,7 @@ pub struct TestAccount {
     objects: u32,
 }
 
-/// Methods take times as [`time`](crate::values::time) reads them, or `now`.
+/// Methods take times as [`time`] reads them, or `now`.
 impl TestAccount {
     /// Returns an account called `acme` without a Subscription.
     pub fn new(catalog: Catalog) -> Self {
@@ -111,7 +112,8 @@ impl TestAccount {
         }
     }
 
-    /// Returns an account without a Subscription, whose catalog changes between `editions`; the first is in force.
+    /// Returns an account without a Subscription, whose catalog changes between `editions`; the first is in
+    /// force.
     pub fn with_editions(editions: &[Catalog]) -> Self {
         Self { editions: editions.to_vec(), ..Self::new(editions[0].clone()) }
     }
@@ -161,7 +163,8 @@ impl TestAccount {
         self.now = until;
     }
 
-    /// Lets time pass to the creation of an object, which takes its turn among the other events of that instant.
+    /// Lets time pass to the creation of an object, which takes its turn among the other events of that
+    /// instant.
     fn arrive(&mut self, at: &str) -> &mut Self {
         self.live_up_to(self.instant(at));
         self
@@ -202,8 +205,8 @@ impl TestAccount {
 
     // ---- deciding
 
-    /// Decides until nothing is left to do at this instant; then deciding again must change nothing. Returns when the
-    /// operator is to be woken.
+    /// Decides until nothing is left to do at this instant; then deciding again must change nothing. Returns
+    /// when the operator is to be woken.
     pub fn settle(&mut self) -> Option<Timestamp> {
         self.begins_action = true;
         self.go_on()
@@ -247,7 +250,8 @@ impl TestAccount {
         }
     }
 
-    /// Decides again, and asks about half of the waiting reports. All else must be the same, and so must their verdicts.
+    /// Decides again, and asks about half of the waiting reports. All else must be the same, and so must
+    /// their verdicts.
     fn check_that_asking_decides_nothing(&self, all: &Decision) {
         let waits = |verdict: &&Verdict<ReportVerdict>| matches!(verdict.verdict, ReportVerdict::Waits(_));
         let asked = all.reports.iter().filter(waits).step_by(2);
@@ -370,7 +374,8 @@ impl TestAccount {
         self.decide_unless_down()
     }
 
-    /// Returns the change that `action` makes now; a new object has the UID `uid`. There is none if nothing changes.
+    /// Returns the change that `action` makes now; a new object has the UID `uid`. There is none if nothing
+    /// changes.
     pub fn change(&self, action: &Action, uid: &str) -> Option<Change> {
         let (uid, arrival) = (uid.to_owned(), self.now);
         let subscription = self.facts.subscription.as_ref();
@@ -408,8 +413,8 @@ impl TestAccount {
         })
     }
 
-    /// Returns name and amount of an invoice. An account with fewer invoices pays its newest; one without any pays 1 for
-    /// an invoice that it does not have.
+    /// Returns name and amount of an invoice. An account with fewer invoices pays its newest; one without any
+    /// pays 1 for an invoice that it does not have.
     fn invoice(&self, choice: &InvoiceChoice) -> (String, Credits) {
         let ledger = self.ledger.as_ref();
         let find = |choice: &InvoiceChoice| ledger.and_then(|ledger| choice.find(ledger));
@@ -452,7 +457,8 @@ impl TestAccount {
         self.subscribe_with(at, plan, |_| {})
     }
 
-    /// Creates the Subscription at `at`, Monthly and Automatic unless `set` changes that. It replaces one that exists.
+    /// Creates the Subscription at `at`, Monthly and Automatic unless `set` changes that. It replaces one
+    /// that exists.
     pub fn subscribe_with(&mut self, at: &str, plan: &str, set: impl FnOnce(&mut Subscription)) -> &mut Self {
         self.arrive(at);
         let mut subscription = Subscription {

@@ -9,8 +9,8 @@ use flashgate_api::Subscription;
 use serde_json::{Value, json};
 
 use super::{Caller, KINDS, realm};
-use crate::payments::webhook::post;
-use crate::payments::{free_address, paid, secrets_file};
+use crate::suite::payments::webhook::post;
+use crate::suite::payments::{free_address, paid, secrets_file};
 use crate::world::eventually;
 
 /// More connections than a server has places.

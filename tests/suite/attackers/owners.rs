@@ -4,8 +4,8 @@ use flashgate_api::{CreditPack, Subscription, UsageReport};
 use serde_json::{Value, json};
 
 use super::{Caller, PACK, SUBSCRIPTION, open_account, usage};
-use crate::chart::quotas::apply_quotas;
-use crate::chart::{installed, list, render};
+use crate::suite::chart::quotas::apply_quotas;
+use crate::suite::chart::{installed, list, render};
 use crate::world::{Namespace, World, eventually};
 
 /// The namespace of the tenant.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Caller, PACK, REPORT, open_account, realm, usage};
-use crate::chart::quotas::apply_quotas;
+use crate::suite::chart::quotas::apply_quotas;
 use crate::world::Namespace;
 
 /// The namespace with the tenant who orders without end.

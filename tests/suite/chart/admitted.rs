@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{RELEASE, documents, examples, installed, list, object, render, values_of};
-use crate::gitops::TOOLS;
+use crate::suite::gitops::TOOLS;
 use crate::world::{Namespace, bare, root};
 
 /// Makes a namespace where Pod Security enforces the restricted profile.

@@ -8,7 +8,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::values_of;
-use crate::payments::webhook::post;
+use crate::suite::payments::webhook::post;
 use crate::world::{Namespace, eventually, root};
 
 /// Returns the catalog of the life: payments come from outside, and a report is swept soon after its verdict.

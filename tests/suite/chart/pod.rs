@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::object;
-use crate::payments::{free_address, secrets_file};
+use crate::suite::payments::{free_address, secrets_file};
 use crate::world::{Operator, World};
 
 /// The container of the operator, as a process of this machine.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::pod::Container;
 use super::{installed, list, render, values_of};
-use crate::replay::{LIVES, PAID_LIVES, play_lives_in};
+use crate::suite::replay::{LIVES, PAID_LIVES, play_lives_in};
 use crate::world::{Namespace, World, root};
 
 /// An installation of some namespaces, by its values.

@@ -4,7 +4,7 @@ use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::json;
 
 use super::{Watched, adjust, balance_is, definition, open_account, redefine};
-use crate::trouble::ready_is;
+use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, World, eventually, root};
 
 async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {

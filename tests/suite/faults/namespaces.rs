@@ -56,7 +56,7 @@ async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
     }
     // A ledger that is deleted before its Subscription, as the namespace controller may do.
     going[0].api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
-    crate::trouble::ready_is(&going[0], "LedgerMissing").await;
+    crate::suite::trouble::ready_is(&going[0], "LedgerMissing").await;
     let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
     for namespace in &going {
         namespaces.delete(&namespace.name, &DeleteParams::background()).await.expect("deleted");

@@ -7,7 +7,7 @@ use flashgate_control_plane::ControlPlane;
 use serde_json::{Value, json};
 
 use super::{Watched, adjust, balance_is, open_account};
-use crate::trouble::ready_is;
+use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, World, eventually};
 
 /// Reconciles that ended with a commit in doubt.
@@ -120,7 +120,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
     // A report with an open window exists before etcd is full.
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
-    let mut usage = crate::faults::sizes::usage("gw", 1, 10);
+    let mut usage = crate::suite::faults::sizes::usage("gw", 1, 10);
     usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
     namespace.create::<UsageReport>("gw-1", usage).await;
     let fillers = fill(&namespace).await;
@@ -193,7 +193,7 @@ async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
 
 /// Reports 1 credit over the minute that is so many minutes before `now`.
 async fn report(namespace: &Namespace<'_>, now: i64, minutes_ago: i64) {
-    let mut usage = crate::faults::sizes::usage("gw", minutes_ago, 1);
+    let mut usage = crate::suite::faults::sizes::usage("gw", minutes_ago, 1);
     let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
     usage["window"] = json!({"startTime": time(minutes_ago), "endTime": time(minutes_ago - 1)});
     namespace.create::<UsageReport>(&format!("gw-{minutes_ago}"), usage).await;

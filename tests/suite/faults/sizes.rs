@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::open_account;
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::Namespace;
 
 /// Returns a report's spec over a minute that is so many minutes over, of that many lines of 100 MB.

@@ -62,7 +62,7 @@ async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_ot
     // The watch lives: what comes later of the same kind, and of others, is taken.
     adjust(&namespace, "good").await;
     namespace.expect::<CreditAdjustment>("good", "/status/state", "Granted").await;
-    let usage = crate::faults::sizes::usage("gw", 1, 1);
+    let usage = crate::suite::faults::sizes::usage("gw", 1, 1);
     namespace.create::<UsageReport>("gw-1", usage).await;
     namespace.expect::<UsageReport>("gw-1", "/status/state", "Charged").await;
     balance_is(&namespace, "1109").await;

@@ -69,7 +69,7 @@ fn the_examples_feed_the_dashboards_that_they_install() {
         {
             assert_eq!(values[part][what], true, "{part}.{what}");
         }
-        let rendered = crate::chart::render("billing", values);
+        let rendered = crate::suite::chart::render("billing", values);
         assert!(!rendered.is_empty());
     }
 }

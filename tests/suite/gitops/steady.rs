@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::yaml;
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::{Namespace, root};
 
 async fn team(name: &str) -> Namespace<'static> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::chart::{Said, tool};
-use crate::installed::shared;
+use crate::suite::chart::{Said, tool};
+use crate::suite::installed::shared;
 use crate::world::{Namespace, root};
 
 /// Far above what an answer takes on a busy machine, far below the time for which helm would wait.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::TOOLS;
-use crate::chart::{installed, list, render};
-use crate::runbooks::Runbook;
+use crate::suite::chart::{installed, list, render};
+use crate::suite::runbooks::Runbook;
 use crate::world::{Operator, World, eventually};
 
 /// Makes an empty repository with a branch `main` below the world's folder.

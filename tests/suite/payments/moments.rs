@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Account;
-use crate::installed::shared;
+use crate::suite::installed::shared;
 use crate::world::Namespace;
 
 /// How long after its time an effect may be seen.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{Account, Paid, SECRET, free_address, paid, secrets_file};
-use crate::chart::pod::secret_of;
+use crate::suite::chart::pod::secret_of;
 use crate::world::{Namespace, bare, eventually};
 
 fn tag(secret: &str, time: i64, body: &str) -> String {

@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use super::Runbook;
-use crate::trouble::reason_is;
+use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
 /// Adjustments that are more than an account may hold open.

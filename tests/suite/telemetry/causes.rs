@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::distance::{self, Distance};
 use super::prometheus::{Prometheus, Target};
-use crate::payments::{free_address, secrets_file, webhook};
 use crate::relay;
+use crate::suite::payments::{free_address, secrets_file, webhook};
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::payments::free_address;
+use crate::suite::payments::free_address;
 use crate::world::{GUARD, eventually, root};
 
 /// Folder with prometheus and promtool.

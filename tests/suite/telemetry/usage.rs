@@ -9,8 +9,8 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::causes::Scene;
-use crate::faults::etcd;
-use crate::trouble::reason_is;
+use crate::suite::faults::etcd;
+use crate::suite::trouble::reason_is;
 use crate::world::eventually;
 
 /// Adjustments that are more than an account may hold open.

@@ -1,4 +1,4 @@
-//! Messages of refusals: each says what happened, the figures, and what to do now.
+//! The messages of refusals: what happened, the figures, and what to do now.
 
 use flashgate_ledger::facts::PaymentState::Settled;
 use flashgate_testing::catalog::{external, shipped};

@@ -267,7 +267,7 @@ fn ranks_are_compared_in_the_catalog_of_today() {
     account.catalog.plans.drain(..2);
     account.ask("2026-01-10", "growth");
     assert_eq!((account.plan(), account.balance().as_str()), ("growth", "10600"));
-    // A plan that was lower is higher once the catalog says so.
+    // A plan that was lower is higher once the catalog changes their order.
     let mut account = TestAccount::on_plan("growth", "2026-01-01");
     account.catalog.plans.swap(2, 3);
     account.ask("2026-01-10", "starter");

@@ -229,7 +229,7 @@ fn a_period_that_ends_while_the_subscription_is_deleted_takes_nothing_more() {
     let ended = statement(&account, 1);
     assert!(ended.is_final, "{ended:?}");
     assert_eq!(ended.book.closing().expect("closing"), credits("100"));
-    // Credits that expire in the gap belong to the period that follows, and so does usage in it.
+    // Credits that expire in the gap belong to the period that follows, and so does usage in the gap.
     assert_eq!(
         account.report("2026-04-01", "gw", window("2026-03-31", "2026-04-01"), "1").summary(),
         "waits"

@@ -1,9 +1,8 @@
 //! Which occurrences are worth an Event, and that each gives one.
 
+use flashgate_api::event::EventKind;
 use flashgate_testing::TestAccount;
 use serde_json::json;
-
-use flashgate_api::event::EventKind;
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How a run ended, to be compared with how it would have ended without faults.
+//! Compares the end of a run with the end of the same run without faults.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ fn exactly(object: &Object) -> String {
                 for source in coverage.sources.values_mut() {
                     source.last_charge_time = jiff::Timestamp::UNIX_EPOCH;
                 }
-                // What is refused before there is a ledger is remembered by none.
+                // No ledger keeps the refusals from before its beginning.
                 let mut refusals = ledger.refusals.clone();
                 refusals.retain(|record| record.refusal.reason != RefusalReason::SubscriptionNotFound);
                 refusals.sort_by(|one, other| one.name.cmp(&other.name));

@@ -274,7 +274,7 @@ impl Drop for Operator {
 
 /// A namespace of its own for a test.
 pub struct Namespace<'a> {
-    /// Where it is.
+    /// The world that it belongs to.
     pub world: &'a World,
     /// Its name.
     pub name: String,

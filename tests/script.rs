@@ -1,4 +1,4 @@
-//! Scripts: manifests with the times at which they are applied, and what `simulate` makes of them.
+//! Scripts: manifests with the times at which they are applied, and their results in `simulate`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,11 +20,11 @@ pub const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
 /// Manifests and when they are applied.
 pub struct Script {
-    /// Where they are.
+    /// The files with the manifests.
     pub files: Vec<PathBuf>,
-    /// What is sold; the shipped catalog when absent.
+    /// The file of the catalog; the shipped catalog when absent.
     pub catalog: Option<PathBuf>,
-    /// What is applied when.
+    /// The manifests by the time at which they are applied.
     pub steps: BTreeMap<Timestamp, Vec<Value>>,
 }
 

@@ -4,24 +4,24 @@
 //! `cargo test --test campaign` plays a choice of plans and prints their table; `-- --plans all` plays every plan,
 //! `-- --plan NAME` one, and says what was written.
 
-mod calls;
-mod chronicle;
-mod faults;
-mod judgement;
 #[expect(dead_code, reason = "the simulator's oracle also knows of resets and reads, which no workload has")]
-#[path = "../simulator/oracle.rs"]
 mod oracle;
-#[path = "../simulator/outcome.rs"]
 mod outcome;
-mod plans;
-mod play;
-mod processes;
-mod proxy;
-#[path = "../suite/replay/script.rs"]
 mod script;
-mod table;
-mod users;
-mod workloads;
+
+mod campaign {
+    pub mod calls;
+    pub mod chronicle;
+    pub mod faults;
+    pub mod judgement;
+    pub mod plans;
+    pub mod play;
+    pub mod processes;
+    pub mod proxy;
+    pub mod table;
+    pub mod users;
+    pub mod workloads;
+}
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,13 +37,13 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::time::Instant;
 
-use crate::chronicle::Chronicle;
-use crate::judgement::End;
+use crate::campaign::chronicle::Chronicle;
+use crate::campaign::judgement::End;
+use crate::campaign::plans::{Choice, Plan, enumerate};
+use crate::campaign::play::{Played, Theatre, play};
+use crate::campaign::table::{Count, Table};
+use crate::campaign::workloads::Workload;
 use crate::oracle::Violation;
-use crate::plans::{Choice, Plan, enumerate};
-use crate::play::{Played, Theatre, play};
-use crate::table::{Count, Table};
-use crate::workloads::Workload;
 
 /// Plays plans.
 #[derive(Debug, Parser)]
@@ -118,7 +118,7 @@ async fn client(plane: &ControlPlane) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig())?;
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    // What the operator sends once is passed on once.
+    // Each request of the operator is passed on once.
     config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
@@ -147,7 +147,7 @@ impl<'w> Reference<'w> {
     }
 }
 
-/// Where chosen plans are played.
+/// The stage on which chosen plans are played.
 struct Stage<'c> {
     theatre: &'c Theatre,
     references: &'c [Reference<'c>],

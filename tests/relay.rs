@@ -1,5 +1,4 @@
-//! A relay between an operator and the API server: what is asked of it is asked of the real one, but for what a test
-//! has it do otherwise.
+//! A relay between an operator and the API server. It passes requests on, except those that a test answers or changes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +15,7 @@ use serde_json::json;
 
 use crate::world::World;
 
-/// What a relay does otherwise.
+/// The changes that a test makes to requests and answers.
 pub trait Interference: Send + Sync + 'static {
     /// Answers a request in the server's stead, or lets it go on, changed or not.
     fn meet(&self, head: &mut request::Parts) -> impl Future<Output = Option<Response>> + Send;

@@ -1,6 +1,6 @@
-//! What the parsers of texts that others wrote are held to, whatever the text: more than not to panic.
+//! Properties of the parsers of untrusted text. They must hold for every text.
 //!
-//! Each function is a fuzz target (`make fuzz`); the suite feeds it the committed corpus.
+//! Each function is a fuzz target (`make fuzz`). The suite feeds it the committed corpus.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

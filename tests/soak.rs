@@ -4,16 +4,17 @@
 //! `cargo test --test soak` plays a short one; `-- --minutes 30 --subscriptions 2000 --output FOLDER` a long one, and
 //! keeps its measurements and their graph.
 
-mod books;
-mod chaos;
-mod graph;
-mod load;
-#[path = "../suite/relay.rs"]
 mod relay;
-mod sample;
-#[path = "../suite/world.rs"]
 #[expect(dead_code, reason = "the suite asks more of its world")]
 mod world;
+
+mod soak {
+    pub mod books;
+    pub mod chaos;
+    pub mod graph;
+    pub mod load;
+    pub mod sample;
+}
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +24,11 @@ use clap::Parser;
 use flashgate_testing::harness::Harness;
 use tokio::time::Instant;
 
-use crate::books::Books;
-use crate::chaos::{Chaos, Pair};
-use crate::load::Load;
-use crate::sample::Samples;
+use crate::soak::books::Books;
+use crate::soak::chaos::{self, Chaos, Pair};
+use crate::soak::graph;
+use crate::soak::load::Load;
+use crate::soak::sample::Samples;
 use crate::world::World;
 
 /// How long everything may take to come to its end when nothing fails any more.
@@ -50,10 +52,10 @@ struct Arguments {
     /// How many accounts there are; each reports once a minute, and all together at least four times a second
     #[arg(long, default_value_t = 40)]
     subscriptions: usize,
-    /// What chance comes of
+    /// The seed of the random faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where soak.csv and soak.svg go
+    /// The folder for soak.csv and soak.svg
     #[arg(long)]
     output: Option<PathBuf>,
     #[command(flatten)]

@@ -1,7 +1,6 @@
-//! What must hold, judged from what is written alone: after every write, and at the end.
+//! The invariants of a run, checked after every write and at the end. The oracle sees only the writes.
 //!
-//! It keeps histories of its own: which report was charged by which ledger, which grant was given for what. It asks
-//! the operator for nothing but to read a ledger.
+//! It keeps its own record of charges and grants. The only code of the operator that it uses reads a ledger.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -31,7 +30,7 @@ pub fn key(kind: ObjectKind, name: &str) -> ObjectKey {
     ObjectKey::new(kind, NAMESPACE, name)
 }
 
-/// Something that must not be.
+/// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
@@ -40,7 +39,7 @@ fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation(text())) }
 }
 
-/// What the oracle knows of one ledger.
+/// The oracle's record of one ledger.
 #[derive(Clone, Debug)]
 struct LedgerHistory {
     ledger: Ledger,
@@ -54,9 +53,9 @@ struct LedgerHistory {
     /// When they were committed.
     charge_times: BTreeMap<String, Timestamp>,
     windows: BTreeMap<String, Vec<Window>>,
-    /// What was given once and must not be given again: `plan/3`, `CreditPack/top-up`.
+    /// Grants that were given once and must not be given again: `plan/3`, `CreditPack/top-up`.
     given: BTreeSet<String>,
-    /// What the first commit gave.
+    /// Grants of the first commit.
     begun_with: BTreeSet<String>,
     invoices: u32,
 }
@@ -566,7 +565,7 @@ impl Oracle {
         let holds = holds.unwrap_or(false);
         let state = object.state();
         let shows = matches!(state, Some("Granted" | "Refunded" | "AwaitingPayment" | "Applied"));
-        // What waits, waits; a new operator at rest has just been asked whether it would write anything.
+        // Objects that wait are right to: a new operator at rest would write nothing.
         let waits = state.is_none();
         ensure(holds == shows || waits || key.kind == ObjectKind::Payment && !holds, || {
             format!("{key} shows {state:?}, the ledger holds it: {holds}")

@@ -3,14 +3,17 @@
 //! `cargo test --test simulator -- --seeds 500` plays seeds 0 to 499, each with its faults and once without;
 //! `--seed 42` plays one seed, says what happened and, where it fails, what of it is enough to fail.
 
-mod faults;
 mod oracle;
 mod outcome;
-mod reads;
-mod runner;
-mod users;
-mod workload;
-mod world;
+
+mod simulator {
+    pub mod faults;
+    pub mod reads;
+    pub mod runner;
+    pub mod users;
+    pub mod workload;
+    pub mod world;
+}
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -23,11 +26,11 @@ use flashgate_testing::harness::Harness;
 use flashgate_testing::simulated::{Store, lock};
 use tokio::time::Instant;
 
-use crate::faults::Fault;
 use crate::oracle::Violation;
 use crate::outcome::Disorder;
-use crate::workload::Workload;
-use crate::world::{Cut, World};
+use crate::simulator::faults::Fault;
+use crate::simulator::workload::Workload;
+use crate::simulator::world::{Cut, World};
 
 /// Plays seeds.
 #[derive(Debug, Parser)]
@@ -41,14 +44,14 @@ struct Arguments {
     /// Plays this seed alone and says what happens
     #[arg(long)]
     seed: Option<u64>,
-    /// What is done about failures
+    /// The reaction to failures
     #[arg(long, value_enum, default_value_t)]
     failures: Failures,
     #[command(flatten)]
     harness: Harness,
 }
 
-/// What is done about failures.
+/// The reaction to failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Failures {
     /// The first ends everything, and what of it is enough to fail is looked for
@@ -60,7 +63,7 @@ enum Failures {
     Collect,
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Run {
     result: Result<(), Violation>,
     steps: usize,

@@ -4,9 +4,11 @@
 //! `cargo test --profile simulate --test bounds -- --lives 20000` plays the lives of seeds 0 to 19999; `--seed 42` plays
 //! one.
 
-mod deeds;
-mod judge;
-mod life;
+mod bounds {
+    pub mod deeds;
+    pub mod judge;
+    pub mod life;
+}
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,8 +18,8 @@ use clap::Parser;
 use flashgate_testing::harness::Harness;
 use tokio::time::Instant;
 
-use crate::judge::Judge;
-use crate::life::Life;
+use crate::bounds::judge::Judge;
+use crate::bounds::life::Life;
 
 /// Plays lives.
 #[derive(Debug, Parser)]
