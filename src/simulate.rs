@@ -20,6 +20,7 @@ use store::{Applied, Store};
 use crate::admission::{Admission, AdmissionBuildError};
 
 mod account;
+pub mod grid;
 pub mod manifest;
 pub mod output;
 mod receipts;

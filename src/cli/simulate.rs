@@ -10,9 +10,10 @@ use flashgate_ledger::catalog::Catalog;
 use jiff::Timestamp;
 
 use crate::catalog::{self, CatalogError};
+use crate::simulate::grid::Layout;
 use crate::simulate::manifest::manifests;
 use crate::simulate::step::parse_time;
-use crate::simulate::table::{self, Layout};
+use crate::simulate::table;
 use crate::simulate::{Outcome, SimulateError, TimeRange, play};
 use crate::text_file::{self, TextFileError};
 

@@ -5,9 +5,9 @@
 
 use flashgate_api::Amount;
 use flashgate_api::reason::Reason;
-use flashgate_api::subscription::LedgerReference;
+use flashgate_api::subscription::{LedgerReference, RatedUsage as WireRatedUsage};
 use flashgate_ledger::Credits;
-use flashgate_ledger::ledger::{Ledger, Violation};
+use flashgate_ledger::ledger::{Ledger, RatedUsage, Violation};
 
 use crate::operator::convert::ConvertError;
 
@@ -21,10 +21,9 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub use condition::arrival_in_future;
 pub use event::{AccountEvent, events, refusal_event, resumption_event, status_event};
-pub use receipt::{
-    adjustment_status, arrival_in_future, charge_status, pack_status, payment_status, report_status,
-};
+pub use receipt::{adjustment_status, charge_status, pack_status, payment_status, report_status};
 pub use subscription::{shown_until, subscription_status};
 
 /// The state of the ledger that a Subscription shows.
@@ -133,4 +132,15 @@ impl From<&Violation> for Trouble {
 /// Returns an amount as it travels.
 fn amount(credits: Credits) -> Amount {
     Amount(credits.to_string())
+}
+
+/// Returns what one rate was charged for.
+fn usage(usage: &RatedUsage) -> WireRatedUsage {
+    let RatedUsage { node_type, operation, quantity, credits } = usage;
+    WireRatedUsage {
+        node_type: node_type.clone(),
+        operation: operation.clone(),
+        quantity: quantity.to_string(),
+        credits: amount(*credits),
+    }
 }

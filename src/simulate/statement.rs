@@ -8,7 +8,7 @@ use flashgate_ledger::period::Window;
 use flashgate_ledger::statement::{Book, Statement};
 use jiff::Timestamp;
 
-use super::table::{Column, GLUE, Grid, Layout, Tone, grouped};
+use super::grid::{Column, GLUE, Grid, Layout, Tone, grouped};
 
 /// Returns the statement of one account.
 pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: Layout) -> String {

@@ -10,8 +10,9 @@ use flashgate_ledger::catalog::Catalog;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::grid::Layout;
 use super::manifest::manifests;
-use super::table::{Layout, render};
+use super::table::render;
 use super::{Outcome, SimulateError, TimeRange, play};
 use crate::admission::Admission;
 use crate::catalog::{self, SHIPPED};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use rust_decimal::Decimal;
 
+use crate::schema::inline_schema;
 use crate::text::as_text;
 
 /// Fractional digits that an amount may have.
@@ -33,6 +34,8 @@ const LIMIT: i128 = Credits::whole(MOST_WHOLE).0;
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Credits(i128);
+
+inline_schema!(Credits: { "type": "string", "maxLength": 32, "pattern": r"^-?[0-9]{1,19}(\.[0-9]{1,9})?$" });
 
 /// The error for a result that [`Credits`] cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

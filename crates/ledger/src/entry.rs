@@ -1,5 +1,8 @@
 //! Entries: one line of the account's history for each thing that happened, with what explains it.
 
+#[cfg(feature = "schema")]
+mod schema;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -11,6 +14,7 @@ pub use crate::facts::FactKind;
 use crate::invoice::{InvoiceReason, InvoiceState, VoidCause};
 use crate::period::Window;
 use crate::refusal::Refusal;
+use crate::schema::inline_schema;
 
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub struct ObjectName {
     /// Its name.
     pub name: String,
 }
+
+inline_schema!(ObjectName: { "type": "string" });
 
 impl fmt::Display for ObjectName {
     /// Writes the object as `Kind/name`.
@@ -89,6 +95,8 @@ pub enum LapseCause {
     PlanNotFound,
 }
 
+inline_schema!(LapseCause: { "type": "string" });
+
 impl LapseCause {
     /// Every cause.
     pub const ALL: [Self; 3] = [Self::RenewalNone, Self::PaymentOverdue, Self::PlanNotFound];
@@ -118,7 +126,7 @@ pub enum Detail {
         grant: String,
         /// Plan that gave them.
         #[serde(flatten)]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::giving_plan"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "schema::giving_plan"))]
         plan: PlanPeriod,
         /// Period they are for.
         period_number: u32,
@@ -228,7 +236,7 @@ pub enum Detail {
     Renewed {
         /// Plan of the period that begins.
         #[serde(flatten)]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::beginning_plan"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "schema::beginning_plan"))]
         plan: PlanPeriod,
         /// Its number.
         period_number: u32,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::grant::GrantSource;
+use crate::schema::inline_schema;
 use crate::terms::Terms;
 
 /// Invoices that the ledger keeps however old they are, beside those that money or credits may still move for.
@@ -196,6 +197,8 @@ pub enum VoidCause {
     /// It was not paid in time.
     PaymentExpired,
 }
+
+inline_schema!(VoidCause: { "type": "string" });
 
 impl VoidCause {
     /// Returns the name of the cause.

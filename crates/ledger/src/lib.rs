@@ -59,7 +59,6 @@ pub mod report;
 pub mod reports;
 mod room;
 pub mod sale;
-#[cfg(feature = "schema")]
 pub mod schema;
 pub mod shared;
 pub mod statement;

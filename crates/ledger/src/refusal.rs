@@ -9,6 +9,7 @@ use crate::Credits;
 use crate::catalog::Catalog;
 use crate::facts::FactKind;
 use crate::period::{Window, utc_date};
+use crate::schema::inline_schema;
 use crate::text::as_text;
 
 /// Why a fact was refused; the closed list that conditions, events and metrics use.
@@ -59,6 +60,8 @@ pub enum RefusalReason {
     /// The credits would have expired before they arrived (Law 25).
     AlreadyExpired,
 }
+
+inline_schema!(RefusalReason: { "type": "string" });
 
 impl RefusalReason {
     /// Every reason, in the order of the documentation.

@@ -111,3 +111,12 @@ pub(super) fn replace_conditions(
     conditions.extend(others.cloned());
     conditions
 }
+
+/// Returns what to know of an object that was created at a time which is still to come.
+#[must_use]
+pub fn arrival_in_future(arrival: Timestamp) -> String {
+    format!(
+        "it was created at {arrival}, which is ahead of the operator's clock; it is decided then: check the clocks of \
+         the API servers"
+    )
+}

@@ -10,9 +10,8 @@ use flashgate_ledger::invoice::{Invoice, InvoiceState, Purpose};
 use flashgate_ledger::ledger::{DecidedRequest, Ledger, RequestState};
 use jiff::Timestamp;
 
-use super::condition::Readiness;
+use super::condition::{Readiness, arrival_in_future};
 use super::next_period::NextPeriod;
-use super::receipt::arrival_in_future;
 
 /// Returns where an account stands whose ledger does not exist yet.
 pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Readiness {

@@ -14,9 +14,8 @@ use flashgate_ledger::purchase::{OrderState, Purchase, PurchaseState};
 use flashgate_ledger::refusal::Refusal;
 use jiff::Timestamp;
 
-use super::amount;
-use super::condition::{Readiness, conditions};
-use super::subscription::usage;
+use super::condition::{Readiness, arrival_in_future, conditions};
+use super::{amount, usage};
 
 /// Returns what a UsageReport shows.
 #[must_use]
@@ -244,15 +243,6 @@ pub fn adjustment_status(
 /// Returns that a fact was refused.
 fn refused(refusal: &Refusal) -> Readiness {
     Readiness::stuck(refusal.reason.into(), refusal.message.clone())
-}
-
-/// Returns what to know of an object that was created at a time which is still to come.
-#[must_use]
-pub fn arrival_in_future(arrival: Timestamp) -> String {
-    format!(
-        "it was created at {arrival}, which is ahead of the operator's clock; it is decided then: check the clocks of \
-         the API servers"
-    )
 }
 
 /// Returns what a fact waits for, and until when.

@@ -10,7 +10,7 @@ use flashgate_api::subscription::{
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::grant::GrantSource;
-use flashgate_ledger::ledger::{Ledger, RatedUsage, Violation};
+use flashgate_ledger::ledger::{Ledger, Violation};
 use flashgate_ledger::statement;
 use flashgate_ledger::threshold::thresholds;
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::condition::{Finding, Readiness, conditions, replace_conditions};
 use super::next_period::{NextPeriod, next_period};
 use super::ready_condition::{absent, before_opening, in_force, readiness};
-use super::{LedgerState, Trouble, amount, invoice};
+use super::{LedgerState, Trouble, amount, invoice, usage};
 
 /// Statements of ended periods that are shown.
 const STATEMENTS_SHOWN: usize = 3;
@@ -251,17 +251,6 @@ fn this_period(ledger: &Ledger) -> Result<Option<ThisPeriod>, Violation> {
         used_percent: amount(used_percent),
         usage: ledger.usage.iter().take(RATES_SHOWN).map(usage).collect(),
     }))
-}
-
-/// Returns what one rate was charged for.
-pub(super) fn usage(usage: &RatedUsage) -> api::subscription::RatedUsage {
-    let RatedUsage { node_type, operation, quantity, credits } = usage;
-    api::subscription::RatedUsage {
-        node_type: node_type.clone(),
-        operation: operation.clone(),
-        quantity: quantity.to_string(),
-        credits: amount(*credits),
-    }
 }
 
 fn forecast(ledger: &Ledger, renewal_time: Option<Timestamp>) -> Result<Option<Forecast>, Violation> {
