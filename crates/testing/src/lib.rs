@@ -5,7 +5,7 @@
 //! - [`Script`](script::Script) is a list of actions with their times; [`script`] also has the random ones.
 //! - [`catalog`] has the shipped catalog and its editions as values.
 //!
-//! - [`simulated`] is a cluster in memory with the API server's rules, and [`failpoints`] break the calls to a real one.
+//! - `simulated` is a cluster in memory with the API server's rules, and `failpoints` break the calls to a real one.
 //!   Both need the feature `cluster`; without it the crate knows the ledger alone.
 //!
 //! Only tests depend on this crate.

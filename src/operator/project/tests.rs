@@ -37,8 +37,8 @@ fn subscription(account: &TestAccount) -> api::Subscription {
         },
         spec: api::SubscriptionSpec {
             plan: fact.request.plan,
-            billing_period: fact.request.billing_period.into(),
-            renewal: fact.request.renewal.into(),
+            billing_period: fact.request.billing_period,
+            renewal: fact.request.renewal,
             start_time: fact.start_time,
             ..api::SubscriptionSpec::default()
         },
