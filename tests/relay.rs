@@ -17,16 +17,16 @@ use crate::world::World;
 
 /// The changes that a test makes to requests and answers.
 pub trait Interference: Send + Sync + 'static {
-    /// Answers a request in the server's stead, or lets it go on, changed or not.
+    /// Answers a request instead of the server, or forwards it, possibly changed.
     fn meet(&self, head: &mut request::Parts) -> impl Future<Output = Option<Response>> + Send;
 
-    /// Changes the server's answer to a request of this head, or puts another in its place.
+    /// Changes or replaces the server's answer to a request with this head.
     fn amend(&self, _: &request::Parts, answer: Response) -> Response {
         answer
     }
 }
 
-/// Starts a relay; it ends with the test. Returns the kubeconfig of a client of it.
+/// Starts a relay, which ends with the test. Returns the kubeconfig for its clients.
 pub async fn start<I: Interference>(world: &World, interference: Arc<I>) -> PathBuf {
     let client = world.client().await;
     let routes = Router::new().fallback(relay::<I>).with_state((client, interference));
