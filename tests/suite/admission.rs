@@ -1,4 +1,4 @@
-//! Admission: what the API server rejects, what the ledger's CEL rules accept, and what `kubectl` shows.
+//! Admission: the API server's checks of manifests, the CEL rules of the ledger, and the output of `kubectl`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ async fn every_must_fail_manifest_is_refused_with_the_message_written_beside_it(
     }
 }
 
-/// Returns how a document is applied to the subresource.
+/// Returns the arguments that apply a document to its subresource.
 fn status(_: &str) -> Vec<&'static str> {
     vec!["apply", "--server-side", "--force-conflicts", "--subresource=status", "-f", "-"]
 }
@@ -99,7 +99,7 @@ async fn the_fence_lets_annotations_identical_writes_and_deletion_pass_and_no_lo
     .await;
 }
 
-/// Times that people and machines write, right and wrong.
+/// Valid and invalid times, as people and programs write them.
 const TIMES: [&str; 20] = [
     "2026-01-31T10:00:00Z",
     "2026-01-31T10:00:00.000Z",

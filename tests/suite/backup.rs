@@ -18,13 +18,13 @@ const RELEASE_NAMESPACE: &str = "billing";
 /// Name of the `CronJob`, its `ServiceAccount` and its Lease.
 const NAME: &str = "flashgate-billing-backup";
 
-/// Returns what the chart renders with backups.
+/// Returns the rendered objects with backups enabled.
 fn rendered() -> Vec<Value> {
     let backup = json!({"enabled": true, "persistentVolumeClaim": "backups", "keep": 3});
     installed(&render(RELEASE_NAMESPACE, &json!({"crds": {"enabled": false}, "backup": backup})))
 }
 
-/// Applies the release, without the operator's pods.
+/// Applies the release without the operator's pods.
 async fn install(world: &World) {
     let namespace = world.namespace(RELEASE_NAMESPACE).await;
     let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&list(&rendered()))).await;
@@ -36,7 +36,8 @@ fn run(kubeconfig: &Path, arguments: &[&str]) -> Output {
     command.args(arguments).env("KUBECONFIG", kubeconfig).output().expect("runs")
 }
 
-/// Takes a backup as a pod of the `CronJob` does: with its arguments and a token of its `ServiceAccount`. Returns the file.
+/// Takes a backup as a pod of the `CronJob` does: with its arguments and a token of its `ServiceAccount`.
+/// Returns the file.
 async fn take(world: &World, folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).expect("folder");
     let rendered = rendered();
@@ -54,14 +55,14 @@ async fn take(world: &World, folder: &Path) -> PathBuf {
     PathBuf::from(said.lines().next().expect("a file"))
 }
 
-/// Restores a backup. Returns the exit code, and all that was said.
+/// Restores a backup. Returns the exit code and the output.
 fn restore(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(&world.plane.kubeconfig(), &[&["restore"], arguments].concat());
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Opens an account, and lets it buy, get credits and use some: 1,100 + 100 + 25 - 10.
+/// Creates an account with 1,100 + 100 + 25 - 10 credits.
 async fn live(namespace: &Namespace<'_>) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
@@ -75,7 +76,7 @@ async fn live(namespace: &Namespace<'_>) {
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
 }
 
-/// Reports the usage of an hour that ended so many hours ago.
+/// Reports usage of an hour that ended some hours ago.
 async fn report(namespace: &Namespace<'_>, name: &str, hours: i64) {
     let now = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 * 3_600;
     let time = |hours: i64| jiff::Timestamp::from_second(now - hours * 3_600).expect("time").to_string();
@@ -103,7 +104,7 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     let file = take(&world, &world.plane.folder().join("backups")).await;
     let file = file.display().to_string();
 
-    // Nothing is restored where there is no namespace, and into another one nothing is written by a dry run.
+    // A restore needs an existing namespace. A dry run writes nothing into another namespace.
     operator.terminate().await;
     delete_namespace(&namespace).await;
     let (code, said) = restore(&world, &["--input", &file]);
@@ -119,7 +120,7 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     assert!(said.contains("CreditLedger: 1 created, 0 already there"), "{said}");
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger["spec"], before["spec"], "byte for byte");
-    // Statuses are there before an operator is.
+    // Statuses are restored before an operator runs.
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
 
@@ -145,14 +146,14 @@ async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_
     let operator = world.operator(&[]);
     live(&namespace).await;
     let file = take(&world, &world.plane.folder().join("backups")).await.display().to_string();
-    // The ledger is there, and later than the backup.
+    // The ledger exists, and is later than the backup.
     report(&namespace, "later", 2).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("a restore would lose commits") && said.contains("nothing was restored"), "{said}");
 
-    // Git brings the Subscription back before the ledger, and an operator that does not hold opens a new account.
+    // GitOps restores the Subscription before the ledger, and a running operator opens a new account.
     delete_namespace(&namespace).await;
     let namespace = world.namespace("team").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
@@ -167,7 +168,8 @@ async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_
     assert_eq!(namespace.get::<CreditLedger>("acme").await, Some(fresh));
     assert!(namespace.get::<CreditPack>("order-1").await.is_none(), "nothing was written");
 
-    // As the message says: without it, the restore goes on beside the Subscription that Git made.
+    // As the message says, the restore continues with the Subscription from Git once the new ledger is
+    // deleted.
     namespace.api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
     for created in ["CreditLedger: 1 created, 0 already there", "CreditLedger: 0 created, 1 already there"] {
         let (code, said) = restore(&world, &["--input", &file]);

@@ -1,11 +1,11 @@
-//! The committed corpus of the fuzz targets, fed to the very same functions; `make fuzz` looks for more.
+//! Runs the fuzz targets on the committed corpus. `make fuzz` searches for new inputs.
 
 use std::fs;
 
 use crate::parsers;
 use crate::world::root;
 
-/// Feeds every file of a target's corpus to it.
+/// Runs a target on every file of its corpus.
 fn feed(target: &str, judge: fn(&[u8])) {
     let folder = fs::read_dir(root().join("fuzz/corpus").join(target)).expect("corpus");
     let files: Vec<_> = folder.map(|entry| entry.expect("entry").path()).collect();

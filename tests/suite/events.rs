@@ -1,4 +1,4 @@
-//! Events on a real control plane: each occurrence gives one, however often the operator looks, and starts.
+//! Events on a real control plane: one Event for each occurrence, regardless of reconciles and restarts.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
-/// Events of one reason about one object: their type, and how often the occurrence was told.
+/// Events by reason and object, with their type and count.
 type Told = BTreeMap<(String, String, String), u64>;
 
-/// Returns the Events of a namespace; those of a series count as often as the series says.
+/// Returns the Events of a namespace, with the counts of their series.
 async fn told(namespace: &Namespace<'_>) -> Told {
     let listed = namespace.kubectl(&["get", "events.events.k8s.io", "-o", "json"], None).await;
     let listed: Value = serde_json::from_str(&listed.stdout).expect("JSON");
@@ -29,7 +29,7 @@ async fn told(namespace: &Namespace<'_>) -> Told {
     told
 }
 
-/// Waits until an occurrence was told that often.
+/// Waits until an Event has this count.
 async fn is_told(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
     let key = (object.to_owned(), kind.to_owned(), reason.to_owned());
     eventually(&format!("{object} has {count} Events {kind}/{reason}"), async || {
@@ -49,7 +49,7 @@ async fn ask(namespace: &Namespace<'_>, name: &str, spec: Value) {
     namespace.api::<Subscription>().patch(name, &PatchParams::default(), &patch).await.expect("patched");
 }
 
-/// Reports usage of the last minute, by a source of its own.
+/// Reports usage of the last minute, with its own source.
 async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, quantity: &str) {
     let end = Clock::system().now();
     let start = end - SignedDuration::from_secs(60);
@@ -61,7 +61,7 @@ async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation:
     namespace.create::<UsageReport>(name, spec).await;
 }
 
-/// Asks for what the catalog does not have, and for less.
+/// Requests things that the catalog does not have, and a downgrade.
 async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
     account(namespace, "unknown", "gold").await;
     is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
@@ -78,7 +78,7 @@ async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
     is_told(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
 }
 
-/// Takes one ledger away and writes over another.
+/// Deletes one ledger and overwrites another.
 async fn damage_ledgers(namespace: &Namespace<'_>) {
     for name in ["missing", "tampered"] {
         account(namespace, name, "starter").await;
@@ -94,7 +94,7 @@ async fn damage_ledgers(namespace: &Namespace<'_>) {
     is_told(namespace, "Subscription/tampered", "Warning", "LedgerInconsistent", 1).await;
 }
 
-/// Reports what has no rate, uses more than there is, and lets another Subscription resume the account.
+/// Reports usage without a rate, exceeds the credits, and resumes the account with a new Subscription.
 async fn owe_and_come_back(namespace: &Namespace<'_>) {
     account(namespace, "owing", "organization-free").await;
     reason_is(namespace, "owing", "InForce").await;
@@ -126,7 +126,7 @@ async fn each_occurrence_is_told_by_one_event_however_often_the_operator_starts(
     let before = told(&namespace).await;
     operator.terminate().await;
     let _second = world.operator(&[]);
-    // It has seen all accounts when each has done something more.
+    // The operator has seen all accounts once each has another change.
     for name in ["unknown", "yearly", "less", "owing"] {
         let done = format!("{name}-done");
         report(&namespace, &done, name, "TokensOut", "1").await;

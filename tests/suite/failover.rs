@@ -1,4 +1,4 @@
-//! Failover: leaders come and go under load, and every report is charged once.
+//! Failover: leaders change under load, and every report is charged once.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use tokio::time::Instant;
 
 use crate::world::{Namespace, Operator, World, eventually};
 
-/// Where the leases of these tests are.
+/// Namespace of the leases in these tests.
 const LEASE_NAMESPACE: &str = "default";
 
-/// The name of a lease, unless another is asked for.
+/// The default name of a lease.
 const LEASE: &str = "flashgate-billing";
 
-/// A lease that a test can outlive, and that a busy machine still renews in time.
+/// A lease that expires within a test, but is long enough for a slow machine to renew.
 const SHORT_LEASE: Duration = Duration::from_secs(6);
 
-/// The longest time from SIGTERM, and from the end of a lease, to the first commit of the next leader.
+/// Maximum time from SIGTERM, or from the expiry of a lease, to the first commit of the next leader.
 const HANDOVER: Duration = Duration::from_secs(2);
 
 const SHORT_TIMES: [&str; 6] = [
@@ -34,7 +34,7 @@ const SHORT_TIMES: [&str; 6] = [
     "1",
 ];
 
-/// Starts an operator that stands for election, and waits until its caches are warm.
+/// Starts an operator with leader election, and waits until its caches are synchronized.
 async fn candidate(world: &World, arguments: &[&str]) -> Operator {
     let stand =
         ["--leader-elect", "--leader-elect-namespace", LEASE_NAMESPACE, "--metrics-addr", "127.0.0.1:0"];
@@ -59,19 +59,19 @@ async fn leases(world: &World) -> Api<Lease> {
 }
 
 async fn holder(leases: &Api<Lease>) -> Option<String> {
-    // While the API server is unavailable, no holder is visible.
+    // No holder is visible while the API server is unavailable.
     let lease = leases.get_opt(LEASE).await.ok()??;
     lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
 }
 
-/// Accounts that get a report each, over and over, until told to stop.
+/// Accounts that get reports in a loop.
 struct Load<'a> {
     namespaces: &'a [Namespace<'a>],
     is_over: Cell<bool>,
     created: Cell<i64>,
 }
 
-/// What the plan of the accounts gives; each report costs one.
+/// Credits of the plan. Each report costs one.
 const CREDITS_OF_PLAN: i64 = 1_100;
 
 impl<'a> Load<'a> {
@@ -83,7 +83,7 @@ impl<'a> Load<'a> {
         Self { namespaces, is_over: Cell::new(false), created: Cell::new(0) }
     }
 
-    /// Creates reports until it is over. One credit each, in windows of their own.
+    /// Creates reports until the end. Each costs one credit and has its own window.
     async fn run(&self) {
         let start = flashgate_cluster::clock::Clock::system().now().as_second() - 24 * 3_600;
         while !self.is_over.get() {
@@ -94,7 +94,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Waits until `count` more reports of each account were created: the load goes on.
+    /// Waits until each account has `count` more reports.
     async fn goes_on(&self, count: i64) {
         let goal = self.created.get() + count;
         eventually("the load goes on", async || (self.created.get() >= goal).then_some(()))
@@ -106,7 +106,7 @@ impl<'a> Load<'a> {
         self.is_over.set(true);
     }
 
-    /// Every report was charged once, and nothing else happened.
+    /// Asserts that every report was charged once, and that nothing else happened.
     async fn came_out_exact(&self) {
         let created = self.created.get();
         assert!(created > 0);
@@ -127,7 +127,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Creates a report, also through an API server that goes away meanwhile.
+/// Creates a report. Retries while the API server is unavailable.
 async fn create(namespace: &Namespace<'_>, index: i64, start: i64) {
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let report: UsageReport = serde_json::from_value(json!({
@@ -159,7 +159,7 @@ async fn sequences(namespaces: &[Namespace<'_>]) -> i64 {
     sum
 }
 
-/// Returns how long after `signalled` somebody other than `before` had made a commit, at most.
+/// Returns the maximum time from `signalled` to the first commit of an operator other than `before`.
 async fn first_commit_of_another(
     load: &Load<'_>,
     leases: &Api<Lease>,
@@ -174,7 +174,7 @@ async fn first_commit_of_another(
     signalled.elapsed()
 }
 
-/// Two namespaces under load, and what happens meanwhile.
+/// Runs a scenario in two namespaces under load.
 async fn under_load(world: &World, scenario: impl AsyncFnOnce(&Load<'_>)) {
     let namespaces = [world.namespace("one").await, world.namespace("two").await];
     let load = Load::on(&namespaces).await;
@@ -258,7 +258,7 @@ async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_not
             .await_some()
             .await;
         load.goes_on(5).await;
-        // It leads again when it may.
+        // It leads again once it can.
         second.ask_to_stop();
         until_it_leads(&first).await;
     })
@@ -299,7 +299,7 @@ async fn an_api_server_that_is_killed_and_comes_back_loses_nothing() {
     .await;
 }
 
-/// Plays load on namespaces `a`, `b`, `c` with two leaders, each of the namespaces it is given.
+/// Runs load in the namespaces `a`, `b` and `c`, with two leaders for the given namespaces.
 async fn two_leaders(first: &[&str], second: &[&str]) {
     let world = World::start().await;
     let mut namespaces = Vec::new();

@@ -1,4 +1,4 @@
-//! The tutorial and the pages of `docs/how-to`: each of their commands is run as the page shows it.
+//! Runs each command of the tutorial and of the pages in `docs/how-to` as the page shows it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::suite::payments::free_address;
 use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, Operator, World, eventually, made_by, root};
 
-/// A page whose commands are run, and whose output is compared with the output that the page shows.
+/// A page whose commands are run. Their output is compared with the output on the page.
 struct Page {
     runbook: Runbook,
     text: String,
@@ -37,7 +37,8 @@ impl Page {
         Self { runbook: Runbook::tutorial(name, world, variables), text }
     }
 
-    /// Runs the commands below `heading`. Returns their output, which has the lines that the page shows there.
+    /// Runs the commands below `heading`. Asserts that their output has the lines on the page, and returns
+    /// it.
     async fn walk(&self, heading: &str) -> String {
         let printed = self.runbook.walk(heading).await;
         let shapes: Vec<String> = printed.lines().map(shape).collect();
@@ -58,7 +59,7 @@ impl Page {
 }
 
 /// Returns the lines of output that a page shows below a heading, without blank lines and `...`. A block that
-/// begins with a prompt is a transcript of its own.
+/// begins with a prompt is a separate transcript.
 fn shown_below(page: &str, heading: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut below, mut block): (bool, Option<Vec<&str>>) = (false, None);
@@ -84,7 +85,7 @@ fn shown_below(page: &str, heading: &str) -> Vec<String> {
     lines
 }
 
-/// Returns a line with `#` instead of each word that has a digit: times, ages, identifiers and amounts.
+/// Returns a line with `#` for each word that contains a digit: times, ages, identifiers and amounts.
 fn shape(line: &str) -> String {
     let words = line.split_whitespace();
     let words =
@@ -115,7 +116,7 @@ async fn the_tutorial_leads_to_its_balance() {
     let page = Page::tutorial("first-balance.md", world, &[("NAMESPACE", namespace.name.clone())]);
     let printed = page.walk("Create an account").await;
     assert!(printed.contains("acme   starter   Monthly   True    1100      0"), "{printed}");
-    // Usage of the second in which the account started would lie before it.
+    // Usage in the second of the start would be before the start.
     let start = flashgate_cluster::clock::Clock::system().now().as_second();
     eventually("the second is over", async || {
         (flashgate_cluster::clock::Clock::system().now().as_second() > start).then_some(())
@@ -212,7 +213,6 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
 
 /// Returns the variables of a page that installs the chart of this checkout, with Helm's own files below the
 /// world's folder.
-///
 /// `bash` reads the file of `BASH_ENV` before each block. The file has values that are known only after the
 /// page was opened.
 fn release_variables(world: &World) -> Vec<(&'static str, String)> {
@@ -327,7 +327,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     install.assert_walked();
 }
 
-/// The process that a page starts, by the file with its number. It ends with this value.
+/// The process that a page starts, by its PID file. The process ends when this value is dropped.
 struct Started(PathBuf);
 
 impl Drop for Started {
@@ -337,7 +337,7 @@ impl Drop for Started {
     }
 }
 
-/// Starts the operator of the release in `world`, as its pod would run; returns where its webhook listens.
+/// Starts the operator of the release in `world`, as its pod would run. Returns the address of its webhook.
 async fn start_release(world: &World) -> (SocketAddr, Operator) {
     let release = ["flashgate-billing", "--namespace", "flashgate-billing"];
     let arguments = [&["get", "manifest"], &release[..]].concat();

@@ -1,4 +1,4 @@
-//! The protocol: what survives deletion, loss of every status, and a quiet minute.
+//! State survives the deletion of objects and of statuses, and an idle operator writes nothing.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -79,7 +79,7 @@ async fn a_plan_that_was_changed_and_changed_back_unseen_grants_and_invoices_not
     }
 }
 
-/// An account that is paid from outside, with one object of each kind that has its verdict.
+/// An account with external payments, and one object of each kind with its verdict.
 struct Settled<'a> {
     namespace: Namespace<'a>,
     totals: Value,
@@ -97,7 +97,7 @@ impl<'a> Settled<'a> {
         let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
         namespace.create::<CreditAdjustment>("goodwill", spec).await;
         namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // It is charged at its end, which is soon.
+        // The report is charged at the end of its window, within seconds.
         let start = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
         let end = start + jiff::SignedDuration::from_secs(1);
         let spec = json!({
@@ -112,7 +112,7 @@ impl<'a> Settled<'a> {
         Self { namespace, totals: ledger["spec"]["totals"].clone() }
     }
 
-    /// Deletes an object and creates one of the same name and spec.
+    /// Deletes an object, and creates one with the same name and spec.
     async fn recreate<K>(&self, name: &str)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -128,7 +128,7 @@ impl<'a> Settled<'a> {
         self.namespace.create::<K>(name, object["spec"].clone()).await;
     }
 
-    /// Every name shows what became of it, and no credit moved.
+    /// Asserts that every new object shows the old verdict, and that no balance changed.
     async fn is_as_before(&self) {
         let Self { namespace, totals } = self;
         for name in ["paid", "paid-pack"] {
@@ -136,7 +136,7 @@ impl<'a> Settled<'a> {
         }
         namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
         namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // Its window was charged by a report that was deleted.
+        // A deleted report has already charged the window.
         namespace.expect::<UsageReport>("gw", "/status/state", "Rejected").await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
         namespace.expect::<Subscription>("acme", "/status/observedGeneration", 1).await;
@@ -145,7 +145,7 @@ impl<'a> Settled<'a> {
     }
 }
 
-/// Settles the `index`th invoice once it is open.
+/// Settles invoice number `index` once it is open.
 async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) {
     let invoice = format!("/status/invoices/{index}");
     namespace.expect::<Subscription>("acme", &format!("{invoice}/state"), "Open").await;
@@ -188,7 +188,7 @@ async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
     report(&namespace, "acme", "gw-1").await;
     buy(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    // One report more: its commit drops the first one's receipt, so the first is charged long ago.
+    // The commit of one more report drops the first receipt, so the first report is only in the coverage.
     report(&namespace, "acme", "gw-2").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     let subscription = namespace.get::<Subscription>("acme").await.expect("subscription");
@@ -216,7 +216,7 @@ async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
     assert_eq!(ledger.pointer("/spec"), after.pointer("/spec"), "no new commit");
 }
 
-/// Removes the whole status, as a backup that does not hold it would.
+/// Removes the whole status, as a restore without statuses does.
 async fn wipe<K>(namespace: &Namespace<'_>, name: &str)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -251,7 +251,7 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     .await;
     let before = versions(&namespace).await;
     assert_eq!(before.len(), 2 + 2 + 1 + 2, "{before:?}");
-    // The one wait that is on time: this is about what does not happen meanwhile.
+    // The only wait for a fixed time: the test is about the absence of writes.
     let minute = std::time::Duration::from_secs(60);
     tokio::time::sleep(minute).await;
     assert_eq!(versions(&namespace).await, before, "objects written in a steady state");
@@ -292,7 +292,7 @@ async fn what_changes_is_told_by_events_once() {
     assert!(told[0]["message"].as_str().is_some_and(|message| message.contains("used 3 of 3")), "{told:#?}");
 }
 
-/// Returns kind, name and version of every object of this product.
+/// Returns kind, name and resource version of every object of this product.
 async fn versions(namespace: &Namespace<'_>) -> Vec<String> {
     let mut all = of_kind::<Subscription>(namespace).await;
     all.extend(of_kind::<CreditLedger>(namespace).await);

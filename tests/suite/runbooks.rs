@@ -1,4 +1,4 @@
-//! The runbooks, walked: each block of kind `sh` of a page is run as it stands there, with the real kubectl.
+//! Runs each block of kind `sh` in the runbooks as it is printed, with real kubectl.
 
 mod alerts;
 
@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
-/// Where the operator is deployed.
+/// Namespace of the operator's Deployment.
 const OPERATOR_NAMESPACE: &str = "flashgate-billing";
 
-/// How often the Deployment is looked at.
+/// Polling interval of the Deployment.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A page, and which of its parts were walked.
+/// A page, and the parts of it that were run.
 pub struct Runbook {
     name: &'static str,
-    /// The blocks below each heading that has any.
+    /// The blocks below each heading.
     parts: BTreeMap<String, Vec<String>>,
     walked: RefCell<Vec<String>>,
     variables: Vec<(&'static str, String)>,
@@ -59,12 +59,12 @@ impl Runbook {
         runbook
     }
 
-    /// Opens a page of `docs/how-to`, whose commands are run in the project's folder.
+    /// Opens a page of `docs/how-to`. Its commands run in the project folder.
     pub fn how_to(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
         Self::guide("docs/how-to", name, world, variables)
     }
 
-    /// Opens a page of `docs/tutorials`, whose commands are run in the project's folder.
+    /// Opens a page of `docs/tutorials`. Its commands run in the project folder.
     pub fn tutorial(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
         Self::guide("docs/tutorials", name, world, variables)
     }
@@ -75,7 +75,7 @@ impl Runbook {
         page
     }
 
-    /// Runs what comes in another cluster.
+    /// Runs the following commands in another cluster.
     fn moves_to(&mut self, world: &World) {
         let kubectl = world.plane.programs().display().to_string();
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -87,7 +87,7 @@ impl Runbook {
         world.plane.folder().clone_into(&mut self.folder);
     }
 
-    /// Runs the blocks below `heading`. Returns what they printed.
+    /// Runs the blocks below `heading`. Returns their output.
     pub async fn walk(&self, heading: &str) -> String {
         let blocks = self.parts.get(heading).expect(heading);
         self.walked.borrow_mut().push(heading.to_owned());
@@ -106,7 +106,7 @@ impl Runbook {
         printed
     }
 
-    /// Ends the walk: nothing may be left out.
+    /// Asserts that every block was run.
     pub fn assert_walked(self) {
         for heading in self.parts.keys() {
             assert!(self.walked.borrow().contains(heading), "{}: '{heading}' was not walked", self.name);
@@ -114,7 +114,7 @@ impl Runbook {
     }
 }
 
-/// Returns the blocks of kind `sh` of a page by the heading above them.
+/// Returns the blocks of kind `sh` of a page, by heading.
 fn blocks_by_heading(page: &str) -> BTreeMap<String, Vec<String>> {
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut heading, mut is_block, mut is_open) = (String::new(), false, false);
@@ -144,7 +144,7 @@ fn only_blocks_of_commands_are_walked_below_the_heading_they_stand_under() {
     assert_eq!(parts.len(), 2);
 }
 
-/// Returns the operator's Deployment, as its folder in Git has it.
+/// Returns the operator's Deployment from the folder for Git.
 fn deployment() -> Value {
     let labels = json!({"app.kubernetes.io/name": "flashgate-billing"});
     let container = json!({
@@ -160,7 +160,8 @@ fn deployment() -> Value {
     })
 }
 
-/// Runs the operator as its Deployment says; never returns. The private control plane has no nodes to run it.
+/// Runs the operator as its Deployment specifies. Never returns. The private control plane has no nodes to
+/// run pods.
 async fn run_as_deployed(world: &World) {
     let deployments: Api<Deployment> = Api::namespaced(world.client().await, OPERATOR_NAMESPACE);
     let mut running: Option<(i64, Option<Operator>)> = None;
@@ -188,7 +189,7 @@ async fn run_as_deployed(world: &World) {
     }
 }
 
-/// Starts what a Deployment says, and waits until it is ready.
+/// Starts the operator of a Deployment, and waits until it is ready.
 async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     let container = deployed.spec.as_ref()?.template.spec.as_ref()?.containers.first()?;
     let arguments: Vec<&str> = container.args.iter().flatten().map(String::as_str).collect();
@@ -204,7 +205,7 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     Some(operator)
 }
 
-/// Plays `scenario` while the operator runs as deployed.
+/// Runs `scenario` while the operator runs as deployed.
 async fn while_deployed<T>(world: &World, scenario: impl Future<Output = T>) -> T {
     tokio::select! {
         () = run_as_deployed(world) => unreachable!("never returns"),
@@ -225,7 +226,7 @@ async fn buy(namespace: &Namespace<'_>, name: &str) {
     namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
 }
 
-/// Reports an hour of a day ago that costs 10 credits.
+/// Reports an hour of the previous day that costs 10 credits.
 async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
     let start = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
     let time = |hour: i64| jiff::Timestamp::from_second(hour * 3_600).expect("time").to_string();
@@ -243,14 +244,14 @@ async fn adjust(namespace: &Namespace<'_>, name: &str) {
     namespace.expect::<CreditAdjustment>(name, "/status/state", "Granted").await;
 }
 
-/// Makes an account that has done a bit of everything: 1,100 + 200 + 5 - 20 credits.
+/// Creates an account with some activity: 1,100 + 200 + 5 - 20 credits.
 async fn account(namespace: &Namespace<'_>) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
     live(namespace).await;
 }
 
-/// What happens in an account: it ends with 1,285 credits.
+/// Creates the activity of an account. The balance is then 1,285 credits.
 async fn live(namespace: &Namespace<'_>) {
     for name in ["order-1", "order-2"] {
         buy(namespace, name).await;
@@ -267,7 +268,7 @@ async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
     namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
 }
 
-/// The account is the one that it was, in the period it was in, and nothing was added up since.
+/// Asserts that the account and its period are unchanged, and that nothing was granted again.
 async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     for part in ["/spec/account", "/spec/startTime", "/spec/period", "/spec/totals"] {
@@ -281,7 +282,7 @@ async fn lose_ledger(namespace: &Namespace<'_>) {
     ready_is(namespace, "LedgerMissing").await;
 }
 
-/// Overwrites the ledger, against its hash.
+/// Overwrites the ledger, so that its hash is wrong.
 async fn tamper(namespace: &Namespace<'_>) {
     let ledgers = namespace.api::<CreditLedger>();
     let mut ledger = ledgers.get("acme").await.expect("ledger");
@@ -312,7 +313,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
-    // The backup is older now.
+    // The backup is now older.
     buy(&namespace, "order-3").await;
     balance_is(&namespace, "1385").await;
     lose_ledger(&namespace).await;
@@ -330,7 +331,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
-    // Its content is right, and is accepted without a backup.
+    // Its content is correct, and is accepted without a backup.
     tamper(&namespace).await;
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
@@ -377,7 +378,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
             namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
         }
         namespace.expect::<CreditAdjustment>("outage", "/status/state", "Granted").await;
-        // Sent again, one that was charged and one that was not.
+        // Sends two reports again: one was charged, the other was not.
         report(&namespace, "again", 0).await;
         namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
         report(&namespace, "new", 5).await;
@@ -388,7 +389,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
     page.assert_walked();
 }
 
-/// Makes the checkout that a cluster is rebuilt from.
+/// Creates the checkout for the new cluster.
 fn make_git(folder: &Path) {
     let write = |path: &str, manifest: &Value| {
         let file = folder.join(path);

@@ -1,4 +1,4 @@
-//! How an operator is run: what it sweeps, what it leaves alone, and what it says of itself.
+//! How to run an operator: sweeps, namespaces, hold, logs and probes.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `flashgate-billing simulate` as people and programs call it; it needs no control plane.
+//! `flashgate-billing simulate` as people and programs use it, without a control plane.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/simulate").join(name)
 }
 
-/// Returns a manifest of a kind, applied at a time.
+/// Returns a manifest, with the time at which it is applied.
 fn manifest(kind: &str, name: &str, at: Option<&str>, spec: &str) -> String {
     let at =
         at.map(|at| format!(", annotations: {{billing.flashgate.dev/at: \"{at}\"}}")).unwrap_or_default();

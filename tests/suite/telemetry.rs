@@ -1,4 +1,4 @@
-//! What is seen of the operator, by the real Prometheus: each alert is caused, each query of a dashboard answered.
+//! Metrics with a real Prometheus: each alert fires for its cause, and each dashboard query has data.
 
 mod causes;
 mod distance;
@@ -22,8 +22,8 @@ fn alerts_file() -> PathBuf {
     root().join("charts/flashgate-billing/files/alerts.yaml")
 }
 
-/// Returns the rules of the chart with short times: each fires when its condition holds for a second, or when an object is
-/// pending for two. promtool tests the real times.
+/// Returns the rules of the chart with short times. Each fires when its condition holds for a second, or when
+/// an object is pending for two seconds. promtool tests the real times.
 fn hasty_rules() -> Value {
     let text = fs::read_to_string(alerts_file()).expect("alerts");
     let mut rules: Value = serde_yaml::from_str(&text).expect("YAML");
@@ -36,7 +36,7 @@ fn hasty_rules() -> Value {
     rules
 }
 
-/// Returns an expression that compares the age of what waits with two seconds.
+/// Returns an expression with an age limit of two seconds.
 fn without_patience(expression: &str) -> String {
     let hasty = expression.split("time() - ").enumerate().map(|(index, part)| match part.split_once("> ") {
         Some((age, rest)) if index > 0 && rest.starts_with(|first: char| first.is_ascii_digit()) => {
@@ -70,7 +70,7 @@ fn the_rules_are_what_promtool_accepts_and_fire_when_their_tests_say() {
     }
 }
 
-/// Writes the rules that a release installs into a file.
+/// Writes the alert rules of a release into a file.
 fn rules_of(release: &str, namespace: &str) -> PathBuf {
     let values =
         json!({"prometheusRule": {"enabled": true, "renderMode": "always"}, "fullnameOverride": release});
@@ -107,7 +107,8 @@ fn releases_of_one_cluster_do_not_speak_for_each_other() {
             "promql_expr_test": [{
                 "expr": "ALERTS{alertstate=\"firing\"}",
                 "eval_time": "15m",
-                // One alert for the operator that is not scraped, and one for the operator without a leader.
+                // One alert is for an operator that is not scraped, the other for an operator without a
+                // leader.
                 "exp_samples": [sample("FlashgateOperatorDown", "two"), sample("FlashgateNoLeader", "one")],
             }],
         }],
@@ -152,7 +153,7 @@ async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered
     scene.fires("FlashgateOperatorDown").await;
 }
 
-/// Compares what the operators show with what the reference says of it.
+/// Compares the metrics of the operators with the reference.
 fn each_metric_is_seen_as_it_is_described(scene: &Scene<'_>) {
     let texts = scene.addresses.iter().map(|address| get(*address, "/metrics").expect("an answer").1);
     let scraped: String = texts.collect();
@@ -176,7 +177,7 @@ fn each_metric_is_seen_as_it_is_described(scene: &Scene<'_>) {
     }
 }
 
-/// Returns the names of the labels of a line, if it is one of `series`; that of a histogram's bound aside.
+/// Returns the names of the labels of a line of `series`, without the bound of a histogram.
 fn labels_of<'a>(line: &'a str, series: &str) -> Option<BTreeSet<&'a str>> {
     let rest = line.strip_prefix(series)?;
     if rest.starts_with(' ') {
@@ -187,7 +188,7 @@ fn labels_of<'a>(line: &'a str, series: &str) -> Option<BTreeSet<&'a str>> {
     Some(names.filter(|name| *name != "le").collect())
 }
 
-/// Asks Prometheus each query of each dashboard, as Grafana would for all namespaces and accounts.
+/// Queries Prometheus as each dashboard does in Grafana, for all namespaces and accounts.
 fn dashboards_are_answered(prometheus: &Prometheus) {
     let mut asked = 0;
     for file in fs::read_dir(root().join("charts/flashgate-billing/files/dashboards")).expect("folder") {
@@ -210,7 +211,7 @@ fn dashboards_are_answered(prometheus: &Prometheus) {
     assert!(asked >= 40, "{asked} queries");
 }
 
-/// Where an account is exhausted, the line that says what is left in 3 days would be at zero.
+/// The forecast of the credits in 3 days stays at zero for an exhausted account.
 fn the_line_of_the_forecast_ends_when_the_board_says_so(prometheus: &Prometheus) {
     let file = root().join("charts/flashgate-billing/files/dashboards/tenant.json");
     let board: Value = serde_json::from_str(&fs::read_to_string(file).expect("dashboard")).expect("JSON");
@@ -228,17 +229,17 @@ fn the_line_of_the_forecast_ends_when_the_board_says_so(prometheus: &Prometheus)
     assert!(left.contains("- 3 *"), "{left}");
     let left = prometheus.query(&left.replace("- 3 *", &days));
     let left: f64 = left[0]["value"][1].as_str().expect("value").parse().expect("number");
-    // It has 5 credits, and its last charge is some seconds old.
+    // It has 5 credits, and its last charge was some seconds ago.
     assert!(left.abs() < 0.1, "{left}");
 }
 
-/// Returns a query that is answered where a variable of a dashboard has values.
+/// Returns a query that has data if a dashboard variable has values.
 fn series_of(variable: &str) -> Option<String> {
     let (series, label) = variable.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(", ")?;
     Some(format!("count by ({label}) ({series})"))
 }
 
-/// Each committed entry is a line of JSON, within the span of its reconcile.
+/// Each committed entry is a line of JSON in the span of its reconcile.
 fn lines_of_the_log_tell_the_account(scene: &Scene<'_>) {
     let log = fs::read_to_string(&scene.log).expect("log");
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
@@ -258,7 +259,7 @@ fn lines_of_the_log_tell_the_account(scene: &Scene<'_>) {
     }
 }
 
-/// Series of an account end with its Subscription, and only they.
+/// The metrics of an account end with its Subscription, and other metrics stay.
 async fn an_account_is_shown_as_long_as_it_is_there(scene: &Scene<'_>) {
     let balance = |account: &str| format!(r#"flashgate_billing_credits_balance{{account="{account}"}}"#);
     scene.prometheus.expect(&balance("gone")).await;

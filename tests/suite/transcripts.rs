@@ -1,8 +1,9 @@
-//! What is shown is what is printed: the commands of the pages, and the lives of accounts.
+//! Compares the output on pages and in golden scenarios with the real output.
 //!
-//! In a block of kind `console`, what stands below `$ flashgate-billing simulate …` (or `catalog …`) is what that
-//! command prints, run from the project's folder; a line `...` stands for any number of lines. A life is a file of
-//! manifests in `tests/golden/lives` that begins with its story and its command; its statement lies beside it.
+//! In a block of kind `console`, the lines below `$ flashgate-billing simulate …` (or `catalog …`) are the
+//! output of that command in the project folder. A line `...` stands for any number of lines. A scenario is a
+//! file of manifests in `tests/golden/lives` that begins with a description and a command. Its expected
+//! output is beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,16 +14,16 @@ use serde_json::Value;
 
 use crate::world::root;
 
-/// What a line with a command begins with, in a page.
+/// The prompts of commands in a page.
 const PROMPTS: [&str; 2] = ["$ flashgate-billing ", "$ cargo run -- "];
 
-/// What the line with the command of a life begins with.
+/// The prompt of the command in a scenario.
 const COMMAND_OF_LIFE: &str = "# $ flashgate-billing ";
 
 /// Commands that need no cluster.
 const OFFLINE: [&str; 2] = ["simulate ", "catalog "];
 
-/// Returns what the program prints for arguments, run from the project's folder.
+/// Returns the output of the program in the project folder.
 fn printed(arguments: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_flashgate-billing"))
         .args(arguments.split_whitespace())
@@ -33,7 +34,7 @@ fn printed(arguments: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A command that a page shows, and the lines below it.
+/// A command on a page, and the lines below it.
 struct Shown {
     arguments: String,
     output: Vec<String>,
@@ -64,7 +65,7 @@ fn shown_commands(page: &str) -> Vec<Shown> {
     commands
 }
 
-/// Returns whether `shown` is what was `printed`, where `...` stands for any number of lines.
+/// Returns whether `shown` matches `printed`. A line `...` matches any number of lines.
 fn agrees(shown: &[String], printed: &[&str]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
@@ -75,7 +76,7 @@ fn agrees(shown: &[String], printed: &[&str]) -> bool {
     }
 }
 
-/// Returns the files with an ending in a folder and the folders in it, in order.
+/// Returns the files with an ending in a folder and its subfolders, sorted.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("folder") {
@@ -121,7 +122,7 @@ fn three_dots_stand_for_any_lines_and_nothing_else_is_left_out() {
     assert!(!agrees(&shown("two\nthree\nfour"), &printed));
 }
 
-/// A life of an account.
+/// A scenario of an account.
 struct Life {
     manifests: PathBuf,
     story: String,

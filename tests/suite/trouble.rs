@@ -1,4 +1,5 @@
-//! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
+//! A ledger that is wrong, old or missing: the operator reports it and does not overwrite it, and an
+//! administrator can repair it.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use flashgate_billing::operator::convert::hash_of;
@@ -21,12 +22,12 @@ async fn buy(namespace: &Namespace<'_>, name: &str) {
     namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
 }
 
-/// Waits until Ready has that reason; returns the Subscription.
+/// Waits until the condition Ready has this reason. Returns the Subscription.
 pub async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
     reason_is(namespace, "acme", reason).await
 }
 
-/// Waits until Ready of a Subscription has that reason; returns it.
+/// Waits until the condition Ready of a Subscription has this reason. Returns the Subscription.
 pub async fn reason_is(namespace: &Namespace<'_>, name: &str, reason: &str) -> Value {
     eventually(&format!("Ready of {name} is {reason}"), async || {
         let object = namespace.get::<Subscription>(name).await?;
@@ -129,7 +130,7 @@ async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_ot
     let said = ready_is(&namespace, "LedgerInconsistent").await;
     let conditions = said["status"]["conditions"].to_string();
     assert!(!conditions.contains("hash"), "its content is what is wrong: {conditions}");
-    // What does not add up cannot be accepted either, and it is this account's trouble alone.
+    // Wrong content cannot be accepted, and other accounts continue.
     accept(&namespace, 2).await;
     namespace.create::<Subscription>("other", json!({"plan": "starter"})).await;
     namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;

@@ -1,5 +1,5 @@
-//! Whoever has no right at all. Signatures and replays of callbacks are `payments::webhook`; the rights of the
-//! operator's own token are `chart::roles`.
+//! Callers without any right. `payments::webhook` tests signatures and replays of callbacks; `chart::roles`
+//! tests the rights of the operator's own token.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,13 +13,13 @@ use crate::suite::payments::webhook::post;
 use crate::suite::payments::{free_address, paid, secrets_file};
 use crate::world::eventually;
 
-/// More connections than a server has places.
+/// More connections than a server accepts at once.
 const FLOOD: u16 = 300;
 
-/// Longest time that an answer may take: far below what a body of a gigabyte takes.
+/// Maximum time of an answer. The transfer of a gigabyte takes far longer.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Sends the head of a request and nothing of its body; returns status and answer.
+/// Sends the head of a request without its body. Returns the status and the answer.
 async fn ask(address: SocketAddr, request: String) -> (u16, String) {
     let listens = async || TcpStream::connect(address).ok();
     let mut stream = eventually("somebody listens", listens).await_some().await;
@@ -27,7 +27,7 @@ async fn ask(address: SocketAddr, request: String) -> (u16, String) {
         stream.set_read_timeout(Some(SOON)).expect("limit");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = Vec::new();
-        // What is cut after its answer has answered.
+        // A connection that is closed after the answer is no error.
         let ended = stream.read_to_end(&mut answer);
         assert!(ended.is_ok() || !answer.is_empty(), "{ended:?}");
         String::from_utf8_lossy(&answer).into_owned()
@@ -37,7 +37,7 @@ async fn ask(address: SocketAddr, request: String) -> (u16, String) {
     (status, answer)
 }
 
-/// Returns a request with such a line, and a head that states a body of so many bytes.
+/// Returns a request with this request line and content length.
 fn request(line: &str, bytes: u64) -> String {
     format!(
         "{line} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nConnection: close\r\n\
@@ -45,7 +45,7 @@ fn request(line: &str, bytes: u64) -> String {
     )
 }
 
-/// Paths that lead out of what is served, for servers that take them for more than names.
+/// Paths that escape from the served paths if a server interprets them.
 const TRICKS: [&str; 8] = [
     "/",
     "//",
@@ -97,7 +97,8 @@ async fn health_and_metrics_need_no_token_and_tell_of_no_account() {
     }
 }
 
-/// Opens so many connections from many addresses and sends a text on each; waits for an answer where there is one.
+/// Opens many connections from different addresses and sends `text` on each. Waits for the answers, if any
+/// are expected.
 async fn flood(address: SocketAddr, text: &str, is_answered: bool) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for number in 0..FLOOD {

@@ -1,4 +1,4 @@
-//! A payment agent: the role `flashgate-payments`, where payments come from outside.
+//! A payment agent with the role `flashgate-payments`, in a namespace with external payments.
 
 use flashgate_api::{CreditLedger, Payment, Subscription};
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -16,7 +16,7 @@ async fn invoice(namespace: &Namespace<'_>, index: usize, state: &str) -> String
     number.expect("number").to_owned()
 }
 
-/// States what happened to an invoice, and waits for the reason of the verdict.
+/// Creates a Payment, and waits for the reason of its verdict.
 async fn state(
     agent: &Caller,
     namespace: &Namespace<'_>,
@@ -63,7 +63,7 @@ async fn a_payment_agent_settles_each_invoice_once_and_makes_no_credits() {
     of_a_reset_account(&agent, &namespace, &open).await;
 }
 
-/// The agent states payments, sees none of the rest, and takes nothing back.
+/// The agent can create Payments, but cannot read other objects or change a Payment.
 async fn nothing_but_payments(agent: &Caller) {
     for kind in [SUBSCRIPTION, PACK, REPORT, ADJUSTMENT] {
         assert_eq!(agent.create(PAID, kind, "forged", json!({})).await.0, 403, "{kind:?}");
@@ -77,7 +77,7 @@ async fn nothing_but_payments(agent: &Caller) {
     assert_eq!(agent.call("DELETE", &paid, &Value::Null).await.0, 403);
 }
 
-/// An account that was reset has invoices of its own: those of before are unknown.
+/// A reset account has new invoices. The old ones are unknown.
 async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &str) {
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");

@@ -1,4 +1,4 @@
-//! A reporter: the role `flashgate-reporter`. That another's source is refused is `chart::sources`.
+//! A reporter with the role `flashgate-reporter`. `chart::sources` tests that it cannot use another source.
 
 use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
@@ -12,19 +12,19 @@ use super::{
 /// The namespace of the reporter.
 pub const NAMESPACE: &str = "attacked-reporter";
 
-/// The namespace of a reporter that states nothing over and over.
+/// The namespace of a reporter that keeps sending reports of zero.
 pub const FLOODED: &str = "flooded-with-zeros";
 
-/// Reports of zero: more than an account has room for sources.
+/// Number of reports of zero: more than the maximum number of sources.
 const ZEROS: usize = 1_100;
 
-/// Bytes of a ledger that holds one source and no history.
+/// Maximum bytes of a ledger with one source and no history.
 const SMALL_LEDGER: usize = 16 * 1_024;
 
-/// What the API server takes at most, with room.
+/// Above the maximum request size of the API server.
 const FAR_TOO_LONG: usize = 4_000_000;
 
-/// Minutes of a year.
+/// Minutes in a year.
 const YEAR: i64 = 365 * 24 * 60;
 
 #[tokio::test]
@@ -61,7 +61,8 @@ async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
     }
     let before = money(&namespace).await;
     assert_eq!(before["totals"]["consumed"], "100");
-    // A window that ends too early is refused; one of the next century at admission, as is what is huge.
+    // A window that ends before the start is refused by the operator. Windows in the next century and huge
+    // reports fail admission.
     assert_eq!(
         reporter.create(NAMESPACE, REPORT, "next-year", usage("gw", (YEAR, YEAR + 60), "1P")).await.0,
         201
@@ -105,7 +106,7 @@ async fn a_flood_of_zero_reports_takes_no_source_and_no_room_of_the_ledger() {
     assert!(ledger["spec"].to_string().len() < SMALL_LEDGER, "{ledger:#}");
 }
 
-/// Returns lines that are too many or too long, with the status of their refusal.
+/// Returns lists of lines that are too many or too long, with the HTTP status of the rejection.
 fn huge() -> Vec<(u16, Value)> {
     let line = |operation: &str, label: &str| {
         json!({

@@ -1,4 +1,4 @@
-//! A life that needs every right that the chart grants to the operator.
+//! A scenario that needs every right that the chart grants to the operator.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,24 +11,24 @@ use super::values_of;
 use crate::suite::payments::webhook::post;
 use crate::world::{Namespace, eventually, root};
 
-/// Returns the catalog of the life: payments come from outside, and a report is swept soon after its verdict.
+/// Returns the catalog of the scenario: external payments, and a sweep shortly after each verdict.
 pub fn catalog() -> Value {
     let mut catalog = values_of(&root().join("examples/payments/catalog.yaml"));
     catalog["policies"]["reports"]["keepForSeconds"] = json!(1);
     catalog
 }
 
-/// Returns the argument that holds up the receipt of the first report until `go` exists.
+/// Returns the argument that delays the receipt of the first report until the file `go` exists.
 pub fn held_receipt(go: &Path) -> String {
     format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())
 }
 
-/// Plays a life: an account is opened and paid, a pack bought and refunded, an invoice paid that was void and its money
-/// returned, credits given, usage charged and its report swept. The operator has to be started with [`held_receipt`].
-/// Without a webhook, payments are reported as objects.
+/// Runs the scenario: subscription, payment, pack, refund, payment of a void invoice and its return,
+/// adjustment, report and sweep. The operator must be started with [`held_receipt`]. Without a webhook,
+/// payments are reported as objects.
 ///
 /// # Errors
-/// The webhook's answer, where it refuses what must be taken.
+/// The webhook's answer, if it rejects a valid callback.
 pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &Path) -> Result<(), String> {
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     pay(namespace, webhook, "evt-account", "Settled", "100").await?;
@@ -58,8 +58,8 @@ pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &P
     Ok(())
 }
 
-/// Pays for an upgrade that is no longer asked for, and gets the money back. The first Payment, which has its verdict by
-/// then, shows that.
+/// Pays for an upgrade that was cancelled, and returns the money. The first Payment already has its verdict,
+/// and shows the return.
 async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>) -> Result<(), String> {
     let ask = async |plan: &str| {
         let patch = Patch::Merge(json!({"spec": {"plan": plan}}));
@@ -78,7 +78,7 @@ async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>
     Ok(())
 }
 
-/// Reports usage, and changes the report while its receipt is under way: it then has to be read again.
+/// Creates a report, and changes it while its receipt is being written. The operator must then read it again.
 async fn use_some(namespace: &Namespace<'_>, go: &Path) {
     let end = flashgate_cluster::clock::Clock::system().now();
     let start = end - jiff::SignedDuration::from_secs(1);
@@ -97,7 +97,7 @@ async fn use_some(namespace: &Namespace<'_>, go: &Path) {
     std::fs::write(go, "").expect("go");
 }
 
-/// Reports what happened to the invoice of that amount: twice to the webhook, as providers do, or by a Payment.
+/// Reports an event of the invoice with this amount: twice to the webhook, as providers do, or as a Payment.
 async fn pay(
     namespace: &Namespace<'_>,
     webhook: Option<SocketAddr>,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{list, render};
 use crate::world::{Namespace, World, eventually};
 
-/// Creates a report of one line; returns what the API server warned of.
+/// Creates a report with one line. Returns the warnings of the API server.
 async fn create(namespace: &Namespace<'_>, name: &str, operation: &str, quantity: Value) -> String {
     let report = json!({
         "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport", "metadata": {"name": name},

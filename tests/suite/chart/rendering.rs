@@ -1,4 +1,4 @@
-//! What the chart renders from which values, and what it refuses. No cluster is met.
+//! The rendered manifests for different values, and values that the chart rejects. No cluster is used.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -96,7 +96,7 @@ fn a_catalog_with_a_mistake_is_refused_before_anything_is_installed() {
     refused_naming(&a_control, "/catalog/plans/0/displayName");
 }
 
-/// Asserts that the chart refuses values and names what is wrong.
+/// Asserts that the chart rejects values with a message that contains `named`.
 fn refused_naming(values: &Value, named: &str) {
     let said = helm(&["template", &chart().display().to_string(), "--values", "-"], values);
     assert!(!said.success, "{values} is taken");
@@ -143,7 +143,7 @@ fn the_kustomize_base_is_what_the_chart_renders() {
     }
 }
 
-/// Returns the names of the series that a text asks for.
+/// Returns the names of the series in a text.
 fn asked_for(text: &str) -> BTreeSet<String> {
     let rests = text.match_indices("flashgate_billing_").map(|(start, _)| &text[start..]);
     rests

@@ -1,4 +1,4 @@
-//! What the roles of the chart allow, as the API server tells their holders.
+//! The rights of the chart's roles, as the API server lists them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,14 +10,14 @@ use super::pod::kubeconfig_of;
 use super::{installed, list, render};
 use crate::world::{World, root};
 
-/// The roles, each held by a user of its name.
+/// The roles. Each has a user with the same name.
 const ROLES: [&str; 5] =
     ["flashgate-viewer", "flashgate-tenant", "flashgate-reporter", "flashgate-payments", "flashgate-admin"];
 
-/// A user that nothing is granted to: everybody may do what this one may.
+/// A user without any role. Everybody has the rights of this user.
 const STRANGER: &str = "stranger";
 
-/// Returns the lines of `kubectl auth can-i --list`, one right each, without the layout.
+/// Returns the lines of `kubectl auth can-i --list`, one right on each, without padding.
 fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String> {
     let output = std::process::Command::new(world.plane.programs().join("kubectl"))
         .args(["auth", "can-i", "--list", "--no-headers", "--namespace", namespace])
@@ -30,7 +30,7 @@ fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String>
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// Compares rights with the list that is committed for a role.
+/// Compares rights with the committed list of a role.
 fn assert_committed(role: &str, rights: &BTreeSet<String>) {
     let file = root().join(format!("tests/golden/chart/{role}.txt"));
     let text = rights.iter().fold(String::new(), |text, line| text + line + "\n");

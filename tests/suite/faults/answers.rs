@@ -1,4 +1,4 @@
-//! Answers that a server gives when it has too much to do, or no longer knows what is asked for.
+//! Replies of an API server that is overloaded, or whose watch cache has expired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,18 +17,18 @@ use super::{Watched, adjust, balance_is, open_account};
 use crate::relay::{self, Interference};
 use crate::world::{World, eventually};
 
-/// Refuses the first writes of each object with 429.
+/// Rejects the first writes of each object with 429.
 #[derive(Default)]
 struct Throttle {
-    /// When each object was to be written.
+    /// The times of the writes to each object.
     tries: Mutex<BTreeMap<String, Vec<Instant>>>,
 }
 
 impl Throttle {
-    /// How often the write of an object is refused.
+    /// Number of rejections for each object.
     const REFUSALS: usize = 3;
 
-    /// How long it is asked to wait.
+    /// The requested delay.
     const PATIENCE: Duration = Duration::from_secs(3);
 }
 
@@ -67,18 +67,18 @@ async fn a_server_that_asks_for_patience_is_given_it_and_nothing_is_lost() {
     }
 }
 
-/// Gives lists page by page and forgets in the midst of the first one of each kind; ends the first watches of each kind
-/// with the word that what they ask for is too old.
+/// Serves lists in pages, and the first list of each kind expires halfway. The first watches of each kind end
+/// with the error that their version is too old.
 #[derive(Default)]
 struct Forgetful {
     /// Lists and watches that were answered with 410.
     forgotten: Mutex<BTreeSet<String>>,
-    /// Pages of each list so far.
+    /// Number of pages of each list.
     pages: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Forgetful {
-    /// The page that is asked for in vain.
+    /// The page that is answered with 410.
     const LOST_PAGE: usize = 7;
 
     fn forgets(&self, what: &str) -> bool {
@@ -86,7 +86,7 @@ impl Forgetful {
     }
 }
 
-/// What a server says of what it no longer knows.
+/// Returns the status `Expired`.
 fn gone() -> serde_json::Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410,
@@ -119,7 +119,7 @@ impl Interference for Forgetful {
     }
 }
 
-/// Asks for a list by pages of one object.
+/// Makes a list use pages of one object.
 fn give_small_pages(head: &mut request::Parts) {
     let query = head.uri.query().unwrap_or_default();
     let small = query.split('&').map(|part| if part.starts_with("limit=") { "limit=1" } else { part });
@@ -157,8 +157,7 @@ async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew()
     balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
 }
 
-/// Gives lists page by page, lets the first watch of pending reports find that it is too old, and stops in the midst of
-/// the list that follows.
+/// Serves lists in pages. The first watch of pending reports expires, and the list after it stops halfway.
 #[derive(Default)]
 struct Halting {
     watches: AtomicUsize,
@@ -168,7 +167,7 @@ struct Halting {
 }
 
 impl Halting {
-    /// The page of the second list that never comes.
+    /// The page of the second list that never arrives.
     const LAST_PAGE: usize = 3;
 }
 
@@ -208,7 +207,7 @@ async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged
     eventually("a relist is in its midst", has_halted).await_some().await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
-    // What it knew of before is charged while the relist hangs.
+    // Reports that it already knew are charged while the list is stuck.
     balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
     for name in ["late-1", "late-2", "late-3"] {
         namespace.create::<UsageReport>(name, usage(name, 1, 10)).await;
@@ -220,19 +219,19 @@ async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!((10 * (count + 3)).to_string())));
 }
 
-/// Refuses all that is asked for, for a while.
+/// Rejects all requests for a while.
 #[derive(Default)]
 struct Overloaded {
     until: Mutex<Option<Instant>>,
-    /// How often each thing was asked for meanwhile.
+    /// Number of requests by type during that time.
     tries: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Overloaded {
-    /// How long everything is refused.
+    /// Duration of the rejections.
     const TIME: Duration = Duration::from_secs(15);
 
-    /// How long it is asked to wait, in seconds.
+    /// The requested delay, in seconds.
     const PATIENCE: &str = "5";
 
     fn begin(&self) {
@@ -263,7 +262,7 @@ async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothin
     let namespace = world.namespace("overloaded").await;
     let overloaded = Arc::new(Overloaded::default());
     let kubeconfig = relay::start(&world, Arc::clone(&overloaded)).await;
-    // Watches end soon, so that they are refused as well.
+    // Watches end quickly, so that they are rejected as well.
     let _operator = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
     open_account(&namespace).await;
     overloaded.begin();
@@ -278,9 +277,9 @@ async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothin
     assert_eq!(ledger.pointer("/spec/totals/adjusted"), Some(&json!("10")));
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("10")));
     let tries = overloaded.tries.lock().expect("tries");
-    // A watch is compared with the server's latest version before it resumes: that is refused already.
+    // Before a watch resumes, the operator reads the server's latest version. That request is rejected.
     assert!(tries.keys().any(|what| what.ends_with("v1alpha1/usagereports")), "{tries:?}");
     assert!(tries.keys().any(|what| what.contains("creditledgers/acme")), "{tries:?}");
-    // Every five seconds, and watches more seldom each time.
+    // Every five seconds, and watches with growing delays.
     assert!(tries.values().all(|count| *count <= 6), "{tries:?}");
 }

@@ -1,4 +1,4 @@
-//! A server that shows another certificate than before.
+//! An API server with a new certificate.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes an authority in `folder`, and two certificates of it for the API server.
+/// Creates a certificate authority in `folder`, and two certificates for the API server.
 fn make_certificates(folder: &Path) {
     std::fs::write(folder.join("extensions"), "subjectAltName=IP:127.0.0.1\n").expect("extensions");
     openssl(
@@ -35,7 +35,7 @@ fn make_certificates(folder: &Path) {
     }
 }
 
-/// Lets the API server show the certificate of that name, from its next start on.
+/// Makes the API server use this certificate after its next start.
 async fn show(world: &World, name: &str) {
     let folder = world.plane.folder();
     let read = |file: String| std::fs::read_to_string(folder.join(file)).expect("file");

@@ -1,4 +1,4 @@
-//! A server whose clock tells another time than the operator's.
+//! An API server whose clock differs from the operator's clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -20,7 +20,7 @@ use crate::world::{World, eventually};
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// Answers with a date so many seconds from the right one; each answer the other way, if it is to oscillate.
+/// Changes the date of answers by some seconds. If it oscillates, the sign alternates.
 #[derive(Default)]
 struct OtherTime {
     seconds: AtomicI64,
@@ -51,7 +51,7 @@ async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
     let other = Arc::new(OtherTime::default());
     other.seconds.store(-HOUR, Ordering::Relaxed);
     let watched = Watched::start_as(&world, &relay::start(&world, Arc::clone(&other)).await);
-    // Each account asks for a commit of its own, since one that failed is left alone for a while.
+    // Each account needs its own commit, because a failed account is not retried for a while.
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     for (name, seconds, oscillates) in
         [("behind", -HOUR, false), ("ahead", 400 * DAY, false), ("either-way", HOUR, true)]
@@ -83,7 +83,8 @@ async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())));
 }
 
-/// Stores the CreditAdjustment `of` once more, as `name`, as an API server does whose clock is 400 days ahead.
+/// Copies the CreditAdjustment `of` to `name`, as created by an API server with a clock that is 400 days
+/// ahead.
 fn store_from_the_future(world: &World, of: &str, name: &str) {
     let bytes = |text: String| ByteString(text.into_bytes());
     let key = |name: &str| bytes(format!("/registry/billing.flashgate.dev/creditadjustments/ahead/{name}"));

@@ -1,4 +1,4 @@
-//! Kinds that go, come back, or are of another version.
+//! CRDs that are removed, recreated, or of another version.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::json;
@@ -14,7 +14,7 @@ async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {
 
 async fn buy(namespace: &Namespace<'_>, name: &str, state: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    // A kind that has just come back is not served at once.
+    // A CRD that was just recreated is not served at once.
     eventually("the pack is ordered", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditPack", "metadata": {"name": name},
@@ -39,7 +39,7 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
     }
     balance_is(&namespace, "1400").await;
     remove_kind(&namespace, "creditpacks").await;
-    // What has another kind goes on meanwhile.
+    // Other kinds continue in the meantime.
     adjust(&namespace, "meanwhile").await;
     balance_is(&namespace, "1410").await;
     redefine(&world, &definition("creditpacks")).await;

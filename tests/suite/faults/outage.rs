@@ -1,4 +1,4 @@
-//! An API server that is gone for a while: how soon billing goes on when it is back.
+//! The time until billing continues after an outage of the API server.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
 use crate::world::{World, eventually};
 
-/// Time from the API server's return to the first charge: the longest pause of a watch, and room for a busy machine.
+/// Maximum time from the API server's return to the first charge: the longest watch backoff, plus a margin.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How often each of the six watches fails before the API server is back: often enough for its pauses to have grown.
+/// Number of failures of each of the six watches during the outage, so that their backoff has grown.
 const FAILURES: usize = 6;
 
 #[tokio::test]

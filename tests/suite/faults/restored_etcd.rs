@@ -1,5 +1,5 @@
-//! An etcd that is restored from a snapshot under a running operator. Watches then resume from a version that the server
-//! does not have, and bring nothing.
+//! etcd is restored from a snapshot under a running operator. Watches then resume from a version that the
+//! server does not have, and receive nothing.
 
 use flashgate_api::{CreditLedger, UsageReport};
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     balance_is(&namespace, "880").await;
     world.plane.restore_data("before").await.expect("restored");
     balance_is(&namespace, "1090").await;
-    // What was lost with the restore is sent again, and something new is sent.
+    // The lost objects are sent again, with a new one.
     for name in ["lost-7", "new"] {
         namespace.create::<UsageReport>(name, usage(name, 2, 10)).await;
         namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;

@@ -1,4 +1,4 @@
-//! Rights that are taken away under a running operator, and given back.
+//! Rights that are removed under a running operator, and granted again.
 
 use flashgate_api::UsageReport;
 
@@ -8,7 +8,7 @@ use crate::world::{World, eventually};
 
 const USER: &str = "operator";
 
-/// Gives the operator all rights, or takes them away.
+/// Grants or removes all rights of the operator.
 async fn bind(world: &World, is_bound: bool) {
     let bind = ["create", "clusterrolebinding", USER, "--clusterrole=cluster-admin", "--user=operator"];
     let unbind = ["delete", "clusterrolebinding", USER];

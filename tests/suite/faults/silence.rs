@@ -1,4 +1,4 @@
-//! A server that says nothing: calls that are never answered, and watches that bring nothing.
+//! An API server that is silent: requests without an answer, and watches without events.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use super::{Watched, balance_is, open_account};
 use crate::relay::{self, Interference};
 use crate::world::{World, eventually};
 
-/// Says what is asked for of the pending reports: a list or a watch.
+/// Returns whether a request lists or watches pending reports.
 pub fn asked_of_pending_reports(head: &request::Parts) -> Option<&'static str> {
     let query = head.uri.query().unwrap_or_default();
-    // Only what is pending is selected by what it is not.
+    // Only pending reports are selected by states that they do not have.
     let is_pending = head.uri.path().ends_with("/usagereports") && query.contains("%21%3D");
     let what = if query.contains("watch=true") { "watch" } else { "list" };
     (head.method == Method::GET && is_pending).then_some(what)
 }
 
-/// Never answers the first list, nor the first start of a watch, of pending reports.
+/// Never answers the first list and the first watch of pending reports.
 #[derive(Default)]
 struct Hole {
     swallowed: Mutex<BTreeSet<&'static str>>,
@@ -57,7 +57,7 @@ async fn a_list_and_a_watch_that_are_never_answered_are_asked_for_again() {
     assert!(watched.said().contains("no reply within 2 seconds"), "{}", watched.said());
 }
 
-/// Lets the first watch of pending reports begin, and brings nothing of it.
+/// Accepts the first watch of pending reports, and drops its events.
 #[derive(Default)]
 struct Silent {
     is_silent: AtomicBool,

@@ -1,4 +1,4 @@
-//! The manifests for Argo CD and Flux, against the definitions of both.
+//! Validates the manifests for Argo CD and Flux against the CRDs of both.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{TOOLS, yaml};
 use crate::world::{World, root};
 
-/// Manifests of kinds of Argo CD and Flux, and what else stands beside them; not values of a chart.
+/// Manifests of Argo CD and Flux and the other manifests beside them, without Helm values.
 const MANIFESTS: [&str; 11] = [
     "argocd/argocd-cm.yaml",
     "argocd/operator.yaml",
@@ -26,7 +26,7 @@ fn example(path: &str) -> PathBuf {
     root().join("examples").join(path)
 }
 
-/// Asks the API server to take a manifest to the letter, without taking it.
+/// Sends a manifest to the API server as a strict dry run.
 async fn dry_run(world: &World, manifest: &Path) -> flashgate_control_plane::Output {
     let file = manifest.display().to_string();
     let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", &file];

@@ -1,4 +1,4 @@
-//! Each recorded object is taken for what the table of conditions says, by each tool.
+//! Each tool reports the health of each recorded object as the table of conditions says.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,8 @@ fn kstatus_takes_each_state_for_what_the_table_says() {
 #[test]
 fn the_health_expressions_for_flux_say_the_same_as_kstatus() {
     let kustomization = "examples/flux/team.yaml";
-    // A book is never in Git, so that no expression is for it. Flux has no word for what is being deleted.
+    // A ledger is never in Git, so it has no expression. Flux has no state for an object that is being
+    // deleted.
     let asked = STATES.iter().filter(|state| state.kind != "CreditLedger" && state.row != Row::Deleting);
     let asked: Vec<_> = asked.collect();
     let files: Vec<PathBuf> = asked.iter().map(|state| state.file()).collect();

@@ -1,4 +1,4 @@
-//! `helm --wait` and `kubectl wait` return when they should, and fail fast on what is refused.
+//! `helm --wait` and `kubectl wait` return when they should, and fail fast when a request is refused.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::suite::chart::{Said, tool};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, root};
 
-/// Far above what an answer takes on a busy machine, far below the time for which helm would wait.
+/// Far above the time of an answer on a slow machine, and far below Helm's timeout.
 const FAST: Duration = Duration::from_secs(120);
 
 /// Returns a chart that installs the manifests of examples.
@@ -25,8 +25,8 @@ fn chart_of(name: &str, examples: &[&str]) -> PathBuf {
     folder
 }
 
-/// Installs or upgrades a release of the manifests of examples as helm does that waits for ten minutes; returns how it
-/// ended, and how fast.
+/// Installs or upgrades a release of the manifests of examples, with a Helm timeout of ten minutes. Returns
+/// the result and the duration.
 async fn helm(verb: &'static str, namespace: &Namespace<'_>, examples: &[&str]) -> (Said, Duration) {
     let chart = chart_of(&namespace.name, examples).display().to_string();
     let (name, kubeconfig) = (namespace.name.clone(), namespace.world.plane.kubeconfig());

@@ -1,4 +1,5 @@
-//! The runbooks of alerts about usage that is not charged and credits that are not given: their commands find the cause.
+//! The runbooks of alerts about usage that is not charged and credits that are not granted. Their commands
+//! find the cause.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
@@ -11,7 +12,7 @@ use super::Runbook;
 use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
-/// Adjustments that are more than an account may hold open.
+/// Number of adjustments: more than an account may have open.
 const ADJUSTMENTS: usize = 60;
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
@@ -31,7 +32,7 @@ async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation:
     namespace.create::<UsageReport>(name, spec).await;
 }
 
-/// Gives one adjustment more than fits, and more.
+/// Creates more adjustments than the account has room for.
 async fn fill(namespace: &Namespace<'_>) {
     for number in 0..ADJUSTMENTS {
         let spec = json!({"subscriptionRef": {"name": "full"}, "credits": "1", "reason": "a test"});

@@ -1,4 +1,4 @@
-//! What makes each alert fire: the thing itself, done to operators that run.
+//! Causes each alert with running operators.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,25 +18,25 @@ use crate::world::{Namespace, Operator, World, eventually, root};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
-/// Who has no right at all.
+/// The user without any right.
 pub const STRANGER: &str = "stranger";
 
-/// Namespaces that the stranger watches: each adds an interruption of each watch to every try.
+/// Namespaces that the stranger watches. Each adds one failed watch to every try.
 const WATCHED_BY_THE_STRANGER: [&str; 12] =
     ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11", "n12"];
 
-/// Three operators and what watches them: one that does its work, one without rights, and one whose API server is
-/// slow, fails, and has another time.
+/// Three operators and Prometheus. One operator works, one has no rights, and one has a slow and failing API
+/// server with a wrong clock.
 pub struct Scene<'a> {
     pub prometheus: Prometheus,
-    /// Where the operators serve their metrics.
+    /// The metrics addresses of the operators.
     pub addresses: Vec<SocketAddr>,
     pub operators: Vec<Operator>,
-    /// The log of the one that does its work.
+    /// The log of the working operator.
     pub log: PathBuf,
-    /// Namespace whose accounts live by the real time.
+    /// Namespace of the accounts that use real time.
     pub tenants: Namespace<'a>,
-    /// Namespace whose accounts live by test clocks.
+    /// Namespace of the accounts that use test clocks.
     clocked: Namespace<'a>,
     /// The control plane.
     pub world: &'a World,
@@ -44,7 +44,7 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Starts the operators and a Prometheus that has seen each.
+    /// Starts the operators and Prometheus. Waits until Prometheus has scraped each.
     pub async fn set(world: &'a World, rules: &Value) -> Self {
         let addresses = vec![free_address(), free_address(), free_address()];
         let webhook = free_address();
@@ -72,7 +72,7 @@ impl<'a> Scene<'a> {
         eventually(&format!("{alert} fires"), fires).await_some().await;
     }
 
-    /// Lets accounts begin with their credits, and waits until Prometheus has seen them.
+    /// Creates accounts with credits, and waits until Prometheus has their metrics.
     pub async fn accounts_begin(&self) {
         for name in ["low", "gone", "late", "lost", "tampered"] {
             let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
@@ -81,8 +81,8 @@ impl<'a> Scene<'a> {
         self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 5").await;
     }
 
-    /// Uses most credits of one account, more than all of another, and reports the usage of a third late. A report for
-    /// an account that does not exist waits.
+    /// Uses most credits of one account and exceeds those of another. The usage of a third is reported late.
+    /// A report for an account that does not exist stays pending.
     pub async fn credits_go(&self) {
         self.report("low", "3500M", 1).await;
         self.report("gone", "5G", 1).await;
@@ -92,12 +92,12 @@ impl<'a> Scene<'a> {
         self.tenants.expect::<Subscription>("gone", "/status/credits/balance", "-10").await;
     }
 
-    /// Reports an hour's usage that began so many hours ago.
+    /// Reports the usage of an hour that began `hours_ago`.
     async fn report(&self, account: &str, quantity: &str, hours_ago: i64) {
         self.report_as(&format!("{account}-1"), account, "StorageEgress", quantity, hours_ago).await;
     }
 
-    /// Reports an hour's usage of an operation that began so many hours ago, under a name.
+    /// Reports the usage of an operation in an hour that began `hours_ago`, under a name.
     pub async fn report_as(
         &self,
         name: &str,
@@ -116,8 +116,8 @@ impl<'a> Scene<'a> {
         self.tenants.create::<UsageReport>(name, spec).await;
     }
 
-    /// Leaves one account's first invoice open for two days, lets another's renewal fall due, and sends a callback that
-    /// cannot be decoded.
+    /// Leaves the first invoice of one account open for two days, and makes the renewal of another due. Sends
+    /// a callback that cannot be decoded.
     pub async fn payments_fail(&self) {
         self.subscribe("owing", &(now() - SignedDuration::from_hours(48)).to_string()).await;
         self.invoice("owing", 0).await;
@@ -149,7 +149,7 @@ impl<'a> Scene<'a> {
         subscriptions.patch(name, &PatchParams::default(), &patch).await.expect("patched");
     }
 
-    /// Returns the number of an account's open invoice, once it is there.
+    /// Returns the number of an account's open invoice, once it exists.
     async fn invoice(&self, name: &str, index: usize) -> String {
         self.clocked.expect::<Subscription>(name, &format!("/status/invoices/{index}/state"), "Open").await;
         let subscription = self.clocked.get::<Subscription>(name).await.expect("Subscription");
@@ -172,7 +172,7 @@ impl<'a> Scene<'a> {
         ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
     }
 
-    /// Lets accounts begin behind the relay: there it takes long, or fails, and the clock is another.
+    /// Creates accounts behind the relay, which is slow or fails, and has another clock.
     pub async fn begin_behind_the_relay(&self) {
         for name in [distance::SLOW, distance::FAILING] {
             let namespace = self.world.namespace(name).await;
@@ -180,7 +180,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Lets somebody with the rights to do so loosen a definition, and write what the operator cannot understand.
+    /// Loosens a CRD as an administrator, and writes an object that the operator cannot decode.
     pub async fn a_payment_is_odd(&self) {
         let states = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/state/enum/-";
         let patch = json!([{"op": "add", "path": states, "value": "Odd"}]).to_string();
@@ -207,7 +207,7 @@ fn now() -> Timestamp {
     Clock::system().now()
 }
 
-/// Starts the operator that does its work, with payments from outside.
+/// Starts the working operator, with external payments.
 fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &Path) -> Operator {
     let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
     let secrets = secrets_file(world).display().to_string();
@@ -233,7 +233,7 @@ fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &P
     Operator::start_as(&world.plane.kubeconfig(), &arguments, &[], log)
 }
 
-/// Starts an operator whose rights are gone: it can watch nothing, and never leads.
+/// Starts an operator without rights. It cannot watch, and never leads.
 fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
     let kubeconfig = world.plane.kubeconfig_for(STRANGER).expect("kubeconfig");
     let metrics = metrics.to_string();
@@ -243,11 +243,11 @@ fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
     Operator::start_as(&kubeconfig, &arguments, &[], &world.plane.folder().join("stranger.log"))
 }
 
-/// Starts an operator whose API server is far away.
+/// Starts an operator behind the relay.
 async fn start_far_away(world: &World, metrics: SocketAddr) -> Operator {
     let kubeconfig = relay::start(world, Arc::new(Distance)).await;
     let metrics = metrics.to_string();
-    // No backup was ever recorded in that Lease.
+    // That Lease has no record of a backup.
     let backups = ["--backup-lease", "backups", "--backup-lease-namespace", "default"];
     let arguments = ["--metrics-addr", &metrics, "--namespace", distance::SLOW, distance::FAILING];
     let arguments = [&arguments[..], &backups].concat();

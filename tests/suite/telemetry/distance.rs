@@ -1,4 +1,4 @@
-//! An API server that is far away: some of what is asked of it takes long or fails, and its clock is behind.
+//! A distant API server: some requests are slow or fail, and its clock is slow.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 
 use crate::relay::Interference;
 
-/// Namespace in which the first write of a ledger takes long.
+/// Namespace in which the first write of a ledger is slow.
 pub const SLOW: &str = "slow";
 
-/// Namespace in which the first write of a ledger is not taken.
+/// Namespace in which the first write of a ledger fails.
 pub const FAILING: &str = "failing";
 
-/// By how many seconds its clock is behind: enough for the alert, too little to hold commits.
+/// Seconds by which the clock is slow: enough for the alert, too few to hold commits.
 const BEHIND_SECONDS: i64 = 45;
 
-/// How long the first write of a ledger takes where it takes long.
+/// Duration of the slow write.
 const DELAY: Duration = Duration::from_secs(6);
 
-/// What distance does.
+/// The faults of a distant API server.
 pub struct Distance;
 
 impl Interference for Distance {
