@@ -13,7 +13,7 @@ use flashgate_testing::Random;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
-use crate::relay::Interference;
+use crate::relay::Interceptor;
 use crate::world::{Operator, World};
 
 /// Requests in 1,000 that fail.
@@ -99,8 +99,8 @@ fn cut() -> Response {
     Body::from_stream(broken).into_response()
 }
 
-impl Interference for Chaos {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for Chaos {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         if is_watch(head) || !self.occurs(PERMILLE) {
             return None;
         }
@@ -130,7 +130,7 @@ impl Interference for Chaos {
         }
     }
 
-    fn amend(&self, head: &request::Parts, answer: Response) -> Response {
+    fn on_response(&self, head: &request::Parts, answer: Response) -> Response {
         match head.extensions.get::<&'static str>() {
             Some(&REPLY_LOST) => return cut(),
             Some(_) => return StatusCode::GATEWAY_TIMEOUT.into_response(),
@@ -190,7 +190,7 @@ impl Pair {
     }
 
     fn take(&self, index: usize) -> Operator {
-        lock(&self.operators[index]).take().expect("it runs")
+        lock(&self.operators[index]).take().expect("a running operator")
     }
 
     /// Returns the resident memory of both operators; 0 for an operator that does not run.

@@ -284,7 +284,7 @@ impl Load {
         let after = self.versions().await;
         let changed: Vec<_> =
             after.iter().filter(|(key, version)| before.get(*key) != Some(*version)).collect();
-        assert!(changed.is_empty(), "written at rest: {changed:?}");
+        assert!(changed.is_empty(), "written with nothing pending: {changed:?}");
     }
 
     /// Returns the resource version of every object that is left.

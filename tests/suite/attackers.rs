@@ -32,14 +32,14 @@ const USERS: [(&str, &[&str]); 5] = [
 const PAID: &str = "attacked-payments";
 
 /// A world with the roles of the chart, users with these roles, and running operators.
-struct Realm {
+struct Attacked {
     world: World,
     _operators: [Operator; 3],
 }
 
 /// Returns the world that the tests in this module share.
-async fn realm() -> &'static Realm {
-    static REALM: OnceCell<Realm> = OnceCell::const_new();
+async fn attacked() -> &'static Attacked {
+    static REALM: OnceCell<Attacked> = OnceCell::const_new();
     let start = || async {
         let users: Vec<&str> = USERS.iter().map(|(user, _)| *user).collect();
         let controllers = ["resourcequota-controller", "clusterrole-aggregation-controller"];
@@ -71,12 +71,12 @@ async fn realm() -> &'static Realm {
         let external = world.operator(&["--namespace", PAID, "--catalog", &catalog]);
         // The flood has its own operator, so that other tests share only the API server with it.
         let flooded = world.operator(&["--namespace", reporter::FLOODED]);
-        Realm { world, _operators: [internal, external, flooded] }
+        Attacked { world, _operators: [internal, external, flooded] }
     };
     REALM.get_or_init(start).await
 }
 
-impl Realm {
+impl Attacked {
     /// Creates a namespace in which `users` have their roles.
     async fn namespace(&self, name: &str, users: &[&str]) -> Namespace<'_> {
         let namespace = self.world.namespace(name).await;
@@ -172,7 +172,7 @@ async fn money(namespace: &Namespace<'_>) -> Value {
 }
 
 /// Creates an adjustment and waits for it. The operator has then seen all earlier objects.
-async fn let_pass(namespace: &Namespace<'_>, name: &str) {
+async fn wait_for_operator(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "1", "reason": "a mark"});
     namespace.create::<flashgate_api::CreditAdjustment>(name, spec).await;
     namespace.expect::<flashgate_api::CreditAdjustment>(name, "/status/state", "Granted").await;

@@ -94,7 +94,7 @@ async fn delete_namespace(namespace: &Namespace<'_>) {
 }
 
 #[tokio::test]
-async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
+async fn a_deleted_namespace_continues_from_its_backup() {
     let world = World::start().await;
     install(&world).await;
     let namespace = world.namespace("team").await;
@@ -119,7 +119,7 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("CreditLedger: 1 created, 0 already there"), "{said}");
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger["spec"], before["spec"], "byte for byte");
+    assert_eq!(ledger["spec"], before["spec"], "the spec is unchanged");
     // Statuses are restored before an operator runs.
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
@@ -139,7 +139,7 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
 }
 
 #[tokio::test]
-async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_run_again() {
+async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_repeated() {
     let world = World::start().await;
     install(&world).await;
     let namespace = world.namespace("team").await;
@@ -236,5 +236,5 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     page.walk("4. Verify").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
-    page.assert_walked();
+    page.assert_complete();
 }

@@ -110,7 +110,7 @@ async fn usage_beyond_the_sum_of_a_period_is_refused_and_the_next_report_is_char
 }
 
 #[tokio::test]
-async fn thresholds_that_are_edited_over_and_over_leave_at_most_ten() {
+async fn repeated_edits_of_thresholds_keep_at_most_ten() {
     let namespace = free_account("bounds-thresholds").await;
     let api = namespace.api::<Subscription>();
     for edit in 0..EDITS {
@@ -125,7 +125,7 @@ async fn thresholds_that_are_edited_over_and_over_leave_at_most_ten() {
 }
 
 #[tokio::test]
-async fn orders_that_await_payment_hold_the_room_of_grants() {
+async fn orders_that_await_payment_reserve_room_for_their_grants() {
     let namespace = unpaid_account("bounds-orders").await;
     pay(&namespace, "first", "Settled").await;
     balance_is(&namespace, "1100").await;

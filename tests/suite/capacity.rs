@@ -41,7 +41,7 @@ async fn database_bytes(world: &World) -> f64 {
 }
 
 async fn ready(operator: &Operator) {
-    eventually("it is ready", async || {
+    eventually("the operator is ready", async || {
         operator.get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
     })
     .await_some()
@@ -82,14 +82,15 @@ async fn all_are_charged(operator: &Operator) {
     };
     let mut before = i64::MAX;
     while before > 0 {
-        before =
-            eventually("fewer are pending", async || left().filter(|now| *now < before)).await_some().await;
+        before = eventually("fewer reports are pending", async || left().filter(|now| *now < before))
+            .await_some()
+            .await;
     }
 }
 
 #[tokio::test]
 #[ignore = "takes some minutes and measures: make capacity"]
-async fn the_table_of_the_page_is_measured() {
+async fn the_table_on_the_page_is_measured() {
     let world = World::start().await;
     let namespace = world.namespace("measured").await;
     let operator = start(&world);

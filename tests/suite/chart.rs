@@ -49,7 +49,7 @@ fn examples() -> Vec<PathBuf> {
 }
 
 /// The result of a program.
-pub struct Said {
+pub struct ToolOutput {
     /// Whether the exit code was 0.
     pub success: bool,
     /// Standard output.
@@ -59,7 +59,7 @@ pub struct Said {
 }
 
 /// Runs helm or one of the other tools.
-pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> Said {
+pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> ToolOutput {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
     let mut process = Command::new(TOOLS.join(program))
         .args(arguments)
@@ -76,7 +76,7 @@ pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -
         .expect(program);
     process.stdin.take().expect("input").write_all(stdin.as_bytes()).expect("input");
     let output = process.wait_with_output().expect(program);
-    Said {
+    ToolOutput {
         success: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -84,7 +84,7 @@ pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -
 }
 
 /// Runs helm without a cluster.
-fn helm(arguments: &[&str], values: &Value) -> Said {
+fn helm(arguments: &[&str], values: &Value) -> ToolOutput {
     tool("helm", arguments, Path::new("/dev/null"), &values.to_string())
 }
 

@@ -42,7 +42,7 @@ async fn charged(namespace: &Namespace<'_>) -> usize {
 }
 
 #[tokio::test]
-async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() {
+async fn an_operator_killed_twenty_times_charges_each_of_five_hundred_reports_once() {
     let world = World::start().await;
     let namespace = world.namespace("killed").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -74,7 +74,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
     let (created, ()) = tokio::join!(create, kill);
     assert_eq!(created.len(), REPORTS);
     let _operator = world.operator(&[]);
-    eventually("all are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
+    eventually("all reports are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
         .await_some()
         .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "600").await;
@@ -84,7 +84,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
 }
 
 #[tokio::test]
-async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load_and_comes_out_exact() {
+async fn an_operator_in_a_crash_loop_makes_progress_under_load_and_charges_exactly() {
     let world = World::start().await;
     let namespace = world.namespace("moments").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -113,7 +113,7 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
                 // A slow machine needs longer to start a program. The test time starts when the run time is
                 // long enough.
                 moment = moment * 3 / 2;
-                assert!(moment < LONGEST_MOMENT, "an operator that lives for {moment:?} charges nothing");
+                assert!(moment < LONGEST_MOMENT, "an operator that runs for {moment:?} charges nothing");
                 (end, charged_after) = (Instant::now() + Duration::from_secs(60), Vec::new());
             }
         }
@@ -123,7 +123,10 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
     let (lives, created) = (charged_after.len(), created.get());
     println!("{lives} lives of {moment:?}, {created} reports: {charged_after:?}");
     let thirds: Vec<usize> = (1..=3).map(|third| charged_after[lives * third / 3 - 1]).collect();
-    assert!(thirds.windows(2).all(|pair| pair[0] < pair[1]), "each third gets ahead: {charged_after:?}");
+    assert!(
+        thirds.windows(2).all(|pair| pair[0] < pair[1]),
+        "each third must make progress: {charged_after:?}"
+    );
     let _operator = world.operator(&[]);
     namespace.expect::<Subscription>("acme", "/status/credits/balance", (1_100 - created).to_string()).await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -132,7 +135,7 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
 }
 
 #[tokio::test]
-async fn a_report_that_comes_and_goes_while_no_operator_runs_is_not_charged() {
+async fn a_report_created_and_deleted_while_no_operator_runs_is_not_charged() {
     let world = World::start().await;
     let namespace = world.namespace("unseen").await;
     let operator = world.operator(&[]);
@@ -157,7 +160,7 @@ async fn a_report_that_comes_and_goes_while_no_operator_runs_is_not_charged() {
 }
 
 #[tokio::test]
-async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_right() {
+async fn a_report_recreated_between_its_commit_and_its_receipt_gets_its_own_verdict() {
     let world = World::start().await;
     let namespace = world.namespace("between").await;
     let go = world.plane.folder().join("go");
@@ -195,7 +198,7 @@ async fn refuse(namespace: &Namespace<'_>, name: &str) {
 }
 
 #[tokio::test]
-async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
+async fn a_refusal_of_another_operator_does_not_override_a_charge() {
     let world = World::start().await;
     let namespace = world.namespace("refused").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -229,7 +232,7 @@ async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_lost_after_the_commit_charges_once() {
+async fn a_lost_reply_to_a_commit_charges_once() {
     let world = World::start().await;
     let namespace = world.namespace("lost").await;
     let lost: Vec<String> = (1..=6)
@@ -256,7 +259,7 @@ async fn a_reply_that_is_lost_after_the_commit_charges_once() {
 }
 
 #[tokio::test]
-async fn two_operators_at_once_charge_each_report_once() {
+async fn two_concurrent_operators_charge_each_report_once() {
     let world = World::start().await;
     let namespace = world.namespace("two").await;
     let _operators = (world.operator(&[]), world.operator(&[]));
@@ -266,7 +269,7 @@ async fn two_operators_at_once_charge_each_report_once() {
     for index in 0..100 {
         report(&namespace, &format!("report-{index}"), start + index * 3).await;
     }
-    eventually("all are charged", async || (charged(&namespace).await == 100).then_some(()))
+    eventually("all reports are charged", async || (charged(&namespace).await == 100).then_some(()))
         .await_some()
         .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
@@ -277,7 +280,7 @@ async fn two_operators_at_once_charge_each_report_once() {
 }
 
 #[tokio::test]
-async fn an_operator_that_is_asked_to_stop_finishes_what_it_began() {
+async fn a_terminated_operator_finishes_the_work_in_progress() {
     let world = World::start().await;
     let namespace = world.namespace("stopped").await;
     let operator = world.operator(&[]);

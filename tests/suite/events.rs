@@ -30,7 +30,7 @@ async fn told(namespace: &Namespace<'_>) -> Told {
 }
 
 /// Waits until an Event has this count.
-async fn is_told(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
+async fn wait_for_event(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
     let key = (object.to_owned(), kind.to_owned(), reason.to_owned());
     eventually(&format!("{object} has {count} Events {kind}/{reason}"), async || {
         (told(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
@@ -62,20 +62,20 @@ async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation:
 }
 
 /// Requests things that the catalog does not have, and a downgrade.
-async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
+async fn request_unavailable_plans(namespace: &Namespace<'_>) {
     account(namespace, "unknown", "gold").await;
-    is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
+    wait_for_event(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
     ask(namespace, "unknown", json!({"plan": "silver"})).await;
-    is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
+    wait_for_event(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
     ask(namespace, "unknown", json!({"alertThresholdsPercent": [50]})).await;
     account(namespace, "yearly", "individual").await;
     reason_is(namespace, "yearly", "InForce").await;
     ask(namespace, "yearly", json!({"billingPeriod": "Yearly"})).await;
-    is_told(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
+    wait_for_event(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
     account(namespace, "less", "growth").await;
     reason_is(namespace, "less", "InForce").await;
     ask(namespace, "less", json!({"plan": "starter"})).await;
-    is_told(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
+    wait_for_event(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
 }
 
 /// Deletes one ledger and overwrites another.
@@ -86,43 +86,43 @@ async fn damage_ledgers(namespace: &Namespace<'_>) {
     }
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("missing", &DeleteParams::default()).await.expect("deleted");
-    is_told(namespace, "Subscription/missing", "Warning", "LedgerMissing", 1).await;
+    wait_for_event(namespace, "Subscription/missing", "Warning", "LedgerMissing", 1).await;
     let mut tampered = ledgers.get("tampered").await.expect("ledger");
     tampered.spec.sequence += 1;
     tampered.spec.hash = "0".repeat(64);
     ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
-    is_told(namespace, "Subscription/tampered", "Warning", "LedgerInconsistent", 1).await;
+    wait_for_event(namespace, "Subscription/tampered", "Warning", "LedgerInconsistent", 1).await;
 }
 
 /// Reports usage without a rate, exceeds the credits, and resumes the account with a new Subscription.
-async fn owe_and_come_back(namespace: &Namespace<'_>) {
+async fn exceed_credits_and_resume(namespace: &Namespace<'_>) {
     account(namespace, "owing", "organization-free").await;
     reason_is(namespace, "owing", "InForce").await;
     report(namespace, "unheard", "owing", "Unheard", "1").await;
     namespace.expect::<UsageReport>("unheard", "/status/state", "Rejected").await;
-    is_told(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;
+    wait_for_event(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;
     report(namespace, "much", "owing", "StorageEgress", "5G").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.delete("owing", &DeleteParams::default()).await.expect("deleted");
-    eventually("it is gone", async || {
+    eventually("the object is gone", async || {
         subscriptions.get_opt("owing").await.expect("read").is_none().then_some(())
     })
     .await_some()
     .await;
     account(namespace, "owing", "organization-free").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
-    is_told(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
+    wait_for_event(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
 }
 
 #[tokio::test]
-async fn each_occurrence_is_told_by_one_event_however_often_the_operator_starts() {
+async fn each_occurrence_has_one_event_regardless_of_restarts() {
     let world = World::start().await;
     let namespace = world.namespace("told").await;
     let operator = world.operator(&[]);
-    ask_for_what_cannot_be(&namespace).await;
+    request_unavailable_plans(&namespace).await;
     damage_ledgers(&namespace).await;
-    owe_and_come_back(&namespace).await;
+    exceed_credits_and_resume(&namespace).await;
     let before = told(&namespace).await;
     operator.terminate().await;
     let _second = world.operator(&[]);

@@ -27,7 +27,7 @@ fn manifests(file: &PathBuf) -> String {
 }
 
 #[tokio::test]
-async fn every_example_applies_alone_and_comes_to_what_it_says() {
+async fn every_example_applies_alone_and_has_its_expected_results() {
     let files = examples();
     assert!(files.len() >= 8, "{} examples", files.len());
     for (index, file) in files.iter().enumerate() {

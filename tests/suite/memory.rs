@@ -84,7 +84,7 @@ async fn flood(namespace: &Namespace<'_>) {
 }
 
 /// Waits until the operator has seen all pending reports and Subscriptions.
-async fn has_seen_the_flood(operator: &Operator) {
+async fn wait_until_all_are_seen(operator: &Operator) {
     let sum_of = |text: &str, name: &str| -> f64 {
         let lines = text.lines().filter(|line| line.starts_with(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
@@ -98,11 +98,11 @@ async fn has_seen_the_flood(operator: &Operator) {
     };
     // The operator reads 300 MB of JSON in a debug build, beside other tests.
     let patience = Duration::from_secs(600);
-    eventually("the operator has seen the flood", has_seen).within(patience).await_some().await;
+    eventually("the operator has seen all objects", has_seen).within(patience).await_some().await;
 }
 
 #[tokio::test]
-async fn floods_of_the_largest_objects_leave_the_operator_below_the_charts_memory_limit() {
+async fn hundreds_of_the_largest_objects_keep_the_operator_below_the_charts_memory_limit() {
     // etcd keeps several versions of each object until it is compacted.
     let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=8589934592");
     let world = World::start_with_builder(builder).await.with_definitions().await;
@@ -111,7 +111,7 @@ async fn floods_of_the_largest_objects_leave_the_operator_below_the_charts_memor
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     quiet.create::<Subscription>("acme", spec).await;
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
-    has_seen_the_flood(&operator).await;
+    wait_until_all_are_seen(&operator).await;
     quiet.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     let mut report = fat_report(REPORTS);
     report["subscriptionRef"]["name"] = json!("acme");

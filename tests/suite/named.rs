@@ -25,11 +25,11 @@ fn is_there(name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_a_page_names_is_there() {
+fn every_test_that_a_page_names_exists() {
     for page in PAGES {
         let names = names(&fs::read_to_string(root().join(page)).expect("page"));
-        assert!(!names.is_empty(), "{page} names tests");
+        assert!(!names.is_empty(), "{page} names no tests");
         let missing: Vec<_> = names.into_iter().filter(|name| !is_there(name)).collect();
-        assert!(missing.is_empty(), "{page} names tests that are not there: {missing:?}");
+        assert!(missing.is_empty(), "{page} names tests that do not exist: {missing:?}");
     }
 }

@@ -35,7 +35,7 @@ async fn buy(namespace: &Namespace<'_>, account: &str, name: &str) {
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance() {
+async fn a_recreated_subscription_has_the_same_balance() {
     let namespace = shared().await.namespace("recreated").await;
     account(&namespace, "acme").await;
     report(&namespace, "acme", "gw-1").await;
@@ -54,7 +54,7 @@ async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance()
 }
 
 #[tokio::test]
-async fn a_plan_that_was_changed_and_changed_back_unseen_grants_and_invoices_nothing() {
+async fn a_plan_change_that_is_reverted_before_a_reconcile_grants_and_invoices_nothing() {
     let world = World::start().await;
     let namespace = world.namespace("unseen").await;
     let operator = world.operator(&[]);
@@ -159,7 +159,7 @@ async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) 
 }
 
 #[tokio::test]
-async fn an_object_of_any_kind_that_is_created_again_shows_its_verdict_and_moves_no_credit() {
+async fn a_recreated_object_of_any_kind_shows_its_verdict_and_changes_no_balance() {
     let world = World::start().await;
     let catalog = crate::world::root().join("examples/payments/catalog.yaml").display().to_string();
     let arguments = ["--catalog", catalog.as_str()];
@@ -182,7 +182,7 @@ async fn an_object_of_any_kind_that_is_created_again_shows_its_verdict_and_moves
 }
 
 #[tokio::test]
-async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
+async fn case_19_removed_statuses_are_restored_without_a_commit() {
     let namespace = shared().await.namespace("wiped").await;
     account(&namespace, "acme").await;
     report(&namespace, "acme", "gw-1").await;
@@ -231,7 +231,7 @@ where
 }
 
 #[tokio::test]
-async fn a_steady_state_makes_no_write_for_a_minute() {
+async fn an_idle_operator_writes_nothing_for_a_minute() {
     let world = World::start().await;
     let namespace = world.namespace("steady").await;
     let operator = world.operator(&[]);
@@ -260,12 +260,15 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     report(&namespace, "globex", "gw-2").await;
     let after = versions(&namespace).await;
     let written: Vec<_> = before.iter().filter(|version| !after.contains(version)).collect();
-    assert!(written.iter().all(|version| version.contains("globex")), "a second start wrote {written:?}");
+    assert!(
+        written.iter().all(|version| version.contains("globex")),
+        "a restarted operator wrote {written:?}"
+    );
     drop(second);
 }
 
 #[tokio::test]
-async fn what_changes_is_told_by_events_once() {
+async fn each_change_has_one_event() {
     let namespace = shared().await.namespace("events").await;
     account(&namespace, "acme").await;
     for name in ["a", "b", "c", "d"] {

@@ -29,7 +29,7 @@ pub struct Runbook {
     name: &'static str,
     /// The blocks below each heading.
     parts: BTreeMap<String, Vec<String>>,
-    walked: RefCell<Vec<String>>,
+    run_parts: RefCell<Vec<String>>,
     variables: Vec<(&'static str, String)>,
     folder: PathBuf,
 }
@@ -51,7 +51,7 @@ impl Runbook {
         let mut runbook = Self {
             name,
             parts: blocks_by_heading(&page),
-            walked: RefCell::default(),
+            run_parts: RefCell::default(),
             variables,
             folder: PathBuf::new(),
         };
@@ -90,7 +90,7 @@ impl Runbook {
     /// Runs the blocks below `heading`. Returns their output.
     pub async fn walk(&self, heading: &str) -> String {
         let blocks = self.parts.get(heading).expect(heading);
-        self.walked.borrow_mut().push(heading.to_owned());
+        self.run_parts.borrow_mut().push(heading.to_owned());
         let mut printed = String::new();
         for block in blocks {
             let mut shell = Command::new("bash");
@@ -107,9 +107,9 @@ impl Runbook {
     }
 
     /// Asserts that every block was run.
-    pub fn assert_walked(self) {
+    pub fn assert_complete(self) {
         for heading in self.parts.keys() {
-            assert!(self.walked.borrow().contains(heading), "{}: '{heading}' was not walked", self.name);
+            assert!(self.run_parts.borrow().contains(heading), "{}: '{heading}' was not run", self.name);
         }
     }
 }
@@ -136,7 +136,7 @@ fn blocks_by_heading(page: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn only_blocks_of_commands_are_walked_below_the_heading_they_stand_under() {
+fn only_blocks_of_commands_are_run_by_heading() {
     let page = "# A\n```sh\none\ntwo # not a heading\n```\n## B\n```yaml\nthree\n```\n```sh\n# four\n```\n";
     let parts = blocks_by_heading(page);
     assert_eq!(parts["A"], ["one\ntwo # not a heading\n"]);
@@ -197,7 +197,7 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     let environment: Vec<(&str, &str)> =
         environment.map(|pair| (pair.name.as_str(), pair.value.as_deref().unwrap_or_default())).collect();
     let operator = world.operator_with(arguments.get(1..)?, &environment);
-    eventually("it is ready", async || {
+    eventually("the operator is ready", async || {
         (operator.listening_port().is_some() && operator.get("/readyz")?.0 == 200).then_some(())
     })
     .await_some()
@@ -269,7 +269,7 @@ async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
 }
 
 /// Asserts that the account and its period are unchanged, and that nothing was granted again.
-async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
+async fn assert_continues_from(before: &Value, namespace: &Namespace<'_>) {
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     for part in ["/spec/account", "/spec/startTime", "/spec/period", "/spec/totals"] {
         assert!(before.pointer(part).is_some(), "{part}");
@@ -277,13 +277,13 @@ async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
     }
 }
 
-async fn lose_ledger(namespace: &Namespace<'_>) {
+async fn delete_ledger(namespace: &Namespace<'_>) {
     namespace.api::<CreditLedger>().delete("acme", &kube::api::DeleteParams::default()).await.expect("lost");
     ready_is(namespace, "LedgerMissing").await;
 }
 
 /// Overwrites the ledger, so that its hash is wrong.
-async fn tamper(namespace: &Namespace<'_>) {
+async fn corrupt_ledger(namespace: &Namespace<'_>) {
     let ledgers = namespace.api::<CreditLedger>();
     let mut ledger = ledgers.get("acme").await.expect("ledger");
     ledger.spec.sequence += 1;
@@ -306,7 +306,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     let page = Runbook::open("restore-one-ledger.md", &world, &variables);
     page.walk("Before it happens: a backup").await;
 
-    lose_ledger(&namespace).await;
+    delete_ledger(&namespace).await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerMissing") && !said.contains("held:"), "{said}");
     page.walk("It is missing, and there is a backup").await;
@@ -316,7 +316,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     // The backup is now older.
     buy(&namespace, "order-3").await;
     balance_is(&namespace, "1385").await;
-    lose_ledger(&namespace).await;
+    delete_ledger(&namespace).await;
     page.walk("It is missing, and there is a backup").await;
     ready_is(&namespace, "LedgerRegression").await;
     let said = page.walk("Diagnosis").await;
@@ -326,23 +326,23 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     balance_is(&namespace, "1285").await;
 
     page.walk("Before it happens: a backup").await;
-    tamper(&namespace).await;
+    corrupt_ledger(&namespace).await;
     page.walk("It is inconsistent, and there is a backup").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
     // Its content is correct, and is accepted without a backup.
-    tamper(&namespace).await;
+    corrupt_ledger(&namespace).await;
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
-    lose_ledger(&namespace).await;
+    delete_ledger(&namespace).await;
     page.walk("It is missing, and there is no backup").await;
     ready_is(&namespace, "InForce").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1100").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -373,7 +373,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         page.walk("Verify").await;
 
         balance_is(&namespace, "1285").await;
-        goes_on_from(&before, &namespace).await;
+        assert_continues_from(&before, &namespace).await;
         for name in ["order-1", "order-2"] {
             namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
         }
@@ -386,7 +386,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         balance_is(&namespace, "1275").await;
     })
     .await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 /// Creates the checkout for the new cluster.
@@ -455,8 +455,8 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         page.walk("Verify").await;
         balance_is(&namespace, "1290").await;
         namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
-        goes_on_from(&before, &namespace).await;
+        assert_continues_from(&before, &namespace).await;
     })
     .await;
-    page.assert_walked();
+    page.assert_complete();
 }

@@ -24,7 +24,7 @@ async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
 }
 
 #[tokio::test]
-async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
+async fn reports_are_swept_after_their_retention_and_stay_charged() {
     let world = World::start().await;
     let namespace = world.namespace("swept").await;
     let catalog = world.catalog_that_keeps_reports_for(2);
@@ -46,7 +46,7 @@ async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
 }
 
 #[tokio::test]
-async fn an_operator_of_one_namespace_leaves_the_others_alone() {
+async fn an_operator_of_one_namespace_ignores_the_others() {
     let world = World::start().await;
     let (mine, other) = (world.namespace("mine").await, world.namespace("other").await);
     account(&other).await;
@@ -58,7 +58,7 @@ async fn an_operator_of_one_namespace_leaves_the_others_alone() {
 }
 
 #[tokio::test]
-async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
+async fn a_paused_operator_writes_nothing_and_is_healthy() {
     let world = World::start().await;
     let namespace = world.namespace("held").await;
     account(&namespace).await;
@@ -66,7 +66,7 @@ async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
     eventually("the port is open", async || operator.listening_port()).await_some().await;
     let get = |path: &str| operator.get(path).expect("an answer");
     assert_eq!(get("/healthz"), (200, "ok\n".to_owned()));
-    eventually("it is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
+    eventually("the operator is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
     let (status, metrics) = get("/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
@@ -76,7 +76,7 @@ async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
 }
 
 #[tokio::test]
-async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
+async fn an_invalid_catalog_prevents_the_start_and_names_the_line() {
     let world = World::start().await;
     let file = world.plane.folder().join("wrong.yaml");
     fs::write(&file, "currency: USD\nplans:\n- name: starter\n  monthly: {credits: 1100}\n")
@@ -93,7 +93,7 @@ async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_is_broken_under_a_running_operator_changes_nothing_for_it() {
+async fn a_catalog_that_becomes_invalid_does_not_affect_a_running_operator() {
     let world = World::start().await;
     let namespace = world.namespace("broken-catalog").await;
     let file = world.plane.folder().join("catalog.yaml");
@@ -112,7 +112,7 @@ async fn a_catalog_that_is_broken_under_a_running_operator_changes_nothing_for_i
 }
 
 #[tokio::test]
-async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothing() {
+async fn the_log_filter_can_change_at_run_time_and_an_invalid_filter_is_ignored() {
     let world = World::start().await;
     let (filter, log) = (world.plane.folder().join("filter"), world.plane.folder().join("log"));
     fs::write(&filter, "error\n").expect("filter");
@@ -137,7 +137,7 @@ async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothi
 }
 
 #[tokio::test]
-async fn an_address_of_metrics_that_is_taken_ends_the_start_with_an_error() {
+async fn a_metrics_address_in_use_prevents_the_start() {
     let world = crate::world::bare().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
     let address = taken.local_addr().expect("address").to_string();

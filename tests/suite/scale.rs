@@ -52,7 +52,7 @@ async fn reads_of_reports(world: &World) -> f64 {
 }
 
 #[tokio::test]
-async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave_no_memory() {
+async fn ten_thousand_pending_reports_need_at_most_two_hundred_commits_and_their_memory_is_freed() {
     let world = World::start().await;
     let namespace = world.namespace("many").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -88,8 +88,8 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     println!("commits {commits}, peak {peak} KiB, second start {memory} KiB");
     assert!(memory < 64 * 1_024, "{memory} KiB with nothing pending");
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger, after, "a second start writes nothing");
-    assert!(reads_of_reports(&world).await <= reads, "a second start reads no charged report");
+    assert_eq!(ledger, after, "a restarted operator writes nothing");
+    assert!(reads_of_reports(&world).await <= reads, "a restarted operator reads no charged report");
 }
 
 /// Number of accounts in the largest supported installation.
@@ -128,7 +128,7 @@ async fn start_and_become_ready(world: &World) -> (Operator, Duration) {
     let mut memory = 0;
     // Progress is the amount of data that it has read.
     while !is_ready() {
-        memory = eventually("it reads on", async || {
+        memory = eventually("the operator reads more", async || {
             let now = operator.memory_kib();
             (now > memory || is_ready()).then_some(now)
         })

@@ -18,7 +18,7 @@ use crate::world::root;
 const PROMPTS: [&str; 2] = ["$ flashgate-billing ", "$ cargo run -- "];
 
 /// The prompt of the command in a scenario.
-const COMMAND_OF_LIFE: &str = "# $ flashgate-billing ";
+const SCENARIO_PROMPT: &str = "# $ flashgate-billing ";
 
 /// Commands that need no cluster.
 const OFFLINE: [&str; 2] = ["simulate ", "catalog "];
@@ -92,7 +92,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_a_page_shows_below_a_command_is_what_the_command_prints() {
+fn the_output_on_a_page_equals_the_output_of_its_command() {
     let mut pages = files(&root().join("docs"), "md");
     pages.push(root().join("README.md"));
     for page in pages {
@@ -113,7 +113,7 @@ fn what_a_page_shows_below_a_command_is_what_the_command_prints() {
 }
 
 #[test]
-fn three_dots_stand_for_any_lines_and_nothing_else_is_left_out() {
+fn three_dots_match_any_lines_and_all_other_lines_are_compared() {
     let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let printed = ["one", "two", "three", "four"];
     assert!(agrees(&shown("one\n...\nfour"), &printed));
@@ -142,31 +142,31 @@ fn lives() -> Vec<Life> {
             let text = fs::read_to_string(&manifests).expect("life");
             let story =
                 text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default().to_owned();
-            let command = text.lines().find_map(|line| line.strip_prefix(COMMAND_OF_LIFE));
-            Life { manifests, story, arguments: command.expect("the command of the life").to_owned() }
+            let command = text.lines().find_map(|line| line.strip_prefix(SCENARIO_PROMPT));
+            Life { manifests, story, arguments: command.expect("the command of the scenario").to_owned() }
         });
     lives.collect()
 }
 
 #[test]
-fn every_life_reads_as_its_golden_statement() {
+fn every_scenario_has_its_golden_statement() {
     let lives = lives();
     assert!(lives.len() >= 12, "{} lives", lives.len());
     for life in lives {
         let name = life.manifests.display();
-        assert!(life.story.ends_with('.'), "{name} must begin with a sentence that tells its story");
+        assert!(life.story.ends_with('.'), "{name} must begin with a sentence that describes it");
         let expected = fs::read_to_string(life.golden()).unwrap_or_default();
         assert_eq!(
             printed(&life.arguments),
             expected,
-            "{name}: run the ignored test write_the_golden_lives and read its diff"
+            "{name}: run the ignored test write_the_golden_scenarios and read its diff"
         );
     }
 }
 
 #[test]
 #[ignore = "writes tests/golden/lives/*.txt"]
-fn write_the_golden_lives() {
+fn write_the_golden_scenarios() {
     for life in lives() {
         fs::write(life.golden(), printed(&life.arguments)).expect("is written");
     }
@@ -178,7 +178,7 @@ fn amount(value: &Value, pointer: &str) -> Credits {
 }
 
 #[test]
-fn every_life_adds_up_line_by_line_and_over_its_whole_length() {
+fn the_amounts_of_every_scenario_add_up() {
     for life in lives() {
         let name = life.manifests.display();
         let arguments = life.arguments.replace("--events", "-o json");

@@ -41,7 +41,7 @@ async fn bind(namespace: &Namespace<'_>, role: &str) {
 }
 
 /// Applies the policy of the chart, and waits until it is enforced.
-async fn guard(world: &World, tenant: &Caller) {
+async fn enforce_deletion_guard(world: &World, tenant: &Caller) {
     apply(world, &installed_of(&["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"])).await;
     let path = format!("{}/fresh?dryRun=All", SUBSCRIPTION.path(NAMESPACE));
     eventually("the policy is in force", async || {
@@ -53,7 +53,7 @@ async fn guard(world: &World, tenant: &Caller) {
 }
 
 #[tokio::test]
-async fn a_tenant_cannot_have_the_garbage_collector_delete_its_subscription_or_its_packs() {
+async fn a_tenant_cannot_make_the_garbage_collector_delete_its_subscription_or_packs() {
     let world = World::start_with(&["tenant"], &["resourcequota-controller"]).await;
     apply(&world, &installed_of(&["ClusterRole"])).await;
     let namespace = world.namespace(NAMESPACE).await;
@@ -84,15 +84,15 @@ async fn a_tenant_cannot_have_the_garbage_collector_delete_its_subscription_or_i
     namespace.expect::<Subscription>("fresh", "/status/credits/balance", "1100").await;
 
     // With the policy, the write is rejected and the account stays.
-    guard(&world, &tenant).await;
-    what_can_end_an_object_is_refused(&tenant).await;
-    what_cannot_is_admitted(&namespace, &tenant).await;
-    no_pack_leaves_the_quota(&tenant).await;
-    who_may_delete_may_set_it(&namespace).await;
+    enforce_deletion_guard(&world, &tenant).await;
+    metadata_that_can_delete_is_rejected(&tenant).await;
+    other_metadata_is_admitted(&namespace, &tenant).await;
+    no_pack_is_freed_from_the_quota(&tenant).await;
+    an_administrator_may_set_it(&namespace).await;
 }
 
 /// Tries all metadata that can delete an object or block its deletion, with every type of write.
-async fn what_can_end_an_object_is_refused(tenant: &Caller) {
+async fn metadata_that_can_delete_is_rejected(tenant: &Caller) {
     let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
     let pack = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
     for (metadata, named) in [
@@ -120,7 +120,7 @@ async fn what_can_end_an_object_is_refused(tenant: &Caller) {
 }
 
 /// Edits and creates objects as tenants normally do.
-async fn what_cannot_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
+async fn other_metadata_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
     let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
     let edit = json!({
         "metadata": {"labels": {"team": "a"}, "annotations": {"example.org/note": "b"}},
@@ -136,7 +136,7 @@ async fn what_cannot_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
 }
 
 /// Creates more packs than the quota allows, and tries to have each deleted to make room.
-async fn no_pack_leaves_the_quota(tenant: &Caller) {
+async fn no_pack_is_freed_from_the_quota(tenant: &Caller) {
     let spec = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
     let mut made = 1;
     loop {
@@ -157,7 +157,7 @@ async fn no_pack_leaves_the_quota(tenant: &Caller) {
 
 /// Sets owners and finalizers as an administrator, who may delete. The tenant may keep them, but not remove
 /// them.
-async fn who_may_delete_may_set_it(namespace: &Namespace<'_>) {
+async fn an_administrator_may_set_it(namespace: &Namespace<'_>) {
     let administrator = Caller { client: namespace.client.clone() };
     let tenant = Caller { client: namespace.world.client_of("tenant").await };
     let order = format!("{}/order-1", PACK.path(NAMESPACE));

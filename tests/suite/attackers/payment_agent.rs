@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
-    ADJUSTMENT, Caller, KINDS, PACK, PAID, PAYMENT, REPORT, SUBSCRIPTION, money, ready_reason, realm,
+    ADJUSTMENT, Caller, KINDS, PACK, PAID, PAYMENT, REPORT, SUBSCRIPTION, attacked, money, ready_reason,
 };
 use crate::world::{Namespace, eventually};
 
@@ -33,10 +33,10 @@ async fn state(
 }
 
 #[tokio::test]
-async fn a_payment_agent_settles_each_invoice_once_and_makes_no_credits() {
-    let realm = realm().await;
-    let namespace = realm.namespace(PAID, &["payments"]).await;
-    let agent = realm.caller("payments").await;
+async fn a_payment_agent_settles_each_invoice_once_and_cannot_create_credits() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(PAID, &["payments"]).await;
+    let agent = attacked.caller("payments").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let void = invoice(&namespace, 0, "Open").await;
     let other = Patch::Merge(json!({"spec": {"plan": "growth"}}));
@@ -59,12 +59,12 @@ async fn a_payment_agent_settles_each_invoice_once_and_makes_no_credits() {
         state(&agent, &namespace, name, (&open, "Settled", "300"), "AlreadySettled").await;
     }
     assert_eq!(money(&namespace).await["totals"]["granted"], "9500");
-    nothing_but_payments(&agent).await;
-    of_a_reset_account(&agent, &namespace, &open).await;
+    agent_can_only_create_payments(&agent).await;
+    invoices_after_a_reset(&agent, &namespace, &open).await;
 }
 
 /// The agent can create Payments, but cannot read other objects or change a Payment.
-async fn nothing_but_payments(agent: &Caller) {
+async fn agent_can_only_create_payments(agent: &Caller) {
     for kind in [SUBSCRIPTION, PACK, REPORT, ADJUSTMENT] {
         assert_eq!(agent.create(PAID, kind, "forged", json!({})).await.0, 403, "{kind:?}");
     }
@@ -78,7 +78,7 @@ async fn nothing_but_payments(agent: &Caller) {
 }
 
 /// A reset account has new invoices. The old ones are unknown.
-async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &str) {
+async fn invoices_after_a_reset(agent: &Caller, namespace: &Namespace<'_>, before: &str) {
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
     ready_reason(namespace, SUBSCRIPTION, "acme", "LedgerMissing").await;
@@ -87,7 +87,7 @@ async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &
     );
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.patch_status("acme", &PatchParams::default(), &reset).await.expect("reset");
-    let after = eventually("the account has an invoice of its own", async || {
+    let after = eventually("the account has a new invoice", async || {
         let account = namespace.get::<Subscription>("acme").await?;
         let number = account.pointer("/status/invoices/0/number")?.as_str()?;
         let is_new = number.rsplit_once('-').map(|(account, _)| account)

@@ -7,7 +7,7 @@ use flashgate_api::UsageReport;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Caller, PACK, REPORT, open_account, realm, usage};
+use super::{Caller, PACK, REPORT, attacked, open_account, usage};
 use crate::suite::chart::quotas::apply_quotas;
 use crate::world::Namespace;
 
@@ -51,14 +51,14 @@ async fn latency(namespace: &Namespace<'_>, neighbour: &Caller, source: &str) ->
 }
 
 #[tokio::test]
-async fn a_flood_of_packs_stops_at_the_quota_and_others_are_charged_as_soon_meanwhile() {
-    let realm = realm().await;
-    let flooded = realm.namespace(FLOODED, &["tenant"]).await;
-    let quiet = realm.namespace(QUIET, &["neighbour"]).await;
+async fn a_flood_of_packs_stops_at_the_quota_and_does_not_delay_other_tenants() {
+    let attacked = attacked().await;
+    let flooded = attacked.namespace(FLOODED, &["tenant"]).await;
+    let quiet = attacked.namespace(QUIET, &["neighbour"]).await;
     open_account(&flooded).await;
     open_account(&quiet).await;
     apply_quotas(&flooded).await;
-    let (tenant, neighbour) = (realm.caller("tenant").await, realm.caller("neighbour").await);
+    let (tenant, neighbour) = (attacked.caller("tenant").await, attacked.caller("neighbour").await);
     let alone = latency(&quiet, &neighbour, "alone").await;
     let (is_over, made, refused) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let flood = (0..AT_ONCE).map(|lane| {

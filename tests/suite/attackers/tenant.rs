@@ -6,8 +6,8 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
-    ADJUSTMENT, Caller, KINDS, LEDGER, PACK, PAYMENT, REPORT, SUBSCRIPTION, let_pass, money, open_account,
-    ready_reason, realm, usage,
+    ADJUSTMENT, Caller, KINDS, LEDGER, PACK, PAYMENT, REPORT, SUBSCRIPTION, attacked, money, open_account,
+    ready_reason, usage, wait_for_operator,
 };
 use crate::world::{Namespace, eventually};
 
@@ -34,12 +34,12 @@ async fn events(namespace: &Namespace<'_>, reason: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_flood_of_refused_packs_gives_a_few_events() {
-    let realm = realm().await;
-    let namespace = realm.namespace(FLOODED, &["tenant"]).await;
+async fn a_flood_of_refused_packs_creates_few_events() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(FLOODED, &["tenant"]).await;
     namespace.create::<Subscription>("acme", json!({"plan": "individual"})).await;
     namespace.expect::<Subscription>("acme", "/status/plan", "individual").await;
-    let tenant = realm.caller("tenant").await;
+    let tenant = attacked.caller("tenant").await;
     let (started, flood) = (tokio::time::Instant::now(), 60);
     for number in 0..flood {
         let name = format!("refused-{number}");
@@ -48,7 +48,7 @@ async fn a_flood_of_refused_packs_gives_a_few_events() {
     for number in 0..flood {
         namespace.expect::<CreditPack>(&format!("refused-{number}"), "/status/state", "Refused").await;
     }
-    eventually("the burst is published", async || {
+    eventually("the first Events are published", async || {
         (events(&namespace, "PlanNotEligible").await >= 10).then_some(())
     })
     .await_some()
@@ -71,7 +71,7 @@ async fn may_edit(tenant: &Caller, namespace: &str) {
 }
 
 /// Tries all writes that are reserved for other roles, in a billed namespace.
-async fn reach_for_what_others_state(tenant: &Caller, namespace: &str) {
+async fn try_writes_of_other_roles(tenant: &Caller, namespace: &str) {
     let adjustment = json!({"subscriptionRef": {"name": "acme"}, "credits": "1000000", "reason": "please"});
     let payment = json!({
         "subscriptionRef": {"name": "acme"}, "invoice": "acme-00000000-0001", "state": "Refunded",
@@ -94,17 +94,17 @@ async fn reach_for_what_others_state(tenant: &Caller, namespace: &str) {
 }
 
 #[tokio::test]
-async fn a_tenant_may_state_wishes_and_nothing_else() {
-    let realm = realm().await;
-    let namespace = realm.namespace(NAMESPACE, &["tenant"]).await;
+async fn a_tenant_can_write_only_specs_of_its_own_objects() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(NAMESPACE, &["tenant"]).await;
     open_account(&namespace).await;
-    let tenant = realm.caller("tenant").await;
+    let tenant = attacked.caller("tenant").await;
     may_edit(&tenant, NAMESPACE).await;
     assert_eq!(tenant.create(NAMESPACE, PACK, "top-up", pack("plus-100")).await.0, 201);
     namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     let before = money(&namespace).await;
-    reach_for_what_others_state(&tenant, NAMESPACE).await;
+    try_writes_of_other_roles(&tenant, NAMESPACE).await;
     for kind in KINDS {
         for (verb, path) in [
             ("PATCH", format!("{}/acme/status", kind.path(NAMESPACE))),
@@ -128,14 +128,11 @@ async fn a_tenant_may_state_wishes_and_nothing_else() {
     let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings");
     assert_eq!(tenant.call("POST", &bindings, &bind).await.0, 403);
     assert_eq!(money(&namespace).await, before);
-    what_a_tenant_writes_into_its_own_objects_moves_no_money(&namespace, &tenant).await;
+    writes_to_own_objects_change_no_balance(&namespace, &tenant).await;
 }
 
 /// The second part of the test above, with the same account.
-async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
-    namespace: &Namespace<'_>,
-    tenant: &Caller,
-) {
+async fn writes_to_own_objects_change_no_balance(namespace: &Namespace<'_>, tenant: &Caller) {
     let before = money(namespace).await;
     let flood: serde_json::Map<String, Value> =
         (0..1_000).map(|index| (format!("flood.example.org/{index}"), json!("x".repeat(60)))).collect();
@@ -167,14 +164,14 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
     assert_ne!(created["metadata"]["creationTimestamp"], forged["metadata"]["creationTimestamp"]);
     // The pack is a normal purchase, with an invoice.
     namespace.expect::<CreditPack>("forged", "/status/state", "Granted").await;
-    // Neither the pack nor the Subscription of an order can change.
+    // The pack and the Subscription of an order cannot change.
     for spec in [json!({"pack": "plus-1000"}), json!({"subscriptionRef": {"name": "other"}})] {
         let path = format!("{}/top-up", PACK.path(NAMESPACE));
         assert_eq!(tenant.call("PATCH", &path, &json!({"spec": spec})).await.0, 422);
     }
     let back = json!({"spec": {"startTime": "2020-01-01T00:00:00Z"}});
     assert_eq!(tenant.call("PATCH", &acme, &back).await.0, 422);
-    let_pass(namespace, "mark").await;
+    wait_for_operator(namespace, "mark").await;
     let after = money(namespace).await;
     for total in ["granted", "consumed", "expired", "refunded"] {
         assert_eq!(after["totals"][total], before["totals"][total], "{total}");
@@ -185,11 +182,11 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
 
 #[tokio::test]
 async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
-    let realm = realm().await;
-    let other = realm.namespace(OTHER, &["neighbour"]).await;
+    let attacked = attacked().await;
+    let other = attacked.namespace(OTHER, &["neighbour"]).await;
     open_account(&other).await;
     let before = money(&other).await;
-    let tenant = realm.caller("tenant").await;
+    let tenant = attacked.caller("tenant").await;
     for kind in KINDS {
         let path = kind.path(OTHER);
         let object = kind.object("forged", &pack("plus-100"));
@@ -207,7 +204,7 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
         assert_eq!(tenant.call("GET", &everywhere, &Value::Null).await.0, 403, "{everywhere}");
     }
     // A reference has no namespace field.
-    let neighbour = realm.caller("neighbour").await;
+    let neighbour = attacked.caller("neighbour").await;
     for name in ["attacked-tenant/acme", "../attacked-tenant/acme", "acme.attacked-tenant/"] {
         let order = json!({"subscriptionRef": {"name": name}, "pack": "plus-100"});
         assert_eq!(neighbour.create(OTHER, PACK, "elsewhere", order).await.0, 422, "{name}");
@@ -222,11 +219,11 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
 }
 
 #[tokio::test]
-async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
-    let realm = realm().await;
-    let namespace = realm.namespace(OWNED, &["owner"]).await;
+async fn deleting_and_recreating_gives_no_new_grant_and_no_new_limit() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(OWNED, &["owner"]).await;
     open_account(&namespace).await;
-    let owner = realm.caller("owner").await;
+    let owner = attacked.caller("owner").await;
     for name in ["a", "b", "c"] {
         assert_eq!(owner.create(OWNED, PACK, name, pack("plus-100")).await.0, 201);
         namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;

@@ -37,13 +37,13 @@ async fn dry_run(objects: &[Value]) {
 fn pod(rendered: &[Value]) -> Value {
     let template = &object(rendered, "Deployment", RELEASE)["spec"]["template"];
     let mut spec = template["spec"].clone();
-    // A controller of the cluster would create ServiceAccounts, and no such controller runs here.
+    // The bare control plane has no such priority class.
     spec["priorityClassName"] = Value::Null;
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec})
 }
 
 #[tokio::test]
-async fn what_the_chart_renders_passes_the_api_server() {
+async fn the_api_server_accepts_the_rendered_chart() {
     let namespace = restricted("chart-dry-run").await;
     for team in ["team-a", "team-b"] {
         bare().await.namespace(team).await;
@@ -87,7 +87,7 @@ async fn a_namespace_that_enforces_the_restricted_profile_admits_the_pods() {
 }
 
 #[tokio::test]
-async fn an_installation_without_helm_passes_the_api_server() {
+async fn the_api_server_accepts_an_installation_without_helm() {
     let namespace = restricted("chart-kustomize").await;
     let built = namespace.kubectl(&["kustomize", "deploy/kustomize"], None).await;
     let built = built.succeeded().expect("built");
@@ -95,7 +95,7 @@ async fn an_installation_without_helm_passes_the_api_server() {
 }
 
 #[tokio::test]
-async fn a_kustomization_may_put_the_operator_into_another_namespace() {
+async fn a_kustomization_can_move_the_operator_to_another_namespace() {
     let namespace = bare().await.namespace("chart-overlay").await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("overlay");
     fs::create_dir_all(folder.join("base")).expect("folder");
@@ -123,7 +123,7 @@ async fn a_kustomization_may_put_the_operator_into_another_namespace() {
 }
 
 #[tokio::test]
-async fn the_one_file_of_a_release_passes_the_api_server() {
+async fn the_api_server_accepts_the_single_file_of_a_release() {
     let namespace = restricted("chart-one-file").await;
     let rendered = std::process::Command::new(root().join("deploy/render.sh")).arg("everything").output();
     let rendered = rendered.expect("render.sh");

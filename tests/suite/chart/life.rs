@@ -40,14 +40,14 @@ pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &P
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
     pay(namespace, webhook, "evt-refund", "Refunded", "50").await?;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Refunded").await;
-    pay_what_is_void(namespace, webhook).await?;
+    pay_void_invoice(namespace, webhook).await?;
 
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
     namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1125").await;
 
-    use_some(namespace, go).await;
+    report_usage(namespace, go).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1115").await;
     eventually("the report is swept", async || {
         let reports = namespace.api::<UsageReport>().list(&ListParams::default()).await.expect("list");
@@ -60,7 +60,7 @@ pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &P
 
 /// Pays for an upgrade that was cancelled, and returns the money. The first Payment already has its verdict,
 /// and shows the return.
-async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>) -> Result<(), String> {
+async fn pay_void_invoice(namespace: &Namespace<'_>, webhook: Option<SocketAddr>) -> Result<(), String> {
     let ask = async |plan: &str| {
         let patch = Patch::Merge(json!({"spec": {"plan": plan}}));
         let api = namespace.api::<Subscription>();
@@ -79,7 +79,7 @@ async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>
 }
 
 /// Creates a report, and changes it while its receipt is being written. The operator must then read it again.
-async fn use_some(namespace: &Namespace<'_>, go: &Path) {
+async fn report_usage(namespace: &Namespace<'_>, go: &Path) {
     let end = flashgate_cluster::clock::Clock::system().now();
     let start = end - jiff::SignedDuration::from_secs(1);
     let usage = json!({
@@ -105,7 +105,7 @@ async fn pay(
     state: &str,
     amount: &str,
 ) -> Result<(), String> {
-    let invoice = eventually("the invoice is there", async || {
+    let invoice = eventually("the invoice exists", async || {
         let account = namespace.get::<Subscription>("acme").await?;
         let invoices = account.pointer("/status/invoices")?.as_array()?;
         let due = invoices.iter().find(|invoice| invoice["amount"] == amount)?;

@@ -47,7 +47,7 @@ impl Container {
         assert_eq!(arguments.remove(0), "run");
         let names_it = |argument: &String| argument.starts_with("--leader-elect-namespace=");
         if arguments.contains(&"--leader-elect".to_owned()) && !arguments.iter().any(names_it) {
-            // The kubelet sets these variables in a pod.
+            // In a pod the operator reads its namespace from a file.
             arguments.push(format!("--leader-elect-namespace={namespace}"));
         }
         let environment = container["env"].as_array().into_iter().flatten();

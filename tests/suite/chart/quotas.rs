@@ -15,7 +15,7 @@ pub async fn apply_quotas(namespace: &Namespace<'_>) {
         .collect();
     let quotas = quotas.join("---\n");
     // The controller looks for new kinds every 30 seconds. Only then does it count a quota of a new kind.
-    eventually("the quotas count", async || {
+    eventually("the quotas are enforced", async || {
         let made = namespace.kubectl(&["replace", "--force", "-f", "-"], Some(&quotas)).await;
         assert!(made.success, "{}", made.stderr);
         let wait = ["wait", "--for=jsonpath={.status.used}", "--timeout=3s", "resourcequotas", "--all"];
@@ -41,7 +41,7 @@ async fn a_team_with_a_quota_has_one_subscription() {
     let first = subscription("acme");
     // Until the controller has counted, the API server accepts no object.
     let admitted = async || namespace.kubectl(&create, Some(&first)).await.success.then_some(());
-    eventually("the first is admitted", admitted).await_some().await;
+    eventually("the first Subscription is admitted", admitted).await_some().await;
     let refused = namespace.kubectl(&create, Some(&subscription("another"))).await;
     assert!(!refused.success && refused.stderr.contains("exceeded quota"), "{}", refused.stderr);
 }

@@ -32,7 +32,7 @@ async fn references_are_known(world: &World) -> bool {
     let definition = world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("definition");
     let definition: Value = serde_json::from_str(&definition).expect("JSON");
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
-    definition.pointer(&format!("{spec}/state")).expect("what it always had");
+    definition.pointer(&format!("{spec}/state")).expect("fields of the older chart");
     definition.pointer(&format!("{spec}/reference")).is_some()
 }
 
@@ -60,7 +60,7 @@ async fn definitions(world: &World) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
+async fn upgrade_rollback_and_uninstall_change_no_ledger() {
     let world = World::empty().await;
     let namespace = world.namespace("acme").await;
     let older = root().join(OLDER).display().to_string();
@@ -128,7 +128,7 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
 }
 
 #[tokio::test]
-async fn the_test_of_a_release_passes_with_an_operator_and_leaves_nothing() {
+async fn the_test_of_a_release_passes_with_an_operator_and_leaves_no_objects() {
     let world = World::start().await;
     let namespace = world.namespace("billing").await;
     let values = json!({"crds": {"enabled": false}});
@@ -155,7 +155,7 @@ async fn the_test_of_a_release_passes_with_an_operator_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
+async fn the_test_of_a_release_deletes_its_subscription_when_it_fails() {
     let world = World::empty().await;
     let chart = chart().display().to_string();
     let install = ["install", RELEASE, &chart, "--namespace", "billing", "--create-namespace"];
@@ -170,7 +170,7 @@ async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
         world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("read")
     };
     let pod = async || (!get("pods").await.is_empty()).then_some(());
-    eventually("the pod of the test is there", pod).await_some().await;
+    eventually("the test pod exists", pod).await_some().await;
     assert!(!get("subscriptions.billing.flashgate.dev").await.is_empty());
     // A kubelet would report this if the Subscription did not become ready.
     let failed = r#"{"status": {"phase": "Failed"}}"#;
@@ -179,7 +179,7 @@ async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
     let said = test.await.expect("helm");
     assert!(!said.success, "{}", said.stdout);
     assert_eq!(get("subscriptions.billing.flashgate.dev").await, "");
-    assert!(!get("pods").await.is_empty(), "its log says why");
+    assert!(!get("pods").await.is_empty(), "the pod stays, so that its log can be read");
 }
 
 /// Returns the commands in the notes that Helm prints after an installation.

@@ -165,11 +165,11 @@ fn rules(payments: Payments, namespaces: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn the_rights_that_the_chart_grants_are_enough_for_a_whole_life_with_and_without_the_webhook() {
+async fn the_chart_grants_all_rights_that_the_operator_needs_with_and_without_the_webhook() {
     for payments in [Payments::Webhook, Payments::Objects] {
         let world = World::start().await;
         let installation = Installation::begin(&world, payments, "whole", &[], |_| ()).await;
-        installation.live().await.expect("the life");
+        installation.live().await.expect("the scenario");
         let said = installation.said();
         assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{payments:?}: {said}");
         // An installation for all namespaces grants the same rights, in one ClusterRole and one Role for the
@@ -182,7 +182,7 @@ async fn the_rights_that_the_chart_grants_are_enough_for_a_whole_life_with_and_w
 }
 
 #[test]
-fn the_webhook_adds_one_right_and_namespaces_change_none() {
+fn the_webhook_adds_one_right_and_namespaces_add_none() {
     for payments in [Payments::Webhook, Payments::Objects] {
         assert_eq!(rules(payments, &[]), rules(payments, &["any"]), "{payments:?}");
     }
@@ -195,7 +195,7 @@ fn the_webhook_adds_one_right_and_namespaces_change_none() {
 }
 
 #[tokio::test]
-async fn without_any_one_of_its_rights_the_operator_is_refused() {
+async fn the_operator_needs_each_of_its_rights() {
     let world = World::start().await;
     let mut taken = Vec::new();
     for payments in [Payments::Webhook, Payments::Objects] {

@@ -39,7 +39,7 @@ fn assert_committed(role: &str, rights: &BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn each_role_allows_what_it_says_and_nothing_else() {
+async fn each_role_has_exactly_its_documented_rights() {
     let users: Vec<&str> = ROLES.into_iter().chain([STRANGER]).collect();
     let world = World::start_with_users(&users).await;
     let namespace = world.namespace("acme").await;
@@ -61,7 +61,7 @@ async fn each_role_allows_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_operators_token_allows_what_it_calls_and_nothing_else() {
+async fn the_operators_token_has_exactly_the_rights_that_it_uses() {
     let world = World::start().await;
     let namespace = world.namespace("billing").await;
     let rendered = installed(&render("billing", &json!({"crds": {"enabled": false}})));
@@ -78,7 +78,7 @@ async fn the_operators_token_allows_what_it_calls_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_roles_view_and_edit_may_view_accounts_and_never_buy() {
+async fn the_roles_view_and_edit_can_view_accounts_but_not_buy() {
     let rendered = render("acme", &json!({}));
     let labels = |role: &str| {
         let role = super::object(&rendered, "ClusterRole", role);

@@ -25,7 +25,7 @@ async fn report(namespace: &Namespace<'_>, kubeconfig: &str, source: &str) -> Ou
 }
 
 #[tokio::test]
-async fn a_caller_reports_as_itself_and_as_nobody_else() {
+async fn a_user_can_report_only_as_itself() {
     let world = World::start_with_users(&["gw-us-1"]).await;
     let namespace = world.namespace("guarded").await;
     let values = json!({

@@ -64,7 +64,7 @@ async fn live(world: &World, variant: Variant) {
 }
 
 #[tokio::test]
-async fn every_life_can_be_lived_with_the_rights_of_every_installation() {
+async fn every_scenario_runs_with_the_rights_of_every_installation() {
     let world = World::start().await;
     join_all(variants().into_iter().map(|variant| live(&world, variant))).await;
 }

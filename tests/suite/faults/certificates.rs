@@ -46,7 +46,7 @@ async fn show(world: &World, name: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_shows_another_certificate_of_its_authority_is_served_by_the_same_process() {
+async fn a_new_server_certificate_of_the_same_authority_needs_no_restart() {
     let world = World::start().await;
     make_certificates(world.plane.folder());
     show(&world, "first").await;

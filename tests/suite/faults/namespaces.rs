@@ -10,7 +10,7 @@ use super::{Watched, adjust, balance_is, open_account};
 use crate::world::{World, eventually};
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_no_other_waiting() {
+async fn a_namespace_deleted_under_load_leaves_nothing_and_delays_no_other() {
     let world = World::start().await;
     let watched = Watched::start(&world);
     let (gone, other) = (world.namespace("gone").await, world.namespace("other").await);
@@ -41,7 +41,7 @@ async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_
 }
 
 #[tokio::test]
-async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
+async fn twenty_deleted_namespaces_are_not_reported_as_ledger_faults() {
     let world = World::start().await;
     let watched = Watched::start(&world);
     let mut going = Vec::new();

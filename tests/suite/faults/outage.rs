@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(15);
 const FAILURES: usize = 6;
 
 #[tokio::test]
-async fn the_first_charge_after_an_outage_of_the_api_server_comes_within_seconds_of_its_return() {
+async fn charging_continues_within_seconds_of_an_outage_of_the_api_server() {
     let world = World::start().await;
     let namespace = world.namespace("outage").await;
     let watched = Watched::start(&world);

@@ -46,7 +46,7 @@ async fn in_force(namespace: &Namespace<'_>) {
 }
 
 #[tokio::test]
-async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost() {
+async fn a_policy_that_denies_commits_causes_no_hot_loop_and_nothing_is_lost() {
     let world = World::start().await;
     let namespace = world.namespace("refused").await;
     let watched = Watched::start(&world);
@@ -109,7 +109,7 @@ async fn fill(namespace: &Namespace<'_>) -> usize {
 }
 
 #[tokio::test]
-async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again() {
+async fn a_full_etcd_loses_nothing_and_billing_continues_when_it_has_space() {
     let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=33554432");
     let world = World::start_with_builder(builder).await.with_definitions().await;
     let namespace = world.namespace("full").await;
@@ -124,7 +124,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
     usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
     namespace.create::<UsageReport>("gw-1", usage).await;
     let fillers = fill(&namespace).await;
-    eventually("a commit found no room", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
+    eventually("a commit fails for lack of space", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
         .await_some()
         .await;
     assert!(watched.said().contains("database space exceeded"), "{}", watched.said());
@@ -145,7 +145,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
 }
 
 #[tokio::test]
-async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
+async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
     let world = World::start().await;
     let namespace = world.namespace("tokens").await;
     for arguments in [

@@ -9,7 +9,7 @@ use super::{Watched, balance_is, open_account};
 use crate::world::{World, eventually};
 
 #[tokio::test]
-async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billing_goes_on() {
+async fn a_restore_of_etcd_under_a_running_operator_is_detected_and_billing_continues() {
     let world = World::start().await;
     let namespace = world.namespace("restored").await;
     let watched = Watched::start(&world);
@@ -42,5 +42,5 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     );
     assert!((watched.metric("flashgate_billing_server_restores_total") - 1.0).abs() < f64::EPSILON);
     let ready = async || (watched.operator.get("/readyz")? == (200, "ok\n".to_owned())).then_some(());
-    eventually("it is ready again", ready).await_some().await;
+    eventually("the operator is ready again", ready).await_some().await;
 }

@@ -12,7 +12,7 @@ use flashgate_api::UsageReport;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
-use crate::relay::{self, Interference};
+use crate::relay::{self, Interceptor};
 use crate::world::{World, eventually};
 
 /// Returns whether a request lists or watches pending reports.
@@ -26,12 +26,12 @@ pub fn asked_of_pending_reports(head: &request::Parts) -> Option<&'static str> {
 
 /// Never answers the first list and the first watch of pending reports.
 #[derive(Default)]
-struct Hole {
+struct NoAnswer {
     swallowed: Mutex<BTreeSet<&'static str>>,
 }
 
-impl Interference for Hole {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for NoAnswer {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         let asked = asked_of_pending_reports(head)?;
         let is_first = self.swallowed.lock().expect("swallowed").insert(asked);
         if is_first {
@@ -42,10 +42,10 @@ impl Interference for Hole {
 }
 
 #[tokio::test]
-async fn a_list_and_a_watch_that_are_never_answered_are_asked_for_again() {
+async fn an_unanswered_list_or_watch_is_repeated() {
     let world = World::start().await;
     let namespace = world.namespace("unanswered").await;
-    let hole = Arc::new(Hole::default());
+    let hole = Arc::new(NoAnswer::default());
     let kubeconfig = relay::start(&world, Arc::clone(&hole)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--reply-seconds", "2"]);
     open_account(&namespace).await;
@@ -59,16 +59,16 @@ async fn a_list_and_a_watch_that_are_never_answered_are_asked_for_again() {
 
 /// Accepts the first watch of pending reports, and drops its events.
 #[derive(Default)]
-struct Silent {
+struct SilentWatch {
     is_silent: AtomicBool,
 }
 
-impl Interference for Silent {
-    async fn meet(&self, _: &mut request::Parts) -> Option<Response> {
+impl Interceptor for SilentWatch {
+    async fn on_request(&self, _: &mut request::Parts) -> Option<Response> {
         None
     }
 
-    fn amend(&self, head: &request::Parts, answer: Response) -> Response {
+    fn on_response(&self, head: &request::Parts, answer: Response) -> Response {
         if asked_of_pending_reports(head) != Some("watch") || self.is_silent.swap(true, Ordering::Relaxed) {
             return answer;
         }
@@ -78,10 +78,10 @@ impl Interference for Silent {
 }
 
 #[tokio::test]
-async fn a_watch_that_falls_silent_is_begun_again_and_nothing_is_missed() {
+async fn a_silent_watch_is_restarted_and_no_event_is_missed() {
     let world = World::start().await;
     let namespace = world.namespace("silent").await;
-    let silent = Arc::new(Silent::default());
+    let silent = Arc::new(SilentWatch::default());
     let kubeconfig = relay::start(&world, Arc::clone(&silent)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "4"]);
     let is_silent = async || silent.is_silent.load(Ordering::Relaxed).then_some(());

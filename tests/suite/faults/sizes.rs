@@ -44,7 +44,7 @@ async fn a_report_of_a_thousand_lines_is_charged() {
 }
 
 #[tokio::test]
-async fn the_1025th_source_is_one_too_many_and_the_others_are_charged() {
+async fn the_1025th_source_is_refused_and_the_others_are_charged() {
     let namespace = shared().await.namespace("many-sources").await;
     open_account(&namespace).await;
     let reports = futures::stream::iter(0..1_024).map(|index| {
@@ -67,7 +67,7 @@ async fn the_1025th_source_is_one_too_many_and_the_others_are_charged() {
 }
 
 #[tokio::test]
-async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_no_room_for_a_plan() {
+async fn unused_grants_are_refused_when_they_would_leave_no_room_for_a_plan() {
     let namespace = shared().await.namespace("many-grants").await;
     open_account(&namespace).await;
     for index in 0..60 {
@@ -76,7 +76,7 @@ async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_n
     let mut granted = 0;
     for index in 0..60 {
         let name = format!("gift-{index:02}");
-        let state = crate::world::eventually("the gift has its verdict", async || {
+        let state = crate::world::eventually("the adjustment has its verdict", async || {
             let gift = namespace.get::<CreditAdjustment>(&name).await?;
             gift.pointer("/status/state").and_then(Value::as_str).map(str::to_owned)
         })

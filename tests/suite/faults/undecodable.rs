@@ -20,7 +20,7 @@ async fn give(namespace: &Namespace<'_>, name: &str, credits: Value) {
         "spec": {"subscriptionRef": {"name": "acme"}, "credits": credits, "reason": "a test"},
     });
     // A changed CRD is not in force at once.
-    eventually("it is admitted", async || {
+    eventually("the object is admitted", async || {
         let applied = namespace.kubectl(&["create", "-f", "-"], Some(&manifest.to_string())).await;
         applied.success.then_some(())
     })
@@ -40,7 +40,7 @@ async fn told(namespace: &Namespace<'_>, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_other_waiting() {
+async fn an_undecodable_object_has_an_event_and_delays_no_other() {
     let world = World::start().await;
     let namespace = world.namespace("undecodable").await;
     let watched = Watched::start(&world);
@@ -71,7 +71,7 @@ async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_ot
     // A change that does not fix the object creates no second Event.
     let note = ["annotate", "creditadjustment", "words", "example.org/note=seen"];
     namespace.kubectl(&note, None).await.succeeded().expect("annotated");
-    eventually("it was seen again", async || {
+    eventually("the operator has seen the change", async || {
         (watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}") > counted)
             .then_some(())
     })

@@ -84,7 +84,7 @@ fn without_empty(mut value: Value) -> Value {
 }
 
 #[test]
-fn no_action_can_begin_a_period_and_so_buy_one() {
+fn no_action_can_start_a_period_and_buy_one() {
     for state in STATES.iter().filter(|state| state.kind == "Subscription") {
         let returned = acted("resume-renewal", state.file());
         let may_resume = state.name == named("Subscription", "not_renewing").name;
@@ -93,7 +93,7 @@ fn no_action_can_begin_a_period_and_so_buy_one() {
 }
 
 #[test]
-fn nothing_but_a_subscription_has_actions() {
+fn only_a_subscription_has_actions() {
     let with_actions = KINDS.iter().filter(|kind| customizations(kind).join("actions").exists());
     assert_eq!(with_actions.collect::<Vec<_>>(), [&"Subscription"]);
 }

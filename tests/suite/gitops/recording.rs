@@ -116,13 +116,13 @@ fn is_in(object: &Value, state: &State) -> bool {
     let reason = condition(object, "Ready").map_or(&json!(""), |ready| &ready["reason"]).clone();
     let is_deleted = !object["metadata"]["deletionTimestamp"].is_null();
     let tells = |condition: &Value| state.telling == "Ready" || condition["status"] == "True";
-    let is_told = condition(object, state.telling).is_none_or(tells);
+    let wait_for_event = condition(object, state.telling).is_none_or(tells);
     let stands = match state.row {
         Row::Deleting => is_deleted,
         Row::Unseen => !is_seen(object),
         Row::Waits | Row::AwaitsPayment | Row::Done | Row::Inactive | Row::Refused => is_seen(object),
     };
-    reason == state.reason && stands && is_told
+    reason == state.reason && stands && wait_for_event
 }
 
 /// Returns the expected message of a recorded object.
@@ -132,7 +132,7 @@ fn told(state: &State, object: &Value) -> String {
         (Row::Deleting, _) => format!("Pending deletion; blocked by finalizers: {}", lives::FINALIZER),
         (_, "CreditLedger") => format!("Commit {}", object["spec"]["sequence"]),
         _ => {
-            let condition = condition(object, state.telling).expect("the condition that tells");
+            let condition = condition(object, state.telling).expect("the condition with the message");
             condition["message"].as_str().expect("message").to_owned()
         }
     }
@@ -174,7 +174,7 @@ async fn record() {
 }
 
 #[tokio::test]
-async fn the_recordings_are_what_a_control_plane_shows() {
+async fn the_recordings_match_a_control_plane() {
     for (file, content) in files(&lives::play().await) {
         let file: &Path = &file;
         let name = file.strip_prefix(root()).unwrap_or(file).display();

@@ -72,7 +72,7 @@ async fn the_operator_owns_nothing_but_the_status() {
 }
 
 #[tokio::test]
-async fn the_book_takes_no_label_annotation_or_owner_from_its_subscription() {
+async fn the_ledger_copies_no_label_annotation_or_owner_from_its_subscription() {
     let namespace = shared().await.namespace("gitops-copies").await;
     let metadata = json!({
         "name": "acme",

@@ -53,7 +53,7 @@ async fn cluster() -> World {
 }
 
 #[tokio::test]
-async fn the_page_for_argo_cd_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_request() {
+async fn the_commands_of_the_argo_cd_page_buy_a_pack_by_pull_request_in_an_empty_cluster() {
     let world = cluster().await;
     world.namespace("argocd").await;
     let repository = repository(&world, "billing");
@@ -70,11 +70,11 @@ async fn the_page_for_argo_cd_leads_from_an_empty_cluster_to_a_pack_bought_by_pu
     sync(&world, &repository, &[]).await.succeeded().expect("synced");
     let bought = page.walk("6. Bought").await;
     assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
-async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_request() {
+async fn the_commands_of_the_flux_page_buy_a_pack_by_pull_request_in_an_empty_cluster() {
     let world = cluster().await;
     world.namespace("flux-system").await;
     let (fleet, repository) = (repository(&world, "fleet"), repository(&world, "billing"));
@@ -88,7 +88,7 @@ async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_
     let apply = ["apply", "--server-side", "--recursive", "--filename", &fleet];
     // Flux applies namespaces before their content. This has the same result.
     let applied = async || world.plane.kubectl(&apply, None).await.expect("kubectl").success.then_some(());
-    eventually("the fleet is applied", applied).await_some().await;
+    eventually("the repository is applied", applied).await_some().await;
     // The chart's role for a team is sufficient.
     let user = ["--as=system:serviceaccount:acme:billing"];
     sync(&world, &repository, &user).await.succeeded().expect("synced");
@@ -98,7 +98,7 @@ async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_
     sync(&world, &repository, &user).await.succeeded().expect("synced");
     let bought = page.walk("5. Bought").await;
     assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
-    page.assert_walked();
+    page.assert_complete();
     let gift = "apiVersion: billing.flashgate.dev/v1alpha1\nkind: CreditAdjustment\nmetadata: {name: gift}\n\
                 spec: {subscriptionRef: {name: acme}, credits: \"250\", reason: a gift}\n";
     std::fs::write(repository.join("gift.yaml"), gift).expect("written");

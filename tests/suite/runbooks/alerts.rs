@@ -38,7 +38,7 @@ async fn fill(namespace: &Namespace<'_>) {
         let spec = json!({"subscriptionRef": {"name": "full"}, "credits": "1", "reason": "a test"});
         namespace.create::<CreditAdjustment>(&format!("gift-{number}"), spec).await;
     }
-    eventually("one is refused", async || {
+    eventually("an adjustment is refused", async || {
         let listed =
             namespace.kubectl(&["get", "events", "--field-selector", "reason=LedgerFull"], None).await;
         listed.stdout.contains("LedgerFull").then_some(())
@@ -59,7 +59,7 @@ async fn write_newer(namespace: &Namespace<'_>, name: &str) {
 }
 
 #[tokio::test]
-async fn what_is_not_charged_is_found_as_the_runbooks_say() {
+async fn the_runbooks_find_the_cause_of_uncharged_usage() {
     let world = World::start().await;
     let _operator = world.operator(&[]);
     let namespace = world.namespace("team").await;
@@ -102,6 +102,6 @@ async fn what_is_not_charged_is_found_as_the_runbooks_say() {
         let page = Runbook::open(name, &world, &variables);
         let printed = page.walk("Diagnosis").await;
         assert!(printed.contains(finds), "{name} finds no '{finds}':\n{printed}");
-        page.assert_walked();
+        page.assert_complete();
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::distance::{self, Distance};
+use super::distance::{self, DistantServer};
 use super::prometheus::{Prometheus, Target};
 use crate::relay;
 use crate::suite::payments::{free_address, secrets_file, webhook};
@@ -52,7 +52,7 @@ impl<'a> Scene<'a> {
         let operators = vec![
             start_worker(world, addresses[0], webhook, &log),
             start_stranger(world, addresses[1]),
-            start_far_away(world, addresses[2]).await,
+            start_behind_relay(world, addresses[2]).await,
         ];
         let pods = [("billing", "worker"), ("elsewhere", "stranger"), ("far-away", "relayed")];
         let targets = pods.iter().zip(&addresses);
@@ -73,7 +73,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Creates accounts with credits, and waits until Prometheus has their metrics.
-    pub async fn accounts_begin(&self) {
+    pub async fn create_accounts(&self) {
         for name in ["low", "gone", "late", "lost", "tampered"] {
             let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
             self.tenants.create::<Subscription>(name, spec).await;
@@ -83,7 +83,7 @@ impl<'a> Scene<'a> {
 
     /// Uses most credits of one account and exceeds those of another. The usage of a third is reported late.
     /// A report for an account that does not exist stays pending.
-    pub async fn credits_go(&self) {
+    pub async fn use_credits(&self) {
         self.report("low", "3500M", 1).await;
         self.report("gone", "5G", 1).await;
         self.report("late", "100M", 4).await;
@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
 
     /// Leaves the first invoice of one account open for two days, and makes the renewal of another due. Sends
     /// a callback that cannot be decoded.
-    pub async fn payments_fail(&self) {
+    pub async fn cause_payment_alerts(&self) {
         self.subscribe("owing", &(now() - SignedDuration::from_hours(48)).to_string()).await;
         self.invoice("owing", 0).await;
         self.subscribe("lapsing", "2026-01-31T10:00:00Z").await;
@@ -158,13 +158,13 @@ impl<'a> Scene<'a> {
     }
 
     /// Deletes a ledger.
-    pub async fn a_ledger_is_lost(&self) {
+    pub async fn delete_ledger(&self) {
         let ledgers = self.tenants.api::<CreditLedger>();
         ledgers.delete("lost", &DeleteParams::default()).await.expect("deleted");
     }
 
     /// Writes a ledger whose hash is wrong.
-    pub async fn a_ledger_is_tampered_with(&self) {
+    pub async fn corrupt_ledger(&self) {
         let ledgers = self.tenants.api::<CreditLedger>();
         let mut tampered = ledgers.get("tampered").await.expect("ledger");
         tampered.spec.sequence += 1;
@@ -173,7 +173,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Creates accounts behind the relay, which is slow or fails, and has another clock.
-    pub async fn begin_behind_the_relay(&self) {
+    pub async fn create_accounts_behind_relay(&self) {
         for name in [distance::SLOW, distance::FAILING] {
             let namespace = self.world.namespace(name).await;
             namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
@@ -181,7 +181,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Loosens a CRD as an administrator, and writes an object that the operator cannot decode.
-    pub async fn a_payment_is_odd(&self) {
+    pub async fn write_undecodable_payment(&self) {
         let states = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/state/enum/-";
         let patch = json!([{"op": "add", "path": states, "value": "Odd"}]).to_string();
         let loosen = ["patch", "crd", "payments.billing.flashgate.dev", "--type=json", "--patch", &patch];
@@ -244,8 +244,8 @@ fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
 }
 
 /// Starts an operator behind the relay.
-async fn start_far_away(world: &World, metrics: SocketAddr) -> Operator {
-    let kubeconfig = relay::start(world, Arc::new(Distance)).await;
+async fn start_behind_relay(world: &World, metrics: SocketAddr) -> Operator {
+    let kubeconfig = relay::start(world, Arc::new(DistantServer)).await;
     let metrics = metrics.to_string();
     // That Lease has no record of a backup.
     let backups = ["--backup-lease", "backups", "--backup-lease-namespace", "default"];

@@ -16,7 +16,7 @@ use crate::world::{GUARD, eventually, root};
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let script = root().join("control-plane/prometheus.sh");
     let output = Command::new(script).stderr(Stdio::inherit()).output().expect("prometheus.sh");
-    assert!(output.status.success(), "there is no prometheus");
+    assert!(output.status.success(), "prometheus is missing");
     String::from_utf8(output.stdout).expect("path").trim_end().into()
 });
 

@@ -28,7 +28,7 @@ impl Scene<'_> {
     }
 
     /// Reports usage without a rate, and the same hour several times.
-    pub async fn usage_is_refused(&self) {
+    pub async fn report_refused_usage(&self) {
         self.report_as("unheard", "low", "Unheard", "1", 5).await;
         self.is_rejected("unheard", "UnknownRate").await;
         for again in 0..6 {
@@ -45,7 +45,7 @@ impl Scene<'_> {
 
     /// Creates more adjustments than an account can hold. Then makes room as the runbook says, with usage
     /// that exhausts some.
-    pub async fn a_ledger_is_full(&self) {
+    pub async fn fill_a_ledger(&self) {
         self.account("full").await;
         for number in 0..ADJUSTMENTS {
             self.adjust("full", &format!("gift-{number}")).await;
@@ -53,7 +53,7 @@ impl Scene<'_> {
         let mut refused = 0;
         for number in 0..ADJUSTMENTS {
             let name = format!("gift-{number}");
-            let state = eventually(&format!("{name} is judged"), async || {
+            let state = eventually(&format!("{name} has its verdict"), async || {
                 let adjustment = self.tenants.get::<CreditAdjustment>(&name).await?;
                 adjustment.pointer("/status/state").cloned()
             });
@@ -73,13 +73,13 @@ impl Scene<'_> {
 
     /// Denies the commits of one account, writes the ledger of another as a later operator would, and breaks
     /// a third. Reports usage of the account whose ledger is lost.
-    pub async fn accounts_are_stuck(&self) {
+    pub async fn block_accounts(&self) {
         for name in ["newer", "broken"] {
             self.account(name).await;
         }
         self.edit_ledger("newer", |ledger| ledger.spec.format_version = 99).await;
         self.edit_ledger("broken", |ledger| ledger.spec.grants = vec!["no grant".to_owned()]).await;
-        self.no_ledger_may_be_called("refused").await;
+        self.deny_ledgers_named("refused").await;
         self.tenants.create::<Subscription>("refused", json!({"plan": "organization-free"})).await;
         for (name, reason) in
             [("newer", "LedgerNewerFormat"), ("broken", "Undecodable"), ("refused", "CommitRefused")]
@@ -90,8 +90,8 @@ impl Scene<'_> {
     }
 
     /// Applies a policy of somebody else, and waits until it is in force.
-    async fn no_ledger_may_be_called(&self, name: &str) {
-        let policy = no_ledger_called(name);
+    async fn deny_ledgers_named(&self, name: &str) {
+        let policy = policy_against_ledger(name);
         self.tenants.kubectl(&["apply", "-f", "-"], Some(&policy)).await.succeeded().expect("applied");
         let ledger = self.tenants.api::<CreditLedger>().get("low").await.expect("ledger");
         let attempt = json!({
@@ -119,7 +119,7 @@ impl Scene<'_> {
     }
 
     /// Stores an object as an API server with a clock one hour ahead would.
-    pub async fn an_object_comes_from_the_future(&self) {
+    pub async fn store_future_object(&self) {
         self.adjust("missing", "past").await;
         let bytes = |text: String| ByteString(text.into_bytes());
         let key =
@@ -135,7 +135,7 @@ impl Scene<'_> {
     }
 
     /// Waits until each alert with several causes has fired for each of them.
-    pub async fn each_cause_has_its_own_alert(&self) {
+    pub async fn each_cause_fires_its_alert(&self) {
         let causes = [
             r#"alertname="FlashgateAccountStuck",reason="CommitRefused""#,
             r#"alertname="FlashgateAccountStuck",reason="LedgerNewerFormat""#,
@@ -152,7 +152,7 @@ impl Scene<'_> {
 }
 
 /// Returns a policy that denies all writes of one ledger. It is not part of the chart.
-fn no_ledger_called(name: &str) -> String {
+fn policy_against_ledger(name: &str) -> String {
     let metadata = json!({"name": format!("no-ledger-{name}")});
     let group = "admissionregistration.k8s.io/v1";
     let policy = json!({
