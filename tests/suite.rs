@@ -8,6 +8,7 @@ mod script;
 mod world;
 
 mod suite {
+    mod accounts;
     mod admission;
     mod attackers;
     mod backup;

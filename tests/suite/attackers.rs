@@ -10,12 +10,15 @@ mod reporter;
 mod tenant;
 
 use flashgate_api::{CreditLedger, Subscription};
+use flashgate_cluster::clock::Clock;
 use http_body_util::BodyExt as _;
+use jiff::SignedDuration;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::suite::accounts::{self, open_account};
 use crate::suite::chart::{installed, list, render};
 use crate::world::{Namespace, Operator, World, eventually};
 
@@ -152,14 +155,6 @@ impl Kind {
     }
 }
 
-/// Creates the account `acme` on the plan `starter`, with a start in the past.
-async fn open_account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
-}
-
 /// Returns the totals in the ledger of `acme`, and the credits in its status.
 async fn money(namespace: &Namespace<'_>) -> Value {
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -194,16 +189,7 @@ async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason:
 
 /// Returns the spec of a report. The window is given in minutes from now.
 fn usage(source: &str, minutes: (i64, i64), quantity: &str) -> Value {
-    let now = flashgate_cluster::clock::Clock::system().now();
-    let time = |minutes: i64| (now + jiff::SignedDuration::from_mins(minutes)).to_string();
-    json!({
-        "subscriptionRef": {"name": "acme"}, "source": source,
-        "window": {"startTime": whole(&time(minutes.0)), "endTime": whole(&time(minutes.1))},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": quantity}],
-    })
-}
-
-/// Returns a time without fractions of a second, which the API server would reject.
-fn whole(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(time, _)| format!("{time}Z"))
+    let now = Clock::system().now();
+    let time = |minutes| now + SignedDuration::from_mins(minutes);
+    accounts::usage("acme", source, [time(minutes.0), time(minutes.1)], "StorageEgress", quantity)
 }

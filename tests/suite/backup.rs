@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, create_account, hour_until, usage};
 use crate::suite::chart::{installed, kubeconfig_of, list, render};
 use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, World, eventually};
@@ -63,28 +66,23 @@ fn restore(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// Creates an account with 1,100 + 100 + 25 - 10 credits.
-async fn live(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+async fn use_account(namespace: &Namespace<'_>) {
+    create_account(namespace, "acme", "starter").await;
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("order-1", pack).await;
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1225").await;
+    balance_is(namespace, "1225").await;
     report(namespace, "report-1", 1).await;
     namespace.expect::<UsageReport>("report-1", "/status/state", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    balance_is(namespace, "1215").await;
 }
 
 /// Reports usage of an hour that ended some hours ago.
 async fn report(namespace: &Namespace<'_>, name: &str, hours: i64) {
-    let now = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 * 3_600;
-    let time = |hours: i64| jiff::Timestamp::from_second(now - hours * 3_600).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(hours + 1), "endTime": time(hours)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-    });
+    let hour = Clock::system().now().as_second() / 3_600 - hours;
+    let end = Timestamp::from_second(hour * 3_600).expect("time");
+    let spec = usage("acme", "gw", hour_until(end), "StorageEgress", "1G");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
@@ -99,7 +97,7 @@ async fn a_deleted_namespace_continues_from_its_backup() {
     install(&world).await;
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    use_account(&namespace).await;
     let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let file = take(&world, &world.plane.folder().join("backups")).await;
     let file = file.display().to_string();
@@ -121,7 +119,7 @@ async fn a_deleted_namespace_continues_from_its_backup() {
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger["spec"], before["spec"], "the spec is unchanged");
     // Statuses are restored before an operator runs.
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    balance_is(&namespace, "1215").await;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
 
     let _operator = world.operator(&[]);
@@ -129,7 +127,7 @@ async fn a_deleted_namespace_continues_from_its_backup() {
     namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
     report(&namespace, "new", 2).await;
     namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
+    balance_is(&namespace, "1205").await;
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     for total in ["granted", "purchased", "adjusted"] {
@@ -144,11 +142,11 @@ async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_rep
     install(&world).await;
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    use_account(&namespace).await;
     let file = take(&world, &world.plane.folder().join("backups")).await.display().to_string();
     // The ledger exists, and is later than the backup.
     report(&namespace, "later", 2).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
+    balance_is(&namespace, "1205").await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("a restore would lose commits") && said.contains("nothing was restored"), "{said}");
@@ -157,7 +155,7 @@ async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_rep
     delete_namespace(&namespace).await;
     let namespace = world.namespace("team").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    balance_is(&namespace, "1100").await;
     operator.terminate().await;
     let fresh = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let (code, said) = restore(&world, &["--input", &file]);
@@ -181,7 +179,7 @@ async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_rep
     }
     let _operator = world.operator(&[]);
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    balance_is(&namespace, "1215").await;
 }
 
 #[tokio::test]
@@ -220,7 +218,7 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     install(&world).await;
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    use_account(&namespace).await;
     let folder = world.plane.folder().join("backups");
     let file = take(&world, &folder).await.display().to_string();
     operator.terminate().await;
@@ -235,6 +233,6 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     let _operator = world.operator(&[]);
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     page.walk("4. Verify").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    balance_is(&namespace, "1215").await;
     page.assert_complete();
 }

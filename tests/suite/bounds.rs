@@ -7,6 +7,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::suite::accounts::balance_is;
 use crate::world::{Namespace, Operator, World, root};
 
 /// Number of orders: more than the 56 that may be open.
@@ -52,10 +53,6 @@ async fn free_account(name: &str) -> Namespace<'static> {
     let namespace = open(name, "organization-free").await;
     balance_is(&namespace, "40").await;
     namespace
-}
-
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
 }
 
 async fn ledger(namespace: &Namespace<'_>) -> Value {

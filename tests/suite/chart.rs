@@ -5,7 +5,6 @@
 
 mod admitted;
 mod definitions;
-mod life;
 pub mod pod;
 mod quantities;
 pub mod quotas;
@@ -13,6 +12,7 @@ mod release;
 mod rendering;
 mod rights;
 mod roles;
+mod scenario;
 mod sources;
 mod variants;
 

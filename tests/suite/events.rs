@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{create_account, usage};
 use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
@@ -39,11 +40,6 @@ async fn wait_for_event(namespace: &Namespace<'_>, object: &str, kind: &str, rea
     .await;
 }
 
-async fn account(namespace: &Namespace<'_>, name: &str, plan: &str) {
-    let spec = json!({"plan": plan, "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
-}
-
 async fn ask(namespace: &Namespace<'_>, name: &str, spec: Value) {
     let patch = Patch::Merge(json!({"spec": spec}));
     namespace.api::<Subscription>().patch(name, &PatchParams::default(), &patch).await.expect("patched");
@@ -52,27 +48,23 @@ async fn ask(namespace: &Namespace<'_>, name: &str, spec: Value) {
 /// Reports usage of the last minute, with its own source.
 async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, quantity: &str) {
     let end = Clock::system().now();
-    let start = end - SignedDuration::from_secs(60);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": quantity}],
-    });
+    let window = [end - SignedDuration::from_secs(60), end];
+    let spec = usage(account, name, window, operation, quantity);
     namespace.create::<UsageReport>(name, spec).await;
 }
 
 /// Requests things that the catalog does not have, and a downgrade.
 async fn request_unavailable_plans(namespace: &Namespace<'_>) {
-    account(namespace, "unknown", "gold").await;
+    create_account(namespace, "unknown", "gold").await;
     wait_for_event(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
     ask(namespace, "unknown", json!({"plan": "silver"})).await;
     wait_for_event(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
     ask(namespace, "unknown", json!({"alertThresholdsPercent": [50]})).await;
-    account(namespace, "yearly", "individual").await;
+    create_account(namespace, "yearly", "individual").await;
     reason_is(namespace, "yearly", "InForce").await;
     ask(namespace, "yearly", json!({"billingPeriod": "Yearly"})).await;
     wait_for_event(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
-    account(namespace, "less", "growth").await;
+    create_account(namespace, "less", "growth").await;
     reason_is(namespace, "less", "InForce").await;
     ask(namespace, "less", json!({"plan": "starter"})).await;
     wait_for_event(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
@@ -81,7 +73,7 @@ async fn request_unavailable_plans(namespace: &Namespace<'_>) {
 /// Deletes one ledger and overwrites another.
 async fn damage_ledgers(namespace: &Namespace<'_>) {
     for name in ["missing", "tampered"] {
-        account(namespace, name, "starter").await;
+        create_account(namespace, name, "starter").await;
         reason_is(namespace, name, "InForce").await;
     }
     let ledgers = namespace.api::<CreditLedger>();
@@ -96,7 +88,7 @@ async fn damage_ledgers(namespace: &Namespace<'_>) {
 
 /// Reports usage without a rate, exceeds the credits, and resumes the account with a new Subscription.
 async fn exceed_credits_and_resume(namespace: &Namespace<'_>) {
-    account(namespace, "owing", "organization-free").await;
+    create_account(namespace, "owing", "organization-free").await;
     reason_is(namespace, "owing", "InForce").await;
     report(namespace, "unheard", "owing", "Unheard", "1").await;
     namespace.expect::<UsageReport>("unheard", "/status/state", "Rejected").await;
@@ -110,7 +102,7 @@ async fn exceed_credits_and_resume(namespace: &Namespace<'_>) {
     })
     .await_some()
     .await;
-    account(namespace, "owing", "organization-free").await;
+    create_account(namespace, "owing", "organization-free").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
     wait_for_event(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
 }

@@ -19,9 +19,10 @@ pub use self::refused_writes::etcd;
 
 use std::path::PathBuf;
 
-use flashgate_api::{CreditAdjustment, Subscription};
+use flashgate_api::CreditAdjustment;
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, open_account};
 use crate::world::{Namespace, Operator, World};
 
 /// An operator with metrics, whose log is kept.
@@ -67,18 +68,6 @@ impl Watched {
         let lines = text.lines().filter(|line| is_meant(line));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
     }
-}
-
-/// Creates the account `acme` on the plan `starter`, with a start in the past.
-async fn open_account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    balance_is(namespace, "1100").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
-}
-
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
 }
 
 /// Creates an adjustment of 10 credits.

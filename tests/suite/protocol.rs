@@ -7,31 +7,19 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{buy_pack, create_account, last_hour, usage};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, World, eventually};
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
+    create_account(namespace, name, "starter").await;
     namespace.expect::<Subscription>(name, "/status/credits/balance", "1100").await;
 }
 
 async fn report(namespace: &Namespace<'_>, account: &str, name: &str) {
-    let end = flashgate_cluster::clock::Clock::system().now();
-    let start = end - jiff::SignedDuration::from_hours(1);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "10G"}],
-    });
+    let spec = usage(account, name, last_hour(), "StorageEgress", "10G");
     namespace.create::<UsageReport>(name, spec).await;
     namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
-}
-
-async fn buy(namespace: &Namespace<'_>, account: &str, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": account}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
 }
 
 #[tokio::test]
@@ -186,7 +174,7 @@ async fn case_19_removed_statuses_are_restored_without_a_commit() {
     let namespace = shared().await.namespace("wiped").await;
     account(&namespace, "acme").await;
     report(&namespace, "acme", "gw-1").await;
-    buy(&namespace, "acme", "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     // The commit of one more report drops the first receipt, so the first report is only in the coverage.
     report(&namespace, "acme", "gw-2").await;
@@ -238,7 +226,7 @@ async fn an_idle_operator_writes_nothing_for_a_minute() {
     account(&namespace, "acme").await;
     account(&namespace, "globex").await;
     report(&namespace, "acme", "gw-1").await;
-    buy(&namespace, "acme", "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     let spec = json!({"subscriptionRef": {"name": "missing"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("waiting", spec).await;
     namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "100").await;

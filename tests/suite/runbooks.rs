@@ -10,11 +10,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, buy_pack, create_account, hour_until, usage};
 use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
@@ -220,21 +223,11 @@ async fn deploy(world: &World) {
     deployments.create(&PostParams::default(), &deployment).await.expect("deployed");
 }
 
-async fn buy(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
-}
-
 /// Reports an hour of the previous day that costs 10 credits.
 async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
-    let time = |hour: i64| jiff::Timestamp::from_second(hour * 3_600).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(start), "endTime": time(start + 1)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-    });
+    let start = Clock::system().now().as_second() / 3_600 - 24 + hour;
+    let end = Timestamp::from_second((start + 1) * 3_600).expect("time");
+    let spec = usage("acme", "gw", hour_until(end), "StorageEgress", "1G");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
@@ -246,15 +239,14 @@ async fn adjust(namespace: &Namespace<'_>, name: &str) {
 
 /// Creates an account with some activity: 1,100 + 200 + 5 - 20 credits.
 async fn account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    live(namespace).await;
+    create_account(namespace, "acme", "starter").await;
+    use_account(namespace).await;
 }
 
 /// Creates the activity of an account. The balance is then 1,285 credits.
-async fn live(namespace: &Namespace<'_>) {
+async fn use_account(namespace: &Namespace<'_>) {
     for name in ["order-1", "order-2"] {
-        buy(namespace, name).await;
+        buy_pack(namespace, "acme", name).await;
     }
     for (hour, name) in ["report-1", "report-2"].into_iter().enumerate() {
         report(namespace, name, i64::try_from(hour).expect("hour")).await;
@@ -262,10 +254,6 @@ async fn live(namespace: &Namespace<'_>) {
     }
     adjust(namespace, "outage").await;
     balance_is(namespace, "1285").await;
-}
-
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
 }
 
 /// Asserts that the account and its period are unchanged, and that nothing was granted again.
@@ -314,7 +302,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     balance_is(&namespace, "1285").await;
 
     // The backup is now older.
-    buy(&namespace, "order-3").await;
+    buy_pack(&namespace, "acme", "order-3").await;
     balance_is(&namespace, "1385").await;
     delete_ledger(&namespace).await;
     page.walk("It is missing, and there is a backup").await;
@@ -432,7 +420,7 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         let applied = namespace.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
         assert!(applied.success, "{}", applied.stderr);
         namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
-        buy(&namespace, "order-1").await;
+        buy_pack(&namespace, "acme", "order-1").await;
         report(&namespace, "report-1", 0).await;
         balance_is(&namespace, "1290").await;
         page.walk("Before it happens: a backup").await;

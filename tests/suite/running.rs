@@ -5,21 +5,11 @@ use std::fs;
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
+use crate::suite::accounts::{create_account, last_hour, usage};
 use crate::world::{Namespace, Operator, World, eventually};
 
-async fn account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-}
-
 async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
-    let end = flashgate_cluster::clock::Clock::system().now();
-    let start = end - jiff::SignedDuration::from_hours(1);
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": "1G"}],
-    });
+    let spec = usage("acme", name, last_hour(), operation, "1G");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
@@ -28,7 +18,7 @@ async fn reports_are_swept_after_their_retention_and_stay_charged() {
     let world = World::start().await;
     let namespace = world.namespace("swept").await;
     let catalog = world.catalog_that_keeps_reports_for(2);
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     for name in ["a", "b", "c"] {
         report(&namespace, name, "StorageEgress").await;
     }
@@ -49,9 +39,9 @@ async fn reports_are_swept_after_their_retention_and_stay_charged() {
 async fn an_operator_of_one_namespace_ignores_the_others() {
     let world = World::start().await;
     let (mine, other) = (world.namespace("mine").await, world.namespace("other").await);
-    account(&other).await;
+    create_account(&other, "acme", "starter").await;
     let _operator = world.operator(&["--namespace", "mine"]);
-    account(&mine).await;
+    create_account(&mine, "acme", "starter").await;
     mine.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     assert!(other.get::<CreditLedger>("acme").await.is_none());
     other.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
@@ -61,7 +51,7 @@ async fn an_operator_of_one_namespace_ignores_the_others() {
 async fn a_paused_operator_writes_nothing_and_is_healthy() {
     let world = World::start().await;
     let namespace = world.namespace("held").await;
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     let operator = world.operator(&["--hold", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"]);
     eventually("the port is open", async || operator.listening_port()).await_some().await;
     let get = |path: &str| operator.get(path).expect("an answer");
@@ -100,7 +90,7 @@ async fn a_catalog_that_becomes_invalid_does_not_affect_a_running_operator() {
     let shipped = fs::read_to_string(crate::world::root().join("src/catalog/shipped.yaml")).expect("catalog");
     fs::write(&file, shipped).expect("catalog");
     let operator = world.operator(&["--catalog", &file.display().to_string()]);
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     fs::write(&file, "currency: USD\nplans: [\n").expect("catalog");
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
@@ -123,7 +113,7 @@ async fn the_log_filter_can_change_at_run_time_and_an_invalid_filter_is_ignored(
         eventually(text, found).await_some().await;
     };
     let namespace = world.namespace("quiet").await;
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     assert_eq!(fs::read_to_string(&log).expect("log"), "", "errors alone are logged");
     fs::write(&filter, "info").expect("filter");

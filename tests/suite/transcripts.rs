@@ -123,41 +123,45 @@ fn three_dots_match_any_lines_and_all_other_lines_are_compared() {
 }
 
 /// A scenario of an account.
-struct Life {
+struct Scenario {
     manifests: PathBuf,
-    story: String,
+    description: String,
     arguments: String,
 }
 
-impl Life {
+impl Scenario {
     fn golden(&self) -> PathBuf {
         self.manifests.with_extension("txt")
     }
 }
 
-fn lives() -> Vec<Life> {
+fn scenarios() -> Vec<Scenario> {
     let manifests = files(&root().join("tests/golden/lives"), "yaml").into_iter();
-    let lives =
+    let scenarios =
         manifests.filter(|file| !file.to_string_lossy().ends_with(".catalog.yaml")).map(|manifests| {
-            let text = fs::read_to_string(&manifests).expect("life");
-            let story =
+            let text = fs::read_to_string(&manifests).expect("scenario");
+            let description =
                 text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default().to_owned();
             let command = text.lines().find_map(|line| line.strip_prefix(SCENARIO_PROMPT));
-            Life { manifests, story, arguments: command.expect("the command of the scenario").to_owned() }
+            Scenario {
+                manifests,
+                description,
+                arguments: command.expect("the command of the scenario").to_owned(),
+            }
         });
-    lives.collect()
+    scenarios.collect()
 }
 
 #[test]
 fn every_scenario_has_its_golden_statement() {
-    let lives = lives();
-    assert!(lives.len() >= 12, "{} lives", lives.len());
-    for life in lives {
-        let name = life.manifests.display();
-        assert!(life.story.ends_with('.'), "{name} must begin with a sentence that describes it");
-        let expected = fs::read_to_string(life.golden()).unwrap_or_default();
+    let scenarios = scenarios();
+    assert!(scenarios.len() >= 12, "{} scenarios", scenarios.len());
+    for scenario in scenarios {
+        let name = scenario.manifests.display();
+        assert!(scenario.description.ends_with('.'), "{name} must begin with a sentence that describes it");
+        let expected = fs::read_to_string(scenario.golden()).unwrap_or_default();
         assert_eq!(
-            printed(&life.arguments),
+            printed(&scenario.arguments),
             expected,
             "{name}: run the ignored test write_the_golden_scenarios and read its diff"
         );
@@ -167,8 +171,8 @@ fn every_scenario_has_its_golden_statement() {
 #[test]
 #[ignore = "writes tests/golden/lives/*.txt"]
 fn write_the_golden_scenarios() {
-    for life in lives() {
-        fs::write(life.golden(), printed(&life.arguments)).expect("is written");
+    for scenario in scenarios() {
+        fs::write(scenario.golden(), printed(&scenario.arguments)).expect("is written");
     }
 }
 
@@ -179,9 +183,9 @@ fn amount(value: &Value, pointer: &str) -> Credits {
 
 #[test]
 fn the_amounts_of_every_scenario_add_up() {
-    for life in lives() {
-        let name = life.manifests.display();
-        let arguments = life.arguments.replace("--events", "-o json");
+    for scenario in scenarios() {
+        let name = scenario.manifests.display();
+        let arguments = scenario.arguments.replace("--events", "-o json");
         let played: Value = serde_json::from_str(&printed(&arguments)).expect("JSON");
         let mut balance = Credits::ZERO;
         for entry in played["entries"].as_array().expect("entries") {

@@ -6,20 +6,15 @@ use flashgate_billing::operator::convert::hash_of;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, buy_pack};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, eventually};
 
 async fn account(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    balance_is(&namespace, "1100").await;
     namespace
-}
-
-async fn buy(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
 }
 
 /// Waits until the condition Ready has this reason. Returns the Subscription.
@@ -51,7 +46,7 @@ async fn an_older_ledger_from_a_backup_is_reported_and_can_be_accepted() {
     let namespace = account("regression").await;
     let ledgers = namespace.api::<CreditLedger>();
     let backup = ledgers.get("acme").await.expect("ledger");
-    buy(&namespace, "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 2).await;
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
     let gone = ready_is(&namespace, "LedgerMissing").await;
@@ -81,14 +76,14 @@ async fn an_older_ledger_from_a_backup_is_reported_and_can_be_accepted() {
         "{:?}",
         held.spec.entries
     );
-    buy(&namespace, "another").await;
+    buy_pack(&namespace, "acme", "another").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
 }
 
 #[tokio::test]
 async fn a_missing_ledger_is_reported_and_its_account_can_be_reset() {
     let namespace = account("missing").await;
-    buy(&namespace, "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::life::{catalog, held_receipt, live};
 use super::pod::Container;
+use super::scenario::{self, catalog, held_receipt};
 use super::{RELEASE, installed, list, object, render};
 use crate::world::{Namespace, Operator, World};
 
@@ -44,7 +44,7 @@ impl Payments {
     }
 }
 
-/// Returns the values of an installation for the scenario [`live`].
+/// Returns the values of an installation for the scenario.
 fn values(payments: Payments, namespaces: &[&str], go: &std::path::Path) -> Value {
     let payments = match payments {
         Payments::Webhook => json!({"enabled": true, "existingSecret": "payment-webhook"}),
@@ -96,8 +96,8 @@ impl<'a> Installation<'a> {
         Self { namespace, container, go, log, _operator: operator }
     }
 
-    async fn live(&self) -> Result<(), String> {
-        live(&self.namespace, self.container.webhook, &self.go).await
+    async fn run(&self) -> Result<(), String> {
+        scenario::run(&self.namespace, self.container.webhook, &self.go).await
     }
 
     fn said(&self) -> String {
@@ -169,7 +169,7 @@ async fn the_chart_grants_all_rights_that_the_operator_needs_with_and_without_th
     for payments in [Payments::Webhook, Payments::Objects] {
         let world = World::start().await;
         let installation = Installation::begin(&world, payments, "whole", &[], |_| ()).await;
-        installation.live().await.expect("the scenario");
+        installation.run().await.expect("the scenario");
         let said = installation.said();
         assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{payments:?}: {said}");
         // An installation for all namespaces grants the same rights, in one ClusterRole and one Role for the
@@ -215,7 +215,7 @@ async fn the_operator_needs_each_of_its_rights() {
     let missed: Vec<Option<String>> =
         futures::stream::iter(taken.iter().enumerate())
             .map(|(index, (payments, right))| async move {
-                live_without(world, *payments, index, right).await.err()
+                run_without(world, *payments, index, right).await.err()
             })
             .buffer_unordered(AT_ONCE)
             .collect()
@@ -229,14 +229,14 @@ async fn the_operator_needs_each_of_its_rights() {
 ///
 /// # Errors
 /// When nothing needed the right.
-async fn live_without(world: &World, payments: Payments, index: usize, right: &Right) -> Result<(), String> {
+async fn run_without(world: &World, payments: Payments, index: usize, right: &Right) -> Result<(), String> {
     let name = format!("{}-without-{index}", payments.prefix());
     let take = |object: &mut Value| take(object, right);
     let installation = Installation::begin(world, payments, &name, &[&name], take).await;
     let ended = tokio::select! {
         biased;
         () = installation.is_refused(right) => return Ok(()),
-        ended = installation.live() => ended,
+        ended = installation.run() => ended,
     };
     match ended {
         _ if installation.has_been_refused(right) => Ok(()),

@@ -36,7 +36,7 @@ fn variants() -> [Variant; 3] {
 }
 
 /// Runs the scenarios of an installation.
-async fn live(world: &World, variant: Variant) {
+async fn run(world: &World, variant: Variant) {
     let Variant { name, lives, mut values } = variant;
     world.namespace(name).await;
     let namespaces: Vec<Namespace<'_>> = join_all(lives.iter().map(async |life| {
@@ -66,5 +66,5 @@ async fn live(world: &World, variant: Variant) {
 #[tokio::test]
 async fn every_scenario_runs_with_the_rights_of_every_installation() {
     let world = World::start().await;
-    join_all(variants().into_iter().map(|variant| live(&world, variant))).await;
+    join_all(variants().into_iter().map(|variant| run(&world, variant))).await;
 }

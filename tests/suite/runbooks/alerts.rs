@@ -9,6 +9,7 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use super::Runbook;
+use crate::suite::accounts::{create_account, hour_until, usage};
 use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
@@ -16,19 +17,13 @@ use crate::world::{Namespace, World, eventually};
 const ADJUSTMENTS: usize = 60;
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
+    create_account(namespace, name, "organization-free").await;
     namespace.expect::<Subscription>(name, "/status/credits/balance", "40").await;
 }
 
 /// Reports the same hour of one source under a name.
 async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, end: Timestamp) {
-    let start = end - SignedDuration::from_hours(1);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": "gw-eu-1",
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": "1"}],
-    });
+    let spec = usage(account, "gw-eu-1", hour_until(end), operation, "1");
     namespace.create::<UsageReport>(name, spec).await;
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::distance::{self, DistantServer};
 use super::prometheus::{Prometheus, Target};
 use crate::relay;
+use crate::suite::accounts::{hour_until, usage};
 use crate::suite::payments::{free_address, secrets_file, webhook};
 use crate::world::{Namespace, Operator, World, eventually, root};
 
@@ -106,13 +107,8 @@ impl<'a> Scene<'a> {
         quantity: &str,
         hours_ago: i64,
     ) {
-        let start = now() - SignedDuration::from_hours(hours_ago);
-        let end = start + SignedDuration::from_hours(1);
-        let spec = json!({
-            "subscriptionRef": {"name": account}, "source": "gw",
-            "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-            "usage": [{"nodeType": "Public", "operation": operation, "quantity": quantity}],
-        });
+        let end = now() - SignedDuration::from_hours(hours_ago - 1);
+        let spec = usage(account, "gw", hour_until(end), operation, quantity);
         self.tenants.create::<UsageReport>(name, spec).await;
     }
 

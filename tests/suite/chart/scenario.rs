@@ -29,7 +29,7 @@ pub fn held_receipt(go: &Path) -> String {
 ///
 /// # Errors
 /// The webhook's answer, if it rejects a valid callback.
-pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &Path) -> Result<(), String> {
+pub async fn run(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &Path) -> Result<(), String> {
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     pay(namespace, webhook, "evt-account", "Settled", "100").await?;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
