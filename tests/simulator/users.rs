@@ -122,7 +122,7 @@ fn forget_ledger(store: &mut Store, account: &str) {
 
 fn requesting(request: Request, spec: SubscriptionSpec) -> SubscriptionSpec {
     let Request { plan, billing_period, renewal } = request;
-    SubscriptionSpec { plan, billing_period: billing_period.into(), renewal: renewal.into(), ..spec }
+    SubscriptionSpec { plan, billing_period, renewal, ..spec }
 }
 
 fn line(line: UsageLine) -> api::usage_report::UsageLine {

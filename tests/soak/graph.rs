@@ -12,7 +12,7 @@ const HEIGHT: u64 = 160;
 const LEFT: u64 = 60;
 /// Space for the title of each chart.
 const TOP: u64 = 40;
-/// DistantServer between the tops of two charts.
+/// Distance between the tops of two charts.
 const PITCH: u64 = TOP + HEIGHT + 30;
 
 /// Number of measurements in the mean throughput: one minute.

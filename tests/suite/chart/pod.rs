@@ -113,7 +113,7 @@ pub fn secret_of(path: &str) -> String {
     format!("the secret of the tests for {path}, long enough")
 }
 
-/// Returns a kubeconfig with a token of a `ServiceAccount`, from the TokenRequest API.
+/// Returns a kubeconfig with a token of a `ServiceAccount`, from the `TokenRequest` API.
 pub async fn kubeconfig_of(world: &World, namespace: &str, name: &str) -> PathBuf {
     let create = ["create", "token", name, "--namespace", namespace, "--duration=1h"];
     let token = world.plane.kubectl(&create, None).await.expect("kubectl").succeeded().expect("token");
