@@ -56,9 +56,9 @@ struct LedgerHistory {
     charge_times: BTreeMap<String, Timestamp>,
     windows: BTreeMap<String, Vec<Window>>,
     /// Grants that may be given only once: `plan/3`, `CreditPack/top-up`.
-    given: BTreeSet<String>,
+    granted_once: BTreeSet<String>,
     /// Grants in the first commit.
-    begun_with: BTreeSet<String>,
+    first_grants: BTreeSet<String>,
     invoices: u32,
 }
 
@@ -206,7 +206,7 @@ impl Oracle {
         self.check_charges(&name, &mut history, &ledger, store)?;
         Self::check_entries(&name, &mut history, &ledger, &spec.entries)?;
         if before.is_none() {
-            history.begun_with.clone_from(&history.given);
+            history.first_grants.clone_from(&history.granted_once);
         }
         self.check_packs(&name, &ledger)?;
         history.hash.clone_from(&spec.hash);
@@ -355,12 +355,14 @@ impl Oracle {
             "Invoiced" => {
                 history.invoices += 1;
                 let number = entry["detail"]["invoice"].as_str().unwrap_or_default().to_owned();
-                return ensure(history.given.insert(number.clone()), || format!("{number} was issued twice"));
+                return ensure(history.granted_once.insert(number.clone()), || {
+                    format!("{number} was issued twice")
+                });
             }
             _ => return Ok(()),
         };
         *total = add(*total, credits)?;
-        ensure(history.given.insert(what.clone()), || format!("I3: {name} got {what} twice"))
+        ensure(history.granted_once.insert(what.clone()), || format!("I3: {name} got {what} twice"))
     }
 
     /// Checks I4, and that every granted pack was ordered.
@@ -601,8 +603,8 @@ impl LedgerHistory {
             charges: BTreeMap::new(),
             charge_times: BTreeMap::new(),
             windows: BTreeMap::new(),
-            given: BTreeSet::new(),
-            begun_with: BTreeSet::new(),
+            granted_once: BTreeSet::new(),
+            first_grants: BTreeSet::new(),
             invoices: 0,
         }
     }
@@ -621,7 +623,7 @@ impl LedgerHistory {
         let is_refused =
             conditions.is_some_and(|conditions| ready_reason(conditions) == "SubscriptionNotFound");
         let ObjectKey { kind, name, .. } = order.key();
-        is_refused && self.begun_with.contains(&format!("{}/{name}", kind.as_str()))
+        is_refused && self.first_grants.contains(&format!("{}/{name}", kind.as_str()))
     }
 }
 

@@ -28,19 +28,19 @@ impl FinalState {
         let (mut store, mut oracle) = (Store::new(Timestamp::UNIX_EPOCH), Oracle::new(catalog.clone()));
         let mut births = HashMap::new();
         let mut verdicts: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
-        for Change { object, is_gone, .. } in changes {
+        for Change { object, is_deleted, .. } in changes {
             store.set_now(account_time(object).map_or(store.now(), |time| time.max(store.now())));
             let object = as_simulated(object, &mut births, store.now());
             let key = object.key();
-            if let Some(state) = object.state().filter(|_| !is_gone) {
+            if let Some(state) = object.state().filter(|_| !is_deleted) {
                 verdicts.entry(key.to_string()).or_default().push(state);
             }
             let is_the_operators = match key.kind {
-                ObjectKind::UsageReport if *is_gone => is_swept,
-                _ => !is_gone,
+                ObjectKind::UsageReport if *is_deleted => is_swept,
+                _ => !is_deleted,
             };
             let writer = if is_the_operators { Writer::Operator(0) } else { Writer::User };
-            let change = store.take_over(&key, (!is_gone).then_some(object), writer);
+            let change = store.take_over(&key, (!is_deleted).then_some(object), writer);
             oracle.check(&change, &store)?;
         }
         oracle.check_final_state(&store)?;

@@ -20,7 +20,7 @@ pub struct Change {
     /// The object; if it is deleted, its last version.
     pub object: Object,
     /// Whether the object was deleted.
-    pub is_gone: bool,
+    pub is_deleted: bool,
 }
 
 /// Objects by kind and name.
@@ -44,10 +44,10 @@ impl History {
     /// Returns the objects that exist now, by kind and name.
     pub fn objects(&self) -> Objects {
         let mut objects = Objects::new();
-        for Change { object, is_gone, .. } in self.changes() {
+        for Change { object, is_deleted, .. } in self.changes() {
             let key = object.key();
             let place = (key.kind, key.name);
-            if is_gone {
+            if is_deleted {
                 objects.remove(&place)
             } else {
                 objects.insert(place, object)
@@ -149,7 +149,7 @@ impl Recorder {
         Object: From<K>,
     {
         while let Some(event) = events.next().await {
-            let (object, is_gone) = match event {
+            let (object, is_deleted) = match event {
                 Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => (object, false),
                 Ok(WatchEvent::Deleted(object)) => (object, true),
                 Ok(WatchEvent::Bookmark(bookmark)) => {
@@ -169,7 +169,7 @@ impl Recorder {
             let metadata = object.metadata();
             *version = metadata.resource_version.clone().unwrap_or_default();
             let (number, namespace) = (version.parse().unwrap_or_default(), object.key().namespace);
-            self.of(&namespace).add(Change { version: number, object, is_gone });
+            self.of(&namespace).add(Change { version: number, object, is_deleted });
         }
     }
 }

@@ -142,10 +142,10 @@ impl Interceptor for Chaos {
         self.count(CUT);
         let (parts, body) = answer.into_parts();
         let end = Instant::now() + self.seconds((1, 60));
-        let told = body.into_data_stream().map_err(std::io::Error::other);
+        let data = body.into_data_stream().map_err(std::io::Error::other);
         let broken = futures::stream::once(async { Err(std::io::Error::other("cut")) });
-        let told = told.take_until(tokio::time::sleep_until(end)).chain(broken);
-        Response::from_parts(parts, Body::from_stream(told))
+        let data = data.take_until(tokio::time::sleep_until(end)).chain(broken);
+        Response::from_parts(parts, Body::from_stream(data))
     }
 }
 

@@ -13,13 +13,13 @@ use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
 /// Events by reason and object, with their type and count.
-type Told = BTreeMap<(String, String, String), u64>;
+type EventCounts = BTreeMap<(String, String, String), u64>;
 
 /// Returns the Events of a namespace, with the counts of their series.
-async fn told(namespace: &Namespace<'_>) -> Told {
+async fn event_counts(namespace: &Namespace<'_>) -> EventCounts {
     let listed = namespace.kubectl(&["get", "events.events.k8s.io", "-o", "json"], None).await;
     let listed: Value = serde_json::from_str(&listed.stdout).expect("JSON");
-    let mut told = Told::new();
+    let mut told = EventCounts::new();
     for event in listed["items"].as_array().expect("items") {
         let text =
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -34,7 +34,7 @@ async fn told(namespace: &Namespace<'_>) -> Told {
 async fn wait_for_event(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
     let key = (object.to_owned(), kind.to_owned(), reason.to_owned());
     eventually(&format!("{object} has {count} Events {kind}/{reason}"), async || {
-        (told(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
+        (event_counts(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
     })
     .await_some()
     .await;
@@ -115,7 +115,7 @@ async fn each_occurrence_has_one_event_regardless_of_restarts() {
     request_unavailable_plans(&namespace).await;
     damage_ledgers(&namespace).await;
     exceed_credits_and_resume(&namespace).await;
-    let before = told(&namespace).await;
+    let before = event_counts(&namespace).await;
     operator.terminate().await;
     let _second = world.operator(&[]);
     // The operator has seen all accounts once each has another change.
@@ -129,5 +129,5 @@ async fn each_occurrence_has_one_event_regardless_of_restarts() {
         ask(&namespace, name, json!({"alertThresholdsPercent": [50]})).await;
         namespace.expect::<Subscription>(name, "/status/observedGeneration", 2).await;
     }
-    assert_eq!(told(&namespace).await, before);
+    assert_eq!(event_counts(&namespace).await, before);
 }

@@ -49,7 +49,7 @@ impl Watched {
         Self { operator, log }
     }
 
-    fn said(&self) -> String {
+    fn read_log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("log")
     }
 

@@ -264,7 +264,7 @@ async fn each_change_has_one_event() {
         namespace.create::<CreditPack>(name, spec).await;
     }
     namespace.expect::<CreditPack>("d", "/status/state", "Refused").await;
-    let told = eventually("the refusal has an Event", async || {
+    let events = eventually("the refusal has an Event", async || {
         let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
         let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let events = events["items"].as_array().cloned().unwrap_or_default();
@@ -277,10 +277,13 @@ async fn each_change_has_one_event() {
     })
     .await_some()
     .await;
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert_eq!(told[0]["type"], "Warning");
-    assert_eq!(told[0]["involvedObject"]["name"], "d");
-    assert!(told[0]["message"].as_str().is_some_and(|message| message.contains("used 3 of 3")), "{told:#?}");
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert_eq!(events[0]["type"], "Warning");
+    assert_eq!(events[0]["involvedObject"]["name"], "d");
+    assert!(
+        events[0]["message"].as_str().is_some_and(|message| message.contains("used 3 of 3")),
+        "{events:#?}"
+    );
 }
 
 /// Returns kind, name and resource version of every object of this product.

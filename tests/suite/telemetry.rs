@@ -38,13 +38,13 @@ fn fast_rules() -> Value {
 
 /// Returns an expression with an age limit of two seconds.
 fn with_short_age_limit(expression: &str) -> String {
-    let hasty = expression.split("time() - ").enumerate().map(|(index, part)| match part.split_once("> ") {
+    let fast = expression.split("time() - ").enumerate().map(|(index, part)| match part.split_once("> ") {
         Some((age, rest)) if index > 0 && rest.starts_with(|first: char| first.is_ascii_digit()) => {
             format!("{age}> 2{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit()))
         }
         _ => part.to_owned(),
     });
-    hasty.collect::<Vec<_>>().join("time() - ")
+    fast.collect::<Vec<_>>().join("time() - ")
 }
 
 /// Returns the names of the alerts.

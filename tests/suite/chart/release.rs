@@ -10,7 +10,7 @@ use super::{RELEASE, chart, documents, helm_in, object, tool};
 use crate::world::{Namespace, World, eventually, root};
 
 /// Returns the parts of an account that an upgrade must not change.
-async fn books(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
+async fn account_state(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
     [
         namespace.get::<CreditLedger>("acme").await,
         namespace.get::<Subscription>("acme").await,
@@ -83,7 +83,7 @@ async fn upgrade_rollback_and_uninstall_change_no_ledger() {
     buy(&namespace, "order-1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     operator.terminate().await;
-    let before = books(&namespace).await;
+    let before = account_state(&namespace).await;
     assert!(before.iter().all(Option::is_some), "{before:?}");
 
     release("upgrade", &newer);
@@ -91,30 +91,30 @@ async fn upgrade_rollback_and_uninstall_change_no_ledger() {
     assert_eq!(chart_of_definitions(&world).await, version);
     assert!(references_are_known(&world).await);
     assert_eq!(object(&manifest(), "Deployment", RELEASE)["metadata"]["labels"]["step"], "upgrade");
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
     // The upgraded operator has nothing to do.
     let operator = Container::of(&world, &manifest()).start(&world, &log).await;
     let another = json!({"plan": "individual"});
     namespace.create::<Subscription>("jane", another).await;
     namespace.expect::<Subscription>("jane", "/status/credits/balance", "10").await;
     operator.terminate().await;
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
 
     helm_in(&world, &["rollback", RELEASE, "1", "--namespace", "billing"], &none);
     assert_eq!(chart_of_definitions(&world).await, "flashgate-billing-0.0.1");
     assert!(!references_are_known(&world).await);
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
     // It can continue the ledger.
     let operator = Container::of(&world, &manifest()).start(&world, &log).await;
     assert_eq!(buy(&namespace, "order-2").await, 1);
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1300").await;
     operator.terminate().await;
-    let before = books(&namespace).await;
+    let before = account_state(&namespace).await;
 
     release("upgrade", &newer);
     helm_in(&world, &["uninstall", RELEASE, "--namespace", "billing"], &none);
     assert_eq!(definitions(&world).await, (6, 0));
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
     let rest = world
         .plane
         .kubectl(&["get", "deployments,roles,serviceaccounts", "--all-namespaces", "-o", "name"], None);
@@ -124,7 +124,7 @@ async fn upgrade_rollback_and_uninstall_change_no_ledger() {
     // A new installation uses the objects that the old one left.
     release("install", &newer);
     assert_eq!(chart_of_definitions(&world).await, version);
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::pod::Container;
-use super::scenario::{self, catalog, held_receipt};
+use super::scenario::{self, catalog, delayed_receipt};
 use super::{RELEASE, installed, list, object, render};
 use crate::world::{Namespace, Operator, World};
 
@@ -58,7 +58,7 @@ fn values(payments: Payments, namespaces: &[&str], go: &std::path::Path) -> Valu
         "userRoles": {"create": false},
         "deletionGuard": {"enabled": false},
         "payments": payments,
-        "extraArgs": [held_receipt(go)],
+        "extraArgs": [delayed_receipt(go)],
         // A sweep that fails is logged at debug level.
         "logging": {"format": "text", "filter": "info,flashgate_billing=debug"},
         "leaderElection": {"leaseSeconds": 3, "renewSeconds": 2, "retrySeconds": 1},
@@ -100,7 +100,7 @@ impl<'a> Installation<'a> {
         scenario::run(&self.namespace, self.container.webhook, &self.go).await
     }
 
-    fn said(&self) -> String {
+    fn read_log(&self) -> String {
         fs::read_to_string(&self.log).expect("log").replace('\\', "")
     }
 
@@ -112,7 +112,7 @@ impl<'a> Installation<'a> {
     }
 
     fn has_been_refused(&self, right: &Right) -> bool {
-        let said = self.said();
+        let said = self.read_log();
         said.contains(&format!("cannot {} resource \"{}\"", right.verb, right.resource))
     }
 }
@@ -170,7 +170,7 @@ async fn the_chart_grants_all_rights_that_the_operator_needs_with_and_without_th
         let world = World::start().await;
         let installation = Installation::begin(&world, payments, "whole", &[], |_| ()).await;
         installation.run().await.expect("the scenario");
-        let said = installation.said();
+        let said = installation.read_log();
         assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{payments:?}: {said}");
         // An installation for all namespaces grants the same rights, in one ClusterRole and one Role for the
         // Lease.

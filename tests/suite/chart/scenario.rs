@@ -19,12 +19,12 @@ pub fn catalog() -> Value {
 }
 
 /// Returns the argument that delays the receipt of the first report until the file `go` exists.
-pub fn held_receipt(go: &Path) -> String {
+pub fn delayed_receipt(go: &Path) -> String {
     format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())
 }
 
 /// Runs the scenario: subscription, payment, pack, refund, payment of a void invoice and its return,
-/// adjustment, report and sweep. The operator must be started with [`held_receipt`]. Without a webhook,
+/// adjustment, report and sweep. The operator must be started with [`delayed_receipt`]. Without a webhook,
 /// payments are reported as objects.
 ///
 /// # Errors

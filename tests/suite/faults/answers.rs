@@ -130,24 +130,28 @@ fn use_small_pages(head: &mut request::Parts) {
 #[tokio::test]
 async fn expired_lists_and_watches_are_repeated() {
     let world = World::start().await;
-    let namespace = world.namespace("forgetful").await;
+    let namespace = world.namespace("expiring").await;
     let count = i64::try_from(Expiring::LOST_PAGE).expect("count") + 2;
     for index in 1..=count {
         let name = format!("early-{index}");
         namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
-    let forgetful = Arc::new(Expiring::default());
-    let operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&forgetful)).await);
+    let expiring = Arc::new(Expiring::default());
+    let operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&expiring)).await);
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
     balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
     eventually("each watch has started again", async || {
-        let expired = forgetful.expired.lock().expect("expired");
+        let expired = expiring.expired.lock().expect("expired");
         (expired.iter().filter(|what| what.starts_with("watch")).count() == 6).then_some(())
     })
     .await_some()
     .await;
-    assert!(forgetful.expired.lock().expect("expired").contains("list usagereports"), "{}", operator.said());
+    assert!(
+        expiring.expired.lock().expect("expired").contains("list usagereports"),
+        "{}",
+        operator.read_log()
+    );
     namespace.create::<UsageReport>("late", usage("late", 1, 10)).await;
     namespace.expect::<UsageReport>("late", "/status/state", "Charged").await;
     balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
@@ -196,10 +200,10 @@ async fn an_operator_killed_during_a_relist_charges_every_report_once() {
         let name = format!("early-{index}");
         namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
-    let halting = Arc::new(StuckRelist::default());
-    let kubeconfig = relay::start(&world, Arc::clone(&halting)).await;
+    let relist = Arc::new(StuckRelist::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&relist)).await;
     let Watched { operator, .. } = Watched::start_as(&world, &kubeconfig);
-    let is_stuck = async || halting.is_stuck.load(Ordering::SeqCst).then_some(());
+    let is_stuck = async || relist.is_stuck.load(Ordering::SeqCst).then_some(());
     eventually("the relist is stuck", is_stuck).await_some().await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;

@@ -59,5 +59,5 @@ async fn a_new_server_certificate_of_the_same_authority_needs_no_restart() {
     balance_is(&namespace, "1110").await;
     assert!(!watched.operator.has_stopped());
     let ready = watched.operator.get("/readyz").map(|(status, _)| status);
-    assert_eq!(ready, Some(200), "{}", watched.said());
+    assert_eq!(ready, Some(200), "{}", watched.read_log());
 }

@@ -98,7 +98,7 @@ async fn an_operator_before_a_crd_upgrade_reports_it_and_drops_no_field_of_a_led
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let watched = Watched::start(&world);
     eventually("the operator logs the problem", async || {
-        let said = watched.said();
+        let said = watched.read_log();
         let names = said.contains("older than this program") && said.contains("spec.statements");
         names.then_some(())
     })
@@ -121,7 +121,7 @@ async fn an_operator_without_crds_reports_it_and_starts_when_they_exist() {
     let world = World::empty().await;
     let watched = Watched::start(&world);
     eventually("the operator logs the problem", async || {
-        watched.said().contains("the cluster does not know this kind").then_some(())
+        watched.read_log().contains("the cluster does not know this kind").then_some(())
     })
     .await_some()
     .await;

@@ -37,7 +37,7 @@ async fn a_namespace_deleted_under_load_leaves_nothing_and_delays_no_other() {
     let before = watched.failures();
     adjust(&other, "more").await;
     balance_is(&other, "1120").await;
-    assert_eq!(watched.failures(), before, "{}", watched.said());
+    assert_eq!(watched.failures(), before, "{}", watched.read_log());
 }
 
 #[tokio::test]
@@ -68,6 +68,6 @@ async fn twenty_deleted_namespaces_are_not_reported_as_ledger_faults() {
     let other = world.namespace("other").await;
     open_account(&other).await;
     let violations = watched.metric("flashgate_billing_ledger_invariant_violations_total");
-    assert!((violations - 0.0).abs() < f64::EPSILON, "{violations} violations: {}", watched.said());
-    assert!(!watched.said().contains("ERROR"), "{}", watched.said());
+    assert!((violations - 0.0).abs() < f64::EPSILON, "{violations} violations: {}", watched.read_log());
+    assert!(!watched.read_log().contains("ERROR"), "{}", watched.read_log());
 }

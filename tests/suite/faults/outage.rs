@@ -23,7 +23,7 @@ async fn charging_continues_within_seconds_of_an_outage_of_the_api_server() {
     open_account(&namespace).await;
     world.plane.kill_apiserver().await.expect("killed");
     let has_failed_often = async || {
-        let count = watched.said().matches("watch interrupted").count();
+        let count = watched.read_log().matches("watch interrupted").count();
         (count >= 6 * FAILURES).then_some(())
     };
     eventually("the watches have failed often", has_failed_often).await_some().await;
@@ -32,6 +32,6 @@ async fn charging_continues_within_seconds_of_an_outage_of_the_api_server() {
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     let passed = back.elapsed();
-    assert!(passed < SOON, "{passed:?}: {}", watched.said());
+    assert!(passed < SOON, "{passed:?}: {}", watched.read_log());
     balance_is(&namespace, "1090").await;
 }

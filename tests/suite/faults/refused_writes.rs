@@ -63,7 +63,7 @@ async fn a_policy_that_denies_commits_causes_no_hot_loop_and_nothing_is_lost() {
         .await;
     let (refusals, seconds) = (watched.metric(REFUSED), begun.elapsed().as_secs_f64());
     assert!(seconds > 0.5 && refusals < 5.0 + 10.0 * seconds, "{refusals} refusals in {seconds} seconds");
-    let said = watched.said();
+    let said = watched.read_log();
     assert!(said.contains("no ledgers in this cluster"), "{said}");
     assert!(said.lines().filter(|line| line.contains("no ledgers")).count() < 20, "{said}");
     assert_eq!(namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
@@ -127,7 +127,7 @@ async fn a_full_etcd_loses_nothing_and_billing_continues_when_it_has_space() {
     eventually("a commit fails for lack of space", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
         .await_some()
         .await;
-    assert!(watched.said().contains("database space exceeded"), "{}", watched.said());
+    assert!(watched.read_log().contains("database space exceeded"), "{}", watched.read_log());
     for index in 0..fillers {
         let name = format!("filler-{index}");
         namespace.kubectl(&["delete", "configmap", &name], None).await.succeeded().expect("deleted");
@@ -174,7 +174,7 @@ async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
     eventually("the token is refused", async || {
         minutes_ago += 1;
         report(&namespace, now, minutes_ago).await;
-        watched.said().contains("Unauthorized").then_some(())
+        watched.read_log().contains("Unauthorized").then_some(())
     })
     .await_some()
     .await;
@@ -187,7 +187,7 @@ async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
         is_charged = report.pointer("/status/state") == Some(&json!("Charged"));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert!(is_charged, "{}", watched.said());
+    assert!(is_charged, "{}", watched.read_log());
     balance_is(&namespace, &(1_100 - minutes_ago).to_string()).await;
 }
 

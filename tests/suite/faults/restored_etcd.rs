@@ -36,9 +36,9 @@ async fn a_restore_of_etcd_under_a_running_operator_is_detected_and_billing_cont
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("30")), "{ledger:#}");
     assert!(
-        watched.said().contains("the API server's data went back to an earlier state"),
+        watched.read_log().contains("the API server's data went back to an earlier state"),
         "{}",
-        watched.said()
+        watched.read_log()
     );
     assert!((watched.metric("flashgate_billing_server_restores_total") - 1.0).abs() < f64::EPSILON);
     let ready = async || (watched.operator.get("/readyz")? == (200, "ok\n".to_owned())).then_some(());

@@ -45,16 +45,16 @@ impl Interceptor for NoAnswer {
 async fn an_unanswered_list_or_watch_is_repeated() {
     let world = World::start().await;
     let namespace = world.namespace("unanswered").await;
-    let hole = Arc::new(NoAnswer::default());
-    let kubeconfig = relay::start(&world, Arc::clone(&hole)).await;
+    let relay_rules = Arc::new(NoAnswer::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&relay_rules)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--reply-seconds", "2"]);
     open_account(&namespace).await;
-    assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.said());
+    assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.read_log());
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     balance_is(&namespace, "1090").await;
-    assert_eq!(hole.swallowed.lock().expect("swallowed").len(), 2);
-    assert!(watched.said().contains("no reply within 2 seconds"), "{}", watched.said());
+    assert_eq!(relay_rules.swallowed.lock().expect("swallowed").len(), 2);
+    assert!(watched.read_log().contains("no reply within 2 seconds"), "{}", watched.read_log());
 }
 
 /// Accepts the first watch of pending reports, and drops its events.
@@ -90,5 +90,5 @@ async fn a_silent_watch_is_restarted_and_no_event_is_missed() {
     namespace.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
     namespace.expect::<UsageReport>("meanwhile", "/status/state", "Charged").await;
     balance_is(&namespace, "1090").await;
-    assert!(watched.said().contains("a watch was silent for 4 seconds"), "{}", watched.said());
+    assert!(watched.read_log().contains("a watch was silent for 4 seconds"), "{}", watched.read_log());
 }

@@ -29,7 +29,7 @@ async fn give(namespace: &Namespace<'_>, name: &str, credits: Value) {
 }
 
 /// Returns the messages of the events `Undecodable` about an object.
-async fn told(namespace: &Namespace<'_>, name: &str) -> Vec<String> {
+async fn event_messages(namespace: &Namespace<'_>, name: &str) -> Vec<String> {
     let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
     let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
     let events = events["items"].as_array().cloned().unwrap_or_default();
@@ -51,7 +51,7 @@ async fn an_undecodable_object_has_an_event_and_delays_no_other() {
     give(&namespace, "list", json!([10])).await;
     for (name, says) in [("words", "spec.credits"), ("list", "expected a string")] {
         let messages = eventually(&format!("{name} has an Event"), async || {
-            let messages = told(&namespace, name).await;
+            let messages = event_messages(&namespace, name).await;
             (!messages.is_empty()).then_some(messages)
         })
         .await_some()
@@ -77,5 +77,5 @@ async fn an_undecodable_object_has_an_event_and_delays_no_other() {
     })
     .await_some()
     .await;
-    assert_eq!(told(&namespace, "words").await.len(), 1);
+    assert_eq!(event_messages(&namespace, "words").await.len(), 1);
 }
