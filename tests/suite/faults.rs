@@ -1,8 +1,8 @@
 //! Faults of the cluster and of the API server.
 //!
 //! - Cluster: removed, recreated or old CRDs, a policy that denies writes, an object that cannot be decoded,
-//! a full etcd, an expired token, missing rights, a new certificate, restored data, and large input.
-//!   - API server: throttling, expired watches, no answers, a wrong clock, and outages.
+//!   a full etcd, an expired token, missing rights, a new certificate, restored data, and large input.
+//! - API server: throttling, expired watches, no answers, a wrong clock, and outages.
 
 mod answers;
 mod certificates;
