@@ -1,5 +1,5 @@
-//! Runs a plan: applies the steps of a workload, restarts operators, and waits until there are no more
-//! writes.
+//! Runs a plan: applies the steps of a workload, restarts operators, and waits until the
+//! writes stop.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -169,7 +169,7 @@ impl<'p> Execution<'p> {
         self.running.push(task.abort_handle());
     }
 
-    /// Applies all steps, and waits until there are no more writes.
+    /// Applies all steps, and waits until the writes stop.
     async fn run_to_end(&mut self, plan: &Plan) -> anyhow::Result<Result<(), Violation>> {
         for (number, step) in self.workload.steps.iter().enumerate() {
             self.version.fetch_max(self.history.version(), Ordering::Relaxed);

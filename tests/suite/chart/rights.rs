@@ -1,4 +1,4 @@
-//! The operator's rights: the chart grants all rights that the scenario needs, and no more.
+//! The operator's rights: the chart grants exactly the rights that the scenario needs.
 
 use std::fs;
 use std::path::PathBuf;

@@ -90,7 +90,7 @@ pub fn etcd(world: &World, path: &str, body: &Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-/// Fills etcd until it accepts no more writes.
+/// Fills etcd until it rejects writes.
 async fn fill(namespace: &Namespace<'_>) -> usize {
     let mut count = 0;
     loop {
