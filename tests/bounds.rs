@@ -1,13 +1,13 @@
-//! The property of laws 10 and 26: no life that admission lets through, however extreme, breaks an invariant, and every
-//! ledger and status that it leads to is one that the shipped definitions accept and the store has room for.
+//! Property test of laws 10 and 26, with extreme input that admission accepts.
+//! No run breaks an invariant. The shipped CRDs accept every ledger and status, and etcd has room for them.
 //!
-//! `cargo test --profile simulate --test bounds -- --lives 20000` plays the lives of seeds 0 to 19999; `--seed 42` plays
+//! `cargo test --profile simulate --test bounds -- --lives 20000` runs seeds 0 to 19999; `--seed 42` runs
 //! one.
 
 mod bounds {
-    pub mod deeds;
-    pub mod judge;
-    pub mod life;
+    pub mod actions;
+    pub mod run;
+    pub mod validator;
 }
 
 use std::process::ExitCode;
@@ -18,19 +18,19 @@ use clap::Parser;
 use flashgate_testing::harness::Harness;
 use tokio::time::Instant;
 
-use crate::bounds::judge::Judge;
-use crate::bounds::life::Life;
+use crate::bounds::run::Run;
+use crate::bounds::validator::Validator;
 
-/// Plays lives.
+/// Runs the bounds test.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many lives are played
+    /// Number of runs
     #[arg(long, default_value_t = 200)]
     lives: u64,
-    /// The seed of the first of them
+    /// The seed of the first run
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Plays the life of this seed alone
+    /// Plays the run of this seed alone
     #[arg(long)]
     seed: Option<u64>,
     #[command(flatten)]
@@ -46,18 +46,18 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let (next, failed, largest) = (AtomicU64::new(from), AtomicU64::new(0), AtomicUsize::new(0));
     let play = || {
-        let mut judge = Judge::new();
+        let mut validator = Validator::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= from.saturating_add(lives) || failed.load(Ordering::Relaxed) > 0 {
                 break;
             }
-            if let Err(problem) = Life::begin(seed, &mut judge).play() {
+            if let Err(problem) = Run::new(seed, &mut validator).play() {
                 println!("seed {seed}: {problem}");
                 failed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        largest.fetch_max(judge.largest(), Ordering::Relaxed);
+        largest.fetch_max(validator.largest(), Ordering::Relaxed);
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {

@@ -1,19 +1,23 @@
-//! The campaign: the operator as a process on a real etcd and kube-apiserver, with a proxy between them and everything
-//! that can go wrong, one thing at a time, enumerated from runs in which nothing does.
+//! Fault injection campaign: the operator runs as a process against a real etcd and kube-apiserver.
+//! A proxy between them injects one fault at a time. The plans are enumerated from runs without faults.
 //!
-//! `cargo test --test campaign` plays a choice of plans and prints their table; `-- --plans all` plays every plan,
-//! `-- --plan NAME` one, and says what was written.
+//! `cargo test --test campaign` runs a selection of plans and prints a table. `-- --plans all` runs every
+//! plan;
+//! `-- --plan NAME` runs one and prints the operator's writes.
 
-#[expect(dead_code, reason = "the simulator's oracle also knows of resets and reads, which no workload has")]
+#[expect(
+    dead_code,
+    reason = "the simulator uses the rest of the oracle for resets and reads, which no workload has"
+)]
 mod oracle;
 mod outcome;
 mod script;
 
 mod campaign {
     pub mod calls;
-    pub mod chronicle;
     pub mod faults;
-    pub mod judgement;
+    pub mod final_state;
+    pub mod history;
     pub mod plans;
     pub mod play;
     pub mod processes;
@@ -37,30 +41,30 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::time::Instant;
 
-use crate::campaign::chronicle::Chronicle;
-use crate::campaign::judgement::End;
-use crate::campaign::plans::{Choice, Plan, enumerate};
-use crate::campaign::play::{Played, Theatre, play};
+use crate::campaign::final_state::FinalState;
+use crate::campaign::history::Recorder;
+use crate::campaign::plans::{Plan, Selection, enumerate};
+use crate::campaign::play::{Environment, Played, play};
 use crate::campaign::table::{Count, Table};
 use crate::campaign::workloads::Workload;
 use crate::oracle::Violation;
 
-/// Plays plans.
+/// Runs fault injection plans.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many plans are played, spread evenly; or `all`
+    /// Number of plans to run, spread evenly; or `all`
     #[arg(long, default_value = "640")]
-    plans: Choice,
-    /// Plays the plans whose name contains this, and says what was written
+    plans: Selection,
+    /// Runs the plans whose name contains this, and prints the writes
     #[arg(long)]
     plan: Option<String>,
-    /// How many plans are played at once
+    /// Number of plans to run in parallel
     #[arg(long, default_value_t = 16)]
     at_once: usize,
-    /// Ends at the first violation
+    /// Stop at the first violation
     #[arg(long)]
     stop: bool,
-    /// A file that the table is written to
+    /// File for the table
     #[arg(long)]
     table: Option<PathBuf>,
     #[command(flatten)]
@@ -81,7 +85,8 @@ async fn campaign(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let plane = ControlPlane::start().await?;
     plane.apply_crds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")).await?;
     let server = client(&plane).await?;
-    let theatre = Theatre { chronicle: Chronicle::begin(&server), server, folder: plane.folder().to_owned() };
+    let environment =
+        Environment { recorder: Recorder::begin(&server), server, folder: plane.folder().to_owned() };
     let mut workloads = Workload::all()?;
     if let Some(name) = &arguments.plan {
         let of_plan = |workload: &Workload| name.split('/').next() == Some(workload.name.as_str());
@@ -89,19 +94,19 @@ async fn campaign(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             workloads.retain(of_plan);
         }
     }
-    let references = join_all(workloads.iter().map(|workload| Reference::of(&theatre, workload))).await;
+    let references = join_all(workloads.iter().map(|workload| Reference::of(&environment, workload))).await;
     let references = references.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let ready = begin.elapsed();
     let enumerated: Vec<Plan> = references.iter().flat_map(|reference| reference.plans.clone()).collect();
     let count = enumerated.len();
-    let chosen = match &arguments.plan {
+    let selected = match &arguments.plan {
         Some(name) => enumerated.into_iter().filter(|plan| plan.name.contains(name.as_str())).collect(),
         None => arguments.plans.of(enumerated),
     };
-    anyhow::ensure!(!chosen.is_empty(), "no plan is called that");
-    println!("{} of {count} plans, {:.1} s after the start", chosen.len(), ready.as_secs_f64());
-    let stage = Stage { theatre: &theatre, references: &references, arguments };
-    let table = stage.play_all(chosen).await?;
+    anyhow::ensure!(!selected.is_empty(), "no plan has this name");
+    println!("{} of {count} plans, {:.1} s after the start", selected.len(), ready.as_secs_f64());
+    let runner = Runner { environment: &environment, references: &references, arguments };
+    let table = runner.run_all(selected).await?;
     println!("\n{table}");
     let Count { passed, idle, violated } = table.total();
     let (played, seconds) = (passed + violated, begin.elapsed().as_secs_f64());
@@ -123,49 +128,51 @@ async fn client(plane: &ControlPlane) -> anyhow::Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// A workload, how it ends when nothing goes wrong, and what could.
+/// A workload, its final state without faults, and its plans.
 struct Reference<'w> {
     workload: &'w Workload,
-    end: End,
+    end: FinalState,
     plans: Vec<Plan>,
 }
 
 impl<'w> Reference<'w> {
-    /// Plays a workload twice without faults: both must end the same, and what the operator did in both is what can
-    /// go wrong.
-    async fn of(theatre: &Theatre, workload: &'w Workload) -> anyhow::Result<Self> {
+    /// Runs a workload twice without faults. Both runs must have the same final state. The plans break the calls
+    /// that both runs have in common.
+    async fn of(environment: &Environment, workload: &'w Workload) -> anyhow::Result<Self> {
         let plan = Plan::without_faults(&workload.name);
         let (one, other) = (format!("{}-one", workload.name), format!("{}-other", workload.name));
-        let (one, other) =
-            tokio::try_join!(play(theatre, workload, &plan, &one), play(theatre, workload, &plan, &other))?;
-        let deeds = one.deeds.in_common(&other.deeds);
+        let (one, other) = tokio::try_join!(
+            play(environment, workload, &plan, &one),
+            play(environment, workload, &plan, &other)
+        )?;
+        let calls = one.calls.in_common(&other.calls);
         let failed = |Violation(text)| anyhow::anyhow!("{} without faults: {text}", workload.name);
         let (end, same) = (one.end.map_err(failed)?, other.end.map_err(failed)?);
         same.compare(&end).map_err(failed).context("two runs without faults differ")?;
-        let plans = enumerate(&workload.name, &deeds);
+        let plans = enumerate(&workload.name, &calls);
         Ok(Self { workload, end, plans })
     }
 }
 
-/// The stage on which chosen plans are played.
-struct Stage<'c> {
-    theatre: &'c Theatre,
+/// Runs the selected plans.
+struct Runner<'c> {
+    environment: &'c Environment,
     references: &'c [Reference<'c>],
     arguments: &'c Arguments,
 }
 
-impl Stage<'_> {
-    async fn play_all(&self, plans: Vec<Plan>) -> anyhow::Result<Table> {
+impl Runner<'_> {
+    async fn run_all(&self, plans: Vec<Plan>) -> anyhow::Result<Table> {
         let total = plans.len();
         let mut table = Table::default();
         let at_once = self.arguments.at_once.max(1);
-        let runs = plans.into_iter().enumerate().map(|(number, plan)| self.play_one(number, plan));
+        let runs = plans.into_iter().enumerate().map(|(number, plan)| self.run_one(number, plan));
         let mut runs = iter(runs).buffer_unordered(at_once);
         let mut played = 0;
         while let Some(run) = runs.next().await {
             let (plan, run) = run?;
             played += 1;
-            let count = self.judge(&plan, run);
+            let count = self.report(&plan, run);
             let workload = plan.name.split('/').next().unwrap_or_default();
             table.count(workload, plan.family, count);
             if played % 50 == 0 {
@@ -178,11 +185,11 @@ impl Stage<'_> {
         Ok(table)
     }
 
-    async fn play_one(&self, number: usize, plan: Plan) -> anyhow::Result<(Plan, Played)> {
+    async fn run_one(&self, number: usize, plan: Plan) -> anyhow::Result<(Plan, Played)> {
         let workload = self.reference(&plan).context("a plan without a workload")?.workload;
         let namespace = format!("plan-{number}");
-        let played = play(self.theatre, workload, &plan, &namespace).await;
-        let played = played.with_context(|| format!("{} could not be played", plan.name))?;
+        let played = play(self.environment, workload, &plan, &namespace).await;
+        let played = played.with_context(|| format!("{} cannot be run", plan.name))?;
         Ok((plan, played))
     }
 
@@ -191,9 +198,9 @@ impl Stage<'_> {
         self.references.iter().find(|reference| name == Some(reference.workload.name.as_str()))
     }
 
-    /// Says what became of a plan, and counts it.
-    fn judge(&self, plan: &Plan, played: Played) -> Count {
-        let Played { end, has_struck, record, .. } = played;
+    /// Prints and counts the result of a plan.
+    fn report(&self, plan: &Plan, played: Played) -> Count {
+        let Played { end, has_occurred, record, .. } = played;
         let compared = end.and_then(|end| match self.reference(plan) {
             Some(reference) => end.compare(&reference.end),
             None => Ok(()),
@@ -207,7 +214,7 @@ impl Stage<'_> {
                 println!("replay: cargo test --test campaign -- --plan '{}'", plan.name);
                 Count { violated: 1, ..Count::default() }
             }
-            Ok(()) if has_struck => Count { passed: 1, ..Count::default() },
+            Ok(()) if has_occurred => Count { passed: 1, ..Count::default() },
             Ok(()) => {
                 println!("idle: {}", plan.name);
                 Count { idle: 1, ..Count::default() }

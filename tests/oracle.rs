@@ -1,6 +1,7 @@
-//! The invariants of a run, checked after every write and at the end. The oracle sees only the writes.
+//! The invariants of a run, checked after every write and at the end.
 //!
-//! It keeps its own record of charges and grants. The only code of the operator that it uses reads a ledger.
+//! The oracle sees only the writes, and keeps its own record of charges and grants. It shares one part of the
+//! operator's code: the ledger's decoder.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -16,25 +17,25 @@ use flashgate_testing::simulated::{Change, Object, ObjectKey, ObjectKind, Store,
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// Namespace of everything that is judged.
+/// Namespace of all objects that the oracle checks.
 pub const NAMESPACE: &str = "sim";
 
-/// Seconds by which clocks may differ before commits hold, and some for the time that passes while they do.
+/// Maximum clock difference in seconds before commits are held, plus a margin for the duration of a commit.
 const TOLERANCE_SECONDS: i64 = 60 + 15;
 
 /// Hours that an order waits for its Subscription.
 const ORDER_WAITS_HOURS: i64 = 24;
 
-/// Returns the key of an object that is judged.
+/// Returns the key of an object in the checked namespace.
 pub fn key(kind: ObjectKind, name: &str) -> ObjectKey {
     ObjectKey::new(kind, NAMESPACE, name)
 }
 
-/// An invariant that does not hold.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
-/// Returns the violation `text` unless `holds`.
+/// Returns a violation with `text`, unless `holds`.
 fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation(text())) }
 }
@@ -43,48 +44,49 @@ fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), Violation> {
 #[derive(Clone, Debug)]
 struct LedgerHistory {
     ledger: Ledger,
-    /// The ledger before its last commit, if there was one.
+    /// The ledger before its last commit, if any.
     previous: Option<Ledger>,
-    /// Whether a Subscription has named it, or was gone meanwhile: till then only its first commit may be there.
+    /// Whether a Subscription has referred to the ledger, or was deleted. Until then only the first commit is
+    /// allowed.
     is_named: bool,
     hash: String,
     entries: Vec<String>,
     charges: BTreeMap<String, Charge>,
-    /// When they were committed.
+    /// The times of the commits.
     charge_times: BTreeMap<String, Timestamp>,
     windows: BTreeMap<String, Vec<Window>>,
-    /// Grants that were given once and must not be given again: `plan/3`, `CreditPack/top-up`.
-    given: BTreeSet<String>,
-    /// Grants of the first commit.
-    begun_with: BTreeSet<String>,
+    /// Grants that may be given only once: `plan/3`, `CreditPack/top-up`.
+    granted_once: BTreeSet<String>,
+    /// Grants in the first commit.
+    first_grants: BTreeSet<String>,
     invoices: u32,
 }
 
-/// The judge of a run.
+/// Checks the invariants of a run.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     catalog: Catalog,
     /// Ledgers by UID.
     histories: BTreeMap<String, LedgerHistory>,
-    /// UIDs of the ledgers that each account has had, the last one last.
+    /// UIDs of the ledgers of each account, in order.
     accounts: BTreeMap<String, Vec<String>>,
-    /// Every report that ever was, by UID.
+    /// Every report that ever existed, by UID.
     reports: HashMap<String, UsageReport>,
-    /// Reports that showed `Charged` at some time, by UID.
+    /// Reports that have shown `Charged`, by UID.
     receipted: HashSet<String>,
-    /// When reports were refused first, by UID.
+    /// The time of the first refusal of each report, by UID.
     refusal_times: HashMap<String, Timestamp>,
     /// Objects whose status was removed, by UID.
     pub wiped: HashSet<String>,
     /// Names that the operator's sweep deleted.
     pub swept: BTreeSet<ObjectKey>,
-    /// Orders that ever existed, by kind and name, with what they ask for.
+    /// Orders that ever existed, by kind and name, with the requested amounts.
     orders: BTreeSet<(ObjectKind, String, String)>,
     reset: BTreeSet<String>,
 }
 
 impl Oracle {
-    /// Returns an oracle that has seen nothing.
+    /// Returns an oracle without any history.
     pub fn new(catalog: Catalog) -> Self {
         Self {
             catalog,
@@ -100,7 +102,7 @@ impl Oracle {
         }
     }
 
-    /// Takes note that an administrator reset an account.
+    /// Records that an administrator reset an account.
     pub fn note_reset(&mut self, account: &str) {
         self.reset.insert(account.to_owned());
     }
@@ -110,7 +112,7 @@ impl Oracle {
         &self.reset
     }
 
-    /// Judges one write.
+    /// Checks one write.
     pub fn check(&mut self, change: &Change, store: &Store) -> Result<(), Violation> {
         match (&change.before, &change.after) {
             (before, Some(Object::CreditLedger(after))) => self.check_commit(before.as_ref(), after, store),
@@ -162,8 +164,8 @@ impl Oracle {
         let is_charged = self.charge_of(before.uid()).is_some();
         let is_rejected = before.state() == Some("Rejected");
         self.swept.insert(before.key());
-        let is_excused = || self.is_excused(before) || self.was_refused_long_before(before.uid());
-        let holds = if is_rejected { !is_charged || is_excused() } else { is_charged };
+        let may_be_refused = || self.may_be_refused(before) || self.was_refused_long_before(before.uid());
+        let holds = if is_rejected { !is_charged || may_be_refused() } else { is_charged };
         ensure(holds && before.state().is_some(), || {
             format!("I6: {} was deleted as {:?}, charged: {is_charged}", before.key(), before.state())
         })
@@ -191,7 +193,9 @@ impl Oracle {
                 return Ok(());
             }
             check_chain(&name, history, &ledger, &spec.previous_hash)?;
-            ensure(history.is_named, || format!("{name} was committed on before its Subscription named it"))?;
+            ensure(history.is_named, || {
+                format!("{name} has a second commit before its Subscription refers to it")
+            })?;
             self.histories.remove(&uid)
         } else {
             self.check_beginning(&name, spec.sequence, &spec.previous_hash)?;
@@ -202,7 +206,7 @@ impl Oracle {
         self.check_charges(&name, &mut history, &ledger, store)?;
         Self::check_entries(&name, &mut history, &ledger, &spec.entries)?;
         if before.is_none() {
-            history.begun_with.clone_from(&history.given);
+            history.first_grants.clone_from(&history.granted_once);
         }
         self.check_packs(&name, &ledger)?;
         history.hash.clone_from(&spec.hash);
@@ -216,8 +220,8 @@ impl Oracle {
 
     fn check_beginning(&self, name: &str, sequence: i64, previous_hash: &str) -> Result<(), Violation> {
         let is_reset = self.reset.contains(name);
-        ensure(is_reset || !self.accounts.contains_key(name), || format!("{name} was begun a second time"))?;
-        ensure(sequence == 1 && previous_hash.is_empty(), || format!("I5: {name} begins at {sequence}"))
+        ensure(is_reset || !self.accounts.contains_key(name), || format!("{name} was created twice"))?;
+        ensure(sequence == 1 && previous_hash.is_empty(), || format!("I5: {name} starts at {sequence}"))
     }
 
     fn check_charges(
@@ -231,7 +235,8 @@ impl Oracle {
         for charge in &ledger.unacknowledged {
             if let Some(known) = history.charges.get(&charge.uid) {
                 if charge.credits.is_zero() {
-                    // Law 9: it covers nothing, so it may be charged again where its receipt was lost.
+                    // Law 9: a charge of nothing covers no window. It may be repeated if its receipt was
+                    // lost.
                     continue;
                 }
                 ensure(known == charge, || format!("I2: receipt of {} changed", charge.uid))?;
@@ -245,7 +250,7 @@ impl Oracle {
             history.charge_times.insert(charge.uid.clone(), store.now());
         }
         ensure(consumed == ledger.totals.consumed, || {
-            format!("I2: {name} consumed {}, its charges say {consumed}", ledger.totals.consumed)
+            format!("I2: {name} consumed {}, the sum of its charges is {consumed}", ledger.totals.consumed)
         })?;
         for charge in &history.ledger.unacknowledged {
             let dropped = !ledger.unacknowledged.contains(charge);
@@ -267,7 +272,7 @@ impl Oracle {
         store: &Store,
     ) -> Result<(), Violation> {
         let Some(report) = self.reports.get(&charge.uid) else {
-            return Err(Violation(format!("{} was charged and never existed", charge.uid)));
+            return Err(Violation(format!("{} was charged but never existed", charge.uid)));
         };
         let uid = &charge.uid;
         ensure(report.spec.subscription_ref.name == name, || format!("{uid} was charged to {name}"))?;
@@ -275,7 +280,7 @@ impl Oracle {
         let mut credits = Credits::ZERO;
         for total in &fact.usage {
             let Some(rated) = self.catalog.rate(&total.node_type, &total.operation) else {
-                return Err(Violation(format!("{uid} was charged at no rate")));
+                return Err(Violation(format!("{uid} was charged without a rate")));
             };
             let cost = rate(total.quantity, rated).map_err(|error| Violation(error.to_string()))?;
             credits = add(credits, cost)?;
@@ -283,18 +288,20 @@ impl Oracle {
         ensure(credits == charge.credits, || format!("{uid} costs {credits}, not {}", charge.credits))?;
         let window = fact.window;
         let latest = seconds_after(store.now(), TOLERANCE_SECONDS);
-        ensure(window.end_time <= latest, || format!("{uid} was charged before its window was over"))?;
+        ensure(window.end_time <= latest, || format!("{uid} was charged before the end of its window"))?;
         let accepted = i64::from(self.catalog.policies.accept_usage_for_seconds);
         ensure(seconds_after(window.start_time, accepted) >= fact.arrival, || {
-            format!("{uid} came too late")
+            format!("{uid} was charged too late")
         })?;
-        ensure(window.end_time > ledger.start_time, || format!("{uid} is from before the start"))?;
+        ensure(window.end_time > ledger.start_time, || {
+            format!("{uid} is from before the start of the account")
+        })?;
         if credits.is_zero() {
             return Ok(());
         }
         let windows = history.windows.entry(fact.source.clone()).or_default();
         ensure(!windows.iter().any(|charged| charged.overlaps(window)), || {
-            format!("I2: {uid} overlaps what was charged of {}", fact.source)
+            format!("I2: {uid} overlaps a charge of {}", fact.source)
         })?;
         windows.push(window);
         let is_covered = ledger.coverage.conflict(&fact.source, window).is_some();
@@ -327,7 +334,7 @@ impl Oracle {
             let (said, held) = (granted, ledger.totals);
             let same = (said.granted, said.purchased, said.adjusted)
                 == (held.granted, held.purchased, held.adjusted);
-            ensure(same, || format!("I3: entries of {name} give {said:?}, totals are {held:?}"))?;
+            ensure(same, || format!("I3: entries of {name} sum to {said:?}, totals are {held:?}"))?;
         }
         Ok(())
     }
@@ -348,15 +355,17 @@ impl Oracle {
             "Invoiced" => {
                 history.invoices += 1;
                 let number = entry["detail"]["invoice"].as_str().unwrap_or_default().to_owned();
-                return ensure(history.given.insert(number.clone()), || format!("{number} was issued twice"));
+                return ensure(history.granted_once.insert(number.clone()), || {
+                    format!("{number} was issued twice")
+                });
             }
             _ => return Ok(()),
         };
         *total = add(*total, credits)?;
-        ensure(history.given.insert(what.clone()), || format!("I3: {name} got {what} twice"))
+        ensure(history.granted_once.insert(what.clone()), || format!("I3: {name} got {what} twice"))
     }
 
-    /// Checks I4 and that what was bought was ordered.
+    /// Checks I4, and that every granted pack was ordered.
     fn check_packs(&self, name: &str, ledger: &Ledger) -> Result<(), Violation> {
         let limit = self.catalog.policies.pack_limit.max;
         for purchase in &ledger.purchases.records {
@@ -364,7 +373,7 @@ impl Oracle {
             let taken = ledger.purchases.places_taken(ledger.start_time, month, None);
             ensure(taken <= limit, || format!("I4: {name} has {taken} packs in month {month}"))?;
             let order = (ObjectKind::CreditPack, purchase.name.clone(), format!("{name} {}", purchase.pack));
-            ensure(self.orders.contains(&order), || format!("{name} never ordered {}", purchase.name))?;
+            ensure(self.orders.contains(&order), || format!("{name} did not order {}", purchase.name))?;
         }
         for (adjustment, record) in &ledger.adjustments {
             let order =
@@ -374,23 +383,23 @@ impl Oracle {
         Ok(())
     }
 
-    /// Returns the ledger that an account has, or had last.
+    /// Returns the current or last ledger of an account.
     fn last_history(&mut self, account: &str) -> Option<&mut LedgerHistory> {
         self.histories.get_mut(self.accounts.get(account)?.last()?)
     }
 
-    /// Returns what the last commit of a ledger followed, if anything, and what it came to.
+    /// Returns the ledger before the last commit, if any, and the ledger after it.
     pub fn last_commit(&self, uid: &str) -> Option<(Option<&Ledger>, &Ledger)> {
         self.histories.get(uid).map(|history| (history.previous.as_ref(), &history.ledger))
     }
 
-    /// Returns the charge of a report, in whichever ledger.
+    /// Returns the charge of a report in any ledger.
     fn charge_of(&self, uid: &str) -> Option<&Charge> {
         self.histories.values().find_map(|history| history.charges.get(uid))
     }
 
-    /// Returns whether a charge was committed when its report had been refused for as long as it is kept: a known limit,
-    /// since only a view that old does not show the refusal.
+    /// Returns whether a report was charged after it had been refused for the whole retention time. This is a
+    /// known limit: only a cache that old does not show the refusal.
     fn was_refused_long_before(&self, uid: &str) -> bool {
         let keep_for_seconds = i64::from(self.catalog.policies.reports.keep_for_seconds);
         let charged = self.histories.values().find_map(|history| history.charge_times.get(uid));
@@ -422,14 +431,16 @@ impl Oracle {
                 let charged = self.charge_of(&uid).map(|charge| charge.credits.to_string());
                 let shown = status.credits.map(|credits| credits.0);
                 ensure(charged.is_some() && charged == shown, || {
-                    format!("{uid} shows {shown:?}, charged was {charged:?}")
+                    format!("{uid} shows {shown:?}, but {charged:?} was charged")
                 })
             }
             Some(_) if reason == "TooLate" => {
                 let accepted = i64::from(self.catalog.policies.accept_usage_for_seconds);
                 let end = seconds_after(report.spec.window.start_time, accepted);
                 let now = seconds_after(store.now(), TOLERANCE_SECONDS);
-                ensure(now >= end, || format!("{uid} was called too late at {now}, in time until {end}"))
+                ensure(now >= end, || {
+                    format!("{uid} was refused as too late at {now}, but was in time until {end}")
+                })
             }
             _ => Ok(()),
         }
@@ -458,7 +469,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Returns whether a ledger remembers that it refused this name: then it refuses it again at once.
+    /// Returns whether a ledger remembers that it refused this name. It then refuses it again at once.
     fn remembers_refusal(&self, object: &Object) -> bool {
         let name = object.key().name;
         self.histories
@@ -480,14 +491,14 @@ impl Oracle {
         ensure(!is_trouble || self.reset.contains(&name), || format!("{name} shows {reason}"))
     }
 
-    /// Judges what is left when all is quiet.
-    pub fn conclude(&self, store: &Store) -> Result<(), Violation> {
+    /// Checks the final state.
+    pub fn check_final_state(&self, store: &Store) -> Result<(), Violation> {
         for object in store.objects() {
             match object {
-                Object::Subscription(subscription) => conclude_subscription(subscription, store)?,
-                Object::UsageReport(_) => self.conclude_report(object)?,
+                Object::Subscription(subscription) => check_final_subscription(subscription, store)?,
+                Object::UsageReport(_) => self.check_final_report(object)?,
                 Object::CreditPack(_) | Object::Payment(_) | Object::CreditAdjustment(_) => {
-                    self.conclude_order(object)?;
+                    self.check_final_order(object)?;
                 }
                 Object::CreditLedger(_) => {}
             }
@@ -496,25 +507,27 @@ impl Oracle {
             let held = uids.last().and_then(|uid| self.histories.get(uid));
             let issued = held.map_or(0, |history| history.ledger.next_invoice - 1);
             let said = held.map_or(0, |history| history.invoices);
-            ensure(said <= issued, || format!("{name} issued {issued} invoices, {said} were said"))?;
+            ensure(said <= issued, || format!("{name} issued {issued} invoices, but {said} were published"))?;
         }
         Ok(())
     }
 
-    fn conclude_report(&self, report: &Object) -> Result<(), Violation> {
+    fn check_final_report(&self, report: &Object) -> Result<(), Violation> {
         let uid = report.uid();
         let charge = self.charge_of(uid);
         match report.state() {
-            Some("Charged") => ensure(charge.is_some(), || format!("{uid} shows a charge that never was")),
-            state => ensure(charge.is_none() || self.is_excused(report), || {
+            Some("Charged") => {
+                ensure(charge.is_some(), || format!("{uid} shows a charge that does not exist"))
+            }
+            state => ensure(charge.is_none() || self.may_be_refused(report), || {
                 format!("{uid} was charged and shows {state:?}")
             }),
         }
     }
 
-    /// Returns whether a report may be refused though it was charged: what was charged and said so, and then lost
-    /// its status, is a duplicate of itself; a reset account forgets.
-    fn is_excused(&self, report: &Object) -> bool {
+    /// Returns whether a report may be refused although it was charged. A charged report that lost its status
+    /// is a duplicate of itself. A reset account has no memory of it.
+    fn may_be_refused(&self, report: &Object) -> bool {
         let uid = report.uid();
         let account = match report {
             Object::UsageReport(report) => report.spec.subscription_ref.name.as_str(),
@@ -523,7 +536,7 @@ impl Oracle {
         self.wiped.contains(uid) && self.receipted.contains(uid) || self.reset.contains(account)
     }
 
-    fn conclude_order(&self, object: &Object) -> Result<(), Violation> {
+    fn check_final_order(&self, object: &Object) -> Result<(), Violation> {
         let (key, account, pack) = match object {
             Object::CreditPack(pack) => {
                 (object.key(), &pack.spec.subscription_ref.name, Some(&pack.spec.pack))
@@ -538,7 +551,7 @@ impl Oracle {
             return Ok(());
         }
         let history = self.accounts.get(account).and_then(|uids| self.histories.get(uids.last()?));
-        if history.is_some_and(|history| history.began_while_it_was_refused(object)) {
+        if history.is_some_and(|history| history.started_while_refused(object)) {
             return Ok(());
         }
         let ledger = history.map(|history| &history.ledger);
@@ -547,7 +560,7 @@ impl Oracle {
                 Some(purchase) => {
                     pack == Some(&purchase.pack) && !matches!(purchase.state, PurchaseState::Refused { .. })
                 }
-                // After 24 months only the name is left.
+                // After 24 months only the name is kept.
                 None => pack.is_some_and(|pack| {
                     ledger.purchases.names.contains(&OrderName::of(&key.name, pack))
                 }),
@@ -557,7 +570,7 @@ impl Oracle {
                 matches!(object, Object::CreditAdjustment(stated) if stated.spec.credits.0 == record.credits.to_string())
             }),
         });
-        // Each statement under a Payment's name is judged by itself, and the ledger keeps the name alone.
+        // Each Payment with this name is decided separately, and the ledger keeps only the name.
         let statements = self.orders.iter().filter(|(kind, name, _)| (*kind, name) == (key.kind, &key.name));
         if key.kind == ObjectKind::Payment && statements.count() > 1 {
             return Ok(());
@@ -565,16 +578,16 @@ impl Oracle {
         let holds = holds.unwrap_or(false);
         let state = object.state();
         let shows = matches!(state, Some("Granted" | "Refunded" | "AwaitingPayment" | "Applied"));
-        // Objects that wait are right to: a new operator at rest would write nothing.
+        // Objects that are still waiting are correct: a restarted operator would write nothing.
         let waits = state.is_none();
         ensure(holds == shows || waits || key.kind == ObjectKind::Payment && !holds, || {
-            format!("{key} shows {state:?}, the ledger holds it: {holds}")
+            format!("{key} shows {state:?}, in the ledger: {holds}")
         })
     }
 }
 
 impl LedgerHistory {
-    /// Returns the history before the first commit, whose ledger is `first`.
+    /// Returns the history before the first commit, `first`.
     fn before(first: &Ledger) -> Self {
         Self {
             ledger: Ledger::open(
@@ -590,16 +603,16 @@ impl LedgerHistory {
             charges: BTreeMap::new(),
             charge_times: BTreeMap::new(),
             windows: BTreeMap::new(),
-            given: BTreeSet::new(),
-            begun_with: BTreeSet::new(),
+            granted_once: BTreeSet::new(),
+            first_grants: BTreeSet::new(),
             invoices: 0,
         }
     }
 
-    /// Returns whether an order shows that no account began in time, though the account's first commit gave what it
-    /// asks for: where there is no ledger yet, nothing keeps two operators apart of which one begins the account while
-    /// the other sees that its Subscription is gone again.
-    fn began_while_it_was_refused(&self, order: &Object) -> bool {
+    /// Returns whether an order was refused because no account started in time, although the first commit
+    /// granted it. Without a ledger, nothing prevents this race of two operators: one starts the account
+    /// while the other sees that the Subscription was deleted.
+    fn started_while_refused(&self, order: &Object) -> bool {
         let conditions = match order {
             Object::CreditPack(pack) => pack.status.as_ref().map(|status| &status.conditions),
             Object::CreditAdjustment(adjustment) => {
@@ -610,18 +623,18 @@ impl LedgerHistory {
         let is_refused =
             conditions.is_some_and(|conditions| ready_reason(conditions) == "SubscriptionNotFound");
         let ObjectKey { kind, name, .. } = order.key();
-        is_refused && self.begun_with.contains(&format!("{}/{name}", kind.as_str()))
+        is_refused && self.first_grants.contains(&format!("{}/{name}", kind.as_str()))
     }
 }
 
-/// Checks I1 on the totals alone.
+/// Checks I1 on the totals.
 fn check_conservation(name: &str, ledger: &Ledger) -> Result<(), Violation> {
     let Totals { granted, purchased, adjusted, consumed, expired, refunded } = ledger.totals;
     let current = ledger.grants.iter().filter(|grant| grant.is_current());
     let remaining: i128 = current.map(|grant| grant.remaining.nanos()).sum();
     let came_in = granted.nanos() + purchased.nanos() + adjusted.nanos();
     let is_there = consumed.nanos() + expired.nanos() + refunded.nanos() + remaining - ledger.debt.nanos();
-    ensure(came_in == is_there, || format!("I1: {name}: {came_in} came in, {is_there} is there"))
+    ensure(came_in == is_there, || format!("I1: {name}: received {came_in}, accounted for {is_there}"))
 }
 
 /// Checks I5.
@@ -635,14 +648,14 @@ fn check_chain(
     ensure(next.sequence == history.ledger.sequence + 1 && previous_hash == history.hash, || {
         format!("I5: {name} goes from {} to {}", history.ledger.sequence, next.sequence)
     })?;
-    ensure(next.account_id == history.ledger.account_id, || format!("I5: {name} has another id"))?;
+    ensure(next.account_id == history.ledger.account_id, || format!("I5: {name} has a different ID"))?;
     let (before, after) = (&history.ledger.subscription, &next.subscription);
     ensure(before.uid != after.uid || before.generation <= after.generation, || {
-        format!("{name} was decided on generation {} after {}", after.generation, before.generation)
+        format!("{name} used generation {} after generation {}", after.generation, before.generation)
     })
 }
 
-fn conclude_subscription(subscription: &Subscription, store: &Store) -> Result<(), Violation> {
+fn check_final_subscription(subscription: &Subscription, store: &Store) -> Result<(), Violation> {
     let name = subscription.metadata.name.clone().unwrap_or_default();
     let shown = subscription.status.as_ref().and_then(|status| status.ledger.clone());
     let held = match store.get(&key(ObjectKind::CreditLedger, &name)) {

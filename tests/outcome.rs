@@ -1,4 +1,4 @@
-//! Compares the end of a run with the end of the same run without faults.
+//! Compares the final state of a run with that of the same run without faults.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,20 @@ use serde_json::Value;
 
 use crate::oracle::{Oracle, Violation};
 
-/// How much disorder a run has, and with it how much of its end must equal that of the run without faults.
+/// The amount of disorder in a run. It determines how much of the final state is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disorder {
-    /// A reconcile begins with everything that users wrote in view, and clocks are right: then the end is the very
-    /// same, times included.
+    /// A reconcile starts with all users' writes in its caches, and clocks are right. The final states must
+    /// be equal, times included.
     Informed,
-    /// Views lag, clocks differ within the tolerance, and what is done at once commutes: amounts are the same.
+    /// Caches lag and clocks differ within the tolerance, but simultaneous actions commute. Amounts must be
+    /// equal.
     Lagging,
-    /// Anything at any time: there is no end to compare with; the laws hold all the same.
+    /// Anything can happen at any time. There is no comparison, but the invariants must hold.
     Wild,
 }
 
-/// Compares the ends of a run and of the same without faults, as closely as its disorder allows.
+/// Compares the final states of a run with and without faults, as closely as its disorder allows.
 pub fn compare(
     disorder: Disorder,
     (found, found_oracle): (&Store, &Oracle),
@@ -32,12 +33,12 @@ pub fn compare(
         return Ok(());
     }
     let oracles = [found_oracle, expected_oracle];
-    // Of reports of the same window another one may be charged where views lag: then not even numbers can be compared
-    // once some are gone.
+    // If caches lag, another one of several reports of a window may be charged. Then not even the number of
+    // objects can be compared once some are deleted.
     let counts_reports = oracles.iter().all(|oracle| oracle.swept.is_empty() && oracle.wiped.is_empty());
     let exempt = |object: &Object| {
         let key = object.key();
-        // A report that lost its status, or was swept at another time, may show something else; what it cost does
+        // A report that lost its status, or was swept at another time, may show another state. Its cost does
         // not change.
         key.kind == ObjectKind::UsageReport
             && (disorder == Disorder::Lagging && !counts_reports
@@ -68,8 +69,8 @@ pub fn compare(
     }
 }
 
-/// Returns what is called otherwise in every run: accounts, whose ids depend on the moment of their first commit, and
-/// what the server names by chance.
+/// Returns the names that differ in every run: account IDs, which depend on the time of the first commit, and
+/// names that the server generates.
 fn names_of_the_run(store: &Store) -> Vec<String> {
     let ledgers = store.objects().filter_map(|object| match object {
         Object::CreditLedger(ledger) => Some(ledger.spec.account.clone()),
@@ -82,7 +83,7 @@ fn without_ids(text: String, ids: &[String]) -> String {
     ids.iter().fold(text, |text, id| text.replace(id, "name"))
 }
 
-/// Says in what two long texts differ.
+/// Describes the difference of two long texts.
 fn differ(what: &str, expected: &str, found: &str) -> String {
     let mut lines = vec![format!("{what} differs from the run without faults:")];
     let (mut expected, mut found) = (expected.lines(), found.lines());
@@ -99,7 +100,7 @@ fn differ(what: &str, expected: &str, found: &str) -> String {
     lines.join("\n")
 }
 
-/// Returns everything about an object but what says how often it was written.
+/// Returns an object without the fields that depend on the number of writes.
 fn exactly(object: &Object) -> String {
     if let Object::CreditLedger(stored) = object {
         let name = object.key().name;
@@ -107,13 +108,14 @@ fn exactly(object: &Object) -> String {
             |error| error.to_string(),
             |ledger| {
                 let subscription = SubscriptionIdentity { generation: 0, ..ledger.subscription.clone() };
-                // Usage that arrived before its Subscription is charged at the time of the last commit before.
+                // Usage that arrived before its Subscription is charged at the time of the previous last
+                // commit.
                 let mut coverage = ledger.coverage.clone();
                 coverage.closed_before_time = None;
                 for source in coverage.sources.values_mut() {
                     source.last_charge_time = jiff::Timestamp::UNIX_EPOCH;
                 }
-                // No ledger keeps the refusals from before its beginning.
+                // A ledger has no refusals from before its creation.
                 let mut refusals = ledger.refusals.clone();
                 refusals.retain(|record| record.refusal.reason != RefusalReason::SubscriptionNotFound);
                 refusals.sort_by(|one, other| one.name.cmp(&other.name));
@@ -135,18 +137,18 @@ fn exactly(object: &Object) -> String {
     }
     let mut value = object.to_json();
     mask(&mut value);
-    // Why a report was refused is not kept: where the receipt was lost, it may be another reason by now.
+    // The reason of a refusal is not kept. If the receipt was lost, the reason may differ.
     if object.kind() == ObjectKind::UsageReport && object.state() == Some("Rejected") {
         value["status"]["conditions"] = Value::Null;
     }
     format!("{value:#}")
 }
 
-/// Fields that say how often or when something was written.
+/// Fields that depend on the number or time of writes.
 const MASKED: [&str; 6] =
     ["resourceVersion", "lastTransitionTime", "sequence", "hash", "chargeTime", "asOfTime"];
 
-/// Removes what says how often or when something was written.
+/// Removes the fields that depend on the number or time of writes.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -160,7 +162,7 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// Returns the amounts of each account, and how many objects of a kind have which state.
+/// Returns the amounts of each account, and the number of objects by kind and state.
 fn amounts<'a>(objects: impl Iterator<Item = &'a Object>) -> BTreeMap<String, String> {
     let mut amounts = BTreeMap::new();
     let mut states: BTreeMap<String, usize> = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! Properties of the parsers of untrusted text. They must hold for every text.
+//! Properties of the parsers of untrusted input, for every input.
 //!
-//! Each function is a fuzz target (`make fuzz`). The suite feeds it the committed corpus.
+//! Each function is a fuzz target (`make fuzz`). The suite runs it on the committed corpus.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -23,16 +23,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-static ADMISSION: LazyLock<Admission> =
-    LazyLock::new(|| Admission::new().expect("the definitions are valid"));
+static ADMISSION: LazyLock<Admission> = LazyLock::new(|| Admission::new().expect("the CRDs compile"));
 
-/// The secret that callbacks are signed with here.
+/// The key that signs callbacks in these tests.
 const SECRET: &[u8] = b"what callbacks of the fuzz targets are signed with";
 
-/// How far a ledger is played on: over the end of a yearly period.
+/// How far decisions continue on a ledger: beyond the end of a yearly period.
 const PLAYED_ON: SignedDuration = SignedDuration::from_hours(24 * 400);
 
-/// Holds the parser of quantities to what admission accepts: neither takes what the other refuses.
+/// The parser of quantities accepts exactly what admission accepts.
 pub fn quantity(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let report = json!({
@@ -52,7 +51,7 @@ pub fn quantity(bytes: &[u8]) {
     }
 }
 
-/// Holds the reader of catalogs to this: each mistake is named with its line, and the same text is the same catalog.
+/// A catalog is rejected with the line of each mistake, and the same text is always the same catalog.
 pub fn catalog(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let read = catalog_file::parse(text, "catalog.yaml");
@@ -70,8 +69,8 @@ pub fn catalog(bytes: &[u8]) {
     assert_eq!(read, catalog_file::parse(text, "catalog.yaml"), "{text:?}");
 }
 
-/// Holds the reader of manifests to this: each document is named by its place, in the order of the text; and the
-/// operator to admission: the operator can decode every object that admission accepts.
+/// Each document of a manifest is named by its position, in the order of the text. The operator can decode
+/// every object that admission accepts.
 pub fn manifest(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut before = (0, 0);
@@ -91,7 +90,7 @@ pub fn manifest(bytes: &[u8]) {
 }
 
 fn admitted_is_understood(mut object: Map<String, Value>) {
-    // Only the operator writes a status; a user's is dropped.
+    // Only the operator writes a status. The API server drops a user's.
     object.remove("status");
     let Ok(mut admitted) = ADMISSION.admit(&Value::Object(object), None) else { return };
     let given = json!({
@@ -118,7 +117,7 @@ fn understand<K: serde::de::DeserializeOwned, F>(
     fact(&object).map(drop).map_err(|error| error.to_string())
 }
 
-/// Holds the reader of ledgers to this: what it takes it writes again as it was, and deciding on it panics never.
+/// A ledger that is accepted is written again unchanged, and decisions on it never panic.
 pub fn ledger(bytes: &[u8]) {
     let Ok(mut spec) = serde_json::from_slice::<CreditLedgerSpec>(bytes) else { return };
     if spec.hash != convert::hash_of(&spec) {
@@ -134,12 +133,12 @@ pub fn ledger(bytes: &[u8]) {
     let _ = decide(Some(&ledger), &facts, &catalog_file::shipped(), later);
 }
 
-/// Holds the webhook to this: the first line is a header, the rest a body; only what was signed is believed, and what
-/// is a callback becomes a Payment with a name that the API server takes.
+/// The first line of the input is a header, the rest is a body. The webhook accepts only signed callbacks,
+/// and gives each Payment a name that the API server accepts.
 pub fn callback(bytes: &[u8]) {
     let (header, body) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()));
     let body = body.strip_prefix(b"\n").unwrap_or(body);
-    let secrets = Keyring::parse("secrets", SECRET).expect("a good secret");
+    let secrets = Keyring::parse("secrets", SECRET).expect("secret");
     let now = Timestamp::from_second(1_772_359_200).expect("time");
     let given = |header: &[u8]| {
         HeaderValue::from_bytes(header)

@@ -16,20 +16,20 @@ use serde_json::json;
 use crate::world::World;
 
 /// The changes that a test makes to requests and answers.
-pub trait Interference: Send + Sync + 'static {
-    /// Answers a request in the server's stead, or lets it go on, changed or not.
-    fn meet(&self, head: &mut request::Parts) -> impl Future<Output = Option<Response>> + Send;
+pub trait Interceptor: Send + Sync + 'static {
+    /// Answers a request instead of the server, or forwards it, possibly changed.
+    fn on_request(&self, head: &mut request::Parts) -> impl Future<Output = Option<Response>> + Send;
 
-    /// Changes the server's answer to a request of this head, or puts another in its place.
-    fn amend(&self, _: &request::Parts, answer: Response) -> Response {
+    /// Changes or replaces the server's answer to a request with this head.
+    fn on_response(&self, _: &request::Parts, answer: Response) -> Response {
         answer
     }
 }
 
-/// Starts a relay; it ends with the test. Returns the kubeconfig of a client of it.
-pub async fn start<I: Interference>(world: &World, interference: Arc<I>) -> PathBuf {
+/// Starts a relay, which ends with the test. Returns the kubeconfig for its clients.
+pub async fn start<I: Interceptor>(world: &World, interceptor: Arc<I>) -> PathBuf {
     let client = world.client().await;
-    let routes = Router::new().fallback(relay::<I>).with_state((client, interference));
+    let routes = Router::new().fallback(relay::<I>).with_state((client, interceptor));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
     let address = listener.local_addr().expect("address");
     tokio::spawn(async move { axum::serve(listener, routes).await.expect("served") });
@@ -48,12 +48,12 @@ fn kubeconfig(world: &World, address: SocketAddr) -> PathBuf {
     file
 }
 
-async fn relay<I: Interference>(
-    State((client, interference)): State<(Client, Arc<I>)>,
+async fn relay<I: Interceptor>(
+    State((client, interceptor)): State<(Client, Arc<I>)>,
     request: Request,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    if let Some(answer) = interference.meet(&mut head).await {
+    if let Some(answer) = interceptor.on_request(&mut head).await {
         return answer;
     }
     for name in [header::HOST, header::CONNECTION] {
@@ -66,5 +66,5 @@ async fn relay<I: Interference>(
     };
     let (mut answered, body) = answer.into_parts();
     answered.headers.remove(header::TRANSFER_ENCODING);
-    interference.amend(&head, Response::from_parts(answered, Body::new(body)))
+    interceptor.on_response(&head, Response::from_parts(answered, Body::new(body)))
 }

@@ -1,7 +1,7 @@
-//! The fault simulator: the operator's own code against a cluster in memory, with faults that a seed determines.
+//! Fault simulator: the operator's code against an in-memory cluster, with faults from a seed.
 //!
-//! `cargo test --test simulator -- --seeds 500` plays seeds 0 to 499, each with its faults and once without;
-//! `--seed 42` plays one seed, says what happened and, where it fails, what of it is enough to fail.
+//! `cargo test --test simulator -- --seeds 500` runs seeds 0 to 499, each with faults and once without.
+//! `--seed 42` runs one seed and prints a trace. If the seed fails, it also prints a minimal failing case.
 
 mod oracle;
 mod outcome;
@@ -30,36 +30,36 @@ use crate::oracle::Violation;
 use crate::outcome::Disorder;
 use crate::simulator::faults::Fault;
 use crate::simulator::workload::Workload;
-use crate::simulator::world::{Cut, World};
+use crate::simulator::world::{Omissions, World};
 
-/// Plays seeds.
+/// Runs seeds.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many seeds are played
+    /// Number of seeds
     #[arg(long, default_value_t = 500)]
     seeds: u64,
-    /// The first of them
+    /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Plays this seed alone and says what happens
+    /// Run only this seed, and print a trace
     #[arg(long)]
     seed: Option<u64>,
-    /// The reaction to failures
+    /// What to do when a seed fails
     #[arg(long, value_enum, default_value_t)]
     failures: Failures,
     #[command(flatten)]
     harness: Harness,
 }
 
-/// The reaction to failures.
+/// The action after a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Failures {
-    /// The first ends everything, and what of it is enough to fail is looked for
+    /// Stop at the first failure, and reduce it to a minimal case
     #[default]
     Explain,
-    /// The first ends everything and is said as it is
+    /// Stop at the first failure, and print it as it is
     Stop,
-    /// All are said as they are
+    /// Run all seeds, and print all failures as they are
     Collect,
 }
 
@@ -79,23 +79,23 @@ fn main() -> ExitCode {
     }
     match arguments.seed {
         Some(seed) => explain(seed),
-        None => play_all(&arguments),
+        None => run_all(&arguments),
     }
 }
 
-/// Plays a seed with its faults and without, and compares.
-fn play(seed: u64, cut: &Cut, is_traced: bool) -> Run {
+/// Runs a seed with faults and without, and compares the results.
+fn play(seed: u64, omissions: &Omissions, is_traced: bool) -> Run {
     let workload = Workload::of(seed);
-    let mut world = World::new(seed, &workload, true, cut);
+    let mut world = World::new(seed, &workload, true, omissions);
     world.trace = is_traced.then(String::new);
     let result = world.play(&workload).and_then(|()| {
         if workload.disorder == Disorder::Wild {
             return Ok(());
         }
-        let mut smooth = World::new(seed, &workload, false, cut);
-        smooth.play(&workload).map_err(|Violation(text)| Violation(format!("without faults: {text}")))?;
-        let (found, expected) = (store_of(&world), store_of(&smooth));
-        outcome::compare(workload.disorder, (&found, &world.oracle), (&expected, &smooth.oracle))
+        let mut faultless = World::new(seed, &workload, false, omissions);
+        faultless.play(&workload).map_err(|Violation(text)| Violation(format!("without faults: {text}")))?;
+        let (found, expected) = (store_of(&world), store_of(&faultless));
+        outcome::compare(workload.disorder, (&found, &world.oracle), (&expected, &faultless.oracle))
     });
     Run {
         result,
@@ -110,7 +110,7 @@ fn store_of(world: &World) -> Store {
     lock(&world.wire).store.clone()
 }
 
-/// Sums over all runs.
+/// Totals of all runs.
 #[derive(Default)]
 struct Sums {
     steps: usize,
@@ -119,7 +119,7 @@ struct Sums {
     failures: Vec<(u64, Violation)>,
 }
 
-fn play_all(arguments: &Arguments) -> ExitCode {
+fn run_all(arguments: &Arguments) -> ExitCode {
     let begin = Instant::now();
     let (next, end) = (AtomicU64::new(arguments.from), arguments.from + arguments.seeds);
     let (sums, is_over) = (Mutex::new(Sums::default()), AtomicBool::new(false));
@@ -132,7 +132,7 @@ fn play_all(arguments: &Arguments) -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    let run = play(seed, &Cut::default(), false);
+                    let run = play(seed, &Omissions::default(), false);
                     is_over.fetch_or(
                         run.result.is_err() && arguments.failures != Failures::Collect,
                         Ordering::Relaxed,
@@ -172,33 +172,33 @@ impl Sums {
     }
 }
 
-/// Plays a seed, cuts off all that it fails without, and says what is left.
+/// Runs a seed, reduces it to a minimal failing case, and prints that.
 fn explain(seed: u64) -> ExitCode {
-    let whole = play(seed, &Cut::default(), false);
+    let whole = play(seed, &Omissions::default(), false);
     let Err(Violation(text)) = whole.result else {
-        println!("{}seed {seed} passes", play(seed, &Cut::default(), true).trace);
+        println!("{}seed {seed} passes", play(seed, &Omissions::default(), true).trace);
         return ExitCode::SUCCESS;
     };
     println!("seed {seed} fails: {text}");
-    let cut = shrink(seed, &text, whole.faults);
-    let run = play(seed, &cut, true);
+    let omissions = shrink(seed, &text, whole.faults);
+    let run = play(seed, &omissions, true);
     println!("{}", run.trace);
     if let Err(Violation(text)) = run.result {
-        println!("what is left of seed {seed} fails: {text}");
+        println!("the reduced seed {seed} fails: {text}");
     }
     println!("replay: cargo test --profile simulate --test simulator -- --seed {seed}");
     ExitCode::FAILURE
 }
 
-/// Leaves out, half by half and then one by one, all that a seed fails without.
-fn shrink(seed: u64, text: &str, faults: usize) -> Cut {
-    let fails = |cut: &Cut| {
-        let found = play(seed, cut, false).result.err();
-        found.is_some_and(|Violation(found)| gist(&found) == gist(text))
+/// Removes everything that is not needed for the failure: first halves, then single items and faults.
+fn shrink(seed: u64, text: &str, faults: usize) -> Omissions {
+    let fails = |omissions: &Omissions| {
+        let found = play(seed, omissions, false).result.err();
+        found.is_some_and(|Violation(found)| words_of(&found) == words_of(text))
     };
     let workload = Workload::of(seed);
     let items = workload.batches.iter().flat_map(|batch| &batch.items).map(|(number, _)| *number);
-    let mut cut = Cut::default();
+    let mut omissions = Omissions::default();
     let mut pieces: Vec<(bool, usize)> = (1..=faults).map(|number| (true, number)).collect();
     pieces.extend(items.map(|number| (false, number)));
     let mut size = pieces.len().div_ceil(2);
@@ -206,7 +206,7 @@ fn shrink(seed: u64, text: &str, faults: usize) -> Cut {
         let mut index = 0;
         while index < pieces.len() {
             let end = (index + size).min(pieces.len());
-            let mut smaller = cut.clone();
+            let mut smaller = omissions.clone();
             for (is_fault, number) in &pieces[index..end] {
                 if *is_fault {
                     smaller.faults.insert(*number)
@@ -215,7 +215,7 @@ fn shrink(seed: u64, text: &str, faults: usize) -> Cut {
                 };
             }
             if fails(&smaller) {
-                cut = smaller;
+                omissions = smaller;
                 pieces.drain(index..end);
             } else {
                 index = end;
@@ -223,11 +223,11 @@ fn shrink(seed: u64, text: &str, faults: usize) -> Cut {
         }
         size /= 2;
     }
-    cut
+    omissions
 }
 
-/// Returns the words of a violation that do not depend on names and amounts.
-fn gist(text: &str) -> String {
+/// Returns the words of a violation without names and amounts.
+fn words_of(text: &str) -> String {
     let words = text.split_whitespace().take(12);
     words.filter(|word| word.chars().all(char::is_alphabetic)).collect::<Vec<_>>().join(" ")
 }

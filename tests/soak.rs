@@ -1,17 +1,17 @@
-//! The soak: many accounts under a steady load, while two operators, what they ask and who answers fail by chance; in
-//! the end every number is exact.
+//! Soak test: many accounts under a steady load, with random faults.
+//! The faults hit two operators, their requests, and the API server. At the end every number must be exact.
 //!
-//! `cargo test --test soak` plays a short one; `-- --minutes 30 --subscriptions 2000 --output FOLDER` a long one, and
-//! keeps its measurements and their graph.
+//! `cargo test --test soak` runs a short test. `-- --minutes 30 --subscriptions 2000 --output FOLDER` runs a
+//! long one and writes its measurements and a graph.
 
 mod relay;
 #[expect(dead_code, reason = "the suite asks more of its world")]
 mod world;
 
 mod soak {
-    pub mod books;
     pub mod chaos;
     pub mod graph;
+    pub mod ledger_totals;
     pub mod load;
     pub mod sample;
 }
@@ -24,32 +24,32 @@ use clap::Parser;
 use flashgate_testing::harness::Harness;
 use tokio::time::Instant;
 
-use crate::soak::books::Books;
 use crate::soak::chaos::{self, Chaos, Pair};
 use crate::soak::graph;
+use crate::soak::ledger_totals::LedgerTotals;
 use crate::soak::load::Load;
 use crate::soak::sample::Samples;
 use crate::world::World;
 
-/// How long everything may take to come to its end when nothing fails any more.
+/// Maximum time for all work to finish after the last fault.
 const CATCH_UP: Duration = Duration::from_secs(600);
 
-/// How long nothing may be written in the end.
+/// Time at the end in which nothing may be written.
 const REST: Duration = Duration::from_secs(10);
 
-/// By how much memory may be more in the last third than in the middle one.
+/// Maximum memory in the last third of the run, in percent of the memory in the middle third.
 const MEMORY_PERCENT: u64 = 115;
 
-/// Plays a soak.
+/// Runs a soak test.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// For how many seconds things fail
+    /// Duration of the faults, in seconds
     #[arg(long, default_value_t = 20, conflicts_with = "minutes")]
     seconds: u64,
-    /// For how many minutes things fail
+    /// Duration of the faults, in minutes
     #[arg(long)]
     minutes: Option<u64>,
-    /// How many accounts there are; each reports once a minute, and all together at least four times a second
+    /// Number of accounts; each reports once a minute, and all together at least four times a second
     #[arg(long, default_value_t = 40)]
     subscriptions: usize,
     /// The seed of the random faults
@@ -69,41 +69,41 @@ async fn main() {
         return;
     }
     let time = Duration::from_secs(arguments.minutes.map_or(arguments.seconds, |minutes| minutes * 60));
-    play(&arguments, time).await;
+    run(&arguments, time).await;
 }
 
-async fn play(arguments: &Arguments, time: Duration) {
+async fn run(arguments: &Arguments, time: Duration) {
     let world = World::start().await;
     let chaos = Arc::new(Chaos::of(arguments.seed));
     let kubeconfig = relay::start(&world, Arc::clone(&chaos)).await;
     let pair = Pair::start(&world, kubeconfig);
-    let books = Books::watch(world.client().await);
-    let mut load = Load::on(&world, arguments.subscriptions, arguments.seed).await;
-    books
-        .until("every account is open", Duration::from_secs(600), |books| {
-            books.accounts() == arguments.subscriptions
+    let totals = LedgerTotals::watch(world.client().await);
+    let mut load = Load::start(&world, arguments.subscriptions, arguments.seed).await;
+    totals
+        .until("every account is open", Duration::from_secs(600), |totals| {
+            totals.accounts() == arguments.subscriptions
         })
         .await;
     println!("{} accounts are open; things fail for {} s", arguments.subscriptions, time.as_secs());
     let samples = Samples::default();
     let end = Instant::now() + time;
-    chaos.rage(true);
+    chaos.set_enabled(true);
     tokio::join!(
         load.run_until(end),
-        chaos::trouble_operators(&world, &pair, &chaos, end),
-        samples.take_until(end, &pair, &books, &chaos),
+        chaos::restart_operators(&world, &pair, &chaos, end),
+        samples.take_until(end, &pair, &totals, &chaos),
     );
-    chaos.rage(false);
-    let calm = Instant::now();
+    chaos.set_enabled(false);
+    let faults_ended = Instant::now();
     let expected = load.consumed();
-    books.until("every report is charged", CATCH_UP, |books| books.consumed() >= expected).await;
+    totals.until("every report is charged", CATCH_UP, |totals| totals.consumed() >= expected).await;
     println!(
         "{} reports are charged, the last of them {} s after the last fault",
         expected,
-        calm.elapsed().as_secs()
+        faults_ended.elapsed().as_secs()
     );
-    load.came_out_exact(&world).await;
-    load.until_nothing_is_written(REST).await;
+    load.assert_exact_totals(&world).await;
+    load.assert_no_writes_at_rest(REST).await;
     let summary = samples.summary(time, &load, &chaos);
     println!("{summary}");
     if let Some(folder) = &arguments.output {

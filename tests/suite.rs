@@ -1,6 +1,6 @@
-//! Tests on a real control plane: etcd and kube-apiserver as they are, `kubectl`, and the operator as a process.
+//! Tests on a real control plane: etcd, kube-apiserver, `kubectl`, and the operator as a process.
 //!
-//! A namespace per test; waits are on conditions, never on time.
+//! Each test has its own namespace. Tests wait for conditions, never for a fixed time.
 
 mod parsers;
 mod relay;
@@ -8,6 +8,7 @@ mod script;
 mod world;
 
 mod suite {
+    mod accounts;
     mod admission;
     mod attackers;
     mod backup;

@@ -1,23 +1,23 @@
-//! Requests by the names that failpoints give to the operator's calls: `replace-status/UsageReport`.
+//! Names the operator's requests as failpoints do, for example `replace-status/UsageReport`.
 
 use std::fmt;
 
 use flashgate_testing::simulated::ObjectKind;
 use hyper::{Method, Uri};
 
-/// A call of the operator, as the wire shows it.
+/// A call of the operator, decoded from its HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What is done: `fetch`, `create-ledger`, `replace-ledger`, `replace-status`, `delete-report`, `publish`.
+    /// The verb: `fetch`, `create-ledger`, `replace-ledger`, `replace-status`, `delete-report`, `publish`.
     verb: &'static str,
-    /// The kind it is done to, where the verb does not say it.
+    /// The kind, unless the verb implies it.
     kind: Option<ObjectKind>,
-    /// The object, where it has a name.
+    /// The name of the object; empty if it has none.
     pub object: String,
 }
 
 impl Call {
-    /// Returns whether it may change an object.
+    /// Returns whether the call may change an object.
     pub fn is_write(&self) -> bool {
         self.verb != "fetch"
     }
@@ -32,42 +32,46 @@ impl fmt::Display for Call {
     }
 }
 
-/// What a request asks for.
+/// The type of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// One object, read or written.
+pub enum RequestType {
+    /// A read or write of one object.
     Call(Call),
-    /// All objects of a kind.
+    /// A list of all objects of a kind.
     List(ObjectKind),
-    /// The changes of a kind.
+    /// A watch of a kind.
     Watch(ObjectKind),
-    /// Anything else.
+    /// Any other request.
     Other,
 }
 
-/// Returns what a request asks for.
-pub fn asked(method: &Method, uri: &Uri) -> Asked {
+/// Returns the type of a request.
+pub fn request_type(method: &Method, uri: &Uri) -> RequestType {
     let parts: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
-    let ["apis", _, _, "namespaces", _, plural, names @ ..] = parts.as_slice() else { return Asked::Other };
+    let ["apis", _, _, "namespaces", _, plural, names @ ..] = parts.as_slice() else {
+        return RequestType::Other;
+    };
     let call = |verb, kind| {
         let object = names.first().map_or_else(String::new, |name| (*name).to_owned());
-        Asked::Call(Call { verb, kind, object })
+        RequestType::Call(Call { verb, kind, object })
     };
     if *plural == "events" {
         return call("publish", None);
     }
     let Some(kind) = ObjectKind::ALL.into_iter().find(|kind| plural_of(*kind) == *plural) else {
-        return Asked::Other;
+        return RequestType::Other;
     };
     match (method, names) {
-        (&Method::GET, []) if uri.query().unwrap_or_default().contains("watch=true") => Asked::Watch(kind),
-        (&Method::GET, []) => Asked::List(kind),
+        (&Method::GET, []) if uri.query().unwrap_or_default().contains("watch=true") => {
+            RequestType::Watch(kind)
+        }
+        (&Method::GET, []) => RequestType::List(kind),
         (&Method::GET, [_]) => call("fetch", Some(kind)),
         (&Method::POST, []) => call("create-ledger", None),
         (&Method::PUT, [_]) => call("replace-ledger", None),
         (&Method::PUT, [_, "status"]) => call("replace-status", Some(kind)),
         (&Method::DELETE, [_]) => call("delete-report", None),
-        _ => Asked::Other,
+        _ => RequestType::Other,
     }
 }
 

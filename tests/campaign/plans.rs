@@ -1,4 +1,4 @@
-//! The plans: what goes wrong where, enumerated from a run in which nothing does.
+//! The plans: faults and where they occur, enumerated from a run without faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,14 +9,14 @@ use sha2::{Digest as _, Sha256};
 use crate::campaign::faults::Fault;
 use crate::campaign::proxy::Target;
 
-/// What kind of plan it is: a column of the table.
+/// The family of a plan: a column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
-    /// The operator dies once.
+    /// The operator crashes once.
     Crash,
-    /// It dies again with the first write of its recovery.
+    /// The operator crashes again at the first write after its restart.
     CrashTwice,
-    /// What became of a write is not known, or known wrongly.
+    /// The result of a write is unknown, or the reply is wrong.
     Doubt,
     /// A write is refused, delayed or cut.
     Refusal,
@@ -24,12 +24,12 @@ pub enum Family {
     Read,
     /// There are two operators.
     TwoOperators,
-    /// What an operator sees is old.
-    OldViews,
+    /// The operator sees stale objects.
+    StaleViews,
 }
 
 impl Family {
-    /// Every kind.
+    /// All families.
     pub const ALL: [Self; 7] = [
         Self::Crash,
         Self::CrashTwice,
@@ -37,7 +37,7 @@ impl Family {
         Self::Refusal,
         Self::Read,
         Self::TwoOperators,
-        Self::OldViews,
+        Self::StaleViews,
     ];
 }
 
@@ -50,91 +50,91 @@ impl fmt::Display for Family {
             Self::Refusal => "refusal",
             Self::Read => "read",
             Self::TwoOperators => "two operators",
-            Self::OldViews => "old views",
+            Self::StaleViews => "old views",
         })
     }
 }
 
-/// What befalls an operator between its start and its end.
+/// The faults of an operator between its start and its end.
 #[derive(Clone, Debug, Default)]
-pub struct Life {
-    /// Where it dies by itself, as `--failpoint` says.
+pub struct ProcessPlan {
+    /// The failpoint at which the operator crashes, as for `--failpoint`.
     pub failpoint: Option<String>,
-    /// What the proxy does.
+    /// The fault that the proxy injects.
     pub fault: Option<(Target, Fault)>,
-    /// A kind that is listed as it was before the moment, and whose changes come late.
+    /// A kind whose list is stale, and whose changes are delayed.
     pub stale: Option<ObjectKind>,
 }
 
-impl Life {
-    /// Returns whether it ends with the operator's death.
-    pub fn is_deadly(&self) -> bool {
-        self.failpoint.is_some() || self.fault.as_ref().is_some_and(|(_, fault)| DEATHS.contains(fault))
+impl ProcessPlan {
+    /// Returns whether the operator is killed.
+    pub fn is_killed(&self) -> bool {
+        self.failpoint.is_some() || self.fault.as_ref().is_some_and(|(_, fault)| KILLS.contains(fault))
     }
 }
 
-/// A kind whose changes come late, after everything else.
+/// A kind whose changes arrive after all other traffic.
 #[derive(Clone, Copy, Debug)]
 pub struct Freeze {
     /// The kind.
     pub kind: ObjectKind,
-    /// The moment at which they do; at each, when absent.
+    /// The step in which they are late; every step if absent.
     pub step: Option<usize>,
 }
 
 /// A second operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rival {
-    /// It is there from the beginning.
+pub enum SecondOperator {
+    /// It runs from the beginning.
     Always,
-    /// It starts when the first one is held up.
+    /// It starts when the first operator is held.
     Standby,
 }
 
 /// A plan.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What it is called: `payments/replace-ledger#2/reply-lost`.
+    /// The name: `payments/replace-ledger#2/reply-lost`.
     pub name: String,
-    /// What kind of plan it is.
+    /// The family.
     pub family: Family,
-    /// What befalls the operator; after these lives it is left alone.
-    pub lives: Vec<Life>,
-    /// Whether there is a second one.
-    pub rival: Option<Rival>,
-    /// What it, or the second where there is one, sees late.
+    /// The faults of each operator process. After these, one runs without faults.
+    pub processes: Vec<ProcessPlan>,
+    /// The second operator, if there is one.
+    pub second: Option<SecondOperator>,
+    /// The kind that is late for the second operator, or for the only one.
     pub freeze: Option<Freeze>,
 }
 
 impl Plan {
     fn new(name: String, family: Family) -> Self {
-        Self { name, family, lives: Vec::new(), rival: None, freeze: None }
+        Self { name, family, processes: Vec::new(), second: None, freeze: None }
     }
 
-    /// Returns whether nothing is to go wrong.
-    pub fn is_peaceful(&self) -> bool {
-        self.lives.is_empty() && self.rival.is_none() && self.freeze.is_none()
+    /// Returns whether the plan has no faults.
+    pub fn is_without_faults(&self) -> bool {
+        self.processes.is_empty() && self.second.is_none() && self.freeze.is_none()
     }
 
-    /// Returns the plan in which nothing goes wrong.
+    /// Returns the plan without faults.
     pub fn without_faults(workload: &str) -> Self {
         Self::new(format!("{workload}/nothing"), Family::Crash)
     }
 }
 
-/// What an operator did to which nothing happened, counted by name.
+/// The calls of an operator in a run without faults, counted by name.
 #[derive(Clone, Debug, Default)]
-pub struct Deeds {
+pub struct CallCounts {
     /// Writes.
     pub writes: BTreeMap<String, u32>,
     /// Reads.
     pub reads: BTreeMap<String, u32>,
-    /// Kinds of which something changed, at each moment.
+    /// The kinds that changed in each step.
     pub changed: Vec<BTreeSet<ObjectKind>>,
 }
 
-impl Deeds {
-    /// Returns what both did.
+impl CallCounts {
+    /// Returns the calls that both runs have.
     pub fn in_common(&self, other: &Self) -> Self {
         let least = |one: &BTreeMap<String, u32>, other: &BTreeMap<String, u32>| {
             let least =
@@ -150,37 +150,37 @@ impl Deeds {
     }
 }
 
-/// Moments of a write at which an operator dies.
-const DEATHS: [Fault; 3] = [Fault::KillBeforeSending, Fault::KillBeforeReply, Fault::KillAfterReply];
+/// The points during a write at which an operator is killed.
+const KILLS: [Fault; 3] = [Fault::KillBeforeSending, Fault::KillBeforeReply, Fault::KillAfterReply];
 
-/// Returns every plan of a workload, in which the operator does `deeds` when nothing goes wrong.
-pub fn enumerate(workload: &str, deeds: &Deeds) -> Vec<Plan> {
+/// Returns every plan of a workload. `calls` are the calls of a run without faults.
+pub fn enumerate(workload: &str, calls: &CallCounts) -> Vec<Plan> {
     let mut plans = Vec::new();
-    let kinds: BTreeSet<ObjectKind> = deeds.changed.iter().flatten().copied().collect();
-    for (call, nth) in numbered(&deeds.writes) {
+    let kinds: BTreeSet<ObjectKind> = calls.changed.iter().flatten().copied().collect();
+    for (call, nth) in numbered(&calls.writes) {
         plans.extend(of_write(workload, &call, nth));
         if call.ends_with("-ledger") {
-            plans.extend(kinds.iter().map(|kind| then_old(workload, &call, nth, *kind)));
+            plans.extend(kinds.iter().map(|kind| stale_after_kill(workload, &call, nth, *kind)));
         }
     }
-    for (call, nth) in numbered(&deeds.reads) {
+    for (call, nth) in numbered(&calls.reads) {
         plans.extend(Fault::OF_READS.map(|fault| with_fault(workload, &call, nth, fault, Family::Read)));
     }
     plans.push(Plan {
-        rival: Some(Rival::Always),
+        second: Some(SecondOperator::Always),
         ..Plan::new(format!("{workload}/two-operators"), Family::TwoOperators)
     });
     for kind in kinds {
         let seen_late = |suffix: &str| format!("{workload}/{suffix}/{}", kind.as_str());
         plans.push(Plan {
-            rival: Some(Rival::Always),
+            second: Some(SecondOperator::Always),
             freeze: Some(Freeze { kind, step: None }),
             ..Plan::new(seen_late("two-operators-one-sees-late"), Family::TwoOperators)
         });
-        let steps = deeds.changed.iter().enumerate().filter(|(_, changed)| changed.contains(&kind));
+        let steps = calls.changed.iter().enumerate().filter(|(_, changed)| changed.contains(&kind));
         plans.extend(steps.map(|(step, _)| Plan {
             freeze: Some(Freeze { kind, step: Some(step) }),
-            ..Plan::new(format!("{}/{step}", seen_late("sees-late")), Family::OldViews)
+            ..Plan::new(format!("{}/{step}", seen_late("sees-late")), Family::StaleViews)
         }));
     }
     plans
@@ -193,76 +193,82 @@ fn numbered(counts: &BTreeMap<String, u32>) -> impl Iterator<Item = (String, u32
 fn of_write(workload: &str, call: &str, nth: u32) -> Vec<Plan> {
     let mut plans = Vec::new();
     let named = |suffix: &str| format!("{workload}/{call}#{nth}/{suffix}");
-    for death in DEATHS {
-        let life = dying(call, nth, death);
-        let again = Life { fault: Some((Target::FirstWrite, death)), ..Life::default() };
-        plans.push(Plan { lives: vec![life.clone()], ..Plan::new(named(&death.to_string()), Family::Crash) });
+    for death in KILLS {
+        let process = kill_at(call, nth, death);
+        let again = ProcessPlan { fault: Some((Target::FirstWrite, death)), ..ProcessPlan::default() };
         plans.push(Plan {
-            lives: vec![life, again],
+            processes: vec![process.clone()],
+            ..Plan::new(named(&death.to_string()), Family::Crash)
+        });
+        plans.push(Plan {
+            processes: vec![process, again],
             ..Plan::new(named(&format!("{death}-twice")), Family::CrashTwice)
         });
     }
     plans.extend(Fault::OF_WRITES.map(|fault| {
         let family = match fault {
-            Fault::Refuse(_) | Fault::Delay | Fault::Cut | Fault::Swallow => Family::Refusal,
+            Fault::Refuse(_) | Fault::Delay | Fault::Cut | Fault::NoReply => Family::Refusal,
             _ => Family::Doubt,
         };
         with_fault(workload, call, nth, fault, family)
     }));
     plans.push(Plan {
-        rival: Some(Rival::Standby),
+        second: Some(SecondOperator::Standby),
         ..with_fault(workload, call, nth, Fault::Hold, Family::TwoOperators)
     });
     plans
 }
 
-/// Returns the plan in which the operator dies after a commit and then lists a kind as it was before.
-fn then_old(workload: &str, call: &str, nth: u32, kind: ObjectKind) -> Plan {
-    let life = dying(call, nth, Fault::KillAfterReply);
-    let next = Life { stale: Some(kind), ..Life::default() };
+/// Returns the plan in which the operator crashes after a commit and then gets a stale list of a kind.
+fn stale_after_kill(workload: &str, call: &str, nth: u32, kind: ObjectKind) -> Plan {
+    let process = kill_at(call, nth, Fault::KillAfterReply);
+    let next = ProcessPlan { stale: Some(kind), ..ProcessPlan::default() };
     let name = format!("{workload}/{call}#{nth}/{}-then-old/{}", Fault::KillAfterReply, kind.as_str());
-    Plan { lives: vec![life, next], ..Plan::new(name, Family::OldViews) }
+    Plan { processes: vec![process, next], ..Plan::new(name, Family::StaleViews) }
 }
 
 fn with_fault(workload: &str, call: &str, nth: u32, fault: Fault, family: Family) -> Plan {
-    let life = Life { fault: Some((Target::Nth(call.to_owned(), nth), fault)), ..Life::default() };
-    Plan { lives: vec![life], ..Plan::new(format!("{workload}/{call}#{nth}/{fault}"), family) }
+    let process =
+        ProcessPlan { fault: Some((Target::Nth(call.to_owned(), nth), fault)), ..ProcessPlan::default() };
+    Plan { processes: vec![process], ..Plan::new(format!("{workload}/{call}#{nth}/{fault}"), family) }
 }
 
-/// Returns a life that ends with a write: by the operator's own failpoints where these know the moment.
-fn dying(call: &str, nth: u32, death: Fault) -> Life {
+/// Returns faults that kill the operator at a write. Uses a failpoint where one exists.
+fn kill_at(call: &str, nth: u32, death: Fault) -> ProcessPlan {
     let by_itself = |moment: &str| Some(format!("{call}#{nth}@{moment}=kill"));
     match death {
-        Fault::KillBeforeSending => Life { failpoint: by_itself("before"), ..Life::default() },
-        Fault::KillAfterReply => Life { failpoint: by_itself("after"), ..Life::default() },
-        _ => Life { fault: Some((Target::Nth(call.to_owned(), nth), death)), ..Life::default() },
+        Fault::KillBeforeSending => ProcessPlan { failpoint: by_itself("before"), ..ProcessPlan::default() },
+        Fault::KillAfterReply => ProcessPlan { failpoint: by_itself("after"), ..ProcessPlan::default() },
+        _ => {
+            ProcessPlan { fault: Some((Target::Nth(call.to_owned(), nth), death)), ..ProcessPlan::default() }
+        }
     }
 }
 
-/// Which plans are played.
+/// A selection of plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum Selection {
     /// Every plan.
     All,
     /// This many, spread evenly.
     Some(usize),
 }
 
-impl std::str::FromStr for Choice {
+impl std::str::FromStr for Selection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match (text, text.parse()) {
             ("all", _) => Ok(Self::All),
             (_, Ok(count)) if count > 0 => Ok(Self::Some(count)),
-            _ => Err(format!("'{text}' is no choice of plans: must be 'all' or a number above 0")),
+            _ => Err(format!("'{text}' is not a number of plans: must be 'all' or a number above 0")),
         }
     }
 }
 
-impl Choice {
-    /// Returns the plans that are played: as many as wanted, where there are, in an order that takes neighbours far
-    /// apart. Each is chosen by its own name: that another one came or went changes nothing for it.
+impl Selection {
+    /// Returns the selected plans, in an order that spreads neighbours. The selection depends only on the
+    /// name of each plan.
     pub fn of(&self, mut plans: Vec<Plan>) -> Vec<Plan> {
         plans.sort_by_cached_key(|plan| Sha256::digest(&plan.name));
         if let Self::Some(wanted) = *self {

@@ -1,4 +1,5 @@
-//! How a plan is played: users go from moment to moment, the operator lives and dies, and in the end all is quiet.
+//! Runs a plan: applies the steps of a workload, restarts operators, and waits until the
+//! writes stop.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,227 +17,227 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::campaign::chronicle::{Annals, Chronicle, Objects};
-use crate::campaign::judgement::End;
-use crate::campaign::plans::{Deeds, Life, Plan, Rival};
+use crate::campaign::final_state::FinalState;
+use crate::campaign::history::{History, Objects, Recorder};
+use crate::campaign::plans::{CallCounts, Plan, ProcessPlan, SecondOperator};
 use crate::campaign::processes::Process;
-use crate::campaign::proxy::{Proxy, Traffic, Treatment, Write};
+use crate::campaign::proxy::{ProcessFaults, Proxy, Traffic, Write};
 use crate::campaign::users::{ACCOUNT, Moved, Users};
 use crate::campaign::workloads::{Step, Workload};
 use crate::oracle::Violation;
 use crate::script::comparable;
 
-/// Longest time that a moment may take, with a swallowed call, a backoff and a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time of a step, including an unanswered call, a backoff and a slow machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// After this time without a write, whatever is held is let go.
-const HELD_FOR: Duration = Duration::from_millis(600);
+/// Time without a write after which held requests are released.
+const HOLD_TIME: Duration = Duration::from_millis(600);
 
-/// How often it is looked after what is held.
-const LOOK: Duration = Duration::from_millis(100);
+/// Polling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time without a write that is taken for quiet: longer than a status is put off.
+/// Time without a write that counts as quiet. It is longer than the maximum delay of a status.
 const QUIET: Duration = Duration::from_millis(1_200);
 
-/// Where plans are played.
+/// The environment of all plans.
 #[derive(Clone)]
-pub struct Theatre {
-    /// The server, as users and proxies reach it.
+pub struct Environment {
+    /// A client of the API server.
     pub server: Client,
-    /// What happens there.
-    pub chronicle: Chronicle,
-    /// Where kubeconfigs and logs go.
+    /// The recorded changes.
+    pub recorder: Recorder,
+    /// The folder for kubeconfigs and logs.
     pub folder: PathBuf,
 }
 
-/// A plan that was played.
+/// The result of a plan.
 #[derive(Debug)]
 pub struct Played {
-    /// How it ended, if it came to an end.
-    pub end: Result<End, Violation>,
-    /// Whether what was to go wrong did.
-    pub has_struck: bool,
-    /// What the operator did, if nothing was to go wrong.
-    pub deeds: Deeds,
-    /// What was written, for people.
+    /// The final state, or the violation.
+    pub end: Result<FinalState, Violation>,
+    /// Whether every fault of the plan occurred.
+    pub has_occurred: bool,
+    /// The operator's calls, if the plan has no faults.
+    pub calls: CallCounts,
+    /// The writes in readable form.
     pub record: String,
 }
 
-/// Plays a plan in a namespace of its own.
+/// Runs a plan in its own namespace.
 ///
 /// # Errors
-/// When the campaign itself fails: no port, no process, a server that refuses what users do.
+/// When the campaign itself fails: no port, no process, or the server rejects a user's request.
 pub async fn play(
-    theatre: &Theatre,
+    environment: &Environment,
     workload: &Workload,
     plan: &Plan,
     namespace: &str,
 ) -> anyhow::Result<Played> {
-    let annals = theatre.chronicle.of(namespace);
+    let history = environment.recorder.of(namespace);
     let object = Namespace {
         metadata: ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() },
         ..Namespace::default()
     };
-    let created = Api::all(theatre.server.clone()).create(&PostParams::default(), &object).await?;
+    let created = Api::all(environment.server.clone()).create(&PostParams::default(), &object).await?;
     let version = created.metadata.resource_version.unwrap_or_default().parse()?;
-    let mut scene = Scene::set(theatre, workload, plan, namespace, annals).await?;
-    scene.version.store(version, Ordering::Relaxed);
-    let came_to_end = scene.come_to_end(plan).await?;
-    let changes = scene.annals.changes();
-    let end = came_to_end.and_then(|()| End::judge(&changes, &workload.catalog));
-    theatre.chronicle.forget(namespace);
+    let mut execution = Execution::start(environment, workload, plan, namespace, history).await?;
+    execution.version.store(version, Ordering::Relaxed);
+    let result = execution.run_to_end(plan).await?;
+    let changes = execution.history.changes();
+    let end = result.and_then(|()| FinalState::check(&changes, &workload.catalog));
+    environment.recorder.forget(namespace);
     Ok(Played {
         end,
-        has_struck: scene.has_struck(plan),
-        deeds: std::mem::take(&mut scene.deeds),
-        record: scene.record(),
+        has_occurred: execution.has_occurred(plan),
+        calls: std::mem::take(&mut execution.calls),
+        record: execution.record(),
     })
 }
 
-/// What a plan is played with.
-struct Scene<'p> {
+/// The state of a running plan.
+struct Execution<'p> {
     workload: &'p Workload,
-    annals: Arc<Annals>,
+    history: Arc<History>,
     users: Users,
     traffic: Arc<Traffic>,
-    operator: Arc<Seat>,
-    rival: Option<Arc<Seat>>,
-    /// The server's version when the moment began.
+    operator: Arc<Slot>,
+    second: Option<Arc<Slot>>,
+    /// The resource version at the start of the step.
     version: Arc<AtomicU64>,
-    /// The server's version at the end of each moment.
+    /// The resource version at the end of each step.
     ends: Vec<u64>,
-    /// What the operator did before it was started again.
-    deeds: Deeds,
-    /// What ends with the plan.
+    /// The operator's calls before it was restarted.
+    calls: CallCounts,
+    /// Tasks that end with the plan.
     running: Vec<AbortHandle>,
 }
 
-impl<'p> Scene<'p> {
-    async fn set(
-        theatre: &Theatre,
+impl<'p> Execution<'p> {
+    async fn start(
+        environment: &Environment,
         workload: &'p Workload,
         plan: &Plan,
         namespace: &str,
-        annals: Arc<Annals>,
+        history: Arc<History>,
     ) -> anyhow::Result<Self> {
         let traffic = Traffic::new();
         let version = Arc::new(AtomicU64::new(0));
-        let operator = Seat::new(theatre, workload, namespace, "operator", &traffic).await?;
-        let rival = match plan.rival {
-            Some(_) => Some(Seat::new(theatre, workload, namespace, "rival", &traffic).await?),
+        let operator = Slot::new(environment, workload, namespace, "operator", &traffic).await?;
+        let second = match plan.second {
+            Some(_) => Some(Slot::new(environment, workload, namespace, "second", &traffic).await?),
             None => None,
         };
-        let users = Users::new(theatre.server.clone(), namespace);
-        let mut scene = Self {
+        let users = Users::new(environment.server.clone(), namespace);
+        let mut execution = Self {
             workload,
-            annals,
+            history,
             users,
             traffic,
             operator,
-            rival,
+            second,
             version,
             ends: Vec::new(),
-            deeds: Deeds::default(),
+            calls: CallCounts::default(),
             running: Vec::new(),
         };
-        scene.employ(Arc::clone(&scene.operator), plan.lives.clone());
-        if let Some(rival) = scene.rival.clone().filter(|_| plan.rival == Some(Rival::Always)) {
-            scene.employ(rival, Vec::new());
+        execution.start_operator(Arc::clone(&execution.operator), plan.processes.clone());
+        if let Some(second) = execution.second.clone().filter(|_| plan.second == Some(SecondOperator::Always))
+        {
+            execution.start_operator(second, Vec::new());
         }
-        let traffic = Arc::clone(&scene.traffic);
-        let looking = tokio::spawn(async move {
+        let traffic = Arc::clone(&execution.traffic);
+        let releasing = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(LOOK).await;
-                if traffic.holds() && traffic.rest() >= HELD_FOR {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                if traffic.holds() && traffic.idle_time() >= HOLD_TIME {
                     traffic.release();
                 }
             }
         });
-        scene.running.push(looking.abort_handle());
-        Ok(scene)
+        execution.running.push(releasing.abort_handle());
+        Ok(execution)
     }
 
-    /// Lets an operator live its lives, one after the other.
-    fn employ(&mut self, seat: Arc<Seat>, lives: Vec<Life>) {
+    /// Starts the processes of an operator, one after another.
+    fn start_operator(&mut self, slot: Arc<Slot>, processes: Vec<ProcessPlan>) {
         let version = Arc::clone(&self.version);
-        let living = tokio::spawn(async move {
-            if let Err(error) = seat.live(lives, &version).await {
-                seat.trouble.send_replace(Some(error.to_string()));
+        let task = tokio::spawn(async move {
+            if let Err(error) = slot.run(processes, &version).await {
+                slot.trouble.send_replace(Some(error.to_string()));
             }
         });
-        self.running.push(living.abort_handle());
+        self.running.push(task.abort_handle());
     }
 
-    /// Plays all moments, and waits until all is quiet.
-    async fn come_to_end(&mut self, plan: &Plan) -> anyhow::Result<Result<(), Violation>> {
+    /// Applies all steps, and waits until the writes stop.
+    async fn run_to_end(&mut self, plan: &Plan) -> anyhow::Result<Result<(), Violation>> {
         for (number, step) in self.workload.steps.iter().enumerate() {
-            self.version.fetch_max(self.annals.version(), Ordering::Relaxed);
+            self.version.fetch_max(self.history.version(), Ordering::Relaxed);
             let freeze = plan.freeze.filter(|freeze| freeze.step.is_none_or(|only| only == number));
             let frozen = freeze.map(|freeze| freeze.kind);
-            // The clock of a test is a part of the Subscription: who sees that late lives in the past. Both operators
-            // have to know the time before one of them sees late what comes next.
-            let is_frozen_later = frozen == Some(ObjectKind::Subscription) && self.rival.is_some();
+            // The test clock is part of the Subscription, so an operator with a stale Subscription has an old
+            // time. Both operators must know the new time before one of them gets later changes late.
+            let is_frozen_later = frozen == Some(ObjectKind::Subscription) && self.second.is_some();
             self.freeze(frozen.filter(|_| !is_frozen_later));
             if let Err(violation) = self.move_clock(plan, step).await? {
                 return Ok(Err(violation));
             }
             self.freeze(frozen.filter(|_| is_frozen_later));
-            if let Err(violation) = self.pass(plan, step).await? {
+            if let Err(violation) = self.apply_step(plan, step).await? {
                 return Ok(Err(violation));
             }
-            self.ends.push(self.annals.version());
+            self.ends.push(self.history.version());
         }
-        if let Err(violation) = self.become_quiet().await {
+        if let Err(violation) = self.wait_until_quiet().await {
             return Ok(Err(violation));
         }
-        Ok(if plan.is_peaceful() { self.begin_again().await } else { Ok(()) })
+        Ok(if plan.is_without_faults() { self.check_restart().await } else { Ok(()) })
     }
 
     fn freeze(&self, kind: Option<ObjectKind>) {
         if let Some(kind) = kind {
-            self.rival.as_ref().unwrap_or(&self.operator).proxy.freeze(kind);
+            self.second.as_ref().unwrap_or(&self.operator).proxy.freeze(kind);
         }
     }
 
-    /// Moves the clock to a moment, and waits until every operator knows.
+    /// Advances the test clock, and waits until every operator has seen it.
     async fn move_clock(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
-        self.traffic.stir();
-        let Some(moved) = self.users.move_clock(&self.annals, step.time).await? else { return Ok(Ok(())) };
+        self.traffic.note_activity();
+        let Some(moved) = self.users.move_clock(&self.history, step.time).await? else { return Ok(Ok(())) };
         let Moved { generation, version } = moved;
-        let rival = self.rival.clone().filter(|_| plan.rival == Some(Rival::Always));
-        let (operator, rival) = (Arc::clone(&self.operator), rival);
-        let is_acknowledged = |objects: &Objects| {
+        let second = self.second.clone().filter(|_| plan.second == Some(SecondOperator::Always));
+        let (operator, second) = (Arc::clone(&self.operator), second);
+        let is_observed = |objects: &Objects| {
             let shown = objects.get(&(ObjectKind::Subscription, ACCOUNT.to_owned())).map(Object::to_json);
             let shown = shown.and_then(|object| object.pointer("/status/observedGeneration")?.as_i64());
             if shown < Some(generation) {
-                return Err(format!(
-                    "generation {generation} is not acknowledged at {}: {shown:?}",
-                    step.time
-                ));
+                return Err(format!("generation {generation} is not observed at {}: {shown:?}", step.time));
             }
-            match &rival {
-                Some(rival) if !rival.proxy.has_told(version) || !operator.proxy.has_told(version) => {
-                    Err(format!("both operators are not told of {}", step.time))
+            match &second {
+                Some(second)
+                    if !second.proxy.has_received(version) || !operator.proxy.has_received(version) =>
+                {
+                    Err(format!("an operator has not received the time {}", step.time))
                 }
                 _ => Ok(()),
             }
         };
-        Ok(self.wait(plan, is_acknowledged).await)
+        Ok(self.wait(plan, is_observed).await)
     }
 
-    /// Lets users do what they do at a moment, and waits until every object shows what it is to show.
-    async fn pass(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
+    /// Applies the documents of a step, and waits until every object matches the simulation.
+    async fn apply_step(&mut self, plan: &Plan, step: &Step) -> anyhow::Result<Result<(), Violation>> {
         for document in &step.documents {
-            let written = self.users.apply(&self.annals, document, step.time).await?;
-            let is_seen = |objects: &Objects| {
-                if written.is_seen_in(objects) { Ok(()) } else { Err(format!("{written:?} is not seen")) }
+            let written = self.users.apply(&self.history, document, step.time).await?;
+            let is_visible = |objects: &Objects| {
+                if written.is_seen_in(objects) { Ok(()) } else { Err(format!("{written:?} is not visible")) }
             };
-            if let Err(violation) = self.wait(plan, is_seen).await {
+            if let Err(violation) = self.wait(plan, is_visible).await {
                 return Ok(Err(violation));
             }
         }
         let is_swept = self.workload.catalog.policies.reports.keep_for_seconds == 0;
-        Ok(self.wait(plan, |objects| agree(step, objects, is_swept)).await)
+        Ok(self.wait(plan, |objects| compare_with_simulation(step, objects, is_swept)).await)
     }
 
     /// Waits until `holds` does.
@@ -245,103 +246,103 @@ impl<'p> Scene<'p> {
         plan: &Plan,
         holds: impl Fn(&Objects) -> Result<(), String>,
     ) -> Result<(), Violation> {
-        let deadline = Instant::now() + PATIENCE;
-        let (mut news, mut trouble) = (self.annals.news(), self.operator.trouble.subscribe());
+        let deadline = Instant::now() + TIMEOUT;
+        let (mut updates, mut trouble) = (self.history.updates(), self.operator.trouble.subscribe());
         loop {
-            self.call_standby(plan);
-            news.mark_unchanged();
-            let Err(why) = holds(&self.annals.objects()) else { return Ok(()) };
+            self.start_standby(plan);
+            updates.mark_unchanged();
+            let Err(why) = holds(&self.history.objects()) else { return Ok(()) };
             if let Some(trouble) = trouble.borrow().clone() {
                 return Err(Violation(trouble));
             }
             if Instant::now() >= deadline {
-                return Err(Violation(format!("not within {} seconds: {why}", PATIENCE.as_secs())));
+                return Err(Violation(format!("not within {} seconds: {why}", TIMEOUT.as_secs())));
             }
             tokio::select! {
-                _ = news.changed() => {}
+                _ = updates.changed() => {}
                 _ = trouble.changed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
     }
 
-    /// Lets the second operator take over, once the first one is held up.
-    fn call_standby(&mut self, plan: &Plan) {
-        let is_due = plan.rival == Some(Rival::Standby) && self.operator.proxy.has_struck();
-        if let Some(rival) = self.rival.clone().filter(|rival| is_due && !rival.is_taken()) {
-            self.employ(rival, Vec::new());
+    /// Starts the second operator once the first one is held.
+    fn start_standby(&mut self, plan: &Plan) {
+        let is_due = plan.second == Some(SecondOperator::Standby) && self.operator.proxy.has_occurred();
+        if let Some(second) = self.second.clone().filter(|second| is_due && !second.is_taken()) {
+            self.start_operator(second, Vec::new());
         }
     }
 
-    /// Waits until nothing is written any more and the Subscription shows the ledger as it is.
-    async fn become_quiet(&self) -> Result<(), Violation> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Waits until nothing is written any more and the Subscription matches the ledger.
+    async fn wait_until_quiet(&self) -> Result<(), Violation> {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let is_quiet = self.traffic.rest() >= QUIET && !self.traffic.holds();
-            let shown = shows_its_ledger(&self.annals.objects());
+            let is_quiet = self.traffic.idle_time() >= QUIET && !self.traffic.holds();
+            let shown = shows_its_ledger(&self.history.objects());
             if is_quiet && shown.is_ok() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 let writes = self.operator.proxy.writes().len();
-                return Err(Violation(format!("not quiet after {writes} writes: {shown:?}")));
+                return Err(Violation(format!("writes have not stopped after {writes} writes: {shown:?}")));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Restarts the operator when nothing is pending: it must find nothing to write.
-    async fn begin_again(&mut self) -> Result<(), Violation> {
-        self.deeds = self.count_deeds();
+    /// Restarts the operator when nothing is pending, and checks that it writes nothing.
+    async fn check_restart(&mut self) -> Result<(), Violation> {
+        self.calls = self.count_calls();
         for running in self.running.drain(..) {
             running.abort();
         }
-        self.employ(Arc::clone(&self.operator), Vec::new());
-        let deadline = Instant::now() + PATIENCE;
+        self.start_operator(Arc::clone(&self.operator), Vec::new());
+        let deadline = Instant::now() + TIMEOUT;
         while self.operator.proxy.writes().len() + self.operator.proxy.watches() < ObjectKind::ALL.len() {
             if Instant::now() >= deadline {
-                return Err(Violation("an operator that is started again does not watch".to_owned()));
+                return Err(Violation("a restarted operator does not start its watches".to_owned()));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        self.traffic.stir();
-        self.become_quiet().await?;
+        self.traffic.note_activity();
+        self.wait_until_quiet().await?;
         match self.operator.proxy.writes().first() {
             None => Ok(()),
-            Some(write) => Err(Violation(format!("an operator that is started again writes {write:?}"))),
+            Some(write) => Err(Violation(format!("a restarted operator writes {write:?}"))),
         }
     }
 
-    /// Returns whether everything that was to go wrong has.
-    fn has_struck(&self, plan: &Plan) -> bool {
-        let deaths = *self.operator.deaths.borrow();
-        plan.lives.iter().enumerate().all(|(number, life)| {
-            if life.is_deadly() { deaths > number } else { self.operator.proxy.has_struck() }
-        }) && (plan.freeze.is_none() || self.rival.as_ref().unwrap_or(&self.operator).proxy.has_struck())
+    /// Returns whether every fault of the plan occurred.
+    fn has_occurred(&self, plan: &Plan) -> bool {
+        let exits = *self.operator.exits.borrow();
+        plan.processes.iter().enumerate().all(|(number, process)| {
+            if process.is_killed() { exits > number } else { self.operator.proxy.has_occurred() }
+        }) && (plan.freeze.is_none() || self.second.as_ref().unwrap_or(&self.operator).proxy.has_occurred())
     }
 
-    fn count_deeds(&self) -> Deeds {
-        let mut deeds = Deeds::default();
+    fn count_calls(&self) -> CallCounts {
+        let mut calls = CallCounts::default();
         for write in self.operator.proxy.writes() {
-            *deeds.writes.entry(write.call.to_string()).or_default() += 1;
+            *calls.writes.entry(write.call.to_string()).or_default() += 1;
         }
-        deeds.reads = self.operator.proxy.reads().into_iter().collect();
+        calls.reads = self.operator.proxy.reads().into_iter().collect();
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
         for (begin, end) in begins.zip(&self.ends) {
-            let changes = self.annals.changes().into_iter();
+            let changes = self.history.changes().into_iter();
             let within = changes.filter(|change| change.version > begin && change.version <= *end);
-            deeds.changed.push(within.map(|change| change.object.kind()).collect());
+            calls.changed.push(within.map(|change| change.object.kind()).collect());
         }
-        deeds
+        calls
     }
 
-    /// Says what was written, in the order in which it was sent.
+    /// Returns the writes in readable form, in the order in which they were sent.
     fn record(&self) -> String {
-        let seats = [("operator", Some(&self.operator)), ("rival", self.rival.as_ref())];
+        let slots = [("operator", Some(&self.operator)), ("second", self.second.as_ref())];
         let mut writes = Vec::new();
-        for (name, seat) in seats {
-            let of_seat = seat.map_or_else(Vec::new, |seat| seat.past_writes());
-            writes.extend(of_seat.into_iter().map(|write| (name, write)));
+        for (name, slot) in slots {
+            let of_slot = slot.map_or_else(Vec::new, |slot| slot.past_writes());
+            writes.extend(of_slot.into_iter().map(|write| (name, write)));
         }
         writes.sort_by_key(|(_, write)| write.time);
         let mut record = String::new();
@@ -357,7 +358,7 @@ impl<'p> Scene<'p> {
     }
 }
 
-impl Drop for Scene<'_> {
+impl Drop for Execution<'_> {
     fn drop(&mut self) {
         for running in &self.running {
             running.abort();
@@ -365,8 +366,8 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// Returns whether every object shows what it is to show at a moment, or which does not.
-fn agree(step: &Step, objects: &Objects, is_swept: bool) -> Result<(), String> {
+/// Compares every object with the simulation. Returns the first difference.
+fn compare_with_simulation(step: &Step, objects: &Objects, is_swept: bool) -> Result<(), String> {
     for ((kind, name), expected) in &step.expected {
         let found = objects.iter().find(|((found, other), _)| found.as_str() == kind && other == name);
         let found = found.map(|(_, object)| comparable(&object.to_json()));
@@ -380,12 +381,12 @@ fn agree(step: &Step, objects: &Objects, is_swept: bool) -> Result<(), String> {
     };
     let left = objects.keys().find(|key| key.0 == ObjectKind::UsageReport && !is_expected(key));
     match left.filter(|_| is_swept) {
-        Some((kind, name)) => Err(format!("{} {name} is still there at {}", kind.as_str(), step.time)),
+        Some((kind, name)) => Err(format!("{} {name} still exists at {}", kind.as_str(), step.time)),
         None => Ok(()),
     }
 }
 
-/// Returns whether the Subscription, where there is one, shows the ledger that there is.
+/// Checks that the Subscription, if it exists, shows the current ledger.
 fn shows_its_ledger(objects: &Objects) -> Result<(), String> {
     let get = |kind| objects.get(&(kind, ACCOUNT.to_owned())).map(Object::to_json);
     let Some(subscription) = get(ObjectKind::Subscription) else { return Ok(()) };
@@ -398,31 +399,31 @@ fn shows_its_ledger(objects: &Objects) -> Result<(), String> {
     }
 }
 
-/// A place for an operator: its proxy, and how it is started.
-struct Seat {
+/// A slot for an operator: its proxy and its arguments.
+struct Slot {
     proxy: Proxy,
     kubeconfig: PathBuf,
     log: PathBuf,
     arguments: Vec<String>,
-    deaths: watch::Sender<usize>,
-    /// What must not have happened.
+    exits: watch::Sender<usize>,
+    /// An unexpected error.
     trouble: watch::Sender<Option<String>>,
     is_taken: watch::Sender<bool>,
     past: std::sync::Mutex<Vec<Write>>,
 }
 
-impl Seat {
+impl Slot {
     async fn new(
-        theatre: &Theatre,
+        environment: &Environment,
         workload: &Workload,
         namespace: &str,
         role: &str,
         traffic: &Arc<Traffic>,
     ) -> anyhow::Result<Arc<Self>> {
-        let proxy = Proxy::start(theatre.server.clone(), Arc::clone(traffic)).await?;
+        let proxy = Proxy::start(environment.server.clone(), Arc::clone(traffic)).await?;
         let (kubeconfig, log) = (
-            theatre.folder.join(format!("{namespace}-{role}.kubeconfig")),
-            theatre.folder.join(format!("{namespace}-{role}.log")),
+            environment.folder.join(format!("{namespace}-{role}.kubeconfig")),
+            environment.folder.join(format!("{namespace}-{role}.log")),
         );
         std::fs::write(&kubeconfig, kubeconfig_of(proxy.port))?;
         let mut arguments: Vec<String> =
@@ -430,14 +431,14 @@ impl Seat {
         if let Some(file) = &workload.catalog_file {
             arguments.extend(["--catalog".to_owned(), file.clone()]);
         }
-        let (deaths, trouble, is_taken) =
+        let (exits, trouble, is_taken) =
             (watch::Sender::new(0), watch::Sender::new(None), watch::Sender::new(false));
         Ok(Arc::new(Self {
             proxy,
             kubeconfig,
             log,
             arguments,
-            deaths,
+            exits,
             trouble,
             is_taken,
             past: std::sync::Mutex::default(),
@@ -448,33 +449,34 @@ impl Seat {
         *self.is_taken.borrow()
     }
 
-    /// Starts operators, one when the other has died: for each of `lives`, and then one that is left alone.
-    async fn live(&self, lives: Vec<Life>, version: &AtomicU64) -> anyhow::Result<()> {
+    /// Starts one operator process for each of `processes`, and then one without faults.
+    async fn run(&self, processes: Vec<ProcessPlan>, version: &AtomicU64) -> anyhow::Result<()> {
         self.is_taken.send_replace(true);
-        for life in lives.into_iter().map(Some).chain([None]) {
-            let is_deadly = life.as_ref().is_some_and(Life::is_deadly);
-            let Life { failpoint, fault, stale } = life.unwrap_or_default();
+        for process in processes.into_iter().map(Some).chain([None]) {
+            let is_killed = process.as_ref().is_some_and(ProcessPlan::is_killed);
+            let ProcessPlan { failpoint, fault, stale } = process.unwrap_or_default();
             let stale = stale.map(|kind| (kind, version.load(Ordering::Relaxed)));
             if let Some((kind, _)) = stale {
                 self.proxy.freeze(kind);
             }
-            self.proxy.expect(Treatment { fault, stale });
+            self.proxy.set_faults(ProcessFaults { fault, stale });
             let failpoint = failpoint.map(|failpoint| format!("--failpoint={failpoint}"));
             let arguments: Vec<String> = self.arguments.iter().cloned().chain(failpoint).collect();
             let log = File::options().append(true).create(true).open(&self.log)?;
-            let mut process = Process::start(&self.kubeconfig, &arguments, log).context("no operator")?;
-            self.proxy.attend(process.number);
+            let mut process =
+                Process::start(&self.kubeconfig, &arguments, log).context("cannot start the operator")?;
+            self.proxy.set_process(process.number);
             process.ended().await;
-            self.keep_writes();
-            self.deaths.send_modify(|deaths| *deaths += 1);
-            if !is_deadly {
-                anyhow::bail!("the operator ended by itself; its log is {}", self.log.display());
+            self.keep_past_writes();
+            self.exits.send_modify(|exits| *exits += 1);
+            if !is_killed {
+                anyhow::bail!("the operator exited; its log is {}", self.log.display());
             }
         }
         Ok(())
     }
 
-    fn keep_writes(&self) {
+    fn keep_past_writes(&self) {
         let mut past = self.past.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         past.extend(self.proxy.writes());
     }

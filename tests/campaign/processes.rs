@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Starts the operator, says its number, and then that it has ended. The end of its own input is the end of the
-/// operator: however the campaign ends, nothing of it goes on.
+/// Starts the operator, prints its process ID, and prints a line when it has ended. Kills the operator when
+/// its own standard input closes, so no operator outlives the campaign.
 const GUARD: &str = r#"exec 3<&0
 "$@" 3<&- & operator=$!
 echo "$operator"
@@ -17,9 +17,9 @@ wait "$operator" 2>/dev/null
 kill -KILL "$reader" 2>/dev/null
 echo ended"#;
 
-/// An operator that was started.
+/// A running operator.
 pub struct Process {
-    /// Its number.
+    /// The process ID.
     pub number: u32,
     guard: Child,
     input: Option<ChildStdin>,
@@ -27,10 +27,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts an operator with `arguments` after `run`; what it logs goes to `log`.
+    /// Starts `flashgate-billing run` with `arguments`, and writes its log to `log`.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When the process cannot be started.
     pub fn start(kubeconfig: &Path, arguments: &[String], log: File) -> io::Result<Self> {
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
@@ -45,22 +45,22 @@ impl Process {
         let mut lines = BufReader::new(output).lines();
         let number = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
         let number = number.parse().map_err(io::Error::other)?;
-        // Whatever the next line says, and also when there is none: the operator has ended.
+        // The operator has ended, whether or not there is a next line.
         let end = spawn_blocking(move || drop(lines.next()));
         Ok(Self { number, guard, input, end: Some(end) })
     }
 
-    /// Waits until it has ended.
+    /// Waits until the operator has ended.
     pub async fn ended(&mut self) {
         if let Some(end) = &mut self.end {
-            // A reader that panics has nothing more to say either.
+            // A reader that panics means the same.
             end.await.unwrap_or_default();
         }
         self.end = None;
     }
 }
 
-/// Kills the operator with that number at once.
+/// Kills the operator with this process ID.
 pub fn kill(number: u32) {
     let killed = Command::new("kill").args(["-KILL", &number.to_string()]).stderr(Stdio::null()).status();
     if let Err(error) = killed {

@@ -1,5 +1,4 @@
-//! The proxy between an operator and the server: it passes everything on, takes note of what is written, and lets one
-//! chosen thing go wrong.
+//! The proxy between an operator and the API server. It forwards and records requests, and injects one fault.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -26,58 +25,58 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::Instant;
 
-use crate::campaign::calls::{Asked, Call, asked};
+use crate::campaign::calls::{Call, RequestType, request_type};
 use crate::campaign::faults::Fault;
 use crate::campaign::processes::kill;
 
-/// How long a killed operator has had its reply: enough to be read by it, too little to be acted on.
+/// Time between a reply and a kill. The operator can read the reply, but cannot act on it.
 const AFTER_REPLY: Duration = Duration::from_millis(2);
 
-/// Which exchange is meant.
+/// The request that a fault is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The one of this name and number, counted from the operator's start.
+    /// The request with this name and number, counted from the operator's start.
     Nth(String, u32),
-    /// The operator's first write, whatever it is.
+    /// The operator's first write, of any kind.
     FirstWrite,
 }
 
-/// What the proxy does to an operator from its start on.
+/// The faults for one operator process.
 #[derive(Clone, Debug, Default)]
-pub struct Treatment {
-    /// One exchange that goes wrong.
+pub struct ProcessFaults {
+    /// The request to break, and how.
     pub fault: Option<(Target, Fault)>,
-    /// A kind whose first list is as it was at this version.
+    /// A kind whose first list is served at this resource version.
     pub stale: Option<(ObjectKind, u64)>,
 }
 
-/// One write that was passed on.
+/// A write that was forwarded.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// What it was.
+    /// The call.
     pub call: Call,
-    /// Its number among those of its name, from the operator's start.
+    /// Its number among the calls with this name, from the operator's start.
     pub number: u32,
-    /// The resource version that it was bound to.
+    /// The resource version in the request.
     pub version: String,
-    /// When it was sent.
+    /// The time at which it was sent.
     pub time: Instant,
-    /// What was answered, and the version that the object has since; nothing while no answer came.
+    /// The status and the new resource version; absent until there is a reply.
     pub answer: Option<(u16, String)>,
 }
 
-/// What several proxies of one plan have in common: what goes on, and what waits until nothing else does.
+/// The traffic that all proxies of a plan share, and the requests that they hold.
 #[derive(Debug)]
 pub struct Traffic {
     last: Mutex<Instant>,
-    /// Exchanges and changes that are held.
+    /// Number of held requests and changes.
     held: watch::Sender<usize>,
-    /// How often everything held was let go.
+    /// Number of releases.
     releases: watch::Sender<u64>,
 }
 
 impl Traffic {
-    /// Returns a plan's traffic before anything happened.
+    /// Returns the traffic of a new plan.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             last: Mutex::new(Instant::now()),
@@ -86,41 +85,41 @@ impl Traffic {
         })
     }
 
-    /// Takes note that something happened.
-    pub fn stir(&self) {
+    /// Records a write.
+    pub fn note_activity(&self) {
         *lock(&self.last) = Instant::now();
     }
 
-    /// Returns for how long nothing has been written.
-    pub fn rest(&self) -> Duration {
+    /// Returns the time since the last write.
+    pub fn idle_time(&self) -> Duration {
         lock(&self.last).elapsed()
     }
 
-    /// Returns whether something is held.
+    /// Returns whether a request is held.
     pub fn holds(&self) -> bool {
         *self.held.borrow() > 0
     }
 
-    /// Lets go what is held.
+    /// Releases all held requests.
     pub fn release(&self) {
         self.releases.send_modify(|releases| *releases += 1);
-        self.stir();
+        self.note_activity();
     }
 
-    /// Waits until what is held is let go.
+    /// Waits for the next release.
     async fn hold(&self) {
         let mut releases = self.releases.subscribe();
         releases.mark_unchanged();
         self.held.send_modify(|held| *held += 1);
-        // The sender lives as long as this.
+        // The sender lives as long as `self`.
         releases.changed().await.unwrap_or_default();
         self.held.send_modify(|held| *held -= 1);
     }
 }
 
-/// A proxy, which listens as long as it lives.
+/// A proxy. It listens until it is dropped.
 pub struct Proxy {
-    /// Where it listens.
+    /// The port.
     pub port: u16,
     state: Arc<State>,
     listening: AbortHandle,
@@ -129,26 +128,26 @@ pub struct Proxy {
 struct State {
     server: Client,
     traffic: Arc<Traffic>,
-    /// The kind whose changes are withheld.
+    /// The kind whose changes are held.
     frozen: watch::Sender<Option<ObjectKind>>,
     operator: Mutex<Operator>,
 }
 
-/// What is known of the operator, since its start.
+/// The state of the operator process since its start.
 #[derive(Default)]
 struct Operator {
-    treatment: Treatment,
+    faults: ProcessFaults,
     process: Option<u32>,
     counts: HashMap<String, u32>,
     writes: Vec<Write>,
-    /// Reads by name, counted.
+    /// Number of reads by name.
     reads: HashMap<String, u32>,
-    /// Watches that began, counted.
+    /// Number of watches started.
     watches: usize,
-    /// The last version that the operator was told of Subscriptions.
-    told: u64,
-    /// Whether what was to happen has happened.
-    has_struck: bool,
+    /// The latest version of a Subscription that the operator received.
+    received: u64,
+    /// Whether the fault occurred.
+    has_occurred: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -156,10 +155,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Proxy {
-    /// Listens for an operator.
+    /// Starts a proxy for an operator.
     ///
     /// # Errors
-    /// When no port can be listened on.
+    /// When no port is free.
     pub async fn start(server: Client, traffic: Arc<Traffic>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -170,16 +169,16 @@ impl Proxy {
     }
 
     /// Sets the faults for the next operator that starts, and resets the counters.
-    pub fn expect(&self, treatment: Treatment) {
-        *lock(&self.state.operator) = Operator { treatment, ..Operator::default() };
+    pub fn set_faults(&self, faults: ProcessFaults) {
+        *lock(&self.state.operator) = Operator { faults, ..Operator::default() };
     }
 
-    /// Takes note of the operator's process.
-    pub fn attend(&self, process: u32) {
+    /// Sets the process ID of the operator.
+    pub fn set_process(&self, process: u32) {
         lock(&self.state.operator).process = Some(process);
     }
 
-    /// Withholds the changes of a kind until everything held is let go.
+    /// Holds the changes of a kind until the next release.
     pub fn freeze(&self, kind: ObjectKind) {
         self.state.frozen.send_replace(Some(kind));
         let state = Arc::clone(&self.state);
@@ -189,27 +188,27 @@ impl Proxy {
         });
     }
 
-    /// Returns whether what was to happen has happened.
-    pub fn has_struck(&self) -> bool {
-        lock(&self.state.operator).has_struck
+    /// Returns whether the fault occurred.
+    pub fn has_occurred(&self) -> bool {
+        lock(&self.state.operator).has_occurred
     }
 
-    /// Returns what the operator has written since its start.
+    /// Returns the operator's writes since its start.
     pub fn writes(&self) -> Vec<Write> {
         lock(&self.state.operator).writes.clone()
     }
 
-    /// Returns whether the operator was told of Subscriptions as they are at `version`, or later.
-    pub fn has_told(&self, version: u64) -> bool {
-        lock(&self.state.operator).told >= version
+    /// Returns whether the operator received Subscriptions at `version` or later.
+    pub fn has_received(&self, version: u64) -> bool {
+        lock(&self.state.operator).received >= version
     }
 
-    /// Returns how many watches the operator has begun since its start.
+    /// Returns the number of watches that the operator started.
     pub fn watches(&self) -> usize {
         lock(&self.state.operator).watches
     }
 
-    /// Returns how often the operator has read what, since its start.
+    /// Returns the number of reads by name since the operator's start.
     pub fn reads(&self) -> HashMap<String, u32> {
         lock(&self.state.operator).reads.clone()
     }
@@ -233,19 +232,19 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
     let service = service_fn(move |request| Arc::clone(&state).answer(request));
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // A connection that is cut is what half of the plans are about.
+    // Many plans cut the connection, so an error is expected.
     connection.await.unwrap_or_default();
 }
 
-/// A body that is passed on.
-type Passed = BoxBody<Bytes, Infallible>;
+/// A body that is forwarded.
+type ForwardedBody = BoxBody<Bytes, Infallible>;
 
-/// Why there is no reply: the connection is cut.
+/// There is no reply: the connection is cut.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
 struct Cut;
 
-/// A request that was read whole, to be sent once or more often.
+/// A complete request, which can be sent more than once.
 #[derive(Clone)]
 struct Message {
     method: Method,
@@ -269,7 +268,7 @@ impl Message {
     }
 }
 
-/// Returns the resource version of an object, or the one that a deletion is bound to.
+/// Returns the resource version of an object or of the precondition of a deletion.
 fn version_in(body: &[u8]) -> String {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let version = ["/metadata/resourceVersion", "/preconditions/resourceVersion"];
@@ -277,7 +276,7 @@ fn version_in(body: &[u8]) -> String {
     version.unwrap_or_default().to_owned()
 }
 
-/// A reply that was read whole.
+/// A complete reply.
 struct Reply {
     status: StatusCode,
     headers: HeaderMap,
@@ -285,7 +284,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// Returns what a server says that does nothing.
+    /// Returns the reply of a server that rejects a request.
     fn refusal(code: u16) -> Self {
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let mut headers = HeaderMap::new();
@@ -293,12 +292,12 @@ impl Reply {
             headers.insert(RETRY_AFTER, 1.into());
         }
         let body = json!({
-            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "by the campaign",
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "injected by the campaign",
         });
         Self { status, headers, bytes: Bytes::from(body.to_string()) }
     }
 
-    fn into_response(self) -> Response<Passed> {
+    fn into_response(self) -> Response<ForwardedBody> {
         let mut response = Response::new(Full::new(self.bytes).boxed());
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
@@ -309,27 +308,27 @@ impl Reply {
 }
 
 impl State {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Passed>, Cut> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<ForwardedBody>, Cut> {
         let (parts, body) = request.into_parts();
         let bytes = body.collect().await.map_err(|_| Cut)?.to_bytes();
         let mut message = Message { method: parts.method, uri: parts.uri, headers: parts.headers, bytes };
-        match asked(&message.method, &message.uri) {
-            Asked::Watch(kind) => self.pass_changes(kind, &message).await,
-            Asked::List(kind) => {
+        match request_type(&message.method, &message.uri) {
+            RequestType::Watch(kind) => self.pass_changes(kind, &message).await,
+            RequestType::List(kind) => {
                 self.make_stale(kind, &mut message);
                 let reply = self.pass(message).await?;
-                self.tell(kind, &reply.bytes);
+                self.note_versions(kind, &reply.bytes);
                 Ok(reply.into_response())
             }
-            Asked::Call(call) => self.exchange(&call, message).await.map(Reply::into_response),
-            Asked::Other => self.pass(message).await.map(Reply::into_response),
+            RequestType::Call(call) => self.exchange(&call, message).await.map(Reply::into_response),
+            RequestType::Other => self.pass(message).await.map(Reply::into_response),
         }
     }
 
-    /// Lets the server say what was there at an earlier version, where the first list of `kind` is to be stale.
+    /// Makes the first list of `kind` return an earlier version.
     fn make_stale(&self, kind: ObjectKind, message: &mut Message) {
         let mut operator = lock(&self.operator);
-        let stale = operator.treatment.stale.take_if(|(stale, _)| *stale == kind);
+        let stale = operator.faults.stale.take_if(|(stale, _)| *stale == kind);
         let Some((_, version)) = stale else { return };
         let query = message.uri.query().unwrap_or_default();
         let kept = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("resourceVersion"));
@@ -337,22 +336,22 @@ impl State {
         let query: Vec<String> = kept.map(str::to_owned).chain(at).collect();
         if let Ok(uri) = format!("{}?{}", message.uri.path(), query.join("&")).parse() {
             message.uri = uri;
-            operator.has_struck = true;
+            operator.has_occurred = true;
         }
     }
 
     /// Records the Subscriptions that the operator receives.
-    fn tell(&self, kind: ObjectKind, bytes: &[u8]) {
+    fn note_versions(&self, kind: ObjectKind, bytes: &[u8]) {
         if kind == ObjectKind::Subscription {
             let text = String::from_utf8_lossy(bytes);
             let versions = text.split("\"resourceVersion\":\"").skip(1);
             let versions = versions.filter_map(|rest| rest.split('"').next()?.parse().ok());
-            let told = &mut lock(&self.operator).told;
-            *told = versions.fold(*told, u64::max);
+            let received = &mut lock(&self.operator).received;
+            *received = versions.fold(*received, u64::max);
         }
     }
 
-    /// Counts a call and returns its number, and what is to befall it.
+    /// Counts a call. Returns its number and the fault for it.
     fn count(&self, call: &Call) -> (u32, Option<Fault>) {
         let operator = &mut *lock(&self.operator);
         let name = call.to_string();
@@ -366,25 +365,25 @@ impl State {
             Target::Nth(meant, nth) => *meant == name && *nth == number,
             Target::FirstWrite => call.is_write() && operator.writes.is_empty(),
         };
-        let fault = operator.treatment.fault.take_if(|(target, _)| is_meant(target)).map(|(_, fault)| fault);
-        operator.has_struck |= fault.is_some();
+        let fault = operator.faults.fault.take_if(|(target, _)| is_meant(target)).map(|(_, fault)| fault);
+        operator.has_occurred |= fault.is_some();
         (number, fault)
     }
 
     async fn exchange(self: &Arc<Self>, call: &Call, message: Message) -> Result<Reply, Cut> {
         let (number, fault) = self.count(call);
         if call.is_write() {
-            self.traffic.stir();
+            self.traffic.note_activity();
             let version = version_in(&message.bytes);
             let write = Write { call: call.clone(), number, version, time: Instant::now(), answer: None };
             lock(&self.operator).writes.push(write);
         }
         let result = match fault {
             None => self.pass(message).await,
-            Some(fault) => self.break_exchange(fault, message).await,
+            Some(fault) => self.inject(fault, message).await,
         };
         if call.is_write() {
-            self.traffic.stir();
+            self.traffic.note_activity();
             let answer = result.as_ref().ok();
             let answer = answer.map(|reply| (reply.status.as_u16(), version_in(&reply.bytes)));
             let mut operator = lock(&self.operator);
@@ -397,12 +396,12 @@ impl State {
         result
     }
 
-    async fn break_exchange(self: &Arc<Self>, fault: Fault, message: Message) -> Result<Reply, Cut> {
+    async fn inject(self: &Arc<Self>, fault: Fault, message: Message) -> Result<Reply, Cut> {
         match fault {
             Fault::Refuse(code) => Ok(Reply::refusal(code)),
             Fault::Cut => Err(Cut),
             Fault::LoseReply => self.pass(message).await.and(Err(Cut)),
-            Fault::Belie(code) => self.pass(message).await.map(|_| Reply::refusal(code)),
+            Fault::WrongStatus(code) => self.pass(message).await.map(|_| Reply::refusal(code)),
             Fault::Resend => {
                 self.pass(message.clone()).await?;
                 self.pass(message).await
@@ -411,13 +410,13 @@ impl State {
                 let state = Arc::clone(self);
                 tokio::spawn(async move {
                     state.traffic.hold().await;
-                    // Whoever sent it does not wait for the answer any more.
+                    // The client has stopped waiting for the reply.
                     drop(state.pass(message).await);
                 });
                 Err(Cut)
             }
             Fault::Hold => {
-                // It is on its way, whatever becomes of whoever sent it.
+                // The request is already on its way, even if the client is gone.
                 let state = Arc::clone(self);
                 let held = tokio::spawn(async move {
                     state.traffic.hold().await;
@@ -429,7 +428,7 @@ impl State {
                 tokio::time::sleep(Fault::DELAY).await;
                 self.pass(message).await
             }
-            Fault::Swallow => futures::future::pending().await,
+            Fault::NoReply => futures::future::pending().await,
             Fault::KillBeforeSending => self.kill_operator().map(|()| Err(Cut)).await,
             Fault::KillBeforeReply => {
                 let reply = self.pass(message).await;
@@ -454,7 +453,7 @@ impl State {
         }
     }
 
-    /// Sends a message to the server, to the end, whether somebody waits for it or not.
+    /// Sends a message to the server, even if the client is gone.
     async fn pass(self: &Arc<Self>, message: Message) -> Result<Reply, Cut> {
         let server = self.server.clone();
         let exchange = async move {
@@ -466,12 +465,12 @@ impl State {
         tokio::spawn(exchange).await.map_err(|_| Cut)?
     }
 
-    /// Passes changes on as they come, but those of a frozen kind.
+    /// Forwards changes as they arrive, except changes of a held kind.
     async fn pass_changes(
         self: &Arc<Self>,
         kind: ObjectKind,
         message: &Message,
-    ) -> Result<Response<Passed>, Cut> {
+    ) -> Result<Response<ForwardedBody>, Cut> {
         let response = self.server.send(message.request()).await.map_err(|_| Cut)?;
         let (mut parts, mut body) = response.into_parts();
         let (passed, mut received) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(16);
@@ -485,14 +484,14 @@ impl State {
                 };
                 let Some(Ok(frame)) = next else { break };
                 if *frozen.borrow() == Some(kind) {
-                    lock(&state.operator).has_struck = true;
+                    lock(&state.operator).has_occurred = true;
                 }
                 let is_let_go = frozen.wait_for(|frozen| *frozen != Some(kind)).await.is_ok();
                 let bytes = frame.data_ref().cloned().unwrap_or_default();
                 if !is_let_go || passed.send(Ok(frame)).await.is_err() {
                     break;
                 }
-                state.tell(kind, &bytes);
+                state.note_versions(kind, &bytes);
             }
         });
         parts.headers.remove(CONTENT_LENGTH);

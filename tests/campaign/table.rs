@@ -1,18 +1,18 @@
-//! The table of workloads and kinds of plans.
+//! The table of results by workload and family.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::campaign::plans::Family;
 
-/// What became of plans.
+/// The number of plans by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Those that ended as they should.
+    /// Plans that ended as expected.
     pub passed: usize,
-    /// Those in which what was to go wrong did not come about.
+    /// Plans whose fault did not occur.
     pub idle: usize,
-    /// Those that ended otherwise.
+    /// Plans with a violation.
     pub violated: usize,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// Counts by workload and kind of plan.
+/// Counts by workload and family.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: BTreeMap<String, BTreeMap<Family, Count>>,
@@ -45,7 +45,7 @@ impl Table {
         self.rows.entry(workload.to_owned()).or_default().entry(family).or_default().add(count);
     }
 
-    /// Returns what became of all plans.
+    /// Returns the sum over all plans.
     pub fn total(&self) -> Count {
         sum(self.rows.values().flat_map(BTreeMap::values))
     }

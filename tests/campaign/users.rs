@@ -1,4 +1,4 @@
-//! What users do, on the real server.
+//! Applies the manifests of a workload to a real API server.
 
 use flashgate_testing::simulated::ObjectKind;
 use jiff::Timestamp;
@@ -7,18 +7,18 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::campaign::chronicle::{Annals, Objects};
+use crate::campaign::history::{History, Objects};
 use crate::script::{CLOCK, DELETE, annotation, text};
 
-/// Name of the account that every workload has.
+/// Name of the account in every workload.
 pub const ACCOUNT: &str = "acme";
 
-/// An object that a user wrote, to be recognized where it is seen.
+/// An object that a user wrote, and its version.
 #[derive(Clone, Debug)]
 pub struct Written {
     kind: String,
     name: String,
-    /// The version that it has since; absent when it is gone.
+    /// The new resource version; absent if the object was deleted.
     version: Option<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Written {
         Self { kind: kind.to_owned(), name: metadata.name.clone().unwrap_or_default(), version }
     }
 
-    /// Returns whether `objects` are those from the time at which it was written, or later.
+    /// Returns whether `objects` include this write or a later one.
     pub fn is_seen_in(&self, objects: &Objects) -> bool {
         let found = objects.iter().find(|((kind, name), _)| kind.as_str() == self.kind && *name == self.name);
         let found = found.and_then(|(_, object)| object.metadata().resource_version.as_ref()?.parse().ok());
@@ -37,12 +37,12 @@ impl Written {
     }
 }
 
-/// A Subscription whose clock was moved.
+/// A Subscription whose test clock was advanced.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved {
-    /// Its generation, which is to be acknowledged.
+    /// The generation that the operator must observe.
     pub generation: i64,
-    /// Its version.
+    /// The resource version.
     pub version: u64,
 }
 
@@ -63,15 +63,15 @@ impl Users {
         Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&kind))
     }
 
-    /// Moves the account's clock to `time`. Returns the Subscription since, if there is one.
+    /// Advances the account's test clock to `time`. Returns the updated Subscription, if there is one.
     ///
     /// # Errors
-    /// When the server refuses.
-    pub async fn move_clock(&self, annals: &Annals, time: Timestamp) -> anyhow::Result<Option<Moved>> {
-        if !annals.objects().contains_key(&(ObjectKind::Subscription, ACCOUNT.to_owned())) {
+    /// When the server rejects the request.
+    pub async fn move_clock(&self, history: &History, time: Timestamp) -> anyhow::Result<Option<Moved>> {
+        if !history.objects().contains_key(&(ObjectKind::Subscription, ACCOUNT.to_owned())) {
             return Ok(None);
         }
-        // A change of the spec that nothing depends on is acknowledged, and the clock with it.
+        // A change of the spec makes the operator report the generation, and so that it has seen the clock.
         let patch = json!({
             "metadata": {"annotations": {CLOCK: time.to_string()}},
             "spec": {"billingDetails": {"name": time.to_string()}},
@@ -86,11 +86,16 @@ impl Users {
         Ok(api.patch(ACCOUNT, &PatchParams::default(), &Patch::Merge(patch)).await?)
     }
 
-    /// Applies a manifest at `time`, as its annotations say.
+    /// Applies a manifest at `time`, according to its annotations.
     ///
     /// # Errors
-    /// When the server refuses.
-    pub async fn apply(&self, annals: &Annals, manifest: &Value, time: Timestamp) -> anyhow::Result<Written> {
+    /// When the server rejects the request.
+    pub async fn apply(
+        &self,
+        history: &History,
+        manifest: &Value,
+        time: Timestamp,
+    ) -> anyhow::Result<Written> {
         let (kind, name) = (text(manifest, "/kind"), text(manifest, "/metadata/name"));
         let api = self.api(&kind);
         if annotation(manifest, DELETE).is_some() {
@@ -102,7 +107,7 @@ impl Users {
             return Ok(Written::of(&kind, &self.patch(&json!({"spec": spec})).await?));
         }
         if kind == "Payment" {
-            spec["invoice"] = json!(own_invoice(annals, &text(&spec, "/invoice")));
+            spec["invoice"] = json!(own_invoice(history, &text(&spec, "/invoice")));
         }
         let clock = (kind == "Subscription").then(|| json!({CLOCK: time.to_string()}));
         let object = json!({
@@ -114,9 +119,9 @@ impl Users {
     }
 }
 
-/// Returns the number that an invoice of the simulation has in this account.
-fn own_invoice(annals: &Annals, simulated: &str) -> String {
-    let objects = annals.objects();
+/// Returns the invoice number in this account for an invoice number in the simulation.
+fn own_invoice(history: &History, simulated: &str) -> String {
+    let objects = history.objects();
     let own = match objects.get(&(ObjectKind::CreditLedger, ACCOUNT.to_owned())) {
         Some(object) => object.typed().map(|ledger: flashgate_api::CreditLedger| ledger.spec.account),
         None => None,

@@ -1,4 +1,4 @@
-//! What users do in a plan: the scripts of `tests/campaign/workloads`.
+//! The workloads: the scripts of `tests/campaign/workloads`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,25 +11,25 @@ use serde_json::Value;
 
 use crate::script::Script;
 
-/// What users do, moment by moment.
+/// The users' actions, in steps.
 pub struct Workload {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What is sold.
+    /// The catalog.
     pub catalog: Catalog,
-    /// The file that says so, unless it is the shipped one.
+    /// The file of the catalog, unless it is the shipped one.
     pub catalog_file: Option<String>,
-    /// The moments.
+    /// The steps.
     pub steps: Vec<Step>,
 }
 
-/// A moment.
+/// The actions at one time.
 pub struct Step {
-    /// When, by the clock of the account.
+    /// The time on the test clock.
     pub time: Timestamp,
-    /// What is applied.
+    /// The manifests to apply.
     pub documents: Vec<Value>,
-    /// What each object shows then, by kind and name, as `simulate` says.
+    /// The expected objects by kind and name, from `simulate`.
     pub expected: BTreeMap<(String, String), Value>,
 }
 

@@ -1,4 +1,4 @@
-//! The faults of a run, and how often they occur.
+//! The faults of a run, and their frequency.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,48 +6,48 @@ use flashgate_testing::Random;
 
 use crate::outcome::Disorder;
 
-/// One way in which things go wrong.
+/// A type of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// A request never arrives; the client waits in vain.
+    /// A request never arrives, and the client times out.
     LostRequest,
-    /// The client gives up; the request arrives later.
+    /// The client times out, and the request arrives later.
     LateRequest,
-    /// A request takes effect; its reply is lost.
+    /// A request takes effect, but the reply is lost.
     LostReply,
-    /// A request takes effect, and once more later.
+    /// A request takes effect, and takes effect again later.
     RepeatedRequest,
-    /// A request is sent again at once; the client gets the second answer.
+    /// A request is repeated at once. The client gets the second reply.
     ResentRequest,
-    /// A write is answered with 409 and has no effect.
+    /// A write is rejected with 409 and has no effect.
     Conflict,
-    /// A request is answered with 429 and has no effect.
+    /// A request is rejected with 429 and has no effect.
     TooManyRequests,
-    /// A request is answered with 503 and has no effect.
+    /// A request is rejected with 503 and has no effect.
     Unavailable,
-    /// A request is answered with 504 and takes effect all the same.
+    /// A request takes effect, but the reply is 504.
     GatewayTimeout,
-    /// An operator dies between any two steps; another begins with lists that may be old.
+    /// An operator crashes between two steps. Another starts with lists that may be stale.
     Crash,
-    /// An operator stands still for a while, as with SIGSTOP.
+    /// An operator is paused, as with SIGSTOP.
     Pause,
-    /// One of its watches lists again: the operator never sees the events in between.
+    /// A watch lists again, so the operator misses the events in between.
     Relist,
-    /// The same with a list from an API server that is behind.
+    /// The same, with a stale list from an API server that is behind.
     StaleRelist,
-    /// Another operator begins to do the same work.
+    /// A second operator starts and does the same work.
     SecondOperator,
-    /// A clock goes wrong within the tolerance.
+    /// The clock of an operator is wrong, within the tolerance.
     ClockSkew,
-    /// A clock goes wrong beyond it.
+    /// The clock of an operator is wrong beyond the tolerance.
     ClockStep,
     /// A sweep runs.
     Sweep,
-    /// etcd is restored from a snapshot: what was written since is lost.
+    /// etcd is restored from a snapshot. Later writes are lost.
     RestoredEtcd,
 }
 
-/// Faults of one exchange.
+/// Faults of a request.
 const OF_EXCHANGES: [Fault; 9] = [
     Fault::LostRequest,
     Fault::LateRequest,
@@ -72,23 +72,23 @@ const OF_OPERATORS: [Fault; 8] = [
     Fault::Sweep,
 ];
 
-/// Decides what goes wrong. Some runs have many faults of few kinds, others few of many.
+/// Selects the faults. Some runs have many faults of few types, others have few faults of many types.
 #[derive(Debug)]
 pub struct Faults {
     exchanges: Vec<Fault>,
     operators: Vec<Fault>,
-    /// Whether etcd is restored now and then.
+    /// Whether etcd is sometimes restored.
     restores: bool,
     permille: (u64, u64),
-    /// Faults so far, those that were left out included.
+    /// Number of faults, including those that were left out.
     pub count: usize,
     left_out: BTreeSet<usize>,
-    /// Faults that took place.
+    /// Faults that occurred.
     pub injected: BTreeMap<Fault, u64>,
 }
 
 impl Faults {
-    /// Returns the faults of a run, without those numbered in `left_out`.
+    /// Returns the faults of a run, except those with a number in `left_out`.
     pub fn of(seed: u64, disorder: Disorder, left_out: BTreeSet<usize>) -> Self {
         let mut random = Random::new(seed, 2);
         let mut some = |all: &[Fault]| {
@@ -105,18 +105,18 @@ impl Faults {
         };
         let (exchanges, operators) = (some(&OF_EXCHANGES), some(&OF_OPERATORS));
         let permille = (random.pick(&[0, 30, 100, 250]), random.pick(&[0, 10, 30, 80]));
-        // Drawn apart, so that runs without this fault stay as they were.
+        // Drawn from its own generator, so that runs without this fault do not change.
         let restores = disorder == Disorder::Wild && Random::new(seed, 4).chance(300);
         Self { exchanges, operators, restores, permille, count: 0, left_out, injected: BTreeMap::new() }
     }
 
-    /// Returns what goes wrong with an exchange, if anything does.
+    /// Returns the fault of a request, if any.
     pub fn of_exchange(&mut self, random: &mut Random) -> Option<Fault> {
         let fault = random.chance(self.permille.0).then(|| one_of(random, &self.exchanges))??;
         self.admit(fault)
     }
 
-    /// Returns what goes wrong with an operator, if anything does.
+    /// Returns the fault of an operator, if any.
     pub fn of_operator(&mut self, random: &mut Random) -> Option<Fault> {
         let fault = random.chance(self.permille.1).then(|| one_of(random, &self.operators))??;
         self.admit(fault)

@@ -1,5 +1,7 @@
-//! Checks the reads before each write: a decision of the Subscription rests on nothing older than the ledger that it was
-//! made on, and a refused report rests on a ledger that was read after the report was seen.
+//! Checks the reads before each write.
+//!
+//! A decision about the Subscription must use a Subscription that is as new as the ledger it is based on. A
+//! refusal of a report must use a ledger that was read after the report was seen.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +11,25 @@ use flashgate_testing::simulated::{Call, Change, Object, ObjectKey, ObjectKind, 
 
 use crate::oracle::{NAMESPACE, Oracle, Violation, key};
 
-/// When each operator read what first and last, as revisions of the server.
+/// The revisions of the first and last read of each object by each operator.
 #[derive(Debug, Default)]
 pub struct Reads(BTreeMap<(usize, ObjectKey), (u64, u64)>);
 
 impl Reads {
-    /// Takes note that the server answers a call of an operator with what it holds at `revision`.
+    /// Records a read by an operator at `revision`.
     pub fn note(&mut self, client: usize, call: &Call, revision: u64) {
         if let Call::Fetch(object) = call {
             self.0.entry((client, object.clone())).or_insert((revision, revision)).1 = revision;
         }
     }
 
-    /// Judges a write by what its writer had read.
+    /// Checks a write against the reads of its writer.
     pub fn check(&self, change: &Change, oracle: &Oracle) -> Result<(), Violation> {
         self.check_refusal(change)?;
         self.check_commit(change, oracle)
     }
 
-    /// A refusal is bound to the version of the report that was seen; the ledger was read since.
+    /// Checks that the ledger was read after the version of the report that the refusal is bound to.
     fn check_refusal(&self, change: &Change) -> Result<(), Violation> {
         let (Some(Object::UsageReport(before)), Some(Object::UsageReport(after)), Writer::Operator(client)) =
             (&change.before, &change.after, change.writer)
@@ -46,7 +48,7 @@ impl Reads {
         }
         let name = after.metadata.name.as_deref().unwrap_or_default();
         Err(Violation(format!(
-            "the refusal of {NAMESPACE}/{name}, seen at {seen:?}, rests on a ledger that was read at {read:?}"
+            "{NAMESPACE}/{name} was seen at {seen:?}, but refused after a ledger read at {read:?}"
         )))
     }
 
@@ -61,15 +63,15 @@ impl Reads {
             return Ok(());
         };
         let read_of = |kind| self.0.get(&(client, key(kind, &name))).copied();
-        // The commit took effect, so the ledger it followed is the one that it was decided on.
+        // The commit took effect, so it was based on the ledger before it.
         let ledger_revision = match (previous, &change.before) {
             (Some(previous), Some(Object::CreditLedger(before))) => {
-                if !rests_on_subscription(previous, ledger) {
+                if !depends_on_subscription(previous, ledger) {
                     return Ok(());
                 }
                 before.metadata.resource_version.as_deref().and_then(|version| version.parse().ok())
             }
-            // A first commit may come late, when its writer has read again: any read before it will do.
+            // A first commit may be late, after its writer has read again. Any read before it is enough.
             _ => read_of(ObjectKind::CreditLedger).map(|(first, _)| first),
         };
         let read = read_of(ObjectKind::Subscription).map(|(_, last)| last);
@@ -77,15 +79,14 @@ impl Reads {
             return Ok(());
         }
         Err(Violation(format!(
-            "what the Subscription decides for {NAMESPACE}/{name} rests on a read at {read:?}, and on a ledger at \
-             {ledger_revision:?}"
+            "the commit of {NAMESPACE}/{name} used a Subscription read at {read:?}, but a ledger at {ledger_revision:?}"
         )))
     }
 }
 
-/// Returns whether a commit decides what only the Subscription can say: a resumption, a plan change, a boundary, a
-/// refusal of an order.
-fn rests_on_subscription(before: &Ledger, after: &Ledger) -> bool {
+/// Returns whether a commit depends on the Subscription: a resumption, a plan change, a period boundary, or
+/// the refusal of an order.
+fn depends_on_subscription(before: &Ledger, after: &Ledger) -> bool {
     before.subscription.uid != after.subscription.uid
         || before.request != after.request
         || before.terms != after.terms

@@ -1,4 +1,4 @@
-//! One operator: its views, what it has to do, and what it is doing.
+//! One operator: its caches, its work queue, and its running jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use flashgate_testing::simulated::{Change, Object, ObjectKind, SharedWire, Simul
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-/// Time between two tries of a reconcile that failed.
+/// Time before a failed reconcile is retried.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// One thing that an operator is doing.
+/// A running job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
     /// Reconciles an account.
@@ -29,7 +29,7 @@ pub enum Job {
     Sweep,
 }
 
-/// How a job ended.
+/// The result of a job.
 enum Done {
     Reconciled(Result<Next, ReconcileError>),
     Swept,
@@ -37,13 +37,13 @@ enum Done {
 
 /// An operator.
 pub struct Runner {
-    /// Which client of the wire it is.
+    /// The number of its client.
     pub client: usize,
-    /// Whether it stands still.
+    /// Whether it is paused.
     pub is_paused: bool,
     /// How far its clock is ahead of the server's.
     pub skew_seconds: Arc<AtomicI64>,
-    /// Changes of each kind that its watches have brought, counted.
+    /// Number of changes of each kind that its watches delivered.
     pub views: [usize; 6],
     operator: Arc<Operator<Simulated>>,
     uptime_millis: Arc<AtomicU64>,
@@ -54,7 +54,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Returns an operator that knows nothing. `server_seconds` is the server's time.
+    /// Returns an operator with empty caches. `server_seconds` is the server's time.
     pub fn new(client: usize, wire: &SharedWire, catalog: &Catalog, server_seconds: &Arc<AtomicI64>) -> Self {
         let (skew_seconds, uptime_millis) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
         let (skew, uptime, server) =
@@ -82,7 +82,7 @@ impl Runner {
         }
     }
 
-    /// Brings the view of `kind` one change further.
+    /// Delivers one change to the cache of `kind`.
     pub fn deliver(&mut self, kind: ObjectKind, change: &Change) -> Result<(), ConvertError> {
         self.views[kind as usize] += 1;
         self.operator.cache.revisions.note_latest(&change.revision.to_string());
@@ -96,7 +96,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Lists the objects of `kind` as they were at `revision`, and goes on from there.
+    /// Lists the objects of `kind` at `revision`, and continues from there.
     pub fn relist(&mut self, kind: ObjectKind, store: &Store, revision: u64) -> Result<(), ConvertError> {
         let cache = Arc::clone(&self.operator.cache);
         cache.revisions.note_latest(&revision.to_string());
@@ -108,19 +108,19 @@ impl Runner {
         Ok(())
     }
 
-    /// Compares the server's latest revision with what it has seen, as it does before a watch resumes. Returns whether it
-    /// has to list everything again.
-    pub fn notices_restore(&mut self, revision: u64) -> bool {
+    /// Compares the server's latest revision with the operator's, as the operator does before it resumes a
+    /// watch. Returns whether it must list everything again.
+    pub fn must_relist_after_restore(&mut self, revision: u64) -> bool {
         let cache = &self.operator.cache;
         cache.compare(cache.revisions.seen(), &revision.to_string()) == Comparison::WentBack
     }
 
-    /// Returns the accounts that may be taken up.
+    /// Returns the accounts that can be reconciled now.
     pub fn startable(&self) -> impl Iterator<Item = &AccountKey> {
         self.ready.iter().filter(|key| !self.running.contains_key(&Job::Account((*key).clone())))
     }
 
-    /// Takes an account up.
+    /// Starts to reconcile an account.
     pub fn start(&mut self, key: &AccountKey) {
         self.ready.remove(key);
         self.delayed.remove(key);
@@ -129,21 +129,21 @@ impl Runner {
         self.running.insert(Job::Account(key.clone()), reconcile.boxed());
     }
 
-    /// Begins a sweep, unless one is under way.
+    /// Starts a sweep, unless one is running.
     pub fn sweep(&mut self) {
         let operator = Arc::clone(&self.operator);
         let sweep = async move {
-            // A sweep that fails leaves everything for the next.
+            // A sweep that fails leaves everything for the next one.
             let _ = operator.sweep().await;
             Done::Swept
         };
         self.running.entry(Job::Sweep).or_insert_with(|| sweep.boxed());
     }
 
-    /// Lets everything under way go on as far as it can.
+    /// Continues all running jobs as far as possible.
     ///
     /// # Errors
-    /// When a reconcile cannot understand what it reads.
+    /// When a reconcile cannot decode an object.
     pub fn poll(&mut self) -> Result<(), Box<ReconcileError>> {
         let mut context = Context::from_waker(futures::task::noop_waker_ref());
         let jobs: Vec<Job> = self.running.keys().cloned().collect();
@@ -192,7 +192,7 @@ impl Runner {
         Duration::from_millis(self.uptime_millis.load(Ordering::Relaxed))
     }
 
-    /// Lets time pass, and makes ready what is due.
+    /// Advances the clock, and makes due accounts ready.
     pub fn pass_time(&mut self, millis: u64) {
         self.uptime_millis.fetch_add(millis, Ordering::Relaxed);
         let (uptime, now) = (self.uptime(), self.operator.clock.now());
@@ -201,19 +201,19 @@ impl Runner {
         self.timed.retain(|key, time| *time > now || !make_ready(ready, key));
     }
 
-    /// Returns whether something waits for a while to pass.
+    /// Returns whether an account waits for a delay.
     pub fn is_delayed(&self) -> bool {
         !self.delayed.is_empty()
     }
 }
 
-/// Makes an account ready; always true.
+/// Makes an account ready. Always returns true.
 fn make_ready(ready: &mut BTreeSet<AccountKey>, key: &AccountKey) -> bool {
     ready.insert(key.clone());
     true
 }
 
-/// Does the same with the table of `kind`, whichever type its rows have.
+/// Calls the function with the table of `kind`, for any row type.
 macro_rules! with_table {
     ($cache:expr, $kind:expr, $table:ident => $body:expr) => {
         match $kind {

@@ -1,4 +1,4 @@
-//! Does the items of a workload to the server.
+//! Applies the items of a workload to the server.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +23,8 @@ use flashgate_testing::values::credits;
 use crate::oracle::{NAMESPACE, key};
 use crate::simulator::workload::Item;
 
-/// Does `item`. An object that does not exist cannot be edited or deleted; then nothing happens. Returns the account that
-/// was reset, if one was.
+/// Applies `item`. An edit or deletion of an object that does not exist does nothing. Returns the account
+/// that was reset, if any.
 pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
     match item {
         Item::Act { account, action } => act(store, account, action.clone()),
@@ -52,7 +52,7 @@ pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
 fn act(store: &mut Store, account: &str, action: Action) {
     let subscription_ref = SubscriptionRef { name: account.to_owned() };
     match action {
-        // The catalog of a run never changes.
+        // The catalog does not change during a run.
         Action::Rest | Action::ChangeCatalog { .. } => {}
         Action::Subscribe { request, start_time } => {
             let spec = SubscriptionSpec { start_time, ..requesting(request, SubscriptionSpec::default()) };
@@ -93,9 +93,9 @@ const fn kind_of(kind: FactKind) -> ObjectKind {
     }
 }
 
-/// Ends what a reset left undone: where a status still names the ledger that was removed, or names it again since its
-/// write was under way, it is removed there. Returns whether there was any.
-pub fn mend_resets(store: &mut Store, accounts: &BTreeSet<String>) -> bool {
+/// Completes a reset. A status that still names the removed ledger, or names it again because its write was
+/// in flight, is removed. Returns whether there was such a status.
+pub fn complete_resets(store: &mut Store, accounts: &BTreeSet<String>) -> bool {
     let revision = store.revision();
     for account in accounts {
         let held = store.get(&key(ObjectKind::CreditLedger, account)).map(|ledger| ledger.uid().to_owned());
@@ -131,7 +131,7 @@ fn line(line: UsageLine) -> api::usage_report::UsageLine {
     api::usage_report::UsageLine { node_type, operation, quantity, ..Default::default() }
 }
 
-/// Returns a payment of an invoice of the stored ledger, or of one that no account has.
+/// Returns a payment of an invoice in the stored ledger, or of an invoice that no account has.
 fn payment_of(
     store: &Store,
     account: &str,
@@ -149,7 +149,7 @@ fn payment_of(
     PaymentSpec {
         subscription_ref: SubscriptionRef { name: account.to_owned() },
         invoice,
-        state: serde_json::from_value(state.as_str().into()).expect("a state"),
+        state: serde_json::from_value(state.as_str().into()).expect("state"),
         amount: Amount(amount.unwrap_or(due).to_string()),
         currency: "USD".to_owned(),
         reference: None,

@@ -1,4 +1,4 @@
-//! The workload of a run: batches of actions, each with its time, which the seed determines.
+//! The workload of a run: batches of actions with times, from a seed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,25 +15,25 @@ use jiff::Timestamp;
 
 use crate::outcome::Disorder;
 
-/// The items of one time.
+/// The items at one time.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// When they are done.
+    /// The time.
     pub time: Timestamp,
-    /// Whether they are done before the operator has processed the items before.
+    /// Whether they are applied before the operator has processed the previous items.
     pub is_hurried: bool,
     /// The items, each with a number that is the same in every run of the seed.
     pub items: Vec<(usize, Item)>,
 }
 
-/// One thing that somebody does.
+/// One action.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// Does something about an account. A new object replaces the one of its name.
+    /// Acts on an account. A new object replaces an object with the same name.
     Act { account: String, action: Action },
     /// Changes a part of a Subscription that no law depends on: in the spec, or an annotation.
     Touch { account: String, text: String, in_spec: bool },
-    /// Removes the status of an object, or of all.
+    /// Removes the status of one object, or of all objects.
     Wipe { kind: ObjectKind, name: Option<String> },
     /// Resets an account: removes its ledger and every reference to it.
     Reset { account: String },
@@ -43,7 +43,7 @@ pub enum Item {
 #[derive(Clone, Debug)]
 pub struct Workload {
     pub disorder: Disorder,
-    /// Whether invoices are paid by a payment agent.
+    /// Whether a payment agent pays invoices.
     pub is_external: bool,
     pub begin: Timestamp,
     pub batches: Vec<Batch>,
@@ -90,7 +90,7 @@ impl Workload {
         let is_external = random.chance(400);
         let accounts = (0..random.between(1, 3)).map(|number| format!("acme-{number}")).collect();
         let (batches, objects) = (random.between(3, 14), BTreeMap::new());
-        let mut author = Author {
+        let mut author = Generator {
             random,
             disorder,
             is_external,
@@ -107,8 +107,8 @@ impl Workload {
     }
 }
 
-/// The author of the batches.
-struct Author {
+/// Generates the batches.
+struct Generator {
     random: Random,
     disorder: Disorder,
     is_external: bool,
@@ -116,24 +116,24 @@ struct Author {
     begin: Timestamp,
     time: Timestamp,
     counter: usize,
-    /// Whether what is stated now comes on top of what was not processed: then no name is taken or removed again,
-    /// since what is gone before it is charged is not charged.
+    /// Whether the batch adds to facts that are not yet processed. Then no name is reused or deleted, because
+    /// a report that is deleted before its charge is not charged.
     is_hurried: bool,
-    /// Whether the last batch stated facts alone.
+    /// Whether the last batch had only facts.
     only_facts: bool,
-    /// Names given so far, with the account.
+    /// The names used so far, with their accounts.
     objects: BTreeMap<FactKind, Vec<(String, String)>>,
 }
 
-impl Author {
+impl Generator {
     fn batch(&mut self, is_first: bool) -> Batch {
         if !is_first {
             self.time = self.later();
         }
         let is_wild = self.disorder == Disorder::Wild;
         let commutes = self.disorder == Disorder::Lagging;
-        // A request of a Subscription takes effect when it is seen: in runs that have an end to be compared with,
-        // it is seen before time goes on.
+        // A request of a Subscription takes effect when it is seen. In runs that are compared with a run
+        // without faults, it must be seen before the clock advances.
         let may_hurry = is_wild || (!commutes && self.only_facts);
         let is_hurried = !is_first && may_hurry && self.random.chance(400);
         self.is_hurried = is_hurried && !is_wild;
@@ -166,7 +166,7 @@ impl Author {
         Batch { items: items.collect(), time: self.time, is_hurried }
     }
 
-    /// Returns the time of the next batch: soon, later, or right at a boundary.
+    /// Returns the time of the next batch: soon, later, or exactly at a period boundary.
     fn later(&mut self) -> Timestamp {
         let commutes = self.disorder == Disorder::Lagging;
         let seconds = match self.random.below(10) {
@@ -211,7 +211,7 @@ impl Author {
 
     fn spec_item(&mut self) -> Item {
         let account = self.account();
-        // Whether usage or a payment is seen first decides which credits pay for it.
+        // The order of usage and payments determines which credits pay.
         if self.disorder == Disorder::Lagging && self.is_external && self.random.chance(400) {
             return self.pay();
         }
@@ -239,7 +239,7 @@ impl Author {
         }
     }
 
-    /// Gives a name: a new one or, now and then, one that was given before.
+    /// Returns a name: usually a new one, sometimes one that was used before.
     fn name(&mut self, kind: FactKind, account: &str) -> String {
         let names = self.objects.entry(kind).or_default();
         if !names.is_empty()
@@ -285,7 +285,7 @@ impl Author {
     fn slots_back(&mut self, commutes: bool) -> i64 {
         match self.random.below(20) {
             0 => match 24 * 34 + self.random.between(0, 48) {
-                // Within seconds of the acceptance time it matters how long a fault delays the report.
+                // Near the acceptance limit, the delay of a report by a fault would change the result.
                 839..=840 if commutes => 841,
                 slots => slots,
             },
@@ -299,7 +299,7 @@ impl Author {
         let account = self.account();
         let pack = self.random.pick(&PACKS);
         if self.disorder == Disorder::Lagging {
-            // Which of several orders meets the limit depends on which are seen first.
+            // The order in which they are seen determines which order meets the limit.
             let name = self.name(FactKind::CreditAdjustment, &account);
             let action = Action::Adjust { name, credits: credits("250"), expiration_time: None };
             return Item::Act { account, action };

@@ -1,4 +1,4 @@
-//! A run: users, operators, the wire and the server, one step after another.
+//! Runs a seed step by step: users, operators, requests and the server.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,31 +22,31 @@ use crate::simulator::runner::Runner;
 use crate::simulator::users;
 use crate::simulator::workload::{Batch, Item, Workload};
 
-/// Steps after which a run without faults must have become quiet.
-const PATIENCE: usize = 4_000;
+/// Maximum number of steps before a run without faults must be quiet.
+const MAX_STEPS: usize = 4_000;
 
-/// Steps of rest after which a minute has passed.
+/// Number of steps without work after which the clock advances by a minute.
 const STEPS_OF_A_MINUTE: usize = 1_000;
 
-/// Milliseconds that a step takes.
+/// Milliseconds of a step.
 const STEP_MILLIS: u64 = 50;
 
-/// Which parts of a run take place.
+/// The parts of a run that are left out.
 #[derive(Clone, Debug, Default)]
-pub struct Cut {
-    /// Items of the workload that are left out.
+pub struct Omissions {
+    /// Items that are left out.
     pub items: BTreeSet<usize>,
     /// Faults that are left out.
     pub faults: BTreeSet<usize>,
 }
 
-/// A snapshot of etcd, and the oracle at that time.
+/// A snapshot of etcd, with the oracle at that time.
 struct Snapshot {
     store: Store,
     oracle: Oracle,
 }
 
-/// A run under way.
+/// A running simulation.
 pub struct World {
     pub wire: SharedWire,
     pub catalog: Catalog,
@@ -64,16 +64,16 @@ pub struct World {
     clients: usize,
     server_seconds: Arc<AtomicI64>,
     left_out: BTreeSet<usize>,
-    /// Changes by kind, as positions in the store's list.
+    /// Changes by kind, as indexes into the list of the store.
     kinds: [Vec<usize>; 6],
-    /// For each kind, how many changes an operator must have seen before it takes anything up.
+    /// Number of changes of each kind that an operator must have seen before it may start a job.
     floor: [usize; 6],
-    /// Revision that a list must have at least.
+    /// Minimum revision of a list.
     floor_revision: u64,
     noted: usize,
 }
 
-/// The events that may happen next.
+/// The possible next events.
 enum Action {
     Serve(u64),
     Reply(u64, usize),
@@ -83,8 +83,8 @@ enum Action {
 }
 
 impl World {
-    /// Returns the world of `seed` before anything happened.
-    pub fn new(seed: u64, workload: &Workload, is_faulty: bool, cut: &Cut) -> Self {
+    /// Returns the simulation of `seed`, before the first step.
+    pub fn new(seed: u64, workload: &Workload, is_faulty: bool, omissions: &Omissions) -> Self {
         let mut catalog = catalog::shipped();
         if workload.is_external {
             catalog.policies.payments.mode = PaymentMode::External;
@@ -94,7 +94,7 @@ impl World {
             oracle: Oracle::new(catalog.clone()),
             reads: Reads::default(),
             snapshot: None,
-            faults: Faults::of(seed, workload.disorder, cut.faults.clone()),
+            faults: Faults::of(seed, workload.disorder, omissions.faults.clone()),
             steps: 0,
             trace: None,
             disorder: workload.disorder,
@@ -104,7 +104,7 @@ impl World {
             runners: Vec::new(),
             clients: 0,
             server_seconds: Arc::new(AtomicI64::new(workload.begin.as_second())),
-            left_out: cut.items.clone(),
+            left_out: omissions.items.clone(),
             kinds: Default::default(),
             floor: [0; 6],
             floor_revision: 0,
@@ -116,14 +116,15 @@ impl World {
         world
     }
 
-    /// Plays a workload to its end, until everything is quiet.
+    /// Runs a workload until everything is quiet.
     pub fn play(&mut self, workload: &Workload) -> Result<(), Violation> {
         for batch in &workload.batches {
             if !batch.is_hurried || !self.is_faulty {
-                self.calm_down()?;
+                self.run_until_quiet()?;
             }
             if self.disorder == Disorder::Lagging {
-                // Views are at most as old as the batch: a report that is seen a day late may find its account gone.
+                // Caches are at most as old as the batch. Otherwise a report that is seen a day late may have
+                // no account.
                 self.floor = self.kinds.each_ref().map(Vec::len);
                 self.floor_revision = lock(&self.wire).store.revision();
             }
@@ -142,7 +143,7 @@ impl World {
             if self.left_out.contains(number) {
                 continue;
             }
-            self.say(|| format!("user #{number}: {item}"));
+            self.trace(|| format!("user #{number}: {item}"));
             self.state(item)?;
             if self.is_faulty && self.disorder != Disorder::Informed {
                 self.disturb(8)?;
@@ -159,7 +160,7 @@ impl World {
         self.note_changes()
     }
 
-    /// Takes some steps, with faults.
+    /// Runs some steps with faults.
     fn disturb(&mut self, most: u64) -> Result<(), Violation> {
         self.is_calm = false;
         for _ in 0..self.random.below(most) {
@@ -179,14 +180,14 @@ impl World {
         Ok(())
     }
 
-    /// Lets everything come to rest, without faults; an operator that stands still may go on doing so, and what is
-    /// late may stay late.
-    fn calm_down(&mut self) -> Result<(), Violation> {
+    /// Runs without new faults until everything is quiet. A paused operator may stay paused, and delayed
+    /// requests may stay delayed.
+    fn run_until_quiet(&mut self) -> Result<(), Violation> {
         self.is_calm = true;
         for runner in &mut self.runners {
-            // An operator that is paused across batches may grant an order that was deleted long ago.
+            // An operator that is paused across batches may grant an order that was deleted long before.
             runner.is_paused &= self.disorder != Disorder::Informed && self.random.chance(500);
-            // With a clock that is behind, due work stays pending; the run cannot wait for it.
+            // With a slow clock, due work stays pending. The run cannot wait for it.
             let skew = runner.skew_seconds.load(Ordering::Relaxed);
             if self.disorder == Disorder::Lagging || skew.abs() > 60 {
                 runner.skew_seconds.store(0, Ordering::Relaxed);
@@ -195,10 +196,11 @@ impl World {
         if self.runners.iter().all(|runner| runner.is_paused) {
             self.runners.iter_mut().for_each(|runner| runner.is_paused = false);
         }
-        self.say(|| "calm".to_owned());
-        for count in 1..PATIENCE {
+        self.trace(|| "run until quiet, without new faults".to_owned());
+        for count in 1..MAX_STEPS {
             if self.disorder == Disorder::Wild && count % STEPS_OF_A_MINUTE == 0 {
-                // Operators whose clocks differ may disagree about what is shown, until both clocks are past it.
+                // Operators with different clocks may show different statuses until both clocks have passed
+                // the time.
                 let now = lock(&self.wire).store.now();
                 self.advance_to(seconds_after(now, 60));
             }
@@ -214,17 +216,17 @@ impl World {
                 runner.pass_time(STEP_MILLIS);
             }
         }
-        Err(Violation(format!("it is not quiet after {PATIENCE} steps without faults")))
+        Err(Violation(format!("not quiet after {MAX_STEPS} steps without faults")))
     }
 
-    /// Ends all faults, waits for rest, and checks that it is one.
+    /// Ends all faults, waits until everything is quiet, and checks the result.
     fn end(&mut self) -> Result<(), Violation> {
         for runner in &mut self.runners {
             runner.is_paused = false;
             runner.skew_seconds.store(0, Ordering::Relaxed);
         }
-        self.calm_down()?;
-        // Past what any clock has shown.
+        self.run_until_quiet()?;
+        // Later than any operator's clock.
         let last_shown = seconds_after(lock(&self.wire).store.now(), 120);
         self.advance_to(last_shown);
         let strays: Vec<u64> = lock(&self.wire).strays().map(|(id, ..)| id).collect();
@@ -232,25 +234,28 @@ impl World {
             lock(&self.wire).take_effect(id);
             self.note_changes()?;
         }
-        self.calm_down()?;
-        if users::mend_resets(&mut lock(&self.wire).store, self.oracle.resets()) {
+        self.run_until_quiet()?;
+        if users::complete_resets(&mut lock(&self.wire).store, self.oracle.resets()) {
             self.note_changes()?;
-            self.calm_down()?;
+            self.run_until_quiet()?;
         }
         for index in 0..self.runners.len() {
             self.sweep(index)?;
-            self.calm_down()?;
+            self.run_until_quiet()?;
         }
         let revision = lock(&self.wire).store.revision();
         self.add_runner();
         let last = self.runners.len() - 1;
         self.sweep(last)?;
-        self.calm_down()?;
+        self.run_until_quiet()?;
         let store = lock(&self.wire).store.clone();
         if let Some(write) = store.changes().get(usize::try_from(revision).unwrap_or(usize::MAX)) {
-            return Err(Violation(format!("I7: a new operator wrote at rest: {}", describe(write))));
+            return Err(Violation(format!(
+                "I7: a restarted operator wrote with nothing pending: {}",
+                describe(write)
+            )));
         }
-        self.oracle.conclude(&store)
+        self.oracle.check_final_state(&store)
     }
 
     fn add_runner(&mut self) {
@@ -264,7 +269,7 @@ impl World {
         }
     }
 
-    /// Lets an operator list `kind` again, from a server that may be behind.
+    /// Makes an operator list `kind` again, from a server that may be behind.
     fn relist(&mut self, index: usize, kind: ObjectKind, may_be_behind: bool) {
         let wire = lock(&self.wire);
         let last = wire.store.revision();
@@ -275,7 +280,8 @@ impl World {
         let position =
             changes.iter().take_while(|change| **change < usize::try_from(revision).unwrap_or(0)).count();
         runner.views[kind as usize] = position;
-        // The conversion of what users of this workload write cannot fail; a view that lacks it would show.
+        // The objects of this workload can always be decoded. If not, the check at the end would find a
+        // missing object.
         drop(runner.relist(kind, &wire.store, revision));
     }
 
@@ -284,7 +290,7 @@ impl World {
         self.poll(index)
     }
 
-    /// Does one of the things that may happen; returns whether there was one.
+    /// Executes one possible event. Returns whether there was one.
     fn step(&mut self) -> Result<bool, Violation> {
         self.steps += 1;
         for runner in self.runners.iter_mut().filter(|runner| !runner.is_paused) {
@@ -303,12 +309,12 @@ impl World {
             }
             Action::Stray(id) => {
                 let drops = self.random.chance(300);
-                self.say(|| format!("late request {id}, lost: {drops}"));
+                self.trace(|| format!("delayed request {id}, lost: {drops}"));
                 if drops { lock(&self.wire).lose(id) } else { lock(&self.wire).take_effect(id) }
             }
             Action::Start(index, key) => {
                 let client = self.runners[index].client;
-                self.say(|| format!("operator {client} takes up {key}"));
+                self.trace(|| format!("operator {client} reconciles {key}"));
                 self.runners[index].start(&key);
                 self.poll(index)?;
             }
@@ -344,12 +350,12 @@ impl World {
         actions
     }
 
-    /// Returns whether an operator may take something up: whether it has seen what it must have seen by then.
+    /// Returns whether an operator has seen all that it must have seen before it may start a job.
     fn is_informed(&self, runner: &Runner) -> bool {
         runner.views.iter().zip(&self.floor).all(|(seen, floor)| seen >= floor)
     }
 
-    /// Lets the server take a request up, unless something goes wrong.
+    /// Processes a request, possibly with a fault.
     fn serve(&mut self, id: u64) -> Result<(), Violation> {
         let fault = if self.is_calm { None } else { self.faults.of_exchange(&mut self.random) };
         let (client, is_write, what) = {
@@ -358,7 +364,7 @@ impl World {
             self.reads.note(client, call, wire.store.revision());
             (client, call.is_write(), if self.trace.is_some() { format!("{call:?}") } else { String::new() })
         };
-        self.say(|| {
+        self.trace(|| {
             let what: String = what.chars().take(160).collect();
             format!(
                 "server takes {id} of {client}: {what}{}",
@@ -368,7 +374,7 @@ impl World {
         if self.disturb_exchange(id, fault, is_write) { Ok(()) } else { self.poll_client(client) }
     }
 
-    /// Does to an exchange what is right, or what goes wrong with it; returns whether its client still waits.
+    /// Processes a request with or without a fault. Returns whether the client still waits.
     fn disturb_exchange(&self, id: u64, fault: Option<Fault>, is_write: bool) -> bool {
         let wire = &mut lock(&self.wire);
         if matches!(fault, Some(Fault::RepeatedRequest | Fault::LateRequest)) {
@@ -402,11 +408,11 @@ impl World {
 
     fn disturb_operator(&mut self, fault: Fault) -> Result<(), Violation> {
         let index = self.random.index(self.runners.len());
-        // Two at once are enough; a third would take the place of one of them.
+        // Two operators are enough. A third replaces one of them.
         let fault =
             if fault == Fault::SecondOperator && self.runners.len() > 1 { Fault::Crash } else { fault };
         let client = self.runners[index].client;
-        self.say(|| format!("!! {fault:?} of operator {client}"));
+        self.trace(|| format!("!! {fault:?} of operator {client}"));
         match fault {
             Fault::Crash => {
                 drop(self.runners.remove(index));
@@ -431,11 +437,12 @@ impl World {
         self.note_changes()
     }
 
-    /// Restores etcd from the last snapshot. Servers are down meanwhile, for longer than any call takes: every call fails
-    /// until each reconcile has ended. Operators go on with what they know, and find out before their watches resume.
+    /// Restores etcd from the last snapshot. The servers are unavailable until every call has failed and
+    /// every reconcile has ended. Operators keep their caches, and notice the restore before their watches
+    /// resume.
     fn restore_etcd(&mut self) -> Result<(), Violation> {
         let Some(Snapshot { store, oracle }) = self.snapshot.take() else { return Ok(()) };
-        self.say(|| format!("!! etcd is restored to revision {}", store.revision()));
+        self.trace(|| format!("!! etcd is restored to revision {}", store.revision()));
         let revision = store.revision();
         while lock(&self.wire).cut_off() {
             for index in 0..self.runners.len() {
@@ -455,7 +462,7 @@ impl World {
         }
         self.floor_revision = self.floor_revision.min(revision);
         for index in 0..self.runners.len() {
-            if self.runners[index].notices_restore(revision) {
+            if self.runners[index].must_relist_after_restore(revision) {
                 for kind in ObjectKind::ALL {
                     self.relist(index, kind, false);
                 }
@@ -471,7 +478,9 @@ impl World {
             let runner = &mut self.runners[index];
             let Some(position) = self.kinds[kind as usize].get(runner.views[kind as usize]) else { break };
             let change = &wire.store.changes()[*position];
-            runner.deliver(kind, change).map_err(|error| Violation(format!("a view broke: {error}")))?;
+            runner
+                .deliver(kind, change)
+                .map_err(|error| Violation(format!("a cached object cannot be decoded: {error}")))?;
         }
         Ok(())
     }
@@ -484,7 +493,7 @@ impl World {
     }
 
     fn poll(&mut self, index: usize) -> Result<(), Violation> {
-        self.runners[index].poll().map_err(|error| Violation(format!("a reconcile broke: {error}")))
+        self.runners[index].poll().map_err(|error| Violation(format!("a reconcile failed: {error}")))
     }
 
     fn advance_to(&mut self, time: Timestamp) {
@@ -496,10 +505,10 @@ impl World {
         drop(wire);
         let passed = u64::try_from(now.duration_since(before).as_millis()).unwrap_or(0);
         self.runners.iter_mut().for_each(|runner| runner.pass_time(passed));
-        self.say(|| format!("-- {now}"));
+        self.trace(|| format!("-- {now}"));
     }
 
-    /// Looks at what was written since it last looked.
+    /// Checks the writes since the last check.
     fn note_changes(&mut self) -> Result<(), Violation> {
         let wire = lock(&self.wire);
         let changes = wire.store.changes();
@@ -523,9 +532,9 @@ impl World {
         Ok(())
     }
 
-    fn say(&mut self, what: impl FnOnce() -> String) {
+    fn trace(&mut self, text: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
-            trace.push_str(&what());
+            trace.push_str(&text());
             trace.push('\n');
         }
     }

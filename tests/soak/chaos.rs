@@ -1,4 +1,4 @@
-//! What fails: exchanges between an operator and the server, operators, the server.
+//! Random faults of requests, operators and the API server.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,46 +13,46 @@ use flashgate_testing::Random;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
-use crate::relay::Interference;
+use crate::relay::Interceptor;
 use crate::world::{Operator, World};
 
-/// Of a thousand exchanges, how many fail.
+/// Requests in 1,000 that fail.
 const PERMILLE: u64 = 60;
 
-/// How long operators live, at least and at most, in seconds.
-const LIFE_SECONDS: (i64, i64) = (20, 120);
+/// Minimum and maximum time, in seconds, that an operator runs.
+const RUN_SECONDS: (i64, i64) = (20, 120);
 
-/// Of how many ends of operators one is the API server's as well.
+/// Operator stops in 1,000 that also restart the API server.
 const SERVER_PERMILLE: u64 = 60;
 
-/// Chance, and what it did.
+/// A random source of faults, with counters.
 pub struct Chaos {
-    rages: AtomicBool,
+    is_enabled: AtomicBool,
     random: Mutex<Random>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-/// Locks what no panic can leave half done.
+/// Locks a mutex. A panic leaves no value inconsistent.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Chaos {
-    /// Returns the chance of `seed`, which does nothing yet.
+    /// Returns the faults of `seed`, switched off.
     pub fn of(seed: u64) -> Self {
         Self {
-            rages: AtomicBool::new(false),
+            is_enabled: AtomicBool::new(false),
             random: Mutex::new(Random::new(seed, 1)),
             counts: Mutex::default(),
         }
     }
 
-    /// Begins, or ends.
-    pub fn rage(&self, rages: bool) {
-        self.rages.store(rages, Ordering::Relaxed);
+    /// Switches the faults on or off.
+    pub fn set_enabled(&self, is_enabled: bool) {
+        self.is_enabled.store(is_enabled, Ordering::Relaxed);
     }
 
-    /// Returns how often what failed.
+    /// Returns the number of faults of each type.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.counts).clone()
     }
@@ -61,8 +61,8 @@ impl Chaos {
         *lock(&self.counts).entry(what).or_default() += 1;
     }
 
-    fn strikes(&self, permille: u64) -> bool {
-        self.rages.load(Ordering::Relaxed) && lock(&self.random).chance(permille)
+    fn occurs(&self, permille: u64) -> bool {
+        self.is_enabled.load(Ordering::Relaxed) && lock(&self.random).chance(permille)
     }
 
     fn pick(&self, faults: &[&'static str]) -> &'static str {
@@ -78,37 +78,37 @@ const REFUSED_429: &str = "429 with Retry-After";
 const REFUSED_503: &str = "503 before it takes effect";
 const REFUSED_409: &str = "409 before it takes effect";
 const DELAYED: &str = "delayed by up to 3 s";
-const SWALLOWED: &str = "never answered";
+const NO_REPLY: &str = "never answered";
 const REPLY_LOST: &str = "reply lost";
-const BELIED: &str = "504 after it took effect";
+const WRONG_STATUS: &str = "504 after it took effect";
 const CUT: &str = "watch cut";
 const KILLED: &str = "operator killed";
 const TERMINATED: &str = "operator asked to stop";
 const RESTARTED: &str = "API server killed and started again";
 
-/// What ends the life of an operator: what `Samples` marks.
+/// The faults that end an operator or the API server. `Samples` marks them.
 pub const RESTARTS: [&str; 3] = [KILLED, TERMINATED, RESTARTED];
 
 fn is_watch(head: &request::Parts) -> bool {
     head.uri.query().is_some_and(|query| query.contains("watch="))
 }
 
-/// A body that ends in the middle of the connection.
+/// Returns a body that ends in the middle of the stream.
 fn cut() -> Response {
     let broken = futures::stream::once(async { Err::<&[u8], _>(std::io::Error::other("cut")) });
     Body::from_stream(broken).into_response()
 }
 
-impl Interference for Chaos {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
-        if is_watch(head) || !self.strikes(PERMILLE) {
+impl Interceptor for Chaos {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
+        if is_watch(head) || !self.occurs(PERMILLE) {
             return None;
         }
         let is_read = head.method == Method::GET;
         let faults: &[&str] = if is_read {
             &[REFUSED_429, REFUSED_503, DELAYED]
         } else {
-            &[REFUSED_429, REFUSED_503, REFUSED_409, DELAYED, SWALLOWED, REPLY_LOST, BELIED]
+            &[REFUSED_429, REFUSED_503, REFUSED_409, DELAYED, NO_REPLY, REPLY_LOST, WRONG_STATUS]
         };
         let fault = self.pick(faults);
         self.count(fault);
@@ -122,7 +122,7 @@ impl Interference for Chaos {
                 tokio::time::sleep(self.seconds((0, 3))).await;
                 None
             }
-            SWALLOWED => std::future::pending().await,
+            NO_REPLY => std::future::pending().await,
             fault => {
                 head.extensions.insert(fault);
                 None
@@ -130,22 +130,22 @@ impl Interference for Chaos {
         }
     }
 
-    fn amend(&self, head: &request::Parts, answer: Response) -> Response {
+    fn on_response(&self, head: &request::Parts, answer: Response) -> Response {
         match head.extensions.get::<&'static str>() {
             Some(&REPLY_LOST) => return cut(),
             Some(_) => return StatusCode::GATEWAY_TIMEOUT.into_response(),
             None => {}
         }
-        if !is_watch(head) || !self.strikes(300) {
+        if !is_watch(head) || !self.occurs(300) {
             return answer;
         }
         self.count(CUT);
         let (parts, body) = answer.into_parts();
         let end = Instant::now() + self.seconds((1, 60));
-        let told = body.into_data_stream().map_err(std::io::Error::other);
+        let data = body.into_data_stream().map_err(std::io::Error::other);
         let broken = futures::stream::once(async { Err(std::io::Error::other("cut")) });
-        let told = told.take_until(tokio::time::sleep_until(end)).chain(broken);
-        Response::from_parts(parts, Body::from_stream(told))
+        let data = data.take_until(tokio::time::sleep_until(end)).chain(broken);
+        Response::from_parts(parts, Body::from_stream(data))
     }
 }
 
@@ -158,7 +158,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both.
+    /// Starts both operators.
     pub fn start(world: &World, kubeconfig: PathBuf) -> Self {
         let catalog = world.catalog_that_keeps_reports_for(20);
         let arguments = [
@@ -190,10 +190,10 @@ impl Pair {
     }
 
     fn take(&self, index: usize) -> Operator {
-        lock(&self.operators[index]).take().expect("it runs")
+        lock(&self.operators[index]).take().expect("a running operator")
     }
 
-    /// Returns the resident memory of both, as far as they run.
+    /// Returns the resident memory of both operators; 0 for an operator that does not run.
     pub fn memory_kib(&self) -> [u64; 2] {
         self.operators.each_ref().map(|operator| {
             lock(operator).as_ref().filter(|operator| !operator.has_stopped()).map_or(0, Operator::memory_kib)
@@ -201,22 +201,22 @@ impl Pair {
     }
 }
 
-/// Ends operators, and now and then the API server, and starts them again.
-pub async fn trouble_operators(world: &World, pair: &Pair, chaos: &Chaos, end: Instant) {
+/// Stops and restarts operators, and sometimes the API server.
+pub async fn restart_operators(world: &World, pair: &Pair, chaos: &Chaos, end: Instant) {
     loop {
-        let next = Instant::now() + chaos.seconds(LIFE_SECONDS).min((end - Instant::now()) / 2);
+        let next = Instant::now() + chaos.seconds(RUN_SECONDS).min((end - Instant::now()) / 2);
         if next + Duration::from_secs(5) >= end {
             return;
         }
-        // Its time is up then.
+        // The timeout is expected.
         tokio::time::sleep_until(next).await;
-        if chaos.strikes(SERVER_PERMILLE) {
+        if chaos.occurs(SERVER_PERMILLE) {
             chaos.count(RESTARTED);
             world.plane.restart_apiserver().await.expect("restarted");
         }
-        let index = usize::from(chaos.strikes(500));
+        let index = usize::from(chaos.occurs(500));
         let operator = pair.take(index);
-        if chaos.strikes(500) {
+        if chaos.occurs(500) {
             chaos.count(KILLED);
             operator.kill();
         } else {

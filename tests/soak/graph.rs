@@ -1,21 +1,21 @@
-//! The graph of a soak: memory above, throughput below, over the same time.
+//! The graph of a soak test: memory above throughput, on the same time axis.
 
 use std::fmt::Write as _;
 
 use crate::soak::sample::{Sample, Samples};
 
-/// Size of each chart's field, in the graph's units.
+/// Width of each chart, in SVG units.
 const WIDTH: u64 = 720;
-/// The same, upwards.
+/// Height of each chart.
 const HEIGHT: u64 = 160;
-/// Room on the left for the numbers.
+/// Space for the axis labels.
 const LEFT: u64 = 60;
-/// Room above each chart for its title.
+/// Space for the title of each chart.
 const TOP: u64 = 40;
-/// Space that a chart takes.
+/// Distance between the tops of two charts.
 const PITCH: u64 = TOP + HEIGHT + 30;
 
-/// Over how many measurements throughput is a mean: a minute.
+/// Number of measurements in the mean throughput: one minute.
 const SPAN: usize = 12;
 
 const STYLE: &str = "text { font: 12px sans-serif; fill: #24292f } .title { font-weight: bold } \
@@ -24,7 +24,7 @@ const STYLE: &str = "text { font: 12px sans-serif; fill: #24292f } .title { font
     fill: #e6edf3 } .grid { stroke: #30363d } .restart { stroke: #6e3030 } .one { stroke: #58a6ff } .two { stroke: \
     #e3b341 } }";
 
-/// Draws what was measured.
+/// Draws the graph.
 pub fn of(samples: &Samples) -> String {
     let all = samples.all();
     let height = 2 * PITCH + 10;
@@ -48,7 +48,7 @@ pub fn of(samples: &Samples) -> String {
     svg
 }
 
-/// Returns the value at each time, from the measurements of the minute before.
+/// Returns one point for each time, computed from the measurements of the preceding minute.
 fn points(all: &[Sample], value: impl Fn(&[Sample]) -> u64) -> Vec<(u64, u64)> {
     let value_at = |index: usize| (all[index].seconds, value(&all[index.saturating_sub(SPAN)..=index]));
     (0..all.len()).map(value_at).collect()

@@ -1,4 +1,4 @@
-//! What users do, and their own count of what it must come to.
+//! The load, and the totals that it must produce.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,13 +22,13 @@ use tokio::time::Instant;
 use crate::soak::chaos::lock;
 use crate::world::World;
 
-/// Namespaces over which accounts are spread.
+/// Number of namespaces.
 const NAMESPACES: usize = 10;
 
-/// Credits of the first plan; a report costs 1.
+/// Credits of the first plan. A report costs 1.
 const STARTER: i64 = 1_100;
 
-/// Credits of the plan that some change to.
+/// Credits of the plan after an upgrade.
 const GROWTH: i64 = 9_500;
 
 /// Credits of a pack.
@@ -37,20 +37,20 @@ const PACK: i64 = 100;
 /// Credits of an adjustment.
 const ADJUSTMENT: i64 = 10;
 
-/// Deeds under way at once.
+/// Maximum number of actions in parallel.
 const AT_ONCE: usize = 64;
 
-/// Objects of a page of a list.
+/// Objects on each page of a list.
 const PAGE: u32 = 200;
 
-/// How long it may take everything to show what is in the ledgers, and to be swept.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Maximum time until every status matches its ledger and all reports are swept.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// An account as its users know it.
+/// An account, with the expected counts.
 struct Account {
     namespace: String,
     name: String,
-    /// Start of its first window.
+    /// Start of the first window.
     base: i64,
     reports: i64,
     packs: i64,
@@ -59,7 +59,7 @@ struct Account {
 }
 
 impl Account {
-    /// Returns what its Subscription asks for.
+    /// Returns the spec of the Subscription.
     fn subscription(&self) -> Value {
         let plan = if self.is_upgraded { "growth" } else { "starter" };
         json!({"plan": plan, "startTime": time(self.base - 3_600)})
@@ -89,8 +89,8 @@ fn time(second: i64) -> String {
 }
 
 impl Load {
-    /// Opens the accounts.
-    pub async fn on(world: &World, subscriptions: usize, seed: u64) -> Self {
+    /// Creates the accounts.
+    pub async fn start(world: &World, subscriptions: usize, seed: u64) -> Self {
         let base = now() - 5 * 3_600;
         let account = |index: usize| Account {
             namespace: format!("soak-{}", index % NAMESPACES),
@@ -138,7 +138,7 @@ impl Load {
         lock(&self.random).chance(permille)
     }
 
-    /// Creates an object, through an API server that goes away meanwhile, too.
+    /// Creates an object. Retries while the API server is unavailable.
     async fn create<K>(&self, account: &Account, name: &str, spec: Value)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -152,10 +152,10 @@ impl Load {
         });
         let object: K = serde_json::from_value(object).expect("object");
         let api = self.api::<K>(account);
-        insist(409, async || api.create(&PostParams::default(), &object).await.map(|_| ())).await;
+        retry(409, async || api.create(&PostParams::default(), &object).await.map(|_| ())).await;
     }
 
-    /// Lets each account report once a minute, and do other things now and then.
+    /// Makes each account report once a minute, and sometimes perform another action.
     pub async fn run_until(&self, end: Instant) {
         let count = u32::try_from(self.accounts.len()).expect("count");
         let interval = (Duration::from_secs(60) / count).min(Duration::from_millis(250));
@@ -190,18 +190,18 @@ impl Load {
             account.is_upgraded = true;
             let patch = Patch::Merge(json!({"spec": {"plan": "growth"}}));
             let api = self.api::<Subscription>(&account);
-            insist(200, async || api.patch(&account.name, &PatchParams::default(), &patch).await.map(|_| ()))
+            retry(200, async || api.patch(&account.name, &PatchParams::default(), &patch).await.map(|_| ()))
                 .await;
         }
         if self.chance(5) {
             self.count("subscriptions deleted and created again");
             let api = self.api::<Subscription>(&account);
-            insist(404, async || api.delete(&account.name, &DeleteParams::default()).await.map(|_| ())).await;
+            retry(404, async || api.delete(&account.name, &DeleteParams::default()).await.map(|_| ())).await;
             self.create::<Subscription>(&account, &account.name, account.subscription()).await;
         }
     }
 
-    /// Reports 1 GB of private egress, now and then twice under two names.
+    /// Reports 1 GB of private egress. Sometimes reports the same window again under another name.
     async fn report(&self, account: &mut Account) {
         let start = account.base + 2 * account.reports;
         account.reports += 1;
@@ -219,12 +219,12 @@ impl Load {
         }
     }
 
-    /// Returns how many credits must be consumed: one for each report.
+    /// Returns the expected number of consumed credits: one for each report.
     pub fn consumed(&mut self) -> i64 {
         self.accounts.iter_mut().map(|account| account.get_mut().reports).sum()
     }
 
-    /// Returns whether every object of a kind has a state other than those that `pending` selects.
+    /// Returns whether no object of a kind matches the field selector `pending`.
     async fn has_none<K>(&self, pending: &str) -> bool
     where
         K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
@@ -234,10 +234,9 @@ impl Load {
         first.is_ok_and(|first| first.items.is_empty())
     }
 
-    /// Waits until every order has its verdict and each Subscription shows what its ledger says, and that is what the users
-    /// have counted.
-    pub async fn came_out_exact(&self, world: &World) {
-        self.until("every pack and adjustment has its verdict", async || {
+    /// Waits until every order has its verdict. Asserts that ledgers and statuses match the expected totals.
+    pub async fn assert_exact_totals(&self, world: &World) {
+        self.until("a verdict for every pack and adjustment", async || {
             let undecided = "status.state!=Granted,status.state!=Refused";
             self.has_none::<CreditPack>(undecided).await && self.has_none::<CreditAdjustment>(undecided).await
         })
@@ -249,7 +248,7 @@ impl Load {
             assert!(ledgers.contains_key(&key), "{key:?} has no ledger");
             let stored = &ledgers[&key];
             let ledger = ledger_from_wire(&account.name, &stored.spec).expect("ledger");
-            ledger.check().expect("sound");
+            ledger.check().expect("a consistent ledger");
             let totals = ledger.totals;
             let found = [totals.granted, totals.purchased, totals.adjusted, totals.consumed];
             let expected = account.totals().map(credits);
@@ -263,7 +262,7 @@ impl Load {
             let balance = credits(granted + purchased + adjusted - consumed);
             assert_eq!(ledger.balance().expect("balance"), balance, "of {key:?}");
         }
-        self.until("every Subscription shows its ledger", async || {
+        self.until("the current ledger in every Subscription", async || {
             let subscriptions: BTreeMap<_, Subscription> = self.all().await;
             let shown = subscriptions.iter().filter(|(key, subscription)| {
                 let shown = subscription.status.as_ref().and_then(|status| status.ledger.as_ref());
@@ -275,20 +274,20 @@ impl Load {
         .await;
     }
 
-    /// Waits until nothing is pending, and makes sure that nothing is written any more.
-    pub async fn until_nothing_is_written(&self, rest: Duration) {
+    /// Waits until nothing is pending. Asserts that the operators then write nothing.
+    pub async fn assert_no_writes_at_rest(&self, rest: Duration) {
         let swept = async || self.has_none::<UsageReport>("").await;
-        self.until("every report has its verdict and was swept", swept).await;
+        self.until("every report is swept", swept).await;
         let before = self.versions().await;
-        // That nothing happens takes time to see.
+        // The absence of writes can only be observed over time.
         tokio::time::sleep(rest).await;
         let after = self.versions().await;
         let changed: Vec<_> =
             after.iter().filter(|(key, version)| before.get(*key) != Some(*version)).collect();
-        assert!(changed.is_empty(), "written at rest: {changed:?}");
+        assert!(changed.is_empty(), "written with nothing pending: {changed:?}");
     }
 
-    /// Returns the version of every object that is left.
+    /// Returns the resource version of every object that is left.
     async fn versions(&self) -> BTreeMap<String, Option<String>> {
         let mut versions = self.versions_of::<Subscription>().await;
         versions.append(&mut self.versions_of::<CreditLedger>().await);
@@ -329,9 +328,9 @@ impl Load {
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !holds().await {
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+            assert!(Instant::now() < deadline, "timeout after {TIMEOUT:?}: waiting for {what}");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
@@ -341,11 +340,11 @@ fn credits(whole: i64) -> Credits {
     whole.to_string().parse().expect("credits")
 }
 
-/// Tries until it is done; `done` is how a server says that it was done before.
-async fn insist(done: u16, deed: impl AsyncFn() -> Result<(), kube::Error>) {
-    let deadline = Instant::now() + PATIENCE;
+/// Retries until the call succeeds. The status code `done` means that an earlier try succeeded.
+async fn retry(done: u16, call: impl AsyncFn() -> Result<(), kube::Error>) {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        match deed().await {
+        match call().await {
             Ok(()) => return,
             Err(kube::Error::Api(status)) if status.code == done => return,
             Err(error) => assert!(Instant::now() < deadline, "{error}"),

@@ -1,4 +1,4 @@
-//! What is measured while it goes on.
+//! The measurements of a soak test.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::soak::books::Books;
 use crate::soak::chaos::{Chaos, Pair, RESTARTS, lock};
+use crate::soak::ledger_totals::LedgerTotals;
 use crate::soak::load::Load;
 
 /// Time between two measurements.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// One measurement. What is counted is counted from the beginning.
+/// One measurement. Counters start at the beginning of the test.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     pub seconds: u64,
-    /// Resident memory of both operators; 0 of one that does not run.
+    /// Resident memory of both operators, in KiB; 0 for an operator that does not run.
     pub memory_kib: [u64; 2],
-    /// Reports charged.
+    /// Number of reports charged.
     pub charged: i64,
-    /// Commits.
+    /// Number of commits.
     pub commits: i64,
-    /// Ends of operators and of the API server.
+    /// Number of times that an operator or the API server was stopped.
     pub restarts: u64,
-    /// Exchanges that failed.
+    /// Number of requests that failed.
     pub faults: u64,
 }
 
@@ -36,9 +36,9 @@ pub struct Samples(Mutex<Vec<Sample>>);
 
 impl Samples {
     /// Measures until `end`.
-    pub async fn take_until(&self, end: Instant, pair: &Pair, books: &Books, chaos: &Chaos) {
+    pub async fn take_until(&self, end: Instant, pair: &Pair, totals: &LedgerTotals, chaos: &Chaos) {
         let begin = Instant::now();
-        let (charged, commits) = (books.consumed(), books.commits());
+        let (charged, commits) = (totals.consumed(), totals.commits());
         let mut ticks = tokio::time::interval(INTERVAL);
         while Instant::now() < end {
             ticks.tick().await;
@@ -47,8 +47,8 @@ impl Samples {
             let sample = Sample {
                 seconds: begin.elapsed().as_secs(),
                 memory_kib: pair.memory_kib(),
-                charged: books.consumed() - charged,
-                commits: books.commits() - commits,
+                charged: totals.consumed() - charged,
+                commits: totals.commits() - commits,
                 restarts,
                 faults: counts.values().sum::<u64>() - restarts,
             };
@@ -61,7 +61,7 @@ impl Samples {
         lock(&self.0).clone()
     }
 
-    /// Returns them as a table.
+    /// Returns the measurements as CSV.
     pub fn csv(&self) -> String {
         let mut text =
             "seconds,memory_first_kib,memory_second_kib,reports_charged,commits,restarts,faults\n".to_owned();
@@ -73,7 +73,7 @@ impl Samples {
         text
     }
 
-    /// Returns the mean memory of an operator in the middle third and in the last, in KiB.
+    /// Returns the mean memory of an operator in the middle third and in the last third, in KiB.
     pub fn memory_kib(&self) -> (u64, u64) {
         let all = self.all();
         let third = all.len() / 3;
@@ -85,7 +85,7 @@ impl Samples {
         (mean(&all[third..2 * third]), mean(&all[2 * third..]))
     }
 
-    /// Says what came of it.
+    /// Returns a summary of the run.
     pub fn summary(&self, time: Duration, load: &Load, chaos: &Chaos) -> String {
         let (middle, last) = self.memory_kib();
         let most = self.all().iter().flat_map(|sample| sample.memory_kib).max().unwrap_or_default();

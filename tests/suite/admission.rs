@@ -1,4 +1,4 @@
-//! Admission: what the API server rejects, what the ledger's CEL rules accept, and what `kubectl` shows.
+//! Admission: the API server's checks of manifests, the CEL rules of the ledger, and the output of `kubectl`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn must_fail() -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn every_must_fail_manifest_is_refused_with_the_message_written_beside_it() {
+async fn every_must_fail_manifest_is_refused_with_its_expected_message() {
     let namespace = bare().await.namespace("must-fail").await;
     let files = must_fail();
     assert!(files.len() >= 25, "{} manifests", files.len());
@@ -48,7 +48,7 @@ async fn every_must_fail_manifest_is_refused_with_the_message_written_beside_it(
     }
 }
 
-/// Returns how a document is applied to the subresource.
+/// Returns the arguments that apply a document to its subresource.
 fn status(_: &str) -> Vec<&'static str> {
     vec!["apply", "--server-side", "--force-conflicts", "--subresource=status", "-f", "-"]
 }
@@ -70,7 +70,7 @@ fn ledger(sequence: i64, hash: char) -> CreditLedger {
 }
 
 #[tokio::test]
-async fn the_fence_lets_annotations_identical_writes_and_deletion_pass_and_no_lower_sequence() {
+async fn the_ledger_rule_accepts_annotations_identical_writes_and_deletion_but_no_lower_sequence() {
     let namespace = bare().await.namespace("fence").await;
     let ledgers = namespace.api::<CreditLedger>();
     let created = ledgers.create(&PostParams::default(), &ledger(5, 'a')).await.expect("created");
@@ -99,7 +99,7 @@ async fn the_fence_lets_annotations_identical_writes_and_deletion_pass_and_no_lo
     .await;
 }
 
-/// Times that people and machines write, right and wrong.
+/// Valid and invalid times, as people and programs write them.
 const TIMES: [&str; 20] = [
     "2026-01-31T10:00:00Z",
     "2026-01-31T10:00:00.000Z",
@@ -124,7 +124,7 @@ const TIMES: [&str; 20] = [
 ];
 
 #[tokio::test]
-async fn times_are_judged_offline_as_the_api_server_judges_them() {
+async fn offline_validation_of_times_matches_the_api_server() {
     let namespace = bare().await.namespace("times").await;
     let admission = flashgate_billing::admission::Admission::new().expect("admission");
     for text in TIMES {
@@ -161,7 +161,7 @@ async fn kubectl_explain_reads_as_documentation() {
 }
 
 #[tokio::test]
-async fn what_has_just_been_applied_is_not_yet_seen() {
+async fn a_new_object_shows_that_it_is_not_yet_observed() {
     let namespace = bare().await.namespace("unseen").await;
     let created = namespace.create::<flashgate_api::Subscription>("acme", json!({"plan": "starter"})).await;
     let created: Value = serde_json::to_value(created).expect("JSON");

@@ -1,6 +1,6 @@
-//! Whoever wants more than is due: users with the roles that the chart ships, before the real API server.
+//! Users with the roles of the chart try to get more than they paid for, on a real API server.
 //!
-//! Each attempt is refused there, or moves no money.
+//! The API server rejects each attempt, or the attempt changes no balance.
 
 mod outsiders;
 mod owners;
@@ -10,16 +10,19 @@ mod reporter;
 mod tenant;
 
 use flashgate_api::{CreditLedger, Subscription};
+use flashgate_cluster::clock::Clock;
 use http_body_util::BodyExt as _;
+use jiff::SignedDuration;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::suite::accounts::{self, open_account};
 use crate::suite::chart::{installed, list, render};
 use crate::world::{Namespace, Operator, World, eventually};
 
-/// Users, each with its roles: the chart's, and some of a namespace.
+/// Users with their roles: roles of the chart, and roles of a namespace.
 const USERS: [(&str, &[&str]); 5] = [
     ("tenant", &["flashgate-tenant", "flashgate-viewer", "edit"]),
     ("owner", &["flashgate-tenant", "admin", "may-delete"]),
@@ -28,18 +31,18 @@ const USERS: [(&str, &[&str]); 5] = [
     ("neighbour", &["flashgate-tenant", "flashgate-reporter"]),
 ];
 
-/// The namespace where payments come from outside, with an operator of its own.
+/// The namespace with external payments, which has its own operator.
 const PAID: &str = "attacked-payments";
 
-/// A world with the chart's roles, users that hold them, and operators that run all the time.
-struct Realm {
+/// A world with the roles of the chart, users with these roles, and running operators.
+struct Attacked {
     world: World,
     _operators: [Operator; 3],
 }
 
-/// Returns the world that the attackers share.
-async fn realm() -> &'static Realm {
-    static REALM: OnceCell<Realm> = OnceCell::const_new();
+/// Returns the world that the tests in this module share.
+async fn attacked() -> &'static Attacked {
+    static REALM: OnceCell<Attacked> = OnceCell::const_new();
     let start = || async {
         let users: Vec<&str> = USERS.iter().map(|(user, _)| *user).collect();
         let controllers = ["resourcequota-controller", "clusterrole-aggregation-controller"];
@@ -69,15 +72,15 @@ async fn realm() -> &'static Realm {
             quotas::QUIET,
         ]);
         let external = world.operator(&["--namespace", PAID, "--catalog", &catalog]);
-        // The flood has an operator of its own, so that what others wait for depends on the API server alone.
+        // The flood has its own operator, so that other tests share only the API server with it.
         let flooded = world.operator(&["--namespace", reporter::FLOODED]);
-        Realm { world, _operators: [internal, external, flooded] }
+        Attacked { world, _operators: [internal, external, flooded] }
     };
     REALM.get_or_init(start).await
 }
 
-impl Realm {
-    /// Makes a namespace where `users` have their roles.
+impl Attacked {
+    /// Creates a namespace in which `users` have their roles.
     async fn namespace(&self, name: &str, users: &[&str]) -> Namespace<'_> {
         let namespace = self.world.namespace(name).await;
         for (user, roles) in USERS.iter().filter(|(user, _)| users.contains(user)) {
@@ -91,19 +94,19 @@ impl Realm {
         namespace
     }
 
-    /// Returns a user as a caller.
+    /// Returns a client of a user.
     async fn caller(&self, user: &str) -> Caller {
         Caller { client: self.world.client_of(user).await }
     }
 }
 
-/// Somebody who calls the API server, whatever comes of it.
+/// A client that returns errors instead of panicking.
 struct Caller {
     client: Client,
 }
 
 impl Caller {
-    /// Calls; returns status and answer.
+    /// Sends a request. Returns the status and the body.
     async fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = http::Request::builder()
@@ -118,7 +121,7 @@ impl Caller {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Creates an object; returns status and the API server's words, or nothing where it agrees.
+    /// Creates an object. Returns the status and the error message, which is empty on success.
     async fn create(&self, namespace: &str, kind: Kind, name: &str, spec: Value) -> (u16, String) {
         let (status, answer) = self.call("POST", &kind.path(namespace), &kind.object(name, &spec)).await;
         (status, answer["message"].as_str().unwrap_or_default().to_owned())
@@ -152,15 +155,7 @@ impl Kind {
     }
 }
 
-/// Opens the account `acme` on the plan starter, by the administrator; it began a while ago.
-async fn open_account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
-}
-
-/// Returns the money of the account `acme`: what its ledger adds up to, and what is shown of it.
+/// Returns the totals in the ledger of `acme`, and the credits in its status.
 async fn money(namespace: &Namespace<'_>) -> Value {
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let shown = namespace.get::<Subscription>("acme").await.unwrap_or_default();
@@ -171,14 +166,14 @@ async fn money(namespace: &Namespace<'_>) -> Value {
     })
 }
 
-/// Gives a credit by hand and waits for it: everything before was then seen.
-async fn let_pass(namespace: &Namespace<'_>, name: &str) {
+/// Creates an adjustment and waits for it. The operator has then seen all earlier objects.
+async fn wait_for_operator(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "1", "reason": "a mark"});
     namespace.create::<flashgate_api::CreditAdjustment>(name, spec).await;
     namespace.expect::<flashgate_api::CreditAdjustment>(name, "/status/state", "Granted").await;
 }
 
-/// Waits until the condition Ready of an object has that reason; returns its message.
+/// Waits until the condition Ready of an object has this reason. Returns its message.
 async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason: &str) -> String {
     let administrator = Caller { client: namespace.client.clone() };
     let path = format!("{}/{name}", kind.path(&namespace.name));
@@ -192,18 +187,9 @@ async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason:
     .await
 }
 
-/// Returns a report's spec over a window that lies so many minutes from now.
+/// Returns the spec of a report. The window is given in minutes from now.
 fn usage(source: &str, minutes: (i64, i64), quantity: &str) -> Value {
-    let now = flashgate_cluster::clock::Clock::system().now();
-    let time = |minutes: i64| (now + jiff::SignedDuration::from_mins(minutes)).to_string();
-    json!({
-        "subscriptionRef": {"name": "acme"}, "source": source,
-        "window": {"startTime": whole(&time(minutes.0)), "endTime": whole(&time(minutes.1))},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": quantity}],
-    })
-}
-
-/// Returns a time without fractions of a second, which the API server would refuse.
-fn whole(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(time, _)| format!("{time}Z"))
+    let now = Clock::system().now();
+    let time = |minutes| now + SignedDuration::from_mins(minutes);
+    accounts::usage("acme", source, [time(minutes.0), time(minutes.1)], "StorageEgress", quantity)
 }

@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, create_account, hour_until, usage};
 use crate::suite::chart::{installed, kubeconfig_of, list, render};
 use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, World, eventually};
@@ -18,13 +21,13 @@ const RELEASE_NAMESPACE: &str = "billing";
 /// Name of the `CronJob`, its `ServiceAccount` and its Lease.
 const NAME: &str = "flashgate-billing-backup";
 
-/// Returns what the chart renders with backups.
+/// Returns the rendered objects with backups enabled.
 fn rendered() -> Vec<Value> {
     let backup = json!({"enabled": true, "persistentVolumeClaim": "backups", "keep": 3});
     installed(&render(RELEASE_NAMESPACE, &json!({"crds": {"enabled": false}, "backup": backup})))
 }
 
-/// Applies the release, without the operator's pods.
+/// Applies the release without the operator's pods.
 async fn install(world: &World) {
     let namespace = world.namespace(RELEASE_NAMESPACE).await;
     let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&list(&rendered()))).await;
@@ -36,7 +39,8 @@ fn run(kubeconfig: &Path, arguments: &[&str]) -> Output {
     command.args(arguments).env("KUBECONFIG", kubeconfig).output().expect("runs")
 }
 
-/// Takes a backup as a pod of the `CronJob` does: with its arguments and a token of its `ServiceAccount`. Returns the file.
+/// Takes a backup as a pod of the `CronJob` does: with its arguments and a token of its `ServiceAccount`.
+/// Returns the file.
 async fn take(world: &World, folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).expect("folder");
     let rendered = rendered();
@@ -54,36 +58,31 @@ async fn take(world: &World, folder: &Path) -> PathBuf {
     PathBuf::from(said.lines().next().expect("a file"))
 }
 
-/// Restores a backup. Returns the exit code, and all that was said.
+/// Restores a backup. Returns the exit code and the output.
 fn restore(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(&world.plane.kubeconfig(), &[&["restore"], arguments].concat());
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Opens an account, and lets it buy, get credits and use some: 1,100 + 100 + 25 - 10.
-async fn live(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+/// Creates an account with 1,100 + 100 + 25 - 10 credits.
+async fn use_account(namespace: &Namespace<'_>) {
+    create_account(namespace, "acme", "starter").await;
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("order-1", pack).await;
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1225").await;
+    balance_is(namespace, "1225").await;
     report(namespace, "report-1", 1).await;
     namespace.expect::<UsageReport>("report-1", "/status/state", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    balance_is(namespace, "1215").await;
 }
 
-/// Reports the usage of an hour that ended so many hours ago.
+/// Reports usage of an hour that ended some hours ago.
 async fn report(namespace: &Namespace<'_>, name: &str, hours: i64) {
-    let now = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 * 3_600;
-    let time = |hours: i64| jiff::Timestamp::from_second(now - hours * 3_600).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(hours + 1), "endTime": time(hours)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-    });
+    let hour = Clock::system().now().as_second() / 3_600 - hours;
+    let end = Timestamp::from_second(hour * 3_600).expect("time");
+    let spec = usage("acme", "gw", hour_until(end), "StorageEgress", "1G");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
@@ -93,17 +92,17 @@ async fn delete_namespace(namespace: &Namespace<'_>) {
 }
 
 #[tokio::test]
-async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
+async fn a_deleted_namespace_continues_from_its_backup() {
     let world = World::start().await;
     install(&world).await;
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    use_account(&namespace).await;
     let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let file = take(&world, &world.plane.folder().join("backups")).await;
     let file = file.display().to_string();
 
-    // Nothing is restored where there is no namespace, and into another one nothing is written by a dry run.
+    // A restore needs an existing namespace. A dry run writes nothing into another namespace.
     operator.terminate().await;
     delete_namespace(&namespace).await;
     let (code, said) = restore(&world, &["--input", &file]);
@@ -118,9 +117,9 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("CreditLedger: 1 created, 0 already there"), "{said}");
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger["spec"], before["spec"], "byte for byte");
-    // Statuses are there before an operator is.
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    assert_eq!(ledger["spec"], before["spec"], "the spec is unchanged");
+    // Statuses are restored before an operator runs.
+    balance_is(&namespace, "1215").await;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
 
     let _operator = world.operator(&[]);
@@ -128,7 +127,7 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
     report(&namespace, "new", 2).await;
     namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
+    balance_is(&namespace, "1205").await;
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     for total in ["granted", "purchased", "adjusted"] {
@@ -138,25 +137,25 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
 }
 
 #[tokio::test]
-async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_run_again() {
+async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_repeated() {
     let world = World::start().await;
     install(&world).await;
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    use_account(&namespace).await;
     let file = take(&world, &world.plane.folder().join("backups")).await.display().to_string();
-    // The ledger is there, and later than the backup.
+    // The ledger exists, and is later than the backup.
     report(&namespace, "later", 2).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
+    balance_is(&namespace, "1205").await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("a restore would lose commits") && said.contains("nothing was restored"), "{said}");
 
-    // Git brings the Subscription back before the ledger, and an operator that does not hold opens a new account.
+    // GitOps restores the Subscription before the ledger, and a running operator opens a new account.
     delete_namespace(&namespace).await;
     let namespace = world.namespace("team").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    balance_is(&namespace, "1100").await;
     operator.terminate().await;
     let fresh = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let (code, said) = restore(&world, &["--input", &file]);
@@ -167,7 +166,8 @@ async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_
     assert_eq!(namespace.get::<CreditLedger>("acme").await, Some(fresh));
     assert!(namespace.get::<CreditPack>("order-1").await.is_none(), "nothing was written");
 
-    // As the message says: without it, the restore goes on beside the Subscription that Git made.
+    // As the message says, the restore continues with the Subscription from Git once the new ledger is
+    // deleted.
     namespace.api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
     for created in ["CreditLedger: 1 created, 0 already there", "CreditLedger: 0 created, 1 already there"] {
         let (code, said) = restore(&world, &["--input", &file]);
@@ -179,7 +179,7 @@ async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_
     }
     let _operator = world.operator(&[]);
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    balance_is(&namespace, "1215").await;
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     install(&world).await;
     let namespace = world.namespace("team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    use_account(&namespace).await;
     let folder = world.plane.folder().join("backups");
     let file = take(&world, &folder).await.display().to_string();
     operator.terminate().await;
@@ -233,6 +233,6 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     let _operator = world.operator(&[]);
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     page.walk("4. Verify").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
-    page.assert_walked();
+    balance_is(&namespace, "1215").await;
+    page.assert_complete();
 }

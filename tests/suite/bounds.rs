@@ -1,5 +1,5 @@
-//! The bounds of an account (Laws 10, 23 and 26), each reached on a real API server with the shipped definitions: what goes
-//! beyond is refused with its reason, and the account goes on.
+//! The limits of an account (Laws 10, 23 and 26) on a real API server with the shipped CRDs. Input beyond a
+//! limit is refused with a reason, and the account continues.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use futures::StreamExt as _;
@@ -7,18 +7,19 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::suite::accounts::balance_is;
 use crate::world::{Namespace, Operator, World, root};
 
-/// Orders that are created: more than the 56 that may be open.
+/// Number of orders: more than the 56 that may be open.
 const ORDERS: usize = 60;
 
-/// Failed attempts of one invoice: many more than the 16 whose names it keeps.
+/// Number of failed attempts of one invoice: more than the 16 names that it keeps.
 const ATTEMPTS: usize = 120;
 
-/// Edits of thresholds, each crossed by a charge: more than the 10 that are kept.
+/// Number of threshold edits, each crossed by a charge: more than the 10 that are kept.
 const EDITS: u32 = 14;
 
-/// A world whose catalog sets no limit on packs, and whose payments come from outside.
+/// A world with external payments and without a limit on packs.
 struct Bounded {
     world: World,
     _operator: Operator,
@@ -38,7 +39,7 @@ async fn bounded() -> &'static Bounded {
     BOUNDED.get_or_init(start).await
 }
 
-/// Opens an account of a plan that started two hours ago.
+/// Opens an account that started two hours ago.
 async fn open(name: &str, plan: &str) -> Namespace<'static> {
     let namespace = bounded().await.world.namespace(name).await;
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
@@ -47,22 +48,18 @@ async fn open(name: &str, plan: &str) -> Namespace<'static> {
     namespace
 }
 
-/// Opens an account of a free plan, which needs no payment.
+/// Opens an account on a free plan, which needs no payment.
 async fn free_account(name: &str) -> Namespace<'static> {
     let namespace = open(name, "organization-free").await;
     balance_is(&namespace, "40").await;
     namespace
 }
 
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-}
-
 async fn ledger(namespace: &Namespace<'_>) -> Value {
     namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"].take()
 }
 
-/// Reports usage of the minute that ended so many minutes ago.
+/// Reports usage of a minute that ended some minutes ago.
 async fn report(namespace: &Namespace<'_>, name: &str, minutes_ago: i64, usage: Vec<Value>) {
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
@@ -77,7 +74,7 @@ fn egress(quantity: &str) -> Value {
     json!({"nodeType": "Private", "operation": "StorageEgress", "quantity": quantity})
 }
 
-/// Settles, or fails to settle, the first invoice of an account.
+/// Reports a settlement or a failure of the account's first invoice.
 async fn pay(namespace: &Namespace<'_>, name: &str, state: &str) {
     let account = namespace.get::<Subscription>("acme").await.expect("account");
     let invoice = account.pointer("/status/invoices/0/number").expect("invoice").clone();
@@ -87,7 +84,7 @@ async fn pay(namespace: &Namespace<'_>, name: &str, state: &str) {
     namespace.create::<Payment>(name, spec).await;
 }
 
-/// Opens an account of a paid plan, and returns it once its first invoice is open.
+/// Opens an account on a paid plan. Returns once its first invoice is open.
 async fn unpaid_account(name: &str) -> Namespace<'static> {
     let namespace = open(name, "starter").await;
     namespace.expect::<Subscription>("acme", "/status/invoices/0/state", "Open").await;
@@ -110,7 +107,7 @@ async fn usage_beyond_the_sum_of_a_period_is_refused_and_the_next_report_is_char
 }
 
 #[tokio::test]
-async fn thresholds_that_are_edited_over_and_over_leave_at_most_ten() {
+async fn repeated_edits_of_thresholds_keep_at_most_ten() {
     let namespace = free_account("bounds-thresholds").await;
     let api = namespace.api::<Subscription>();
     for edit in 0..EDITS {
@@ -125,7 +122,7 @@ async fn thresholds_that_are_edited_over_and_over_leave_at_most_ten() {
 }
 
 #[tokio::test]
-async fn orders_that_await_payment_hold_the_room_of_grants() {
+async fn orders_that_await_payment_reserve_room_for_their_grants() {
     let namespace = unpaid_account("bounds-orders").await;
     pay(&namespace, "first", "Settled").await;
     balance_is(&namespace, "1100").await;

@@ -1,4 +1,4 @@
-//! What objects cost: bytes in etcd, memory and time of the operator. `make capacity` prints the tables of
+//! Measures objects: bytes in etcd, memory and CPU time of the operator. `make capacity` prints the tables of
 //! `docs/how-to/capacity.md`.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
@@ -9,19 +9,19 @@ use serde_json::json;
 
 use crate::world::{Namespace, Operator, World, eventually};
 
-/// Accounts that are measured.
+/// Number of accounts.
 const ACCOUNTS: i64 = 1_000;
 
-/// Reports that are measured, of one account.
+/// Number of reports of one account.
 const REPORTS: i64 = 2_000;
 
-/// Reports that wait for the end of their window while their account is edited.
+/// Number of reports that wait for the end of their window during the edits.
 const WAITING: i64 = 8_000;
 
-/// Edits of a Subscription that are measured.
+/// Number of edits of a Subscription.
 const EDITS: u64 = 100;
 
-/// Creates at once.
+/// Number of objects created in parallel.
 const AT_ONCE: usize = 8;
 
 /// Returns the mean size of the objects of a resource as the API server stores them, in JSON.
@@ -41,7 +41,7 @@ async fn database_bytes(world: &World) -> f64 {
 }
 
 async fn ready(operator: &Operator) {
-    eventually("it is ready", async || {
+    eventually("the operator is ready", async || {
         operator.get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
     })
     .await_some()
@@ -52,7 +52,7 @@ fn start(world: &World) -> Operator {
     world.operator(&["--metrics-addr", "127.0.0.1:0"])
 }
 
-/// Reports windows of two seconds, one after the other, of three lines each.
+/// Reports consecutive windows of two seconds, with three lines each.
 async fn report(namespace: &Namespace<'_>) {
     let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
@@ -73,7 +73,7 @@ async fn report(namespace: &Namespace<'_>) {
     created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// Waits until no report waits for its verdict; patience is for progress, not for the whole.
+/// Waits until no report is pending. The timeout applies to each step of progress.
 async fn all_are_charged(operator: &Operator) {
     let series = "flashgate_billing_pending_objects{kind=\"UsageReport\"} ";
     let left = || {
@@ -82,14 +82,15 @@ async fn all_are_charged(operator: &Operator) {
     };
     let mut before = i64::MAX;
     while before > 0 {
-        before =
-            eventually("fewer are pending", async || left().filter(|now| *now < before)).await_some().await;
+        before = eventually("fewer reports are pending", async || left().filter(|now| *now < before))
+            .await_some()
+            .await;
     }
 }
 
 #[tokio::test]
 #[ignore = "takes some minutes and measures: make capacity"]
-async fn the_table_of_the_page_is_measured() {
+async fn the_table_on_the_page_is_measured() {
     let world = World::start().await;
     let namespace = world.namespace("measured").await;
     let operator = start(&world);
@@ -149,8 +150,8 @@ async fn the_table_of_the_page_is_measured() {
     );
 }
 
-/// Edits the Subscription again and again, each time once the operator has seen the edit before. Returns the milliseconds
-/// of the operator's processor time that an edit took.
+/// Edits the Subscription repeatedly, each time after the operator has seen the last edit. Returns the CPU
+/// time of the operator for each edit, in milliseconds.
 async fn milliseconds_of_an_edit(namespace: &Namespace<'_>, operator: &Operator) -> f64 {
     let before = operator.cpu_ticks();
     for edit in 0..EDITS {

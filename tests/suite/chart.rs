@@ -1,11 +1,10 @@
-//! The chart, by the real helm: what it renders, what it grants, what it leaves behind.
+//! Tests the chart with real Helm: the rendered manifests, the granted rights, and the uninstallation.
 //!
-//! No kubelet runs pods here. What a pod would run is taken from the rendered manifest and run as a process, with the
-//! token of the manifest's `ServiceAccount`.
+//! There is no kubelet. The tests run the operator of the rendered manifest as a process, with a token of the
+//! manifest's `ServiceAccount`.
 
 mod admitted;
 mod definitions;
-mod life;
 pub mod pod;
 mod quantities;
 pub mod quotas;
@@ -13,6 +12,7 @@ mod release;
 mod rendering;
 mod rights;
 mod roles;
+mod scenario;
 mod sources;
 mod variants;
 
@@ -28,10 +28,10 @@ use serde_json::{Value, json};
 
 use crate::world::{Operator, World, made_by, root};
 
-/// Name of the releases, and so of what they install.
+/// Name of the releases.
 const RELEASE: &str = "flashgate-billing";
 
-/// Folder with helm, helm-unittest and helm-docs, which are built where they are missing.
+/// Folder with helm, helm-unittest and helm-docs. Missing programs are built there.
 static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("tools.sh"));
 
 /// Returns the folder of the chart.
@@ -39,7 +39,7 @@ fn chart() -> PathBuf {
     root().join("charts/flashgate-billing")
 }
 
-/// Returns the values files that show how the chart is used.
+/// Returns the values files of the examples.
 fn examples() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(chart().join("ci")).expect("folder");
     let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("entry").path()).collect();
@@ -48,23 +48,23 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
-/// How a program ended.
-pub struct Said {
-    /// Whether it went well.
+/// The result of a program.
+pub struct ToolOutput {
+    /// Whether the exit code was 0.
     pub success: bool,
-    /// What it printed.
+    /// Standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error.
     pub stderr: String,
 }
 
-/// Runs helm, or what else is built with it.
-pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> Said {
+/// Runs helm or one of the other tools.
+pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -> ToolOutput {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
     let mut process = Command::new(TOOLS.join(program))
         .args(arguments)
         .current_dir(root())
-        // What the user has configured, and other clusters' discovery, is no part of a test.
+        // User configuration and cached discovery of other clusters must not affect the test.
         .env("HELM_CACHE_HOME", home.join("cache"))
         .env("HELM_CONFIG_HOME", home.join("config"))
         .env("HELM_DATA_HOME", home.join("data"))
@@ -76,26 +76,26 @@ pub fn tool(program: &str, arguments: &[&str], kubeconfig: &Path, stdin: &str) -
         .expect(program);
     process.stdin.take().expect("input").write_all(stdin.as_bytes()).expect("input");
     let output = process.wait_with_output().expect(program);
-    Said {
+    ToolOutput {
         success: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
-/// Runs helm where it meets no cluster.
-fn helm(arguments: &[&str], values: &Value) -> Said {
+/// Runs helm without a cluster.
+fn helm(arguments: &[&str], values: &Value) -> ToolOutput {
     tool("helm", arguments, Path::new("/dev/null"), &values.to_string())
 }
 
-/// Runs helm against a world's control plane, which must go well.
+/// Runs helm against the control plane of a world. Asserts success.
 fn helm_in(world: &World, arguments: &[&str], values: &Value) -> String {
     let said = tool("helm", arguments, &world.plane.kubeconfig(), &values.to_string());
     assert!(said.success, "helm {arguments:?}: {}", said.stderr);
     said.stdout
 }
 
-/// Returns what the chart renders in a namespace.
+/// Returns the rendered objects for a namespace.
 pub fn render(namespace: &str, values: &Value) -> Vec<Value> {
     let chart = chart().display().to_string();
     let arguments = ["template", RELEASE, &chart, "--namespace", namespace, "--values", "-"];
@@ -104,14 +104,15 @@ pub fn render(namespace: &str, values: &Value) -> Vec<Value> {
     documents(&said.stdout)
 }
 
-/// Installs the chart in a world and starts its operator as the rendered pod would run: with its arguments,
-/// environment, files, and a token of its `ServiceAccount`. Subscriptions of `test_clocks` may live by a test clock.
+/// Installs the chart in a world. Starts its operator as the rendered pod would run, with its arguments,
+/// environment, files, and a token of its `ServiceAccount`. Subscriptions in the namespaces `test_clocks` may
+/// use a test clock.
 pub async fn install(world: &World, test_clocks: &[&str], mut values: Value) -> (Container, Operator) {
     values["extraArgs"] = json!([&["--allow-test-clocks"], test_clocks].concat());
     install_in(world, RELEASE, values).await
 }
 
-/// Installs the chart in a namespace of a world and starts its operator as the rendered pod would run.
+/// Installs the chart in a namespace. Starts its operator as the rendered pod would run.
 pub async fn install_in(world: &World, namespace: &str, mut values: Value) -> (Container, Operator) {
     let namespace = world.namespace(namespace).await;
     values["crds"] = json!({"enabled": false});
@@ -130,23 +131,23 @@ fn documents(text: &str) -> Vec<Value> {
     documents.filter(|document| !document.is_null()).collect()
 }
 
-/// Returns the values of a file.
+/// Returns the values in a file.
 pub fn values_of(file: &Path) -> Value {
     documents(&std::fs::read_to_string(file).expect("values")).pop().expect("values")
 }
 
-/// Returns the rendered object of that kind and name.
+/// Returns the rendered object with this kind and name.
 fn object<'a>(rendered: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found = rendered.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.unwrap_or_else(|| unreachable!("no {kind} {name} is rendered"))
 }
 
-/// Returns one list of objects, for `kubectl apply`.
+/// Returns the objects as one list, for `kubectl apply`.
 pub fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
-/// Returns the rendered objects that an installation has: not those of `helm test`.
+/// Returns the rendered objects without those of `helm test`.
 pub fn installed(rendered: &[Value]) -> Vec<Value> {
     let is_hook = |object: &&Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
     rendered.iter().filter(|object| !is_hook(object)).cloned().collect()

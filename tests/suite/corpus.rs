@@ -1,11 +1,11 @@
-//! The committed corpus of the fuzz targets, fed to the very same functions; `make fuzz` looks for more.
+//! Runs the fuzz targets on the committed corpus. `make fuzz` searches for new inputs.
 
 use std::fs;
 
 use crate::parsers;
 use crate::world::root;
 
-/// Feeds every file of a target's corpus to it.
+/// Runs a target on every file of its corpus.
 fn feed(target: &str, judge: fn(&[u8])) {
     let folder = fs::read_dir(root().join("fuzz/corpus").join(target)).expect("corpus");
     let files: Vec<_> = folder.map(|entry| entry.expect("entry").path()).collect();
@@ -17,26 +17,26 @@ fn feed(target: &str, judge: fn(&[u8])) {
 }
 
 #[test]
-fn quantities_of_the_corpus_are_taken_as_admission_takes_them() {
+fn quantities_of_the_corpus_are_parsed_as_admission_parses_them() {
     feed("quantity", parsers::quantity);
 }
 
 #[test]
-fn catalogs_of_the_corpus_are_read_or_refused_with_a_line() {
+fn catalogs_of_the_corpus_are_parsed_or_rejected_with_a_line() {
     feed("catalog", parsers::catalog);
 }
 
 #[test]
-fn manifests_of_the_corpus_that_are_admitted_are_understood() {
+fn admitted_manifests_of_the_corpus_can_be_decoded() {
     feed("manifest", parsers::manifest);
 }
 
 #[test]
-fn ledgers_of_the_corpus_that_are_read_are_written_as_they_were() {
+fn ledgers_of_the_corpus_are_written_back_unchanged() {
     feed("ledger", parsers::ledger);
 }
 
 #[test]
-fn callbacks_of_the_corpus_are_believed_only_if_signed() {
+fn callbacks_of_the_corpus_are_accepted_only_if_signed() {
     feed("callback", parsers::callback);
 }

@@ -1,4 +1,4 @@
-//! Crash and doubt: nothing is lost and nothing happens twice, whenever the operator dies.
+//! Crashes and unknown results: nothing is lost and nothing is charged twice.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -15,13 +15,13 @@ use crate::world::{Namespace, World, eventually};
 
 const REPORTS: usize = 500;
 const KILLS: usize = 20;
-/// How long an operator lives in a crash loop: not long enough to get far.
+/// Run time of an operator in the crash loop: too short to finish its work.
 const MOMENT: Duration = Duration::from_millis(300);
 const LONGEST_MOMENT: Duration = Duration::from_secs(1);
-/// Lives in a row that charge nothing because they are too short.
+/// Number of runs in a row without a charge before the run time is increased.
 const STUCK_LIVES: usize = 10;
 
-/// Creates report `index`: 1 GB of private egress, 1 credit, in a window of its own.
+/// Creates a report of 1 GB of private egress (1 credit), with its own window.
 async fn report(namespace: &Namespace<'_>, name: &str, start: i64) -> UsageReport {
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let spec = json!({
@@ -42,7 +42,7 @@ async fn charged(namespace: &Namespace<'_>) -> usize {
 }
 
 #[tokio::test]
-async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() {
+async fn an_operator_killed_twenty_times_charges_each_of_five_hundred_reports_once() {
     let world = World::start().await;
     let namespace = world.namespace("killed").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -59,7 +59,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
     let kill = async {
         for round in 0..KILLS {
             let operator = world.operator(&[]);
-            // Each operator does some of the work before it dies; the last ones may find little left.
+            // Each operator does part of the work before it is killed. The last ones may find little left.
             let before = charged(&namespace).await;
             let goal = before + 1 + round % 7;
             eventually("the operator charges", async || {
@@ -74,7 +74,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
     let (created, ()) = tokio::join!(create, kill);
     assert_eq!(created.len(), REPORTS);
     let _operator = world.operator(&[]);
-    eventually("all are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
+    eventually("all reports are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
         .await_some()
         .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "600").await;
@@ -84,7 +84,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
 }
 
 #[tokio::test]
-async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load_and_comes_out_exact() {
+async fn an_operator_in_a_crash_loop_makes_progress_under_load_and_charges_exactly() {
     let world = World::start().await;
     let namespace = world.namespace("moments").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -96,7 +96,7 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
             let index = created.get();
             report(&namespace, &format!("report-{index}"), a_day_ago + 3 * index).await;
             created.set(index + 1);
-            // A few in each life: what is left behind makes the next start longer.
+            // Adds a few reports in each run. A backlog makes the next start longer.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
@@ -105,14 +105,15 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
         let mut end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             let operator = world.operator(&[]);
-            // Its time is up then, whatever it does.
+            // The timeout is expected.
             tokio::time::sleep(moment).await;
             operator.kill();
             charged_after.push(charged(&namespace).await);
             if charged_after.iter().rev().nth(STUCK_LIVES) == charged_after.last() {
-                // A busy machine needs longer to start a program at all: the minute begins when a moment is enough.
+                // A slow machine needs longer to start a program. The test time starts when the run time is
+                // long enough.
                 moment = moment * 3 / 2;
-                assert!(moment < LONGEST_MOMENT, "an operator that lives for {moment:?} charges nothing");
+                assert!(moment < LONGEST_MOMENT, "an operator that runs for {moment:?} charges nothing");
                 (end, charged_after) = (Instant::now() + Duration::from_secs(60), Vec::new());
             }
         }
@@ -122,7 +123,10 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
     let (lives, created) = (charged_after.len(), created.get());
     println!("{lives} lives of {moment:?}, {created} reports: {charged_after:?}");
     let thirds: Vec<usize> = (1..=3).map(|third| charged_after[lives * third / 3 - 1]).collect();
-    assert!(thirds.windows(2).all(|pair| pair[0] < pair[1]), "each third gets ahead: {charged_after:?}");
+    assert!(
+        thirds.windows(2).all(|pair| pair[0] < pair[1]),
+        "each third must make progress: {charged_after:?}"
+    );
     let _operator = world.operator(&[]);
     namespace.expect::<Subscription>("acme", "/status/credits/balance", (1_100 - created).to_string()).await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -131,7 +135,7 @@ async fn an_operator_that_never_lives_longer_than_a_moment_gets_ahead_under_load
 }
 
 #[tokio::test]
-async fn a_report_that_comes_and_goes_while_no_operator_runs_is_not_charged() {
+async fn a_report_created_and_deleted_while_no_operator_runs_is_not_charged() {
     let world = World::start().await;
     let namespace = world.namespace("unseen").await;
     let operator = world.operator(&[]);
@@ -143,20 +147,20 @@ async fn a_report_that_comes_and_goes_while_no_operator_runs_is_not_charged() {
     let reports = namespace.api::<UsageReport>();
     reports.delete("unseen", &DeleteParams::default()).await.expect("deleted");
     let _operator = world.operator(&[]);
-    // What is granted now was decided with all that there was to see.
+    // The operator had seen everything when it decided this grant.
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a mark"});
     namespace.create::<CreditAdjustment>("mark", spec).await;
     namespace.expect::<CreditAdjustment>("mark", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1110").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("0")));
-    // Its window is free: the same usage stated again is charged.
+    // The window is free: a new report of the same usage is charged.
     report(&namespace, "seen", an_hour_ago()).await;
     namespace.expect::<UsageReport>("seen", "/status/state", "Charged").await;
 }
 
 #[tokio::test]
-async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_right() {
+async fn a_report_recreated_between_its_commit_and_its_receipt_gets_its_own_verdict() {
     let world = World::start().await;
     let namespace = world.namespace("between").await;
     let go = world.plane.folder().join("go");
@@ -179,14 +183,14 @@ async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_righ
     namespace.expect::<UsageReport>("gw-0001", "/status/state", "Charged").await;
     namespace.expect::<UsageReport>("gw-0001", "/status/credits", "1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
-    // The same window again, under the same name: the charge of the first object stands, this one is refused.
+    // The same window under the same name: the charge of the first object stands, and this report is refused.
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
     report(&namespace, "gw-0001", start).await;
     namespace.expect::<UsageReport>("gw-0001", "/status/state", "Rejected").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
 }
 
-/// Refuses a report in the operator's stead, as another operator would that saw no room for it.
+/// Refuses a report, as another operator would if it saw no room for it.
 async fn refuse(namespace: &Namespace<'_>, name: &str) {
     let status = json!({"status": {"observedGeneration": 1, "state": "Rejected"}});
     let api = namespace.api::<UsageReport>();
@@ -194,7 +198,7 @@ async fn refuse(namespace: &Namespace<'_>, name: &str) {
 }
 
 #[tokio::test]
-async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
+async fn a_refusal_of_another_operator_does_not_override_a_charge() {
     let world = World::start().await;
     let namespace = world.namespace("refused").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -212,12 +216,12 @@ async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
         refuse(&namespace, name).await;
         (operator, go)
     };
-    // It is met while the receipt is written,
+    // The operator finds the refusal when it writes the receipt.
     let (operator, go) = paused("met", start).await;
     std::fs::write(&go, "").expect("go");
     namespace.expect::<UsageReport>("met", "/status/state", "Charged").await;
     operator.terminate().await;
-    // and it is found by an operator that knows nothing of the charge but what the ledger says.
+    // A new operator, which knows only the ledger, finds it too.
     let (operator, _) = paused("found", start + 3).await;
     operator.kill();
     namespace.expect::<UsageReport>("found", "/status/state", "Rejected").await;
@@ -228,7 +232,7 @@ async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_lost_after_the_commit_charges_once() {
+async fn a_lost_reply_to_a_commit_charges_once() {
     let world = World::start().await;
     let namespace = world.namespace("lost").await;
     let lost: Vec<String> = (1..=6)
@@ -255,7 +259,7 @@ async fn a_reply_that_is_lost_after_the_commit_charges_once() {
 }
 
 #[tokio::test]
-async fn two_operators_at_once_charge_each_report_once() {
+async fn two_concurrent_operators_charge_each_report_once() {
     let world = World::start().await;
     let namespace = world.namespace("two").await;
     let _operators = (world.operator(&[]), world.operator(&[]));
@@ -265,7 +269,7 @@ async fn two_operators_at_once_charge_each_report_once() {
     for index in 0..100 {
         report(&namespace, &format!("report-{index}"), start + index * 3).await;
     }
-    eventually("all are charged", async || (charged(&namespace).await == 100).then_some(()))
+    eventually("all reports are charged", async || (charged(&namespace).await == 100).then_some(()))
         .await_some()
         .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
@@ -276,7 +280,7 @@ async fn two_operators_at_once_charge_each_report_once() {
 }
 
 #[tokio::test]
-async fn an_operator_that_is_asked_to_stop_finishes_what_it_began() {
+async fn a_terminated_operator_finishes_the_work_in_progress() {
     let world = World::start().await;
     let namespace = world.namespace("stopped").await;
     let operator = world.operator(&[]);
@@ -288,7 +292,7 @@ async fn an_operator_that_is_asked_to_stop_finishes_what_it_began() {
         report(&namespace, &format!("report-{index}"), start + index * 3).await;
     }
     operator.terminate().await;
-    // Every charge in the ledger has its receipt: nothing was left half done.
+    // Every charge in the ledger has its receipt.
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let consumed =
         ledger.pointer("/spec/totals/consumed").and_then(Value::as_str).expect("consumed").to_owned();

@@ -1,4 +1,4 @@
-//! Events on a real control plane: each occurrence gives one, however often the operator looks, and starts.
+//! Events on a real control plane: one Event for each occurrence, regardless of reconciles and restarts.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,18 @@ use jiff::SignedDuration;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{create_account, usage};
 use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
-/// Events of one reason about one object: their type, and how often the occurrence was told.
-type Told = BTreeMap<(String, String, String), u64>;
+/// Events by reason and object, with their type and count.
+type EventCounts = BTreeMap<(String, String, String), u64>;
 
-/// Returns the Events of a namespace; those of a series count as often as the series says.
-async fn told(namespace: &Namespace<'_>) -> Told {
+/// Returns the Events of a namespace, with the counts of their series.
+async fn event_counts(namespace: &Namespace<'_>) -> EventCounts {
     let listed = namespace.kubectl(&["get", "events.events.k8s.io", "-o", "json"], None).await;
     let listed: Value = serde_json::from_str(&listed.stdout).expect("JSON");
-    let mut told = Told::new();
+    let mut told = EventCounts::new();
     for event in listed["items"].as_array().expect("items") {
         let text =
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -29,19 +30,14 @@ async fn told(namespace: &Namespace<'_>) -> Told {
     told
 }
 
-/// Waits until an occurrence was told that often.
-async fn is_told(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
+/// Waits until an Event has this count.
+async fn wait_for_event(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
     let key = (object.to_owned(), kind.to_owned(), reason.to_owned());
     eventually(&format!("{object} has {count} Events {kind}/{reason}"), async || {
-        (told(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
+        (event_counts(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
     })
     .await_some()
     .await;
-}
-
-async fn account(namespace: &Namespace<'_>, name: &str, plan: &str) {
-    let spec = json!({"plan": plan, "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
 }
 
 async fn ask(namespace: &Namespace<'_>, name: &str, spec: Value) {
@@ -49,84 +45,80 @@ async fn ask(namespace: &Namespace<'_>, name: &str, spec: Value) {
     namespace.api::<Subscription>().patch(name, &PatchParams::default(), &patch).await.expect("patched");
 }
 
-/// Reports usage of the last minute, by a source of its own.
+/// Reports usage of the last minute, with its own source.
 async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, quantity: &str) {
     let end = Clock::system().now();
-    let start = end - SignedDuration::from_secs(60);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": quantity}],
-    });
+    let window = [end - SignedDuration::from_secs(60), end];
+    let spec = usage(account, name, window, operation, quantity);
     namespace.create::<UsageReport>(name, spec).await;
 }
 
-/// Asks for what the catalog does not have, and for less.
-async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
-    account(namespace, "unknown", "gold").await;
-    is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
+/// Requests things that the catalog does not have, and a downgrade.
+async fn request_unavailable_plans(namespace: &Namespace<'_>) {
+    create_account(namespace, "unknown", "gold").await;
+    wait_for_event(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
     ask(namespace, "unknown", json!({"plan": "silver"})).await;
-    is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
+    wait_for_event(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
     ask(namespace, "unknown", json!({"alertThresholdsPercent": [50]})).await;
-    account(namespace, "yearly", "individual").await;
+    create_account(namespace, "yearly", "individual").await;
     reason_is(namespace, "yearly", "InForce").await;
     ask(namespace, "yearly", json!({"billingPeriod": "Yearly"})).await;
-    is_told(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
-    account(namespace, "less", "growth").await;
+    wait_for_event(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
+    create_account(namespace, "less", "growth").await;
     reason_is(namespace, "less", "InForce").await;
     ask(namespace, "less", json!({"plan": "starter"})).await;
-    is_told(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
+    wait_for_event(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
 }
 
-/// Takes one ledger away and writes over another.
+/// Deletes one ledger and overwrites another.
 async fn damage_ledgers(namespace: &Namespace<'_>) {
     for name in ["missing", "tampered"] {
-        account(namespace, name, "starter").await;
+        create_account(namespace, name, "starter").await;
         reason_is(namespace, name, "InForce").await;
     }
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("missing", &DeleteParams::default()).await.expect("deleted");
-    is_told(namespace, "Subscription/missing", "Warning", "LedgerMissing", 1).await;
+    wait_for_event(namespace, "Subscription/missing", "Warning", "LedgerMissing", 1).await;
     let mut tampered = ledgers.get("tampered").await.expect("ledger");
     tampered.spec.sequence += 1;
     tampered.spec.hash = "0".repeat(64);
     ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
-    is_told(namespace, "Subscription/tampered", "Warning", "LedgerInconsistent", 1).await;
+    wait_for_event(namespace, "Subscription/tampered", "Warning", "LedgerInconsistent", 1).await;
 }
 
-/// Reports what has no rate, uses more than there is, and lets another Subscription resume the account.
-async fn owe_and_come_back(namespace: &Namespace<'_>) {
-    account(namespace, "owing", "organization-free").await;
+/// Reports usage without a rate, exceeds the credits, and resumes the account with a new Subscription.
+async fn exceed_credits_and_resume(namespace: &Namespace<'_>) {
+    create_account(namespace, "owing", "organization-free").await;
     reason_is(namespace, "owing", "InForce").await;
     report(namespace, "unheard", "owing", "Unheard", "1").await;
     namespace.expect::<UsageReport>("unheard", "/status/state", "Rejected").await;
-    is_told(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;
+    wait_for_event(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;
     report(namespace, "much", "owing", "StorageEgress", "5G").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.delete("owing", &DeleteParams::default()).await.expect("deleted");
-    eventually("it is gone", async || {
+    eventually("the object is gone", async || {
         subscriptions.get_opt("owing").await.expect("read").is_none().then_some(())
     })
     .await_some()
     .await;
-    account(namespace, "owing", "organization-free").await;
+    create_account(namespace, "owing", "organization-free").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
-    is_told(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
+    wait_for_event(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
 }
 
 #[tokio::test]
-async fn each_occurrence_is_told_by_one_event_however_often_the_operator_starts() {
+async fn each_occurrence_has_one_event_regardless_of_restarts() {
     let world = World::start().await;
     let namespace = world.namespace("told").await;
     let operator = world.operator(&[]);
-    ask_for_what_cannot_be(&namespace).await;
+    request_unavailable_plans(&namespace).await;
     damage_ledgers(&namespace).await;
-    owe_and_come_back(&namespace).await;
-    let before = told(&namespace).await;
+    exceed_credits_and_resume(&namespace).await;
+    let before = event_counts(&namespace).await;
     operator.terminate().await;
     let _second = world.operator(&[]);
-    // It has seen all accounts when each has done something more.
+    // The operator has seen all accounts once each has another change.
     for name in ["unknown", "yearly", "less", "owing"] {
         let done = format!("{name}-done");
         report(&namespace, &done, name, "TokensOut", "1").await;
@@ -137,5 +129,5 @@ async fn each_occurrence_is_told_by_one_event_however_often_the_operator_starts(
         ask(&namespace, name, json!({"alertThresholdsPercent": [50]})).await;
         namespace.expect::<Subscription>(name, "/status/observedGeneration", 2).await;
     }
-    assert_eq!(told(&namespace).await, before);
+    assert_eq!(event_counts(&namespace).await, before);
 }

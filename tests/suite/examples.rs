@@ -1,4 +1,4 @@
-//! Each example applies on its own, and has the results that its comments expect.
+//! Each example can be applied on its own, and has the results in its comments.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
-/// Returns the manifests in an example, or those that its script prints.
+/// Returns the manifests in an example, or the output of its script.
 fn manifests(file: &PathBuf) -> String {
     if file.extension().is_some_and(|extension| extension == "sh") {
         let output = Command::new(file).output().expect("script");
@@ -27,7 +27,7 @@ fn manifests(file: &PathBuf) -> String {
 }
 
 #[tokio::test]
-async fn every_example_applies_alone_and_comes_to_what_it_says() {
+async fn every_example_applies_alone_and_has_its_expected_results() {
     let files = examples();
     assert!(files.len() >= 8, "{} examples", files.len());
     for (index, file) in files.iter().enumerate() {

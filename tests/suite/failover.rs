@@ -1,4 +1,4 @@
-//! Failover: leaders come and go under load, and every report is charged once.
+//! Failover: leaders change under load, and every report is charged once.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use tokio::time::Instant;
 
 use crate::world::{Namespace, Operator, World, eventually};
 
-/// Where the leases of these tests are.
+/// Namespace of the leases in these tests.
 const LEASE_NAMESPACE: &str = "default";
 
-/// The name of a lease, unless another is asked for.
+/// The default name of a lease.
 const LEASE: &str = "flashgate-billing";
 
-/// A lease that a test can outlive, and that a busy machine still renews in time.
+/// A lease that expires within a test, but is long enough for a slow machine to renew.
 const SHORT_LEASE: Duration = Duration::from_secs(6);
 
-/// The longest time from SIGTERM, and from the end of a lease, to the first commit of the next leader.
+/// Maximum time from SIGTERM, or from the expiry of a lease, to the first commit of the next leader.
 const HANDOVER: Duration = Duration::from_secs(2);
 
 const SHORT_TIMES: [&str; 6] = [
@@ -34,14 +34,16 @@ const SHORT_TIMES: [&str; 6] = [
     "1",
 ];
 
-/// Starts an operator that stands for election, and waits until its caches are warm.
+/// Starts an operator with leader election, and waits until its caches are synchronized.
 async fn candidate(world: &World, arguments: &[&str]) -> Operator {
     let stand =
         ["--leader-elect", "--leader-elect-namespace", LEASE_NAMESPACE, "--metrics-addr", "127.0.0.1:0"];
     let arguments: Vec<&str> = stand.into_iter().chain(arguments.iter().copied()).collect();
     let operator = world.operator(&arguments);
-    eventually("it serves its health", async || operator.listening_port()).await_some().await;
-    eventually("it is ready", async || (operator.get("/readyz")?.0 == 200).then_some(())).await_some().await;
+    eventually("the health port is open", async || operator.listening_port()).await_some().await;
+    eventually("the operator is ready", async || (operator.get("/readyz")?.0 == 200).then_some(()))
+        .await_some()
+        .await;
     operator
 }
 
@@ -51,7 +53,7 @@ fn leads(operator: &Operator) -> bool {
 }
 
 async fn until_it_leads(operator: &Operator) {
-    eventually("it leads", async || leads(operator).then_some(())).await_some().await;
+    eventually("the operator is the leader", async || leads(operator).then_some(())).await_some().await;
 }
 
 async fn leases(world: &World) -> Api<Lease> {
@@ -59,19 +61,19 @@ async fn leases(world: &World) -> Api<Lease> {
 }
 
 async fn holder(leases: &Api<Lease>) -> Option<String> {
-    // While the API server is unavailable, no holder is visible.
+    // No holder is visible while the API server is unavailable.
     let lease = leases.get_opt(LEASE).await.ok()??;
     lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
 }
 
-/// Accounts that get a report each, over and over, until told to stop.
+/// Accounts that get reports in a loop.
 struct Load<'a> {
     namespaces: &'a [Namespace<'a>],
     is_over: Cell<bool>,
     created: Cell<i64>,
 }
 
-/// What the plan of the accounts gives; each report costs one.
+/// Credits of the plan. Each report costs one.
 const CREDITS_OF_PLAN: i64 = 1_100;
 
 impl<'a> Load<'a> {
@@ -83,7 +85,7 @@ impl<'a> Load<'a> {
         Self { namespaces, is_over: Cell::new(false), created: Cell::new(0) }
     }
 
-    /// Creates reports until it is over. One credit each, in windows of their own.
+    /// Creates reports until the end. Each costs one credit and has its own window.
     async fn run(&self) {
         let start = flashgate_cluster::clock::Clock::system().now().as_second() - 24 * 3_600;
         while !self.is_over.get() {
@@ -94,10 +96,10 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Waits until `count` more reports of each account were created: the load goes on.
-    async fn goes_on(&self, count: i64) {
+    /// Waits until each account has `count` more reports.
+    async fn wait_for_more(&self, count: i64) {
         let goal = self.created.get() + count;
-        eventually("the load goes on", async || (self.created.get() >= goal).then_some(()))
+        eventually("more reports are created", async || (self.created.get() >= goal).then_some(()))
             .await_some()
             .await;
     }
@@ -106,12 +108,12 @@ impl<'a> Load<'a> {
         self.is_over.set(true);
     }
 
-    /// Every report was charged once, and nothing else happened.
-    async fn came_out_exact(&self) {
+    /// Asserts that every report was charged once, and that nothing else happened.
+    async fn assert_exact_totals(&self) {
         let created = self.created.get();
         assert!(created > 0);
         for namespace in self.namespaces {
-            eventually("all are charged", async || {
+            eventually("all reports are charged", async || {
                 let charged = ListParams::default().fields("status.state=Charged");
                 let charged = namespace.api::<UsageReport>().list(&charged).await.ok()?.items.len();
                 (i64::try_from(charged) == Ok(created)).then_some(())
@@ -127,7 +129,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Creates a report, also through an API server that goes away meanwhile.
+/// Creates a report. Retries while the API server is unavailable.
 async fn create(namespace: &Namespace<'_>, index: i64, start: i64) {
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let report: UsageReport = serde_json::from_value(json!({
@@ -159,22 +161,24 @@ async fn sequences(namespaces: &[Namespace<'_>]) -> i64 {
     sum
 }
 
-/// Returns how long after `signalled` somebody other than `before` had made a commit, at most.
-async fn first_commit_of_another(
+/// Returns the maximum time from `signalled` to the first commit of an operator other than `before`.
+async fn time_to_commit_of_another(
     load: &Load<'_>,
     leases: &Api<Lease>,
     before: &str,
     signalled: Instant,
 ) -> Duration {
-    eventually("another leads", async || holder(leases).await.filter(|now| now != before)).await_some().await;
+    eventually("another operator is the leader", async || holder(leases).await.filter(|now| now != before))
+        .await_some()
+        .await;
     let known = sequences(load.namespaces).await;
-    eventually("another commits", async || (sequences(load.namespaces).await > known).then_some(()))
+    eventually("another operator commits", async || (sequences(load.namespaces).await > known).then_some(()))
         .await_some()
         .await;
     signalled.elapsed()
 }
 
-/// Two namespaces under load, and what happens meanwhile.
+/// Runs a scenario in two namespaces under load.
 async fn under_load(world: &World, scenario: impl AsyncFnOnce(&Load<'_>)) {
     let namespaces = [world.namespace("one").await, world.namespace("two").await];
     let load = Load::on(&namespaces).await;
@@ -182,56 +186,56 @@ async fn under_load(world: &World, scenario: impl AsyncFnOnce(&Load<'_>)) {
         scenario(&load).await;
         load.ends();
     });
-    load.came_out_exact().await;
+    load.assert_exact_totals().await;
 }
 
 #[tokio::test]
-async fn a_leader_that_is_asked_to_stop_hands_over_within_two_seconds() {
+async fn a_terminated_leader_hands_over_within_two_seconds() {
     let world = World::start().await;
     let leases = leases(&world).await;
     let first = candidate(&world, &[]).await;
     until_it_leads(&first).await;
     let second = candidate(&world, &[]).await;
     under_load(&world, async |load| {
-        load.goes_on(20).await;
-        assert!(!leads(&second), "one leads");
+        load.wait_for_more(20).await;
+        assert!(!leads(&second), "there are two leaders");
         let metrics = second.get("/metrics").expect("metrics").1;
         assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
         assert!(!metrics.contains("flashgate_billing_reconcile_total{"), "a standby does not reconcile");
         let before = holder(&leases).await.expect("a leader");
         let signalled = Instant::now();
         first.ask_to_stop();
-        let took = first_commit_of_another(load, &leases, &before, signalled).await;
+        let took = time_to_commit_of_another(load, &leases, &before, signalled).await;
         println!("SIGTERM: first commit of the next leader after {took:?}");
         assert!(took <= HANDOVER, "{took:?}");
         assert!(leads(&second));
-        load.goes_on(5).await;
+        load.wait_for_more(5).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() {
+async fn a_killed_leader_is_replaced_when_its_lease_expires() {
     let world = World::start().await;
     let leases = leases(&world).await;
     let first = candidate(&world, &SHORT_TIMES).await;
     until_it_leads(&first).await;
     let _second = candidate(&world, &SHORT_TIMES).await;
     under_load(&world, async |load| {
-        load.goes_on(20).await;
+        load.wait_for_more(20).await;
         let before = holder(&leases).await.expect("a leader");
         let signalled = Instant::now();
         first.kill();
-        let took = first_commit_of_another(load, &leases, &before, signalled).await;
+        let took = time_to_commit_of_another(load, &leases, &before, signalled).await;
         println!("SIGKILL: first commit of the next leader after {took:?}");
         assert!(took <= SHORT_LEASE + HANDOVER, "{took:?}");
-        load.goes_on(5).await;
+        load.wait_for_more(5).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_nothing() {
+async fn a_leader_paused_for_two_leases_during_a_commit_charges_nothing_twice() {
     let world = World::start().await;
     let leases = leases(&world).await;
     let go = world.plane.folder().join("go");
@@ -249,16 +253,16 @@ async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_not
         let signalled = Instant::now();
         first.suspend();
         std::fs::write(&go, "").expect("go");
-        first_commit_of_another(load, &leases, &before, signalled).await;
+        time_to_commit_of_another(load, &leases, &before, signalled).await;
         eventually("two leases have passed", async || (signalled.elapsed() >= SHORT_LEASE * 2).then_some(()))
             .await_some()
             .await;
         first.resume();
-        eventually("it stands by", async || (!leads(&first) && leads(&second)).then_some(()))
+        eventually("the operator is a standby", async || (!leads(&first) && leads(&second)).then_some(()))
             .await_some()
             .await;
-        load.goes_on(5).await;
-        // It leads again when it may.
+        load.wait_for_more(5).await;
+        // It leads again once it can.
         second.ask_to_stop();
         until_it_leads(&first).await;
     })
@@ -266,15 +270,15 @@ async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_not
 }
 
 #[tokio::test]
-async fn a_lease_that_is_deleted_under_its_leader_has_one_holder_again() {
+async fn a_deleted_lease_gets_exactly_one_holder_again() {
     let world = World::start().await;
     let leases = leases(&world).await;
     let candidates = [candidate(&world, &SHORT_TIMES).await, candidate(&world, &SHORT_TIMES).await];
     under_load(&world, async |load| {
         for _ in 0..3 {
-            load.goes_on(5).await;
+            load.wait_for_more(5).await;
             leases.delete(LEASE, &DeleteParams::default()).await.expect("deleted");
-            eventually("one leads", async || {
+            eventually("there is a leader", async || {
                 holder(&leases).await?;
                 (candidates.iter().filter(|candidate| leads(candidate)).count() == 1).then_some(())
             })
@@ -286,20 +290,20 @@ async fn a_lease_that_is_deleted_under_its_leader_has_one_holder_again() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_killed_and_comes_back_loses_nothing() {
+async fn a_restart_of_the_api_server_loses_nothing() {
     let world = World::start().await;
     let _candidates = [candidate(&world, &SHORT_TIMES).await, candidate(&world, &SHORT_TIMES).await];
     under_load(&world, async |load| {
         for _ in 0..2 {
-            load.goes_on(10).await;
+            load.wait_for_more(10).await;
             world.plane.restart_apiserver().await.expect("restarted");
         }
-        load.goes_on(5).await;
+        load.wait_for_more(5).await;
     })
     .await;
 }
 
-/// Plays load on namespaces `a`, `b`, `c` with two leaders, each of the namespaces it is given.
+/// Runs load in the namespaces `a`, `b` and `c`, with two leaders for the given namespaces.
 async fn two_leaders(first: &[&str], second: &[&str]) {
     let world = World::start().await;
     let mut namespaces = Vec::new();
@@ -317,25 +321,25 @@ async fn two_leaders(first: &[&str], second: &[&str]) {
     let second = leader_of("second", second).await;
     let load = Load::on(&namespaces).await;
     tokio::join!(load.run(), async {
-        load.goes_on(30).await;
-        assert!(leads(&first) && leads(&second), "each leads its own");
+        load.wait_for_more(30).await;
+        assert!(leads(&first) && leads(&second), "each operator must lead its own namespaces");
         load.ends();
     });
-    load.came_out_exact().await;
+    load.assert_exact_totals().await;
 }
 
 #[tokio::test]
-async fn operators_that_split_the_namespaces_lead_side_by_side() {
+async fn operators_of_different_namespaces_lead_in_parallel() {
     two_leaders(&["a"], &["b", "c"]).await;
 }
 
 #[tokio::test]
-async fn operators_whose_namespaces_overlap_charge_each_report_once() {
+async fn operators_with_overlapping_namespaces_charge_each_report_once() {
     two_leaders(&["a", "b"], &["b", "c"]).await;
 }
 
 #[tokio::test]
-async fn a_leader_whose_calls_hang_still_stops_and_gives_its_lease_back() {
+async fn a_leader_with_hanging_calls_still_stops_and_releases_its_lease() {
     let world = World::start().await;
     let leases = leases(&world).await;
     let never = world.plane.folder().join("never");
@@ -345,14 +349,14 @@ async fn a_leader_whose_calls_hang_still_stops_and_gives_its_lease_back() {
     let namespace = world.namespace("hanging").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let reached = world.plane.folder().join("never.reached");
-    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    eventually("the commit hangs", async || reached.exists().then_some(())).await_some().await;
     operator.terminate().await;
     assert_eq!(holder(&leases).await, None);
     assert!(namespace.get::<CreditLedger>("acme").await.is_none());
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
+async fn a_hanging_call_blocks_only_its_own_account() {
     let world = World::start().await;
     let go = world.plane.folder().join("go");
     let _operator = world.operator(&[&format!("--failpoint=create-ledger#1@before=pause:{}", go.display())]);
@@ -360,7 +364,7 @@ async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
     let spec = || json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("hanging", spec()).await;
     let reached = world.plane.folder().join("go.reached");
-    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    eventually("the commit hangs", async || reached.exists().then_some(())).await_some().await;
     for index in 0..5 {
         let name = format!("other-{index}");
         namespace.create::<Subscription>(&name, spec()).await;

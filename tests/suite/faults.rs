@@ -1,6 +1,8 @@
-//! Faults of the cluster: CRDs that are removed and recreated or have another version, a policy that denies writes, an
-//! object that cannot be decoded, a full etcd, an expired token, missing rights, a new certificate, restored data, large
-//! inputs; and an API server that throttles, expires a watch, does not answer, has another time, or is unavailable.
+//! Faults of the cluster and of the API server.
+//!
+//! - Cluster: removed, recreated or old CRDs, a policy that denies writes, an object that cannot be decoded,
+//!   a full etcd, an expired token, missing rights, a new certificate, restored data, and large input.
+//! - API server: throttling, expired watches, no answers, a wrong clock, and outages.
 
 mod answers;
 mod certificates;
@@ -19,12 +21,13 @@ pub use self::refused_writes::etcd;
 
 use std::path::PathBuf;
 
-use flashgate_api::{CreditAdjustment, Subscription};
+use flashgate_api::CreditAdjustment;
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, open_account};
 use crate::world::{Namespace, Operator, World};
 
-/// An operator whose log is kept, and that serves metrics.
+/// An operator with metrics, whose log is kept.
 struct Watched {
     operator: Operator,
     log: PathBuf,
@@ -46,16 +49,16 @@ impl Watched {
         Self { operator, log }
     }
 
-    fn said(&self) -> String {
+    fn read_log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("log")
     }
 
-    /// Returns a metric's value; 0 before it is counted.
+    /// Returns the value of a metric; 0 if it does not exist yet.
     fn metric(&self, name: &str) -> f64 {
         self.metrics(|line| line.starts_with(name)).first().copied().unwrap_or_default()
     }
 
-    /// Returns how many reconciles have failed, by what failed.
+    /// Returns the numbers of failed reconciles, by cause.
     fn failures(&self) -> Vec<f64> {
         let failed =
             |line: &str| line.starts_with("flashgate_billing_reconcile_total") && !line.contains(r#""ok""#);
@@ -69,25 +72,13 @@ impl Watched {
     }
 }
 
-/// Opens the account `acme` on the plan starter, which began a while ago.
-async fn open_account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    balance_is(namespace, "1100").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
-}
-
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-}
-
-/// Gives 10 credits by hand.
+/// Creates an adjustment of 10 credits.
 async fn adjust(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
     namespace.create::<CreditAdjustment>(name, spec).await;
 }
 
-/// Returns the definition of a kind, as it is committed.
+/// Returns the committed CRD of a kind.
 fn definition(plural: &str) -> Value {
     let file = crate::world::root().join(format!("crds/{plural}.yaml"));
     serde_yaml::from_str(&std::fs::read_to_string(file).expect("definition")).expect("YAML")

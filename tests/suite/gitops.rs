@@ -1,5 +1,6 @@
-//! What the tools of GitOps make of our objects, by the tools' own code: kstatus (Helm, Flux), Flux's expressions,
-//! Argo CD's interpreter and the definitions of both; objects are recorded from a real control plane.
+//! How GitOps tools read our objects, tested with the tools' own code: kstatus (Helm, Flux), Flux's health
+//! expressions, Argo CD's Lua interpreter, and the CRDs of both. The objects are recorded from a real control
+//! plane.
 
 mod actions;
 mod examples;
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 use crate::world::{made_by, root};
 
-/// Folder with `verdicts`, and the definitions of the kinds of Argo CD, Flux and the Prometheus operator.
+/// Folder with `verdicts`, and the CRDs of Argo CD, Flux and the Prometheus operator.
 pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("gitops/build.sh"));
 
 /// Returns the folder of a kind in Argo CD's layout.
@@ -26,14 +27,14 @@ fn customizations(kind: &str) -> PathBuf {
     root().join("resource_customizations/billing.flashgate.dev").join(kind)
 }
 
-/// Returns what is in a YAML file.
+/// Returns the content of a YAML file.
 fn yaml(file: &Path) -> Value {
     let text =
         std::fs::read_to_string(file).unwrap_or_else(|error| unreachable!("{}: {error}", file.display()));
     serde_yaml::from_str(&text).expect("YAML")
 }
 
-/// Returns what `verdicts` says of each file, in their order.
+/// Returns the output of `verdicts` for each file, in order.
 fn verdicts(judge: &[&str], files: &[PathBuf]) -> Vec<Value> {
     let output = Command::new(TOOLS.join("verdicts"))
         .args(judge)

@@ -1,4 +1,4 @@
-//! The tutorial and the pages of `docs/how-to`: each of their commands is run as the page shows it.
+//! Runs each command of the tutorial and of the pages in `docs/how-to` as the page shows it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::suite::payments::free_address;
 use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, Operator, World, eventually, made_by, root};
 
-/// A page whose commands are run, and whose output is compared with the output that the page shows.
+/// A page whose commands are run. Their output is compared with the output on the page.
 struct Page {
     runbook: Runbook,
     text: String,
@@ -37,7 +37,8 @@ impl Page {
         Self { runbook: Runbook::tutorial(name, world, variables), text }
     }
 
-    /// Runs the commands below `heading`. Returns their output, which has the lines that the page shows there.
+    /// Runs the commands below `heading`. Asserts that their output has the lines on the page, and returns
+    /// it.
     async fn walk(&self, heading: &str) -> String {
         let printed = self.runbook.walk(heading).await;
         let shapes: Vec<String> = printed.lines().map(shape).collect();
@@ -52,13 +53,13 @@ impl Page {
         printed
     }
 
-    fn assert_walked(self) {
-        self.runbook.assert_walked();
+    fn assert_complete(self) {
+        self.runbook.assert_complete();
     }
 }
 
 /// Returns the lines of output that a page shows below a heading, without blank lines and `...`. A block that
-/// begins with a prompt is a transcript of its own.
+/// begins with a prompt is a separate transcript.
 fn shown_below(page: &str, heading: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut below, mut block): (bool, Option<Vec<&str>>) = (false, None);
@@ -84,7 +85,7 @@ fn shown_below(page: &str, heading: &str) -> Vec<String> {
     lines
 }
 
-/// Returns a line with `#` instead of each word that has a digit: times, ages, identifiers and amounts.
+/// Returns a line with `#` for each word that contains a digit: times, ages, identifiers and amounts.
 fn shape(line: &str) -> String {
     let words = line.split_whitespace();
     let words =
@@ -109,15 +110,15 @@ async fn subscribed(namespace: &Namespace<'_>, plan: &str) -> [(&'static str, St
 }
 
 #[tokio::test]
-async fn the_tutorial_leads_to_its_balance() {
+async fn the_tutorial_ends_with_its_printed_balance() {
     let world = shared().await;
     let namespace = world.namespace("tutorial").await;
     let page = Page::tutorial("first-balance.md", world, &[("NAMESPACE", namespace.name.clone())]);
     let printed = page.walk("Create an account").await;
     assert!(printed.contains("acme   starter   Monthly   True    1100      0"), "{printed}");
-    // Usage of the second in which the account started would lie before it.
+    // Usage in the second of the start would be before the start.
     let start = flashgate_cluster::clock::Clock::system().now().as_second();
-    eventually("the second is over", async || {
+    eventually("the second has passed", async || {
         (flashgate_cluster::clock::Clock::system().now().as_second() > start).then_some(())
     })
     .await_some()
@@ -130,7 +131,7 @@ async fn the_tutorial_leads_to_its_balance() {
     for sum in [r#""granted":"1100""#, r#""purchased":"500""#, r#""consumed":"20""#] {
         assert!(printed.contains(sum), "{printed}");
     }
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -146,7 +147,7 @@ async fn a_plan_is_changed_as_the_page_says() {
     namespace.expect::<Subscription>("acme", "/status/plan", "growth").await;
     page.walk("End the renewal").await;
     namespace.expect::<Subscription>("acme", "/status/pendingChange/plan", "organization-free").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn a_pack_is_bought_and_refunded_as_the_page_says() {
     page.walk("Refund").await;
     namespace.expect::<CreditPack>("acme-order-17", "/status/state", "Refunded").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -179,7 +180,7 @@ async fn the_history_of_an_account_is_where_the_page_says() {
     assert_eq!(kinds, ["Invoiced", "Settled", "Granted"]);
     let printed = page.walk("Statements").await;
     assert!(printed.contains(r#""granted":"1100""#), "{printed}");
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -207,12 +208,11 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
     page.walk("Give credits back").await;
     page.walk("Charge what is missing").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1085").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 /// Returns the variables of a page that installs the chart of this checkout, with Helm's own files below the
 /// world's folder.
-///
 /// `bash` reads the file of `BASH_ENV` before each block. The file has values that are known only after the
 /// page was opened.
 fn release_variables(world: &World) -> Vec<(&'static str, String)> {
@@ -299,11 +299,11 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     assert_eq!(ledger(&namespace).await, before);
     let printed = upgrade.walk("Verify").await;
     assert_eq!(printed.matches("flashgate-billing-0.0.1").count(), 6, "{printed}");
-    upgrade.assert_walked();
+    upgrade.assert_complete();
 
     let monitoring = Page::how_to("monitoring.md", &world, &variables);
     monitoring.walk("Logs").await;
-    monitoring.assert_walked();
+    monitoring.assert_complete();
 
     let uninstall = Page::how_to("uninstall.md", &world, &variables);
     let printed = uninstall.walk("Remove the operator").await;
@@ -319,15 +319,15 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     assert!(printed.contains("creditadjustments.billing.flashgate.dev\" deleted"), "{printed}");
     let backup = fs::read_to_string(world.plane.folder().join("page/ledgers.yaml")).expect("backup");
     assert!(backup.contains("kind: CreditLedger\n") && backup.contains("name: acme\n"), "{backup}");
-    uninstall.assert_walked();
+    uninstall.assert_complete();
 
     let other = World::empty().await;
     set_environment(&world, &format!("export KUBECONFIG='{}'\n", other.plane.kubeconfig().display()));
     install.walk("Without Helm").await;
-    install.assert_walked();
+    install.assert_complete();
 }
 
-/// The process that a page starts, by the file with its number. It ends with this value.
+/// The process that a page starts, by its PID file. The process ends when this value is dropped.
 struct Started(PathBuf);
 
 impl Drop for Started {
@@ -337,7 +337,7 @@ impl Drop for Started {
     }
 }
 
-/// Starts the operator of the release in `world`, as its pod would run; returns where its webhook listens.
+/// Starts the operator of the release in `world`, as its pod would run. Returns the address of its webhook.
 async fn start_release(world: &World) -> (SocketAddr, Operator) {
     let release = ["flashgate-billing", "--namespace", "flashgate-billing"];
     let arguments = [&["get", "manifest"], &release[..]].concat();
@@ -388,7 +388,7 @@ async fn stripe_is_connected_as_the_page_says() {
     );
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     page.walk("5. Run the adapter in the cluster").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -401,14 +401,14 @@ async fn a_test_clock_is_advanced_as_the_page_says() {
     assert!(printed.contains("1100      0        2026-02-28T10:00:00Z"), "{printed}");
     let printed = page.walk("3. Advance the clock").await;
     assert!(printed.contains("1100      0        2026-03-31T10:00:00Z"), "{printed}");
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
 async fn the_leader_is_shown_as_the_page_says() {
     let page = Page::how_to("high-availability.md", shared().await, &[]);
     page.walk("A leader and standbys").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 /// Returns the files with the ending `.md` below `folder`, as paths below it.

@@ -1,4 +1,4 @@
-//! The world that most tests share, with an operator as the chart installs it.
+//! The world that most tests share. Its operator runs as the chart installs it.
 
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 use crate::suite::chart;
 use crate::world::{Operator, World};
 
-/// Namespaces of the shared world whose Subscriptions may live by a test clock.
+/// Namespaces of the shared world in which Subscriptions may use a test clock.
 pub const TEST_CLOCK_NAMESPACES: [&str; 32] = [
     "clock-renewal",
     "clock-packs",
@@ -42,8 +42,8 @@ pub const TEST_CLOCK_NAMESPACES: [&str; 32] = [
     "clock-life-10-late-usage",
 ];
 
-/// Returns the world that most tests share, with an operator that runs all the time as the chart installs it: no life
-/// there needs more than what the chart grants and states.
+/// Returns the world that most tests share. Its operator always runs, with only the rights and options of the
+/// chart.
 pub async fn shared() -> &'static World {
     static SHARED: OnceCell<(World, Operator)> = OnceCell::const_new();
     let start = || async {

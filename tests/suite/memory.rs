@@ -1,4 +1,4 @@
-//! Objects that are as large as admission lets them be, by the hundred: the operator stays below the chart's limit.
+//! Hundreds of objects of the maximum size: the operator stays below the chart's memory limit.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const REPORTS: usize = 100;
 /// Subscriptions with as many annotations as the API server accepts, 250 KiB each.
 const SUBSCRIPTIONS: usize = 1_000;
 
-/// Objects that are created at once.
+/// Number of objects created in parallel.
 const AT_ONCE: usize = 8;
 
 /// Returns the chart's memory limit in KiB.
@@ -33,8 +33,8 @@ fn limit_kib() -> u64 {
     limit.strip_suffix("Mi").expect("MiB").parse::<u64>().expect("number") * 1_024
 }
 
-/// Returns a report of a thousand lines, each with four labels of the longest names and values, for an account that does
-/// not exist: it waits for weeks.
+/// Returns a report with a thousand lines, each with four labels of the maximum length. Its account does not
+/// exist, so the report stays pending.
 fn fat_report(index: usize) -> Value {
     let labels: serde_json::Map<String, Value> =
         (0..4).map(|label| (format!("{label}{}", "n".repeat(62)), json!("v".repeat(63)))).collect();
@@ -50,7 +50,7 @@ fn fat_report(index: usize) -> Value {
     })
 }
 
-/// Creates an object. The API server may have created it although its answer did not come in time.
+/// Creates an object. It may already exist if an earlier answer was lost.
 async fn create<K>(namespace: &Namespace<'_>, metadata: &Value, spec: &Value)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -83,8 +83,8 @@ async fn flood(namespace: &Namespace<'_>) {
     subscriptions.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// Waits until the operator has seen so many pending reports and Subscriptions.
-async fn has_seen_the_flood(operator: &Operator) {
+/// Waits until the operator has seen all pending reports and Subscriptions.
+async fn wait_until_all_are_seen(operator: &Operator) {
     let sum_of = |text: &str, name: &str| -> f64 {
         let lines = text.lines().filter(|line| line.starts_with(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
@@ -96,14 +96,14 @@ async fn has_seen_the_flood(operator: &Operator) {
         let expected = u32::try_from(REPORTS + SUBSCRIPTIONS).expect("count");
         (reports + subscriptions >= f64::from(expected)).then_some(())
     };
-    // 300 MB of JSON, which an unoptimized build reads beside the tests that run at the same time.
+    // The operator reads 300 MB of JSON in a debug build, beside other tests.
     let patience = Duration::from_secs(600);
-    eventually("the operator has seen the flood", has_seen).within(patience).await_some().await;
+    eventually("the operator has seen all objects", has_seen).within(patience).await_some().await;
 }
 
 #[tokio::test]
-async fn floods_of_the_largest_objects_leave_the_operator_below_the_charts_memory_limit() {
-    // Each object is kept in several versions until etcd is compacted.
+async fn hundreds_of_the_largest_objects_keep_the_operator_below_the_charts_memory_limit() {
+    // etcd keeps several versions of each object until it is compacted.
     let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=8589934592");
     let world = World::start_with_builder(builder).await.with_definitions().await;
     let (flooded, quiet) = (world.namespace("flooded").await, world.namespace("quiet").await);
@@ -111,7 +111,7 @@ async fn floods_of_the_largest_objects_leave_the_operator_below_the_charts_memor
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     quiet.create::<Subscription>("acme", spec).await;
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
-    has_seen_the_flood(&operator).await;
+    wait_until_all_are_seen(&operator).await;
     quiet.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     let mut report = fat_report(REPORTS);
     report["subscriptionRef"]["name"] = json!("acme");

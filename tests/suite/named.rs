@@ -1,4 +1,4 @@
-//! The tests that pages name: each is there.
+//! Every test that a page names exists.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::world::root;
 /// Pages that name tests of this suite as `module::test`.
 const PAGES: [&str; 2] = ["SECURITY.md", "docs/reliability.md"];
 
-/// Returns the names of tests on a page: all of one module, as in `corpus::*`, is none.
+/// Returns the names of tests on a page. A whole module, as in `corpus::*`, is skipped.
 fn names(page: &str) -> Vec<String> {
     let quoted = page.split('`').skip(1).step_by(2);
     let is_name = |text: &&str| {
@@ -17,7 +17,7 @@ fn names(page: &str) -> Vec<String> {
     quoted.filter(is_name).map(str::to_owned).collect()
 }
 
-/// Returns whether this suite has a test of that name.
+/// Returns whether this suite has a test with that name.
 fn is_there(name: &str) -> bool {
     let (module, test) = name.rsplit_once("::").expect("a path");
     let file = root().join("tests/suite").join(format!("{}.rs", module.replace("::", "/")));
@@ -25,11 +25,11 @@ fn is_there(name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_a_page_names_is_there() {
+fn every_test_that_a_page_names_exists() {
     for page in PAGES {
         let names = names(&fs::read_to_string(root().join(page)).expect("page"));
-        assert!(!names.is_empty(), "{page} names tests");
+        assert!(!names.is_empty(), "{page} names no tests");
         let missing: Vec<_> = names.into_iter().filter(|name| !is_there(name)).collect();
-        assert!(missing.is_empty(), "{page} names tests that are not there: {missing:?}");
+        assert!(missing.is_empty(), "{page} names tests that do not exist: {missing:?}");
     }
 }

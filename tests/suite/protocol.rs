@@ -1,4 +1,4 @@
-//! The protocol: what survives deletion, loss of every status, and a quiet minute.
+//! State survives the deletion of objects and of statuses, and an idle operator writes nothing.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -7,35 +7,23 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{buy_pack, create_account, last_hour, usage};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, World, eventually};
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
+    create_account(namespace, name, "starter").await;
     namespace.expect::<Subscription>(name, "/status/credits/balance", "1100").await;
 }
 
 async fn report(namespace: &Namespace<'_>, account: &str, name: &str) {
-    let end = flashgate_cluster::clock::Clock::system().now();
-    let start = end - jiff::SignedDuration::from_hours(1);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "10G"}],
-    });
+    let spec = usage(account, name, last_hour(), "StorageEgress", "10G");
     namespace.create::<UsageReport>(name, spec).await;
     namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
 }
 
-async fn buy(namespace: &Namespace<'_>, account: &str, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": account}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
-}
-
 #[tokio::test]
-async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance() {
+async fn a_recreated_subscription_has_the_same_balance() {
     let namespace = shared().await.namespace("recreated").await;
     account(&namespace, "acme").await;
     report(&namespace, "acme", "gw-1").await;
@@ -54,7 +42,7 @@ async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance()
 }
 
 #[tokio::test]
-async fn a_plan_that_was_changed_and_changed_back_unseen_grants_and_invoices_nothing() {
+async fn a_plan_change_that_is_reverted_before_a_reconcile_grants_and_invoices_nothing() {
     let world = World::start().await;
     let namespace = world.namespace("unseen").await;
     let operator = world.operator(&[]);
@@ -79,7 +67,7 @@ async fn a_plan_that_was_changed_and_changed_back_unseen_grants_and_invoices_not
     }
 }
 
-/// An account that is paid from outside, with one object of each kind that has its verdict.
+/// An account with external payments, and one object of each kind with its verdict.
 struct Settled<'a> {
     namespace: Namespace<'a>,
     totals: Value,
@@ -97,7 +85,7 @@ impl<'a> Settled<'a> {
         let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
         namespace.create::<CreditAdjustment>("goodwill", spec).await;
         namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // It is charged at its end, which is soon.
+        // The report is charged at the end of its window, within seconds.
         let start = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
         let end = start + jiff::SignedDuration::from_secs(1);
         let spec = json!({
@@ -112,7 +100,7 @@ impl<'a> Settled<'a> {
         Self { namespace, totals: ledger["spec"]["totals"].clone() }
     }
 
-    /// Deletes an object and creates one of the same name and spec.
+    /// Deletes an object, and creates one with the same name and spec.
     async fn recreate<K>(&self, name: &str)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -128,7 +116,7 @@ impl<'a> Settled<'a> {
         self.namespace.create::<K>(name, object["spec"].clone()).await;
     }
 
-    /// Every name shows what became of it, and no credit moved.
+    /// Asserts that every new object shows the old verdict, and that no balance changed.
     async fn is_as_before(&self) {
         let Self { namespace, totals } = self;
         for name in ["paid", "paid-pack"] {
@@ -136,7 +124,7 @@ impl<'a> Settled<'a> {
         }
         namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
         namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // Its window was charged by a report that was deleted.
+        // A deleted report has already charged the window.
         namespace.expect::<UsageReport>("gw", "/status/state", "Rejected").await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
         namespace.expect::<Subscription>("acme", "/status/observedGeneration", 1).await;
@@ -145,7 +133,7 @@ impl<'a> Settled<'a> {
     }
 }
 
-/// Settles the `index`th invoice once it is open.
+/// Settles invoice number `index` once it is open.
 async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) {
     let invoice = format!("/status/invoices/{index}");
     namespace.expect::<Subscription>("acme", &format!("{invoice}/state"), "Open").await;
@@ -159,7 +147,7 @@ async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) 
 }
 
 #[tokio::test]
-async fn an_object_of_any_kind_that_is_created_again_shows_its_verdict_and_moves_no_credit() {
+async fn a_recreated_object_of_any_kind_shows_its_verdict_and_changes_no_balance() {
     let world = World::start().await;
     let catalog = crate::world::root().join("examples/payments/catalog.yaml").display().to_string();
     let arguments = ["--catalog", catalog.as_str()];
@@ -182,13 +170,13 @@ async fn an_object_of_any_kind_that_is_created_again_shows_its_verdict_and_moves
 }
 
 #[tokio::test]
-async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
+async fn case_19_removed_statuses_are_restored_without_a_commit() {
     let namespace = shared().await.namespace("wiped").await;
     account(&namespace, "acme").await;
     report(&namespace, "acme", "gw-1").await;
-    buy(&namespace, "acme", "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    // One report more: its commit drops the first one's receipt, so the first is charged long ago.
+    // The commit of one more report drops the first receipt, so the first report is only in the coverage.
     report(&namespace, "acme", "gw-2").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     let subscription = namespace.get::<Subscription>("acme").await.expect("subscription");
@@ -216,7 +204,7 @@ async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
     assert_eq!(ledger.pointer("/spec"), after.pointer("/spec"), "no new commit");
 }
 
-/// Removes the whole status, as a backup that does not hold it would.
+/// Removes the whole status, as a restore without statuses does.
 async fn wipe<K>(namespace: &Namespace<'_>, name: &str)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -231,14 +219,14 @@ where
 }
 
 #[tokio::test]
-async fn a_steady_state_makes_no_write_for_a_minute() {
+async fn an_idle_operator_writes_nothing_for_a_minute() {
     let world = World::start().await;
     let namespace = world.namespace("steady").await;
     let operator = world.operator(&[]);
     account(&namespace, "acme").await;
     account(&namespace, "globex").await;
     report(&namespace, "acme", "gw-1").await;
-    buy(&namespace, "acme", "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     let spec = json!({"subscriptionRef": {"name": "missing"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("waiting", spec).await;
     namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "100").await;
@@ -251,7 +239,7 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     .await;
     let before = versions(&namespace).await;
     assert_eq!(before.len(), 2 + 2 + 1 + 2, "{before:?}");
-    // The one wait that is on time: this is about what does not happen meanwhile.
+    // The only wait for a fixed time: the test is about the absence of writes.
     let minute = std::time::Duration::from_secs(60);
     tokio::time::sleep(minute).await;
     assert_eq!(versions(&namespace).await, before, "objects written in a steady state");
@@ -260,12 +248,15 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     report(&namespace, "globex", "gw-2").await;
     let after = versions(&namespace).await;
     let written: Vec<_> = before.iter().filter(|version| !after.contains(version)).collect();
-    assert!(written.iter().all(|version| version.contains("globex")), "a second start wrote {written:?}");
+    assert!(
+        written.iter().all(|version| version.contains("globex")),
+        "a restarted operator wrote {written:?}"
+    );
     drop(second);
 }
 
 #[tokio::test]
-async fn what_changes_is_told_by_events_once() {
+async fn each_change_has_one_event() {
     let namespace = shared().await.namespace("events").await;
     account(&namespace, "acme").await;
     for name in ["a", "b", "c", "d"] {
@@ -273,7 +264,7 @@ async fn what_changes_is_told_by_events_once() {
         namespace.create::<CreditPack>(name, spec).await;
     }
     namespace.expect::<CreditPack>("d", "/status/state", "Refused").await;
-    let told = eventually("the refusal has an Event", async || {
+    let events = eventually("the refusal has an Event", async || {
         let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
         let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let events = events["items"].as_array().cloned().unwrap_or_default();
@@ -286,13 +277,16 @@ async fn what_changes_is_told_by_events_once() {
     })
     .await_some()
     .await;
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert_eq!(told[0]["type"], "Warning");
-    assert_eq!(told[0]["involvedObject"]["name"], "d");
-    assert!(told[0]["message"].as_str().is_some_and(|message| message.contains("used 3 of 3")), "{told:#?}");
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert_eq!(events[0]["type"], "Warning");
+    assert_eq!(events[0]["involvedObject"]["name"], "d");
+    assert!(
+        events[0]["message"].as_str().is_some_and(|message| message.contains("used 3 of 3")),
+        "{events:#?}"
+    );
 }
 
-/// Returns kind, name and version of every object of this product.
+/// Returns kind, name and resource version of every object of this product.
 async fn versions(namespace: &Namespace<'_>) -> Vec<String> {
     let mut all = of_kind::<Subscription>(namespace).await;
     all.extend(of_kind::<CreditLedger>(namespace).await);

@@ -1,4 +1,4 @@
-//! The runbooks, walked: each block of kind `sh` of a page is run as it stands there, with the real kubectl.
+//! Runs each block of kind `sh` in the runbooks as it is printed, with real kubectl.
 
 mod alerts;
 
@@ -10,26 +10,29 @@ use std::process::Command;
 use std::time::Duration;
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_cluster::clock::Clock;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, buy_pack, create_account, hour_until, usage};
 use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
-/// Where the operator is deployed.
+/// Namespace of the operator's Deployment.
 const OPERATOR_NAMESPACE: &str = "flashgate-billing";
 
-/// How often the Deployment is looked at.
+/// Polling interval of the Deployment.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A page, and which of its parts were walked.
+/// A page, and the parts of it that were run.
 pub struct Runbook {
     name: &'static str,
-    /// The blocks below each heading that has any.
+    /// The blocks below each heading.
     parts: BTreeMap<String, Vec<String>>,
-    walked: RefCell<Vec<String>>,
+    run_parts: RefCell<Vec<String>>,
     variables: Vec<(&'static str, String)>,
     folder: PathBuf,
 }
@@ -51,7 +54,7 @@ impl Runbook {
         let mut runbook = Self {
             name,
             parts: blocks_by_heading(&page),
-            walked: RefCell::default(),
+            run_parts: RefCell::default(),
             variables,
             folder: PathBuf::new(),
         };
@@ -59,12 +62,12 @@ impl Runbook {
         runbook
     }
 
-    /// Opens a page of `docs/how-to`, whose commands are run in the project's folder.
+    /// Opens a page of `docs/how-to`. Its commands run in the project folder.
     pub fn how_to(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
         Self::guide("docs/how-to", name, world, variables)
     }
 
-    /// Opens a page of `docs/tutorials`, whose commands are run in the project's folder.
+    /// Opens a page of `docs/tutorials`. Its commands run in the project folder.
     pub fn tutorial(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
         Self::guide("docs/tutorials", name, world, variables)
     }
@@ -75,7 +78,7 @@ impl Runbook {
         page
     }
 
-    /// Runs what comes in another cluster.
+    /// Runs the following commands in another cluster.
     fn moves_to(&mut self, world: &World) {
         let kubectl = world.plane.programs().display().to_string();
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -87,10 +90,10 @@ impl Runbook {
         world.plane.folder().clone_into(&mut self.folder);
     }
 
-    /// Runs the blocks below `heading`. Returns what they printed.
+    /// Runs the blocks below `heading`. Returns their output.
     pub async fn walk(&self, heading: &str) -> String {
         let blocks = self.parts.get(heading).expect(heading);
-        self.walked.borrow_mut().push(heading.to_owned());
+        self.run_parts.borrow_mut().push(heading.to_owned());
         let mut printed = String::new();
         for block in blocks {
             let mut shell = Command::new("bash");
@@ -106,15 +109,15 @@ impl Runbook {
         printed
     }
 
-    /// Ends the walk: nothing may be left out.
-    pub fn assert_walked(self) {
+    /// Asserts that every block was run.
+    pub fn assert_complete(self) {
         for heading in self.parts.keys() {
-            assert!(self.walked.borrow().contains(heading), "{}: '{heading}' was not walked", self.name);
+            assert!(self.run_parts.borrow().contains(heading), "{}: '{heading}' was not run", self.name);
         }
     }
 }
 
-/// Returns the blocks of kind `sh` of a page by the heading above them.
+/// Returns the blocks of kind `sh` of a page, by heading.
 fn blocks_by_heading(page: &str) -> BTreeMap<String, Vec<String>> {
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut heading, mut is_block, mut is_open) = (String::new(), false, false);
@@ -136,7 +139,7 @@ fn blocks_by_heading(page: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn only_blocks_of_commands_are_walked_below_the_heading_they_stand_under() {
+fn only_blocks_of_commands_are_run_by_heading() {
     let page = "# A\n```sh\none\ntwo # not a heading\n```\n## B\n```yaml\nthree\n```\n```sh\n# four\n```\n";
     let parts = blocks_by_heading(page);
     assert_eq!(parts["A"], ["one\ntwo # not a heading\n"]);
@@ -144,7 +147,7 @@ fn only_blocks_of_commands_are_walked_below_the_heading_they_stand_under() {
     assert_eq!(parts.len(), 2);
 }
 
-/// Returns the operator's Deployment, as its folder in Git has it.
+/// Returns the operator's Deployment from the folder for Git.
 fn deployment() -> Value {
     let labels = json!({"app.kubernetes.io/name": "flashgate-billing"});
     let container = json!({
@@ -160,7 +163,8 @@ fn deployment() -> Value {
     })
 }
 
-/// Runs the operator as its Deployment says; never returns. The private control plane has no nodes to run it.
+/// Runs the operator as its Deployment specifies. Never returns. The private control plane has no nodes to
+/// run pods.
 async fn run_as_deployed(world: &World) {
     let deployments: Api<Deployment> = Api::namespaced(world.client().await, OPERATOR_NAMESPACE);
     let mut running: Option<(i64, Option<Operator>)> = None;
@@ -188,7 +192,7 @@ async fn run_as_deployed(world: &World) {
     }
 }
 
-/// Starts what a Deployment says, and waits until it is ready.
+/// Starts the operator of a Deployment, and waits until it is ready.
 async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     let container = deployed.spec.as_ref()?.template.spec.as_ref()?.containers.first()?;
     let arguments: Vec<&str> = container.args.iter().flatten().map(String::as_str).collect();
@@ -196,7 +200,7 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     let environment: Vec<(&str, &str)> =
         environment.map(|pair| (pair.name.as_str(), pair.value.as_deref().unwrap_or_default())).collect();
     let operator = world.operator_with(arguments.get(1..)?, &environment);
-    eventually("it is ready", async || {
+    eventually("the operator is ready", async || {
         (operator.listening_port().is_some() && operator.get("/readyz")?.0 == 200).then_some(())
     })
     .await_some()
@@ -204,7 +208,7 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     Some(operator)
 }
 
-/// Plays `scenario` while the operator runs as deployed.
+/// Runs `scenario` while the operator runs as deployed.
 async fn while_deployed<T>(world: &World, scenario: impl Future<Output = T>) -> T {
     tokio::select! {
         () = run_as_deployed(world) => unreachable!("never returns"),
@@ -219,21 +223,11 @@ async fn deploy(world: &World) {
     deployments.create(&PostParams::default(), &deployment).await.expect("deployed");
 }
 
-async fn buy(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
-}
-
-/// Reports an hour of a day ago that costs 10 credits.
+/// Reports an hour of the previous day that costs 10 credits.
 async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
-    let time = |hour: i64| jiff::Timestamp::from_second(hour * 3_600).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(start), "endTime": time(start + 1)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-    });
+    let start = Clock::system().now().as_second() / 3_600 - 24 + hour;
+    let end = Timestamp::from_second((start + 1) * 3_600).expect("time");
+    let spec = usage("acme", "gw", hour_until(end), "StorageEgress", "1G");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
@@ -243,17 +237,16 @@ async fn adjust(namespace: &Namespace<'_>, name: &str) {
     namespace.expect::<CreditAdjustment>(name, "/status/state", "Granted").await;
 }
 
-/// Makes an account that has done a bit of everything: 1,100 + 200 + 5 - 20 credits.
+/// Creates an account with some activity: 1,100 + 200 + 5 - 20 credits.
 async fn account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    live(namespace).await;
+    create_account(namespace, "acme", "starter").await;
+    use_account(namespace).await;
 }
 
-/// What happens in an account: it ends with 1,285 credits.
-async fn live(namespace: &Namespace<'_>) {
+/// Creates the activity of an account. The balance is then 1,285 credits.
+async fn use_account(namespace: &Namespace<'_>) {
     for name in ["order-1", "order-2"] {
-        buy(namespace, name).await;
+        buy_pack(namespace, "acme", name).await;
     }
     for (hour, name) in ["report-1", "report-2"].into_iter().enumerate() {
         report(namespace, name, i64::try_from(hour).expect("hour")).await;
@@ -263,12 +256,8 @@ async fn live(namespace: &Namespace<'_>) {
     balance_is(namespace, "1285").await;
 }
 
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-}
-
-/// The account is the one that it was, in the period it was in, and nothing was added up since.
-async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
+/// Asserts that the account and its period are unchanged, and that nothing was granted again.
+async fn assert_continues_from(before: &Value, namespace: &Namespace<'_>) {
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     for part in ["/spec/account", "/spec/startTime", "/spec/period", "/spec/totals"] {
         assert!(before.pointer(part).is_some(), "{part}");
@@ -276,13 +265,13 @@ async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
     }
 }
 
-async fn lose_ledger(namespace: &Namespace<'_>) {
+async fn delete_ledger(namespace: &Namespace<'_>) {
     namespace.api::<CreditLedger>().delete("acme", &kube::api::DeleteParams::default()).await.expect("lost");
     ready_is(namespace, "LedgerMissing").await;
 }
 
-/// Overwrites the ledger, against its hash.
-async fn tamper(namespace: &Namespace<'_>) {
+/// Overwrites the ledger, so that its hash is wrong.
+async fn corrupt_ledger(namespace: &Namespace<'_>) {
     let ledgers = namespace.api::<CreditLedger>();
     let mut ledger = ledgers.get("acme").await.expect("ledger");
     ledger.spec.sequence += 1;
@@ -305,17 +294,17 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     let page = Runbook::open("restore-one-ledger.md", &world, &variables);
     page.walk("Before it happens: a backup").await;
 
-    lose_ledger(&namespace).await;
+    delete_ledger(&namespace).await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerMissing") && !said.contains("held:"), "{said}");
     page.walk("It is missing, and there is a backup").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
-    // The backup is older now.
-    buy(&namespace, "order-3").await;
+    // The backup is now older.
+    buy_pack(&namespace, "acme", "order-3").await;
     balance_is(&namespace, "1385").await;
-    lose_ledger(&namespace).await;
+    delete_ledger(&namespace).await;
     page.walk("It is missing, and there is a backup").await;
     ready_is(&namespace, "LedgerRegression").await;
     let said = page.walk("Diagnosis").await;
@@ -325,23 +314,23 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     balance_is(&namespace, "1285").await;
 
     page.walk("Before it happens: a backup").await;
-    tamper(&namespace).await;
+    corrupt_ledger(&namespace).await;
     page.walk("It is inconsistent, and there is a backup").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
-    // Its content is right, and is accepted without a backup.
-    tamper(&namespace).await;
+    // Its content is correct, and is accepted without a backup.
+    corrupt_ledger(&namespace).await;
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1285").await;
 
-    lose_ledger(&namespace).await;
+    delete_ledger(&namespace).await;
     page.walk("It is missing, and there is no backup").await;
     ready_is(&namespace, "InForce").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1100").await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
@@ -372,12 +361,12 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         page.walk("Verify").await;
 
         balance_is(&namespace, "1285").await;
-        goes_on_from(&before, &namespace).await;
+        assert_continues_from(&before, &namespace).await;
         for name in ["order-1", "order-2"] {
             namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
         }
         namespace.expect::<CreditAdjustment>("outage", "/status/state", "Granted").await;
-        // Sent again, one that was charged and one that was not.
+        // Sends two reports again: one was charged, the other was not.
         report(&namespace, "again", 0).await;
         namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
         report(&namespace, "new", 5).await;
@@ -385,10 +374,10 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         balance_is(&namespace, "1275").await;
     })
     .await;
-    page.assert_walked();
+    page.assert_complete();
 }
 
-/// Makes the checkout that a cluster is rebuilt from.
+/// Creates the checkout for the new cluster.
 fn make_git(folder: &Path) {
     let write = |path: &str, manifest: &Value| {
         let file = folder.join(path);
@@ -431,7 +420,7 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         let applied = namespace.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
         assert!(applied.success, "{}", applied.stderr);
         namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
-        buy(&namespace, "order-1").await;
+        buy_pack(&namespace, "acme", "order-1").await;
         report(&namespace, "report-1", 0).await;
         balance_is(&namespace, "1290").await;
         page.walk("Before it happens: a backup").await;
@@ -454,8 +443,8 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         page.walk("Verify").await;
         balance_is(&namespace, "1290").await;
         namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
-        goes_on_from(&before, &namespace).await;
+        assert_continues_from(&before, &namespace).await;
     })
     .await;
-    page.assert_walked();
+    page.assert_complete();
 }

@@ -1,34 +1,24 @@
-//! How an operator is run: what it sweeps, what it leaves alone, and what it says of itself.
+//! How to run an operator: sweeps, namespaces, hold, logs and probes.
 
 use std::fs;
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
+use crate::suite::accounts::{create_account, last_hour, usage};
 use crate::world::{Namespace, Operator, World, eventually};
 
-async fn account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-}
-
 async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
-    let end = flashgate_cluster::clock::Clock::system().now();
-    let start = end - jiff::SignedDuration::from_hours(1);
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": "1G"}],
-    });
+    let spec = usage("acme", name, last_hour(), operation, "1G");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
 #[tokio::test]
-async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
+async fn reports_are_swept_after_their_retention_and_stay_charged() {
     let world = World::start().await;
     let namespace = world.namespace("swept").await;
     let catalog = world.catalog_that_keeps_reports_for(2);
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     for name in ["a", "b", "c"] {
         report(&namespace, name, "StorageEgress").await;
     }
@@ -46,27 +36,27 @@ async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
 }
 
 #[tokio::test]
-async fn an_operator_of_one_namespace_leaves_the_others_alone() {
+async fn an_operator_of_one_namespace_ignores_the_others() {
     let world = World::start().await;
     let (mine, other) = (world.namespace("mine").await, world.namespace("other").await);
-    account(&other).await;
+    create_account(&other, "acme", "starter").await;
     let _operator = world.operator(&["--namespace", "mine"]);
-    account(&mine).await;
+    create_account(&mine, "acme", "starter").await;
     mine.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     assert!(other.get::<CreditLedger>("acme").await.is_none());
     other.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
 }
 
 #[tokio::test]
-async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
+async fn a_paused_operator_writes_nothing_and_is_healthy() {
     let world = World::start().await;
     let namespace = world.namespace("held").await;
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     let operator = world.operator(&["--hold", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"]);
     eventually("the port is open", async || operator.listening_port()).await_some().await;
     let get = |path: &str| operator.get(path).expect("an answer");
     assert_eq!(get("/healthz"), (200, "ok\n".to_owned()));
-    eventually("it is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
+    eventually("the operator is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
     let (status, metrics) = get("/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
@@ -76,7 +66,7 @@ async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
 }
 
 #[tokio::test]
-async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
+async fn an_invalid_catalog_prevents_the_start_and_names_the_line() {
     let world = World::start().await;
     let file = world.plane.folder().join("wrong.yaml");
     fs::write(&file, "currency: USD\nplans:\n- name: starter\n  monthly: {credits: 1100}\n")
@@ -93,14 +83,14 @@ async fn a_catalog_with_a_mistake_stops_the_start_with_its_line() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_is_broken_under_a_running_operator_changes_nothing_for_it() {
+async fn a_catalog_that_becomes_invalid_does_not_affect_a_running_operator() {
     let world = World::start().await;
     let namespace = world.namespace("broken-catalog").await;
     let file = world.plane.folder().join("catalog.yaml");
     let shipped = fs::read_to_string(crate::world::root().join("src/catalog/shipped.yaml")).expect("catalog");
     fs::write(&file, shipped).expect("catalog");
     let operator = world.operator(&["--catalog", &file.display().to_string()]);
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     fs::write(&file, "currency: USD\nplans: [\n").expect("catalog");
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
@@ -112,7 +102,7 @@ async fn a_catalog_that_is_broken_under_a_running_operator_changes_nothing_for_i
 }
 
 #[tokio::test]
-async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothing() {
+async fn the_log_filter_can_change_at_run_time_and_an_invalid_filter_is_ignored() {
     let world = World::start().await;
     let (filter, log) = (world.plane.folder().join("filter"), world.plane.folder().join("log"));
     fs::write(&filter, "error\n").expect("filter");
@@ -123,7 +113,7 @@ async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothi
         eventually(text, found).await_some().await;
     };
     let namespace = world.namespace("quiet").await;
-    account(&namespace).await;
+    create_account(&namespace, "acme", "starter").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     assert_eq!(fs::read_to_string(&log).expect("log"), "", "errors alone are logged");
     fs::write(&filter, "info").expect("filter");
@@ -137,7 +127,7 @@ async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothi
 }
 
 #[tokio::test]
-async fn an_address_of_metrics_that_is_taken_ends_the_start_with_an_error() {
+async fn a_metrics_address_in_use_prevents_the_start() {
     let world = crate::world::bare().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
     let address = taken.local_addr().expect("address").to_string();

@@ -1,4 +1,4 @@
-//! Size: what is pending costs, what is charged does not.
+//! Cost depends on pending objects, not on history.
 
 use std::time::Duration;
 
@@ -34,12 +34,12 @@ async fn is_pending(namespace: &Namespace<'_>) -> bool {
     !namespace.api::<UsageReport>().list(&params).await.expect("list").items.is_empty()
 }
 
-/// Returns how many commits the account had.
+/// Returns the number of commits of the account.
 async fn commits(namespace: &Namespace<'_>) -> Option<i64> {
     namespace.get::<CreditLedger>("acme").await?.pointer("/spec/sequence").and_then(Value::as_i64)
 }
 
-/// Returns how many times single reports were read from the API server, as it counts them itself.
+/// Returns how often single reports were read, from the API server's own metrics.
 async fn reads_of_reports(world: &World) -> f64 {
     let output = world.plane.kubectl(&["get", "--raw", "/metrics"], None).await.expect("kubectl");
     let metrics = output.succeeded().expect("metrics");
@@ -52,7 +52,7 @@ async fn reads_of_reports(world: &World) -> f64 {
 }
 
 #[tokio::test]
-async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave_no_memory() {
+async fn ten_thousand_pending_reports_need_at_most_two_hundred_commits_and_their_memory_is_freed() {
     let world = World::start().await;
     let namespace = world.namespace("many").await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -61,7 +61,7 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     let operator = world.operator(&[]);
     let mut peak = 0;
     let mut last = None;
-    // Patience is for progress, not for the whole.
+    // The timeout applies to each step of progress.
     while is_pending(&namespace).await {
         let before = last;
         last = eventually("reports are charged", async || {
@@ -78,7 +78,7 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     assert!(commits <= 200, "{commits} commits");
     assert!(peak < 256 * 1_024, "{peak} KiB at the peak");
     drop(operator);
-    // A second start has nothing to read of what is charged.
+    // After a restart, the operator reads no charged report.
     let reads = reads_of_reports(&world).await;
     let second = world.operator(&[]);
     let fresh = world.namespace("fresh").await;
@@ -88,21 +88,21 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     println!("commits {commits}, peak {peak} KiB, second start {memory} KiB");
     assert!(memory < 64 * 1_024, "{memory} KiB with nothing pending");
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger, after, "a second start writes nothing");
-    assert!(reads_of_reports(&world).await <= reads, "a second start reads no charged report");
+    assert_eq!(ledger, after, "a restarted operator writes nothing");
+    assert!(reads_of_reports(&world).await <= reads, "a restarted operator reads no charged report");
 }
 
-/// Accounts of the largest installation that this is made for.
+/// Number of accounts in the largest supported installation.
 const ACCOUNTS: i64 = 100_000;
 
-/// Returns how many ledgers there are.
+/// Returns the number of ledgers.
 async fn ledgers(namespace: &Namespace<'_>) -> i64 {
     let page = namespace.api::<CreditLedger>().list(&ListParams::default().limit(1)).await.expect("list");
     let first = i64::try_from(page.items.len()).expect("count");
     first + page.metadata.remaining_item_count.unwrap_or_default()
 }
 
-/// Reads every Subscription and every ledger, page by page, as any client would.
+/// Reads every Subscription and every ledger in pages, as any client would.
 async fn read_all<K>(namespace: &Namespace<'_>) -> usize
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -126,9 +126,9 @@ async fn start_and_become_ready(world: &World) -> (Operator, Duration) {
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
     let is_ready = || operator.get("/readyz").is_some_and(|(status, _)| status == 200);
     let mut memory = 0;
-    // What it has read so far is its progress.
+    // Progress is the amount of data that it has read.
     while !is_ready() {
-        memory = eventually("it reads on", async || {
+        memory = eventually("the operator reads more", async || {
             let now = operator.memory_kib();
             (now > memory || is_ready()).then_some(now)
         })
@@ -154,7 +154,7 @@ async fn a_hundred_thousand_accounts_are_ready_about_as_fast_as_they_are_read() 
     });
     created.buffer_unordered(16).for_each(async |_| {}).await;
     let mut opened = ledgers(&namespace).await;
-    // Patience is for progress, not for the whole.
+    // The timeout applies to each step of progress.
     while opened < ACCOUNTS {
         opened = eventually("accounts are opened", async || {
             let now = ledgers(&namespace).await;

@@ -1,4 +1,4 @@
-//! `flashgate-billing simulate` as people and programs call it; it needs no control plane.
+//! `flashgate-billing simulate` as people and programs use it, without a control plane.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/simulate").join(name)
 }
 
-/// Returns a manifest of a kind, applied at a time.
+/// Returns a manifest, with the time at which it is applied.
 fn manifest(kind: &str, name: &str, at: Option<&str>, spec: &str) -> String {
     let at =
         at.map(|at| format!(", annotations: {{billing.flashgate.dev/at: \"{at}\"}}")).unwrap_or_default();
@@ -35,7 +35,7 @@ fn simulate(arguments: &[&str], manifests: &str) -> Ran {
 const START: Option<&str> = Some("2026-01-15T09:00:00Z");
 
 #[test]
-fn json_holds_every_object_and_every_entry() {
+fn json_output_has_every_object_and_every_entry() {
     let file = case("case-02-rates.yaml");
     let ran = simulate(&[&file.display().to_string(), "-o", "json"], "");
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
@@ -56,7 +56,7 @@ fn json_holds_every_object_and_every_entry() {
 }
 
 #[test]
-fn yaml_says_what_json_says() {
+fn yaml_output_equals_json_output() {
     let file = case("case-12-debt.yaml").display().to_string();
     let json: Value = serde_json::from_str(&simulate(&[&file, "-o", "json"], "").stdout).expect("is JSON");
     let yaml: Value = serde_yaml::from_str(&simulate(&[&file, "-o", "yaml"], "").stdout).expect("is YAML");
@@ -64,7 +64,7 @@ fn yaml_says_what_json_says() {
 }
 
 #[test]
-fn the_table_is_the_golden_statement_and_plain_without_a_terminal() {
+fn the_table_is_the_golden_statement_and_has_no_color_without_a_terminal() {
     let file = case("case-14-burn-order.yaml").display().to_string();
     let golden = std::fs::read_to_string(case("case-14-burn-order.txt")).expect("is there");
     assert_eq!(simulate(&[&file, "--events"], "").stdout, golden);
@@ -100,7 +100,7 @@ fn four_of_thirty_documents_applied_at_once_are_packs_and_three_are_granted() {
 }
 
 #[test]
-fn what_cannot_be_played_ends_with_2_and_nothing_but_the_reason() {
+fn invalid_input_exits_with_2_and_prints_only_the_reason() {
     let subscription = manifest("Subscription", "acme", START, "plan: starter");
     let untimed = manifest("CreditPack", "extra", None, "subscriptionRef: {name: acme}, pack: plus-100");
     let earlier = manifest("Subscription", "other", Some("2026-01-15T08:00:00Z"), "plan: starter");
@@ -132,7 +132,7 @@ fn what_cannot_be_played_ends_with_2_and_nothing_but_the_reason() {
 }
 
 #[test]
-fn from_dates_the_documents_before_the_first_that_states_a_time() {
+fn from_sets_the_time_of_the_documents_before_the_first_with_a_time() {
     let undated = manifest("Subscription", "acme", None, "plan: starter");
     let dated = manifest("Subscription", "acme", START, "plan: starter");
     let with_from = simulate(&["-", "-o", "json", "--from", "2026-01-15T09:00:00Z"], &undated);
@@ -145,7 +145,7 @@ fn from_dates_the_documents_before_the_first_that_states_a_time() {
 }
 
 #[test]
-fn an_octal_number_is_played_as_kubectl_sends_it_and_noted() {
+fn an_octal_number_is_read_as_kubectl_reads_it_with_a_note() {
     let window = "{startTime: \"2026-01-15T09:00:00Z\", endTime: \"2026-01-15T10:00:00Z\"}";
     let usage = "[{nodeType: Public, operation: TokensOut, quantity: 0777}]";
     let spec = format!("subscriptionRef: {{name: acme}}, source: gw, window: {window}, usage: {usage}");
@@ -161,7 +161,7 @@ fn an_octal_number_is_played_as_kubectl_sends_it_and_noted() {
 }
 
 #[test]
-fn files_of_any_system_are_read_and_what_is_no_text_is_named() {
+fn files_of_any_operating_system_are_read_and_binary_files_are_rejected() {
     let folder = folder_of_this_run();
     let write = |name: &str, content: &[u8]| {
         let file = folder.join(name);
@@ -200,7 +200,7 @@ fn folder_of_this_run() -> PathBuf {
 }
 
 #[test]
-fn wrong_arguments_end_with_2_and_say_what_is_allowed() {
+fn wrong_arguments_exit_with_2_and_list_the_allowed_values() {
     let missing = simulate(&["does-not-exist.yaml"], "");
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("cannot read does-not-exist.yaml"), "{}", missing.stderr);

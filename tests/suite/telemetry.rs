@@ -1,4 +1,4 @@
-//! What is seen of the operator, by the real Prometheus: each alert is caused, each query of a dashboard answered.
+//! Metrics with a real Prometheus: each alert fires for its cause, and each dashboard query has data.
 
 mod causes;
 mod distance;
@@ -22,29 +22,29 @@ fn alerts_file() -> PathBuf {
     root().join("charts/flashgate-billing/files/alerts.yaml")
 }
 
-/// Returns the rules of the chart with short times: each fires when its condition holds for a second, or when an object is
-/// pending for two. promtool tests the real times.
-fn hasty_rules() -> Value {
+/// Returns the rules of the chart with short times. Each fires when its condition holds for a second, or when
+/// an object is pending for two seconds. promtool tests the real times.
+fn fast_rules() -> Value {
     let text = fs::read_to_string(alerts_file()).expect("alerts");
     let mut rules: Value = serde_yaml::from_str(&text).expect("YAML");
     for group in rules["groups"].as_array_mut().expect("groups") {
         for rule in group["rules"].as_array_mut().expect("rules") {
             rule["for"] = json!("1s");
-            rule["expr"] = json!(without_patience(rule["expr"].as_str().expect("expression")));
+            rule["expr"] = json!(with_short_age_limit(rule["expr"].as_str().expect("expression")));
         }
     }
     rules
 }
 
-/// Returns an expression that compares the age of what waits with two seconds.
-fn without_patience(expression: &str) -> String {
-    let hasty = expression.split("time() - ").enumerate().map(|(index, part)| match part.split_once("> ") {
+/// Returns an expression with an age limit of two seconds.
+fn with_short_age_limit(expression: &str) -> String {
+    let fast = expression.split("time() - ").enumerate().map(|(index, part)| match part.split_once("> ") {
         Some((age, rest)) if index > 0 && rest.starts_with(|first: char| first.is_ascii_digit()) => {
             format!("{age}> 2{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit()))
         }
         _ => part.to_owned(),
     });
-    hasty.collect::<Vec<_>>().join("time() - ")
+    fast.collect::<Vec<_>>().join("time() - ")
 }
 
 /// Returns the names of the alerts.
@@ -55,7 +55,7 @@ fn alerts(rules: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_rules_are_what_promtool_accepts_and_fire_when_their_tests_say() {
+fn promtool_accepts_the_rules_and_their_tests_pass() {
     let file = alerts_file().display().to_string();
     for arguments in [["check", "rules", &file], ["test", "rules", "tests/alerts/alerts_test.yaml"]] {
         let output = promtool(&arguments);
@@ -64,13 +64,13 @@ fn the_rules_are_what_promtool_accepts_and_fire_when_their_tests_say() {
         assert!(output.status.success(), "{arguments:?}: {said}{complained}");
     }
     let tested = fs::read_to_string(root().join("tests/alerts/alerts_test.yaml")).expect("tests");
-    for alert in alerts(&hasty_rules()) {
+    for alert in alerts(&fast_rules()) {
         let fires = [format!("alertname=\"{alert}\""), format!("alertname: {alert}\n")];
         assert!(fires.iter().any(|name| tested.contains(name)), "no test of {alert}");
     }
 }
 
-/// Writes the rules that a release installs into a file.
+/// Writes the alert rules of a release into a file.
 fn rules_of(release: &str, namespace: &str) -> PathBuf {
     let values =
         json!({"prometheusRule": {"enabled": true, "renderMode": "always"}, "fullnameOverride": release});
@@ -82,7 +82,7 @@ fn rules_of(release: &str, namespace: &str) -> PathBuf {
 }
 
 #[test]
-fn releases_of_one_cluster_do_not_speak_for_each_other() {
+fn alerts_of_releases_in_one_cluster_are_independent() {
     let files = [rules_of("first", "one"), rules_of("second", "one"), rules_of("first", "two")];
     let pod = |metric: &str, namespace: &str, pod: &str, values: &str| {
         let series = format!("flashgate_billing_{metric}{{namespace=\"{namespace}\",pod=\"{pod}\"}}");
@@ -107,7 +107,8 @@ fn releases_of_one_cluster_do_not_speak_for_each_other() {
             "promql_expr_test": [{
                 "expr": "ALERTS{alertstate=\"firing\"}",
                 "eval_time": "15m",
-                // One alert for the operator that is not scraped, and one for the operator without a leader.
+                // One alert is for an operator that is not scraped, the other for an operator without a
+                // leader.
                 "exp_samples": [sample("FlashgateOperatorDown", "two"), sample("FlashgateNoLeader", "one")],
             }],
         }],
@@ -120,40 +121,40 @@ fn releases_of_one_cluster_do_not_speak_for_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_alert_fires_by_its_cause_and_each_query_of_a_dashboard_is_answered() {
-    let rules = hasty_rules();
+async fn each_alert_fires_for_its_cause_and_each_dashboard_query_has_data() {
+    let rules = fast_rules();
     let world = World::start_with_users(&[STRANGER]).await;
     let mut scene = Scene::set(&world, &rules).await;
-    scene.accounts_begin().await;
+    scene.create_accounts().await;
     let early = scene.prometheus.query(r#"ALERTS{namespace=~"billing|tenants"}"#);
-    assert!(early.is_empty(), "nothing is wrong yet: {early:?}");
-    scene.credits_go().await;
-    scene.payments_fail().await;
-    scene.a_ledger_is_lost().await;
-    scene.a_ledger_is_tampered_with().await;
-    scene.begin_behind_the_relay().await;
-    scene.usage_is_refused().await;
-    scene.a_ledger_is_full().await;
-    scene.accounts_are_stuck().await;
-    scene.an_object_comes_from_the_future().await;
-    scene.a_payment_is_odd().await;
+    assert!(early.is_empty(), "an alert fires too early: {early:?}");
+    scene.use_credits().await;
+    scene.cause_payment_alerts().await;
+    scene.delete_ledger().await;
+    scene.corrupt_ledger().await;
+    scene.create_accounts_behind_relay().await;
+    scene.report_refused_usage().await;
+    scene.fill_a_ledger().await;
+    scene.block_accounts().await;
+    scene.store_future_object().await;
+    scene.write_undecodable_payment().await;
     for alert in alerts(&rules) {
         if alert != "FlashgateOperatorDown" {
             scene.fires(&alert).await;
         }
     }
-    scene.each_cause_has_its_own_alert().await;
-    each_metric_is_seen_as_it_is_described(&scene);
-    dashboards_are_answered(&scene.prometheus);
-    the_line_of_the_forecast_ends_when_the_board_says_so(&scene.prometheus);
-    lines_of_the_log_tell_the_account(&scene);
-    an_account_is_shown_as_long_as_it_is_there(&scene).await;
+    scene.each_cause_fires_its_alert().await;
+    metrics_match_the_reference(&scene);
+    dashboard_queries_have_data(&scene.prometheus);
+    the_forecast_reaches_zero_at_the_displayed_time(&scene.prometheus);
+    log_lines_name_the_account(&scene);
+    metrics_of_an_account_end_with_it(&scene).await;
     scene.operators.clear();
     scene.fires("FlashgateOperatorDown").await;
 }
 
-/// Compares what the operators show with what the reference says of it.
-fn each_metric_is_seen_as_it_is_described(scene: &Scene<'_>) {
+/// Compares the metrics of the operators with the reference.
+fn metrics_match_the_reference(scene: &Scene<'_>) {
     let texts = scene.addresses.iter().map(|address| get(*address, "/metrics").expect("an answer").1);
     let scraped: String = texts.collect();
     let mut described = BTreeSet::new();
@@ -164,7 +165,7 @@ fn each_metric_is_seen_as_it_is_described(scene: &Scene<'_>) {
         for series in description.series() {
             let found: Vec<BTreeSet<&str>> =
                 scraped.lines().filter_map(|line| labels_of(line, &series)).collect();
-            assert!(!found.is_empty(), "{series} is not seen");
+            assert!(!found.is_empty(), "{series} has no data");
             let labels: BTreeSet<&str> = description.labels.iter().copied().collect();
             assert!(found.iter().all(|found| *found == labels), "{series}: {found:?}");
             described.insert(series);
@@ -172,11 +173,11 @@ fn each_metric_is_seen_as_it_is_described(scene: &Scene<'_>) {
     }
     for line in scraped.lines().filter(|line| line.starts_with(description::PREFIX)) {
         let name = line.split(['{', ' ']).next().expect("name");
-        assert!(described.contains(name), "{name} is not described");
+        assert!(described.contains(name), "{name} is not in the reference");
     }
 }
 
-/// Returns the names of the labels of a line, if it is one of `series`; that of a histogram's bound aside.
+/// Returns the names of the labels of a line of `series`, without the bound of a histogram.
 fn labels_of<'a>(line: &'a str, series: &str) -> Option<BTreeSet<&'a str>> {
     let rest = line.strip_prefix(series)?;
     if rest.starts_with(' ') {
@@ -187,8 +188,8 @@ fn labels_of<'a>(line: &'a str, series: &str) -> Option<BTreeSet<&'a str>> {
     Some(names.filter(|name| *name != "le").collect())
 }
 
-/// Asks Prometheus each query of each dashboard, as Grafana would for all namespaces and accounts.
-fn dashboards_are_answered(prometheus: &Prometheus) {
+/// Queries Prometheus as each dashboard does in Grafana, for all namespaces and accounts.
+fn dashboard_queries_have_data(prometheus: &Prometheus) {
     let mut asked = 0;
     for file in fs::read_dir(root().join("charts/flashgate-billing/files/dashboards")).expect("folder") {
         let text = fs::read_to_string(file.expect("entry").path()).expect("dashboard");
@@ -210,8 +211,8 @@ fn dashboards_are_answered(prometheus: &Prometheus) {
     assert!(asked >= 40, "{asked} queries");
 }
 
-/// Where an account is exhausted, the line that says what is left in 3 days would be at zero.
-fn the_line_of_the_forecast_ends_when_the_board_says_so(prometheus: &Prometheus) {
+/// The forecast of the credits in 3 days stays at zero for an exhausted account.
+fn the_forecast_reaches_zero_at_the_displayed_time(prometheus: &Prometheus) {
     let file = root().join("charts/flashgate-billing/files/dashboards/tenant.json");
     let board: Value = serde_json::from_str(&fs::read_to_string(file).expect("dashboard")).expect("JSON");
     let query = |name: &str| {
@@ -228,18 +229,18 @@ fn the_line_of_the_forecast_ends_when_the_board_says_so(prometheus: &Prometheus)
     assert!(left.contains("- 3 *"), "{left}");
     let left = prometheus.query(&left.replace("- 3 *", &days));
     let left: f64 = left[0]["value"][1].as_str().expect("value").parse().expect("number");
-    // It has 5 credits, and its last charge is some seconds old.
+    // It has 5 credits, and its last charge was some seconds ago.
     assert!(left.abs() < 0.1, "{left}");
 }
 
-/// Returns a query that is answered where a variable of a dashboard has values.
+/// Returns a query that has data if a dashboard variable has values.
 fn series_of(variable: &str) -> Option<String> {
     let (series, label) = variable.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(", ")?;
     Some(format!("count by ({label}) ({series})"))
 }
 
-/// Each committed entry is a line of JSON, within the span of its reconcile.
-fn lines_of_the_log_tell_the_account(scene: &Scene<'_>) {
+/// Each committed entry is a line of JSON in the span of its reconcile.
+fn log_lines_name_the_account(scene: &Scene<'_>) {
     let log = fs::read_to_string(&scene.log).expect("log");
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
     let committed: Vec<Value> = lines.filter(|line| line["target"] == "ledger").collect();
@@ -258,13 +259,13 @@ fn lines_of_the_log_tell_the_account(scene: &Scene<'_>) {
     }
 }
 
-/// Series of an account end with its Subscription, and only they.
-async fn an_account_is_shown_as_long_as_it_is_there(scene: &Scene<'_>) {
+/// The metrics of an account end with its Subscription, and other metrics stay.
+async fn metrics_of_an_account_end_with_it(scene: &Scene<'_>) {
     let balance = |account: &str| format!(r#"flashgate_billing_credits_balance{{account="{account}"}}"#);
     scene.prometheus.expect(&balance("gone")).await;
     scene.tenants.api::<Subscription>().delete("gone", &DeleteParams::default()).await.expect("deleted");
     let shown = async || (!scene.prometheus.query(&balance("gone")).is_empty()).then_some(());
-    eventually("the account is not shown any more", shown).await_end().await;
+    eventually("the metrics of the account are gone", shown).await_end().await;
     assert!(!scene.prometheus.query(&balance("low")).is_empty());
     assert!(scene.tenants.get::<CreditLedger>("gone").await.is_some(), "its ledger stays");
 }

@@ -1,8 +1,9 @@
-//! What is shown is what is printed: the commands of the pages, and the lives of accounts.
+//! Compares the output on pages and in golden scenarios with the real output.
 //!
-//! In a block of kind `console`, what stands below `$ flashgate-billing simulate …` (or `catalog …`) is what that
-//! command prints, run from the project's folder; a line `...` stands for any number of lines. A life is a file of
-//! manifests in `tests/golden/lives` that begins with its story and its command; its statement lies beside it.
+//! In a block of kind `console`, the lines below `$ flashgate-billing simulate …` (or `catalog …`) are the
+//! output of that command in the project folder. A line `...` stands for any number of lines. A scenario is a
+//! file of manifests in `tests/golden/lives` that begins with a description and a command. Its expected
+//! output is beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,16 +14,16 @@ use serde_json::Value;
 
 use crate::world::root;
 
-/// What a line with a command begins with, in a page.
+/// The prompts of commands in a page.
 const PROMPTS: [&str; 2] = ["$ flashgate-billing ", "$ cargo run -- "];
 
-/// What the line with the command of a life begins with.
-const COMMAND_OF_LIFE: &str = "# $ flashgate-billing ";
+/// The prompt of the command in a scenario.
+const SCENARIO_PROMPT: &str = "# $ flashgate-billing ";
 
 /// Commands that need no cluster.
 const OFFLINE: [&str; 2] = ["simulate ", "catalog "];
 
-/// Returns what the program prints for arguments, run from the project's folder.
+/// Returns the output of the program in the project folder.
 fn printed(arguments: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_flashgate-billing"))
         .args(arguments.split_whitespace())
@@ -33,7 +34,7 @@ fn printed(arguments: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A command that a page shows, and the lines below it.
+/// A command on a page, and the lines below it.
 struct Shown {
     arguments: String,
     output: Vec<String>,
@@ -64,7 +65,7 @@ fn shown_commands(page: &str) -> Vec<Shown> {
     commands
 }
 
-/// Returns whether `shown` is what was `printed`, where `...` stands for any number of lines.
+/// Returns whether `shown` matches `printed`. A line `...` matches any number of lines.
 fn agrees(shown: &[String], printed: &[&str]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
@@ -75,7 +76,7 @@ fn agrees(shown: &[String], printed: &[&str]) -> bool {
     }
 }
 
-/// Returns the files with an ending in a folder and the folders in it, in order.
+/// Returns the files with an ending in a folder and its subfolders, sorted.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("folder") {
@@ -91,7 +92,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_a_page_shows_below_a_command_is_what_the_command_prints() {
+fn the_output_on_a_page_equals_the_output_of_its_command() {
     let mut pages = files(&root().join("docs"), "md");
     pages.push(root().join("README.md"));
     for page in pages {
@@ -112,7 +113,7 @@ fn what_a_page_shows_below_a_command_is_what_the_command_prints() {
 }
 
 #[test]
-fn three_dots_stand_for_any_lines_and_nothing_else_is_left_out() {
+fn three_dots_match_any_lines_and_all_other_lines_are_compared() {
     let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let printed = ["one", "two", "three", "four"];
     assert!(agrees(&shown("one\n...\nfour"), &printed));
@@ -121,53 +122,57 @@ fn three_dots_stand_for_any_lines_and_nothing_else_is_left_out() {
     assert!(!agrees(&shown("two\nthree\nfour"), &printed));
 }
 
-/// A life of an account.
-struct Life {
+/// A scenario of an account.
+struct Scenario {
     manifests: PathBuf,
-    story: String,
+    description: String,
     arguments: String,
 }
 
-impl Life {
+impl Scenario {
     fn golden(&self) -> PathBuf {
         self.manifests.with_extension("txt")
     }
 }
 
-fn lives() -> Vec<Life> {
+fn scenarios() -> Vec<Scenario> {
     let manifests = files(&root().join("tests/golden/lives"), "yaml").into_iter();
-    let lives =
+    let scenarios =
         manifests.filter(|file| !file.to_string_lossy().ends_with(".catalog.yaml")).map(|manifests| {
-            let text = fs::read_to_string(&manifests).expect("life");
-            let story =
+            let text = fs::read_to_string(&manifests).expect("scenario");
+            let description =
                 text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default().to_owned();
-            let command = text.lines().find_map(|line| line.strip_prefix(COMMAND_OF_LIFE));
-            Life { manifests, story, arguments: command.expect("the command of the life").to_owned() }
+            let command = text.lines().find_map(|line| line.strip_prefix(SCENARIO_PROMPT));
+            Scenario {
+                manifests,
+                description,
+                arguments: command.expect("the command of the scenario").to_owned(),
+            }
         });
-    lives.collect()
+    scenarios.collect()
 }
 
 #[test]
-fn every_life_reads_as_its_golden_statement() {
-    let lives = lives();
-    assert!(lives.len() >= 12, "{} lives", lives.len());
-    for life in lives {
-        let name = life.manifests.display();
-        assert!(life.story.ends_with('.'), "{name} must begin with a sentence that tells its story");
-        let expected = fs::read_to_string(life.golden()).unwrap_or_default();
+fn every_scenario_has_its_golden_statement() {
+    let scenarios = scenarios();
+    assert!(scenarios.len() >= 12, "{} scenarios", scenarios.len());
+    for scenario in scenarios {
+        let name = scenario.manifests.display();
+        assert!(scenario.description.ends_with('.'), "{name} must begin with a sentence that describes it");
+        let expected = fs::read_to_string(scenario.golden()).unwrap_or_default();
         assert_eq!(
-            printed(&life.arguments),
+            printed(&scenario.arguments),
             expected,
-            "{name}: run the ignored test write_the_golden_lives and read its diff"
+            "{name}: run the ignored test write_the_golden_scenarios and read its diff"
         );
     }
 }
 
 #[test]
 #[ignore = "writes tests/golden/lives/*.txt"]
-fn write_the_golden_lives() {
-    for life in lives() {
-        fs::write(life.golden(), printed(&life.arguments)).expect("is written");
+fn write_the_golden_scenarios() {
+    for scenario in scenarios() {
+        fs::write(scenario.golden(), printed(&scenario.arguments)).expect("is written");
     }
 }
 
@@ -177,10 +182,10 @@ fn amount(value: &Value, pointer: &str) -> Credits {
 }
 
 #[test]
-fn every_life_adds_up_line_by_line_and_over_its_whole_length() {
-    for life in lives() {
-        let name = life.manifests.display();
-        let arguments = life.arguments.replace("--events", "-o json");
+fn the_amounts_of_every_scenario_add_up() {
+    for scenario in scenarios() {
+        let name = scenario.manifests.display();
+        let arguments = scenario.arguments.replace("--events", "-o json");
         let played: Value = serde_json::from_str(&printed(&arguments)).expect("JSON");
         let mut balance = Credits::ZERO;
         for entry in played["entries"].as_array().expect("entries") {

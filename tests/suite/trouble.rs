@@ -1,32 +1,28 @@
-//! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
+//! A ledger that is wrong, old or missing: the operator reports it and does not overwrite it, and an
+//! administrator can repair it.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use flashgate_billing::operator::convert::hash_of;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::suite::accounts::{balance_is, buy_pack};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, eventually};
 
 async fn account(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    balance_is(&namespace, "1100").await;
     namespace
 }
 
-async fn buy(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
-}
-
-/// Waits until Ready has that reason; returns the Subscription.
+/// Waits until the condition Ready has this reason. Returns the Subscription.
 pub async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
     reason_is(namespace, "acme", reason).await
 }
 
-/// Waits until Ready of a Subscription has that reason; returns it.
+/// Waits until the condition Ready of a Subscription has this reason. Returns the Subscription.
 pub async fn reason_is(namespace: &Namespace<'_>, name: &str, reason: &str) -> Value {
     eventually(&format!("Ready of {name} is {reason}"), async || {
         let object = namespace.get::<Subscription>(name).await?;
@@ -46,26 +42,30 @@ async fn accept(namespace: &Namespace<'_>, sequence: i64) {
 }
 
 #[tokio::test]
-async fn an_older_ledger_from_a_backup_is_said_and_can_be_accepted() {
+async fn an_older_ledger_from_a_backup_is_reported_and_can_be_accepted() {
     let namespace = account("regression").await;
     let ledgers = namespace.api::<CreditLedger>();
     let backup = ledgers.get("acme").await.expect("ledger");
-    buy(&namespace, "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 2).await;
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
     let gone = ready_is(&namespace, "LedgerMissing").await;
     assert_eq!(
         gone.pointer("/status/credits/balance"),
         Some(&json!("1200")),
-        "what was shown stays: {gone:#}"
+        "the status is unchanged: {gone:#}"
     );
     let mut restored = backup.clone();
     restored.metadata = kube::core::ObjectMeta { name: Some("acme".to_owned()), ..Default::default() };
     ledgers.create(&PostParams::default(), &restored).await.expect("restored");
     let old = ready_is(&namespace, "LedgerRegression").await;
-    assert_eq!(old.pointer("/status/ledger/sequence"), Some(&json!(2)), "the evidence stays: {old:#}");
+    assert_eq!(
+        old.pointer("/status/ledger/sequence"),
+        Some(&json!(2)),
+        "the last known ledger is unchanged: {old:#}"
+    );
     let held = ledgers.get("acme").await.expect("ledger");
-    assert_eq!(held.spec, backup.spec, "nothing is written over");
+    assert_eq!(held.spec, backup.spec, "the ledger is not overwritten");
     accept(&namespace, 1).await;
     ready_is(&namespace, "InForce").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
@@ -76,19 +76,19 @@ async fn an_older_ledger_from_a_backup_is_said_and_can_be_accepted() {
         "{:?}",
         held.spec.entries
     );
-    buy(&namespace, "another").await;
+    buy_pack(&namespace, "acme", "another").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_gone_is_said_and_its_account_can_be_reset() {
+async fn a_missing_ledger_is_reported_and_its_account_can_be_reset() {
     let namespace = account("missing").await;
-    buy(&namespace, "top-up").await;
+    buy_pack(&namespace, "acme", "top-up").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
     ready_is(&namespace, "LedgerMissing").await;
-    assert!(ledgers.get_opt("acme").await.expect("read").is_none(), "no ledger is begun in its place");
+    assert!(ledgers.get_opt("acme").await.expect("read").is_none(), "no new ledger is created");
     let reset: Patch<()> = Patch::Json(
         serde_json::from_value(json!([{"op": "remove", "path": "/status/ledger"}])).expect("patch"),
     );
@@ -101,7 +101,7 @@ async fn a_ledger_that_is_gone_is_said_and_its_account_can_be_reset() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted() {
+async fn a_modified_ledger_is_reported_and_its_content_can_be_accepted() {
     let namespace = account("tampered").await;
     let ledgers = namespace.api::<CreditLedger>();
     let mut tampered = ledgers.get("acme").await.expect("ledger");
@@ -118,7 +118,7 @@ async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted
 }
 
 #[tokio::test]
-async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_others_live_on() {
+async fn a_ledger_with_wrong_totals_stays_refused_despite_a_valid_hash_and_others_continue() {
     let namespace = account("unbalanced").await;
     let ledgers = namespace.api::<CreditLedger>();
     let mut unbalanced = ledgers.get("acme").await.expect("ledger");
@@ -128,8 +128,8 @@ async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_ot
     let written = ledgers.replace("acme", &PostParams::default(), &unbalanced).await.expect("written");
     let said = ready_is(&namespace, "LedgerInconsistent").await;
     let conditions = said["status"]["conditions"].to_string();
-    assert!(!conditions.contains("hash"), "its content is what is wrong: {conditions}");
-    // What does not add up cannot be accepted either, and it is this account's trouble alone.
+    assert!(!conditions.contains("hash"), "the message is about the content: {conditions}");
+    // Wrong content cannot be accepted, and other accounts continue.
     accept(&namespace, 2).await;
     namespace.create::<Subscription>("other", json!({"plan": "starter"})).await;
     namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
@@ -138,13 +138,13 @@ async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_ot
     namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("other", "/status/credits/balance", "1200").await;
     let said = ready_is(&namespace, "LedgerInconsistent").await;
-    assert_eq!(said.pointer("/status/credits/balance"), Some(&json!("1100")), "what was shown stays");
+    assert_eq!(said.pointer("/status/credits/balance"), Some(&json!("1100")), "the status is unchanged");
     let held = ledgers.get("acme").await.expect("ledger");
-    assert_eq!(held.spec, written.spec, "nothing is written over");
+    assert_eq!(held.spec, written.spec, "the ledger is not overwritten");
 }
 
 #[tokio::test]
-async fn a_ledger_of_a_later_format_is_not_written() {
+async fn a_ledger_of_a_later_format_is_not_overwritten() {
     let namespace = account("newer").await;
     let ledgers = namespace.api::<CreditLedger>();
     let mut newer = ledgers.get("acme").await.expect("ledger");

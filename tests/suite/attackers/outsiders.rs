@@ -1,5 +1,5 @@
-//! Whoever has no right at all. Signatures and replays of callbacks are `payments::webhook`; the rights of the
-//! operator's own token are `chart::roles`.
+//! Callers without any right. `payments::webhook` tests signatures and replays of callbacks; `chart::roles`
+//! tests the rights of the operator's own token.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,26 +8,26 @@ use std::time::Duration;
 use flashgate_api::Subscription;
 use serde_json::{Value, json};
 
-use super::{Caller, KINDS, realm};
+use super::{Caller, KINDS, attacked};
 use crate::suite::payments::webhook::post;
 use crate::suite::payments::{free_address, paid, secrets_file};
 use crate::world::eventually;
 
-/// More connections than a server has places.
+/// More connections than a server accepts at once.
 const FLOOD: u16 = 300;
 
-/// Longest time that an answer may take: far below what a body of a gigabyte takes.
+/// Maximum time of an answer. The transfer of a gigabyte takes far longer.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Sends the head of a request and nothing of its body; returns status and answer.
+/// Sends the head of a request without its body. Returns the status and the answer.
 async fn ask(address: SocketAddr, request: String) -> (u16, String) {
     let listens = async || TcpStream::connect(address).ok();
-    let mut stream = eventually("somebody listens", listens).await_some().await;
+    let mut stream = eventually("the port is open", listens).await_some().await;
     let answered = tokio::task::spawn_blocking(move || {
         stream.set_read_timeout(Some(SOON)).expect("limit");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = Vec::new();
-        // What is cut after its answer has answered.
+        // A connection that is closed after the answer is no error.
         let ended = stream.read_to_end(&mut answer);
         assert!(ended.is_ok() || !answer.is_empty(), "{ended:?}");
         String::from_utf8_lossy(&answer).into_owned()
@@ -37,7 +37,7 @@ async fn ask(address: SocketAddr, request: String) -> (u16, String) {
     (status, answer)
 }
 
-/// Returns a request with such a line, and a head that states a body of so many bytes.
+/// Returns a request with this request line and content length.
 fn request(line: &str, bytes: u64) -> String {
     format!(
         "{line} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nConnection: close\r\n\
@@ -45,7 +45,7 @@ fn request(line: &str, bytes: u64) -> String {
     )
 }
 
-/// Paths that lead out of what is served, for servers that take them for more than names.
+/// Paths that escape from the served paths if a server interprets them.
 const TRICKS: [&str; 8] = [
     "/",
     "//",
@@ -65,7 +65,7 @@ async fn a_body_of_a_gigabyte_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_served_leads_nowhere_at_the_webhook() {
+async fn the_webhook_serves_no_other_path() {
     let webhook = paid().await.webhook;
     for path in TRICKS.into_iter().chain(["/metrics", "/healthz"]) {
         let (status, answer) = ask(webhook, request(&format!("GET {path}"), 0)).await;
@@ -74,12 +74,12 @@ async fn a_path_that_is_not_served_leads_nowhere_at_the_webhook() {
 }
 
 #[tokio::test]
-async fn health_and_metrics_need_no_token_and_tell_of_no_account() {
-    let world = &realm().await.world;
-    let namespace = realm().await.namespace("attacked-metrics", &[]).await;
+async fn health_and_metrics_need_no_token_and_name_no_account() {
+    let world = &attacked().await.world;
+    let namespace = attacked().await.namespace("attacked-metrics", &[]).await;
     namespace.create::<Subscription>("unnamed", json!({"plan": "starter"})).await;
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0", "--namespace", "attacked-metrics"]);
-    let port = eventually("it listens", async || operator.listening_port()).await_some().await;
+    let port = eventually("the port is open", async || operator.listening_port()).await_some().await;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     namespace.expect::<Subscription>("unnamed", "/status/credits/balance", "1100").await;
     for path in TRICKS {
@@ -97,7 +97,8 @@ async fn health_and_metrics_need_no_token_and_tell_of_no_account() {
     }
 }
 
-/// Opens so many connections from many addresses and sends a text on each; waits for an answer where there is one.
+/// Opens many connections from different addresses and sends `text` on each. Waits for the answers, if any
+/// are expected.
 async fn flood(address: SocketAddr, text: &str, is_answered: bool) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for number in 0..FLOOD {
@@ -118,9 +119,9 @@ async fn flood(address: SocketAddr, text: &str, is_answered: bool) -> Vec<TcpStr
 }
 
 #[tokio::test]
-async fn idle_and_half_sent_connections_keep_out_no_signed_callback_and_no_probe() {
-    let world = &realm().await.world;
-    let namespace = realm().await.namespace("attacked-sockets", &[]).await;
+async fn idle_and_half_sent_connections_block_no_signed_callback_and_no_probe() {
+    let world = &attacked().await.world;
+    let namespace = attacked().await.namespace("attacked-sockets", &[]).await;
     let (webhook, health) = (free_address(), free_address());
     let secrets = secrets_file(world).display().to_string();
     let (at_webhook, at_health) = (webhook.to_string(), health.to_string());
@@ -128,7 +129,7 @@ async fn idle_and_half_sent_connections_keep_out_no_signed_callback_and_no_probe
     arguments.extend(["--payments-addr", &at_webhook, "--payments-secret-file", &secrets]);
     let _operator = world.operator(&arguments);
     for address in [webhook, health] {
-        eventually("it listens", async || TcpStream::connect(address).ok()).await_some().await;
+        eventually("the port is open", async || TcpStream::connect(address).ok()).await_some().await;
     }
     let probe = "GET /healthz HTTP/1.1\r\nHost: here\r\n";
     for (text, is_answered) in [
@@ -158,11 +159,11 @@ async fn idle_and_half_sent_connections_keep_out_no_signed_callback_and_no_probe
 }
 
 #[tokio::test]
-async fn a_stranger_sees_and_states_nothing() {
-    let realm = realm().await;
-    realm.namespace("attacked-by-strangers", &[]).await;
+async fn a_user_without_rights_can_read_and_write_nothing() {
+    let attacked = attacked().await;
+    attacked.namespace("attacked-by-strangers", &[]).await;
     for user in ["tenant", "reporter", "payments"] {
-        let stranger: Caller = realm.caller(user).await;
+        let stranger: Caller = attacked.caller(user).await;
         for kind in KINDS {
             let path = kind.path("attacked-by-strangers");
             assert_eq!(stranger.call("GET", &path, &Value::Null).await.0, 403, "{user} {kind:?}");

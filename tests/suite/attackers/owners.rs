@@ -1,4 +1,4 @@
-//! A tenant without the right to delete, who has a controller delete for it.
+//! A tenant without the right to delete tries to make a controller delete for it.
 
 use flashgate_api::{CreditPack, Subscription, UsageReport};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use crate::world::{Namespace, World, eventually};
 /// The namespace of the tenant.
 const NAMESPACE: &str = "attacked-owners";
 
-/// Packs that `examples/quotas/tenant.yaml` admits.
+/// The number of packs that `examples/quotas/tenant.yaml` allows.
 const PACKS: usize = 40;
 
-/// Returns metadata that names an owner that does not exist.
+/// Returns metadata with an owner that does not exist.
 fn owned_by_nothing() -> Value {
     json!({"ownerReferences": [{
         "apiVersion": "v1", "kind": "ConfigMap", "name": "nothing",
@@ -22,7 +22,7 @@ fn owned_by_nothing() -> Value {
     }]})
 }
 
-/// Returns what the chart installs by default, of these kinds.
+/// Returns the objects of these kinds that the chart installs by default.
 fn installed_of(kinds: &[&str]) -> Vec<Value> {
     let rendered = installed(&render("default", &json!({"crds": {"enabled": false}})));
     let is_one = |object: &Value| kinds.iter().any(|kind| object["kind"] == *kind);
@@ -40,8 +40,8 @@ async fn bind(namespace: &Namespace<'_>, role: &str) {
     namespace.kubectl(&bind, None).await.succeeded().expect("bound");
 }
 
-/// Applies the policy of the chart, and waits until it is in force.
-async fn guard(world: &World, tenant: &Caller) {
+/// Applies the policy of the chart, and waits until it is enforced.
+async fn enforce_deletion_guard(world: &World, tenant: &Caller) {
     apply(world, &installed_of(&["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"])).await;
     let path = format!("{}/fresh?dryRun=All", SUBSCRIPTION.path(NAMESPACE));
     eventually("the policy is in force", async || {
@@ -53,7 +53,7 @@ async fn guard(world: &World, tenant: &Caller) {
 }
 
 #[tokio::test]
-async fn a_tenant_cannot_have_the_garbage_collector_delete_its_subscription_or_its_packs() {
+async fn a_tenant_cannot_make_the_garbage_collector_delete_its_subscription_or_packs() {
     let world = World::start_with(&["tenant"], &["resourcequota-controller"]).await;
     apply(&world, &installed_of(&["ClusterRole"])).await;
     let namespace = world.namespace(NAMESPACE).await;
@@ -65,7 +65,8 @@ async fn a_tenant_cannot_have_the_garbage_collector_delete_its_subscription_or_i
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "-8900").await;
     let tenant = Caller { client: world.client_of("tenant").await };
 
-    // Without the policy: the garbage collector deletes for the tenant, and the quota has room for an account without debt.
+    // Without the policy, the garbage collector deletes for the tenant. The quota then has room for an
+    // account without debt.
     let acme = format!("{}/acme", SUBSCRIPTION.path(NAMESPACE));
     assert_eq!(tenant.call("DELETE", &acme, &Value::Null).await.0, 403);
     let (status, answer) = tenant.call("PATCH", &acme, &json!({"metadata": owned_by_nothing()})).await;
@@ -82,16 +83,16 @@ async fn a_tenant_cannot_have_the_garbage_collector_delete_its_subscription_or_i
     .await;
     namespace.expect::<Subscription>("fresh", "/status/credits/balance", "1100").await;
 
-    // With it: refused, and the account stays.
-    guard(&world, &tenant).await;
-    what_can_end_an_object_is_refused(&tenant).await;
-    what_cannot_is_admitted(&namespace, &tenant).await;
-    no_pack_leaves_the_quota(&tenant).await;
-    who_may_delete_may_set_it(&namespace).await;
+    // With the policy, the write is rejected and the account stays.
+    enforce_deletion_guard(&world, &tenant).await;
+    metadata_that_can_delete_is_rejected(&tenant).await;
+    other_metadata_is_admitted(&namespace, &tenant).await;
+    no_pack_is_freed_from_the_quota(&tenant).await;
+    an_administrator_may_set_it(&namespace).await;
 }
 
-/// Tries every kind of metadata that can delete an object or hold its deletion, in every way to write it.
-async fn what_can_end_an_object_is_refused(tenant: &Caller) {
+/// Tries all metadata that can delete an object or block its deletion, with every type of write.
+async fn metadata_that_can_delete_is_rejected(tenant: &Caller) {
     let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
     let pack = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
     for (metadata, named) in [
@@ -118,8 +119,8 @@ async fn what_can_end_an_object_is_refused(tenant: &Caller) {
     }
 }
 
-/// Edits and creates objects as tenants do.
-async fn what_cannot_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
+/// Edits and creates objects as tenants normally do.
+async fn other_metadata_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
     let fresh = format!("{}/fresh", SUBSCRIPTION.path(NAMESPACE));
     let edit = json!({
         "metadata": {"labels": {"team": "a"}, "annotations": {"example.org/note": "b"}},
@@ -129,13 +130,13 @@ async fn what_cannot_is_admitted(namespace: &Namespace<'_>, tenant: &Caller) {
     assert_eq!(status, 200, "{answer}");
     let pack = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
     assert_eq!(tenant.create(NAMESPACE, PACK, "order-1", pack).await, (201, String::new()));
-    // The operator writes statuses and the ledger, which change none of it.
+    // The operator writes statuses and the ledger, which do not change this metadata.
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("fresh", "/status/credits/balance", "1200").await;
 }
 
-/// Orders more packs than the quota, and tries to have each deleted to make room for another.
-async fn no_pack_leaves_the_quota(tenant: &Caller) {
+/// Creates more packs than the quota allows, and tries to have each deleted to make room.
+async fn no_pack_is_freed_from_the_quota(tenant: &Caller) {
     let spec = json!({"subscriptionRef": {"name": "fresh"}, "pack": "plus-100"});
     let mut made = 1;
     loop {
@@ -154,8 +155,9 @@ async fn no_pack_leaves_the_quota(tenant: &Caller) {
     assert_eq!(made, PACKS);
 }
 
-/// Sets owners and finalizers as an administrator, who may delete; the tenant may keep but not remove them.
-async fn who_may_delete_may_set_it(namespace: &Namespace<'_>) {
+/// Sets owners and finalizers as an administrator, who may delete. The tenant may keep them, but not remove
+/// them.
+async fn an_administrator_may_set_it(namespace: &Namespace<'_>) {
     let administrator = Caller { client: namespace.client.clone() };
     let tenant = Caller { client: namespace.world.client_of("tenant").await };
     let order = format!("{}/order-1", PACK.path(NAMESPACE));
@@ -166,7 +168,7 @@ async fn who_may_delete_may_set_it(namespace: &Namespace<'_>) {
     let removed = json!({"metadata": {"finalizers": null}});
     assert_eq!(tenant.call("PATCH", &order, &removed).await.0, 403);
     assert_eq!(administrator.call("PATCH", &order, &removed).await.0, 200);
-    // Deletion in the foreground sets a finalizer, which the garbage collector removes.
+    // Foreground deletion sets a finalizer, which the garbage collector removes.
     let foreground = json!({"propagationPolicy": "Foreground"});
     assert_eq!(administrator.call("DELETE", &order, &foreground).await.0, 200);
     eventually("the pack is gone", async || namespace.get::<CreditPack>("order-1").await).await_end().await;

@@ -1,11 +1,11 @@
-//! A payment agent: the role `flashgate-payments`, where payments come from outside.
+//! A payment agent with the role `flashgate-payments`, in a namespace with external payments.
 
 use flashgate_api::{CreditLedger, Payment, Subscription};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
-    ADJUSTMENT, Caller, KINDS, PACK, PAID, PAYMENT, REPORT, SUBSCRIPTION, money, ready_reason, realm,
+    ADJUSTMENT, Caller, KINDS, PACK, PAID, PAYMENT, REPORT, SUBSCRIPTION, attacked, money, ready_reason,
 };
 use crate::world::{Namespace, eventually};
 
@@ -16,7 +16,7 @@ async fn invoice(namespace: &Namespace<'_>, index: usize, state: &str) -> String
     number.expect("number").to_owned()
 }
 
-/// States what happened to an invoice, and waits for the reason of the verdict.
+/// Creates a Payment, and waits for the reason of its verdict.
 async fn state(
     agent: &Caller,
     namespace: &Namespace<'_>,
@@ -33,10 +33,10 @@ async fn state(
 }
 
 #[tokio::test]
-async fn a_payment_agent_settles_each_invoice_once_and_makes_no_credits() {
-    let realm = realm().await;
-    let namespace = realm.namespace(PAID, &["payments"]).await;
-    let agent = realm.caller("payments").await;
+async fn a_payment_agent_settles_each_invoice_once_and_cannot_create_credits() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(PAID, &["payments"]).await;
+    let agent = attacked.caller("payments").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let void = invoice(&namespace, 0, "Open").await;
     let other = Patch::Merge(json!({"spec": {"plan": "growth"}}));
@@ -59,12 +59,12 @@ async fn a_payment_agent_settles_each_invoice_once_and_makes_no_credits() {
         state(&agent, &namespace, name, (&open, "Settled", "300"), "AlreadySettled").await;
     }
     assert_eq!(money(&namespace).await["totals"]["granted"], "9500");
-    nothing_but_payments(&agent).await;
-    of_a_reset_account(&agent, &namespace, &open).await;
+    agent_can_only_create_payments(&agent).await;
+    invoices_after_a_reset(&agent, &namespace, &open).await;
 }
 
-/// The agent states payments, sees none of the rest, and takes nothing back.
-async fn nothing_but_payments(agent: &Caller) {
+/// The agent can create Payments, but cannot read other objects or change a Payment.
+async fn agent_can_only_create_payments(agent: &Caller) {
     for kind in [SUBSCRIPTION, PACK, REPORT, ADJUSTMENT] {
         assert_eq!(agent.create(PAID, kind, "forged", json!({})).await.0, 403, "{kind:?}");
     }
@@ -77,8 +77,8 @@ async fn nothing_but_payments(agent: &Caller) {
     assert_eq!(agent.call("DELETE", &paid, &Value::Null).await.0, 403);
 }
 
-/// An account that was reset has invoices of its own: those of before are unknown.
-async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &str) {
+/// A reset account has new invoices. The old ones are unknown.
+async fn invoices_after_a_reset(agent: &Caller, namespace: &Namespace<'_>, before: &str) {
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
     ready_reason(namespace, SUBSCRIPTION, "acme", "LedgerMissing").await;
@@ -87,7 +87,7 @@ async fn of_a_reset_account(agent: &Caller, namespace: &Namespace<'_>, before: &
     );
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.patch_status("acme", &PatchParams::default(), &reset).await.expect("reset");
-    let after = eventually("the account has an invoice of its own", async || {
+    let after = eventually("the account has a new invoice", async || {
         let account = namespace.get::<Subscription>("acme").await?;
         let number = account.pointer("/status/invoices/0/number")?.as_str()?;
         let is_new = number.rsplit_once('-').map(|(account, _)| account)

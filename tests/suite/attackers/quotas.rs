@@ -1,4 +1,4 @@
-//! A tenant who orders without end, beside one who does not.
+//! A tenant that orders without limit, beside a normal tenant.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,29 +7,29 @@ use flashgate_api::UsageReport;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Caller, PACK, REPORT, open_account, realm, usage};
+use super::{Caller, PACK, REPORT, attacked, open_account, usage};
 use crate::suite::chart::quotas::apply_quotas;
 use crate::world::Namespace;
 
-/// The namespace with the tenant who orders without end.
+/// The namespace of the tenant that orders without limit.
 pub const FLOODED: &str = "attacked-by-packs";
 
-/// The namespace beside it.
+/// The namespace of the normal tenant.
 pub const QUIET: &str = "attacked-beside";
 
-/// Packs that `examples/quotas/tenant.yaml` lets be.
+/// The number of packs that `examples/quotas/tenant.yaml` allows.
 const QUOTA: usize = 40;
 
-/// Reports of each measurement.
+/// Number of reports in each measurement.
 const MEASURED: i64 = 9;
 
-/// Orders under way at once.
+/// Number of orders in parallel.
 const AT_ONCE: usize = 4;
 
-/// What the charge of a report may take in any case: the attacker, its victims and the servers share this machine.
+/// Latency that is always acceptable. The attacker, the other tenants and the servers share this machine.
 const FLOOR: Duration = Duration::from_secs(1);
 
-/// Returns the median of the time from a report's creation to its receipt.
+/// Returns the median time from the creation of a report to its receipt.
 async fn latency(namespace: &Namespace<'_>, neighbour: &Caller, source: &str) -> Duration {
     let mut times = Vec::new();
     for index in 0..MEASURED {
@@ -51,14 +51,14 @@ async fn latency(namespace: &Namespace<'_>, neighbour: &Caller, source: &str) ->
 }
 
 #[tokio::test]
-async fn a_flood_of_packs_stops_at_the_quota_and_others_are_charged_as_soon_meanwhile() {
-    let realm = realm().await;
-    let flooded = realm.namespace(FLOODED, &["tenant"]).await;
-    let quiet = realm.namespace(QUIET, &["neighbour"]).await;
+async fn a_flood_of_packs_stops_at_the_quota_and_does_not_delay_other_tenants() {
+    let attacked = attacked().await;
+    let flooded = attacked.namespace(FLOODED, &["tenant"]).await;
+    let quiet = attacked.namespace(QUIET, &["neighbour"]).await;
     open_account(&flooded).await;
     open_account(&quiet).await;
     apply_quotas(&flooded).await;
-    let (tenant, neighbour) = (realm.caller("tenant").await, realm.caller("neighbour").await);
+    let (tenant, neighbour) = (attacked.caller("tenant").await, attacked.caller("neighbour").await);
     let alone = latency(&quiet, &neighbour, "alone").await;
     let (is_over, made, refused) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let flood = (0..AT_ONCE).map(|lane| {
@@ -73,7 +73,7 @@ async fn a_flood_of_packs_stops_at_the_quota_and_others_are_charged_as_soon_mean
                 match status {
                     201 => made.fetch_add(1, Ordering::Relaxed),
                     403 if message.contains("exceeded quota") => refused.fetch_add(1, Ordering::Relaxed),
-                    // The API server gives up where too many race for one quota.
+                    // The API server gives up if too many requests compete for one quota.
                     409 | 429 | 500 => 0,
                     _ => unreachable!("{status} {message}"),
                 };

@@ -1,38 +1,38 @@
-//! A reporter: the role `flashgate-reporter`. That another's source is refused is `chart::sources`.
+//! A reporter with the role `flashgate-reporter`. `chart::sources` tests that it cannot use another source.
 
 use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{
-    ADJUSTMENT, KINDS, PACK, PAYMENT, REPORT, SUBSCRIPTION, let_pass, money, open_account, ready_reason,
-    realm, usage,
+    ADJUSTMENT, KINDS, PACK, PAYMENT, REPORT, SUBSCRIPTION, attacked, money, open_account, ready_reason,
+    usage, wait_for_operator,
 };
 
 /// The namespace of the reporter.
 pub const NAMESPACE: &str = "attacked-reporter";
 
-/// The namespace of a reporter that states nothing over and over.
+/// The namespace of a reporter that keeps sending reports of zero.
 pub const FLOODED: &str = "flooded-with-zeros";
 
-/// Reports of zero: more than an account has room for sources.
+/// Number of reports of zero: more than the maximum number of sources.
 const ZEROS: usize = 1_100;
 
-/// Bytes of a ledger that holds one source and no history.
+/// Maximum bytes of a ledger with one source and no history.
 const SMALL_LEDGER: usize = 16 * 1_024;
 
-/// What the API server takes at most, with room.
+/// Above the maximum request size of the API server.
 const FAR_TOO_LONG: usize = 4_000_000;
 
-/// Minutes of a year.
+/// Minutes in a year.
 const YEAR: i64 = 365 * 24 * 60;
 
 #[tokio::test]
-async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
-    let realm = realm().await;
-    let namespace = realm.namespace(NAMESPACE, &["reporter"]).await;
+async fn a_reporter_can_charge_each_window_once_and_do_nothing_else() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(NAMESPACE, &["reporter"]).await;
     open_account(&namespace).await;
-    let reporter = realm.caller("reporter").await;
+    let reporter = attacked.caller("reporter").await;
     let spec = usage("gw", (-30, -1), "10G");
     assert_eq!(reporter.create(NAMESPACE, REPORT, "first", spec.clone()).await.0, 201);
     namespace.expect::<UsageReport>("first", "/status/state", "Charged").await;
@@ -61,7 +61,8 @@ async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
     }
     let before = money(&namespace).await;
     assert_eq!(before["totals"]["consumed"], "100");
-    // A window that ends too early is refused; one of the next century at admission, as is what is huge.
+    // The operator refuses a window in the next year. Windows in the next century and huge reports fail
+    // admission.
     assert_eq!(
         reporter.create(NAMESPACE, REPORT, "next-year", usage("gw", (YEAR, YEAR + 60), "1P")).await.0,
         201
@@ -76,17 +77,17 @@ async fn a_reporter_charges_each_window_once_and_states_nothing_else() {
         spec["usage"] = usage;
         assert_eq!(reporter.create(NAMESPACE, REPORT, "refused", spec).await.0, status);
     }
-    let_pass(&namespace, "mark").await;
+    wait_for_operator(&namespace, "mark").await;
     let after = money(&namespace).await;
     assert_eq!(after["totals"]["consumed"], before["totals"]["consumed"]);
 }
 
 #[tokio::test]
-async fn a_flood_of_zero_reports_takes_no_source_and_no_room_of_the_ledger() {
-    let realm = realm().await;
-    let namespace = realm.namespace(FLOODED, &["reporter"]).await;
+async fn a_flood_of_zero_reports_uses_no_source_and_no_space_in_the_ledger() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(FLOODED, &["reporter"]).await;
     open_account(&namespace).await;
-    let reporter = realm.caller("reporter").await;
+    let reporter = attacked.caller("reporter").await;
     let zeros = futures::stream::iter(0..ZEROS).map(|index| {
         let (reporter, name) = (&reporter, format!("zero-{index}"));
         let spec = usage(&format!("pod-{index:0>58}"), (-30, -1), "0");
@@ -105,7 +106,7 @@ async fn a_flood_of_zero_reports_takes_no_source_and_no_room_of_the_ledger() {
     assert!(ledger["spec"].to_string().len() < SMALL_LEDGER, "{ledger:#}");
 }
 
-/// Returns lines that are too many or too long, with the status of their refusal.
+/// Returns lists of lines that are too many or too long, with the HTTP status of the rejection.
 fn huge() -> Vec<(u16, Value)> {
     let line = |operation: &str, label: &str| {
         json!({

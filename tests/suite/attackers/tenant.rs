@@ -1,4 +1,4 @@
-//! A tenant: the role `flashgate-tenant`, and `edit` of the namespace.
+//! A tenant with the role `flashgate-tenant` and the Kubernetes role `edit`.
 
 use flashgate_api::{CreditPack, Subscription};
 use k8s_openapi::api::events::v1::Event;
@@ -6,8 +6,8 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
-    ADJUSTMENT, Caller, KINDS, LEDGER, PACK, PAYMENT, REPORT, SUBSCRIPTION, let_pass, money, open_account,
-    ready_reason, realm, usage,
+    ADJUSTMENT, Caller, KINDS, LEDGER, PACK, PAYMENT, REPORT, SUBSCRIPTION, attacked, money, open_account,
+    ready_reason, usage, wait_for_operator,
 };
 use crate::world::{Namespace, eventually};
 
@@ -17,29 +17,29 @@ pub const NAMESPACE: &str = "attacked-tenant";
 /// The namespace of another tenant.
 pub const OTHER: &str = "attacked-other";
 
-/// A namespace whose owner may delete.
+/// A namespace whose owner may delete objects.
 pub const OWNED: &str = "attacked-owned";
 
-/// A namespace that is flooded with refused packs.
+/// A namespace with a flood of refused packs.
 pub const FLOODED: &str = "attacked-events";
 
 fn pack(pack: &str) -> Value {
     json!({"subscriptionRef": {"name": "acme"}, "pack": pack})
 }
 
-/// Returns how many Events with this reason there are in a namespace.
+/// Returns the number of Events with this reason in a namespace.
 async fn events(namespace: &Namespace<'_>, reason: &str) -> usize {
     let events = namespace.api::<Event>().list(&ListParams::default()).await.expect("list").items;
     events.iter().filter(|event| event.reason.as_deref() == Some(reason)).count()
 }
 
 #[tokio::test]
-async fn a_flood_of_refused_packs_gives_a_few_events() {
-    let realm = realm().await;
-    let namespace = realm.namespace(FLOODED, &["tenant"]).await;
+async fn a_flood_of_refused_packs_creates_few_events() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(FLOODED, &["tenant"]).await;
     namespace.create::<Subscription>("acme", json!({"plan": "individual"})).await;
     namespace.expect::<Subscription>("acme", "/status/plan", "individual").await;
-    let tenant = realm.caller("tenant").await;
+    let tenant = attacked.caller("tenant").await;
     let (started, flood) = (tokio::time::Instant::now(), 60);
     for number in 0..flood {
         let name = format!("refused-{number}");
@@ -48,7 +48,7 @@ async fn a_flood_of_refused_packs_gives_a_few_events() {
     for number in 0..flood {
         namespace.expect::<CreditPack>(&format!("refused-{number}"), "/status/state", "Refused").await;
     }
-    eventually("the burst is published", async || {
+    eventually("the first Events are published", async || {
         (events(&namespace, "PlanNotEligible").await >= 10).then_some(())
     })
     .await_some()
@@ -58,7 +58,7 @@ async fn a_flood_of_refused_packs_gives_a_few_events() {
     assert!(published <= 10 + minutes, "{published} Events in {minutes} minutes");
 }
 
-/// Waits until the role `edit` is in force, which is put together from parts.
+/// Waits until the aggregated role `edit` is in force.
 async fn may_edit(tenant: &Caller, namespace: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}});
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
@@ -70,8 +70,8 @@ async fn may_edit(tenant: &Caller, namespace: &str) {
     .await;
 }
 
-/// Tries to write what only others may write, in a namespace that is billed.
-async fn reach_for_what_others_state(tenant: &Caller, namespace: &str) {
+/// Tries all writes that are reserved for other roles, in a billed namespace.
+async fn try_writes_of_other_roles(tenant: &Caller, namespace: &str) {
     let adjustment = json!({"subscriptionRef": {"name": "acme"}, "credits": "1000000", "reason": "please"});
     let payment = json!({
         "subscriptionRef": {"name": "acme"}, "invoice": "acme-00000000-0001", "state": "Refunded",
@@ -94,17 +94,17 @@ async fn reach_for_what_others_state(tenant: &Caller, namespace: &str) {
 }
 
 #[tokio::test]
-async fn a_tenant_may_state_wishes_and_nothing_else() {
-    let realm = realm().await;
-    let namespace = realm.namespace(NAMESPACE, &["tenant"]).await;
+async fn a_tenant_can_write_only_specs_of_its_own_objects() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(NAMESPACE, &["tenant"]).await;
     open_account(&namespace).await;
-    let tenant = realm.caller("tenant").await;
+    let tenant = attacked.caller("tenant").await;
     may_edit(&tenant, NAMESPACE).await;
     assert_eq!(tenant.create(NAMESPACE, PACK, "top-up", pack("plus-100")).await.0, 201);
     namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     let before = money(&namespace).await;
-    reach_for_what_others_state(&tenant, NAMESPACE).await;
+    try_writes_of_other_roles(&tenant, NAMESPACE).await;
     for kind in KINDS {
         for (verb, path) in [
             ("PATCH", format!("{}/acme/status", kind.path(NAMESPACE))),
@@ -119,7 +119,7 @@ async fn a_tenant_may_state_wishes_and_nothing_else() {
             assert_eq!(status, 403, "{verb} {path}: {answer}");
         }
     }
-    // Nor may it give itself more rights.
+    // The tenant cannot grant itself more rights.
     let bind = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "more"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flashgate-admin"},
@@ -128,19 +128,16 @@ async fn a_tenant_may_state_wishes_and_nothing_else() {
     let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings");
     assert_eq!(tenant.call("POST", &bindings, &bind).await.0, 403);
     assert_eq!(money(&namespace).await, before);
-    what_a_tenant_writes_into_its_own_objects_moves_no_money(&namespace, &tenant).await;
+    writes_to_own_objects_change_no_balance(&namespace, &tenant).await;
 }
 
-/// The second half of the test above: it goes on with its account.
-async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
-    namespace: &Namespace<'_>,
-    tenant: &Caller,
-) {
+/// The second part of the test above, with the same account.
+async fn writes_to_own_objects_change_no_balance(namespace: &Namespace<'_>, tenant: &Caller) {
     let before = money(namespace).await;
     let flood: serde_json::Map<String, Value> =
         (0..1_000).map(|index| (format!("flood.example.org/{index}"), json!("x".repeat(60)))).collect();
     let acme = format!("{}/acme", SUBSCRIPTION.path(NAMESPACE));
-    // What owner references do, with the guard of the chart and without, is in `owners`.
+    // `owners` tests owner references, with and without the policy of the chart.
     for metadata in [
         json!({"annotations": {"billing.flashgate.dev/test-clock": "2099-01-01T00:00:00Z"}}),
         json!({"annotations": {"billing.flashgate.dev/at": "2099-01-01T00:00:00Z"}}),
@@ -155,7 +152,7 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
             assert!(matches!(status, 200 | 422), "{path} {metadata}: {answer}");
         }
     }
-    // A status that comes with the object, and a birth that is long ago, are dropped by the API server.
+    // The API server drops a status and a creation time in a new object.
     let mut forged = PACK.object("forged", &pack("plus-1000"));
     forged["status"] = json!({"state": "Granted", "credits": "1000"});
     forged["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
@@ -165,16 +162,16 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
     assert_ne!(created["status"]["state"], "Granted", "{created}");
     assert_ne!(created["metadata"]["uid"], forged["metadata"]["uid"]);
     assert_ne!(created["metadata"]["creationTimestamp"], forged["metadata"]["creationTimestamp"]);
-    // It is a purchase like any other: paid for by an invoice.
+    // The pack is a normal purchase, with an invoice.
     namespace.expect::<CreditPack>("forged", "/status/state", "Granted").await;
-    // What is ordered does not change, nor where it belongs.
+    // The pack and the Subscription of an order cannot change.
     for spec in [json!({"pack": "plus-1000"}), json!({"subscriptionRef": {"name": "other"}})] {
         let path = format!("{}/top-up", PACK.path(NAMESPACE));
         assert_eq!(tenant.call("PATCH", &path, &json!({"spec": spec})).await.0, 422);
     }
     let back = json!({"spec": {"startTime": "2020-01-01T00:00:00Z"}});
     assert_eq!(tenant.call("PATCH", &acme, &back).await.0, 422);
-    let_pass(namespace, "mark").await;
+    wait_for_operator(namespace, "mark").await;
     let after = money(namespace).await;
     for total in ["granted", "consumed", "expired", "refunded"] {
         assert_eq!(after["totals"][total], before["totals"][total], "{total}");
@@ -185,11 +182,11 @@ async fn what_a_tenant_writes_into_its_own_objects_moves_no_money(
 
 #[tokio::test]
 async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
-    let realm = realm().await;
-    let other = realm.namespace(OTHER, &["neighbour"]).await;
+    let attacked = attacked().await;
+    let other = attacked.namespace(OTHER, &["neighbour"]).await;
     open_account(&other).await;
     let before = money(&other).await;
-    let tenant = realm.caller("tenant").await;
+    let tenant = attacked.caller("tenant").await;
     for kind in KINDS {
         let path = kind.path(OTHER);
         let object = kind.object("forged", &pack("plus-100"));
@@ -206,8 +203,8 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
         let everywhere = format!("/apis/billing.flashgate.dev/v1alpha1/{}", kind.1);
         assert_eq!(tenant.call("GET", &everywhere, &Value::Null).await.0, 403, "{everywhere}");
     }
-    // A reference has no namespace: none can be named.
-    let neighbour = realm.caller("neighbour").await;
+    // A reference has no namespace field.
+    let neighbour = attacked.caller("neighbour").await;
     for name in ["attacked-tenant/acme", "../attacked-tenant/acme", "acme.attacked-tenant/"] {
         let order = json!({"subscriptionRef": {"name": name}, "pack": "plus-100"});
         assert_eq!(neighbour.create(OTHER, PACK, "elsewhere", order).await.0, 422, "{name}");
@@ -215,18 +212,18 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
     let elsewhere =
         json!({"subscriptionRef": {"name": "victim", "namespace": "attacked-tenant"}, "pack": "plus-100"});
     let (status, message) = neighbour.create(OTHER, PACK, "elsewhere", elsewhere).await;
-    // Unknown fields are dropped unless the caller asks for strictness, as kubectl does.
+    // Unknown fields are dropped unless the client asks for strict validation, as kubectl does.
     assert_eq!(status, 201, "{message}");
     ready_reason(&other, PACK, "elsewhere", "SubscriptionMissing").await;
     assert_eq!(money(&other).await, before);
 }
 
 #[tokio::test]
-async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
-    let realm = realm().await;
-    let namespace = realm.namespace(OWNED, &["owner"]).await;
+async fn deleting_and_recreating_gives_no_new_grant_and_no_new_limit() {
+    let attacked = attacked().await;
+    let namespace = attacked.namespace(OWNED, &["owner"]).await;
     open_account(&namespace).await;
-    let owner = realm.caller("owner").await;
+    let owner = attacked.caller("owner").await;
     for name in ["a", "b", "c"] {
         assert_eq!(owner.create(OWNED, PACK, name, pack("plus-100")).await.0, 201);
         namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
@@ -243,7 +240,7 @@ async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
     assert_eq!(owner.create(OWNED, PACK, "b", pack("plus-1000")).await.0, 201);
     ready_reason(&namespace, PACK, "b", "NameAlreadyUsed").await;
     let acme = format!("{}/acme", SUBSCRIPTION.path(OWNED));
-    // A start in the past would add a period to grant, if the account were reset.
+    // A start in the past would grant another period, if the account were reset.
     for spec in [json!({"plan": "starter"}), json!({"plan": "starter", "startTime": "2020-01-01T00:00:00Z"})]
     {
         assert_eq!(owner.call("DELETE", &acme, &Value::Null).await.0, 200);
@@ -255,7 +252,8 @@ async fn deleting_and_creating_anew_gives_no_fresh_grant_and_no_fresh_limit() {
         namespace.expect::<Subscription>("acme", "/status/packs/used", 3).await;
         namespace.expect::<Subscription>("acme", "/status/period/number", number.clone()).await;
     }
-    // A finalizer holds the object, which counts as deleted: nothing is granted, and an order waits for its Subscription.
+    // A finalizer keeps the object, but the operator treats it as deleted: nothing is granted, and an order
+    // waits for its Subscription.
     let finalizer = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/never"]}}));
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.patch("acme", &PatchParams::default(), &finalizer).await.expect("patched");

@@ -1,4 +1,4 @@
-//! The API server takes what is rendered, in a namespace that enforces the restricted profile of Pod Security.
+//! The API server accepts the rendered objects, also under the restricted profile of Pod Security.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{RELEASE, documents, examples, installed, list, object, render, value
 use crate::suite::gitops::TOOLS;
 use crate::world::{Namespace, bare, root};
 
-/// Makes a namespace where Pod Security enforces the restricted profile.
+/// Creates a namespace in which Pod Security enforces the restricted profile.
 async fn restricted(name: &str) -> Namespace<'static> {
     let namespace = bare().await.namespace(name).await;
     let label = ["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"];
@@ -17,7 +17,7 @@ async fn restricted(name: &str) -> Namespace<'static> {
     namespace
 }
 
-/// Asks the API server to take objects, without keeping them.
+/// Sends objects to the API server as a dry run.
 async fn dry_run(objects: &[Value]) {
     let arguments = [
         "apply",
@@ -33,17 +33,17 @@ async fn dry_run(objects: &[Value]) {
     assert!(!applied.stderr.contains("would violate PodSecurity"), "{}", applied.stderr);
 }
 
-/// Returns what a Pod of a rendered Deployment is.
+/// Returns a Pod from the template of a rendered Deployment.
 fn pod(rendered: &[Value]) -> Value {
     let template = &object(rendered, "Deployment", RELEASE)["spec"]["template"];
     let mut spec = template["spec"].clone();
-    // Accounts are the cluster's to make; that of the bare one are none.
+    // The bare control plane has no such priority class.
     spec["priorityClassName"] = Value::Null;
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec})
 }
 
 #[tokio::test]
-async fn what_the_chart_renders_passes_the_api_server() {
+async fn the_api_server_accepts_the_rendered_chart() {
     let namespace = restricted("chart-dry-run").await;
     for team in ["team-a", "team-b"] {
         bare().await.namespace(team).await;
@@ -78,7 +78,7 @@ async fn a_namespace_that_enforces_the_restricted_profile_admits_the_pods() {
         let created = namespace.kubectl(&create, Some(&pod.to_string())).await;
         assert!(created.success, "{}", created.stderr);
     }
-    // And it does look: as root it is refused.
+    // The check is active: a pod that runs as root is rejected.
     let mut root = pod(&rendered);
     root["spec"]["securityContext"] = json!({"runAsUser": 0});
     root["spec"]["containers"][0]["securityContext"] = json!({});
@@ -87,7 +87,7 @@ async fn a_namespace_that_enforces_the_restricted_profile_admits_the_pods() {
 }
 
 #[tokio::test]
-async fn an_installation_without_helm_passes_the_api_server() {
+async fn the_api_server_accepts_an_installation_without_helm() {
     let namespace = restricted("chart-kustomize").await;
     let built = namespace.kubectl(&["kustomize", "deploy/kustomize"], None).await;
     let built = built.succeeded().expect("built");
@@ -95,7 +95,7 @@ async fn an_installation_without_helm_passes_the_api_server() {
 }
 
 #[tokio::test]
-async fn a_kustomization_may_put_the_operator_into_another_namespace() {
+async fn a_kustomization_can_move_the_operator_to_another_namespace() {
     let namespace = bare().await.namespace("chart-overlay").await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("overlay");
     fs::create_dir_all(folder.join("base")).expect("folder");
@@ -114,7 +114,7 @@ async fn a_kustomization_may_put_the_operator_into_another_namespace() {
             assert_eq!(*place, namespace.name, "{} {}", object["kind"], object["metadata"]["name"]);
         }
     }
-    // Where it looks for its Lease follows by itself.
+    // The namespace of the Lease needs no configuration.
     let container = &object(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0];
     let arguments = container["args"].to_string();
     assert!(arguments.contains("--leader-elect\"") && !arguments.contains("namespace"), "{arguments}");
@@ -123,7 +123,7 @@ async fn a_kustomization_may_put_the_operator_into_another_namespace() {
 }
 
 #[tokio::test]
-async fn the_one_file_of_a_release_passes_the_api_server() {
+async fn the_api_server_accepts_the_single_file_of_a_release() {
     let namespace = restricted("chart-one-file").await;
     let rendered = std::process::Command::new(root().join("deploy/render.sh")).arg("everything").output();
     let rendered = rendered.expect("render.sh");
@@ -136,7 +136,7 @@ async fn the_one_file_of_a_release_passes_the_api_server() {
     dry_run(&moved(objects, &namespace.name)).await;
 }
 
-/// Returns objects as they would lie in another namespace: a dry run makes none that they could lie in.
+/// Returns objects moved to an existing namespace, because a dry run does not create the new one.
 fn moved(mut objects: Vec<Value>, namespace: &str) -> Vec<Value> {
     for object in &mut objects {
         if object["metadata"]["namespace"] == RELEASE {

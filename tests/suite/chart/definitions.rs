@@ -1,24 +1,24 @@
-//! An upgrade may not take away: what the definitions took before they take today.
+//! CRD upgrades: new CRDs accept every value that older CRDs accepted.
 
 use serde_json::{Value, json};
 
 use super::{documents, helm, values_of};
 use crate::world::root;
 
-/// The chart as it was, packaged. Its CreditLedger has the fields that this program writes, since a test cannot run the
-/// program of then.
+/// An older chart, packaged. Its CreditLedger has the current fields, because the test cannot run the older
+/// program.
 pub const OLDER: &str = "tests/golden/chart/flashgate-billing-0.0.1.tgz";
 
-/// What no value may exceed.
+/// Schema keywords that are upper limits.
 const UPPER: [&str; 4] = ["maximum", "maxItems", "maxLength", "maxProperties"];
 
-/// What no value may fall short of.
+/// Schema keywords that are lower limits.
 const LOWER: [&str; 4] = ["minimum", "minItems", "minLength", "minProperties"];
 
-/// Where a schema has its rules.
+/// The schema keyword for CEL rules.
 const RULES: &str = "x-kubernetes-validations";
 
-/// Returns the definitions of the chart as it was.
+/// Returns the CRDs of the older chart.
 fn older() -> Vec<Value> {
     let older = root().join(OLDER).display().to_string();
     let said = helm(&["template", "older", &older], &json!({}));
@@ -27,14 +27,13 @@ fn older() -> Vec<Value> {
     rendered.filter(|object| object["kind"] == "CustomResourceDefinition").collect()
 }
 
-/// Returns the schema of a definition's only version.
+/// Returns the schema of the only version of a CRD.
 fn schema(definition: &Value) -> &Value {
     assert_eq!(definition["spec"]["versions"].as_array().map(Vec::len), Some(1));
     &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 }
 
-/// Returns whether a rule says only what the pattern and the rules of an older schema said: each of its conditions
-/// stood there.
+/// Returns whether the pattern or a rule of the older schema contains each condition of a rule.
 fn is_restated(rule: &Value, older: &Value) -> bool {
     let text = rule["rule"].as_str().unwrap_or_default();
     let pattern = older["pattern"].as_str().unwrap_or_default().replace("\\.", "[.]").replace("\\+", "[+]");
@@ -45,7 +44,7 @@ fn is_restated(rule: &Value, older: &Value) -> bool {
     conditions.all(|condition| condition.is_empty() || stated.iter().any(|rule| rule.contains(condition)))
 }
 
-/// Returns where a schema takes less than an older one, and how.
+/// Returns the places where a schema is stricter than an older one.
 fn tightened(older: &Value, newer: &Value, path: &str) -> Vec<String> {
     let mut found = Vec::new();
     if newer.is_null() {
@@ -92,7 +91,7 @@ fn tightened(older: &Value, newer: &Value, path: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_definitions_take_whatever_those_of_the_chart_before_took() {
+fn the_crds_accept_everything_that_older_crds_accepted() {
     let older = older();
     assert_eq!(older.len(), 6);
     let mut new = 0;
@@ -104,11 +103,11 @@ fn the_definitions_take_whatever_those_of_the_chart_before_took() {
         assert!(found.is_empty(), "{plural}: {found:#?}");
         new += tightened(schema(&newer), schema(&older), "").len();
     }
-    assert!(new > 0, "the chart before is as today's: an upgrade to it would show nothing");
+    assert!(new > 0, "the older chart equals the current chart, so the upgrade tests nothing");
 }
 
 #[test]
-fn a_definition_that_takes_less_is_found_out() {
+fn a_stricter_crd_is_detected() {
     let older = json!({
         "type": "object", "required": ["name"], "properties": {
             "name": {"type": "string", "maxLength": 9, "enum": ["a", "b"]},

@@ -1,4 +1,4 @@
-//! What a rendered pod would run, brought to this machine: its arguments, environment, files and token.
+//! Runs a rendered pod on this machine, with its arguments, environment, files and token.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,19 +9,19 @@ use super::object;
 use crate::suite::payments::{free_address, secrets_file};
 use crate::world::{Operator, World};
 
-/// The container of the operator, as a process of this machine.
+/// The operator's container, as a process on this machine.
 pub struct Container {
-    /// Arguments; what lies in a volume lies in a folder here, and ports are free ones.
+    /// The arguments, with local folders for volumes and free ports.
     pub arguments: Vec<String>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
-    /// Where the webhook listens, if it does.
+    /// The address of the webhook, if it is enabled.
     pub webhook: Option<std::net::SocketAddr>,
     service_account: (String, String),
 }
 
 impl Container {
-    /// Reads the Deployment of what was rendered.
+    /// Reads the rendered Deployment.
     pub fn of(world: &World, rendered: &[Value]) -> Self {
         let is_deployment = |object: &&Value| object["kind"] == "Deployment";
         let deployment = rendered.iter().find(is_deployment).expect("a Deployment is rendered");
@@ -47,7 +47,7 @@ impl Container {
         assert_eq!(arguments.remove(0), "run");
         let names_it = |argument: &String| argument.starts_with("--leader-elect-namespace=");
         if arguments.contains(&"--leader-elect".to_owned()) && !arguments.iter().any(names_it) {
-            // A pod knows its own.
+            // In a pod the operator reads its namespace from a file.
             arguments.push(format!("--leader-elect-namespace={namespace}"));
         }
         let environment = container["env"].as_array().into_iter().flatten();
@@ -59,12 +59,12 @@ impl Container {
         }
     }
 
-    /// Starts it with a token of its `ServiceAccount`; its log goes to a file.
+    /// Starts the container with a token of its `ServiceAccount`. Writes its log to a file.
     pub async fn start(&self, world: &World, log: &Path) -> Operator {
         self.start_with_log(world, std::fs::File::create(log).expect("log").into()).await
     }
 
-    /// Starts it with a token of its `ServiceAccount`.
+    /// Starts the container with a token of its `ServiceAccount`.
     pub async fn start_with_log(&self, world: &World, log: Stdio) -> Operator {
         let (namespace, name) = &self.service_account;
         let kubeconfig = kubeconfig_of(world, namespace, name).await;
@@ -74,7 +74,7 @@ impl Container {
     }
 }
 
-/// Returns the argument with an address of this machine where it had the pod's.
+/// Returns an argument with a local address in place of the pod's address.
 fn local(argument: &str, webhook: Option<std::net::SocketAddr>) -> String {
     match (argument.split_once('='), webhook) {
         (Some(("--payments-addr", _)), Some(address)) => format!("--payments-addr={address}"),
@@ -108,12 +108,12 @@ fn fill(world: &World, folder: &Path, pod: &Value, volume: &Value, rendered: &[V
     }
 }
 
-/// Returns the secret that a pod finds in the file `path` of a projected volume: of `NAMESPACE/PROVIDER`.
+/// Returns the secret for the file `path` of a projected volume: the secret of `NAMESPACE/PROVIDER`.
 pub fn secret_of(path: &str) -> String {
     format!("the secret of the tests for {path}, long enough")
 }
 
-/// Returns a kubeconfig with a token of a `ServiceAccount`, which the API server makes on request.
+/// Returns a kubeconfig with a token of a `ServiceAccount`, from the `TokenRequest` API.
 pub async fn kubeconfig_of(world: &World, namespace: &str, name: &str) -> PathBuf {
     let create = ["create", "token", name, "--namespace", namespace, "--duration=1h"];
     let token = world.plane.kubectl(&create, None).await.expect("kubectl").succeeded().expect("token");

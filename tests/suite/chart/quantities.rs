@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{list, render};
 use crate::world::{Namespace, World, eventually};
 
-/// Creates a report of one line; returns what the API server warned of.
+/// Creates a report with one line. Returns the warnings of the API server.
 async fn create(namespace: &Namespace<'_>, name: &str, operation: &str, quantity: Value) -> String {
     let report = json!({
         "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport", "metadata": {"name": name},
@@ -87,7 +87,7 @@ async fn probably_wrong_quantities_are_admitted_with_a_warning() {
 }
 
 #[tokio::test]
-async fn a_report_of_a_thousand_lines_is_judged_and_admitted() {
+async fn a_report_of_a_thousand_lines_is_evaluated_and_admitted() {
     let world = World::start().await;
     let namespace = world.namespace("long").await;
     let values = json!({
@@ -98,7 +98,7 @@ async fn a_report_of_a_thousand_lines_is_judged_and_admitted() {
     let mut usage = vec![json!({"nodeType": "Public", "operation": "StorageEgress", "quantity": "12G"}); 999];
     usage.push(json!({"nodeType": "Public", "operation": "StorageEgress", "quantity": "7"}));
     let mut tried = 0;
-    eventually("the last of many lines is warned of", async || {
+    eventually("there is a warning about the last line", async || {
         tried += 1;
         let report = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport",

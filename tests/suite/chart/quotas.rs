@@ -1,4 +1,4 @@
-//! The quotas of `examples/quotas/`, on an API server that counts.
+//! The quotas of `examples/quotas/`, on an API server with the quota controller.
 
 use std::fs;
 
@@ -6,16 +6,16 @@ use serde_json::json;
 
 use crate::world::{Namespace, World, eventually, root};
 
-/// Applies the quotas of `examples/quotas/`, and waits until they count. The world needs the controller
-/// `resourcequota-controller`.
+/// Applies the quotas of `examples/quotas/`, and waits until they are enforced. The world needs the
+/// controller `resourcequota-controller`.
 pub async fn apply_quotas(namespace: &Namespace<'_>) {
     let quotas: Vec<String> = fs::read_dir(root().join("examples/quotas"))
         .expect("folder")
         .map(|file| fs::read_to_string(file.expect("entry").path()).expect("manifest"))
         .collect();
     let quotas = quotas.join("---\n");
-    // The controller looks for new kinds every 30 seconds, and counts a quota of an unknown one only when that is made.
-    eventually("the quotas count", async || {
+    // The controller looks for new kinds every 30 seconds. Only then does it count a quota of a new kind.
+    eventually("the quotas are enforced", async || {
         let made = namespace.kubectl(&["replace", "--force", "-f", "-"], Some(&quotas)).await;
         assert!(made.success, "{}", made.stderr);
         let wait = ["wait", "--for=jsonpath={.status.used}", "--timeout=3s", "resourcequotas", "--all"];
@@ -39,9 +39,9 @@ async fn a_team_with_a_quota_has_one_subscription() {
     };
     let create = ["create", "-f", "-"];
     let first = subscription("acme");
-    // Until the controller has counted, the API server admits none.
+    // Until the controller has counted, the API server accepts no object.
     let admitted = async || namespace.kubectl(&create, Some(&first)).await.success.then_some(());
-    eventually("the first is admitted", admitted).await_some().await;
+    eventually("the first Subscription is admitted", admitted).await_some().await;
     let refused = namespace.kubectl(&create, Some(&subscription("another"))).await;
     assert!(!refused.success && refused.stderr.contains("exceeded quota"), "{}", refused.stderr);
 }

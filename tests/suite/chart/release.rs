@@ -1,4 +1,5 @@
-//! The life of a release: installed, upgraded from an older chart, rolled back, uninstalled. The books stay as they are.
+//! The lifecycle of a release: installation, upgrade from an older chart, rollback, and uninstallation.
+//! Ledgers do not change.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::{Value, json};
@@ -8,8 +9,8 @@ use super::pod::{Container, kubeconfig_of};
 use super::{RELEASE, chart, documents, helm_in, object, tool};
 use crate::world::{Namespace, World, eventually, root};
 
-/// Returns all that an account is: every byte that an upgrade must leave alone.
-async fn books(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
+/// Returns the parts of an account that an upgrade must not change.
+async fn account_state(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
     [
         namespace.get::<CreditLedger>("acme").await,
         namespace.get::<Subscription>("acme").await,
@@ -17,7 +18,7 @@ async fn books(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
     ]
 }
 
-/// Returns the chart that a definition came with.
+/// Returns the chart version of the installed CRDs.
 async fn chart_of_definitions(world: &World) -> String {
     let get = ["get", "crd", "creditledgers.billing.flashgate.dev", "-o"];
     let label = "jsonpath={.metadata.labels.helm\\.sh/chart}";
@@ -25,17 +26,17 @@ async fn chart_of_definitions(world: &World) -> String {
     world.plane.kubectl(&arguments, None).await.expect("kubectl").succeeded().expect("definition")
 }
 
-/// Returns whether the definitions know a field that the chart before did not have.
+/// Returns whether the CRDs have a field that the older chart did not have.
 async fn references_are_known(world: &World) -> bool {
     let get = ["get", "crd", "payments.billing.flashgate.dev", "-o", "json"];
     let definition = world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("definition");
     let definition: Value = serde_json::from_str(&definition).expect("JSON");
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
-    definition.pointer(&format!("{spec}/state")).expect("what it always had");
+    definition.pointer(&format!("{spec}/state")).expect("fields of the older chart");
     definition.pointer(&format!("{spec}/reference")).is_some()
 }
 
-/// Buys a pack, and returns by how much the sequence of the ledger rose.
+/// Buys a pack. Returns the increase of the ledger's sequence.
 async fn buy(namespace: &Namespace<'_>, order: &str) -> i64 {
     let sequence = async || {
         let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -48,7 +49,7 @@ async fn buy(namespace: &Namespace<'_>, order: &str) -> i64 {
     sequence().await - before
 }
 
-/// Returns how many definitions of ours there are, and how many of them are about to go.
+/// Returns the number of our CRDs, and the number of those that are being deleted.
 async fn definitions(world: &World) -> (usize, usize) {
     let get = ["get", "crd", "--selector", "app.kubernetes.io/part-of=flashgate-billing", "-o", "json"];
     let list = world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("definitions");
@@ -59,7 +60,7 @@ async fn definitions(world: &World) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
+async fn upgrade_rollback_and_uninstall_change_no_ledger() {
     let world = World::empty().await;
     let namespace = world.namespace("acme").await;
     let older = root().join(OLDER).display().to_string();
@@ -82,7 +83,7 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     buy(&namespace, "order-1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     operator.terminate().await;
-    let before = books(&namespace).await;
+    let before = account_state(&namespace).await;
     assert!(before.iter().all(Option::is_some), "{before:?}");
 
     release("upgrade", &newer);
@@ -90,44 +91,44 @@ async fn upgrade_rollback_and_uninstall_leave_every_ledger_as_it_was() {
     assert_eq!(chart_of_definitions(&world).await, version);
     assert!(references_are_known(&world).await);
     assert_eq!(object(&manifest(), "Deployment", RELEASE)["metadata"]["labels"]["step"], "upgrade");
-    assert_eq!(books(&namespace).await, before);
-    // The upgraded operator finds nothing to do.
+    assert_eq!(account_state(&namespace).await, before);
+    // The upgraded operator has nothing to do.
     let operator = Container::of(&world, &manifest()).start(&world, &log).await;
     let another = json!({"plan": "individual"});
     namespace.create::<Subscription>("jane", another).await;
     namespace.expect::<Subscription>("jane", "/status/credits/balance", "10").await;
     operator.terminate().await;
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
 
     helm_in(&world, &["rollback", RELEASE, "1", "--namespace", "billing"], &none);
     assert_eq!(chart_of_definitions(&world).await, "flashgate-billing-0.0.1");
     assert!(!references_are_known(&world).await);
-    assert_eq!(books(&namespace).await, before);
-    // And goes on from there.
+    assert_eq!(account_state(&namespace).await, before);
+    // It can continue the ledger.
     let operator = Container::of(&world, &manifest()).start(&world, &log).await;
     assert_eq!(buy(&namespace, "order-2").await, 1);
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1300").await;
     operator.terminate().await;
-    let before = books(&namespace).await;
+    let before = account_state(&namespace).await;
 
     release("upgrade", &newer);
     helm_in(&world, &["uninstall", RELEASE, "--namespace", "billing"], &none);
     assert_eq!(definitions(&world).await, (6, 0));
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
     let rest = world
         .plane
         .kubectl(&["get", "deployments,roles,serviceaccounts", "--all-namespaces", "-o", "name"], None);
     let rest = rest.await.expect("kubectl").succeeded().expect("list");
     assert!(!rest.contains(RELEASE), "{rest}");
 
-    // And it comes back over what it left.
+    // A new installation uses the objects that the old one left.
     release("install", &newer);
     assert_eq!(chart_of_definitions(&world).await, version);
-    assert_eq!(books(&namespace).await, before);
+    assert_eq!(account_state(&namespace).await, before);
 }
 
 #[tokio::test]
-async fn the_test_of_a_release_passes_with_an_operator_and_leaves_nothing() {
+async fn the_test_of_a_release_passes_with_an_operator_and_leaves_no_objects() {
     let world = World::start().await;
     let namespace = world.namespace("billing").await;
     let values = json!({"crds": {"enabled": false}});
@@ -154,7 +155,7 @@ async fn the_test_of_a_release_passes_with_an_operator_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
+async fn the_test_of_a_release_deletes_its_subscription_when_it_fails() {
     let world = World::empty().await;
     let chart = chart().display().to_string();
     let install = ["install", RELEASE, &chart, "--namespace", "billing", "--create-namespace"];
@@ -169,19 +170,19 @@ async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
         world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("read")
     };
     let pod = async || (!get("pods").await.is_empty()).then_some(());
-    eventually("the pod of the test is there", pod).await_some().await;
+    eventually("the test pod exists", pod).await_some().await;
     assert!(!get("subscriptions.billing.flashgate.dev").await.is_empty());
-    // A kubelet would report this if the Subscription does not become ready.
+    // A kubelet would report this if the Subscription did not become ready.
     let failed = r#"{"status": {"phase": "Failed"}}"#;
     let patch = ["patch", "pod", &name, "--namespace", "billing", "--subresource=status", "--patch", failed];
     world.plane.kubectl(&patch, None).await.expect("kubectl").succeeded().expect("failed");
     let said = test.await.expect("helm");
     assert!(!said.success, "{}", said.stdout);
     assert_eq!(get("subscriptions.billing.flashgate.dev").await, "");
-    assert!(!get("pods").await.is_empty(), "its log says why");
+    assert!(!get("pods").await.is_empty(), "the pod stays, so that its log can be read");
 }
 
-/// Returns what is to be pasted of what helm said after an installation.
+/// Returns the commands in the notes that Helm prints after an installation.
 fn pasted(notes: &str) -> String {
     let lines = notes.lines().skip_while(|line| !line.starts_with("  kubectl apply"));
     let lines = lines.take_while(|line| !line.is_empty());
@@ -237,7 +238,7 @@ async fn helm_waits_for_a_release_without_pods_and_for_its_upgrade() {
         let values = json!({"replicaCount": 0, "podLabels": {"step": verb}});
         helm_in(&world, &[&arguments[..], &["--timeout", "60s", "--values", "-"]].concat(), &values);
     }
-    // It did wait: without a kubelet the pods do not run, so the release does not complete.
+    // Helm did wait: without a kubelet the pods do not run, so the release does not complete.
     let pods =
         ["upgrade", RELEASE, &chart, "--namespace", "billing", "--wait", "--timeout", "2s", "--values", "-"];
     let said = tool("helm", &pods, &world.plane.kubeconfig(), &json!({"replicaCount": 1}).to_string());

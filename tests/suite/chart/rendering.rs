@@ -1,4 +1,4 @@
-//! What the chart renders from which values, and what it refuses. No cluster is met.
+//! The rendered manifests for different values, and values that the chart rejects. No cluster is used.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,14 +27,14 @@ fn the_templates_pass_their_unit_tests() {
 }
 
 #[test]
-fn rendered_twice_it_is_the_same() {
+fn rendering_twice_gives_the_same_result() {
     for values in examples().iter().map(|file| values_of(file)).chain([json!({})]) {
         assert_eq!(render("billing", &values), render("billing", &values));
     }
 }
 
 #[test]
-fn the_chart_and_its_image_are_of_the_programs_version() {
+fn the_chart_and_its_image_have_the_version_of_the_program() {
     let version = env!("CARGO_PKG_VERSION");
     let described = values_of(&chart().join("Chart.yaml"));
     assert_eq!([&described["version"], &described["appVersion"]], [version, version]);
@@ -47,7 +47,7 @@ fn the_chart_and_its_image_are_of_the_programs_version() {
 }
 
 #[test]
-fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
+fn an_unknown_value_is_rejected_by_name() {
     let refused = [
         (json!({"replicacount": 2}), "'replicacount'"),
         (json!({"crds": {"kep": true}}), "'kep'"),
@@ -78,7 +78,7 @@ fn a_value_that_is_none_of_the_charts_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_catalog_with_a_mistake_is_refused_before_anything_is_installed() {
+fn an_invalid_catalog_is_rejected_before_the_installation() {
     let plan = json!({"name": "team", "monthly": {"credits": "1000", "price": "90"}});
     let catalog = |change: &dyn Fn(&mut Value)| {
         let mut catalog = json!({"currency": "EUR", "plans": [plan]});
@@ -96,7 +96,7 @@ fn a_catalog_with_a_mistake_is_refused_before_anything_is_installed() {
     refused_naming(&a_control, "/catalog/plans/0/displayName");
 }
 
-/// Asserts that the chart refuses values and names what is wrong.
+/// Asserts that the chart rejects values with a message that contains `named`.
 fn refused_naming(values: &Value, named: &str) {
     let said = helm(&["template", &chart().display().to_string(), "--values", "-"], values);
     assert!(!said.success, "{values} is taken");
@@ -104,7 +104,7 @@ fn refused_naming(values: &Value, named: &str) {
 }
 
 #[test]
-fn every_value_is_in_the_schema_and_explained_in_the_readme() {
+fn every_value_is_in_the_schema_and_in_the_readme() {
     let schema: Value =
         serde_json::from_str(&fs::read_to_string(chart().join("values.schema.json")).expect("schema"))
             .expect("JSON");
@@ -120,12 +120,12 @@ fn every_value_is_in_the_schema_and_explained_in_the_readme() {
     }
     let readme = fs::read_to_string(chart().join("README.md")).expect("README");
     for row in readme.lines().filter(|line| line.starts_with("| `")) {
-        assert!(!row.ends_with("|  |"), "a value without a meaning: {row}");
+        assert!(!row.ends_with("|  |"), "a value without a description: {row}");
     }
 }
 
 #[test]
-fn the_readme_is_what_is_generated() {
+fn the_readme_is_up_to_date() {
     let arguments = ["--chart-search-root", "charts", "--sort-values-order", "file", "--dry-run"];
     let said = tool("helm-docs", &arguments, Path::new("/dev/null"), "");
     let readme = fs::read_to_string(chart().join("README.md")).expect("README");
@@ -133,7 +133,7 @@ fn the_readme_is_what_is_generated() {
 }
 
 #[test]
-fn the_kustomize_base_is_what_the_chart_renders() {
+fn the_kustomize_base_equals_the_rendered_chart() {
     for (part, file) in [("definitions", "definitions.yaml"), ("operator", "operator.yaml")] {
         let script = root().join("deploy/render.sh");
         let output = std::process::Command::new(script).arg(part).output().expect("render.sh");
@@ -143,7 +143,7 @@ fn the_kustomize_base_is_what_the_chart_renders() {
     }
 }
 
-/// Returns the names of the series that a text asks for.
+/// Returns the names of the series in a text.
 fn asked_for(text: &str) -> BTreeSet<String> {
     let rests = text.match_indices("flashgate_billing_").map(|(start, _)| &text[start..]);
     rests
@@ -153,7 +153,7 @@ fn asked_for(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn alerts_and_dashboards_ask_only_for_series_that_the_operator_shows() {
+fn alerts_and_dashboards_use_only_series_of_the_operator() {
     let shown: BTreeSet<String> = description::ALL.iter().flat_map(|metric| metric.series()).collect();
     let dashboards = fs::read_dir(chart().join("files/dashboards")).expect("folder");
     let dashboards: Vec<_> = dashboards.map(|entry| entry.expect("entry").path()).collect();
@@ -163,7 +163,7 @@ fn alerts_and_dashboards_ask_only_for_series_that_the_operator_shows() {
         let asked = asked_for(&text);
         assert!(!asked.is_empty(), "{}", file.display());
         for name in asked {
-            assert!(shown.contains(&name), "{} asks for {name}", file.display());
+            assert!(shown.contains(&name), "{} uses {name}", file.display());
         }
         assert!(file.extension().is_some_and(|kind| kind == "yaml") || is_json(&text), "{}", file.display());
     }
@@ -180,7 +180,7 @@ fn rules_of(groups: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn every_alert_says_how_bad_it_is_what_it_means_and_what_to_do() {
+fn every_alert_has_a_severity_a_description_and_a_runbook() {
     let values = json!({"prometheusRule": {"enabled": true, "renderMode": "always"}});
     let rendered = render("billing", &values);
     let rules = rules_of(&object(&rendered, "PrometheusRule", RELEASE)["spec"]);
@@ -188,8 +188,11 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_what_to_do() {
     assert!(rules.len() >= 8, "{} alerts", rules.len());
     for rule in rules {
         let name = rule["alert"].as_str().expect("alert");
-        assert!(name.starts_with("Flashgate"), "{name}: alerts of several products share one name space");
-        assert!(rule["for"].is_string(), "{name} does not say for how long");
+        assert!(
+            name.starts_with("Flashgate"),
+            "{name}: the name must begin with the product, to be unique in a cluster"
+        );
+        assert!(rule["for"].is_string(), "{name} has no duration");
         let runbook = format!("https://flashgate.dev/billing/docs/runbooks/{name}.md");
         assert_eq!(rule["annotations"]["runbook_url"], runbook, "{name}");
         let severity = rule["labels"]["severity"].as_str().expect("severity");

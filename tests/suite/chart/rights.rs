@@ -1,4 +1,4 @@
-//! The operator's rights: what the chart grants is enough for a life, and none of it is too much.
+//! The operator's rights: the chart grants exactly the rights that the scenario needs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::life::{catalog, held_receipt, live};
 use super::pod::Container;
+use super::scenario::{self, catalog, delayed_receipt};
 use super::{RELEASE, installed, list, object, render};
 use crate::world::{Namespace, Operator, World};
 
-/// Lives at once: enough to be quick, few enough for a small machine.
+/// Number of scenarios in parallel.
 const AT_ONCE: usize = 4;
 
-/// How often a log is looked at.
+/// Polling interval of a log.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A right: a verb on a resource.
@@ -25,17 +25,17 @@ struct Right {
     verb: String,
 }
 
-/// How payments come to an installation.
+/// The way in which payments reach an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Payments {
-    /// By the webhook.
+    /// Through the webhook.
     Webhook,
-    /// As objects that others create.
+    /// As Payment objects.
     Objects,
 }
 
 impl Payments {
-    /// Returns what begins the names of what belongs to such an installation.
+    /// Returns the name prefix of an installation.
     const fn prefix(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
@@ -44,7 +44,7 @@ impl Payments {
     }
 }
 
-/// Returns the values of an installation whose operator can live the life of [`live`].
+/// Returns the values of an installation for the scenario.
 fn values(payments: Payments, namespaces: &[&str], go: &std::path::Path) -> Value {
     let payments = match payments {
         Payments::Webhook => json!({"enabled": true, "existingSecret": "payment-webhook"}),
@@ -54,18 +54,18 @@ fn values(payments: Payments, namespaces: &[&str], go: &std::path::Path) -> Valu
         "namespaces": namespaces,
         "catalog": catalog(),
         "crds": {"enabled": false},
-        // They are the cluster's, and installations that begin at once would get into each other's way.
+        // These objects are cluster-wide, so parallel installations would conflict.
         "userRoles": {"create": false},
         "deletionGuard": {"enabled": false},
         "payments": payments,
-        "extraArgs": [held_receipt(go)],
-        // A report that cannot be swept is said quietly.
+        "extraArgs": [delayed_receipt(go)],
+        // A sweep that fails is logged at debug level.
         "logging": {"format": "text", "filter": "info,flashgate_billing=debug"},
         "leaderElection": {"leaseSeconds": 3, "renewSeconds": 2, "retrySeconds": 1},
     })
 }
 
-/// An installation whose operator runs as a process, and what it says.
+/// An installation whose operator runs as a process, with its log.
 struct Installation<'a> {
     namespace: Namespace<'a>,
     container: Container,
@@ -75,7 +75,7 @@ struct Installation<'a> {
 }
 
 impl<'a> Installation<'a> {
-    /// Applies what is rendered for a namespace, after `change`, and starts the operator.
+    /// Changes and applies the rendered objects of a namespace, and starts the operator.
     async fn begin(
         world: &'a World,
         payments: Payments,
@@ -96,15 +96,15 @@ impl<'a> Installation<'a> {
         Self { namespace, container, go, log, _operator: operator }
     }
 
-    async fn live(&self) -> Result<(), String> {
-        live(&self.namespace, self.container.webhook, &self.go).await
+    async fn run(&self) -> Result<(), String> {
+        scenario::run(&self.namespace, self.container.webhook, &self.go).await
     }
 
-    fn said(&self) -> String {
+    fn read_log(&self) -> String {
         fs::read_to_string(&self.log).expect("log").replace('\\', "")
     }
 
-    /// Waits until the API server has refused what `right` would allow.
+    /// Waits until the API server has rejected a request that `right` would allow.
     async fn is_refused(&self, right: &Right) {
         while !self.has_been_refused(right) {
             tokio::time::sleep(LOOK).await;
@@ -112,7 +112,7 @@ impl<'a> Installation<'a> {
     }
 
     fn has_been_refused(&self, right: &Right) -> bool {
-        let said = self.said();
+        let said = self.read_log();
         said.contains(&format!("cannot {} resource \"{}\"", right.verb, right.resource))
     }
 }
@@ -135,7 +135,7 @@ fn rights_of(role: &Value) -> Vec<Right> {
         .collect()
 }
 
-/// Takes a right out of a role, and leaves all others.
+/// Removes one right from a role.
 fn take(object: &mut Value, right: &Right) {
     let Some(rules) = object.get("rules").and_then(Value::as_array).filter(|_| object["kind"] == "Role")
     else {
@@ -157,7 +157,7 @@ fn take(object: &mut Value, right: &Right) {
     object["rules"] = rest.into();
 }
 
-/// Returns the rules that an installation grants, in all namespaces or in those that are named.
+/// Returns the rules that an installation grants, in all namespaces or in the given ones.
 fn rules(payments: Payments, namespaces: &[&str]) -> Value {
     let rendered = render("any", &values(payments, namespaces, &PathBuf::from("/go")));
     let kind = if namespaces.is_empty() { "ClusterRole" } else { "Role" };
@@ -165,14 +165,15 @@ fn rules(payments: Payments, namespaces: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn the_rights_that_the_chart_grants_are_enough_for_a_whole_life_with_and_without_the_webhook() {
+async fn the_chart_grants_all_rights_that_the_operator_needs_with_and_without_the_webhook() {
     for payments in [Payments::Webhook, Payments::Objects] {
         let world = World::start().await;
         let installation = Installation::begin(&world, payments, "whole", &[], |_| ()).await;
-        installation.live().await.expect("the life");
-        let said = installation.said();
+        installation.run().await.expect("the scenario");
+        let said = installation.read_log();
         assert!(!said.contains("is forbidden") && !said.contains("status 403"), "{payments:?}: {said}");
-        // What it did is what an installation of all namespaces grants, by one ClusterRole and one Role for the Lease.
+        // An installation for all namespaces grants the same rights, in one ClusterRole and one Role for the
+        // Lease.
         let rendered = render("whole", &values(payments, &[], &installation.go));
         assert!(!rights_of(object(&rendered, "ClusterRole", RELEASE)).is_empty());
         let lease = object(&rendered, "Role", &format!("{RELEASE}-leader-election"));
@@ -181,7 +182,7 @@ async fn the_rights_that_the_chart_grants_are_enough_for_a_whole_life_with_and_w
 }
 
 #[test]
-fn the_webhook_adds_one_right_and_namespaces_change_none() {
+fn the_webhook_adds_one_right_and_namespaces_add_none() {
     for payments in [Payments::Webhook, Payments::Objects] {
         assert_eq!(rules(payments, &[]), rules(payments, &["any"]), "{payments:?}");
     }
@@ -194,14 +195,14 @@ fn the_webhook_adds_one_right_and_namespaces_change_none() {
 }
 
 #[tokio::test]
-async fn without_any_one_of_its_rights_the_operator_is_refused() {
+async fn the_operator_needs_each_of_its_rights() {
     let world = World::start().await;
     let mut taken = Vec::new();
     for payments in [Payments::Webhook, Payments::Objects] {
         let rendered = render("any", &values(payments, &["any"], &PathBuf::from("/go")));
         let mut rights = rights_of(object(&rendered, "Role", RELEASE));
         if payments == Payments::Webhook {
-            // The Lease is the same for both.
+            // Both installations share the Lease rules.
             let election = object(&rendered, "Role", &format!("{RELEASE}-leader-election"));
             rights.extend(rights_of(election));
         }
@@ -214,7 +215,7 @@ async fn without_any_one_of_its_rights_the_operator_is_refused() {
     let missed: Vec<Option<String>> =
         futures::stream::iter(taken.iter().enumerate())
             .map(|(index, (payments, right))| async move {
-                live_without(world, *payments, index, right).await.err()
+                run_without(world, *payments, index, right).await.err()
             })
             .buffer_unordered(AT_ONCE)
             .collect()
@@ -224,18 +225,18 @@ async fn without_any_one_of_its_rights_the_operator_is_refused() {
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
-/// Plays a life without a right.
+/// Runs the scenario without a right.
 ///
 /// # Errors
-/// When nothing needed it.
-async fn live_without(world: &World, payments: Payments, index: usize, right: &Right) -> Result<(), String> {
+/// When nothing needed the right.
+async fn run_without(world: &World, payments: Payments, index: usize, right: &Right) -> Result<(), String> {
     let name = format!("{}-without-{index}", payments.prefix());
     let take = |object: &mut Value| take(object, right);
     let installation = Installation::begin(world, payments, &name, &[&name], take).await;
     let ended = tokio::select! {
         biased;
         () = installation.is_refused(right) => return Ok(()),
-        ended = installation.live() => ended,
+        ended = installation.run() => ended,
     };
     match ended {
         _ if installation.has_been_refused(right) => Ok(()),

@@ -1,4 +1,4 @@
-//! What the roles of the chart allow, as the API server tells their holders.
+//! The rights of the chart's roles, as the API server lists them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,14 +10,14 @@ use super::pod::kubeconfig_of;
 use super::{installed, list, render};
 use crate::world::{World, root};
 
-/// The roles, each held by a user of its name.
+/// The roles. Each has a user with the same name.
 const ROLES: [&str; 5] =
     ["flashgate-viewer", "flashgate-tenant", "flashgate-reporter", "flashgate-payments", "flashgate-admin"];
 
-/// A user that nothing is granted to: everybody may do what this one may.
+/// A user without any role. Everybody has the rights of this user.
 const STRANGER: &str = "stranger";
 
-/// Returns the lines of `kubectl auth can-i --list`, one right each, without the layout.
+/// Returns the lines of `kubectl auth can-i --list`, one right on each, without padding.
 fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String> {
     let output = std::process::Command::new(world.plane.programs().join("kubectl"))
         .args(["auth", "can-i", "--list", "--no-headers", "--namespace", namespace])
@@ -30,7 +30,7 @@ fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String>
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// Compares rights with the list that is committed for a role.
+/// Compares rights with the committed list of a role.
 fn assert_committed(role: &str, rights: &BTreeSet<String>) {
     let file = root().join(format!("tests/golden/chart/{role}.txt"));
     let text = rights.iter().fold(String::new(), |text, line| text + line + "\n");
@@ -39,7 +39,7 @@ fn assert_committed(role: &str, rights: &BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn each_role_allows_what_it_says_and_nothing_else() {
+async fn each_role_has_exactly_its_documented_rights() {
     let users: Vec<&str> = ROLES.into_iter().chain([STRANGER]).collect();
     let world = World::start_with_users(&users).await;
     let namespace = world.namespace("acme").await;
@@ -61,7 +61,7 @@ async fn each_role_allows_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_operators_token_allows_what_it_calls_and_nothing_else() {
+async fn the_operators_token_has_exactly_the_rights_that_it_uses() {
     let world = World::start().await;
     let namespace = world.namespace("billing").await;
     let rendered = installed(&render("billing", &json!({"crds": {"enabled": false}})));
@@ -78,7 +78,7 @@ async fn the_operators_token_allows_what_it_calls_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_roles_view_and_edit_may_view_accounts_and_never_buy() {
+async fn the_roles_view_and_edit_can_view_accounts_but_not_buy() {
     let rendered = render("acme", &json!({}));
     let labels = |role: &str| {
         let role = super::object(&rendered, "ClusterRole", role);

@@ -1,4 +1,4 @@
-//! The policy that binds the source of a report to whoever creates it.
+//! The policy that binds the source of a report to its creator.
 
 use flashgate_control_plane::Output;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::pod::kubeconfig_of;
 use super::{list, render};
 use crate::world::{Namespace, World, eventually};
 
-/// Asks for a report of `source` as the holder of a kubeconfig, without making it.
+/// Creates a report of `source` as a dry run, with the given kubeconfig.
 async fn report(namespace: &Namespace<'_>, kubeconfig: &str, source: &str) -> Output {
     let report = json!({
         "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport",
@@ -25,7 +25,7 @@ async fn report(namespace: &Namespace<'_>, kubeconfig: &str, source: &str) -> Ou
 }
 
 #[tokio::test]
-async fn a_caller_reports_as_itself_and_as_nobody_else() {
+async fn a_user_can_report_only_as_itself() {
     let world = World::start_with_users(&["gw-us-1"]).await;
     let namespace = world.namespace("guarded").await;
     let values = json!({

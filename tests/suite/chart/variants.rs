@@ -1,5 +1,5 @@
-//! Whole lives of accounts with the rights of each installation: they read as in the simulation, and the API server
-//! refuses nothing.
+//! Runs all account scenarios with the rights of each installation. Statements match the simulation, and the
+//! API server rejects no request.
 
 use std::fs;
 
@@ -11,16 +11,16 @@ use super::{installed, list, render, values_of};
 use crate::suite::replay::{LIVES, PAID_LIVES, play_lives_in};
 use crate::world::{Namespace, World, root};
 
-/// An installation of some namespaces, by its values.
+/// An installation, by its values.
 struct Variant {
-    /// Its namespace, and what the names of its accounts' namespaces begin with.
+    /// Its namespace, and the name prefix of its accounts' namespaces.
     name: &'static str,
     lives: &'static [&'static str],
     values: Value,
 }
 
-/// Returns the installations. Their operators hold a Role in each of their namespaces and no `ClusterRole`: the rules are
-/// the same, as `chart::rights` asserts.
+/// Returns the installations. Their operators have a Role in each namespace instead of a `ClusterRole`.
+/// `chart::rights` asserts that the rules are the same.
 fn variants() -> [Variant; 3] {
     let catalog = values_of(&root().join("examples/payments/catalog.yaml"));
     let webhook = json!({"enabled": true, "existingSecret": "payment-webhook"});
@@ -35,8 +35,8 @@ fn variants() -> [Variant; 3] {
     ]
 }
 
-/// Plays the lives of an installation.
-async fn live(world: &World, variant: Variant) {
+/// Runs the scenarios of an installation.
+async fn run(world: &World, variant: Variant) {
     let Variant { name, lives, mut values } = variant;
     world.namespace(name).await;
     let namespaces: Vec<Namespace<'_>> = join_all(lives.iter().map(async |life| {
@@ -47,13 +47,13 @@ async fn live(world: &World, variant: Variant) {
     let names: Vec<&str> = namespaces.iter().map(|namespace| namespace.name.as_str()).collect();
     values["namespaces"] = json!(names);
     values["crds"] = json!({"enabled": false});
-    // They are the cluster's.
+    // These objects are cluster-wide.
     values["userRoles"] = json!({"create": false});
     values["deletionGuard"] = json!({"enabled": false});
     values["extraArgs"] = json!([&["--allow-test-clocks"][..], &names].concat());
     let rendered = installed(&render(name, &values));
     assert!(!rendered.iter().any(|object| object["kind"] == "ClusterRole"), "{name}");
-    // Roles lie in the namespaces that are billed.
+    // The Roles are in the billed namespaces.
     let applied = world.plane.kubectl(&["apply", "-f", "-"], Some(&list(&rendered))).await.expect("kubectl");
     assert!(applied.success, "{}", applied.stderr);
     let log = world.plane.folder().join(format!("{name}.log"));
@@ -64,7 +64,7 @@ async fn live(world: &World, variant: Variant) {
 }
 
 #[tokio::test]
-async fn every_life_can_be_lived_with_the_rights_of_every_installation() {
+async fn every_scenario_runs_with_the_rights_of_every_installation() {
     let world = World::start().await;
-    join_all(variants().into_iter().map(|variant| live(&world, variant))).await;
+    join_all(variants().into_iter().map(|variant| run(&world, variant))).await;
 }

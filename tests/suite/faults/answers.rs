@@ -1,4 +1,4 @@
-//! Answers that a server gives when it has too much to do, or no longer knows what is asked for.
+//! Replies of an API server that is overloaded, or whose watch cache has expired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,26 +14,26 @@ use tokio::time::Instant;
 use super::silence::asked_of_pending_reports;
 use super::sizes::usage;
 use super::{Watched, adjust, balance_is, open_account};
-use crate::relay::{self, Interference};
+use crate::relay::{self, Interceptor};
 use crate::world::{World, eventually};
 
-/// Refuses the first writes of each object with 429.
+/// Rejects the first writes of each object with 429.
 #[derive(Default)]
 struct Throttle {
-    /// When each object was to be written.
+    /// The times of the writes to each object.
     tries: Mutex<BTreeMap<String, Vec<Instant>>>,
 }
 
 impl Throttle {
-    /// How often the write of an object is refused.
-    const REFUSALS: usize = 3;
+    /// Number of rejections for each object.
+    const REJECTIONS: usize = 3;
 
-    /// How long it is asked to wait.
-    const PATIENCE: Duration = Duration::from_secs(3);
+    /// The requested delay.
+    const RETRY_AFTER_DELAY: Duration = Duration::from_secs(3);
 }
 
-impl Interference for Throttle {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for Throttle {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         let path = head.uri.path().to_owned();
         if head.method == Method::GET || !path.contains("billing.flashgate.dev") {
             return None;
@@ -41,14 +41,14 @@ impl Interference for Throttle {
         let mut tries = self.tries.lock().expect("tries");
         let tries = tries.entry(path).or_default();
         tries.push(Instant::now());
-        let patience = [(header::RETRY_AFTER, Self::PATIENCE.as_secs().to_string())];
+        let patience = [(header::RETRY_AFTER, Self::RETRY_AFTER_DELAY.as_secs().to_string())];
         let refusal = || (StatusCode::TOO_MANY_REQUESTS, patience).into_response();
-        (tries.len() <= Self::REFUSALS).then(refusal)
+        (tries.len() <= Self::REJECTIONS).then(refusal)
     }
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_patience_is_given_it_and_nothing_is_lost() {
+async fn the_operator_obeys_retry_after_and_loses_nothing() {
     let world = World::start().await;
     let namespace = world.namespace("patience").await;
     let throttle = Arc::new(Throttle::default());
@@ -59,34 +59,34 @@ async fn a_server_that_asks_for_patience_is_given_it_and_nothing_is_lost() {
     let tries = throttle.tries.lock().expect("tries");
     assert!(tries.keys().any(|path| path.contains("creditledgers")), "{tries:?}");
     for (path, tries) in tries.iter() {
-        let early = tries.windows(2).take(Throttle::REFUSALS);
+        let early = tries.windows(2).take(Throttle::REJECTIONS);
         for (nth, pair) in early.enumerate() {
             let waited = pair[1] - pair[0];
-            assert!(waited >= Throttle::PATIENCE, "try {} of {path} came after {waited:?}", nth + 2);
+            assert!(waited >= Throttle::RETRY_AFTER_DELAY, "try {} of {path} came after {waited:?}", nth + 2);
         }
     }
 }
 
-/// Gives lists page by page and forgets in the midst of the first one of each kind; ends the first watches of each kind
-/// with the word that what they ask for is too old.
+/// Serves lists in pages, and the first list of each kind expires halfway. The first watches of each kind end
+/// with the error that their version is too old.
 #[derive(Default)]
-struct Forgetful {
+struct Expiring {
     /// Lists and watches that were answered with 410.
-    forgotten: Mutex<BTreeSet<String>>,
-    /// Pages of each list so far.
+    expired: Mutex<BTreeSet<String>>,
+    /// Number of pages of each list.
     pages: Mutex<BTreeMap<String, usize>>,
 }
 
-impl Forgetful {
-    /// The page that is asked for in vain.
+impl Expiring {
+    /// The page that is answered with 410.
     const LOST_PAGE: usize = 7;
 
-    fn forgets(&self, what: &str) -> bool {
-        self.forgotten.lock().expect("forgotten").insert(what.to_owned())
+    fn expires(&self, what: &str) -> bool {
+        self.expired.lock().expect("expired").insert(what.to_owned())
     }
 }
 
-/// What a server says of what it no longer knows.
+/// Returns the status `Expired`.
 fn gone() -> serde_json::Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410,
@@ -94,8 +94,8 @@ fn gone() -> serde_json::Value {
     })
 }
 
-impl Interference for Forgetful {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for Expiring {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
         let kind = path.rsplit('/').next().unwrap_or_default();
         if head.method != Method::GET || !path.starts_with("/apis/billing.flashgate.dev") {
@@ -103,24 +103,24 @@ impl Interference for Forgetful {
         }
         if query.contains("watch=true") {
             let event = json!({"type": "ERROR", "object": gone()}).to_string();
-            return self.forgets(&format!("watch {kind}")).then(|| event.into_response());
+            return self.expires(&format!("watch {kind}")).then(|| event.into_response());
         }
         if !query.contains("limit=") {
             return None;
         }
-        give_small_pages(head);
+        use_small_pages(head);
         let mut pages = self.pages.lock().expect("pages");
         let page = pages.entry(kind.to_owned()).or_default();
         *page = if query.contains("continue=") { *page + 1 } else { 1 };
-        if *page == Self::LOST_PAGE && self.forgets(&format!("list {kind}")) {
+        if *page == Self::LOST_PAGE && self.expires(&format!("list {kind}")) {
             return Some((StatusCode::GONE, gone().to_string()).into_response());
         }
         None
     }
 }
 
-/// Asks for a list by pages of one object.
-fn give_small_pages(head: &mut request::Parts) {
+/// Makes a list use pages of one object.
+fn use_small_pages(head: &mut request::Parts) {
     let query = head.uri.query().unwrap_or_default();
     let small = query.split('&').map(|part| if part.starts_with("limit=") { "limit=1" } else { part });
     let small = format!("{}?{}", head.uri.path(), small.collect::<Vec<_>>().join("&"));
@@ -128,64 +128,63 @@ fn give_small_pages(head: &mut request::Parts) {
 }
 
 #[tokio::test]
-async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew() {
+async fn expired_lists_and_watches_are_repeated() {
     let world = World::start().await;
-    let namespace = world.namespace("forgetful").await;
-    let count = i64::try_from(Forgetful::LOST_PAGE).expect("count") + 2;
+    let namespace = world.namespace("expiring").await;
+    let count = i64::try_from(Expiring::LOST_PAGE).expect("count") + 2;
     for index in 1..=count {
         let name = format!("early-{index}");
         namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
-    let forgetful = Arc::new(Forgetful::default());
-    let operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&forgetful)).await);
+    let expiring = Arc::new(Expiring::default());
+    let operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&expiring)).await);
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
     balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
     eventually("each watch has started again", async || {
-        let forgotten = forgetful.forgotten.lock().expect("forgotten");
-        (forgotten.iter().filter(|what| what.starts_with("watch")).count() == 6).then_some(())
+        let expired = expiring.expired.lock().expect("expired");
+        (expired.iter().filter(|what| what.starts_with("watch")).count() == 6).then_some(())
     })
     .await_some()
     .await;
     assert!(
-        forgetful.forgotten.lock().expect("forgotten").contains("list usagereports"),
+        expiring.expired.lock().expect("expired").contains("list usagereports"),
         "{}",
-        operator.said()
+        operator.read_log()
     );
     namespace.create::<UsageReport>("late", usage("late", 1, 10)).await;
     namespace.expect::<UsageReport>("late", "/status/state", "Charged").await;
     balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
 }
 
-/// Gives lists page by page, lets the first watch of pending reports find that it is too old, and stops in the midst of
-/// the list that follows.
+/// Serves lists in pages. The first watch of pending reports expires, and the list after it stops halfway.
 #[derive(Default)]
-struct Halting {
+struct StuckRelist {
     watches: AtomicUsize,
     lists: AtomicUsize,
     page: AtomicUsize,
-    has_halted: AtomicBool,
+    is_stuck: AtomicBool,
 }
 
-impl Halting {
-    /// The page of the second list that never comes.
+impl StuckRelist {
+    /// The page of the second list that never arrives.
     const LAST_PAGE: usize = 3;
 }
 
-impl Interference for Halting {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for StuckRelist {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         if asked_of_pending_reports(head)? == "watch" {
             let is_first = self.watches.fetch_add(1, Ordering::SeqCst) == 0;
             return is_first.then(|| json!({"type": "ERROR", "object": gone()}).to_string().into_response());
         }
-        give_small_pages(head);
+        use_small_pages(head);
         if !head.uri.query().unwrap_or_default().contains("continue=") {
             self.lists.fetch_add(1, Ordering::SeqCst);
             self.page.store(0, Ordering::SeqCst);
         }
         let page = self.page.fetch_add(1, Ordering::SeqCst) + 1;
         if self.lists.load(Ordering::SeqCst) == 2 && page == Self::LAST_PAGE {
-            self.has_halted.store(true, Ordering::SeqCst);
+            self.is_stuck.store(true, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
         None
@@ -193,22 +192,22 @@ impl Interference for Halting {
 }
 
 #[tokio::test]
-async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged_and_nothing_twice() {
+async fn an_operator_killed_during_a_relist_charges_every_report_once() {
     let world = World::start().await;
     let namespace = world.namespace("relist").await;
-    let count = i64::try_from(Halting::LAST_PAGE).expect("count") + 3;
+    let count = i64::try_from(StuckRelist::LAST_PAGE).expect("count") + 3;
     for index in 1..=count {
         let name = format!("early-{index}");
         namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
-    let halting = Arc::new(Halting::default());
-    let kubeconfig = relay::start(&world, Arc::clone(&halting)).await;
+    let relist = Arc::new(StuckRelist::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&relist)).await;
     let Watched { operator, .. } = Watched::start_as(&world, &kubeconfig);
-    let has_halted = async || halting.has_halted.load(Ordering::SeqCst).then_some(());
-    eventually("a relist is in its midst", has_halted).await_some().await;
+    let is_stuck = async || relist.is_stuck.load(Ordering::SeqCst).then_some(());
+    eventually("the relist is stuck", is_stuck).await_some().await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
-    // What it knew of before is charged while the relist hangs.
+    // Reports that it already knew are charged while the list is stuck.
     balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
     for name in ["late-1", "late-2", "late-3"] {
         namespace.create::<UsageReport>(name, usage(name, 1, 10)).await;
@@ -220,20 +219,20 @@ async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!((10 * (count + 3)).to_string())));
 }
 
-/// Refuses all that is asked for, for a while.
+/// Rejects all requests for a while.
 #[derive(Default)]
 struct Overloaded {
     until: Mutex<Option<Instant>>,
-    /// How often each thing was asked for meanwhile.
+    /// Number of requests by type during that time.
     tries: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Overloaded {
-    /// How long everything is refused.
+    /// Duration of the rejections.
     const TIME: Duration = Duration::from_secs(15);
 
-    /// How long it is asked to wait, in seconds.
-    const PATIENCE: &str = "5";
+    /// The requested delay, in seconds.
+    const RETRY_AFTER_DELAY: &str = "5";
 
     fn begin(&self) {
         *self.until.lock().expect("until") = Some(Instant::now() + Self::TIME);
@@ -244,33 +243,33 @@ impl Overloaded {
     }
 }
 
-impl Interference for Overloaded {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for Overloaded {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         if self.is_over() || self.until.lock().expect("until").is_none() {
             return None;
         }
         let is_watch = head.uri.query().unwrap_or_default().contains("watch=true");
         let what = format!("{} {}{}", head.method, head.uri.path(), if is_watch { " watch" } else { "" });
         *self.tries.lock().expect("tries").entry(what).or_default() += 1;
-        let patience = [(header::RETRY_AFTER, Self::PATIENCE)];
+        let patience = [(header::RETRY_AFTER, Self::RETRY_AFTER_DELAY)];
         Some((StatusCode::TOO_MANY_REQUESTS, patience).into_response())
     }
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothing_is_lost() {
+async fn an_overloaded_server_gets_few_requests_and_nothing_is_lost() {
     let world = World::start().await;
     let namespace = world.namespace("overloaded").await;
     let overloaded = Arc::new(Overloaded::default());
     let kubeconfig = relay::start(&world, Arc::clone(&overloaded)).await;
-    // Watches end soon, so that they are refused as well.
+    // Watches end quickly, so that they are rejected as well.
     let _operator = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
     open_account(&namespace).await;
     overloaded.begin();
     adjust(&namespace, "goodwill").await;
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     let is_over = async || overloaded.is_over().then_some(());
-    eventually("it no longer refuses", is_over).await_some().await;
+    eventually("the rejections end", is_over).await_some().await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
     balance_is(&namespace, "1100").await;
@@ -278,9 +277,9 @@ async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothin
     assert_eq!(ledger.pointer("/spec/totals/adjusted"), Some(&json!("10")));
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("10")));
     let tries = overloaded.tries.lock().expect("tries");
-    // A watch is compared with the server's latest version before it resumes: that is refused already.
+    // Before a watch resumes, the operator reads the server's latest version. That request is rejected.
     assert!(tries.keys().any(|what| what.ends_with("v1alpha1/usagereports")), "{tries:?}");
     assert!(tries.keys().any(|what| what.contains("creditledgers/acme")), "{tries:?}");
-    // Every five seconds, and watches more seldom each time.
+    // Every five seconds, and watches with growing delays.
     assert!(tries.values().all(|count| *count <= 6), "{tries:?}");
 }

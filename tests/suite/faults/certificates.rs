@@ -1,4 +1,4 @@
-//! A server that shows another certificate than before.
+//! An API server with a new certificate.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes an authority in `folder`, and two certificates of it for the API server.
+/// Creates a certificate authority in `folder`, and two certificates for the API server.
 fn make_certificates(folder: &Path) {
     std::fs::write(folder.join("extensions"), "subjectAltName=IP:127.0.0.1\n").expect("extensions");
     openssl(
@@ -35,7 +35,7 @@ fn make_certificates(folder: &Path) {
     }
 }
 
-/// Lets the API server show the certificate of that name, from its next start on.
+/// Makes the API server use this certificate after its next start.
 async fn show(world: &World, name: &str) {
     let folder = world.plane.folder();
     let read = |file: String| std::fs::read_to_string(folder.join(file)).expect("file");
@@ -46,7 +46,7 @@ async fn show(world: &World, name: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_shows_another_certificate_of_its_authority_is_served_by_the_same_process() {
+async fn a_new_server_certificate_of_the_same_authority_needs_no_restart() {
     let world = World::start().await;
     make_certificates(world.plane.folder());
     show(&world, "first").await;
@@ -59,5 +59,5 @@ async fn a_server_that_shows_another_certificate_of_its_authority_is_served_by_t
     balance_is(&namespace, "1110").await;
     assert!(!watched.operator.has_stopped());
     let ready = watched.operator.get("/readyz").map(|(status, _)| status);
-    assert_eq!(ready, Some(200), "{}", watched.said());
+    assert_eq!(ready, Some(200), "{}", watched.read_log());
 }

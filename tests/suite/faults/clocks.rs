@@ -1,4 +1,4 @@
-//! A server whose clock tells another time than the operator's.
+//! An API server whose clock differs from the operator's clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -14,25 +14,25 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::{Watched, etcd};
-use crate::relay::{self, Interference};
+use crate::relay::{self, Interceptor};
 use crate::world::{World, eventually};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// Answers with a date so many seconds from the right one; each answer the other way, if it is to oscillate.
+/// Changes the date of answers by some seconds. If it oscillates, the sign alternates.
 #[derive(Default)]
-struct OtherTime {
+struct WrongClock {
     seconds: AtomicI64,
     oscillates: AtomicBool,
 }
 
-impl Interference for OtherTime {
-    async fn meet(&self, _: &mut request::Parts) -> Option<Response> {
+impl Interceptor for WrongClock {
+    async fn on_request(&self, _: &mut request::Parts) -> Option<Response> {
         None
     }
 
-    fn amend(&self, _: &request::Parts, mut answer: Response) -> Response {
+    fn on_response(&self, _: &request::Parts, mut answer: Response) -> Response {
         let seconds = self.seconds.load(Ordering::Relaxed);
         if self.oscillates.load(Ordering::Relaxed) {
             self.seconds.store(-seconds, Ordering::Relaxed);
@@ -45,13 +45,13 @@ impl Interference for OtherTime {
 }
 
 #[tokio::test]
-async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
+async fn commits_stop_while_the_clocks_differ_and_continue_when_they_agree() {
     let world = World::start().await;
     let namespace = world.namespace("apart").await;
-    let other = Arc::new(OtherTime::default());
+    let other = Arc::new(WrongClock::default());
     other.seconds.store(-HOUR, Ordering::Relaxed);
     let watched = Watched::start_as(&world, &relay::start(&world, Arc::clone(&other)).await);
-    // Each account asks for a commit of its own, since one that failed is left alone for a while.
+    // Each account needs its own commit, because a failed account is not retried for a while.
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     for (name, seconds, oscillates) in
         [("behind", -HOUR, false), ("ahead", 400 * DAY, false), ("either-way", HOUR, true)]
@@ -59,7 +59,7 @@ async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
         other.seconds.store(seconds, Ordering::Relaxed);
         other.oscillates.store(oscillates, Ordering::Relaxed);
         namespace.create::<Subscription>(name, spec.clone()).await;
-        eventually(&format!("the metric says {name}"), async || {
+        eventually(&format!("the metric shows {name}"), async || {
             let skew = watched.metrics(|line| line.starts_with("flashgate_billing_clock_skew_seconds"));
             let skew = skew.first().copied()?.to_string().parse::<i64>().ok()?;
             let off = if oscillates { skew.abs() - seconds } else { skew + seconds };
@@ -83,7 +83,8 @@ async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())));
 }
 
-/// Stores the CreditAdjustment `of` once more, as `name`, as an API server does whose clock is 400 days ahead.
+/// Copies the CreditAdjustment `of` to `name`, as created by an API server with a clock that is 400 days
+/// ahead.
 fn store_from_the_future(world: &World, of: &str, name: &str) {
     let bytes = |text: String| ByteString(text.into_bytes());
     let key = |name: &str| bytes(format!("/registry/billing.flashgate.dev/creditadjustments/ahead/{name}"));
@@ -99,7 +100,7 @@ fn store_from_the_future(world: &World, of: &str, name: &str) {
 }
 
 #[tokio::test]
-async fn an_object_from_the_future_waits_and_its_account_goes_on() {
+async fn an_object_from_the_future_waits_and_its_account_continues() {
     let world = World::start().await;
     let namespace = world.namespace("ahead").await;
     let _operator = world.operator(&[]);
@@ -115,5 +116,5 @@ async fn an_object_from_the_future_waits_and_its_account_goes_on() {
     namespace.expect::<Subscription>("acme", "/status/period/number", 1).await;
     let ledger = namespace.api::<CreditLedger>().get("acme").await.expect("ledger");
     let ahead = ledger.spec.clock_time.duration_since(Clock::system().now());
-    assert!(ahead.as_secs() <= 60, "the account lives at {}", ledger.spec.clock_time);
+    assert!(ahead.as_secs() <= 60, "the clock of the account is {}", ledger.spec.clock_time);
 }

@@ -1,4 +1,4 @@
-//! Kinds that go, come back, or are of another version.
+//! CRDs that are removed, recreated, or of another version.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::json;
@@ -14,7 +14,7 @@ async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {
 
 async fn buy(namespace: &Namespace<'_>, name: &str, state: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    // A kind that has just come back is not served at once.
+    // A CRD that was just recreated is not served at once.
     eventually("the pack is ordered", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditPack", "metadata": {"name": name},
@@ -29,7 +29,7 @@ async fn buy(namespace: &Namespace<'_>, name: &str, state: &str) {
 }
 
 #[tokio::test]
-async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
+async fn removed_and_recreated_crds_lose_and_repeat_no_charge() {
     let world = World::start().await;
     let namespace = world.namespace("removed-kinds").await;
     let watched = Watched::start(&world);
@@ -39,7 +39,7 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
     }
     balance_is(&namespace, "1400").await;
     remove_kind(&namespace, "creditpacks").await;
-    // What has another kind goes on meanwhile.
+    // Other kinds continue in the meantime.
     adjust(&namespace, "meanwhile").await;
     balance_is(&namespace, "1410").await;
     redefine(&world, &definition("creditpacks")).await;
@@ -48,7 +48,7 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
     balance_is(&namespace, "1410").await;
     remove_kind(&namespace, "subscriptions").await;
     redefine(&world, &definition("subscriptions")).await;
-    eventually("the Subscription is made again", async || {
+    eventually("the Subscription is recreated", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Subscription",
             "metadata": {"name": "acme"}, "spec": {"plan": "starter"},
@@ -74,7 +74,7 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_ledger() {
+async fn an_operator_before_a_crd_upgrade_reports_it_and_drops_no_field_of_a_ledger() {
     let world = World::empty().await;
     let mut older = definition("creditledgers");
     let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
@@ -88,7 +88,7 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
     let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
     world.plane.kubectl(&established, None).await.expect("kubectl").succeeded().expect("established");
     let namespace = world.namespace("older").await;
-    eventually("the API server tells the schema", async || {
+    eventually("the API server serves the schema", async || {
         let path = "/openapi/v3/apis/billing.flashgate.dev/v1alpha1";
         let told = world.plane.kubectl(&["get", "--raw", path], None).await.expect("kubectl");
         (told.success && told.stdout.contains("v1alpha1.CreditLedger\"")).then_some(())
@@ -97,8 +97,8 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
     .await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let watched = Watched::start(&world);
-    eventually("it is said", async || {
-        let said = watched.said();
+    eventually("the operator logs the problem", async || {
+        let said = watched.read_log();
         let names = said.contains("older than this program") && said.contains("spec.statements");
         names.then_some(())
     })
@@ -117,11 +117,11 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
 }
 
 #[tokio::test]
-async fn an_operator_without_definitions_says_so_and_begins_when_they_come() {
+async fn an_operator_without_crds_reports_it_and_starts_when_they_exist() {
     let world = World::empty().await;
     let watched = Watched::start(&world);
-    eventually("it is said", async || {
-        watched.said().contains("the cluster does not know this kind").then_some(())
+    eventually("the operator logs the problem", async || {
+        watched.read_log().contains("the cluster does not know this kind").then_some(())
     })
     .await_some()
     .await;

@@ -1,4 +1,4 @@
-//! Namespaces that go, with everything in them, while there is work.
+//! Namespaces that are deleted while the operator works in them.
 
 use flashgate_api::{CreditLedger, UsageReport};
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
@@ -10,7 +10,7 @@ use super::{Watched, adjust, balance_is, open_account};
 use crate::world::{World, eventually};
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_no_other_waiting() {
+async fn a_namespace_deleted_under_load_leaves_nothing_and_delays_no_other() {
     let world = World::start().await;
     let watched = Watched::start(&world);
     let (gone, other) = (world.namespace("gone").await, world.namespace("other").await);
@@ -27,21 +27,21 @@ async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_
         .await;
     adjust(&other, "goodwill").await;
     balance_is(&other, "1110").await;
-    // What is gone is gone: the same names mean another account, which owes and has nothing of the first.
+    // The same names are now a new account, without debt or credits of the old one.
     let again = world.namespace("gone").await;
     open_account(&again).await;
     again.expect::<CreditLedger>("acme", "/spec/totals/consumed", "0").await;
     adjust(&again, "goodwill").await;
     balance_is(&again, "1110").await;
-    // The operator does not retry writes into a namespace that is gone.
+    // The operator does not retry writes into a deleted namespace.
     let before = watched.failures();
     adjust(&other, "more").await;
     balance_is(&other, "1120").await;
-    assert_eq!(watched.failures(), before, "{}", watched.said());
+    assert_eq!(watched.failures(), before, "{}", watched.read_log());
 }
 
 #[tokio::test]
-async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
+async fn twenty_deleted_namespaces_are_not_reported_as_ledger_faults() {
     let world = World::start().await;
     let watched = Watched::start(&world);
     let mut going = Vec::new();
@@ -54,7 +54,7 @@ async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
     for namespace in &going {
         balance_is(namespace, "1090").await;
     }
-    // A ledger that is deleted before its Subscription, as the namespace controller may do.
+    // The namespace controller may delete a ledger before its Subscription.
     going[0].api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
     crate::suite::trouble::ready_is(&going[0], "LedgerMissing").await;
     let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
@@ -68,6 +68,6 @@ async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
     let other = world.namespace("other").await;
     open_account(&other).await;
     let violations = watched.metric("flashgate_billing_ledger_invariant_violations_total");
-    assert!((violations - 0.0).abs() < f64::EPSILON, "{violations} violations: {}", watched.said());
-    assert!(!watched.said().contains("ERROR"), "{}", watched.said());
+    assert!((violations - 0.0).abs() < f64::EPSILON, "{violations} violations: {}", watched.read_log());
+    assert!(!watched.read_log().contains("ERROR"), "{}", watched.read_log());
 }

@@ -1,4 +1,4 @@
-//! An API server that is gone for a while: how soon billing goes on when it is back.
+//! The time until billing continues after an outage of the API server.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
 use crate::world::{World, eventually};
 
-/// Time from the API server's return to the first charge: the longest pause of a watch, and room for a busy machine.
+/// Maximum time from the API server's return to the first charge: the longest watch backoff, plus a margin.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How often each of the six watches fails before the API server is back: often enough for its pauses to have grown.
+/// Number of failures of each of the six watches during the outage, so that their backoff has grown.
 const FAILURES: usize = 6;
 
 #[tokio::test]
-async fn the_first_charge_after_an_outage_of_the_api_server_comes_within_seconds_of_its_return() {
+async fn charging_continues_within_seconds_of_an_outage_of_the_api_server() {
     let world = World::start().await;
     let namespace = world.namespace("outage").await;
     let watched = Watched::start(&world);
     open_account(&namespace).await;
     world.plane.kill_apiserver().await.expect("killed");
     let has_failed_often = async || {
-        let count = watched.said().matches("watch interrupted").count();
+        let count = watched.read_log().matches("watch interrupted").count();
         (count >= 6 * FAILURES).then_some(())
     };
     eventually("the watches have failed often", has_failed_often).await_some().await;
@@ -32,6 +32,6 @@ async fn the_first_charge_after_an_outage_of_the_api_server_comes_within_seconds
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     let passed = back.elapsed();
-    assert!(passed < SOON, "{passed:?}: {}", watched.said());
+    assert!(passed < SOON, "{passed:?}: {}", watched.read_log());
     balance_is(&namespace, "1090").await;
 }

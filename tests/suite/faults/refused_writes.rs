@@ -1,4 +1,4 @@
-//! Writes that the cluster does not take: by a policy, for want of room, for want of a good token.
+//! Writes that fail: denied by a policy, no space in etcd, or an expired token.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::{Watched, adjust, balance_is, open_account};
 use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, World, eventually};
 
-/// Reconciles that ended with a commit in doubt.
+/// Reconciles whose commit has an unknown result.
 const REFUSED: &str = "flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}";
 
-/// A policy, not of the chart, that denies all writes of ledgers.
+/// A policy that denies all writes of ledgers. It is not part of the chart.
 fn policy() -> String {
     let metadata = json!({"name": "no-ledgers"});
     let group = "admissionregistration.k8s.io/v1";
@@ -35,7 +35,7 @@ fn policy() -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [policy, binding]}).to_string()
 }
 
-/// Waits until a write of the ledger is refused, as whoever tries it sees.
+/// Waits until a write of the ledger is denied.
 async fn in_force(namespace: &Namespace<'_>) {
     eventually("the policy is in force", async || {
         let note = ["annotate", "creditledger", "acme", "--overwrite", "example.org/tried=yes"];
@@ -46,7 +46,7 @@ async fn in_force(namespace: &Namespace<'_>) {
 }
 
 #[tokio::test]
-async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost() {
+async fn a_policy_that_denies_commits_causes_no_hot_loop_and_nothing_is_lost() {
     let world = World::start().await;
     let namespace = world.namespace("refused").await;
     let watched = Watched::start(&world);
@@ -55,15 +55,15 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
     in_force(&namespace).await;
     let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     adjust(&namespace, "gift").await;
-    // The delays double: 0.1 seconds, 0.2, …; so five refusals take more than a second, and a hot loop would have
-    // made thousands by then.
+    // The delays double: 0.1 seconds, 0.2, and so on. So five refusals take more than a second. A hot loop
+    // would make thousands in that time.
     let begun = tokio::time::Instant::now();
     eventually("five commits are refused", async || (watched.metric(REFUSED) >= 5.0).then_some(()))
         .await_some()
         .await;
     let (refusals, seconds) = (watched.metric(REFUSED), begun.elapsed().as_secs_f64());
     assert!(seconds > 0.5 && refusals < 5.0 + 10.0 * seconds, "{refusals} refusals in {seconds} seconds");
-    let said = watched.said();
+    let said = watched.read_log();
     assert!(said.contains("no ledgers in this cluster"), "{said}");
     assert!(said.lines().filter(|line| line.contains("no ledgers")).count() < 20, "{said}");
     assert_eq!(namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
@@ -76,7 +76,7 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
     balance_is(&namespace, "1110").await;
 }
 
-/// Asks etcd itself, by its HTTP gateway.
+/// Sends a request to etcd's HTTP gateway.
 pub fn etcd(world: &World, path: &str, body: &Value) -> Value {
     let socket = world.plane.folder().join("etcd.socket");
     let arguments = ["--silent", "--show-error", "--max-time", "30", "--unix-socket"];
@@ -90,7 +90,7 @@ pub fn etcd(world: &World, path: &str, body: &Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-/// Fills etcd until it takes nothing more.
+/// Fills etcd until it rejects writes.
 async fn fill(namespace: &Namespace<'_>) -> usize {
     let mut count = 0;
     loop {
@@ -109,7 +109,7 @@ async fn fill(namespace: &Namespace<'_>) -> usize {
 }
 
 #[tokio::test]
-async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again() {
+async fn a_full_etcd_loses_nothing_and_billing_continues_when_it_has_space() {
     let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=33554432");
     let world = World::start_with_builder(builder).await.with_definitions().await;
     let namespace = world.namespace("full").await;
@@ -117,17 +117,17 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
     open_account(&namespace).await;
     adjust(&namespace, "before").await;
     balance_is(&namespace, "1110").await;
-    // A report with an open window exists before etcd is full.
+    // Creates a report with an open window before etcd is full.
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let mut usage = crate::suite::faults::sizes::usage("gw", 1, 10);
     usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
     namespace.create::<UsageReport>("gw-1", usage).await;
     let fillers = fill(&namespace).await;
-    eventually("a commit found no room", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
+    eventually("a commit fails for lack of space", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
         .await_some()
         .await;
-    assert!(watched.said().contains("database space exceeded"), "{}", watched.said());
+    assert!(watched.read_log().contains("database space exceeded"), "{}", watched.read_log());
     for index in 0..fillers {
         let name = format!("filler-{index}");
         namespace.kubectl(&["delete", "configmap", &name], None).await.succeeded().expect("deleted");
@@ -145,7 +145,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
 }
 
 #[tokio::test]
-async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
+async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
     let world = World::start().await;
     let namespace = world.namespace("tokens").await;
     for arguments in [
@@ -167,19 +167,19 @@ async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
     std::fs::write(&kubeconfig, by_file.to_string()).expect("kubeconfig");
     let watched = Watched::start_as(&world, &kubeconfig);
     open_account(&namespace).await;
-    // Its token is good while the object is there that it was made for.
+    // The token is bound to this object, and is valid as long as it exists.
     namespace.kubectl(&["delete", "secret", "first"], None).await.succeeded().expect("deleted");
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let mut minutes_ago = 0;
     eventually("the token is refused", async || {
         minutes_ago += 1;
         report(&namespace, now, minutes_ago).await;
-        watched.said().contains("Unauthorized").then_some(())
+        watched.read_log().contains("Unauthorized").then_some(())
     })
     .await_some()
     .await;
     write_token(&namespace, "second", &file).await;
-    // The client reads the file again once a minute; a failed reconcile is retried within another minute.
+    // The client reads the file once a minute. A failed reconcile is retried within another minute.
     let mut is_charged = false;
     let begun = tokio::time::Instant::now();
     while !is_charged && begun.elapsed() < 3 * crate::world::PATIENCE {
@@ -187,11 +187,11 @@ async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
         is_charged = report.pointer("/status/state") == Some(&json!("Charged"));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert!(is_charged, "{}", watched.said());
+    assert!(is_charged, "{}", watched.read_log());
     balance_is(&namespace, &(1_100 - minutes_ago).to_string()).await;
 }
 
-/// Reports 1 credit over the minute that is so many minutes before `now`.
+/// Reports 1 credit over a minute that began some minutes before `now`.
 async fn report(namespace: &Namespace<'_>, now: i64, minutes_ago: i64) {
     let mut usage = crate::suite::faults::sizes::usage("gw", minutes_ago, 1);
     let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();

@@ -1,5 +1,5 @@
-//! An etcd that is restored from a snapshot under a running operator. Watches then resume from a version that the server
-//! does not have, and bring nothing.
+//! etcd is restored from a snapshot under a running operator. Watches then resume from a version that the
+//! server does not have, and receive nothing.
 
 use flashgate_api::{CreditLedger, UsageReport};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{Watched, balance_is, open_account};
 use crate::world::{World, eventually};
 
 #[tokio::test]
-async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billing_goes_on() {
+async fn a_restore_of_etcd_under_a_running_operator_is_detected_and_billing_continues() {
     let world = World::start().await;
     let namespace = world.namespace("restored").await;
     let watched = Watched::start(&world);
@@ -27,7 +27,7 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     balance_is(&namespace, "880").await;
     world.plane.restore_data("before").await.expect("restored");
     balance_is(&namespace, "1090").await;
-    // What was lost with the restore is sent again, and something new is sent.
+    // The lost objects are sent again, with a new one.
     for name in ["lost-7", "new"] {
         namespace.create::<UsageReport>(name, usage(name, 2, 10)).await;
         namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
@@ -36,11 +36,11 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("30")), "{ledger:#}");
     assert!(
-        watched.said().contains("the API server's data went back to an earlier state"),
+        watched.read_log().contains("the API server's data went back to an earlier state"),
         "{}",
-        watched.said()
+        watched.read_log()
     );
     assert!((watched.metric("flashgate_billing_server_restores_total") - 1.0).abs() < f64::EPSILON);
     let ready = async || (watched.operator.get("/readyz")? == (200, "ok\n".to_owned())).then_some(());
-    eventually("it is ready again", ready).await_some().await;
+    eventually("the operator is ready again", ready).await_some().await;
 }

@@ -1,4 +1,4 @@
-//! Rights that are taken away under a running operator, and given back.
+//! Rights that are removed under a running operator, and granted again.
 
 use flashgate_api::UsageReport;
 
@@ -8,7 +8,7 @@ use crate::world::{World, eventually};
 
 const USER: &str = "operator";
 
-/// Gives the operator all rights, or takes them away.
+/// Grants or removes all rights of the operator.
 async fn bind(world: &World, is_bound: bool) {
     let bind = ["create", "clusterrolebinding", USER, "--clusterrole=cluster-admin", "--user=operator"];
     let unbind = ["delete", "clusterrolebinding", USER];
@@ -17,7 +17,7 @@ async fn bind(world: &World, is_bound: bool) {
 }
 
 #[tokio::test]
-async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_them_back() {
+async fn an_operator_without_rights_is_not_ready_and_reports_why() {
     let world = World::start_with_users(&[USER]).await;
     let namespace = world.namespace("rights").await;
     bind(&world, true).await;
@@ -25,10 +25,10 @@ async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_t
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
     open_account(&namespace).await;
     let is_ready = async || (watched.operator.get("/readyz")?.0 == 200).then_some(());
-    eventually("it is ready", is_ready).await_some().await;
+    eventually("the operator is ready", is_ready).await_some().await;
     bind(&world, false).await;
     let unready = async || watched.operator.get("/readyz").filter(|(status, _)| *status == 503);
-    let (_, said) = eventually("it is not ready", unready).await_some().await;
+    let (_, said) = eventually("the operator is not ready", unready).await_some().await;
     assert!(said.contains("cannot be listed or watched for") && said.contains("forbidden"), "{said}");
     assert_eq!(
         watched.operator.get("/healthz").map(|(status, _)| status),
@@ -39,5 +39,5 @@ async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_t
     bind(&world, true).await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     balance_is(&namespace, "1090").await;
-    eventually("it is ready again", is_ready).await_some().await;
+    eventually("the operator is ready again", is_ready).await_some().await;
 }

@@ -1,4 +1,4 @@
-//! A server that says nothing: calls that are never answered, and watches that bring nothing.
+//! An API server that is silent: requests without an answer, and watches without events.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use flashgate_api::UsageReport;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
-use crate::relay::{self, Interference};
+use crate::relay::{self, Interceptor};
 use crate::world::{World, eventually};
 
-/// Says what is asked for of the pending reports: a list or a watch.
+/// Returns whether a request lists or watches pending reports.
 pub fn asked_of_pending_reports(head: &request::Parts) -> Option<&'static str> {
     let query = head.uri.query().unwrap_or_default();
-    // Only what is pending is selected by what it is not.
+    // Only pending reports are selected by states that they do not have.
     let is_pending = head.uri.path().ends_with("/usagereports") && query.contains("%21%3D");
     let what = if query.contains("watch=true") { "watch" } else { "list" };
     (head.method == Method::GET && is_pending).then_some(what)
 }
 
-/// Never answers the first list, nor the first start of a watch, of pending reports.
+/// Never answers the first list and the first watch of pending reports.
 #[derive(Default)]
-struct Hole {
+struct NoAnswer {
     swallowed: Mutex<BTreeSet<&'static str>>,
 }
 
-impl Interference for Hole {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for NoAnswer {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         let asked = asked_of_pending_reports(head)?;
         let is_first = self.swallowed.lock().expect("swallowed").insert(asked);
         if is_first {
@@ -42,33 +42,33 @@ impl Interference for Hole {
 }
 
 #[tokio::test]
-async fn a_list_and_a_watch_that_are_never_answered_are_asked_for_again() {
+async fn an_unanswered_list_or_watch_is_repeated() {
     let world = World::start().await;
     let namespace = world.namespace("unanswered").await;
-    let hole = Arc::new(Hole::default());
-    let kubeconfig = relay::start(&world, Arc::clone(&hole)).await;
+    let relay_rules = Arc::new(NoAnswer::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&relay_rules)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--reply-seconds", "2"]);
     open_account(&namespace).await;
-    assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.said());
+    assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.read_log());
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
     balance_is(&namespace, "1090").await;
-    assert_eq!(hole.swallowed.lock().expect("swallowed").len(), 2);
-    assert!(watched.said().contains("no reply within 2 seconds"), "{}", watched.said());
+    assert_eq!(relay_rules.swallowed.lock().expect("swallowed").len(), 2);
+    assert!(watched.read_log().contains("no reply within 2 seconds"), "{}", watched.read_log());
 }
 
-/// Lets the first watch of pending reports begin, and brings nothing of it.
+/// Accepts the first watch of pending reports, and drops its events.
 #[derive(Default)]
-struct Silent {
+struct SilentWatch {
     is_silent: AtomicBool,
 }
 
-impl Interference for Silent {
-    async fn meet(&self, _: &mut request::Parts) -> Option<Response> {
+impl Interceptor for SilentWatch {
+    async fn on_request(&self, _: &mut request::Parts) -> Option<Response> {
         None
     }
 
-    fn amend(&self, head: &request::Parts, answer: Response) -> Response {
+    fn on_response(&self, head: &request::Parts, answer: Response) -> Response {
         if asked_of_pending_reports(head) != Some("watch") || self.is_silent.swap(true, Ordering::Relaxed) {
             return answer;
         }
@@ -78,10 +78,10 @@ impl Interference for Silent {
 }
 
 #[tokio::test]
-async fn a_watch_that_falls_silent_is_begun_again_and_nothing_is_missed() {
+async fn a_silent_watch_is_restarted_and_no_event_is_missed() {
     let world = World::start().await;
     let namespace = world.namespace("silent").await;
-    let silent = Arc::new(Silent::default());
+    let silent = Arc::new(SilentWatch::default());
     let kubeconfig = relay::start(&world, Arc::clone(&silent)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "4"]);
     let is_silent = async || silent.is_silent.load(Ordering::Relaxed).then_some(());
@@ -90,5 +90,5 @@ async fn a_watch_that_falls_silent_is_begun_again_and_nothing_is_missed() {
     namespace.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
     namespace.expect::<UsageReport>("meanwhile", "/status/state", "Charged").await;
     balance_is(&namespace, "1090").await;
-    assert!(watched.said().contains("a watch was silent for 4 seconds"), "{}", watched.said());
+    assert!(watched.read_log().contains("a watch was silent for 4 seconds"), "{}", watched.read_log());
 }

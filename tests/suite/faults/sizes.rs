@@ -1,4 +1,4 @@
-//! Large inputs: lines of a report, sources of an account, grants without use.
+//! Large inputs: lines of a report, sources of an account, and unused grants.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use futures::StreamExt as _;
@@ -8,7 +8,7 @@ use super::open_account;
 use crate::suite::installed::shared;
 use crate::world::Namespace;
 
-/// Returns a report's spec over a minute that is so many minutes over, of that many lines of 100 MB.
+/// Returns the spec of a report over a minute that ended some minutes ago, with `lines` lines of 100 MB.
 pub fn usage(source: &str, minutes_ago: i64, lines: usize) -> Value {
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
@@ -44,7 +44,7 @@ async fn a_report_of_a_thousand_lines_is_charged() {
 }
 
 #[tokio::test]
-async fn the_1025th_source_is_one_too_many_and_the_others_are_charged() {
+async fn the_1025th_source_is_refused_and_the_others_are_charged() {
     let namespace = shared().await.namespace("many-sources").await;
     open_account(&namespace).await;
     let reports = futures::stream::iter(0..1_024).map(|index| {
@@ -67,7 +67,7 @@ async fn the_1025th_source_is_one_too_many_and_the_others_are_charged() {
 }
 
 #[tokio::test]
-async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_no_room_for_a_plan() {
+async fn unused_grants_are_refused_when_they_would_leave_no_room_for_a_plan() {
     let namespace = shared().await.namespace("many-grants").await;
     open_account(&namespace).await;
     for index in 0..60 {
@@ -76,7 +76,7 @@ async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_n
     let mut granted = 0;
     for index in 0..60 {
         let name = format!("gift-{index:02}");
-        let state = crate::world::eventually("the gift has its verdict", async || {
+        let state = crate::world::eventually("the adjustment has its verdict", async || {
             let gift = namespace.get::<CreditAdjustment>(&name).await?;
             gift.pointer("/status/state").and_then(Value::as_str).map(str::to_owned)
         })
@@ -87,7 +87,7 @@ async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_n
     assert!((50..=56).contains(&granted), "{granted}");
     let balance = 1_100 + 10 * granted;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", balance.to_string()).await;
-    // The plan still changes, and its credits have their place.
+    // The plan still changes, and its grant has room.
     let upgrade = ["patch", "subscriptions.billing.flashgate.dev", "acme", "--type=merge", "-p"];
     let growth = [r#"{"spec":{"plan":"growth"}}"#];
     let arguments: Vec<&str> = upgrade.into_iter().chain(growth).collect();

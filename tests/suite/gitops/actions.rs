@@ -1,4 +1,4 @@
-//! Argo CD's buttons on a Subscription: which there are, and what they do.
+//! Argo CD's resource actions on a Subscription.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::states::{KINDS, STATES, named};
 use super::{customizations, verdicts, yaml};
 
-/// Actions with the recorded state they are tried on, and the file with what they are to come to.
+/// Actions with the recorded state that they start from, and the file with the expected result.
 pub const RESULTS: [(&str, &str, &str); 2] = [
     ("stop-renewal", "in_force", "testdata/stopped.yaml"),
     ("resume-renewal", "not_renewing", "testdata/resumed.yaml"),
 ];
 
-/// Returns the `spec.renewal` that an action asks for: all that it changes.
+/// Returns the value of `spec.renewal` after an action. An action changes nothing else.
 pub fn renewal_after(action: &str) -> &'static str {
     if action == "stop-renewal" { "None" } else { "Automatic" }
 }
@@ -27,7 +27,7 @@ fn script(name: &str) -> String {
     folder().join(name).display().to_string()
 }
 
-/// Returns what an action's script returns for a file.
+/// Returns the output of an action's script for a file.
 fn acted(action: &str, file: PathBuf) -> Value {
     verdicts(&["lua", &script(&format!("{action}/action.lua"))], &[file]).remove(0)
 }
@@ -43,7 +43,7 @@ fn every_discovery_test_of_the_layout_passes() {
         let actions = test["result"].as_array().expect("result").iter().map(|action| {
             let mut action = action.clone();
             let name = action.as_object_mut().expect("action").remove("name").expect("name");
-            // Argo CD leaves out what is not disabled.
+            // Argo CD omits actions that are not disabled.
             action["disabled"] = json!(action["disabled"] == true);
             (name.as_str().expect("name").to_owned(), action)
         });
@@ -68,7 +68,7 @@ fn every_action_test_of_the_layout_passes() {
     }
 }
 
-/// Lua has one empty table, which Argo CD takes for what was there before.
+/// Removes empty tables. Lua has one type of empty table, and Argo CD restores the original type.
 fn without_empty(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
@@ -84,7 +84,7 @@ fn without_empty(mut value: Value) -> Value {
 }
 
 #[test]
-fn no_action_can_begin_a_period_and_so_buy_one() {
+fn no_action_can_start_a_period_and_buy_one() {
     for state in STATES.iter().filter(|state| state.kind == "Subscription") {
         let returned = acted("resume-renewal", state.file());
         let may_resume = state.name == named("Subscription", "not_renewing").name;
@@ -93,7 +93,7 @@ fn no_action_can_begin_a_period_and_so_buy_one() {
 }
 
 #[test]
-fn nothing_but_a_subscription_has_actions() {
+fn only_a_subscription_has_actions() {
     let with_actions = KINDS.iter().filter(|kind| customizations(kind).join("actions").exists());
     assert_eq!(with_actions.collect::<Vec<_>>(), [&"Subscription"]);
 }

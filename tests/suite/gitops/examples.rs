@@ -1,4 +1,4 @@
-//! The manifests for Argo CD and Flux, against the definitions of both.
+//! Validates the manifests for Argo CD and Flux against the CRDs of both.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{TOOLS, yaml};
 use crate::world::{World, root};
 
-/// Manifests of kinds of Argo CD and Flux, and what else stands beside them; not values of a chart.
+/// Manifests of Argo CD and Flux and the other manifests beside them, without Helm values.
 const MANIFESTS: [&str; 11] = [
     "argocd/argocd-cm.yaml",
     "argocd/operator.yaml",
@@ -26,7 +26,7 @@ fn example(path: &str) -> PathBuf {
     root().join("examples").join(path)
 }
 
-/// Asks the API server to take a manifest to the letter, without taking it.
+/// Sends a manifest to the API server as a strict dry run.
 async fn dry_run(world: &World, manifest: &Path) -> flashgate_control_plane::Output {
     let file = manifest.display().to_string();
     let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", &file];
@@ -34,7 +34,7 @@ async fn dry_run(world: &World, manifest: &Path) -> flashgate_control_plane::Out
 }
 
 #[tokio::test]
-async fn the_definitions_of_argo_cd_and_flux_take_every_example() {
+async fn the_crds_of_argo_cd_and_flux_accept_every_example() {
     let world = World::start().await;
     world.plane.apply_crds(&TOOLS.join("definitions")).await.expect("definitions");
     for namespace in ["argocd", "flux-system", "acme"] {
@@ -60,7 +60,7 @@ async fn the_definitions_of_argo_cd_and_flux_take_every_example() {
 }
 
 #[test]
-fn the_examples_feed_the_dashboards_that_they_install() {
+fn the_examples_configure_the_metrics_that_their_dashboards_need() {
     let argo_cd = &yaml(&example("argocd/operator.yaml"))["spec"]["source"]["helm"]["valuesObject"];
     let flux = &yaml(&example("flux/operator/release.yaml"))["spec"]["values"];
     for values in [argo_cd, flux] {
@@ -75,7 +75,7 @@ fn the_examples_feed_the_dashboards_that_they_install() {
 }
 
 #[test]
-fn links_lead_to_the_board_of_the_account() {
+fn links_open_the_dashboard_of_the_account() {
     let board = std::fs::read_to_string(root().join("charts/flashgate-billing/files/dashboards/tenant.json"));
     let board: Value = serde_json::from_str(&board.expect("dashboard")).expect("JSON");
     let variables = board["templating"]["list"].as_array().expect("variables");
@@ -91,13 +91,13 @@ fn links_lead_to_the_board_of_the_account() {
         assert_eq!(names, ["var-namespace", "var-account"], "{link}");
         for name in names {
             let is_meant = |variable: &Value| variable["name"] == name.trim_start_matches("var-");
-            assert!(variables.iter().any(is_meant), "the board has no variable for {name}");
+            assert!(variables.iter().any(is_meant), "the dashboard has no variable for {name}");
         }
     }
 }
 
 #[test]
-fn every_example_is_looked_at() {
+fn every_example_is_tested() {
     for folder in ["argocd", "flux"] {
         for entry in std::fs::read_dir(example(folder)).expect("folder") {
             let name = format!("{folder}/{}", entry.expect("entry").file_name().to_string_lossy());
@@ -108,7 +108,7 @@ fn every_example_is_looked_at() {
 }
 
 #[test]
-fn a_team_can_ask_for_plans_and_packs_and_for_nothing_else() {
+fn a_team_can_request_only_plans_and_packs() {
     let project = yaml(&example("argocd/project.yaml"));
     let kinds = project["spec"]["namespaceResourceWhitelist"].as_array().expect("kinds").iter();
     let kinds: Vec<&Value> = kinds.map(|allowed| &allowed["kind"]).collect();

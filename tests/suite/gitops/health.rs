@@ -1,4 +1,4 @@
-//! Each recorded object is taken for what the table of conditions says, by each tool.
+//! Each tool reports the health of each recorded object as the table of conditions says.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,16 +12,17 @@ fn recordings() -> Vec<PathBuf> {
 }
 
 #[test]
-fn kstatus_takes_each_state_for_what_the_table_says() {
+fn kstatus_reports_each_state_as_the_table_says() {
     for (state, verdict) in STATES.iter().zip(verdicts(&["kstatus"], &recordings())) {
         assert_eq!(verdict["status"], state.row.kstatus(), "{} {}: {verdict}", state.kind, state.name);
     }
 }
 
 #[test]
-fn the_health_expressions_for_flux_say_the_same_as_kstatus() {
+fn the_health_expressions_for_flux_agree_with_kstatus() {
     let kustomization = "examples/flux/team.yaml";
-    // A book is never in Git, so that no expression is for it. Flux has no word for what is being deleted.
+    // A ledger is never in Git, so it has no expression. Flux has no state for an object that is being
+    // deleted.
     let asked = STATES.iter().filter(|state| state.kind != "CreditLedger" && state.row != Row::Deleting);
     let asked: Vec<_> = asked.collect();
     let files: Vec<PathBuf> = asked.iter().map(|state| state.file()).collect();
@@ -31,7 +32,7 @@ fn the_health_expressions_for_flux_say_the_same_as_kstatus() {
 }
 
 #[test]
-fn argo_cd_takes_each_state_for_what_the_table_says() {
+fn argo_cd_reports_each_state_as_the_table_says() {
     for kind in KINDS {
         let script = customizations(kind).join("health.lua").display().to_string();
         for state in STATES.iter().filter(|state| state.kind == kind) {
@@ -60,21 +61,21 @@ fn every_health_test_of_the_layout_passes() {
 }
 
 #[test]
-fn kinds_that_stand_alike_have_the_same_script() {
+fn kinds_with_the_same_conditions_have_the_same_script() {
     let script = |kind: &str| fs::read_to_string(customizations(kind).join("health.lua")).expect("script");
     for kind in ["UsageReport", "Payment", "CreditAdjustment"] {
         assert!(script(kind) == script("CreditPack"), "the script of {kind} is not that of CreditPack");
     }
     let (account, pack) = (script("Subscription"), script("CreditPack"));
     let shared = pack.split("if holds(\"Ready\")").next().expect("beginning");
-    assert!(account.starts_with(shared), "the script of Subscription begins otherwise");
+    assert!(account.starts_with(shared), "the script of Subscription must begin like the other scripts");
 }
 
 #[test]
-fn scripts_look_at_the_generation_before_any_condition_and_need_no_library() {
+fn scripts_check_the_generation_before_any_condition_and_need_no_library() {
     for kind in KINDS {
         let script = fs::read_to_string(customizations(kind).join("health.lua")).expect("script");
-        assert!(script.contains("kstatus"), "{kind}: Argo CD asks for the word");
+        assert!(script.contains("kstatus"), "{kind}: the script must name kstatus");
         for library in ["string.", "math.", "os.", "io.", "require"] {
             assert!(!script.contains(library), "{kind} must not use {library}");
         }

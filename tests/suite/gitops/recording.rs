@@ -1,4 +1,4 @@
-//! Objects in every state, as a real control plane shows them: the `testdata` of Argo CD's layout.
+//! Records objects in every state from a real control plane: the `testdata` of Argo CD's layout.
 
 mod lives;
 mod mask;
@@ -15,10 +15,10 @@ use super::states::{KINDS, Row, STATES, State, named};
 use super::{customizations, yaml};
 use crate::world::{eventually, root};
 
-/// What is recorded, by kind and name of the state.
+/// Recorded objects by kind and name of the state.
 type Recordings = BTreeMap<(&'static str, &'static str), Value>;
 
-/// Lets objects live, and records them.
+/// Changes objects, and records them.
 struct Recorder {
     client: Client,
     recordings: Recordings,
@@ -36,7 +36,7 @@ impl Recorder {
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
-    /// Returns an object as the API server shows it.
+    /// Returns an object as the API server returns it.
     async fn show(&self, namespace: &str, kind: &str, name: &str) -> Option<Value> {
         let object = self.objects(namespace, kind).get_opt(name).await.expect("read")?;
         Some(serde_json::to_value(object).expect("JSON"))
@@ -50,7 +50,7 @@ impl Recorder {
         self.objects(namespace, kind).create(&PostParams::default(), &object).await.expect("created");
     }
 
-    /// States something about the account `acme`.
+    /// Creates an object that refers to the account `acme`.
     async fn state(&self, namespace: &str, kind: &str, name: &str, mut spec: Value) {
         spec["subscriptionRef"] = json!({"name": "acme"});
         self.create(namespace, kind, json!({"name": name}), spec).await;
@@ -65,7 +65,7 @@ impl Recorder {
         self.objects(namespace, kind).delete(name, &DeleteParams::default()).await.expect("deleted");
     }
 
-    /// Waits until this generation of an object is ready, or not, for a reason.
+    /// Waits until this generation of an object has this reason in its condition Ready.
     async fn reason(&self, namespace: &str, kind: &str, name: &str, reason: &str) {
         eventually(&format!("{namespace} {kind} {name} is {reason}"), async || {
             let object = self.show(namespace, kind, name).await?;
@@ -76,7 +76,7 @@ impl Recorder {
         .await;
     }
 
-    /// Returns whether an object shows the book as it is. What is shown of an account may be a moment behind.
+    /// Returns whether the status of an object matches the ledger. The status may lag.
     async fn shows_its_book(&self, namespace: &str, object: &Value) -> bool {
         let Some(shown) = object.pointer("/status/ledger/hash") else { return true };
         let book = self.show(namespace, "CreditLedger", "acme").await;
@@ -116,29 +116,29 @@ fn is_in(object: &Value, state: &State) -> bool {
     let reason = condition(object, "Ready").map_or(&json!(""), |ready| &ready["reason"]).clone();
     let is_deleted = !object["metadata"]["deletionTimestamp"].is_null();
     let tells = |condition: &Value| state.telling == "Ready" || condition["status"] == "True";
-    let is_told = condition(object, state.telling).is_none_or(tells);
+    let wait_for_event = condition(object, state.telling).is_none_or(tells);
     let stands = match state.row {
         Row::Deleting => is_deleted,
         Row::Unseen => !is_seen(object),
         Row::Waits | Row::AwaitsPayment | Row::Done | Row::Inactive | Row::Refused => is_seen(object),
     };
-    reason == state.reason && stands && is_told
+    reason == state.reason && stands && wait_for_event
 }
 
-/// Returns what is to be read of a recorded object.
+/// Returns the expected message of a recorded object.
 fn told(state: &State, object: &Value) -> String {
     match (state.row, state.kind) {
         (Row::Unseen, _) => "Waiting for the operator to see this generation".to_owned(),
         (Row::Deleting, _) => format!("Pending deletion; blocked by finalizers: {}", lives::FINALIZER),
         (_, "CreditLedger") => format!("Commit {}", object["spec"]["sequence"]),
         _ => {
-            let condition = condition(object, state.telling).expect("the condition that tells");
+            let condition = condition(object, state.telling).expect("the condition with the message");
             condition["message"].as_str().expect("message").to_owned()
         }
     }
 }
 
-/// Returns the test of a kind's script, in Argo CD's form.
+/// Returns the health test of a kind, in Argo CD's format.
 fn health_test(kind: &str, recordings: &Recordings) -> Value {
     let states = STATES.iter().filter(|state| state.kind == kind);
     let tests = states.map(|state| {
@@ -151,7 +151,7 @@ fn health_test(kind: &str, recordings: &Recordings) -> Value {
     json!({"tests": tests.collect::<Vec<_>>()})
 }
 
-/// Returns every file that is recorded, with its content.
+/// Returns every recorded file with its content.
 fn files(recordings: &Recordings) -> BTreeMap<std::path::PathBuf, Value> {
     let objects = STATES.iter().map(|state| (state.file(), recordings[&(state.kind, state.name)].clone()));
     let tests =
@@ -174,7 +174,7 @@ async fn record() {
 }
 
 #[tokio::test]
-async fn the_recordings_are_what_a_control_plane_shows() {
+async fn the_recordings_match_a_control_plane() {
     for (file, content) in files(&lives::play().await) {
         let file: &Path = &file;
         let name = file.strip_prefix(root()).unwrap_or(file).display();

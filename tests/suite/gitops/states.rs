@@ -1,4 +1,4 @@
-//! Every state that an object of ours can be in, and what tools are to make of it.
+//! Every state of our objects, and the health that tools must report for it.
 
 use std::path::PathBuf;
 
@@ -9,22 +9,22 @@ use super::customizations;
 pub enum Row {
     /// The operator has not seen this generation.
     Unseen,
-    /// It comes by itself.
+    /// The change completes without any action.
     Waits,
-    /// Somebody must pay, and there is still time.
+    /// A payment is due, and there is still time.
     AwaitsPayment,
-    /// Everything asked for is done.
+    /// Every request is complete.
     Done,
-    /// It ended as asked, and no plan is in force.
+    /// The subscription ended as requested, and no plan is in force.
     Inactive,
-    /// Refused, or somebody must act.
+    /// The request was refused, or somebody must act.
     Refused,
-    /// It is being deleted.
+    /// The object is being deleted.
     Deleting,
 }
 
 impl Row {
-    /// Returns what Helm and Flux are to say.
+    /// Returns the state that Helm and Flux must report.
     pub const fn kstatus(self) -> &'static str {
         match self {
             Self::Unseen | Self::Waits | Self::AwaitsPayment => "InProgress",
@@ -34,7 +34,7 @@ impl Row {
         }
     }
 
-    /// Returns what Argo CD is to say.
+    /// Returns the state that Argo CD must report.
     pub const fn argo_cd(self) -> &'static str {
         match self {
             Self::Unseen | Self::Waits | Self::Deleting => "Progressing",
@@ -45,18 +45,18 @@ impl Row {
     }
 }
 
-/// A state that is recorded.
+/// A state to record.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
     /// Kind of the object.
     pub kind: &'static str,
     /// Name of the recording.
     pub name: &'static str,
-    /// What it is to be taken for.
+    /// The row of the table of conditions.
     pub row: Row,
-    /// Reason of its condition Ready; empty where it has none yet.
+    /// The reason of the condition Ready; empty if there is none yet.
     pub reason: &'static str,
-    /// Condition that holds what people should read.
+    /// The condition with the message for people.
     pub telling: &'static str,
 }
 
@@ -75,11 +75,11 @@ const fn state(kind: &'static str, name: &'static str, row: Row, reason: &'stati
     State { kind, name, row, reason, telling: "Ready" }
 }
 
-/// The kinds, in the order in which people meet them.
+/// The kinds, in the order of the documentation.
 pub const KINDS: [&str; 6] =
     ["Subscription", "CreditPack", "UsageReport", "Payment", "CreditAdjustment", "CreditLedger"];
 
-/// Every state that is recorded.
+/// Every state to record.
 pub const STATES: [State; 45] = [
     state("Subscription", "not_seen", Row::Unseen, ""),
     state("Subscription", "edit_not_seen", Row::Unseen, "InForce"),

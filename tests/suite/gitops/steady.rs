@@ -1,4 +1,4 @@
-//! No diff after a sync: what somebody asked for stays as it was asked, and nothing of it is copied.
+//! There is no diff after a sync: a spec is not changed, and its metadata is not copied.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use flashgate_cluster::clock::Clock;
@@ -24,7 +24,7 @@ async fn sync(namespace: &Namespace<'_>, arguments: &[&str]) {
     namespace.kubectl(&arguments, None).await.succeeded().expect("applied");
 }
 
-/// Returns the objects of a team as the API server holds them.
+/// Returns the objects of a team from the API server.
 async fn held(namespace: &Namespace<'_>) -> Vec<Value> {
     let get =
         ["get", "subscriptions.billing.flashgate.dev,creditpacks", "--show-managed-fields", "-o", "json"];
@@ -45,7 +45,7 @@ async fn a_second_sync_of_the_same_manifests_changes_nothing() {
     let diff = ["diff", "--server-side", "--field-manager=argocd-controller", "--filename", &folder];
     let diff = namespace.kubectl(&diff, None).await.succeeded().expect("no difference");
     assert_eq!(diff, "");
-    // Another tool that takes over finds no conflict, and changes nothing that the operator or a person sees.
+    // Another tool that takes over has no conflict, and changes no field of the operator or of a user.
     sync(&namespace, &["--field-manager=kustomize-controller"]).await;
     for (before, after) in before.iter().zip(held(&namespace).await) {
         for part in ["/spec", "/status", "/metadata/generation", "/metadata/annotations"] {
@@ -72,7 +72,7 @@ async fn the_operator_owns_nothing_but_the_status() {
 }
 
 #[tokio::test]
-async fn the_book_takes_no_label_annotation_or_owner_from_its_subscription() {
+async fn the_ledger_copies_no_label_annotation_or_owner_from_its_subscription() {
     let namespace = shared().await.namespace("gitops-copies").await;
     let metadata = json!({
         "name": "acme",
@@ -106,7 +106,7 @@ fn without_churn(mut object: Value) -> Value {
             condition["message"].take();
         }
     }
-    // These Argo CD ignores by itself.
+    // Argo CD ignores these by default.
     for field in ["resourceVersion", "managedFields", "generation"] {
         object["metadata"][field].take();
     }

@@ -1,4 +1,4 @@
-//! `helm --wait` and `kubectl wait` return when they should, and fail fast on what is refused.
+//! `helm --wait` and `kubectl wait` return when they should, and fail fast when a request is refused.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::suite::chart::{Said, tool};
+use crate::suite::chart::{ToolOutput, tool};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, root};
 
-/// Far above what an answer takes on a busy machine, far below the time for which helm would wait.
+/// Far above the time of an answer on a slow machine, and far below Helm's timeout.
 const FAST: Duration = Duration::from_secs(120);
 
 /// Returns a chart that installs the manifests of examples.
@@ -25,9 +25,9 @@ fn chart_of(name: &str, examples: &[&str]) -> PathBuf {
     folder
 }
 
-/// Installs or upgrades a release of the manifests of examples as helm does that waits for ten minutes; returns how it
-/// ended, and how fast.
-async fn helm(verb: &'static str, namespace: &Namespace<'_>, examples: &[&str]) -> (Said, Duration) {
+/// Installs or upgrades a release of the manifests of examples, with a Helm timeout of ten minutes. Returns
+/// the result and the duration.
+async fn helm(verb: &'static str, namespace: &Namespace<'_>, examples: &[&str]) -> (ToolOutput, Duration) {
     let chart = chart_of(&namespace.name, examples).display().to_string();
     let (name, kubeconfig) = (namespace.name.clone(), namespace.world.plane.kubeconfig());
     let begin = Instant::now();
@@ -47,11 +47,11 @@ async fn helm_waits_until_packs_of_an_upgrade_are_granted() {
     let (said, time) = helm("upgrade", &namespace, &[account, "examples/flux/team/packs.yaml"]).await;
     assert!(said.success && time < FAST, "{time:?} {}", said.stderr);
     let ready = ["wait", "--for=condition=Ready", "--timeout=0", "creditpacks/acme-2026-11-1"];
-    namespace.kubectl(&ready, None).await.succeeded().expect("it was ready when helm returned");
+    namespace.kubectl(&ready, None).await.succeeded().expect("ready when helm returned");
 }
 
 #[tokio::test]
-async fn helm_fails_at_once_on_a_refused_pack_and_says_why() {
+async fn helm_fails_at_once_on_a_refused_pack_and_reports_why() {
     let namespace = shared().await.namespace("wait-refused").await;
     let (said, time) = helm("install", &namespace, &["examples/07-pack-refused.yaml"]).await;
     assert!(!said.success, "{}", said.stdout);

@@ -1,6 +1,6 @@
-//! The pages for Argo CD and Flux, walked: their commands as they stand there, with what the tool would do in between.
+//! Runs the commands of the pages for Argo CD and Flux as they are printed.
 //!
-//! No Argo CD and no Flux runs here: what they would apply is applied by `kubectl apply --server-side`, as they do it.
+//! Neither Argo CD nor Flux runs here. `kubectl apply --server-side` does their part.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::suite::chart::{installed, list, render};
 use crate::suite::runbooks::Runbook;
 use crate::world::{Operator, World, eventually};
 
-/// Makes an empty repository with a branch `main` below the world's folder.
+/// Creates an empty repository with a branch `main` in the folder of the world.
 fn repository(world: &World, name: &str) -> PathBuf {
     let folder = world.plane.folder().join(name);
     let folder_name = folder.display().to_string();
@@ -27,7 +27,7 @@ fn git(arguments: &[&str]) {
     assert!(done.success(), "git {arguments:?}");
 }
 
-/// Does what a tool does with a repository: it applies what is on `main`.
+/// Applies the branch `main` of a repository, as the tools do.
 async fn sync(world: &World, repository: &Path, as_whom: &[&str]) -> flashgate_control_plane::Output {
     git(&["-C", &repository.display().to_string(), "switch", "--quiet", "main"]);
     let folder = repository.display().to_string();
@@ -36,7 +36,7 @@ async fn sync(world: &World, repository: &Path, as_whom: &[&str]) -> flashgate_c
     world.plane.kubectl(&apply, None).await.expect("kubectl")
 }
 
-/// Does what the release does: the chart's objects, and an operator.
+/// Installs the objects of the chart and starts an operator, as a release does.
 async fn release(world: &World) -> Operator {
     world.namespace("flashgate-billing").await;
     let objects = list(&installed(&render("flashgate-billing", &serde_json::json!({}))));
@@ -45,7 +45,7 @@ async fn release(world: &World) -> Operator {
     world.operator(&[])
 }
 
-/// Starts an empty cluster that knows the kinds of the tools.
+/// Starts an empty cluster with the CRDs of the tools.
 async fn cluster() -> World {
     let world = World::empty().await;
     world.plane.apply_crds(&TOOLS.join("definitions")).await.expect("definitions");
@@ -53,7 +53,7 @@ async fn cluster() -> World {
 }
 
 #[tokio::test]
-async fn the_page_for_argo_cd_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_request() {
+async fn the_commands_of_the_argo_cd_page_buy_a_pack_by_pull_request_in_an_empty_cluster() {
     let world = cluster().await;
     world.namespace("argocd").await;
     let repository = repository(&world, "billing");
@@ -70,11 +70,11 @@ async fn the_page_for_argo_cd_leads_from_an_empty_cluster_to_a_pack_bought_by_pu
     sync(&world, &repository, &[]).await.succeeded().expect("synced");
     let bought = page.walk("6. Bought").await;
     assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
-    page.assert_walked();
+    page.assert_complete();
 }
 
 #[tokio::test]
-async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_request() {
+async fn the_commands_of_the_flux_page_buy_a_pack_by_pull_request_in_an_empty_cluster() {
     let world = cluster().await;
     world.namespace("flux-system").await;
     let (fleet, repository) = (repository(&world, "fleet"), repository(&world, "billing"));
@@ -86,10 +86,10 @@ async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_
     page.walk("2. A team").await;
     let fleet = fleet.display().to_string();
     let apply = ["apply", "--server-side", "--recursive", "--filename", &fleet];
-    // Flux applies namespaces before what is in them; this comes to the same.
+    // Flux applies namespaces before their content. This has the same result.
     let applied = async || world.plane.kubectl(&apply, None).await.expect("kubectl").success.then_some(());
-    eventually("the fleet is applied", applied).await_some().await;
-    // The role that the chart gives a team is enough, and no more than that.
+    eventually("the repository is applied", applied).await_some().await;
+    // The chart's role for a team is sufficient.
     let user = ["--as=system:serviceaccount:acme:billing"];
     sync(&world, &repository, &user).await.succeeded().expect("synced");
     let account = page.walk("3. The account").await;
@@ -98,7 +98,7 @@ async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_
     sync(&world, &repository, &user).await.succeeded().expect("synced");
     let bought = page.walk("5. Bought").await;
     assert!(bought.contains("acme-2026-11-1") && bought.contains("Granted"), "{bought}");
-    page.assert_walked();
+    page.assert_complete();
     let gift = "apiVersion: billing.flashgate.dev/v1alpha1\nkind: CreditAdjustment\nmetadata: {name: gift}\n\
                 spec: {subscriptionRef: {name: acme}, credits: \"250\", reason: a gift}\n";
     std::fs::write(repository.join("gift.yaml"), gift).expect("written");

@@ -1,4 +1,5 @@
-//! The runbooks of alerts about usage that is not charged and credits that are not given: their commands find the cause.
+//! The runbooks of alerts about usage that is not charged and credits that are not granted. Their commands
+//! find the cause.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
@@ -8,36 +9,31 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use super::Runbook;
+use crate::suite::accounts::{create_account, hour_until, usage};
 use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, eventually};
 
-/// Adjustments that are more than an account may hold open.
+/// Number of adjustments: more than an account may have open.
 const ADJUSTMENTS: usize = 60;
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
+    create_account(namespace, name, "organization-free").await;
     namespace.expect::<Subscription>(name, "/status/credits/balance", "40").await;
 }
 
 /// Reports the same hour of one source under a name.
 async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, end: Timestamp) {
-    let start = end - SignedDuration::from_hours(1);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": "gw-eu-1",
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": "1"}],
-    });
+    let spec = usage(account, "gw-eu-1", hour_until(end), operation, "1");
     namespace.create::<UsageReport>(name, spec).await;
 }
 
-/// Gives one adjustment more than fits, and more.
+/// Creates more adjustments than the account has room for.
 async fn fill(namespace: &Namespace<'_>) {
     for number in 0..ADJUSTMENTS {
         let spec = json!({"subscriptionRef": {"name": "full"}, "credits": "1", "reason": "a test"});
         namespace.create::<CreditAdjustment>(&format!("gift-{number}"), spec).await;
     }
-    eventually("one is refused", async || {
+    eventually("an adjustment is refused", async || {
         let listed =
             namespace.kubectl(&["get", "events", "--field-selector", "reason=LedgerFull"], None).await;
         listed.stdout.contains("LedgerFull").then_some(())
@@ -58,7 +54,7 @@ async fn write_newer(namespace: &Namespace<'_>, name: &str) {
 }
 
 #[tokio::test]
-async fn what_is_not_charged_is_found_as_the_runbooks_say() {
+async fn the_runbooks_find_the_cause_of_uncharged_usage() {
     let world = World::start().await;
     let _operator = world.operator(&[]);
     let namespace = world.namespace("team").await;
@@ -101,6 +97,6 @@ async fn what_is_not_charged_is_found_as_the_runbooks_say() {
         let page = Runbook::open(name, &world, &variables);
         let printed = page.walk("Diagnosis").await;
         assert!(printed.contains(finds), "{name} finds no '{finds}':\n{printed}");
-        page.assert_walked();
+        page.assert_complete();
     }
 }

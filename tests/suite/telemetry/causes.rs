@@ -1,4 +1,4 @@
-//! What makes each alert fire: the thing itself, done to operators that run.
+//! Causes each alert with running operators.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,33 +10,34 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::distance::{self, Distance};
+use super::distance::{self, DistantServer};
 use super::prometheus::{Prometheus, Target};
 use crate::relay;
+use crate::suite::accounts::{hour_until, usage};
 use crate::suite::payments::{free_address, secrets_file, webhook};
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
-/// Who has no right at all.
+/// The user without any right.
 pub const STRANGER: &str = "stranger";
 
-/// Namespaces that the stranger watches: each adds an interruption of each watch to every try.
+/// Namespaces that the stranger watches. Each adds one failed watch to every try.
 const WATCHED_BY_THE_STRANGER: [&str; 12] =
     ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11", "n12"];
 
-/// Three operators and what watches them: one that does its work, one without rights, and one whose API server is
-/// slow, fails, and has another time.
+/// Three operators and Prometheus. One operator works, one has no rights, and one has a slow and failing API
+/// server with a wrong clock.
 pub struct Scene<'a> {
     pub prometheus: Prometheus,
-    /// Where the operators serve their metrics.
+    /// The metrics addresses of the operators.
     pub addresses: Vec<SocketAddr>,
     pub operators: Vec<Operator>,
-    /// The log of the one that does its work.
+    /// The log of the working operator.
     pub log: PathBuf,
-    /// Namespace whose accounts live by the real time.
+    /// Namespace of the accounts that use real time.
     pub tenants: Namespace<'a>,
-    /// Namespace whose accounts live by test clocks.
+    /// Namespace of the accounts that use test clocks.
     clocked: Namespace<'a>,
     /// The control plane.
     pub world: &'a World,
@@ -44,7 +45,7 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Starts the operators and a Prometheus that has seen each.
+    /// Starts the operators and Prometheus. Waits until Prometheus has scraped each.
     pub async fn set(world: &'a World, rules: &Value) -> Self {
         let addresses = vec![free_address(), free_address(), free_address()];
         let webhook = free_address();
@@ -52,7 +53,7 @@ impl<'a> Scene<'a> {
         let operators = vec![
             start_worker(world, addresses[0], webhook, &log),
             start_stranger(world, addresses[1]),
-            start_far_away(world, addresses[2]).await,
+            start_behind_relay(world, addresses[2]).await,
         ];
         let pods = [("billing", "worker"), ("elsewhere", "stranger"), ("far-away", "relayed")];
         let targets = pods.iter().zip(&addresses);
@@ -72,8 +73,8 @@ impl<'a> Scene<'a> {
         eventually(&format!("{alert} fires"), fires).await_some().await;
     }
 
-    /// Lets accounts begin with their credits, and waits until Prometheus has seen them.
-    pub async fn accounts_begin(&self) {
+    /// Creates accounts with credits, and waits until Prometheus has their metrics.
+    pub async fn create_accounts(&self) {
         for name in ["low", "gone", "late", "lost", "tampered"] {
             let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
             self.tenants.create::<Subscription>(name, spec).await;
@@ -81,9 +82,9 @@ impl<'a> Scene<'a> {
         self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 5").await;
     }
 
-    /// Uses most credits of one account, more than all of another, and reports the usage of a third late. A report for
-    /// an account that does not exist waits.
-    pub async fn credits_go(&self) {
+    /// Uses most credits of one account and exceeds those of another. The usage of a third is reported late.
+    /// A report for an account that does not exist stays pending.
+    pub async fn use_credits(&self) {
         self.report("low", "3500M", 1).await;
         self.report("gone", "5G", 1).await;
         self.report("late", "100M", 4).await;
@@ -92,12 +93,12 @@ impl<'a> Scene<'a> {
         self.tenants.expect::<Subscription>("gone", "/status/credits/balance", "-10").await;
     }
 
-    /// Reports an hour's usage that began so many hours ago.
+    /// Reports the usage of an hour that began `hours_ago`.
     async fn report(&self, account: &str, quantity: &str, hours_ago: i64) {
         self.report_as(&format!("{account}-1"), account, "StorageEgress", quantity, hours_ago).await;
     }
 
-    /// Reports an hour's usage of an operation that began so many hours ago, under a name.
+    /// Reports the usage of an operation in an hour that began `hours_ago`, under a name.
     pub async fn report_as(
         &self,
         name: &str,
@@ -106,19 +107,14 @@ impl<'a> Scene<'a> {
         quantity: &str,
         hours_ago: i64,
     ) {
-        let start = now() - SignedDuration::from_hours(hours_ago);
-        let end = start + SignedDuration::from_hours(1);
-        let spec = json!({
-            "subscriptionRef": {"name": account}, "source": "gw",
-            "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-            "usage": [{"nodeType": "Public", "operation": operation, "quantity": quantity}],
-        });
+        let end = now() - SignedDuration::from_hours(hours_ago - 1);
+        let spec = usage(account, "gw", hour_until(end), operation, quantity);
         self.tenants.create::<UsageReport>(name, spec).await;
     }
 
-    /// Leaves one account's first invoice open for two days, lets another's renewal fall due, and sends a callback that
-    /// cannot be decoded.
-    pub async fn payments_fail(&self) {
+    /// Leaves the first invoice of one account open for two days, and makes the renewal of another due. Sends
+    /// a callback that cannot be decoded.
+    pub async fn cause_payment_alerts(&self) {
         self.subscribe("owing", &(now() - SignedDuration::from_hours(48)).to_string()).await;
         self.invoice("owing", 0).await;
         self.subscribe("lapsing", "2026-01-31T10:00:00Z").await;
@@ -149,7 +145,7 @@ impl<'a> Scene<'a> {
         subscriptions.patch(name, &PatchParams::default(), &patch).await.expect("patched");
     }
 
-    /// Returns the number of an account's open invoice, once it is there.
+    /// Returns the number of an account's open invoice, once it exists.
     async fn invoice(&self, name: &str, index: usize) -> String {
         self.clocked.expect::<Subscription>(name, &format!("/status/invoices/{index}/state"), "Open").await;
         let subscription = self.clocked.get::<Subscription>(name).await.expect("Subscription");
@@ -158,13 +154,13 @@ impl<'a> Scene<'a> {
     }
 
     /// Deletes a ledger.
-    pub async fn a_ledger_is_lost(&self) {
+    pub async fn delete_ledger(&self) {
         let ledgers = self.tenants.api::<CreditLedger>();
         ledgers.delete("lost", &DeleteParams::default()).await.expect("deleted");
     }
 
     /// Writes a ledger whose hash is wrong.
-    pub async fn a_ledger_is_tampered_with(&self) {
+    pub async fn corrupt_ledger(&self) {
         let ledgers = self.tenants.api::<CreditLedger>();
         let mut tampered = ledgers.get("tampered").await.expect("ledger");
         tampered.spec.sequence += 1;
@@ -172,16 +168,16 @@ impl<'a> Scene<'a> {
         ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
     }
 
-    /// Lets accounts begin behind the relay: there it takes long, or fails, and the clock is another.
-    pub async fn begin_behind_the_relay(&self) {
+    /// Creates accounts behind the relay, which is slow or fails, and has another clock.
+    pub async fn create_accounts_behind_relay(&self) {
         for name in [distance::SLOW, distance::FAILING] {
             let namespace = self.world.namespace(name).await;
             namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
         }
     }
 
-    /// Lets somebody with the rights to do so loosen a definition, and write what the operator cannot understand.
-    pub async fn a_payment_is_odd(&self) {
+    /// Loosens a CRD as an administrator, and writes an object that the operator cannot decode.
+    pub async fn write_undecodable_payment(&self) {
         let states = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/state/enum/-";
         let patch = json!([{"op": "add", "path": states, "value": "Odd"}]).to_string();
         let loosen = ["patch", "crd", "payments.billing.flashgate.dev", "--type=json", "--patch", &patch];
@@ -207,7 +203,7 @@ fn now() -> Timestamp {
     Clock::system().now()
 }
 
-/// Starts the operator that does its work, with payments from outside.
+/// Starts the working operator, with external payments.
 fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &Path) -> Operator {
     let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
     let secrets = secrets_file(world).display().to_string();
@@ -233,7 +229,7 @@ fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &P
     Operator::start_as(&world.plane.kubeconfig(), &arguments, &[], log)
 }
 
-/// Starts an operator whose rights are gone: it can watch nothing, and never leads.
+/// Starts an operator without rights. It cannot watch, and never leads.
 fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
     let kubeconfig = world.plane.kubeconfig_for(STRANGER).expect("kubeconfig");
     let metrics = metrics.to_string();
@@ -243,11 +239,11 @@ fn start_stranger(world: &World, metrics: SocketAddr) -> Operator {
     Operator::start_as(&kubeconfig, &arguments, &[], &world.plane.folder().join("stranger.log"))
 }
 
-/// Starts an operator whose API server is far away.
-async fn start_far_away(world: &World, metrics: SocketAddr) -> Operator {
-    let kubeconfig = relay::start(world, Arc::new(Distance)).await;
+/// Starts an operator behind the relay.
+async fn start_behind_relay(world: &World, metrics: SocketAddr) -> Operator {
+    let kubeconfig = relay::start(world, Arc::new(DistantServer)).await;
     let metrics = metrics.to_string();
-    // No backup was ever recorded in that Lease.
+    // That Lease has no record of a backup.
     let backups = ["--backup-lease", "backups", "--backup-lease-namespace", "default"];
     let arguments = ["--metrics-addr", &metrics, "--namespace", distance::SLOW, distance::FAILING];
     let arguments = [&arguments[..], &backups].concat();

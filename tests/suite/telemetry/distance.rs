@@ -1,4 +1,4 @@
-//! An API server that is far away: some of what is asked of it takes long or fails, and its clock is behind.
+//! A distant API server: some requests are slow or fail, and its clock is slow.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use axum::response::{IntoResponse as _, Response};
 use flashgate_cluster::clock::Clock;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use crate::relay::Interference;
+use crate::relay::Interceptor;
 
-/// Namespace in which the first write of a ledger takes long.
+/// Namespace in which the first write of a ledger is slow.
 pub const SLOW: &str = "slow";
 
-/// Namespace in which the first write of a ledger is not taken.
+/// Namespace in which the first write of a ledger fails.
 pub const FAILING: &str = "failing";
 
-/// By how many seconds its clock is behind: enough for the alert, too little to hold commits.
+/// Seconds by which the clock is slow: enough for the alert, too few to hold commits.
 const BEHIND_SECONDS: i64 = 45;
 
-/// How long the first write of a ledger takes where it takes long.
+/// Duration of the slow write.
 const DELAY: Duration = Duration::from_secs(6);
 
-/// What distance does.
-pub struct Distance;
+/// The faults of a distant API server.
+pub struct DistantServer;
 
-impl Interference for Distance {
-    async fn meet(&self, head: &mut request::Parts) -> Option<Response> {
+impl Interceptor for DistantServer {
+    async fn on_request(&self, head: &mut request::Parts) -> Option<Response> {
         let begins_a_ledger_in = |namespace: &str| {
             let ledgers = format!("/namespaces/{namespace}/creditledgers");
             head.method == Method::POST && head.uri.path().ends_with(&ledgers)
@@ -34,10 +34,10 @@ impl Interference for Distance {
             tokio::time::sleep(DELAY).await;
         }
         let fails = begins_a_ledger_in(FAILING);
-        fails.then(|| self.amend(head, StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+        fails.then(|| self.on_response(head, StatusCode::INTERNAL_SERVER_ERROR.into_response()))
     }
 
-    fn amend(&self, _: &request::Parts, mut answer: Response) -> Response {
+    fn on_response(&self, _: &request::Parts, mut answer: Response) -> Response {
         let behind = Clock::system().now() - jiff::SignedDuration::from_secs(BEHIND_SECONDS);
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&behind).expect("date");
         answer.headers_mut().insert(header::DATE, HeaderValue::from_str(&date).expect("header"));

@@ -1,4 +1,4 @@
-//! The real Prometheus and its promtool, as processes.
+//! Real Prometheus and promtool, as processes.
 
 use std::fs;
 use std::io::{BufRead as _, Read as _, Write as _};
@@ -16,33 +16,34 @@ use crate::world::{GUARD, eventually, root};
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let script = root().join("control-plane/prometheus.sh");
     let output = Command::new(script).stderr(Stdio::inherit()).output().expect("prometheus.sh");
-    assert!(output.status.success(), "there is no prometheus");
+    assert!(output.status.success(), "prometheus is missing");
     String::from_utf8(output.stdout).expect("path").trim_end().into()
 });
 
-/// Runs promtool from the project's folder.
+/// Runs promtool in the project folder.
 pub fn promtool(arguments: &[&str]) -> Output {
     Command::new(PROGRAMS.join("promtool")).args(arguments).current_dir(root()).output().expect("promtool")
 }
 
-/// An operator as Prometheus finds it.
+/// An operator as a scrape target.
 pub struct Target {
-    /// Namespace of its pod.
+    /// The namespace of its pod.
     pub namespace: &'static str,
-    /// Its pod.
+    /// The name of its pod.
     pub pod: &'static str,
-    /// Where it serves its metrics.
+    /// The address of its metrics.
     pub address: SocketAddr,
 }
 
-/// A Prometheus that scrapes and evaluates every second. It ends with this value, and with the test process.
+/// A Prometheus that scrapes and evaluates every second. It ends when this value is dropped, or with the test
+/// process.
 pub struct Prometheus {
     guard: Child,
     address: SocketAddr,
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `targets` as the chart's `ServiceMonitor` says, with these rules.
+    /// Starts a Prometheus with these rules. It scrapes `targets` as the chart's `ServiceMonitor` specifies.
     pub async fn start(folder: &Path, targets: &[Target], rules: &Value) -> Self {
         let folder = folder.join("prometheus");
         fs::create_dir_all(&folder).expect("folder");
@@ -83,7 +84,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// Returns what a query gives now: labels with a value, each.
+    /// Returns the current result of a query: labels, each with a value.
     pub fn query(&self, query: &str) -> Vec<Value> {
         let path = format!("/api/v1/query?query={}", percent_encoded(query));
         let (status, body) = get(self.address, &path).expect("Prometheus answers");
@@ -92,13 +93,13 @@ impl Prometheus {
         answer["data"]["result"].as_array().expect("result").clone()
     }
 
-    /// Waits until a query gives something.
+    /// Waits until a query has a result.
     pub async fn expect(&self, query: &str) -> Vec<Value> {
         let found = async || Some(self.query(query)).filter(|found| !found.is_empty());
         eventually(query, found).await_some().await
     }
 
-    /// Returns the labels of the alerts that fire.
+    /// Returns the labels of the firing alerts.
     pub fn firing(&self) -> Vec<Value> {
         self.query(r#"ALERTS{alertstate="firing"}"#).iter().map(|found| found["metric"].clone()).collect()
     }
@@ -111,10 +112,10 @@ impl Drop for Prometheus {
     }
 }
 
-/// Requests a path over HTTP; returns status and body, or nothing without an answer.
+/// Sends a GET request. Returns the status and the body, or nothing if there is no answer.
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    // Of this version, an answer comes in one piece.
+    // With this HTTP version the answer arrives in one piece.
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

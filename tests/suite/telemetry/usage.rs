@@ -1,4 +1,4 @@
-//! Usage that is not charged, and credits that are not given: each way, done to an operator that runs.
+//! Each way in which usage is not charged or credits are not granted, caused on a running operator.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
@@ -13,7 +13,7 @@ use crate::suite::faults::etcd;
 use crate::suite::trouble::reason_is;
 use crate::world::eventually;
 
-/// Adjustments that are more than an account may hold open.
+/// Number of adjustments: more than an account may have open.
 const ADJUSTMENTS: usize = 60;
 
 impl Scene<'_> {
@@ -27,8 +27,8 @@ impl Scene<'_> {
         self.tenants.expect::<UsageReport>(report, "/status/conditions/0/reason", reason).await;
     }
 
-    /// Reports what has no rate, and the same hour several times.
-    pub async fn usage_is_refused(&self) {
+    /// Reports usage without a rate, and the same hour several times.
+    pub async fn report_refused_usage(&self) {
         self.report_as("unheard", "low", "Unheard", "1", 5).await;
         self.is_rejected("unheard", "UnknownRate").await;
         for again in 0..6 {
@@ -43,8 +43,9 @@ impl Scene<'_> {
         self.tenants.create::<CreditAdjustment>(name, spec).await;
     }
 
-    /// Gives more adjustments than an account holds, then makes room as the runbook says: usage that uses some up.
-    pub async fn a_ledger_is_full(&self) {
+    /// Creates more adjustments than an account can hold. Then makes room as the runbook says, with usage
+    /// that exhausts some.
+    pub async fn fill_a_ledger(&self) {
         self.account("full").await;
         for number in 0..ADJUSTMENTS {
             self.adjust("full", &format!("gift-{number}")).await;
@@ -52,7 +53,7 @@ impl Scene<'_> {
         let mut refused = 0;
         for number in 0..ADJUSTMENTS {
             let name = format!("gift-{number}");
-            let state = eventually(&format!("{name} is judged"), async || {
+            let state = eventually(&format!("{name} has its verdict"), async || {
                 let adjustment = self.tenants.get::<CreditAdjustment>(&name).await?;
                 adjustment.pointer("/status/state").cloned()
             });
@@ -70,15 +71,15 @@ impl Scene<'_> {
         self.tenants.expect::<CreditAdjustment>("one-more-then", "/status/state", "Granted").await;
     }
 
-    /// Lets the commits of one account be refused, a later operator write the ledger of another, and somebody break a
-    /// third; reports usage of the account whose ledger is lost.
-    pub async fn accounts_are_stuck(&self) {
+    /// Denies the commits of one account, writes the ledger of another as a later operator would, and breaks
+    /// a third. Reports usage of the account whose ledger is lost.
+    pub async fn block_accounts(&self) {
         for name in ["newer", "broken"] {
             self.account(name).await;
         }
         self.edit_ledger("newer", |ledger| ledger.spec.format_version = 99).await;
         self.edit_ledger("broken", |ledger| ledger.spec.grants = vec!["no grant".to_owned()]).await;
-        self.no_ledger_may_be_called("refused").await;
+        self.deny_ledgers_named("refused").await;
         self.tenants.create::<Subscription>("refused", json!({"plan": "organization-free"})).await;
         for (name, reason) in
             [("newer", "LedgerNewerFormat"), ("broken", "Undecodable"), ("refused", "CommitRefused")]
@@ -88,9 +89,9 @@ impl Scene<'_> {
         self.report_as("lost-1", "lost", "StorageEgress", "1M", 1).await;
     }
 
-    /// Applies somebody else's policy, and waits until it is in force.
-    async fn no_ledger_may_be_called(&self, name: &str) {
-        let policy = no_ledger_called(name);
+    /// Applies a policy of somebody else, and waits until it is in force.
+    async fn deny_ledgers_named(&self, name: &str) {
+        let policy = policy_against_ledger(name);
         self.tenants.kubectl(&["apply", "-f", "-"], Some(&policy)).await.succeeded().expect("applied");
         let ledger = self.tenants.api::<CreditLedger>().get("low").await.expect("ledger");
         let attempt = json!({
@@ -107,7 +108,7 @@ impl Scene<'_> {
         .await;
     }
 
-    /// Writes over a ledger, as only the operator should.
+    /// Overwrites a ledger.
     async fn edit_ledger(&self, name: &str, edit: impl FnOnce(&mut CreditLedger)) {
         let ledgers = self.tenants.api::<CreditLedger>();
         let mut ledger = ledgers.get(name).await.expect("ledger");
@@ -117,8 +118,8 @@ impl Scene<'_> {
         ledgers.replace(name, &PostParams::default(), &ledger).await.expect("written");
     }
 
-    /// Stores an object as an API server does whose clock is an hour ahead.
-    pub async fn an_object_comes_from_the_future(&self) {
+    /// Stores an object as an API server with a clock one hour ahead would.
+    pub async fn store_future_object(&self) {
         self.adjust("missing", "past").await;
         let bytes = |text: String| ByteString(text.into_bytes());
         let key =
@@ -133,8 +134,8 @@ impl Scene<'_> {
         etcd(self.world, "/v3/kv/put", &json!({"key": key("future"), "value": bytes(object.to_string())}));
     }
 
-    /// Waits until the alerts that speak of several causes have fired for each.
-    pub async fn each_cause_has_its_own_alert(&self) {
+    /// Waits until each alert with several causes has fired for each of them.
+    pub async fn each_cause_fires_its_alert(&self) {
         let causes = [
             r#"alertname="FlashgateAccountStuck",reason="CommitRefused""#,
             r#"alertname="FlashgateAccountStuck",reason="LedgerNewerFormat""#,
@@ -150,8 +151,8 @@ impl Scene<'_> {
     }
 }
 
-/// A policy, not of the chart, that denies all writes of the ledger of that name.
-fn no_ledger_called(name: &str) -> String {
+/// Returns a policy that denies all writes of one ledger. It is not part of the chart.
+fn policy_against_ledger(name: &str) -> String {
     let metadata = json!({"name": format!("no-ledger-{name}")});
     let group = "admissionregistration.k8s.io/v1";
     let policy = json!({

@@ -1,4 +1,4 @@
-//! What happened on the server: every version of every object of this product, as the server's own watches tell it.
+//! Records every version of every object of this product, from watches of the API server.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,42 +12,42 @@ use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-/// One version of an object, or its end.
+/// A version of an object, or its deletion.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The server's version; it rises over all kinds.
+    /// The resource version. It increases across all kinds.
     pub version: u64,
-    /// The object, or what it was last.
+    /// The object; if it is deleted, its last version.
     pub object: Object,
-    /// Whether it is gone.
-    pub is_gone: bool,
+    /// Whether the object was deleted.
+    pub is_deleted: bool,
 }
 
 /// Objects by kind and name.
 pub type Objects = BTreeMap<(ObjectKind, String), Object>;
 
-/// What happened in one namespace.
+/// The changes in one namespace.
 #[derive(Debug, Default)]
-pub struct Annals {
+pub struct History {
     changes: Mutex<Vec<Change>>,
     count: watch::Sender<usize>,
 }
 
-impl Annals {
-    /// Returns what happened, in the order in which it did.
+impl History {
+    /// Returns the changes, in order.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = self.lock().clone();
         changes.sort_by_key(|change| change.version);
         changes
     }
 
-    /// Returns the objects that are there, by kind and name.
+    /// Returns the objects that exist now, by kind and name.
     pub fn objects(&self) -> Objects {
         let mut objects = Objects::new();
-        for Change { object, is_gone, .. } in self.changes() {
+        for Change { object, is_deleted, .. } in self.changes() {
             let key = object.key();
             let place = (key.kind, key.name);
-            if is_gone {
+            if is_deleted {
                 objects.remove(&place)
             } else {
                 objects.insert(place, object)
@@ -61,8 +61,8 @@ impl Annals {
         self.lock().iter().map(|change| change.version).max().unwrap_or_default()
     }
 
-    /// Returns what tells of each change.
-    pub fn news(&self) -> watch::Receiver<usize> {
+    /// Returns a receiver that is notified of each change.
+    pub fn updates(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }
 
@@ -76,38 +76,38 @@ impl Annals {
     }
 }
 
-/// Time before a watch that failed is begun again.
+/// Time before a failed watch is started again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a watch may fail to begin in a row.
+/// Maximum number of times in a row that a watch may fail to start.
 const FAILURES: u32 = 100;
 
-/// What happened everywhere.
+/// The changes in all namespaces.
 #[derive(Clone, Default)]
-pub struct Chronicle {
-    namespaces: Arc<Mutex<HashMap<String, Arc<Annals>>>>,
+pub struct Recorder {
+    namespaces: Arc<Mutex<HashMap<String, Arc<History>>>>,
 }
 
-impl Chronicle {
-    /// Begins to write down what happens.
+impl Recorder {
+    /// Starts to record changes.
     pub fn begin(client: &Client) -> Self {
-        let chronicle = Self::default();
-        chronicle.follow::<Subscription>(client);
-        chronicle.follow::<CreditLedger>(client);
-        chronicle.follow::<UsageReport>(client);
-        chronicle.follow::<CreditPack>(client);
-        chronicle.follow::<Payment>(client);
-        chronicle.follow::<CreditAdjustment>(client);
-        chronicle
+        let recorder = Self::default();
+        recorder.follow::<Subscription>(client);
+        recorder.follow::<CreditLedger>(client);
+        recorder.follow::<UsageReport>(client);
+        recorder.follow::<CreditPack>(client);
+        recorder.follow::<Payment>(client);
+        recorder.follow::<CreditAdjustment>(client);
+        recorder
     }
 
-    /// Returns what happens in a namespace.
-    pub fn of(&self, namespace: &str) -> Arc<Annals> {
+    /// Returns the changes of a namespace.
+    pub fn of(&self, namespace: &str) -> Arc<History> {
         let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(namespaces.entry(namespace.to_owned()).or_default())
     }
 
-    /// Forgets a namespace.
+    /// Removes the record of a namespace.
     pub fn forget(&self, namespace: &str) {
         self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
     }
@@ -116,18 +116,18 @@ impl Chronicle {
     where
         Object: From<K>,
     {
-        let (chronicle, api) = (self.clone(), Api::<K>::all(client.clone()));
+        let (recorder, api) = (self.clone(), Api::<K>::all(client.clone()));
         tokio::spawn(async move {
             let (mut version, mut failures) = ("0".to_owned(), 0);
             loop {
                 match api.watch(&WatchParams::default(), &version).await {
                     Ok(events) => {
                         failures = 0;
-                        chronicle.write_down(events.boxed(), &mut version).await;
+                        recorder.write_down(events.boxed(), &mut version).await;
                     }
-                    // A server that has just started knows a new kind after a while.
+                    // A server that has just started does not serve a new kind at once.
                     Err(error) if failures < FAILURES => {
-                        tracing::debug!(%error, "a watch cannot begin");
+                        tracing::debug!(%error, "a watch cannot start");
                         failures += 1;
                         tokio::time::sleep(PAUSE).await;
                     }
@@ -140,7 +140,7 @@ impl Chronicle {
         });
     }
 
-    /// Writes down what `events` tell until they end; `version` is then the last one seen.
+    /// Records `events` until the stream ends, and sets `version` to the last version seen.
     async fn write_down<K: Kind>(
         &self,
         mut events: impl Stream<Item = kube::Result<WatchEvent<K>>> + Unpin,
@@ -149,7 +149,7 @@ impl Chronicle {
         Object: From<K>,
     {
         while let Some(event) = events.next().await {
-            let (object, is_gone) = match event {
+            let (object, is_deleted) = match event {
                 Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => (object, false),
                 Ok(WatchEvent::Deleted(object)) => (object, true),
                 Ok(WatchEvent::Bookmark(bookmark)) => {
@@ -157,7 +157,7 @@ impl Chronicle {
                     continue;
                 }
                 Ok(WatchEvent::Error(error)) => {
-                    eprintln!("{} was watched with an error: {error}", K::kind(&()));
+                    eprintln!("{}: the watch returned an error: {error}", K::kind(&()));
                     continue;
                 }
                 Err(error) => {
@@ -169,7 +169,7 @@ impl Chronicle {
             let metadata = object.metadata();
             *version = metadata.resource_version.clone().unwrap_or_default();
             let (number, namespace) = (version.parse().unwrap_or_default(), object.key().namespace);
-            self.of(&namespace).add(Change { version: number, object, is_gone });
+            self.of(&namespace).add(Change { version: number, object, is_deleted });
         }
     }
 }

@@ -1,30 +1,30 @@
-//! The admission of a ledger or status by the shipped definitions.
+//! Validates ledgers and statuses against the shipped CRDs.
 
 use flashgate_api::{CreditLedger, CreditLedgerSpec};
 use flashgate_billing::admission::Admission;
 use serde::Serialize;
 
-/// Bytes of a ledger that the store has room for, metadata besides: etcd takes requests of one and a half MiB.
+/// Maximum bytes of a stored ledger, without metadata. etcd accepts requests of up to 1.5 MiB.
 const STORED_BYTES: usize = 1_450_000;
 
-/// Judges ledgers and statuses.
-pub struct Judge {
+/// Validates ledgers and statuses.
+pub struct Validator {
     admission: Admission,
     largest: usize,
 }
 
-impl Judge {
-    /// Compiles the definitions.
+impl Validator {
+    /// Compiles the CRDs.
     pub fn new() -> Self {
-        Self { admission: Admission::new().expect("the definitions hold"), largest: 0 }
+        Self { admission: Admission::new().expect("the CRDs compile"), largest: 0 }
     }
 
-    /// Returns how many bytes the largest ledger had.
+    /// Returns the size of the largest ledger in bytes.
     pub fn largest(&self) -> usize {
         self.largest
     }
 
-    /// Judges a ledger as it is to be stored.
+    /// Validates a ledger as it will be stored.
     pub fn ledger(&mut self, name: &str, spec: &CreditLedgerSpec) -> Result<(), String> {
         let bytes = serde_json::to_vec(spec).map_err(|error| error.to_string())?.len();
         self.largest = self.largest.max(bytes);
@@ -34,7 +34,7 @@ impl Judge {
         self.object(&CreditLedger::new(name, spec.clone()))
     }
 
-    /// Judges any object.
+    /// Validates any object.
     pub fn object(&self, object: &impl Serialize) -> Result<(), String> {
         let object = serde_json::to_value(object).map_err(|error| error.to_string())?;
         self.admission.admit(&object, None).map(|_| ()).map_err(|errors| {
@@ -44,7 +44,7 @@ impl Judge {
     }
 }
 
-/// Returns how many bytes each field takes.
+/// Returns the size of each field in bytes.
 fn shares(spec: &CreditLedgerSpec) -> String {
     let fields = serde_json::to_value(spec).unwrap_or_default();
     let fields = fields.as_object().into_iter().flatten();

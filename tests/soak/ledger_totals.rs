@@ -1,4 +1,4 @@
-//! What the ledgers say, as a watch tells it.
+//! Totals of all ledgers, from a watch.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,59 +14,59 @@ use tokio::time::Instant;
 
 use crate::soak::chaos::lock;
 
-/// What the ledgers say by now.
+/// The current totals of all ledgers.
 #[derive(Clone, Default)]
-pub struct Books(Arc<Mutex<Accounts>>);
+pub struct LedgerTotals(Arc<Mutex<Accounts>>);
 
 /// Commits and nano credits consumed, by namespace and name.
 type Accounts = HashMap<(String, String), (i64, i128)>;
 
-impl Books {
-    /// Watches the ledgers as long as the process lives.
+impl LedgerTotals {
+    /// Watches the ledgers until the process ends.
     pub fn watch(client: Client) -> Self {
-        let books = Self::default();
-        let told = books.clone();
+        let totals = Self::default();
+        let watched = totals.clone();
         tokio::spawn(async move {
             let ledgers: Api<CreditLedger> = Api::all(client);
             let mut events = watcher(ledgers, watcher::Config::default()).default_backoff().boxed();
             loop {
-                // The API server may be away; the watch comes back.
+                // The API server may be unavailable; the watch resumes.
                 if let Ok(Some(Event::Apply(ledger) | Event::InitApply(ledger))) = events.try_next().await {
-                    told.note(&ledger);
+                    watched.update(&ledger);
                 }
             }
         });
-        books
+        totals
     }
 
-    fn note(&self, ledger: &CreditLedger) {
+    fn update(&self, ledger: &CreditLedger) {
         let consumed: Credits = ledger.spec.totals.consumed.0.parse().expect("credits");
         let key = (ledger.namespace().unwrap_or_default(), ledger.name_any());
-        let mut books = lock(&self.0);
-        books.insert(key, (ledger.spec.sequence, consumed.nanos()));
+        let mut totals = lock(&self.0);
+        totals.insert(key, (ledger.spec.sequence, consumed.nanos()));
     }
 
     fn sum<T: std::iter::Sum>(&self, what: impl Fn(&(i64, i128)) -> T) -> T {
         lock(&self.0).values().map(what).sum()
     }
 
-    /// Returns how many accounts have a ledger.
+    /// Returns the number of accounts that have a ledger.
     pub fn accounts(&self) -> usize {
         self.sum(|_| 1)
     }
 
-    /// Returns how many commits there were.
+    /// Returns the number of commits.
     pub fn commits(&self) -> i64 {
         self.sum(|(sequence, _)| *sequence)
     }
 
-    /// Returns how many credits were consumed: each report costs one.
+    /// Returns the credits consumed. Each report costs one.
     pub fn consumed(&self) -> i64 {
         let nanos: i128 = self.sum(|(_, consumed)| *consumed);
         i64::try_from(nanos / 1_000_000_000).expect("credits")
     }
 
-    /// Waits until the books satisfy a condition.
+    /// Waits until the totals satisfy a condition.
     pub async fn until(&self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + limit;
         while !holds(self) {

@@ -13,27 +13,27 @@ use flashgate_testing::Random;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::bounds::life::Life;
+use crate::bounds::run::Run;
 
-/// Most deeds of a life.
-pub const DEEDS: i64 = 10;
+/// Maximum number of actions in a run.
+pub const MAX_ACTIONS: i64 = 10;
 
 fn credits(text: &str) -> Credits {
     text.parse().expect("an amount")
 }
 
-/// Some name of `length` characters that begins with `kind` and ends with `index`.
+/// Returns a name of `length` characters that begins with `kind` and ends with `index`.
 fn long_name(kind: &str, index: usize, length: usize) -> String {
     let index = index.to_string();
     format!("{kind}{}{index}", "x".repeat(length.saturating_sub(kind.len() + index.len())))
 }
 
-/// How many objects of a kind come at once: few mostly, now and then hundreds.
-fn many(life: &mut Life<'_>) -> i64 {
-    life.random.pick(&[1, 1, 2, 5, 20, 20, 60, 300])
+/// Returns a random number of objects: usually few, sometimes hundreds.
+fn random_count(run: &mut Run<'_>) -> i64 {
+    run.random.pick(&[1, 1, 2, 5, 20, 20, 60, 300])
 }
 
-/// A catalog, as small as the shipped one or as large as one may be.
+/// Returns a catalog: the shipped one, or one of the largest that are valid.
 pub fn catalog(random: &mut Random) -> Catalog {
     let mut catalog = shipped();
     let edition = random.index(1_000);
@@ -77,7 +77,7 @@ pub fn catalog(random: &mut Random) -> Catalog {
     catalog
 }
 
-/// Rates of one edition of a catalog, with names of their own.
+/// Returns the rates of one edition of a catalog. Each edition has its own names.
 fn rates(random: &mut Random, edition: usize) -> Vec<Rate> {
     let credits = credits(random.pick(&["0", "0.000000001", "1", "1000000000000"]));
     let count = random.pick(&[1, 256]);
@@ -120,114 +120,114 @@ pub fn adjustment_spec() -> api::CreditAdjustmentSpec {
 }
 
 /// Creates the Subscription.
-pub fn subscribe(life: &mut Life<'_>) {
-    life.objects += 1;
+pub fn subscribe(run: &mut Run<'_>) {
+    run.objects += 1;
     let request = Request {
-        plan: any_plan(life),
-        billing_period: life.random.pick(&[BillingPeriod::Monthly, BillingPeriod::Yearly]),
+        plan: any_plan(run),
+        billing_period: run.random.pick(&[BillingPeriod::Monthly, BillingPeriod::Yearly]),
         renewal: Renewal::Automatic,
     };
-    life.facts.subscription = Some(Subscription {
-        uid: format!("subscription-{}", life.objects),
+    run.facts.subscription = Some(Subscription {
+        uid: format!("subscription-{}", run.objects),
         generation: 1,
-        arrival: life.now,
+        arrival: run.now,
         request,
         start_time: None,
         alert_thresholds_percent: None,
     });
 }
 
-fn any_plan(life: &mut Life<'_>) -> String {
-    let index = life.random.index(life.catalog.plans.len() + 1);
-    life.catalog.plans.get(index).map_or_else(|| "none".to_owned(), |plan| plan.name.clone())
+fn any_plan(run: &mut Run<'_>) -> String {
+    let index = run.random.index(run.catalog.plans.len() + 1);
+    run.catalog.plans.get(index).map_or_else(|| "none".to_owned(), |plan| plan.name.clone())
 }
 
-/// Does something extreme.
-pub fn deed(life: &mut Life<'_>) -> Result<(), String> {
-    match life.random.index(14) {
-        0 | 1 => report_the_most(life),
-        2 | 3 => report_many(life),
-        4 => edit(life, |life, subscription| {
-            let first = u32::try_from(life.random.below(900)).unwrap_or(1) + 1;
+/// Performs a random action.
+pub fn act(run: &mut Run<'_>) -> Result<(), String> {
+    match run.random.index(14) {
+        0 | 1 => report_large_usage(run),
+        2 | 3 => report_many(run),
+        4 => edit(run, |run, subscription| {
+            let first = u32::try_from(run.random.below(900)).unwrap_or(1) + 1;
             subscription.alert_thresholds_percent = Some((first..first + 10).collect());
         }),
-        5 | 6 => return climb(life),
-        7 => order_many(life),
-        8 | 9 => adjust_many(life),
-        10 | 11 => pay_many(life),
-        12 => life.catalog = catalog(&mut life.random),
-        _ => match life.random.index(3) {
-            0 if life.facts.subscription.is_some() => life.facts.subscription = None,
-            0 | 1 => life.acknowledges = !life.acknowledges,
-            _ => edit(life, |life, subscription| {
-                subscription.request.renewal = life.random.pick(&[Renewal::None, Renewal::Automatic]);
+        5 | 6 => return upgrade_repeatedly(run),
+        7 => order_many(run),
+        8 | 9 => adjust_many(run),
+        10 | 11 => report_payments(run),
+        12 => run.catalog = catalog(&mut run.random),
+        _ => match run.random.index(3) {
+            0 if run.facts.subscription.is_some() => run.facts.subscription = None,
+            0 | 1 => run.confirms_receipts = !run.confirms_receipts,
+            _ => edit(run, |run, subscription| {
+                subscription.request.renewal = run.random.pick(&[Renewal::None, Renewal::Automatic]);
             }),
         },
     }
-    if life.facts.subscription.is_none() && life.random.chance(500) {
-        subscribe(life);
+    if run.facts.subscription.is_none() && run.random.chance(500) {
+        subscribe(run);
     }
     Ok(())
 }
 
-fn edit(life: &mut Life<'_>, edit: impl FnOnce(&mut Life<'_>, &mut Subscription)) {
-    if let Some(mut subscription) = life.facts.subscription.take() {
-        edit(life, &mut subscription);
+fn edit(run: &mut Run<'_>, edit: impl FnOnce(&mut Run<'_>, &mut Subscription)) {
+    if let Some(mut subscription) = run.facts.subscription.take() {
+        edit(run, &mut subscription);
         subscription.generation += 1;
-        life.facts.subscription = Some(subscription);
+        run.facts.subscription = Some(subscription);
     }
 }
 
-/// Asks for one plan after the other, upwards.
-fn climb(life: &mut Life<'_>) -> Result<(), String> {
-    let plans: Vec<String> = life.catalog.plans.iter().map(|plan| plan.name.clone()).collect();
-    let from = life.random.index(plans.len());
-    let steps = life.random.pick(&[1, 2, 4, 80]);
+/// Requests one plan after another, in ascending order.
+fn upgrade_repeatedly(run: &mut Run<'_>) -> Result<(), String> {
+    let plans: Vec<String> = run.catalog.plans.iter().map(|plan| plan.name.clone()).collect();
+    let from = run.random.index(plans.len());
+    let steps = run.random.pick(&[1, 2, 4, 80]);
     for plan in plans.into_iter().skip(from).take(steps) {
-        edit(life, |life, subscription| {
+        edit(run, |run, subscription| {
             subscription.request.plan = plan;
             subscription.request.billing_period =
-                life.random.pick(&[BillingPeriod::Monthly, BillingPeriod::Yearly]);
+                run.random.pick(&[BillingPeriod::Monthly, BillingPeriod::Yearly]);
         });
-        life.settle()?;
+        run.settle()?;
     }
     Ok(())
 }
 
-fn state_report(life: &mut Life<'_>, source: &str, window: Window, usage: Vec<UsageTotal>) {
-    life.objects += 1;
-    let name = long_name("r", life.objects, 253);
-    let (uid, arrival) = (format!("uid-{}", life.objects), life.now);
+fn add_report(run: &mut Run<'_>, source: &str, window: Window, usage: Vec<UsageTotal>) {
+    run.objects += 1;
+    let name = long_name("r", run.objects, 253);
+    let (uid, arrival) = (format!("uid-{}", run.objects), run.now);
     let source = source.to_owned();
-    life.facts.reports.insert(Report { name, uid, arrival, source, window, usage });
+    run.facts.reports.insert(Report { name, uid, arrival, source, window, usage });
 }
 
-/// Reports as much as a report can hold: 1,000 lines of 10^15 of one rate, or lines of every rate.
-fn report_the_most(life: &mut Life<'_>) {
-    for _ in 0..life.random.between(1, 6) {
+/// Reports as much as a report can hold: 1,000 lines of 10^15 of one rate, or one line for each rate.
+fn report_large_usage(run: &mut Run<'_>) {
+    for _ in 0..run.random.between(1, 6) {
         let most = Quantity::sum((0..1_000).map(|_| Quantity::LINE_LIMIT)).unwrap_or(Quantity::LINE_LIMIT);
-        let quantity = life.random.pick(&[most, Quantity::LINE_LIMIT, Quantity::ZERO]);
-        let count = life.random.pick(&[1, 256]);
+        let quantity = run.random.pick(&[most, Quantity::LINE_LIMIT, Quantity::ZERO]);
+        let count = run.random.pick(&[1, 256]);
         let total = |(first_line, rate): (usize, &Rate)| UsageTotal {
             node_type: rate.node_type.clone(),
             operation: rate.operation.clone(),
             quantity,
             first_line,
         };
-        let usage = life.catalog.rates.iter().take(count).enumerate().map(total).collect();
-        let end_time = seconds_after(life.now, -life.random.between(0, 3_000_000));
-        let window = Window { start_time: seconds_after(end_time, -life.random.between(1, 3_600)), end_time };
-        let source = long_name("s", life.random.index(2_000), 63);
-        state_report(life, &source, window, usage);
+        let usage = run.catalog.rates.iter().take(count).enumerate().map(total).collect();
+        let end_time = seconds_after(run.now, -run.random.between(0, 3_000_000));
+        let window = Window { start_time: seconds_after(end_time, -run.random.between(1, 3_600)), end_time };
+        let source = long_name("s", run.random.index(2_000), 63);
+        add_report(run, &source, window, usage);
     }
 }
 
-/// Reports many short windows with gaps, of one source or of as many.
-fn report_many(life: &mut Life<'_>) {
-    let Some(rate) = life.catalog.rates.first().cloned() else { return };
-    let is_one = life.random.chance(500);
-    let begin = seconds_after(life.now, -life.random.between(20_000, 2_000_000));
-    for index in 0..many(life) {
+/// Reports many short windows with gaps, from one source or from many.
+fn report_many(run: &mut Run<'_>) {
+    let Some(rate) = run.catalog.rates.first().cloned() else { return };
+    let is_one = run.random.chance(500);
+    let begin = seconds_after(run.now, -run.random.between(20_000, 2_000_000));
+    for index in 0..random_count(run) {
         let usage = vec![UsageTotal {
             node_type: rate.node_type.clone(),
             operation: rate.operation.clone(),
@@ -236,42 +236,42 @@ fn report_many(life: &mut Life<'_>) {
         }];
         let start_time = seconds_after(begin, index * 60);
         let window = Window { start_time, end_time: seconds_after(start_time, 30) };
-        let source = long_name("s", if is_one { 0 } else { life.random.index(5_000) }, 63);
-        state_report(life, &source, window, usage);
+        let source = long_name("s", if is_one { 0 } else { run.random.index(5_000) }, 63);
+        add_report(run, &source, window, usage);
     }
 }
 
-fn order_many(life: &mut Life<'_>) {
-    for _ in 0..many(life) {
-        life.objects += 1;
-        let index = life.random.index(life.catalog.packs.len() + 1);
+fn order_many(run: &mut Run<'_>) {
+    for _ in 0..random_count(run) {
+        run.objects += 1;
+        let index = run.random.index(run.catalog.packs.len() + 1);
         let pack =
-            life.catalog.packs.get(index).map_or_else(|| long_name("n", 0, 63), |pack| pack.name.clone());
-        let name = long_name("o", life.objects, 253);
-        let uid = format!("uid-{}", life.objects);
-        life.facts.packs.push(PackOrder { name, uid, arrival: life.now, pack });
+            run.catalog.packs.get(index).map_or_else(|| long_name("n", 0, 63), |pack| pack.name.clone());
+        let name = long_name("o", run.objects, 253);
+        let uid = format!("uid-{}", run.objects);
+        run.facts.packs.push(PackOrder { name, uid, arrival: run.now, pack });
     }
 }
 
-fn adjust_many(life: &mut Life<'_>) {
-    let amount = life.random.pick(&["0.000000001", "1", "999999999999999.999999999"]);
-    let expires = life.random.pick(&[None, Some(3_600), Some(-1), Some(90_000)]);
-    for _ in 0..many(life) {
-        life.objects += 1;
-        life.facts.adjustments.push(Adjustment {
-            name: long_name("a", life.objects, 253),
-            uid: format!("uid-{}", life.objects),
-            arrival: life.now,
+fn adjust_many(run: &mut Run<'_>) {
+    let amount = run.random.pick(&["0.000000001", "1", "999999999999999.999999999"]);
+    let expires = run.random.pick(&[None, Some(3_600), Some(-1), Some(90_000)]);
+    for _ in 0..random_count(run) {
+        run.objects += 1;
+        run.facts.adjustments.push(Adjustment {
+            name: long_name("a", run.objects, 253),
+            uid: format!("uid-{}", run.objects),
+            arrival: run.now,
             credits: credits(amount),
             reason: "outage".to_owned(),
-            expiration_time: expires.map(|seconds| seconds_after(life.now, seconds)),
+            expiration_time: expires.map(|seconds| seconds_after(run.now, seconds)),
         });
     }
 }
 
-/// Reports payments of the last invoices, and of none.
-fn pay_many(life: &mut Life<'_>) {
-    let invoices: Vec<(String, Invoice)> = life
+/// Reports payments of the latest invoices, and of an invoice that does not exist.
+fn report_payments(run: &mut Run<'_>) {
+    let invoices: Vec<(String, Invoice)> = run
         .ledger
         .iter()
         .flat_map(|ledger| {
@@ -287,15 +287,15 @@ fn pay_many(life: &mut Life<'_>) {
         PaymentState::Cancelled,
         PaymentState::Refunded,
     ];
-    let state = life.random.pick(&states);
-    for _ in 0..many(life) {
-        life.objects += 1;
-        let known = invoices.get(life.random.index(invoices.len() + 1));
+    let state = run.random.pick(&states);
+    for _ in 0..random_count(run) {
+        run.objects += 1;
+        let known = invoices.get(run.random.index(invoices.len() + 1));
         let invoice = known.map_or_else(|| long_name("i", 0, 300), |(name, _)| name.clone());
-        life.facts.payments.push(Payment {
-            name: long_name("y", life.objects, 253),
-            uid: format!("uid-{}", life.objects),
-            arrival: life.now,
+        run.facts.payments.push(Payment {
+            name: long_name("y", run.objects, 253),
+            uid: format!("uid-{}", run.objects),
+            arrival: run.now,
             invoice,
             state,
             amount: known.map_or(credits("1"), |(_, invoice)| invoice.amount),

@@ -14,33 +14,33 @@ use flashgate_testing::Random;
 use flashgate_testing::receipts::{confirm_receipts, remove_judged};
 use jiff::Timestamp;
 
-use crate::bounds::deeds::{self, DEEDS};
-use crate::bounds::judge::Judge;
+use crate::bounds::actions::{self, MAX_ACTIONS};
+use crate::bounds::validator::Validator;
 
-/// Decisions at one instant after which the account should be quiet.
+/// Maximum number of decisions at one time before the account must be quiet.
 const DECISIONS: usize = 400;
 
-/// An account, the facts about it, and the results.
-pub struct Life<'a> {
+/// A run: an account, its facts, and its results.
+pub struct Run<'a> {
     pub(crate) random: Random,
     pub(crate) catalog: Catalog,
     pub(crate) facts: Facts,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) now: Timestamp,
-    /// Whether receipts are confirmed.
-    pub(crate) acknowledges: bool,
-    /// Objects so far.
+    /// Whether the operator's receipts are confirmed.
+    pub(crate) confirms_receipts: bool,
+    /// Number of objects created.
     pub(crate) objects: usize,
     stored: Option<CreditLedgerSpec>,
-    judge: &'a mut Judge,
+    validator: &'a mut Validator,
 }
 
-impl<'a> Life<'a> {
-    /// Begins the life of `seed`.
-    pub fn begin(seed: u64, judge: &'a mut Judge) -> Self {
+impl<'a> Run<'a> {
+    /// Starts the run of `seed`.
+    pub fn new(seed: u64, validator: &'a mut Validator) -> Self {
         let mut random = Random::new(seed, 26);
         let name = if random.chance(300) { "a".repeat(253) } else { "acme".to_owned() };
-        let catalog = deeds::catalog(&mut random);
+        let catalog = actions::catalog(&mut random);
         let facts = Facts { name, new_account_id: "1f3a9c2e".to_owned(), ..Facts::default() };
         let now = seconds_after(Timestamp::UNIX_EPOCH, 1_769_853_600);
         Self {
@@ -49,32 +49,32 @@ impl<'a> Life<'a> {
             facts,
             ledger: None,
             now,
-            acknowledges: true,
+            confirms_receipts: true,
             objects: 0,
             stored: None,
-            judge,
+            validator,
         }
     }
 
-    /// Plays it to its end.
+    /// Plays the run to its end.
     pub fn play(mut self) -> Result<(), String> {
-        deeds::subscribe(&mut self);
+        actions::subscribe(&mut self);
         self.settle()?;
-        for _ in 0..self.random.between(4, DEEDS) {
+        for _ in 0..self.random.between(4, MAX_ACTIONS) {
             let wait = self.random.pick(&[0, 0, 0, 1, 3_600, 3_600, 86_400, 86_400, 3_000_000, 40_000_000]);
-            self.pass(wait)?;
-            deeds::deed(&mut self)?;
+            self.advance_clock(wait)?;
+            actions::act(&mut self)?;
             self.settle()?;
-            self.show()?;
+            self.validate_ledger_and_status()?;
         }
-        self.acknowledges = true;
-        self.pass(3_000_000)?;
+        self.confirms_receipts = true;
+        self.advance_clock(3_000_000)?;
         self.settle()?;
-        self.show()
+        self.validate_ledger_and_status()
     }
 
-    /// Lets time pass; the operator wakes when it asked to, as far as that is of interest.
-    fn pass(&mut self, seconds: i64) -> Result<(), String> {
+    /// Advances the clock, and decides at the first 20 wake times on the way.
+    fn advance_clock(&mut self, seconds: i64) -> Result<(), String> {
         let until = seconds_after(self.now, seconds);
         for _ in 0..20 {
             let Some(wake) = self.decide()?.wake_time.filter(|wake| *wake < until) else { break };
@@ -85,17 +85,17 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Decides until nothing is left to do.
+    /// Decides until there is nothing left to commit.
     pub(crate) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..DECISIONS {
             let decision = self.decide()?;
             let is_quiet = decision.commit.is_none();
-            self.take(decision)?;
+            self.apply(decision)?;
             if is_quiet {
                 return Ok(());
             }
         }
-        Err(format!("it is not quiet at {}", self.now))
+        Err(format!("the account is not quiet at {}", self.now))
     }
 
     fn decide(&self) -> Result<Decision, String> {
@@ -103,7 +103,7 @@ impl<'a> Life<'a> {
             .map_err(|violation| format!("{violation} at {}", self.now))
     }
 
-    fn take(&mut self, mut decision: Decision) -> Result<(), String> {
+    fn apply(&mut self, mut decision: Decision) -> Result<(), String> {
         if let Some(ledger) = decision.commit.take() {
             let spec = ledger_to_wire(
                 &ledger,
@@ -115,45 +115,45 @@ impl<'a> Life<'a> {
             self.stored = Some(spec);
             self.ledger = Some(*ledger);
         }
-        self.judge_verdicts(&decision)?;
+        self.validate_statuses(&decision)?;
         remove_judged(&mut self.facts, &decision);
-        if self.acknowledges {
+        if self.confirms_receipts {
             confirm_receipts(&mut self.facts, self.ledger.as_ref());
         }
         Ok(())
     }
 
-    /// Judges the receipts of a few of each kind.
-    fn judge_verdicts(&mut self, decision: &Decision) -> Result<(), String> {
+    /// Validates one status of each kind that the decision changes.
+    fn validate_statuses(&mut self, decision: &Decision) -> Result<(), String> {
         let (ledger, now) = (self.ledger.as_ref(), self.now);
         if let Some(verdict) = decision.reports.last() {
-            let mut report = UsageReport::new("report", deeds::report_spec());
+            let mut report = UsageReport::new("report", actions::report_spec());
             report.status = Some(project::report_status(None, 1, &verdict.verdict, now));
-            self.judge.object(&report)?;
+            self.validator.object(&report)?;
         }
         if let Some(verdict) = decision.packs.last() {
-            let mut pack = CreditPack::new("pack", deeds::pack_spec());
+            let mut pack = CreditPack::new("pack", actions::pack_spec());
             pack.status = Some(project::pack_status(None, 1, &verdict.verdict, ledger, now));
-            self.judge.object(&pack)?;
+            self.validator.object(&pack)?;
         }
         if let Some(verdict) = decision.payments.last() {
-            let mut payment = Payment::new("payment", deeds::payment_spec());
+            let mut payment = Payment::new("payment", actions::payment_spec());
             payment.status = Some(project::payment_status(None, 1, &verdict.verdict, now));
-            self.judge.object(&payment)?;
+            self.validator.object(&payment)?;
         }
         if let Some(verdict) = decision.adjustments.last() {
-            let mut adjustment = CreditAdjustment::new("adjustment", deeds::adjustment_spec());
+            let mut adjustment = CreditAdjustment::new("adjustment", actions::adjustment_spec());
             adjustment.status = Some(project::adjustment_status(None, 1, &verdict.verdict, now));
-            self.judge.object(&adjustment)?;
+            self.validator.object(&adjustment)?;
         }
         Ok(())
     }
 
-    /// Judges the ledger and what the Subscription shows of it.
-    fn show(&mut self) -> Result<(), String> {
+    /// Validates the ledger and the status of the Subscription.
+    fn validate_ledger_and_status(&mut self) -> Result<(), String> {
         let (Some(ledger), Some(stored)) = (&self.ledger, &self.stored) else { return Ok(()) };
-        self.judge.ledger(&self.facts.name, stored)?;
-        let mut subscription = api::Subscription::new(&self.facts.name, deeds::subscription_spec());
+        self.validator.ledger(&self.facts.name, stored)?;
+        let mut subscription = api::Subscription::new(&self.facts.name, actions::subscription_spec());
         subscription.metadata.generation = Some(1);
         let reference =
             LedgerReference { uid: "uid".to_owned(), sequence: stored.sequence, hash: stored.hash.clone() };
@@ -164,6 +164,6 @@ impl<'a> Life<'a> {
             return Err(format!("{} at {}", ready.message, self.now));
         }
         subscription.status = Some(status);
-        self.judge.object(&subscription)
+        self.validator.object(&subscription)
     }
 }

@@ -1,4 +1,4 @@
-//! How a plan ended: judged by the simulator's oracle, and compared with how it ends when nothing goes wrong.
+//! Checks the end of a plan with the simulator's oracle, and compares it with the run without faults.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,49 +7,48 @@ use flashgate_testing::simulated::{Object, ObjectKind, Store, Writer};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::campaign::chronicle::Change;
+use crate::campaign::history::Change;
 use crate::oracle::{NAMESPACE, Oracle, Violation};
 use crate::outcome::{self, Disorder};
 use crate::script::CLOCK;
 
-/// The end of a plan, and what led to it.
+/// The final state of a plan, with the number of status changes.
 #[derive(Debug)]
-pub struct End {
+pub struct FinalState {
     store: Store,
     oracle: Oracle,
-    /// The states that each fact has had, one for each write that it has a state since.
+    /// The states of each object: one for each write that reports a state.
     verdicts: BTreeMap<String, Vec<&'static str>>,
 }
 
-impl End {
-    /// Judges what happened in a namespace, change by change: I1 to I6, that each charge is what its report costs, and
-    /// that everything shows in the end what the ledger holds.
-    pub fn judge(changes: &[Change], catalog: &Catalog) -> Result<Self, Violation> {
+impl FinalState {
+    /// Checks all changes in a namespace: I1 to I6, the cost of each charge, and the final statuses.
+    pub fn check(changes: &[Change], catalog: &Catalog) -> Result<Self, Violation> {
         let is_swept = catalog.policies.reports.keep_for_seconds == 0;
         let (mut store, mut oracle) = (Store::new(Timestamp::UNIX_EPOCH), Oracle::new(catalog.clone()));
         let mut births = HashMap::new();
         let mut verdicts: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
-        for Change { object, is_gone, .. } in changes {
+        for Change { object, is_deleted, .. } in changes {
             store.set_now(account_time(object).map_or(store.now(), |time| time.max(store.now())));
             let object = as_simulated(object, &mut births, store.now());
             let key = object.key();
-            if let Some(state) = object.state().filter(|_| !is_gone) {
+            if let Some(state) = object.state().filter(|_| !is_deleted) {
                 verdicts.entry(key.to_string()).or_default().push(state);
             }
             let is_the_operators = match key.kind {
-                ObjectKind::UsageReport if *is_gone => is_swept,
-                _ => !is_gone,
+                ObjectKind::UsageReport if *is_deleted => is_swept,
+                _ => !is_deleted,
             };
             let writer = if is_the_operators { Writer::Operator(0) } else { Writer::User };
-            let change = store.take_over(&key, (!is_gone).then_some(object), writer);
+            let change = store.take_over(&key, (!is_deleted).then_some(object), writer);
             oracle.check(&change, &store)?;
         }
-        oracle.conclude(&store)?;
+        oracle.check_final_state(&store)?;
         Ok(Self { store, oracle, verdicts })
     }
 
-    /// Compares with the end of the plan in which nothing goes wrong: the same objects with the same content, times
-    /// included, and each verdict written as often.
+    /// Compares with the end of the run without faults. Objects must have the same content, times included,
+    /// and each verdict must be written the same number of times.
     pub fn compare(&self, expected: &Self) -> Result<(), Violation> {
         outcome::compare(
             Disorder::Informed,
@@ -66,13 +65,13 @@ impl End {
     }
 }
 
-/// Returns the time at which the account of a Subscription lives.
+/// Returns the current time of a Subscription's test clock.
 fn account_time(object: &Object) -> Option<Timestamp> {
     object.metadata().annotations.as_ref()?.get(CLOCK)?.parse().ok()
 }
 
-/// Returns the object as the oracle wants it: in its namespace, without what only a real server says, and as old as it
-/// is by the clock of its account.
+/// Returns the object in the form that the oracle expects. The namespace and the creation time are replaced,
+/// and fields that only a real server sets are removed.
 fn as_simulated(object: &Object, births: &mut HashMap<String, Timestamp>, now: Timestamp) -> Object {
     let mut object = object.clone();
     let birth = *births.entry(object.uid().to_owned()).or_insert(now);

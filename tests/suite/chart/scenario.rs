@@ -1,4 +1,4 @@
-//! A life that needs every right that the chart grants to the operator.
+//! A scenario that needs every right that the chart grants to the operator.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,25 +11,25 @@ use super::values_of;
 use crate::suite::payments::webhook::post;
 use crate::world::{Namespace, eventually, root};
 
-/// Returns the catalog of the life: payments come from outside, and a report is swept soon after its verdict.
+/// Returns the catalog of the scenario: external payments, and a sweep shortly after each verdict.
 pub fn catalog() -> Value {
     let mut catalog = values_of(&root().join("examples/payments/catalog.yaml"));
     catalog["policies"]["reports"]["keepForSeconds"] = json!(1);
     catalog
 }
 
-/// Returns the argument that holds up the receipt of the first report until `go` exists.
-pub fn held_receipt(go: &Path) -> String {
+/// Returns the argument that delays the receipt of the first report until the file `go` exists.
+pub fn delayed_receipt(go: &Path) -> String {
     format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())
 }
 
-/// Plays a life: an account is opened and paid, a pack bought and refunded, an invoice paid that was void and its money
-/// returned, credits given, usage charged and its report swept. The operator has to be started with [`held_receipt`].
-/// Without a webhook, payments are reported as objects.
+/// Runs the scenario: subscription, payment, pack, refund, payment of a void invoice and its return,
+/// adjustment, report and sweep. The operator must be started with [`delayed_receipt`]. Without a webhook,
+/// payments are reported as objects.
 ///
 /// # Errors
-/// The webhook's answer, where it refuses what must be taken.
-pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &Path) -> Result<(), String> {
+/// The webhook's answer, if it rejects a valid callback.
+pub async fn run(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &Path) -> Result<(), String> {
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     pay(namespace, webhook, "evt-account", "Settled", "100").await?;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
@@ -40,14 +40,14 @@ pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &P
     namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
     pay(namespace, webhook, "evt-refund", "Refunded", "50").await?;
     namespace.expect::<CreditPack>("order-1", "/status/state", "Refunded").await;
-    pay_what_is_void(namespace, webhook).await?;
+    pay_void_invoice(namespace, webhook).await?;
 
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
     namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1125").await;
 
-    use_some(namespace, go).await;
+    report_usage(namespace, go).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1115").await;
     eventually("the report is swept", async || {
         let reports = namespace.api::<UsageReport>().list(&ListParams::default()).await.expect("list");
@@ -58,9 +58,9 @@ pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &P
     Ok(())
 }
 
-/// Pays for an upgrade that is no longer asked for, and gets the money back. The first Payment, which has its verdict by
-/// then, shows that.
-async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>) -> Result<(), String> {
+/// Pays for an upgrade that was cancelled, and returns the money. The first Payment already has its verdict,
+/// and shows the return.
+async fn pay_void_invoice(namespace: &Namespace<'_>, webhook: Option<SocketAddr>) -> Result<(), String> {
     let ask = async |plan: &str| {
         let patch = Patch::Merge(json!({"spec": {"plan": plan}}));
         let api = namespace.api::<Subscription>();
@@ -78,8 +78,8 @@ async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>
     Ok(())
 }
 
-/// Reports usage, and changes the report while its receipt is under way: it then has to be read again.
-async fn use_some(namespace: &Namespace<'_>, go: &Path) {
+/// Creates a report, and changes it while its receipt is being written. The operator must then read it again.
+async fn report_usage(namespace: &Namespace<'_>, go: &Path) {
     let end = flashgate_cluster::clock::Clock::system().now();
     let start = end - jiff::SignedDuration::from_secs(1);
     let usage = json!({
@@ -97,7 +97,7 @@ async fn use_some(namespace: &Namespace<'_>, go: &Path) {
     std::fs::write(go, "").expect("go");
 }
 
-/// Reports what happened to the invoice of that amount: twice to the webhook, as providers do, or by a Payment.
+/// Reports an event of the invoice with this amount: twice to the webhook, as providers do, or as a Payment.
 async fn pay(
     namespace: &Namespace<'_>,
     webhook: Option<SocketAddr>,
@@ -105,7 +105,7 @@ async fn pay(
     state: &str,
     amount: &str,
 ) -> Result<(), String> {
-    let invoice = eventually("the invoice is there", async || {
+    let invoice = eventually("the invoice exists", async || {
         let account = namespace.get::<Subscription>("acme").await?;
         let invoices = account.pointer("/status/invoices")?.as_array()?;
         let due = invoices.iter().find(|invoice| invoice["amount"] == amount)?;
