@@ -1,4 +1,4 @@
-//! Conventions that every CRD must follow, also those of future kinds (conventions A).
+//! Conventions that every CRD must follow, including those of future kinds.
 
 use serde_json::Value;
 
