@@ -1,4 +1,4 @@
-//! Control planes as their users meet them: ready when started, several at once, gone with their owner.
+//! Control planes are ready when they are started, run beside each other, and end with their owner.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -137,7 +137,7 @@ fn run_gives_its_command_a_cluster_and_returns_its_exit_code() {
     assert_eq!(traces(Path::new(folder.trim_end())), Vec::<String>::new());
 }
 
-/// Waits until `control-plane start` says where its kubeconfig lies.
+/// Waits until `control-plane start` prints the path of its kubeconfig.
 fn announced_folder(owner: &mut Child) -> PathBuf {
     let stdout = owner.stdout.take().expect("piped");
     let line = BufReader::new(stdout).lines().next().expect("a line").expect("readable");
@@ -145,7 +145,8 @@ fn announced_folder(owner: &mut Child) -> PathBuf {
     Path::new(kubeconfig).parent().expect("in a folder").to_owned()
 }
 
-/// Returns what is left of a control plane: its folder, and processes that name it in their command line.
+/// Returns the remains of a control plane: its folder, and processes whose command line has the path of the
+/// folder.
 fn traces(folder: &Path) -> Vec<String> {
     let name = folder.display().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();

@@ -1,13 +1,14 @@
-//! The modules of this crate form no circle: no module names one that leads back to it.
+//! The modules of this crate have no circular dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Modules with the modules that they name. A folder belongs to the module of its name.
+/// Modules with the modules that they use. A folder belongs to the module with its name.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Adds the modules that the files of `folder` name; a file of a subfolder counts as its module.
+/// Adds the modules that the files of `folder` use. A file of a subfolder counts as the module of that
+/// subfolder.
 fn read(folder: &Path, module: Option<&str>, arrows: &mut Arrows) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
@@ -43,7 +44,7 @@ fn no_module_leads_back_to_itself() {
     for (module, named) in &mut arrows {
         named.retain(|name| name != module && modules.contains(name));
     }
-    // A module that names none of those left is in no circle.
+    // A module that uses none of the remaining ones is not in a circle.
     loop {
         let left: BTreeSet<String> = arrows.keys().cloned().collect();
         arrows.retain(|_, named| named.iter().any(|name| left.contains(name)));
