@@ -119,7 +119,7 @@ impl ControlPlane {
     /// Runs kubectl as a user of [`Builder::user`].
     ///
     /// # Errors
-    /// The user was not named, or Returns an error if kubectl cannot be run.
+    /// Returns an error if the configuration does not have the user, or if kubectl cannot be run.
     pub async fn kubectl_as(
         &self,
         user: &str,
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_took_first_is_not_asked_for_again() {
+    fn a_port_that_another_process_took_is_not_used_again() {
         let taken = Cell::new(None);
         let result = with_free_port(|port| match taken.replace(Some(port)) {
             None => ended("listen tcp 127.0.0.1:6443: bind: address already in use"),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_end_of_a_server_is_not_tried_again() {
+    fn other_failures_of_a_server_are_not_retried() {
         let tries = Cell::new(0);
         let result = with_free_port(|_| {
             tries.set(tries.get() + 1);

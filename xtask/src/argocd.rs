@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn each_script_is_in_the_settings_to_the_letter() {
+    fn the_settings_contain_each_script_unchanged() {
         let map = parsed(&config_map(&committed()));
         let committed = committed();
         assert_eq!(committed.len(), 6);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_as_churn_is_in_the_definitions() {
+    fn the_ignored_fields_exist_in_the_definitions() {
         for crd in super::super::crds().expect("definitions") {
             for (_, fields) in CHURN.iter().filter(|(kind, _)| *kind == crd.kind) {
                 for pointer in parsed(fields)["jsonPointers"].as_array().expect("pointers") {

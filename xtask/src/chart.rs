@@ -91,13 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_prints_braces_as_they_are() {
+    fn a_template_prints_braces_unchanged() {
         assert_eq!(literal("a {{b}} c"), r#"a {{ "{{" }}b}} c"#);
         assert_eq!(literal("{b}"), "{b}");
     }
 
     #[test]
-    fn a_template_is_all_of_the_definition_and_can_be_left_out() {
+    fn a_template_contains_the_whole_definition_and_can_be_disabled() {
         for crd in crds().expect("definitions") {
             let template = template(&crd).expect("template");
             assert!(template.starts_with("{{- if .Values.crds.enabled }}\n"), "{template}");

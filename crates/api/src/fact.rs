@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_selects_what_is_pending() {
+    fn the_field_selector_selects_pending_objects() {
         assert_eq!(UsageReport::pending_selector(), "status.state!=Charged,status.state!=Rejected");
         assert_eq!(
             CreditPack::pending_selector(),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_written_as_its_word() {
+    fn a_state_is_written_as_its_name() {
         let word = serde_json::to_value(CreditPackState::AwaitingPayment).expect("a word");
         assert_eq!(word, CreditPackState::AwaitingPayment.as_str());
     }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_and_integers_are_taken_as_written_and_fractions_only_as_text() {
+    fn texts_and_integers_are_accepted_and_fractions_only_as_text() {
         let lines: Vec<Quantity> =
             serde_json::from_str(r#"["12G", 2500000, "1.5Gi", -1]"#).expect("quantities");
         assert_eq!(lines.iter().map(Quantity::as_str).collect::<Vec<_>>(), ["12G", "2500000", "1.5Gi", "-1"]);

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_that_the_api_server_takes_is_a_time() {
+    fn every_form_that_the_api_server_accepts_is_a_time() {
         let expected = "2026-01-31T10:00:00Z".parse::<Timestamp>().ok();
         for text in [
             "2026-01-31T10:00:00Z",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_refuses_is_no_time() {
+    fn a_text_that_the_api_server_rejects_is_not_a_time() {
         for text in [
             "",
             "2026-01-31",

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_keeps_of_its_metadata_what_the_operator_reads_and_nothing_else() {
+    fn an_object_keeps_only_the_metadata_that_the_operator_reads() {
         let object = fat("Subscription", &json!({"plan": "starter"}));
         let Trimmed(subscription) = serde_json::from_value::<Trimmed<Subscription>>(object).expect("JSON");
         let metadata = serde_json::to_value(subscription.expect("decoded").metadata).expect("JSON");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_written_whole_keeps_what_others_put_there() {
+    fn a_replaced_object_keeps_the_metadata_of_others() {
         let mut object = fat("CreditLedger", &json!({}));
         let metadata = object["metadata"].as_object_mut().expect("metadata");
         let count = metadata.len();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_form_is_named_and_the_rest_of_the_list_is_taken() {
+    fn an_undecodable_object_is_named_and_the_rest_of_the_list_is_decoded() {
         let list = json!({
             "kind": "SubscriptionList", "metadata": {"resourceVersion": "12", "continue": "more"},
             "items": [
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_nothing_is_empty() {
+    fn an_empty_list_may_have_null_items() {
         for text in [r#"{"metadata":{"resourceVersion":"3"},"items":null}"#, r#"{"metadata":{},"items":[]}"#]
         {
             let mut count = 0;

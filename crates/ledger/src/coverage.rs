@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sixteen_closed_gaps_are_kept_and_before_them_nothing_is_certain() {
+    fn only_the_newest_sixteen_closed_gaps_are_kept() {
         let mut coverage = Coverage::default();
         assert_eq!(cover_halves(&mut coverage, 1_024 + 20).len(), 20);
         let source = gateway(&coverage);
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_counts_as_charged() {
+    fn windows_that_are_no_longer_stored_count_as_charged() {
         let mut coverage = Coverage::default();
         let old = window(0, 3_600);
         cover(&mut coverage, old);
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn of_more_sources_than_can_be_stored_the_one_charged_longest_ago_is_forgotten() {
+    fn the_source_charged_longest_ago_is_dropped_above_the_limit() {
         let mut coverage = Coverage::default();
         for index in 0..3_000 {
             let source = format!("gateway-{index}");

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_amounts_are_what_their_digits_say_up_to_the_limit() {
+    fn whole_amounts_equal_their_digits_up_to_the_limit() {
         for whole in [0, 1, 4_294_967_295, 4_294_967_296, 100_000_000_000_000_000, 1_000_000_000_000_000_000]
         {
             assert_eq!(Ok(Credits::whole(whole)), whole.to_string().parse());

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_credits_cannot_hold_is_an_overflow() {
+    fn amounts_beyond_the_limit_are_an_overflow() {
         assert_eq!(rated("1P", "1000", "1").as_deref(), Ok("1000000000000000000"));
         assert_eq!(rated("1P", "1000.000000001", "1"), Err(AmountOverflow));
         assert_eq!(rated("1P", "1000000000000000000", "0.000000001n"), Err(AmountOverflow));

@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn they_take_effect_with_their_windows_or_their_arrival_then_by_start_and_name() {
+    fn reports_take_effect_at_their_window_end_or_arrival_then_by_start_and_name() {
         let reports = some();
         let in_order = ["first", "same", "again", "late", "ahead"];
         assert_eq!(names(reports.effective_from(second(20))), in_order);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_an_order_includes_its_instant_or_does_not_as_it_says() {
+    fn a_position_in_an_order_is_before_all_reports_of_its_instant() {
         let reports = some();
         assert_eq!(names(reports.arrived_before(second(20))), ["ahead"]);
         assert_eq!(names(reports.arrived_before(second(21))), ["ahead", "first", "same"]);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_changed_takes_the_place_of_what_it_was_and_leaves_nothing_behind() {
+    fn a_changed_report_replaces_its_earlier_version_in_all_orders() {
         let mut reports = some();
         reports.insert(report("first", "c", 70, 60, 65));
         assert_eq!(reports.len(), 5);

@@ -1,13 +1,13 @@
 //! The shared test kit. All scenarios use [`Action`] for the actions of users about an account.
 //!
-//! - [`TestAccount`] applies actions to facts and decides at every instant that matters. It checks each
+//! - [`TestAccount`] applies actions to facts and decides at every relevant instant. It checks each
 //!   decision.
 //! - [`Script`](script::Script) is a list of actions with their times. [`script`] also generates random
 //!   scripts.
 //! - [`catalog`] has the shipped catalog and its editions as values.
 //!
-//! - [`simulated`] is a cluster in memory with the API server's rules, and [`failpoints`] break the calls to a real one.
-//!   Both need the feature `cluster`; without it the crate knows the ledger alone.
+//! - [`simulated`] is a cluster in memory with the API server's rules. [`failpoints`] break the calls to a real
+//!   cluster. Both need the feature `cluster`; without it the crate depends only on the ledger crate.
 //!
 //! Only tests depend on this crate.
 

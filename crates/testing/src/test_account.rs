@@ -229,7 +229,7 @@ impl TestAccount {
     pub fn decide(&self) -> Decision {
         let decision = self.decide_about(&self.facts);
         self.check_that_asking_decides_nothing(&decision);
-        self.check_that_no_wait_is_slept_through(&decision);
+        self.check_that_no_wait_end_is_missed(&decision);
         decision
     }
 
@@ -238,7 +238,7 @@ impl TestAccount {
     }
 
     /// Checks that the next decision is not later than the time at which the wait of a report ends.
-    fn check_that_no_wait_is_slept_through(&self, decision: &Decision) {
+    fn check_that_no_wait_end_is_missed(&self, decision: &Decision) {
         let ends = decision.reports.iter().filter_map(|verdict| verdict.verdict.wait()?.ends());
         if let Some(end) = ends.min() {
             let next = seconds_after(self.now, i64::from(self.facts.instant_is_open));

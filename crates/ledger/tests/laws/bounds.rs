@@ -57,7 +57,7 @@ fn usage_without_a_period_has_the_same_bound() {
 }
 
 #[test]
-fn usage_may_take_a_tenth_of_what_is_held_exactly_whatever_orders_took() {
+fn usage_may_take_a_tenth_of_the_exact_range_whatever_orders_took() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for index in 0..101 {
         let said = account
@@ -76,7 +76,7 @@ fn usage_may_take_a_tenth_of_what_is_held_exactly_whatever_orders_took() {
 }
 
 #[test]
-fn thresholds_that_are_no_longer_asked_for_are_forgotten() {
+fn thresholds_that_the_spec_no_longer_has_are_dropped() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for edit in 0..12 {
         let thresholds: Vec<u32> = (1..=10).map(|step| edit * 10 + step).collect();
@@ -180,7 +180,7 @@ fn a_renewal_needs_no_room() {
 }
 
 #[test]
-fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
+fn old_adjustments_are_known_by_name_and_free_their_room() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     let name = |index: usize| format!("{index:0>253}");
     let mut index = 0;
@@ -209,7 +209,7 @@ fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
 }
 
 #[test]
-fn rates_that_the_catalog_has_no_more_are_summed_up_when_there_are_too_many() {
+fn removed_rates_are_summed_up_above_the_limit() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for index in 0..2_000 {
         account.catalog.rates = vec![Rate {
@@ -232,7 +232,7 @@ fn rates_that_the_catalog_has_no_more_are_summed_up_when_there_are_too_many() {
 }
 
 #[test]
-fn invoices_that_nothing_moves_for_any_more_are_forgotten_beyond_the_bound() {
+fn finished_invoices_above_the_bound_are_dropped() {
     let mut account = ladder(250);
     for month in 0..3 {
         for index in (0..250).skip(usize::from(month == 0)) {
@@ -250,7 +250,7 @@ fn invoices_that_nothing_moves_for_any_more_are_forgotten_beyond_the_bound() {
 }
 
 #[test]
-fn money_for_void_invoices_is_taken_note_of_up_to_a_bound() {
+fn payments_of_void_invoices_are_recorded_up_to_a_bound() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-01-01", "starter");
     for index in 0..70 {
@@ -266,7 +266,7 @@ fn money_for_void_invoices_is_taken_note_of_up_to_a_bound() {
 }
 
 #[test]
-fn the_names_of_failed_attempts_take_their_share_and_no_more() {
+fn the_names_of_failed_attempts_stay_within_their_share() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-01-01", "starter");
     for index in 0..100 {

@@ -53,7 +53,7 @@ fn stuck_receipts_hold_back_neither_boundaries_nor_purchases() {
 }
 
 #[test]
-fn stuck_receipts_do_not_change_who_pays() {
+fn stuck_receipts_do_not_change_the_grants_that_pay() {
     let last_hour = window("2026-01-31T23:00", "2026-02-01");
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     let mut stuck = account.clone();
