@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo: billing on a real API server, from `kubectl apply` to balances. Called by `make demo`, which starts the
-# private control plane around it; works against any cluster that KUBECONFIG names and that has no operator yet.
+# The demo: billing on a real API server, from `kubectl apply` to balances. `make demo` starts a private control plane
+# for it. It also runs on any cluster of KUBECONFIG that has no operator yet.
 #
 #   demo/run.sh PATH/TO/flashgate-billing
 set -euo pipefail
@@ -15,7 +15,7 @@ bold='' plain=''
 if [[ -t 1 ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; }
-# Shows the command as one would type it, then does it.
+# Prints a command, then runs it.
 run() { show "$@"; "$@"; }
 
 end() {
@@ -34,7 +34,7 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM
 
-# A copy, so that the default namespace below is set for this demo only.
+# A copy of the kubeconfig, so that the default namespace below is set for this demo only.
 kubectl config view --raw --flatten --minify >"$folder/kubeconfig"
 export KUBECONFIG=$folder/kubeconfig
 

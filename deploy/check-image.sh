@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Checks an unpacked image: check-image.sh FOLDER 'USER [ENTRYPOINT]' VERSION
 #
-# Runs the program in it as its user, with the root read-only and no capability, in a mount namespace of its own: what a
-# pod with the chart's security context does, without a container engine. One of another architecture is only looked at.
+# Runs the program of the image as its user, with a read-only root and without capabilities, in a separate mount
+# namespace. A pod with the chart's security context has the same conditions. A program of another architecture is only
+# inspected.
 set -euo pipefail
 folder=$1 configuration=$2 version=$3
-# 30 MB of 10^6 bytes, unpacked.
+# The limit of the unpacked image: 30 MB (1 MB = 10^6 bytes).
 most_bytes=30000000
 
 say() { echo "image: $*" >&2; }
@@ -29,7 +30,7 @@ case $(uname -m)/$machine in
     ;;
 esac
 
-# The root is bound to itself, read-only; then the program sees nothing else.
+# Binds the root to itself, read-only. The program then sees nothing else.
 in_image() {
   unshare --mount --propagation private bash -euc '
     folder=$1; shift
@@ -43,7 +44,7 @@ in_image() {
 said=$(in_image /flashgate-billing --version)
 [[ $said == "flashgate-billing $version" ]] || fail "it says '$said'"
 in_image /flashgate-billing catalog schema | grep -q '"title"' || fail 'it cannot print the schema of catalogs'
-# Without a cluster it must say so, and end.
+# Without a cluster it must end with an error message.
 said=$(in_image /flashgate-billing run 2>&1) && fail "it runs without a cluster: $said"
 [[ $said == *'no cluster to connect to'* ]] || fail "it says '$said'"
 
