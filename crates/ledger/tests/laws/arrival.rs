@@ -187,7 +187,7 @@ fn at_one_instant_a_payment_precedes_due_times_and_they_precede_a_purchase() {
         assert_eq!(account.buy("2026-01-05T01:00", "b", "plus-100").summary(), "PackLimitReached");
         account.operator_stops("2026-01-07");
     }
-    // Two objects of the very instant at which the first pack's invoice is due.
+    // Two objects are created at the instant at which the first pack's invoice is due.
     paid.pay("2026-01-08", "p", 2, PaymentState::Settled);
     for account in [&mut account, &mut paid] {
         account.buy("2026-01-08", "c", "plus-100");
@@ -316,7 +316,7 @@ fn before_a_start_in_the_future_nothing_happens() {
     assert_eq!(account.reports["report-2"].summary(), "BeforeSubscription");
 }
 
-/// An account of starter that is asked for on 2026-01-01 and starts on 2026-06-01.
+/// Returns an account of starter that is requested on 2026-01-01 and starts on 2026-06-01.
 fn starting_later() -> TestAccount {
     let mut account = TestAccount::new(shipped());
     account.subscribe_with("2026-01-01", "starter", |subscription| {

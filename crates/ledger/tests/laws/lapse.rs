@@ -1,4 +1,4 @@
-//! Laws 16 and 19: lapses, what is remembered of them, and Subscriptions that were deleted.
+//! Laws 16 and 19: lapses, lapsed requests, and deleted Subscriptions.
 
 use flashgate_ledger::catalog::BillingPeriod::{Monthly, Yearly};
 use flashgate_ledger::facts::{PaymentState, Renewal};
@@ -75,7 +75,7 @@ fn another_request_without_renewal_is_only_remembered() {
     assert_eq!(account.plan(), "organization-free");
     account.until("2026-03-05");
     assert_eq!((account.plan(), account.period().0), ("organization-free", 3));
-    // The first request again, with Automatic: it differs from what was asked last.
+    // This is the first request again, with Automatic. It differs from the last request.
     account.edit("2026-03-10", |subscription| {
         subscription.request.plan = "starter".to_owned();
         subscription.request.renewal = Renewal::Automatic;
@@ -93,7 +93,7 @@ fn a_request_for_the_plan_lapsed_into_begins_nothing_and_ends_the_lapse() {
     assert_eq!((account.period().0, account.balance().as_str(), account.ledger().lapsed), (2, "40", false));
     account.until("2026-03-01");
     assert_eq!(account.period(), (3, window("2026-03-01", "2026-04-01")));
-    // The lapse is over: what lapsed then is a new request now, and an upgrade.
+    // The lapse is over, so the lapsed request is a new request now, and an upgrade.
     account.edit("2026-03-05", |subscription| {
         subscription.request.plan = "starter".to_owned();
         subscription.request.renewal = Renewal::None;
@@ -200,7 +200,7 @@ fn an_unpaid_lapse_into_the_requested_plan_ends_at_once() {
         (account.plan(), account.balance().as_str(), account.ledger().lapsed),
         ("organization-free", "40", false)
     );
-    // The lapse is over: a lower plan is a downgrade, at the period's end.
+    // The lapse is over, so a lower plan is a downgrade at the end of the period.
     account.ask("2026-02-11", "individual").until("2026-03-03");
     assert_eq!(account.plan(), "organization-free");
     account.until("2026-03-04");

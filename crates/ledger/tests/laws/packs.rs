@@ -151,7 +151,7 @@ fn refusals_of_one_kind_push_out_none_of_another() {
         account.pay_amount("2026-01-03", &name, "acme-1f3a9c2e-0099", PaymentState::Settled, "1");
         account.adjust("2026-01-03", &format!("late-{index}"), "1", Some("2026-01-02"));
     }
-    // The pack's name is refused again as it was; of the other kinds the last 64 are remembered.
+    // The pack's name gets the same refusal again. The last 64 refusals of each other kind are kept.
     assert_eq!(account.buy("2026-01-04", "first", "plus-100").summary(), "UnknownPack");
     let remembered = |kind| account.ledger().refusals.iter().filter(|record| record.kind == kind).count();
     assert_eq!(remembered(FactKind::CreditPack), 1);
@@ -250,7 +250,8 @@ fn a_pack_awaits_its_payment_also_while_its_subscription_is_deleted() {
     assert_eq!((account.packs["a"].summary().as_str(), account.balance().as_str()), ("granted", "1200"));
 }
 
-/// An account whose pack is pending on the first payment for three days when its Subscription is deleted.
+/// Returns an account whose Subscription is deleted after its pack was pending on the first payment for three
+/// days.
 fn deleted_while_a_pack_waits() -> TestAccount {
     let mut catalog = external();
     catalog.policies.payments.due_within_seconds = 10 * 86_400;

@@ -1,4 +1,4 @@
-//! Law 18: invoices, payments by an agent, and what each can bring about.
+//! Law 18: invoices, payments by an agent, and their effects.
 
 use flashgate_ledger::catalog::BillingPeriod::Yearly;
 use flashgate_ledger::entry::Detail;
@@ -16,7 +16,7 @@ fn start(at: &str, plan: &str) -> TestAccount {
     account
 }
 
-/// An account of starter whose first period began with its payment on 2026-01-01.
+/// Returns an account of starter whose first period began with its payment on 2026-01-01.
 fn paid() -> TestAccount {
     let mut account = start("2026-01-01", "starter");
     assert_eq!(account.pay("2026-01-01", "p1", 1, Settled).summary(), "applied");
@@ -274,7 +274,7 @@ fn an_invoice_keeps_the_last_names_of_its_attempts_and_their_count() {
     assert_eq!((attempts.count, attempts.names.len()), (20, ATTEMPTS_KEPT));
     assert_eq!(attempts.names.first().map(String::as_str), Some("f5"));
     account.pay("2026-01-03", "p", 1, Settled);
-    // Their statuses were lost: both were applied, one under a name that is no longer kept.
+    // Their statuses were lost. Both were applied, and the name of one is no longer kept.
     for index in [1, 20] {
         account.facts.payments.push(Payment {
             name: format!("f{index}"),
@@ -689,7 +689,7 @@ fn a_wait_ends_after_the_second_in_which_more_facts_may_arrive() {
     let due = "2026-03-04";
     account.until(due);
     assert_eq!(account.invoices(), ["1:Start:Open"], "its due second is not over");
-    // The payment that is seen late in that second arrived in time (Laws 0, 18).
+    // A payment that is seen late in that second arrived in time (Laws 0, 18).
     assert_eq!(account.pay(due, "in-time", 1, Settled).summary(), "applied");
     assert_eq!((account.plan(), account.balance()), ("starter", "1100".to_owned()));
     let mut account = TestAccount::new(external());

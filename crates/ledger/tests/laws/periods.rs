@@ -246,7 +246,7 @@ fn a_pending_change_stays_as_decided_when_ranks_change() {
     assert_eq!(account.plan(), "starter");
 }
 
-/// The shipped catalog with a plan that costs 600 a month inserted below starter, of the lowest rank but one.
+/// Returns the shipped catalog with another plan, for 600 a month, at the second lowest rank, below starter.
 fn with_a_plan_inserted(catalog: &mut Catalog) {
     let mut inserted = catalog.plans[3].clone();
     "team".clone_into(&mut inserted.name);
@@ -256,18 +256,19 @@ fn with_a_plan_inserted(catalog: &mut Catalog) {
 
 #[test]
 fn ranks_are_compared_in_the_catalog_of_today() {
-    // Starter stood third; with another plan below it, it stands where growth stood, and is lower all the same.
+    // Starter had the third rank. With another plan below it, it has the earlier rank of growth, and is still
+    // lower.
     let mut account = TestAccount::on_plan("growth", "2026-01-01");
     with_a_plan_inserted(&mut account.catalog);
     account.ask("2026-01-10", "starter");
     assert_eq!((account.plan(), account.count("Granted")), ("growth", 1));
     assert!(account.ledger().pending_change.is_some());
-    // With two plans retired below it, growth stands where starter does not stand any more.
+    // Without two plans below it, growth has the earlier rank of starter.
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.catalog.plans.drain(..2);
     account.ask("2026-01-10", "growth");
     assert_eq!((account.plan(), account.balance().as_str()), ("growth", "10600"));
-    // A plan that was lower is higher once the catalog changes their order.
+    // A lower plan becomes a higher one when the catalog changes their order.
     let mut account = TestAccount::on_plan("growth", "2026-01-01");
     account.catalog.plans.swap(2, 3);
     account.ask("2026-01-10", "starter");

@@ -1,4 +1,4 @@
-//! The bound on charges whose receipt is not confirmed: it holds reports back and nothing else.
+//! The limit of charges with an unconfirmed receipt, which delays only reports.
 
 use flashgate_ledger::ledger::UNACKNOWLEDGED_LIMIT;
 use flashgate_ledger::period::{Window, seconds_after};

@@ -1,4 +1,4 @@
-//! Laws 21 and 22: conservation, and statements that close where the next opens.
+//! Laws 21 and 22: conservation, and statements that close at the opening balance of the next.
 
 use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_ledger::statement::Statement;
@@ -11,7 +11,8 @@ fn statement(account: &TestAccount, number: u32) -> Statement {
     kept.iter().find(|statement| statement.period_number == number).expect("a statement").clone()
 }
 
-/// Asserts that each statement opens where the one before it closes, and the last closes at the balance.
+/// Asserts that each statement opens at the closing balance of the previous one, and that the last closes at
+/// the balance.
 fn assert_chain(account: &TestAccount) {
     let mut opening = credits("0");
     for statement in &account.ledger().statements.kept {

@@ -1,4 +1,4 @@
-//! Laws 1, 2, 5, 6, 9, 10, 23, 24: what usage costs, who pays, and what is said about it.
+//! Laws 1, 2, 5, 6, 9, 10, 23, 24: the cost of usage, the grants that pay it, thresholds and the forecast.
 
 use flashgate_ledger::Quantity;
 use flashgate_ledger::facts::{PaymentState, Report, UsageTotal};
@@ -116,7 +116,7 @@ fn of_several_reasons_the_first_in_the_order_is_reported() {
     account.catalog.rates[1].credits = credits("1000");
     let unknown = ("Public", "Teleport", "1");
     let huge = ("Public", "TokensOut", "1T");
-    // The source's last charge is older than the acceptance time, its window is not forgotten.
+    // The last charge of the source is older than the acceptance time, but its window is still stored.
     let old = window("2026-01-11", "2026-01-12");
     assert_eq!(account.report("2026-01-12", "old", old, "1").summary(), "charged 1");
     let fresh = |index: i64| Window {
@@ -215,7 +215,7 @@ fn a_report_is_refused_as_too_early_also_while_its_subscription_is_deleted() {
 #[test]
 fn a_backlog_of_one_instant_is_charged_in_full_for_all_report_names() {
     let mut account = TestAccount::on_plan("scale", "2026-01-01");
-    // Names in an order that has nothing to do with the windows, as generated ones have.
+    // The order of the names is independent of the windows, as with generated names.
     account.operator_stops("2026-01-03");
     for index in 0..600 {
         let name = format!("{:03}", index * 367 % 600);
@@ -307,8 +307,8 @@ fn a_day_of_minutes_in_random_order_is_charged_in_full() {
 #[test]
 fn a_gap_that_a_waiting_report_fills_closes_only_after_that_report_was_decided() {
     let mut account = TestAccount::on_plan("scale", "2026-01-01");
-    // While the operator is down 4,000 minutes arrive, and after each of them the one that fills the gap before it is
-    // still to come: the filling ones arrive last.
+    // While the operator is down, reports of 4,000 minutes arrive, with a gap before each. The reports that
+    // fill the gaps arrive last.
     account.operator_stops("2026-01-10");
     for index in 0..4_000 {
         let (arrival, name) = (seconds_after(time("2026-01-10"), index), format!("even-{index:04}"));
@@ -506,14 +506,14 @@ fn the_forecast_counts_from_the_last_change_of_the_balance() {
     };
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-01T12:00", "100");
-    // 1,100 credits at 100 a day, from the purchase on.
+    // 1,100 credits at 100 a day, from the purchase.
     account.buy("2026-01-05", "a", "plus-100");
     assert_eq!(exhausted(&account), Some(time("2026-01-16")));
     account.adjust("2026-01-06", "b", "100", None);
     assert_eq!(exhausted(&account), Some(time("2026-01-18")));
     account.pay("2026-01-07", "r", 2, PaymentState::Refunded);
     assert_eq!(exhausted(&account), Some(time("2026-01-18")));
-    // A charge of nothing is a charge.
+    // A charge of zero is a charge.
     account.consume("2026-01-07T12:00", "0");
     assert_eq!(
         account.ledger().forecast().expect("forecast").map(|forecast| forecast.as_of_time),
