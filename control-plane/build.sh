@@ -96,7 +96,7 @@ build_missing_into() {
 # A folder with links to the given programs, for the missing ones to be built into.
 link_assets() {
   local assets=$1 folder program
-  [[ -d $assets ]] || fail "KUBEBUILDER_ASSETS must be a folder with etcd, kube-apiserver and kubectl, '$assets' is none"
+  [[ -d $assets ]] || fail "KUBEBUILDER_ASSETS must be a folder with etcd, kube-apiserver and kubectl, but '$assets' is not a folder"
   assets=$(cd "$assets" && pwd)
   folder="$cache/with-assets-$(echo "$assets" | sha256sum | cut -c1-8)-$key"
   mkdir -p "$folder"

@@ -15,7 +15,7 @@ fi
 
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing/control-plane/prometheus"
 if [[ ! -x $folder/usr/bin/promtool ]]; then
-  command -v apt-get >/dev/null || fail 'prometheus and promtool must be installed: there is no apt-get to fetch them with'
+  command -v apt-get >/dev/null || fail 'prometheus and promtool must be installed, because apt-get was not found to fetch them'
   mkdir -p "$folder"
   exec 9>"$folder/.lock"
   flock -n 9 || { say 'another download is running, waiting for it'; flock 9; }

@@ -123,7 +123,7 @@ deletes only reports, and it cannot change what users write.
 {{- toYaml (set $labels "app.kubernetes.io/component" "backup") -}}
 {{- end -}}
 
-{{/* The rule of a NetworkPolicy that lets pods reach the API server. Its address is in their environment, so they need no DNS. */}}
+{{/* The rule of a NetworkPolicy for egress to the API server. Its address is in the environment, so pods need no DNS. */}}
 {{- define "flashgate-billing.apiServerEgress" -}}
 - ports:
     {{- range .Values.networkPolicy.apiServerPorts }}
