@@ -35,7 +35,7 @@ if [[ ! -d $folder ]]; then
   mkdir -p "${folder%/*}"
   exec 9>"$folder.lock"
   flock 9
-  # Another process can have built it while this one waited for the lock.
+  # Another process can have built it before this one got the lock.
   if [[ ! -d $folder ]]; then
     trap 'rm -rf -- "$folder.unfinished"' EXIT
     rm -rf -- "$folder.unfinished"
