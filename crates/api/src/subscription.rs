@@ -247,8 +247,7 @@ pub struct SubscriptionStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Period {
-    /// Number of the period. The first period of the account has number 1, and each later one has a higher
-    /// number.
+    /// Number of the period, counted from the start of the account. Each later period has a higher number.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub number: i64,
     /// Start of the period.
