@@ -1,12 +1,12 @@
-# The image: one static program and nothing else.
+# The image contains one static program and nothing else.
 #
-# `make image` builds it where no registry of base images can be reached: --build-arg PROGRAM=prebuilt takes a program
-# that deploy/build-static.sh has built before, from target/image/ARCHITECTURE/flashgate-billing.
+# `make image` builds it without a registry of base images. --build-arg PROGRAM=prebuilt takes the program from
+# target/image/ARCHITECTURE/flashgate-billing, where deploy/build-static.sh has built it.
 
 ARG PROGRAM=built
 ARG RUST_IMAGE=rust:1.95.0-bookworm
 
-# Whatever the target's architecture, the compiler runs on the builder's own: nothing is emulated.
+# The compiler runs on the architecture of the builder and cross-compiles, so nothing is emulated.
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS builder
 ARG TARGETARCH
 ARG CARGO_AUDITABLE=0.7.7
@@ -30,7 +30,7 @@ FROM ${PROGRAM} AS program
 FROM scratch
 ARG VERSION=unreleased
 ARG REVISION=
-# Where the sources are: the repository that built it.
+# The repository of the sources.
 ARG SOURCE=https://flashgate.dev/billing
 LABEL org.opencontainers.image.title="flashgate-billing" \
   org.opencontainers.image.description="Kubernetes operator that bills usage in credits: exact, once, and explained" \
@@ -41,9 +41,10 @@ LABEL org.opencontainers.image.title="flashgate-billing" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.version="${VERSION}" \
   org.opencontainers.image.revision="${REVISION}"
-# The API server's authority comes with the ServiceAccount; nothing else is called, so no other authority is trusted.
+# The CA of the API server comes with the ServiceAccount. The program calls no other server, so the image has no CA
+# certificates.
 COPY --from=program /flashgate-billing /flashgate-billing
-# The chart says the same.
+# The chart sets the same user.
 USER 65532:65532
 EXPOSE 8080 8081
 ENTRYPOINT ["/flashgate-billing"]

@@ -1,21 +1,21 @@
-# The gate and the demo. Every target says what it does while it does it.
+# Builds, tests and the demo. Each target prints its steps.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Outside the checkout: a fresh clone finds what another one has built.
+# The target folder is outside the checkout, so a fresh clone reuses earlier builds.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flashgate-billing/target
 
-# Cargo does not compare the paths of sources: it would run a build of another checkout that is newer than the sources
-# here. A build in another checkout recompiles the crates of this workspace; cached dependencies stay.
+# Cargo does not compare the paths of sources: it would run a newer build of another checkout. So a build in another
+# checkout recompiles the crates of this workspace. Cached dependencies stay.
 $(shell if [[ "$$(cat '$(CARGO_TARGET_DIR)/checkout' 2>/dev/null || true)" != '$(CURDIR)' ]]; then \
   rm -rf '$(CARGO_TARGET_DIR)'/*/.fingerprint/flashgate-*; \
   mkdir -p '$(CARGO_TARGET_DIR)' && echo '$(CURDIR)' > '$(CARGO_TARGET_DIR)/checkout'; fi)
 
-# The gate plays the same random lives every time; `make explore` plays others.
+# `make test` uses the same random cases every time. `make explore` uses other cases.
 export PROPTEST_RNG_SEED ?= 20260131
 
-# What `make generate` writes; never edited by hand.
+# The files that `make generate` writes. Do not edit them.
 GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/metrics.md \
   docs/reference/reasons.md \
   charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json \
@@ -30,7 +30,7 @@ help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: control-plane ## runs the operator on a private control plane, applies examples/, shows the balances
+demo: control-plane ## runs the operator on a private control plane, applies examples/ and shows the balances
 	$(say) 'building the operator'
 	@cargo build --bin flashgate-billing
 	$(say) 'starting a private control plane for the demo'
@@ -38,14 +38,14 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
 
 .PHONY: test
-test: check control-plane chart-tools gitops-tools simulate bounds ## the gate, the simulator, every test on a real control plane
+test: check control-plane chart-tools gitops-tools simulate bounds ## runs all checks, the simulator, and all tests on a real control plane
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
 	@cargo test --test campaign --test soak --test suite
 
 .PHONY: check
-check: format lint quick-tests docs generated patches licences ## the gate that needs no control plane, the same in CI
+check: format lint quick-tests docs generated patches licences ## runs all checks that need no control plane
 
 .PHONY: generate
 generate: ## regenerates the files that are derived from the code
@@ -65,7 +65,7 @@ image: ## builds the image from the Dockerfile by buildah, without a registry, a
 	$(say) 'building the image'
 	@deploy/image.sh
 
-# Where `make install-manifest` writes.
+# The output file of `make install-manifest`.
 OUT ?= install.yaml
 
 .PHONY: install-manifest
@@ -74,94 +74,94 @@ install-manifest: ## renders the chart into OUT=install.yaml, for `kubectl apply
 	@deploy/render.sh everything > $(OUT)
 
 .PHONY: explore
-explore: ## plays other random lives against the naive reading of the laws, CASES=2000 of each kind
-	$(say) 'playing random lives'
+explore: ## compares the laws with the reference implementation on CASES=2000 new random cases of each kind
+	$(say) 'comparing the laws with the reference implementation on random cases'
 	@env -u PROPTEST_RNG_SEED PROPTEST_CASES=$(or $(CASES),2000) cargo test --package flashgate-ledger --test laws properties::
 
 .PHONY: bench
-bench: ## measures (benches/)
-	$(say) 'measuring'
+bench: ## runs the benchmarks
+	$(say) 'running the benchmarks'
 	@cargo bench --workspace --benches
 
 .PHONY: capacity
-capacity: control-plane ## measures what objects cost in etcd and in the operator's memory, for docs/how-to/capacity.md
-	$(say) 'measuring what objects cost'
+capacity: control-plane ## measures the size of objects in etcd and in the operator's memory, for docs/how-to/capacity.md
+	$(say) 'measuring the size of objects'
 	@cargo test --test suite -- --ignored --nocapture capacity::
 
-# How many seeds `make simulate` plays.
+# The number of seeds of `make simulate`.
 SEEDS ?= 10000
 
 .PHONY: simulate
-simulate: ## plays SEEDS=n runs of the operator against a cluster in memory, with faults
+simulate: ## runs the operator with a cluster in memory and random faults, for SEEDS=n seeds
 	$(say) 'simulating $(SEEDS) runs with faults'
 	@cargo test --profile simulate --test simulator -- --seeds $(SEEDS)
 
-# How many lives `make bounds` plays.
+# The number of accounts of `make bounds`.
 LIVES ?= 20000
 
 .PHONY: bounds
-bounds: ## plays LIVES=n lives of extremes: none may stop an account or outgrow the shipped definitions
-	$(say) 'playing $(LIVES) lives of extremes'
+bounds: ## tests LIVES=n accounts with extreme values: none may stop or exceed the limits of the CRDs
+	$(say) 'testing $(LIVES) accounts with extreme values'
 	@cargo test --profile simulate --test bounds -- --lives $(LIVES)
 
-# How many plans `make campaign` plays; `all` plays every one.
+# The number of plans of `make campaign`, or `all`.
 PLANS ?= 640
 
 .PHONY: campaign
-campaign: control-plane ## plays PLANS=n plans (or all) of faults between the operator and a real API server
-	$(say) 'playing $(PLANS) plans on a real control plane'
+campaign: control-plane ## runs PLANS=n plans (or all) of faults between the operator and a real API server
+	$(say) 'running $(PLANS) plans of faults on a real control plane'
 	@cargo test --test campaign -- --plans $(PLANS) $(if $(TABLE),--table $(abspath $(TABLE)))
 
-# How long `make soak` lasts, over how many accounts, and where its measurements and their graph go.
+# The duration of `make soak`, its number of accounts, and the folder for its measurements and their graph.
 MINUTES ?= 30
 SUBSCRIPTIONS ?= 2000
 SOAK ?= docs/soak
 
 .PHONY: soak
-soak: control-plane ## loads SUBSCRIPTIONS=2000 accounts for MINUTES=30 while everything fails by chance, and draws it
+soak: control-plane ## loads SUBSCRIPTIONS=2000 accounts for MINUTES=30 with random faults, and draws a graph
 	$(say) 'soaking $(SUBSCRIPTIONS) accounts for $(MINUTES) minutes'
 	@cargo test --profile simulate --test soak -- --minutes $(MINUTES) --subscriptions $(SUBSCRIPTIONS) \
 	  --output $(abspath $(SOAK))
 
-# Which builds `make mutants` breaks: names of patches in tests/mutants/, or all.
+# Names of the patches in tests/mutants/ that `make mutants` tests. Default: all.
 ONLY ?=
 
 .PHONY: mutants
 mutants: control-plane ## runs the mutation tests, which prove that the suite catches real bugs (ONLY=names of tests/mutants/)
-	$(say) 'breaking builds on purpose'
+	$(say) 'running the mutation tests'
 	@tests/mutants/run.sh $(ONLY)
 
 .PHONY: campaign-broken
 campaign-broken: control-plane ## runs mutation tests of the campaign, which prove that it catches real bugs
-	$(say) 'playing the campaign with broken builds'
+	$(say) 'running the campaign on mutants'
 	@tests/mutants/run.sh --by campaign conflict-taken-for-success payment-not-kept-with-its-invoice \
 	  receipts-dropped-before-they-are-confirmed
 
-# How many seconds `make fuzz` spends on each target.
+# Seconds that `make fuzz` spends on each target.
 TIME ?= 60
 
 .PHONY: fuzz
-fuzz: ## fuzzes the parsers of untrusted input, TIME=60 seconds each
+fuzz: ## fuzzes each parser of untrusted input for TIME=60 seconds
 	@fuzz/run.sh $(TIME)
 
 .PHONY: control-plane
-control-plane: ## builds etcd, kube-apiserver and kubectl where they are missing
+control-plane: ## builds etcd, kube-apiserver and kubectl if they are missing
 	$(say) 'finding etcd, kube-apiserver, kube-controller-manager and kubectl'
 	@control-plane/build.sh
 
 .PHONY: chart-tools
-chart-tools: ## builds helm, helm-unittest and helm-docs, and fetches prometheus, where they are missing
+chart-tools: ## builds helm, helm-unittest and helm-docs, and fetches prometheus, if they are missing
 	$(say) 'finding helm, helm-unittest and helm-docs'
 	@control-plane/tools.sh
 	$(say) 'finding prometheus and promtool'
 	@control-plane/prometheus.sh
 
 .PHONY: gitops-tools
-gitops-tools: ## builds what judges objects as Helm, Flux and Argo CD do, where it is missing
-	$(say) 'finding the judges of Helm, Flux and Argo CD'
+gitops-tools: ## builds the health checks of Helm, Flux and Argo CD, if they are missing
+	$(say) 'finding the health checks of Helm, Flux and Argo CD'
 	@control-plane/gitops/build.sh
 
-# The parts of `check`, each callable alone.
+# The parts of `check`. You can run each one alone.
 
 .PHONY: format
 format:
@@ -177,7 +177,7 @@ lint:
 quick-tests:
 	$(say) 'testing the ledger'
 	@cargo test --package flashgate-ledger
-	$(say) 'testing what needs no control plane'
+	$(say) 'running the tests that need no control plane'
 	@cargo test --workspace --exclude flashgate-ledger --lib --bins
 	@cargo test --workspace --exclude flashgate-ledger --doc
 
@@ -186,17 +186,17 @@ docs:
 	$(say) 'building the documentation'
 	@RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
 
-# Compared with what was there before, not with the last commit: right before a commit it must pass, too.
+# Compares with the files in the checkout and not with the last commit, so that it passes before a commit.
 .PHONY: generated
 generated:
-	$(say) 'comparing $(GENERATED) with what is generated'
+	$(say) 'checking that generated files are up to date: $(GENERATED)'
 	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
 	tar -cf - $(GENERATED) | tar -xf - -C "$$before"; \
 	$(MAKE) --no-print-directory generate; \
 	for path in $(GENERATED); do diff -r "$$before/$$path" "$$path" || { \
-	  echo "$$path was not what is generated; it is now: look at it and commit it"; exit 1; }; done
+	  echo "$$path was not up to date and is now regenerated: check the difference and commit it"; exit 1; }; done
 
-# A patch that no longer applies breaks nothing, and proves nothing.
+# A patch that does not apply tests nothing.
 .PHONY: patches
 patches:
 	$(say) 'checking that each patch of tests/mutants applies'
@@ -213,5 +213,5 @@ licences:
 	elif [[ -n "$${CI:-}" ]]; then \
 	  echo 'cargo-deny must be installed in CI'; exit 1; \
 	else \
-	  echo 'skipped, CI does it: cargo install --locked cargo-deny --version $(CARGO_DENY)'; \
+	  echo 'skipped, but CI runs it. To run it here: cargo install --locked cargo-deny --version $(CARGO_DENY)'; \
 	fi

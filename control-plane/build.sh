@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Prints a folder that holds etcd, kube-apiserver, kube-controller-manager and kubectl.
 #
-# KUBEBUILDER_ASSETS is used when set (kube-controller-manager, which envtest lacks, is built when it is missing
-# there). Else they are built once from this folder's go.mod into the cache. Progress goes to standard error.
+# If KUBEBUILDER_ASSETS is set, its programs are used. envtest has no kube-controller-manager, so that is built if it is
+# missing. Otherwise all are built once from go.mod of this folder into the cache. Progress goes to standard error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -24,11 +24,11 @@ fail() { say "$*"; exit 1; }
 version_of() { sed -n "s|^[[:space:]]*$1 v\([^ ]*\).*|\1|p" go.mod | head -n 1; }
 kubernetes=$(version_of k8s.io/kubernetes)
 etcd=$(version_of go.etcd.io/etcd/server/v3)
-# Readable, and different whenever any pinned module is.
+# A readable key that changes with each pinned module.
 key="kubernetes-$kubernetes-etcd-$etcd-$(cat go.mod go.sum | sha256sum | cut -c1-8)"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing/control-plane"
 
-# Without its version the server calls itself v0.0.0, and clients misbehave.
+# Without a version the server reports v0.0.0, and clients fail.
 linker_flags() {
   local major minor
   IFS=. read -r major minor _ <<<"$kubernetes"
@@ -43,10 +43,10 @@ missing_in() {
   done
 }
 
-# A line every 15 seconds: a build of ten silent minutes looks like one that hangs.
+# Prints a line every 15 seconds, because a build without output for ten minutes looks like one that hangs.
 report_time() {
   local seconds=0
-  # Silent, or a sleep left behind would hold the pipe of whoever reads our output.
+  # Without output, because a remaining sleep would keep the pipe of the caller open.
   while sleep 15 >/dev/null 2>&1 && kill -0 "$$" 2>/dev/null; do
     seconds=$((seconds + 15))
     say "still building $1, $((seconds / 60)) min $((seconds % 60)) s"
@@ -60,7 +60,7 @@ build() {
   report_time "$program" >/dev/null 9>&- &
   reporter=$!
   unfinished="$folder/.$program.unfinished.$$"
-  # Beside us, so that a signal to us ends it at once, and not when it is done.
+  # In the background, so that a signal to this script ends it immediately.
   CGO_ENABLED=0 go build -trimpath -ldflags "$(linker_flags)" -o "$unfinished" "${package[$program]}" >&2 9>&- &
   compiler=$!
   wait "$compiler" || fail "building $program failed, see above"
@@ -83,20 +83,20 @@ build_missing_into() {
     fail "go was not found. Go $(sed -n 's/^go //p' go.mod) or later must be installed to build $(missing_in "$folder" | xargs)," \
       'or KUBEBUILDER_ASSETS must name a folder that holds them'
   fi
-  # Two builds at once would only take each other's processor.
+  # Two builds at once are not faster.
   exec 9>"$folder/.lock"
   flock -n 9 || { say 'another build is running, waiting for it'; flock 9; }
   trap stop_building EXIT
-  # Of builds that were killed; ours is the only one now.
+  # Removes the remains of killed builds. No other build runs now.
   rm -f -- "$folder"/.*.unfinished.*
   for program in $(missing_in "$folder"); do build "$program" "$folder"; done
   exec 9>&-
 }
 
-# One folder that shows the given programs and will receive the ones that are built.
+# A folder with links to the given programs, for the missing ones to be built into.
 link_assets() {
   local assets=$1 folder program
-  [[ -d $assets ]] || fail "KUBEBUILDER_ASSETS must be a folder with etcd, kube-apiserver and kubectl, '$assets' is none"
+  [[ -d $assets ]] || fail "KUBEBUILDER_ASSETS must be a folder with etcd, kube-apiserver and kubectl, but '$assets' is not a folder"
   assets=$(cd "$assets" && pwd)
   folder="$cache/with-assets-$(echo "$assets" | sha256sum | cut -c1-8)-$key"
   mkdir -p "$folder"

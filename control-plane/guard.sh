@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Owns the processes and the folder of one private control plane.
 #
-# The owner (a test, the demo) holds the other end of our standard input. When it goes away, on whatever path,
-# SIGKILL included, the kernel closes that pipe: we kill the servers and remove the folder. Nothing else gives
-# this guarantee: a destructor does not run in a killed process.
+# The owner (a test, the demo) has the other end of standard input. When the owner ends, even by SIGKILL, the kernel
+# closes that pipe, and this script kills the servers and removes the folder. A destructor cannot do this, because it
+# does not run in a killed process.
 #
-# Says the folder first, then answers one line to each order:
+# Prints the folder first, then one line for each command:
 #   start NAME   runs FOLDER/NAME.command (one argument a line), output to FOLDER/NAME.log   -> started
 #   kill NAME    SIGKILL, and waits until it is gone                                         -> killed
 #   alive NAME                                                                               -> yes | no
@@ -14,7 +14,7 @@ set -u
 folder=''
 declare -A pids=()
 
-# Asks the shell's own table of children: a number alone could meanwhile belong to a stranger.
+# Checks the shell's table of children, because the process id alone could belong to another process.
 is_alive() {
   local pid
   for pid in $(jobs -pr); do
@@ -30,7 +30,7 @@ start_server() {
   pids[$1]=$!
 }
 
-# SIGKILL at once: everything these servers hold is thrown away with them.
+# SIGKILL immediately, because the data of these servers is temporary.
 kill_server() {
   is_alive "$1" && kill -KILL "${pids[$1]}"
   wait "${pids[$1]:-}" 2>/dev/null
@@ -45,10 +45,10 @@ clean_up() {
 
 trap clean_up EXIT
 trap 'exit 143' TERM INT HUP
-# The owner may die between an order and our answer; `:` and not '', which the servers would inherit.
+# The owner can end between a command and the answer. The handler is `:` and not '', which the servers would inherit.
 trap : PIPE
 
-# The path of a socket has at most 107 bytes: a deep TMPDIR leaves too few for ours.
+# The path of a socket has at most 107 bytes, and a long TMPDIR would exceed that.
 parent=${TMPDIR:-/tmp}
 (( ${#parent} <= 60 )) || parent=/tmp
 folder=$(mktemp -d "$parent/flashgate-control-plane.XXXXXX") || exit 1

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Prints a folder that holds helm, helm-unittest and helm-docs: what the tests of the chart run.
+# Prints a folder with helm, helm-unittest and helm-docs, for the tests of the chart.
 #
-# Each is pinned by a Go module of its own below tools/ (their dependencies differ) and built once into the cache,
-# keyed by all three. Progress goes to standard error.
+# A Go module below tools/ pins each program, because their dependencies differ. They are built once into the cache for
+# each set of versions. Progress goes to standard error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/tools"
 
 programs=(helm helm-unittest helm-docs)
-# The linker variable that sets each program's version, for programs that do not read it from their build information.
+# The linker variable for the version of each program that does not read it from its build information.
 declare -A version_flag=(
   [helm]=helm.sh/helm/v4/internal/version.version
   [helm-unittest]=github.com/helm-unittest/helm-unittest/internal/build.version
@@ -24,7 +24,7 @@ version_of() {
   sed -n "s|^[[:space:]]*${module%/cmd/*} v\([^ ]*\).*|\1|p" "$1/go.mod" | head -n 1
 }
 
-# Readable, and different whenever any pinned module is.
+# A readable key that changes with each pinned module.
 key="helm-$(version_of helm)-$(cat ./*/go.mod ./*/go.sum | sha256sum | cut -c1-8)"
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing/control-plane/$key"
 
@@ -49,7 +49,7 @@ build() {
 if [[ -n $(missing) ]]; then
   command -v go >/dev/null || fail "go was not found; Go $(sed -n 's/^go //p' helm/go.mod) or later must be installed"
   mkdir -p "$folder"
-  # Two builds at once would only take each other's processor.
+  # Two builds at once are not faster.
   exec 9>"$folder/.lock"
   flock -n 9 || { say 'another build is running, waiting for it'; flock 9; }
   trap 'rm -f -- "${unfinished:-}"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the program as one static file: deploy/build-static.sh amd64|arm64 FILE
 #
-# Static means musl. Rust brings its own; a C compiler of the architecture is needed for ring, and to link: Debian's
-# gcc on a machine of that architecture, its gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu on another.
+# The program uses musl, which Rust includes. ring and the linker need a C compiler of the architecture: Debian's gcc on
+# a machine of that architecture, else gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,12 +23,12 @@ export "CC_${target//-/_}=$compiler"
 linker=CARGO_TARGET_${target^^}_LINKER
 export "${linker//-/_}=$compiler"
 
-# The same sources give the same file, wherever they lie.
+# The same sources give the same file in every folder.
 registry=${CARGO_HOME:-$HOME/.cargo}
 export RUSTFLAGS="--remap-path-prefix=$PWD=/source --remap-path-prefix=$registry=/cargo"
 
 rustup target add "$target"
-# With cargo-auditable the file says of which crates it was made, for scanners.
+# With cargo-auditable the file lists its crates, for scanners.
 auditable=()
 if cargo auditable --version >/dev/null 2>&1; then auditable=(auditable); fi
 cargo "${auditable[@]}" build --release --locked --bin flashgate-billing --target "$target"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks an OCI archive of several architectures before it is pushed: check-archive.sh FILE DIGEST VERSION
 #
-# Needs oras and jq, and the right to mount.
+# It needs oras, jq, and the right to mount.
 set -euo pipefail
 archive=$1 digest=$2 version=$3
 check_image=$(dirname "${BASH_SOURCE[0]}")/check-image.sh

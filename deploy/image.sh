@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the image for this machine's architecture from the Dockerfile, by buildah and without any registry, and
+# Builds the image for the architecture of this machine from the Dockerfile, with buildah and without a registry, and
 # checks it: deploy/image.sh [NAME]
 #
-# The image lies as an archive in target/image/, which `docker load`, `podman load` and `skopeo copy` take.
+# The result is an archive in target/image/ for `docker load`, `podman load` or `skopeo copy`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,13 +22,13 @@ esac
 say "building the program for $architecture"
 deploy/build-static.sh "$architecture" "target/image/$architecture/flashgate-billing"
 
-# A store of its own: it needs no daemon and leaves nothing behind.
+# A temporary store needs no daemon, and is removed at the end.
 store=$(mktemp -d)
 trap 'rm -rf "$store"' EXIT
 in_store() { buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs "$@"; }
 
 say "building $name"
-# Two builds of the same sources are the same image.
+# Two builds of the same sources give the same image.
 in_store bud --isolation chroot --quiet --timestamp "${SOURCE_DATE_EPOCH:-0}" --platform "linux/$architecture" \
   --build-arg PROGRAM=prebuilt --build-arg TARGETARCH="$architecture" --build-arg VERSION="$version" \
   --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || true)" --tag "$name" . >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Renders the chart for installations without Helm: `definitions`, `operator`, or both with their namespace as
-# `everything`, which is what a release attaches as install.yaml.
+# Renders the chart for installations without Helm: `definitions`, `operator`, or `everything`, which has both and their
+# namespace. A release publishes `everything` as install.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +8,7 @@ chart=charts/flashgate-billing
 name=flashgate-billing
 helm=$(control-plane/tools.sh)/helm
 
-# The Helm annotations and labels, and the chart's tests, have no meaning without Helm.
+# Helm's annotations and labels and the chart's tests are only for Helm.
 render() {
   "$helm" template "$name" "$chart" --namespace "$name" --skip-tests "$@" |
     grep -v -e '^# Source: ' -e 'helm.sh/resource-policy: keep' -e 'helm.sh/chart: ' |

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for SECONDS. Inputs that reach new code are kept in the user's cache, for the next run. An input
-# that breaks a promise is left in fuzz/artifacts, and the script exits with 1: fix the bug, and add the input to
-# fuzz/corpus, which the suite reads.
+# Runs each fuzz target for SECONDS. Inputs that reach new code are kept in the user's cache for the next run. An input
+# that fails is stored in fuzz/artifacts, and the script exits with 1: fix the bug, and add the input to fuzz/corpus,
+# which the suite reads.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 seconds=${1:?usage: run.sh SECONDS}
@@ -17,9 +17,9 @@ if [[ $(cargo fuzz --version 2>/dev/null) != "cargo-fuzz $version" ]]; then
   CARGO_TARGET_DIR="$tools/target" cargo install --locked cargo-fuzz --version "$version" --root "$tools"
   rm -rf "$tools/target"
 fi
-# A folder of its own: every dependency is built with other flags than ours.
+# A separate target folder, because every dependency is built with other flags.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}/fuzz"
-# Sanitizers need a nightly compiler, and look for what safe Rust rules out.
+# Sanitizers need a nightly compiler, and safe Rust prevents the bugs that they find.
 flags=(--sanitizer none --dev)
 
 say 'building the fuzz targets (about 10 minutes the first time)'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints a folder that holds `verdicts` (see main.go) and definitions/, the kinds of Argo CD, Flux and Prometheus.
+# Prints a folder with `verdicts` (see main.go) and definitions/, the CRDs of Argo CD, Flux and Prometheus.
 #
-# Both come from Go modules and are made once, keyed by what pins them. Progress goes to standard error.
+# Both come from Go modules and are built once for each set of pinned versions. Progress goes to standard error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -10,7 +10,7 @@ fail() { echo "control-plane: $*" >&2; exit 1; }
 key="gitops-$(cat ./*.go go.mod go.sum definitions.txt | sha256sum | cut -c1-8)"
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/flashgate-billing/control-plane/$key"
 
-# A module whose hash is not the pinned one is not used.
+# A module is used only if it has the pinned hash.
 fetch_definition() {
   local module=$1 hash=$2 path=$3 fetched
   fetched=$(cd / && GOFLAGS=-mod=mod go mod download -json "$module") || fail "$module could not be fetched: $fetched"
@@ -35,7 +35,7 @@ if [[ ! -d $folder ]]; then
   mkdir -p "${folder%/*}"
   exec 9>"$folder.lock"
   flock 9
-  # Another may have made it while we waited.
+  # Another process can have built it before this one got the lock.
   if [[ ! -d $folder ]]; then
     trap 'rm -rf -- "$folder.unfinished"' EXIT
     rm -rf -- "$folder.unfinished"

@@ -12,11 +12,11 @@ import (
 	luajson "layeh.com/gopher-json"
 )
 
-// Argo CD gives a script one second.
+// Argo CD limits a script to one second.
 const patience = time.Second
 
-// luaJudge returns what a script returns. It runs where Argo CD runs the scripts of argocd-cm: in the same interpreter,
-// with the object as the global `obj`, and with no libraries but the ones named here.
+// luaJudge returns the result of a script. It runs it as Argo CD runs the scripts of argocd-cm: in the same
+// interpreter, with the object as the global `obj`, and only with the libraries that are named here.
 func luaJudge(script string) judge {
 	return func(object *unstructured.Unstructured) (any, error) {
 		state := lua.NewState(lua.Options{SkipOpenLibs: true})
@@ -24,7 +24,7 @@ func luaJudge(script string) judge {
 		libraries := map[string]lua.LGFunction{
 			lua.LoadLibName: lua.OpenPackage, lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable,
 		}
-		// Each needs the one before.
+		// Each depends on the previous one.
 		for _, name := range []string{lua.LoadLibName, lua.BaseLibName, lua.TabLibName} {
 			call := lua.P{Fn: state.NewFunction(libraries[name]), Protect: true}
 			if err := state.CallByParam(call, lua.LString(name)); err != nil {
@@ -51,7 +51,7 @@ func luaJudge(script string) judge {
 	}
 }
 
-// toLua turns what JSON knows into what Lua knows; all its numbers are of one kind, and null is absence.
+// toLua converts JSON values to Lua values. Lua has one type of numbers, and null becomes nil.
 func toLua(state *lua.LState, value any) lua.LValue {
 	switch value := value.(type) {
 	case bool:

@@ -1,10 +1,11 @@
-// Verdicts prints what the tools of GitOps make of Kubernetes objects, by the tools' own libraries.
+// Verdicts prints the health of Kubernetes objects as GitOps tools see it, with the libraries of these tools.
 //
 //	verdicts kstatus OBJECT...            how Helm's --wait and Flux judge
 //	verdicts flux KUSTOMIZATION OBJECT... how Flux judges by the healthCheckExprs of a Kustomization
 //	verdicts lua SCRIPT OBJECT...         what a script of Argo CD's returns for the object
 //
-// Objects are YAML files. Each gives one line of JSON, in their order; a script's error is a line {"error": ...}.
+// Objects are YAML files. Each gives one line of JSON in the given order. The error of a script is a line {"error":
+// ...}.
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 
 const usage = "must be called as: verdicts kstatus OBJECT... | flux KUSTOMIZATION OBJECT... | lua SCRIPT OBJECT..."
 
-// A judge says what it makes of an object.
+// A judge returns the health of an object.
 type judge func(*unstructured.Unstructured) (any, error)
 
 func main() {
@@ -55,7 +56,7 @@ func run(arguments []string) error {
 	return nil
 }
 
-// summon returns who judges, and the files with the objects.
+// summon returns the judge, and the files with the objects.
 func summon(arguments []string) (judge, []string, error) {
 	if len(arguments) < 2 {
 		return nil, nil, errors.New(usage)
@@ -81,7 +82,7 @@ func judgeByKstatus(object *unstructured.Unstructured) (any, error) {
 	return map[string]string{"status": result.Status.String(), "message": result.Message}, nil
 }
 
-// fluxJudge judges by the first expressions of a Kustomization that are for an object's kind.
+// fluxJudge evaluates the first expressions of a Kustomization that are for the kind of an object.
 func fluxJudge(file string) (judge, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

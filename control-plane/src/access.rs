@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-/// A user that the API server knows from its start on.
+/// A user that the API server knows from its start.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     pub(crate) name: String,
@@ -47,12 +47,12 @@ current-context: private
     )
 }
 
-/// Returns a field as CSV wants it; a quotation mark inside is doubled.
+/// Returns a quoted CSV field. A quotation mark inside it is doubled.
 fn quoted(field: &str) -> String {
     format!("\"{}\"", field.replace('"', "\"\""))
 }
 
-/// Returns 128 random bits: other users of the machine reach the port, too.
+/// Returns a token of 128 random bits, because other users of the machine can reach the port.
 fn random_token() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! What a control plane is to have, and its start.
+//! The configuration of a control plane, and its start.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::guard::Guard;
 use crate::plane::{ADMINISTRATOR, ControlPlane, Plane};
 use crate::programs::Programs;
 
-/// States what a control plane is to have; [`Builder::start`] starts it.
+/// The configuration of a control plane. [`Builder::start`] starts it.
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
     users: Vec<(String, Vec<String>)>,
@@ -22,16 +22,16 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a user with its groups. It may do what RBAC grants to it, which is nothing at first; its kubeconfig is
-    /// [`ControlPlane::kubeconfig_for`] its name.
+    /// Adds a user with its groups. At first RBAC grants it nothing. [`ControlPlane::kubeconfig_for`] returns
+    /// its kubeconfig.
     #[must_use]
     pub fn user(mut self, name: &str, groups: &[&str]) -> Self {
         self.users.push((name.to_owned(), groups.iter().map(ToString::to_string).collect()));
         self
     }
 
-    /// Adds controllers of kube-controller-manager, by its own names: `garbage-collector-controller` (foreground
-    /// deletion, owners), `namespace-controller` (namespaces that are deleted go away), …. Without any,
+    /// Adds controllers of kube-controller-manager by their names, such as `garbage-collector-controller`
+    /// (foreground deletion, owners) or `namespace-controller` (deletion of namespaces). Without controllers,
     /// kube-controller-manager does not run.
     #[must_use]
     pub fn controllers(mut self, names: &[&str]) -> Self {
@@ -53,11 +53,12 @@ impl Builder {
         self
     }
 
-    /// Starts the servers and returns when they are ready. Programs that are missing are built first, with progress
-    /// on standard error.
+    /// Starts the servers and returns when they are ready. Builds missing programs first, with progress on
+    /// standard error.
     ///
     /// # Errors
-    /// A program could not be built, or a server ended or was not ready in time; the error shows the end of its log.
+    /// Returns an error if a program cannot be built, or if a server ends or is not ready in time. The error
+    /// has the end of its log.
     pub async fn start(self) -> Result<ControlPlane, Error> {
         let plane = spawn_blocking(move || self.start_blocking()).await??;
         Ok(ControlPlane::new(Arc::new(plane)))
@@ -79,7 +80,7 @@ impl Builder {
     }
 }
 
-/// Asks the operating system for a port that is free now.
+/// Returns a port that is free now.
 pub(crate) fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::FindPort)?;
     Ok(listener.local_addr().map_err(Error::FindPort)?.port())

@@ -1,14 +1,14 @@
-//! What can go wrong with a private control plane.
+//! Errors of a private control plane.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-/// Says why a control plane could not be started or asked.
+/// The reason why a control plane could not be started or called.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `build.sh` could not be run at all.
+    /// `build.sh` could not be run.
     #[error("could not run {path}")]
     RunBuild {
         /// The script.
@@ -16,21 +16,21 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// `build.sh` ended with an error; its own messages are on standard error.
+    /// `build.sh` ended with an error. Its messages are on standard error.
     #[error("the control plane's programs could not be built ({status}); see the messages above")]
     BuildPrograms {
-        /// How the script ended.
+        /// Exit status of the script.
         status: ExitStatus,
     },
-    /// The process that guards servers and folder could not be started or did not answer.
+    /// The guard process, which owns the servers and the folder, could not be started or did not answer.
     #[error("the guard of the control plane failed at '{order}'")]
     AskGuard {
-        /// What was asked of it.
+        /// The command to the guard.
         order: String,
         /// The cause.
         source: io::Error,
     },
-    /// No free port could be asked of the operating system.
+    /// The operating system returned no free port.
     #[error("could not find a free port")]
     FindPort(#[source] io::Error),
     /// A file of the run folder could not be written.
@@ -56,29 +56,29 @@ pub enum Error {
         server: &'static str,
         /// The time limit, in seconds.
         seconds: u64,
-        /// What it said last when it was asked.
+        /// Its last answer.
         answer: String,
         /// The last lines of its log.
         log: String,
     },
-    /// The user was not named when the control plane was built.
+    /// The configuration of the control plane does not have the user.
     #[error("user '{user}' is unknown; it must be named with `Builder::user` before the start")]
     UnknownUser {
-        /// The name that was asked for.
+        /// The requested name.
         user: String,
     },
-    /// kubectl could not be run at all.
+    /// kubectl could not be run.
     #[error("could not run kubectl")]
     RunKubectl(#[source] io::Error),
-    /// kubectl ended with an error where success was needed.
+    /// kubectl ended with an error, and the caller needed success.
     #[error("`kubectl {arguments}` failed: {stderr}")]
     Kubectl {
         /// The arguments, joined by spaces.
         arguments: String,
-        /// What it said.
+        /// Its standard error.
         stderr: String,
     },
-    /// The runtime ended while the control plane was worked on.
+    /// The runtime ended during a call.
     #[error("interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }

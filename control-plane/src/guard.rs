@@ -1,4 +1,4 @@
-//! The process that outlives its owner: it holds the servers and the folder of one control plane.
+//! The guard process, which outlives its owner and owns the servers and the folder of one control plane.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -11,10 +11,10 @@ use crate::error::Error;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guard.sh");
 
-/// Lines of a log that an error shows: enough for the cause, which comes last.
+/// Lines of a log that an error shows. The cause is at the end of the log.
 const LOG_LINES: usize = 15;
 
-/// Holds the pipe whose end is the end of the servers.
+/// Holds the pipe to the guard. When the pipe closes, the guard ends the servers.
 #[derive(Debug)]
 pub(crate) struct Guard {
     folder: PathBuf,
@@ -34,7 +34,8 @@ impl Guard {
         let failed = |source| Error::AskGuard { order: "make a folder".to_owned(), source };
         let mut process = Command::new("bash")
             .arg(SCRIPT)
-            // A group of its own: Ctrl-C in a terminal is for the owner, whose end the guard then sees.
+            // It has its own process group, so that Ctrl-C in a terminal ends only the owner. The guard then
+            // sees the closed pipe.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,13 +53,13 @@ impl Guard {
         &self.folder
     }
 
-    /// Starts a server with this command line; it runs until it is killed or the guard ends.
+    /// Starts a server with this command line. It runs until it is killed or the guard ends.
     pub(crate) fn start_server(&self, server: &str, command: &[String]) -> Result<(), Error> {
         self.write_file(&format!("{server}.command"), &(command.join("\n") + "\n"))?;
         self.order("start", server).map(drop)
     }
 
-    /// Kills a server (SIGKILL) and waits until it is gone.
+    /// Kills a server (SIGKILL) and waits until it has ended.
     pub(crate) fn kill_server(&self, server: &str) -> Result<(), Error> {
         self.order("kill", server).map(drop)
     }
@@ -67,7 +68,7 @@ impl Guard {
         Ok(self.order("alive", server)? == "yes")
     }
 
-    /// Returns the last lines a server wrote.
+    /// Returns the last lines of a server's log.
     pub(crate) fn log_end(&self, server: &str) -> String {
         let log = fs::read(self.folder.join(format!("{server}.log"))).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -100,7 +101,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // There is no caller to report an error to. The guard cleans up in any case when its input ends.
+        // There is no caller to report an error to. The guard also cleans up when its input ends.
         self.stop().unwrap_or_default();
     }
 }

@@ -7,23 +7,23 @@ use std::thread;
 
 use crate::error::Error;
 
-/// Says how a kubectl command ended. A refusal is a value here: tests want to read it.
+/// The result of a kubectl command. An error of the API server is a value, because tests compare it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Whether it ended with exit code 0.
+    /// True if the exit code was 0.
     pub success: bool,
-    /// What it printed.
+    /// Standard output.
     pub stdout: String,
-    /// What it complained about; messages of the API server are here.
+    /// Standard error, with the messages of the API server.
     pub stderr: String,
     arguments: String,
 }
 
 impl Output {
-    /// Returns what was printed.
+    /// Returns the standard output.
     ///
     /// # Errors
-    /// The command failed; the error shows it with its complaint.
+    /// Returns an error with the standard error if the command failed.
     pub fn succeeded(self) -> Result<String, Error> {
         if self.success {
             Ok(self.stdout)
@@ -33,7 +33,7 @@ impl Output {
     }
 }
 
-/// Runs kubectl with this kubeconfig and waits for its end.
+/// Runs kubectl with this kubeconfig and waits until it ends.
 pub(crate) fn run(
     program: &Path,
     kubeconfig: &Path,
@@ -44,7 +44,7 @@ pub(crate) fn run(
     let mut process = Command::new(program)
         .args(arguments)
         .env("KUBECONFIG", kubeconfig)
-        // The usual cache is keyed by host and port, which another control plane may have had before.
+        // The default cache has a key of host and port, which an earlier control plane may have used.
         .env("KUBECACHEDIR", cache)
         .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
@@ -52,7 +52,7 @@ pub(crate) fn run(
         .spawn()
         .map_err(Error::RunKubectl)?;
     let input = process.stdin.take().zip(stdin);
-    // Written beside the reading: with both in turn, a full pipe each way would be a deadlock.
+    // Writes while it reads: one after the other, two full pipes would be a deadlock.
     let output = thread::scope(|scope| {
         scope.spawn(|| input.map(|(mut pipe, text)| pipe.write_all(text.as_bytes())));
         process.wait_with_output()

@@ -1,5 +1,5 @@
-//! Private Kubernetes control planes for demo, tests and benchmarks: a real etcd and a real kube-apiserver, started
-//! in seconds, as many side by side as are wanted.
+//! Private Kubernetes control planes for demo, tests and benchmarks. Each is a real etcd and a real
+//! kube-apiserver, starts in seconds, and can run beside others.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), flashgate_control_plane::Error> {
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! # Guarantees
-//! Whatever ends the owning process, SIGKILL included, its servers are killed and its folder is removed: a guard
-//! (`guard.sh`) holds both and notices the end of its input.
+//! When the owning process ends, even by SIGKILL, its servers are killed and its folder is removed. A guard
+//! process (`guard.sh`) owns both and sees the end of its input.
 
 mod access;
 mod builder;

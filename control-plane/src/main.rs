@@ -21,7 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Runs a command against it (KUBECONFIG and PATH are set, so that `kubectl` works) and ends with its exit code.
+    /// Runs a command against it and ends with the exit code of the command. KUBECONFIG and PATH are set, so
+    /// that `kubectl` works.
     Run {
         #[command(flatten)]
         stated: Stated,
@@ -29,7 +30,7 @@ enum Subcommands {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Prints the lines that make a shell use it, and stays until Ctrl-C.
+    /// Prints the environment variables for a shell, and runs until Ctrl-C.
     Start {
         #[command(flatten)]
         stated: Stated,
@@ -38,7 +39,7 @@ enum Subcommands {
 
 #[derive(Debug, Args)]
 struct Stated {
-    /// Users besides the administrator; each one's file is `$(dirname $KUBECONFIG)/NAME.kubeconfig`.
+    /// Users besides the administrator. Each has the file `$(dirname $KUBECONFIG)/NAME.kubeconfig`.
     #[arg(long = "user", value_name = "NAME")]
     users: Vec<String>,
     /// Controllers of kube-controller-manager to run, such as namespace-controller.
@@ -58,7 +59,8 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn run(stated: &Stated, command: &[OsString]) -> Result<ExitCode> {
-    // Listened to from here on: with the default action we, and the control plane, would go before the command.
+    // Handle signals from here: the default action would end this process and the control plane before the
+    // command.
     let mut signals = Signals::listen()?;
     let control_plane = start(stated).await?;
     let (program, arguments) = command.split_first().context("a command must be given after --")?;
@@ -104,7 +106,7 @@ fn path_with(folder: &Path) -> Result<OsString> {
     std::env::join_paths(folders).context("the folder of the programs must not contain ':'")
 }
 
-/// The signals that ask us to end.
+/// The signals that end this process.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -124,7 +126,7 @@ impl Signals {
     }
 }
 
-/// Waits for the command; a SIGTERM goes on to it. (SIGINT of a terminal reaches it without us.)
+/// Waits for the command and forwards SIGTERM to it. A terminal sends SIGINT to both.
 async fn wait_for(mut child: Child, signals: &mut Signals) -> Result<ExitStatus> {
     let process = child.id().to_string();
     let mut end = spawn_blocking(move || child.wait());
@@ -138,7 +140,7 @@ async fn wait_for(mut child: Child, signals: &mut Signals) -> Result<ExitStatus>
     }
 }
 
-/// Returns the exit code as a shell shows it: 128 and the signal for a command that was killed.
+/// Returns the exit code as a shell shows it: 128 plus the signal for a command that was killed.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))

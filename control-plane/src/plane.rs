@@ -20,16 +20,16 @@ use crate::servers::{self, API_SERVER, CERTIFICATE, CONTROLLER_MANAGER, ETCD};
 /// The user in the group `system:masters`.
 pub(crate) const ADMINISTRATOR: &str = "admin";
 
-/// A start takes 3 seconds; a busy machine with several at once may need a minute.
+/// A start takes 3 seconds. Several starts on a busy machine can take a minute.
 const READY_WITHIN: Duration = Duration::from_secs(3 * 60);
 
-/// Short beside a start, long beside the 80 ms of a kubectl that asks.
+/// This is short compared with a start, and long compared with the 80 ms of a kubectl call.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// A free port may be taken before the server has it; to lose five times in a row is another fault.
+/// Another process can take a free port before the server does. Five failures in a row have another cause.
 const PORTS_TO_TRY: usize = 5;
 
-/// A private control plane that runs. Dropping it ends its servers and removes its folder.
+/// A running private control plane. Dropping it ends its servers and removes its folder.
 #[derive(Debug)]
 pub struct ControlPlane {
     plane: Arc<Plane>,
@@ -39,7 +39,7 @@ impl ControlPlane {
     /// Starts etcd and kube-apiserver with the administrator as the only user.
     ///
     /// # Errors
-    /// As [`Builder::start`].
+    /// Returns the errors of [`Builder::start`].
     pub async fn start() -> Result<Self, Error> {
         Self::builder().start().await
     }
@@ -54,19 +54,19 @@ impl ControlPlane {
         Self { plane }
     }
 
-    /// Returns the API server's address, `https://127.0.0.1:PORT`.
+    /// Returns the address of the API server, `https://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         self.plane.url()
     }
 
-    /// Returns the file with the authority that signed the API server's certificate.
+    /// Returns the file with the CA of the API server's certificate.
     #[must_use]
     pub fn certificate_authority(&self) -> PathBuf {
         self.plane.folder().join(CERTIFICATE)
     }
 
-    /// Returns the folder with logs and kubeconfigs, which goes with the control plane.
+    /// Returns the folder with logs and kubeconfigs. It is removed with the control plane.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.plane.folder()
@@ -78,8 +78,8 @@ impl ControlPlane {
         self.plane.programs.folder()
     }
 
-    /// Returns the folder for `KUBECACHEDIR`. Whoever runs kubectl by itself should set it: the usual cache is keyed
-    /// by host and port, which another control plane may have had before.
+    /// Returns the folder for `KUBECACHEDIR`. Set it if you run kubectl yourself: the default cache has a key
+    /// of host and port, which an earlier control plane may have used.
     #[must_use]
     pub fn kubectl_cache(&self) -> PathBuf {
         self.plane.kubectl_cache()
@@ -91,10 +91,10 @@ impl ControlPlane {
         self.plane.kubeconfig(ADMINISTRATOR)
     }
 
-    /// Returns the kubeconfig of a user named with [`Builder::user`].
+    /// Returns the kubeconfig of a user of [`Builder::user`].
     ///
     /// # Errors
-    /// The user was not named.
+    /// Returns an error if the configuration does not have the user.
     pub fn kubeconfig_for(&self, user: &str) -> Result<PathBuf, Error> {
         self.plane.kubeconfig_for(user)
     }
@@ -102,24 +102,24 @@ impl ControlPlane {
     /// Writes a kubeconfig for a token, such as a `ServiceAccount`'s from `kubectl create token`, and returns it.
     ///
     /// # Errors
-    /// The file could not be written.
+    /// Returns an error if the file cannot be written.
     pub fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf, Error> {
         self.plane.write_kubeconfig(name, token)
     }
 
-    /// Runs kubectl as the administrator and waits for its end. That the API server refuses is a value, see
+    /// Runs kubectl as the administrator and waits until it ends. An error of the API server is a value, see
     /// [`Output`].
     ///
     /// # Errors
-    /// kubectl could not be run.
+    /// Returns an error if kubectl cannot be run.
     pub async fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> Result<Output, Error> {
         self.kubectl_as(ADMINISTRATOR, arguments, stdin).await
     }
 
-    /// Runs kubectl as a user named with [`Builder::user`].
+    /// Runs kubectl as a user of [`Builder::user`].
     ///
     /// # Errors
-    /// The user was not named, or kubectl could not be run.
+    /// Returns an error if the configuration does not have the user, or if kubectl cannot be run.
     pub async fn kubectl_as(
         &self,
         user: &str,
@@ -132,32 +132,32 @@ impl ControlPlane {
         self.blocking(move |plane| plane.kubectl(&kubeconfig, &arguments, stdin.as_deref())).await
     }
 
-    /// Applies the custom resource definitions of a file or folder and returns when all are `Established`.
+    /// Applies the CRDs of a file or folder and returns when all are `Established`.
     ///
     /// # Errors
-    /// One was refused, or was not established within a minute.
+    /// Returns an error if one is refused, or is not established within a minute.
     pub async fn apply_crds(&self, path: &Path) -> Result<(), Error> {
         let path = path.display().to_string();
         let apply = ["apply", "--server-side", "--filename", &path];
         self.kubectl(&apply, None).await?.succeeded()?;
-        // Not `--for=condition=`, which fails on a definition that has no conditions yet.
+        // `--for=condition=` would fail on a CRD that has no conditions yet.
         let established = r#"--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True"#;
         let wait = ["wait", established, "--timeout=60s", "--filename", &path];
         self.kubectl(&wait, None).await?.succeeded().map(drop)
     }
 
-    /// Kills the API server (SIGKILL), as a crash would; what etcd holds stays.
+    /// Kills the API server (SIGKILL), like a crash. The data of etcd stays.
     ///
     /// # Errors
-    /// The guard is gone.
+    /// Returns an error if the guard has ended.
     pub async fn kill_apiserver(&self) -> Result<(), Error> {
         self.blocking(|plane| plane.guard.kill_server(API_SERVER)).await
     }
 
-    /// Starts the API server again at the same address and returns when it is ready; kills it first if it runs.
+    /// Starts the API server again at the same address and returns when it is ready. Kills it first if it runs.
     ///
     /// # Errors
-    /// It ended or was not ready in time.
+    /// Returns an error if it ends or is not ready in time.
     pub async fn restart_apiserver(&self) -> Result<(), Error> {
         self.blocking(|plane| {
             plane.guard.kill_server(API_SERVER)?;
@@ -166,20 +166,20 @@ impl ControlPlane {
         .await
     }
 
-    /// Keeps a copy of what etcd holds under `name`, as a snapshot does. The servers are stopped meanwhile.
+    /// Copies the data of etcd under `name`, like a snapshot. Stops the servers during the copy.
     ///
     /// # Errors
-    /// The copy could not be written, or a server was not ready in time.
+    /// Returns an error if the copy cannot be written, or if a server is not ready in time.
     pub async fn save_data(&self, name: &str) -> Result<(), Error> {
         let copy = format!("{name}.snapshot");
         self.blocking(move |plane| plane.with_data_at_rest(|plane| plane.copy_data("etcd", &copy))).await
     }
 
-    /// Lets etcd hold again what it held when it was saved under `name`, as a restore from a snapshot does, and starts the
+    /// Restores the data of etcd that was saved under `name`, like a restore from a snapshot, and starts the
     /// servers again.
     ///
     /// # Errors
-    /// The copy could not be read, or a server was not ready in time.
+    /// Returns an error if the copy cannot be read, or if a server is not ready in time.
     pub async fn restore_data(&self, name: &str) -> Result<(), Error> {
         let copy = format!("{name}.snapshot");
         self.blocking(move |plane| plane.with_data_at_rest(|plane| plane.copy_data(&copy, "etcd"))).await
@@ -188,12 +188,12 @@ impl ControlPlane {
     /// Ends the servers, removes the folder, and returns when both are done.
     ///
     /// # Errors
-    /// Waiting for the guard failed.
+    /// Returns an error if waiting for the guard fails.
     pub async fn stop(self) -> Result<(), Error> {
         self.blocking(|plane| plane.guard.stop()).await
     }
 
-    /// Runs what waits for processes beside the runtime, so that tests with one thread go on.
+    /// Runs a blocking function outside the runtime, so that tests with one thread do not block.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Plane) -> Result<T, Error> + Send + 'static,
@@ -203,7 +203,7 @@ impl ControlPlane {
     }
 }
 
-/// The servers and what is known of them; every call waits.
+/// The servers and their state. Every call blocks.
 #[derive(Debug)]
 pub(crate) struct Plane {
     programs: Programs,
@@ -270,7 +270,7 @@ impl Plane {
         kubectl::run(&self.programs.path("kubectl"), kubeconfig, &self.kubectl_cache(), arguments, stdin)
     }
 
-    /// Stops etcd and the API server, does something to the data, and starts both again.
+    /// Stops etcd and the API server, calls a function on the data, and starts both again.
     fn with_data_at_rest(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Error> {
         self.guard.kill_server(API_SERVER)?;
         self.guard.kill_server(ETCD)?;
@@ -294,7 +294,7 @@ impl Plane {
             servers::api_server(&self.programs, self.folder(), port, makes_accounts, api_server_flags);
         self.guard.start_server(API_SERVER, &command)?;
         self.wait_for(API_SERVER, &["get", "--raw=/readyz"])?;
-        // Made by the server itself, shortly after it calls itself ready.
+        // The server creates it shortly after it is ready.
         self.wait_for(API_SERVER, &["get", "--raw=/api/v1/namespaces/default"])
     }
 
@@ -304,13 +304,13 @@ impl Plane {
         let command =
             servers::controller_manager(&self.programs, self.folder(), port, &kubeconfig, controllers);
         self.guard.start_server(CONTROLLER_MANAGER, &command)?;
-        // It has a self-signed certificate, which need not be trusted to read its health.
+        // It has a self-signed certificate, and reading its health needs no trust.
         let server = format!("--server=https://127.0.0.1:{port}");
         let insecure = ["--insecure-skip-tls-verify", "--certificate-authority="];
         self.wait_for(CONTROLLER_MANAGER, &["get", "--raw=/healthz", &server, insecure[0], insecure[1]])
     }
 
-    /// Asks with kubectl until the answer is yes; a server that ends meanwhile, or that etcd left alone, is an error.
+    /// Calls kubectl until the server is ready. Returns an error if the server or its etcd ends.
     fn wait_for(&self, server: &'static str, question: &[&str]) -> Result<(), Error> {
         let kubeconfig = self.kubeconfig(ADMINISTRATOR);
         let question: Vec<String> =
@@ -318,7 +318,7 @@ impl Plane {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             let answer = self.kubectl(&kubeconfig, &question, None)?;
-            // Asked after kubectl: an answer counts only if it is our server's, not that of another on its port.
+            // This check is after kubectl, because another server could answer on the port of ours.
             self.assert_alive(ETCD)?;
             self.assert_alive(server)?;
             if answer.success {
@@ -372,7 +372,7 @@ fn kubeconfig_name(user: &str) -> String {
     format!("{user}.kubeconfig")
 }
 
-/// Starts a server at a free port, at another one if somebody was faster.
+/// Starts a server at a free port, and tries another port if that one was taken meanwhile.
 fn with_free_port(start: impl Fn(u16) -> Result<(), Error>) -> Result<(), Error> {
     let mut result = start(free_port()?);
     for _ in 1..PORTS_TO_TRY {
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_took_first_is_not_asked_for_again() {
+    fn a_port_that_another_process_took_is_not_used_again() {
         let taken = Cell::new(None);
         let result = with_free_port(|port| match taken.replace(Some(port)) {
             None => ended("listen tcp 127.0.0.1:6443: bind: address already in use"),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_end_of_a_server_is_not_tried_again() {
+    fn other_failures_of_a_server_are_not_retried() {
         let tries = Cell::new(0);
         let result = with_free_port(|_| {
             tries.set(tries.get() + 1);

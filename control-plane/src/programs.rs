@@ -1,4 +1,4 @@
-//! Where etcd, kube-apiserver and the others lie.
+//! The folder with etcd, kube-apiserver and the other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,14 +7,14 @@ use crate::error::Error;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build.sh");
 
-/// Names the folder with the control plane's programs.
+/// The folder with the programs of the control plane.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     folder: PathBuf,
 }
 
 impl Programs {
-    /// Finds the programs; builds what is missing, with progress on standard error.
+    /// Finds the programs. Builds missing ones, with progress on standard error.
     pub(crate) fn find() -> Result<Self, Error> {
         let output = Command::new(SCRIPT)
             .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! The command lines of the servers. Each flag that is not plain has its reason beside it.
+//! The command lines of the servers. A comment has the reason of each flag that is not obvious.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ pub(crate) const ETCD: &str = "etcd";
 pub(crate) const API_SERVER: &str = "kube-apiserver";
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
-/// The certificate the API server makes for itself, with the authority that signed it.
+/// The certificate that the API server creates for itself, with its CA.
 pub(crate) const CERTIFICATE: &str = "certificates/apiserver.crt";
 
 pub(crate) fn etcd(programs: &Programs, folder: &Path, extra: &[String]) -> Vec<String> {
@@ -16,12 +16,12 @@ pub(crate) fn etcd(programs: &Programs, folder: &Path, extra: &[String]) -> Vec<
     let mut command = vec![
         program(programs, ETCD),
         format!("--data-dir={folder}/etcd"),
-        // Sockets in a folder that only we can enter: no ports to race for, no strangers.
+        // Sockets in a folder that only this user can enter need no free ports, and no other user can connect.
         format!("--listen-client-urls=unix://{folder}/etcd.socket"),
         format!("--listen-peer-urls=unix://{folder}/etcd-peer.socket"),
-        // Must look like host and port; no client asks for it.
+        // It must have the form of host and port. No client uses it.
         "--advertise-client-urls=http://localhost:0".to_owned(),
-        // The data is thrown away in any case. Not for benchmarks that claim durability.
+        // The data is temporary. Do not use this for benchmarks of durability.
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
     ];
@@ -47,12 +47,12 @@ pub(crate) fn api_server(
         format!("--token-auth-file={folder}/tokens.csv"),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        // The key of its own certificate serves for tokens as well: one key less to make.
+        // The key of its certificate also signs tokens, so no other key is needed.
         format!("--service-account-key-file={folder}/certificates/apiserver.key"),
         format!("--service-account-signing-key-file={folder}/certificates/apiserver.key"),
     ];
     if !admit_service_accounts {
-        // No controller creates the ServiceAccount `default` that this plug-in requires of each pod.
+        // This plug-in requires the ServiceAccount `default` for each pod, and no controller creates it.
         command.push("--disable-admission-plugins=ServiceAccount".to_owned());
     }
     command.extend_from_slice(extra);
@@ -71,7 +71,7 @@ pub(crate) fn controller_manager(
         program(programs, CONTROLLER_MANAGER),
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--controllers={}", controllers.join(",")),
-        // It is alone: an election would only delay it.
+        // There is only one, and an election would only delay it.
         "--leader-elect=false".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={port}"),

@@ -1,4 +1,4 @@
-//! Control planes as their users meet them: ready when started, several at once, gone with their owner.
+//! Control planes are ready when they are started, run beside each other, and end with their owner.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -27,7 +27,7 @@ spec:
 ";
 
 #[tokio::test]
-async fn two_run_side_by_side_and_know_nothing_of_each_other() {
+async fn two_control_planes_run_in_isolation() {
     let (one, other) = tokio::join!(ControlPlane::start(), ControlPlane::start());
     let (one, other) = (one.expect("starts"), other.expect("starts"));
     one.kubectl(&["create", "namespace", "only-here"], None)
@@ -50,7 +50,7 @@ async fn two_run_side_by_side_and_know_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn a_user_may_do_nothing_until_it_is_granted() {
+async fn a_user_has_no_permission_until_it_is_granted() {
     let plane = ControlPlane::builder().user("tenant", &["acme"]).start().await.expect("starts");
     let question = ["auth", "can-i", "list", "configmaps"];
     let before = plane.kubectl_as("tenant", &question, None).await.expect("runs");
@@ -91,7 +91,7 @@ async fn the_api_server_killed_and_started_again_keeps_what_was_written() {
 }
 
 #[tokio::test]
-async fn a_deleted_namespace_goes_where_its_controller_runs() {
+async fn a_deleted_namespace_is_removed_if_its_controller_runs() {
     let plane = ControlPlane::builder().controllers(&["namespace-controller"]).start().await.expect("starts");
     plane.kubectl(&["create", "namespace", "short"], None).await.expect("runs").succeeded().expect("created");
     let delete = ["delete", "namespace", "short", "--timeout=60s"];
@@ -99,7 +99,7 @@ async fn a_deleted_namespace_goes_where_its_controller_runs() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_its_flags_is_an_error_with_its_words() {
+async fn a_server_that_rejects_its_flags_is_an_error_with_its_message() {
     let refused = ControlPlane::builder().api_server_flag("--no-such-flag").start().await;
     let message = refused.expect_err("refused").to_string();
     assert!(message.contains("unknown flag: --no-such-flag"), "{message}");
@@ -137,7 +137,7 @@ fn run_gives_its_command_a_cluster_and_returns_its_exit_code() {
     assert_eq!(traces(Path::new(folder.trim_end())), Vec::<String>::new());
 }
 
-/// Waits until `control-plane start` says where its kubeconfig lies.
+/// Waits until `control-plane start` prints the path of its kubeconfig.
 fn announced_folder(owner: &mut Child) -> PathBuf {
     let stdout = owner.stdout.take().expect("piped");
     let line = BufReader::new(stdout).lines().next().expect("a line").expect("readable");
@@ -145,7 +145,8 @@ fn announced_folder(owner: &mut Child) -> PathBuf {
     Path::new(kubeconfig).parent().expect("in a folder").to_owned()
 }
 
-/// Returns what is left of a control plane: its folder, and processes that name it in their command line.
+/// Returns the remains of a control plane: its folder, and processes whose command line has the path of the
+/// folder.
 fn traces(folder: &Path) -> Vec<String> {
     let name = folder.display().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Shows that the tests can fail: applies each patch of this folder that is named, or every one, to a copy of what Git
-# knows here, runs there what the patch's header calls its killer, and fails where the broken build passes. Prints a row
-# of a table for each. `--by KILLER` takes another killer than the header's: ledger, simulator, campaign, 'unit FILTER', or
-# 'suite FILTER'.
+# Runs mutation tests. Applies each named patch of this folder, or all, to a copy of the files that Git tracks. Runs the
+# tests that the line `Killer:` of the patch names, and fails if they pass. Prints a table row for each patch. `--by
+# KILLER` replaces the line `Killer:`: ledger, simulator, campaign, 'unit FILTER', or 'suite FILTER'.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,9 +13,9 @@ fi
 mutants=("$@")
 (( $# > 0 )) || mapfile -t mutants < <(basename --suffix .patch --multiple tests/mutants/*.patch)
 
-# Broken builds lie apart: cargo would take them for ours.
+# Mutants have their own target folder, because cargo would reuse their builds for the checkout.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}-mutants
-# Always the same place: what was built there is not built again.
+# The path is always the same, so that cargo reuses earlier builds.
 copy=$CARGO_TARGET_DIR/source
 rm -rf "$copy"
 mkdir -p "$copy"
@@ -24,7 +23,7 @@ log=$(mktemp)
 trap 'rm -rf "$copy" "$log"' EXIT
 git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from - | tar --extract --directory "$copy"
 
-# Runs a killer; with --no-run it is only built.
+# Runs the tests of a killer. With --no-run, only builds them.
 kill_by() {
   local killer=$1
   shift
@@ -38,7 +37,7 @@ kill_by() {
   esac
 }
 
-# What a killer printed of its first victim.
+# Prints the output about the first failed test.
 victim() {
   grep --max-count 1 --only-matching --perl-regexp '^test \K\S+(?= \.\.\. FAILED$)|^VIOLATED \K.*|^(seed \d+): \K.*' "$log" ||
     grep --max-count 1 'without faults: ' "$log"
@@ -63,7 +62,7 @@ for mutant in "${mutants[@]}"; do
   elif found=$(victim); then
     echo "| $(head -n 1 "$patch") | $killer: ${found//|/\\|} | $((SECONDS - begin)) |"
   else
-    # Neither all is well nor does any test fail: the killer itself has.
+    # The tests neither passed nor failed, so the killer itself failed.
     cat "$log"
     exit 1
   fi

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use flashgate_api::GROUP;
 
-/// What of a kind changes with each charge, and neither changes its health nor is compared. Without it each charge would
-/// refresh the Application. The conditions themselves count: they are the health.
+/// Fields that each charge changes and that do not affect health or comparison. Argo CD ignores them; otherwise
+/// each charge would refresh the Application. Conditions are not ignored, because they determine the health.
 const CHURN: [(&str, &str); 2] = [
     ("CreditLedger", "jsonPointers:\n- /spec\n"),
     (
@@ -59,7 +59,7 @@ configs:
   cm:
 ";
 
-/// Says which file could not be read.
+/// The error for a file that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("read {}", path.display())]
 pub struct ReadError {
@@ -87,10 +87,10 @@ pub struct Actions {
     pub definitions: Vec<(String, String)>,
 }
 
-/// Returns what a folder in Argo CD's layout says of the kinds, by name.
+/// Returns the settings of the kinds in a folder of Argo CD's layout, by name.
 ///
 /// # Errors
-/// When a file of the layout is missing or no text.
+/// Returns an error if a file of the layout is missing or is not text.
 pub fn customizations(folder: &Path) -> Result<Vec<Customization>, ReadError> {
     let group = folder.join(GROUP);
     let kinds = folders(&group)?;
@@ -119,7 +119,7 @@ fn script(file: &Path) -> Result<String, ReadError> {
     fs::read_to_string(file).map_err(|source| ReadError { path: file.to_owned(), source })
 }
 
-/// Returns the names of the folders in a folder, in order.
+/// Returns the sorted names of the folders in a folder.
 fn folders(folder: &Path) -> Result<Vec<String>, ReadError> {
     let failed = |source| ReadError { path: folder.to_owned(), source };
     let mut names = Vec::new();
@@ -145,7 +145,7 @@ pub fn helm_values(customizations: &[Customization]) -> String {
     HELM_VALUES.to_owned() + &indented(&settings(customizations), 4)
 }
 
-/// Returns the settings, each a key with a text.
+/// Returns the settings as keys with texts.
 fn settings(customizations: &[Customization]) -> String {
     let health = customizations.iter().map(|Customization { kind, health, .. }| {
         setting(&format!("resource.customizations.health.{GROUP}_{kind}"), health)
@@ -162,7 +162,7 @@ fn settings(customizations: &[Customization]) -> String {
     health.chain(actions).chain(churn).chain([setting("resource.links", LINKS)]).collect()
 }
 
-/// Returns actions in the form that the `ConfigMap` has for them.
+/// Returns actions in the form of the `ConfigMap`.
 fn definitions(actions: &Actions) -> String {
     let Actions { discovery, definitions } = actions;
     let definitions = definitions.iter().map(|(name, script)| {
@@ -172,7 +172,7 @@ fn definitions(actions: &Actions) -> String {
     format!("{}definitions:\n{}", setting("discovery.lua", discovery), definitions.collect::<String>())
 }
 
-/// Returns a key of YAML with a text of lines.
+/// Returns a YAML key with a block of lines.
 fn setting(key: &str, text: &str) -> String {
     format!("{key}: |\n{}", indented(text, 2))
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn each_script_is_in_the_settings_to_the_letter() {
+    fn the_settings_contain_each_script_unchanged() {
         let map = parsed(&config_map(&committed()));
         let committed = committed();
         assert_eq!(committed.len(), 6);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_as_churn_is_in_the_definitions() {
+    fn the_ignored_fields_exist_in_the_definitions() {
         for crd in super::super::crds().expect("definitions") {
             for (_, fields) in CHURN.iter().filter(|(kind, _)| *kind == crd.kind) {
                 for pointer in parsed(fields)["jsonPointers"].as_array().expect("pointers") {

@@ -3,8 +3,8 @@
 use flashgate_api::definitions::{Crd, CrdError};
 use serde_json::{Map, Value, json};
 
-/// What stands before the specification in the template of a definition. Helm keeps, or not, what it installed; what
-/// people annotate is theirs.
+/// Text before the spec in the template of a CRD. The values determine whether Helm keeps the CRD at an
+/// uninstall, and which annotations it has.
 const ENVELOPE: &str = r#"{{- if .Values.crds.enabled }}
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -25,7 +25,7 @@ metadata:
 /// Returns the chart's template of a definition.
 ///
 /// # Errors
-/// As [`Crd::yaml`].
+/// Returns the errors of [`Crd::yaml`].
 pub fn template(crd: &Crd) -> Result<String, CrdError> {
     let failed = |source| CrdError::Serialize { kind: crd.kind.clone(), source };
     let metadata = &crd.definition["metadata"];
@@ -38,7 +38,7 @@ pub fn template(crd: &Crd) -> Result<String, CrdError> {
     Ok(format!("{envelope}{}{{{{- end }}}}\n", literal(&specification)))
 }
 
-/// Returns a text that a template prints as it is.
+/// Returns a text that a template prints unchanged.
 fn literal(text: &str) -> String {
     text.replace("{{", r#"{{ "{{" }}"#)
 }
@@ -47,12 +47,12 @@ fn literal(text: &str) -> String {
 /// and the names of `alerts` as `$defs.Alert`.
 ///
 /// # Errors
-/// When `written` is no YAML.
+/// Returns an error if `written` is not YAML.
 pub fn values_schema(written: &str, catalog: &Value, alerts: &[String]) -> Result<String, CrdError> {
     let failed = |source| CrdError::Serialize { kind: "values".to_owned(), source };
     let mut schema: Value = serde_yaml::from_str(written).map_err(|source| failed(source.into()))?;
     let mut catalog = catalog.clone();
-    // The definitions of both lie side by side: what the catalog's schema refers to is found as before.
+    // The definitions of both schemas are in one map, so references in the catalog's schema stay valid.
     let of_catalog = catalog.as_object_mut().map(take_definitions).unwrap_or_default();
     if let Some(definitions) = schema["$defs"].as_object_mut() {
         definitions.extend(of_catalog);
@@ -66,7 +66,7 @@ pub fn values_schema(written: &str, catalog: &Value, alerts: &[String]) -> Resul
 /// Returns the names of the alerts in a file of Prometheus rules.
 ///
 /// # Errors
-/// When it is no YAML.
+/// Returns an error if it is not YAML.
 pub fn alerts(rules: &str) -> Result<Vec<String>, CrdError> {
     let rules: Value = serde_yaml::from_str(rules)
         .map_err(|source| CrdError::Serialize { kind: "alerts".to_owned(), source: source.into() })?;
@@ -75,7 +75,7 @@ pub fn alerts(rules: &str) -> Result<Vec<String>, CrdError> {
     Ok(rules.filter_map(|rule| rule["alert"].as_str().map(str::to_owned)).collect())
 }
 
-/// Takes the definitions out of a schema, and what only a schema of its own has.
+/// Removes the definitions from a schema, and the keywords that only a root schema has.
 fn take_definitions(schema: &mut Map<String, Value>) -> Map<String, Value> {
     schema.remove("$schema");
     match schema.remove("$defs") {
@@ -91,13 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_prints_braces_as_they_are() {
+    fn a_template_prints_braces_unchanged() {
         assert_eq!(literal("a {{b}} c"), r#"a {{ "{{" }}b}} c"#);
         assert_eq!(literal("{b}"), "{b}");
     }
 
     #[test]
-    fn a_template_is_all_of_the_definition_and_can_be_left_out() {
+    fn a_template_contains_the_whole_definition_and_can_be_disabled() {
         for crd in crds().expect("definitions") {
             let template = template(&crd).expect("template");
             assert!(template.starts_with("{{- if .Values.crds.enabled }}\n"), "{template}");

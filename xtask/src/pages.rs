@@ -1,4 +1,4 @@
-//! Pages of the reference that are lists of the code: metrics and reasons.
+//! Generated pages of the reference: metrics and reasons.
 
 use std::fmt::Write as _;
 

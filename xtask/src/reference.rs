@@ -1,4 +1,4 @@
-//! The API reference in Markdown, from the very definitions that the server gets.
+//! The API reference in Markdown, generated from the CRDs.
 
 use std::fmt::{self, Write};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Returns the API reference of all kinds.
 ///
 /// # Errors
-/// Never: writing to a string does not fail.
+/// Never returns an error, because writing to a string does not fail.
 pub fn markdown(crds: &[Crd]) -> Result<String, fmt::Error> {
     let mut page = String::from(
         "# API reference\n\nGenerated from the custom resource definitions by `make generate`; do not edit. \
@@ -81,7 +81,7 @@ fn write_field(page: &mut String, path: &str, schema: &Value, parent: &Value) ->
     Ok(())
 }
 
-/// Returns the type of a field as people call it.
+/// Returns the name of a field's type for users.
 fn kind_of(schema: &Value) -> String {
     if schema["x-kubernetes-int-or-string"] == true {
         return "quantity".to_owned();
@@ -96,7 +96,7 @@ fn kind_of(schema: &Value) -> String {
     }
 }
 
-/// Returns what a value is held to, in words.
+/// Returns the constraints of a value as text.
 fn bounds(schema: &Value) -> Vec<String> {
     let mut notes = Vec::new();
     if schema.get("enum").is_some() {
@@ -122,7 +122,7 @@ fn bounds(schema: &Value) -> Vec<String> {
     notes
 }
 
-/// Returns the items of a list, none where there is no list.
+/// Returns the items of a list, or none if there is no list.
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -132,7 +132,7 @@ fn list(value: &Value, show: impl Fn(&Value) -> String) -> String {
     items(value).map(show).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a text, empty where there is none.
+/// Returns a text, or an empty text if there is none.
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

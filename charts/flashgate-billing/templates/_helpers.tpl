@@ -38,7 +38,7 @@
 {{- default (include "flashgate-billing.fullname" .) .Values.leaderElection.leaseName -}}
 {{- end -}}
 
-{{/* What never changes in the life of a release: selectors are immutable. */}}
+{{/* Labels that never change during a release, because selectors are immutable. */}}
 {{- define "flashgate-billing.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "flashgate-billing.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -82,23 +82,23 @@ cannot override the labels that the chart's selectors use.
 {{- end -}}
 
 {{/*
-What the operator may do in the namespaces that it bills: each verb is one that it calls. Nothing of other groups, no
-deletion but that of reports, no write of what people state.
+Permissions of the operator in the namespaces that it bills. It uses each verb. It has no permission for other groups, it
+deletes only reports, and it cannot change what users write.
 */}}
 {{- define "flashgate-billing.rules" -}}
-# Facts and accounts: watched; read again before what they say is final, or before a later fact changes their status. The
-# return of money that bought nothing is shown on an earlier Payment, with or without the webhook.
+# The operator watches facts and accounts. It reads them again before a final verdict, or before a later fact changes
+# their status. The refund of a void invoice changes the status of an earlier Payment, with or without the webhook.
 - apiGroups: [billing.flashgate.dev]
   resources: [subscriptions, creditpacks, usagereports, payments]
   verbs: [get, list, watch]
 - apiGroups: [billing.flashgate.dev]
   resources: [creditadjustments]
   verbs: [list, watch]
-# Receipts: each is a PUT that is bound to a version.
+# Receipts. Each is a PUT that is bound to a resourceVersion.
 - apiGroups: [billing.flashgate.dev]
   resources: [subscriptions/status, creditpacks/status, usagereports/status, payments/status, creditadjustments/status]
   verbs: [update]
-# Reports that have their verdict are swept.
+# The operator deletes reports some time after their verdict.
 - apiGroups: [billing.flashgate.dev]
   resources: [usagereports]
   verbs: [delete]
@@ -107,7 +107,7 @@ deletion but that of reports, no write of what people state.
   resources: [creditledgers]
   verbs: [get, list, watch, create, update]
 {{- if .Values.payments.enabled }}
-# The webhook: a callback becomes a Payment. One that exists is read and compared.
+# The webhook creates a Payment for each callback. It reads and compares one that exists.
 - apiGroups: [billing.flashgate.dev]
   resources: [payments]
   verbs: [create]
@@ -117,13 +117,13 @@ deletion but that of reports, no write of what people state.
   verbs: [create]
 {{- end -}}
 
-{{/* Labels of the backup's objects. Its pods are no operator: neither Service nor selector may find them. */}}
+{{/* Labels of the backup's objects. No Service or selector of the operator may select its pods. */}}
 {{- define "flashgate-billing.backupLabels" -}}
 {{- $labels := include "flashgate-billing.labels" . | fromYaml -}}
 {{- toYaml (set $labels "app.kubernetes.io/component" "backup") -}}
 {{- end -}}
 
-{{/* The rule of a NetworkPolicy that lets pods reach the API server. Its address is in their environment: no DNS. */}}
+{{/* The rule of a NetworkPolicy for egress to the API server. Its address is in the environment, so pods need no DNS. */}}
 {{- define "flashgate-billing.apiServerEgress" -}}
 - ports:
     {{- range .Values.networkPolicy.apiServerPorts }}
@@ -136,14 +136,14 @@ deletion but that of reports, no write of what people state.
   {{- end }}
 {{- end -}}
 
-{{/* Who the operator is, for bindings. */}}
+{{/* The subject of the operator's bindings. */}}
 {{- define "flashgate-billing.subject" -}}
 - kind: ServiceAccount
   name: {{ include "flashgate-billing.serviceAccountName" . }}
   namespace: {{ include "flashgate-billing.namespace" . }}
 {{- end -}}
 
-{{/* "true" where a kind of the Prometheus operator is to be rendered: (list $ "ServiceMonitor" .Values.serviceMonitor). */}}
+{{/* "true" if a kind of the Prometheus operator is rendered: (list $ "ServiceMonitor" .Values.serviceMonitor). */}}
 {{- define "flashgate-billing.rendersMonitoring" -}}
 {{- $root := index . 0 -}}
 {{- $kind := index . 1 -}}
@@ -157,7 +157,7 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* Names of the pods of this release, and of no other, as a regular expression. Kubernetes cuts those that are long. */}}
+{{/* A regular expression for the names of the pods of this release only. Kubernetes truncates long names. */}}
 {{- define "flashgate-billing.pods" -}}
 {{- $name := include "flashgate-billing.fullname" . -}}
 {{- if le (len $name) 46 -}}
@@ -168,8 +168,8 @@ true
 {{- end -}}
 
 {{/*
-A plan to begin with, as YAML: `name`; `period` where it is not offered monthly; `waits` where its first invoice waits
-for a payment. One that is monthly and free if the catalog has one.
+The plan for examples, as YAML: `name`; `period` if it is not offered monthly; `waits` if its first invoice waits
+for a payment. It is monthly and free if the catalog has such a plan.
 */}}
 {{- define "flashgate-billing.firstPlan" -}}
 {{- $plans := .Values.catalog.plans -}}
@@ -182,7 +182,7 @@ for a payment. One that is monthly and free if the catalog has one.
 {{- include "flashgate-billing.planToAsk" (list $ $plan) -}}
 {{- end -}}
 
-{{/* How a plan of the catalog is asked for: (list $ plan). */}}
+{{/* The request for a plan of the catalog: (list $ plan). */}}
 {{- define "flashgate-billing.planToAsk" -}}
 {{- $plan := last . -}}
 {{- $asked := dict "name" $plan.name -}}

@@ -1,4 +1,4 @@
-//! Amounts of credits and money as they travel.
+//! Amounts of credits and money as decimal text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A decimal as text, such as `"9382.5"`: never a JSON number, because readers would round it.
+/// A decimal as text, such as `"9382.5"`. It is never a JSON number, because clients could round a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Amount(pub String);

@@ -6,7 +6,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::schema::MAX_INTEGER;
 
-/// Type of the condition that is true when everything asked for is done.
+/// Type of the condition that is true when the operator has done everything that the spec requests.
 pub const READY: &str = "Ready";
 
 /// Returns the condition of type `kind`.
@@ -15,7 +15,7 @@ pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Cond
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// Returns the schema of a list of conditions: a map by type, with the bounds of Kubernetes' own validation.
+/// Returns the schema of a list of conditions: a map by type, with the bounds that Kubernetes itself uses.
 #[must_use]
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -36,33 +36,34 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
                 },
                 "status": {
                     "type": "string",
-                    "description": "Whether the condition holds: `True`, `False` or `Unknown`.",
+                    "description": "`True` if the condition holds, `False` if it does not, `Unknown` if the operator \
+                                    cannot tell.",
                     "enum": ["True", "False", "Unknown"],
                     "maxLength": 7,
                 },
                 "observedGeneration": {
                     "type": "integer",
                     "format": "int64",
-                    "description": "The `metadata.generation` that the condition speaks about. Where it is \
-                                    lower than the object's, the last edit has not been seen yet.",
+                    "description": "The `metadata.generation` that the condition describes. If it is \
+                                    lower than the object's, the operator has not seen the last edit.",
                     "minimum": 0,
                     "maximum": MAX_INTEGER,
                 },
                 "lastTransitionTime": {
                     "type": "string",
                     "format": "date-time",
-                    "description": "When `status` of this condition last changed.",
+                    "description": "Time at which `status` of this condition last changed.",
                 },
                 "reason": {
                     "type": "string",
-                    "description": "Why, as one word of a documented list, such as `PackLimitReached`.",
+                    "description": "Reason for the status in one word, such as `PackLimitReached`.",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Z][A-Za-z0-9]*$",
                 },
                 "message": {
                     "type": "string",
-                    "description": "Why, as a sentence for people, with the remedy where there is one.",
+                    "description": "Explanation in a sentence, with the remedy if there is one.",
                     "maxLength": 32768,
                 },
             },

@@ -1,4 +1,4 @@
-//! CreditAdjustment: credits given by hand.
+//! CreditAdjustment: credits that an administrator gives.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::schema::{MAX_INTEGER, STATED_AMOUNT_PATTERN, immutable, rule, stated_amount, stated_time};
 use super::{Amount, SubscriptionRef, condition};
 
-/// Credits given by hand, and why.
+/// Credits that an administrator gives, and the reason.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -24,7 +24,7 @@ use super::{Amount, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A CreditAdjustment gives an account credits by hand, with a reason. Administrators write it. Its name is \
+    doc = "A CreditAdjustment gives credits to an account, with a reason. Administrators write it. Its name is \
            the idempotency key: applying the same name again gives nothing, and deleting it takes nothing back.",
     printcolumn(
         name = "Subscription",
@@ -75,20 +75,21 @@ use super::{Amount, SubscriptionRef, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "Credits that an administrator gives, with the reason. Immutable.",
+    description = "Credits that an administrator gives, and the reason. Immutable.",
     extend("x-kubernetes-validations" = [immutable("create another CreditAdjustment to give more")])
 )]
 pub struct CreditAdjustmentSpec {
     /// The Subscription that gets the credits.
     pub subscription_ref: SubscriptionRef,
-    /// Credits to give, above 0 and below 10^15, such as `"250"`, with at most 9 decimals. Debt is repaid from
-    /// them first.
+    /// Credits to give: a decimal above 0 and below 10^15 with at most 9 fractional digits, such as `"250"`.
+    /// They repay debt first.
     #[schemars(schema_with = "stated_credits")]
     pub credits: Amount,
-    /// Why, in a sentence that the tenant may read, such as `outage 2026-11-02`.
+    /// Reason for the credits, such as `outage 2026-11-02`. The tenant can read it.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
-    /// When what is left of the credits expires; must be later than the creation. Default: never.
+    /// Time at which the remaining credits expire, such as `2027-01-31T00:00:00Z`. It must be later than the
+    /// creation of the object. Default: the credits never expire.
     #[serde(
         default,
         deserialize_with = "super::stated_time::deserialize_optional",
@@ -98,7 +99,7 @@ pub struct CreditAdjustmentSpec {
     pub expiration_time: Option<Timestamp>,
 }
 
-/// Returns the schema of the credits that are given.
+/// Returns the schema of the credits to give.
 fn stated_credits(_: &mut SchemaGenerator) -> Schema {
     stated_amount(json!([rule(
         &format!("self.matches('{STATED_AMOUNT_PATTERN}') && quantity(self).isGreaterThan(quantity('0'))"),
@@ -109,19 +110,19 @@ fn stated_credits(_: &mut SchemaGenerator) -> Schema {
 /// The verdict.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(description = "The verdict. Written by the operator alone.")]
+#[schemars(description = "The verdict. Only the operator writes it.")]
 pub struct CreditAdjustmentStatus {
-    /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = MAX_INTEGER))]
     pub observed_generation: Option<i64>,
-    /// `Granted` or `Refused`; final. Absent while the adjustment waits.
+    /// `Granted` or `Refused`. Both are final. Absent while the adjustment is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" =
         [rule("self == oldSelf", "must not change once it is set: a verdict is final")]))]
     pub state: Option<CreditAdjustmentState>,
-    /// `Ready` says whether the credits were granted; `Reconciling` that the adjustment waits; `Stalled` that it
-    /// was refused, with the reason and the remedy.
+    /// `Ready` is true when the credits are granted. `Reconciling` is true while the adjustment is pending.
+    /// `Stalled` is true when it was refused; its message has the remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
@@ -133,6 +134,6 @@ pub struct CreditAdjustmentStatus {
 pub enum CreditAdjustmentState {
     /// Its credits were granted.
     Granted,
-    /// It changed nothing; the reason is in the condition Ready.
+    /// It changed nothing. The condition `Ready` has the reason.
     Refused,
 }

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::Amount;
 use super::schema::{MAX_INTEGER, NAME_LENGTH, OBJECT_NAME_LENGTH, rule};
 
-/// CEL rule by which the API server rejects changes that rewrite history or go back, even from the operator.
+/// CEL rule by which the API server rejects updates that rewrite history or go back, even from the operator.
 ///
-/// It has to let the same sequence pass as long as the content is the same: annotations, storage migration and
-/// deletion write the object too.
+/// It must accept an unchanged sequence if the content is unchanged too, because annotations, storage migration
+/// and deletion also write the object.
 const FENCE: &str = "self.sequence == oldSelf.sequence ? self.hash == oldSelf.hash : \
                      (self.sequence == oldSelf.sequence + 1 && self.clockTime >= oldSelf.clockTime \
                      && self.period.number >= oldSelf.period.number)";
@@ -24,13 +24,14 @@ const FENCE: &str = "self.sequence == oldSelf.sequence ? self.hash == oldSelf.ha
 const FENCE_MESSAGE: &str = "must continue the ledger by exactly one commit: the sequence rises by 1, and neither \
                              `clockTime` nor `period.number` goes back; read the ledger again";
 
-/// Fields that this version does not know, with what they hold: the hash of a ledger covers them, too.
+/// Fields that this version does not know, with their values. The hash of a ledger covers them too.
 pub type Unknown = BTreeMap<String, serde_json::Value>;
 
 /// The ledger of one account.
 ///
-/// Records that only the operator reads are texts of compact JSON: what the API server charges for is nodes, not
-/// bytes. No bound here is ever tightened, or stored ledgers could not be written any more.
+/// Records that only the operator reads are texts of compact JSON, because the cost of the API server depends
+/// on the number of nodes and not of bytes. Never lower a bound here: the API server would then reject updates
+/// of stored ledgers.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -66,7 +67,7 @@ pub type Unknown = BTreeMap<String, serde_json::Value>;
         name = "Debt",
         type_ = "string",
         json_path = ".spec.debt",
-        description = "Consumption that no credits could pay"
+        description = "Consumption that exceeded the credits"
     ),
     printcolumn(
         name = "Age",
@@ -77,36 +78,37 @@ pub type Unknown = BTreeMap<String, serde_json::Value>;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "The content of the ledger as of its last commit.",
+    description = "The content of the ledger at its last commit.",
     extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = [rule(FENCE, FENCE_MESSAGE)])
 )]
 pub struct CreditLedgerSpec {
-    /// Version of this format. An operator does not write a ledger of a version it does not know.
+    /// Version of this format. An operator does not write a ledger whose version it does not know.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub format_version: i32,
-    /// Number of the last commit; it rises by exactly 1 with each.
+    /// Number of the last commit. Each commit adds exactly 1.
     #[schemars(range(min = 1, max = MAX_INTEGER))]
     pub sequence: i64,
-    /// Hash of the commit before; empty for the first.
+    /// Hash of the previous commit. Empty in the first commit.
     #[schemars(length(max = 64), extend("pattern" = "^([0-9a-f]{64})?$"))]
     pub previous_hash: String,
-    /// SHA-256 over everything else in this ledger, in lower-case hexadecimal.
+    /// SHA-256 of all other fields of this ledger, in lower-case hexadecimal.
     #[schemars(length(max = 64), extend("pattern" = "^[0-9a-f]{64}$"))]
     pub hash: String,
     /// The operator process that made the last commit.
     #[schemars(length(max = OBJECT_NAME_LENGTH))]
     pub writer: String,
-    /// Latest time that was ever decided on; it never goes back.
+    /// Latest time up to which the operator has decided. It never goes back.
     pub clock_time: Timestamp,
-    /// The account's own identity, part of its invoice numbers: a reset account never meets old payments.
+    /// Identifier of the account. It is part of each invoice number, so a payment for an account that was reset
+    /// never settles an invoice of the new one.
     #[schemars(length(max = 8), extend("pattern" = "^[0-9a-f]{8}$"))]
     pub account: String,
-    /// The Subscription that was last decided on.
+    /// The Subscription at the last commit.
     pub subscription: LedgerSubscription,
-    /// The account's own frozen time, where it was created under a test clock.
+    /// Current time of the test clock. Absent if the account has no test clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_clock_time: Option<Timestamp>,
-    /// When the account started. The months of the pack limit are always counted from this time.
+    /// Time at which the account started. The months of the pack limit are counted from it.
     pub start_time: Timestamp,
     /// The terms in force, as they were when they began. Absent while there is no plan.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,53 +118,55 @@ pub struct CreditLedgerSpec {
     pub anchor: Option<LedgerAnchor>,
     /// The current period.
     pub period: LedgerPeriod,
-    /// The request that was last decided on, and what came of it.
+    /// The last request of the Subscription, and its outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<LedgerRequest>,
-    /// Whether the plan in force was asked for or lapsed into.
+    /// `Asked` if the Subscription requested the plan in force, `LapsedInto` if it follows a plan that
+    /// lapsed.
     pub plan_origin: LedgerPlanOrigin,
     /// A downgrade that takes effect when the period ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_change: Option<LedgerPendingChange>,
-    /// Consumption that no credits could pay.
+    /// Consumption that exceeded the credits. The next credits repay it first.
     pub debt: Amount,
-    /// Credits that can still pay something, one record each.
+    /// Grants whose credits are not used up, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<256, 1024>")]
     pub grants: Vec<String>,
-    /// Windows already charged, by source of usage, such as
-    /// `2026-03-01T10:00:00Z|1767225600-1767229200,1767232800-1767236400`: the last charge, then the stretches of
-    /// time as seconds since 1970, each without its end. Where gaps between them were closed, a third part has the
-    /// last 16 of these, and a fourth the second before which more were closed.
+    /// Charged windows by source of usage, such as
+    /// `2026-03-01T10:00:00Z|1767225600-1767229200,1767232800-1767236400`. The first part is the time of the
+    /// last charge. The second part has the charged ranges in seconds since 1970, each without its end. If gaps
+    /// between ranges were closed, a third part has the last 16 of them. A fourth part then has the second
+    /// before which earlier gaps were closed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "coverage")]
     pub coverage: BTreeMap<String, String>,
-    /// Windows that start before it are refused, whatever their source.
+    /// The operator refuses windows of all sources that start before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_closed_before_time: Option<Timestamp>,
     /// Packs bought in the last 24 months, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<4096, 2048>")]
     pub purchases: Vec<String>,
-    /// Hashes of all packs bought earlier, so that their names can never buy again: 20 hexadecimal digits each, 16 of
-    /// the name and 4 of what it bought.
+    /// Hashes of all packs bought more than 24 months ago, so that their names can never buy again. Each has 20
+    /// hexadecimal digits: 16 for the name and 4 for the pack.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub purchase_names: String,
-    /// Arrival of the last pack that waits for the first period: its Subscription was there when it was seen, so it
-    /// waits on, as do those that arrived before it, should the Subscription be deleted.
+    /// Creation time of the last pack that is pending until the first period. Its Subscription existed when the
+    /// operator saw it. If the Subscription is deleted, this pack and all earlier ones stay pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments of the last 24 months, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<16_384, 1024>")]
     pub adjustments: Vec<String>,
-    /// Hashes of all adjustments given more than 24 months ago, so that their names can never give credits again: 20
-    /// hexadecimal digits each, 16 of the name and 4 of the credits.
+    /// Hashes of all adjustments given more than 24 months ago, so that their names can never give credits
+    /// again. Each has 20 hexadecimal digits: 16 for the name and 4 for the credits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144), extend("pattern" = "^([0-9a-f]{20})*$"))]
     pub adjustment_names: String,
-    /// Packs, payments and adjustments that were refused last, one record each.
+    /// The last packs, payments and adjustments that were refused, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<256, 65_536>")]
     pub refusals: Vec<String>,
@@ -177,35 +181,35 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<1024, 512>")]
     pub usage: Vec<String>,
-    /// Credits consumed on each of the last days, one record each.
+    /// Credits consumed on each of the last days (UTC), one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<64, 128>")]
     pub daily_consumption: Vec<String>,
-    /// Alert thresholds that the current period has crossed, in percent.
+    /// Alert thresholds that the current period has reached, in percent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "percents")]
     pub crossed_thresholds_percent: Vec<i64>,
-    /// Time of the charge that the forecast is made at.
+    /// Time of the last charge, from which the forecast is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast_time: Option<Timestamp>,
-    /// Time of the last change of the balance, from which the forecast counts if it is later.
+    /// Time of the last change of the balance. The forecast starts from it if it is later than the last charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_balance_change_time: Option<Timestamp>,
-    /// Sums of the time without a period, for the statement of the next period: one record.
+    /// Sums of the time without a period, for the statement of the next period, as one record.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub carried: Option<String>,
-    /// Sums over the life of the account.
+    /// Sums since the start of the account.
     pub totals: LedgerTotals,
     /// Statements of the last periods, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<64, 4096>")]
     pub statements: Vec<String>,
-    /// The last facts, one record each.
+    /// The last entries of the history, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<64, 131_072>")]
     pub entries: Vec<String>,
-    /// Receipts of charged reports whose status is not known to be written, one record each.
+    /// Charged reports whose status update is not confirmed, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<512, 262_144>")]
     pub unacknowledged: Vec<String>,
@@ -226,7 +230,8 @@ pub struct LedgerAcceptance {
     /// Sequence of the ledger that was accepted.
     #[schemars(range(min = 1, max = MAX_INTEGER))]
     pub sequence: i64,
-    /// Hash of the ledger that the Subscription's status named then: what it shows of a later one no longer counts.
+    /// Hash of the ledger that the Subscription's status named at that time. The operator no longer compares
+    /// this ledger with a later one in the status.
     #[schemars(length(max = 64))]
     pub shown_hash: String,
     /// Fields that a later version of the operator added.
@@ -235,14 +240,14 @@ pub struct LedgerAcceptance {
     pub other: Unknown,
 }
 
-/// The Subscription that was last decided on.
+/// The Subscription at the last commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerSubscription {
-    /// Its UID; another one under the same name is the account resumed.
+    /// UID of the Subscription. A new Subscription with the same name resumes the account.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its generation; an older copy is not decided on.
+    /// Generation of the Subscription. The operator does not decide on an older copy.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub generation: i64,
     /// Fields that a later version of the operator added.
@@ -267,11 +272,11 @@ pub struct LedgerTerms {
     /// Rank of the plan in the catalog; the lowest is 0.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub rank: i64,
-    /// Plan that follows when it lapses.
+    /// Plan that follows when this plan lapses.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = NAME_LENGTH))]
     pub lapses_to: Option<String>,
-    /// Whether packs may be bought.
+    /// `Allowed` if packs can be bought, else `Refused`.
     pub pack_purchases: PackPurchases,
     /// Fields that a later version of the operator added.
     #[serde(flatten)]
@@ -283,9 +288,9 @@ pub struct LedgerTerms {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerAnchor {
-    /// First instant of the first period that is counted from it.
+    /// Start of the first period that is counted from this anchor.
     pub time: Timestamp,
-    /// Months from it to the start of the current period.
+    /// Months from the anchor to the start of the current period.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub months: i64,
     /// Fields that a later version of the operator added.
@@ -294,20 +299,20 @@ pub struct LedgerAnchor {
     pub other: Unknown,
 }
 
-/// The current period; without times while there is none.
+/// The current period. Without times while there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerPeriod {
-    /// Its number, or the last one's; it never goes back.
+    /// Number of the current period, or of the last one while there is none. It never goes back.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub number: i64,
-    /// Its first instant.
+    /// Start of the period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
-    /// The first instant after it.
+    /// End of the period; it is not part of the period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Timestamp>,
-    /// When its invoice becomes overdue. Absent once it is paid.
+    /// Time at which its invoice becomes overdue. Absent when it is paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_due_time: Option<Timestamp>,
     /// Fields that a later version of the operator added.
@@ -316,18 +321,18 @@ pub struct LedgerPeriod {
     pub other: Unknown,
 }
 
-/// A request and how it was answered.
+/// A request of a Subscription, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerRequest {
-    /// Plan asked for.
+    /// Requested plan.
     #[schemars(length(max = NAME_LENGTH))]
     pub plan: String,
-    /// Billing period asked for.
+    /// Requested billing period.
     pub billing_period: BillingPeriod,
-    /// Renewal asked for.
+    /// Requested renewal.
     pub renewal: Renewal,
-    /// The answer.
+    /// Outcome of the request.
     pub state: RequestState,
     /// Fields that a later version of the operator added.
     #[serde(flatten)]
@@ -335,12 +340,12 @@ pub struct LedgerRequest {
     pub other: Unknown,
 }
 
-/// How the plan in force came about.
+/// The origin of the plan in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum LedgerPlanOrigin {
-    /// It was asked for.
+    /// The Subscription requested it.
     Asked,
-    /// A plan that was not renewed lapsed into it.
+    /// It follows a plan that lapsed.
     LapsedInto,
 }
 
@@ -353,7 +358,7 @@ pub struct LedgerPendingChange {
     pub plan: String,
     /// Billing period that begins.
     pub billing_period: BillingPeriod,
-    /// When it begins.
+    /// Time at which it begins.
     pub effective_time: Timestamp,
     /// Fields that a later version of the operator added.
     #[serde(flatten)]
@@ -361,8 +366,8 @@ pub struct LedgerPendingChange {
     pub other: Unknown,
 }
 
-/// Sums over the life of an account:
-/// granted + purchased + adjusted = consumed + expired + refunded + remaining - debt.
+/// Sums since the start of the account: granted + purchased + adjusted = consumed + expired + refunded +
+/// remaining - debt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerTotals {
@@ -403,12 +408,12 @@ fn coverage(_: &mut SchemaGenerator) -> Schema {
         "additionalProperties": {
             "type": "string",
             "maxLength": 262_144,
-            "description": "The stretches of time charged for this source.",
+            "description": "The charged ranges of this source.",
         },
     })
 }
 
-/// Returns the schema of a list of shares in percent.
+/// Returns the schema of a list of percentages.
 fn percents(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",

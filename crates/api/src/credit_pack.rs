@@ -1,4 +1,4 @@
-//! CreditPack: a purchase of credits on top of a plan.
+//! CreditPack: a purchase of credits in addition to a plan.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -25,7 +25,7 @@ use super::{Amount, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A CreditPack is one purchase of credits on top of a plan. Its name is the idempotency key: applying \
+    doc = "A CreditPack is one purchase of credits in addition to a plan. Its name is the idempotency key: applying \
            the same name again shows the original purchase and buys nothing, also after a deletion. Deleting a \
            CreditPack neither refunds it nor makes room under the pack limit. A new name buys again, so a changed \
            name prefix (of Kustomize or a Helm release) or another namespace buys all packs again.",
@@ -96,7 +96,7 @@ use super::{Amount, SubscriptionRef, condition};
 pub struct CreditPackSpec {
     /// The Subscription that buys. Its plan must allow packs, and its current period must be paid.
     pub subscription_ref: SubscriptionRef,
-    /// A pack of the operator's catalog, such as `plus-100`.
+    /// Name of a pack of the operator's catalog, such as `plus-100`.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         NAME_PATTERN,
         "the name of a pack: lower-case letters, digits and '-', starting and ending with a letter or digit, such as \
@@ -110,13 +110,14 @@ pub struct CreditPackSpec {
 #[serde(rename_all = "camelCase")]
 #[schemars(description = "State of the order. Only the operator writes it.")]
 pub struct CreditPackStatus {
-    /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = MAX_INTEGER))]
     pub observed_generation: Option<i64>,
-    /// `AwaitingPayment` holds its place under the monthly limit until its invoice is settled; `Granted` has
-    /// given its credits; `Refused` is final, the reason is in the condition Ready; `Refunded` is final too.
-    /// Absent while the order waits.
+    /// `AwaitingPayment`: the invoice is open, and the order counts towards the monthly limit. `Granted`: the
+    /// credits are granted. `Refused`: the order was refused, for the reason in the condition `Ready`.
+    /// `Refunded`: the price was paid back. `Refused` and `Refunded` are final. Absent while the order is
+    /// pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [rule(
         "self == oldSelf || (oldSelf == 'AwaitingPayment' && (self == 'Granted' || self == 'Refused')) \
@@ -127,31 +128,31 @@ pub struct CreditPackStatus {
     /// Credits that the pack gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credits: Option<Amount>,
-    /// Price, in units of the currency.
+    /// Price in units of the currency, such as `"300"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Amount>,
     /// Currency of the price, such as `USD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 3), extend("pattern" = CURRENCY_PATTERN))]
     pub currency: Option<String>,
-    /// Number of its invoice. Absent for a free pack.
+    /// Number of the invoice of the order. Absent for a free pack.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = INVOICE_NUMBER_LENGTH))]
     pub invoice: Option<String>,
-    /// When the credits were granted.
+    /// Time at which the credits were granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_time: Option<Timestamp>,
-    /// When the next pack may be bought, where this one was refused for the monthly limit.
+    /// Time from which the next pack can be bought. Set only if this one exceeded the monthly limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Timestamp>,
-    /// `Ready` says whether the credits were granted; `Reconciling` that the order waits; `Stalled` that it was
-    /// refused, with the reason and the remedy.
+    /// `Ready` is true when the credits are granted. `Reconciling` is true while the order is pending.
+    /// `Stalled` is true when it was refused; its message has the remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
 }
 
-/// Where an order stands.
+/// State of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = super::schema::without_description)]
 pub enum CreditPackState {
@@ -161,6 +162,6 @@ pub enum CreditPackState {
     Granted,
     /// It was refused; final.
     Refused,
-    /// It was granted and paid back; final.
+    /// It was granted, and its price was paid back; final.
     Refunded,
 }

@@ -1,17 +1,18 @@
-//! From Rust types to custom resource definitions that the API server takes without a warning.
+//! Converts Rust types to custom resource definitions that the API server accepts without a warning.
 //!
-//! What the derive macros emit is nearly right; [`crds`] brings it into the one shape that is committed in
-//! `crds/`, printed by `flashgate-billing crds`, installed by the chart, and documented in `docs/reference/api.md`.
+//! The output of the derive macros needs some corrections, which [`crds`] makes. The result is committed in
+//! `crds/`, printed by `flashgate-billing crds`, installed by the chart, and documented in
+//! `docs/reference/api.md`.
 
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use crate::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 
-/// Longest text of a time: RFC 3339 with nanoseconds and an offset has 35 characters.
+/// Longest text of a time in characters: RFC 3339 with nanoseconds and an offset has 35.
 const TIME_LENGTH: u32 = 64;
 
-/// Says why a custom resource definition cannot be written.
+/// The reason why a custom resource definition cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum CrdError {
     /// A definition cannot be turned into JSON or YAML.
@@ -31,7 +32,7 @@ pub struct Crd {
     pub kind: String,
     /// Plural of the kind in lower case, such as `creditpacks`: the name of its file in `crds/`.
     pub plural: String,
-    /// The definition as the API server takes it.
+    /// The definition as the API server accepts it.
     pub definition: Value,
 }
 
@@ -45,17 +46,17 @@ impl Crd {
     /// Returns the definition as YAML, equal on every run.
     ///
     /// # Errors
-    /// When a value has no form in YAML, which none here has.
+    /// Returns an error if a value has no form in YAML. No definition here has such a value.
     pub fn yaml(&self) -> Result<String, CrdError> {
         serde_yaml::to_string(&self.definition)
             .map_err(|source| CrdError::Serialize { kind: self.kind.clone(), source: source.into() })
     }
 }
 
-/// Returns the definitions of all kinds, in the order in which people meet them.
+/// Returns the definitions of all kinds, in the order in which a user needs them.
 ///
 /// # Errors
-/// When a definition has no form in JSON, which none here has.
+/// Returns an error if a definition has no form in JSON. No definition here has such a value.
 pub fn crds() -> Result<Vec<Crd>, CrdError> {
     Ok(vec![
         crd::<Subscription>()?,
@@ -70,7 +71,7 @@ pub fn crds() -> Result<Vec<Crd>, CrdError> {
 /// Returns the definitions of all kinds as one YAML stream, for `kubectl apply -f -`.
 ///
 /// # Errors
-/// As [`crds`] and [`Crd::yaml`].
+/// Returns the errors of [`crds`] and [`Crd::yaml`].
 pub fn all_yaml() -> Result<String, CrdError> {
     let documents = crds()?.iter().map(Crd::yaml).collect::<Result<Vec<_>, _>>()?;
     Ok(documents.join("---\n"))
@@ -89,7 +90,7 @@ fn crd<K: CustomResourceExt>() -> Result<Crd, CrdError> {
     Ok(Crd { kind: names.kind, plural: names.plural, definition })
 }
 
-/// Says in the metadata where the definition comes from.
+/// Adds metadata that identifies the product.
 fn label(definition: &mut Value) {
     definition["metadata"]["labels"] = json!({ "app.kubernetes.io/part-of": "flashgate-billing" });
     definition["metadata"]["annotations"] = json!({
@@ -97,8 +98,8 @@ fn label(definition: &mut Value) {
     });
 }
 
-/// Brings a node of a schema, and all below it, into one shape: unset and null never differ, no titles, no unsigned
-/// formats, whole numbers as such, a bound on every time and every enum, paragraphs unwrapped.
+/// Normalizes a node of a schema and all nodes below it. Removes nullability, titles and unsigned formats;
+/// writes whole numbers as integers; bounds each time and each enum; unwraps paragraphs.
 fn clean(node: &mut Value) {
     match node {
         Value::Object(fields) => {
@@ -148,17 +149,18 @@ fn clean_keywords(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Returns a number of the derive macros, which know only floats, as the integer it stands for.
+/// Returns a number as an integer if it is whole: the derive macros emit only floats.
 fn whole_number(bound: &Value) -> Option<Value> {
     format!("{:.0}", bound.as_f64()?).parse::<i64>().ok().map(Value::from)
 }
 
-/// Returns a description with one line per paragraph: readers wrap for their own width.
+/// Returns a description with one line per paragraph, because clients wrap lines to their own width.
 fn unwrap_paragraphs(description: &str) -> String {
     description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Describes what is around `spec`, and gives `status` the default that tells tools "not seen yet".
+/// Describes the fields beside `spec`, and gives `status` the default that shows tools that the operator has
+/// not seen the object.
 fn describe_envelope(schema: &mut Value, kind: &str) {
     schema["type"] = "object".into();
     let properties = &mut schema["properties"];

@@ -2,25 +2,26 @@
 
 use crate::reason::Reason;
 
-/// An Event. Its object is an `O`: a name where the Event is decided on, an object at a version where it is published.
+/// An Event. `O` identifies its object: a name while the operator decides on the Event, a reference with a
+/// resourceVersion when it publishes the Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<O> {
     /// The object that the Event is about.
     pub object: O,
-    /// Whether someone should look.
+    /// Normal or warning.
     pub kind: EventKind,
-    /// The reason, in one word.
+    /// The reason in one word.
     pub reason: Reason,
-    /// The reason, in a sentence.
+    /// The explanation in a sentence.
     pub message: String,
 }
 
-/// Whether someone should look: the `type` of an Event.
+/// The `type` of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// All is well.
+    /// No action is needed.
     Normal,
-    /// Someone should look.
+    /// An administrator should act or investigate.
     Warning,
 }
 
@@ -36,17 +37,17 @@ impl EventKind {
 }
 
 impl<O> Event<O> {
-    /// Returns an Event about something that went as it should.
+    /// Returns a normal Event.
     pub const fn normal(object: O, reason: Reason, message: String) -> Self {
         Self { object, kind: EventKind::Normal, reason, message }
     }
 
-    /// Returns an Event about something that someone should look at.
+    /// Returns a warning Event.
     pub const fn warning(object: O, reason: Reason, message: String) -> Self {
         Self { object, kind: EventKind::Warning, reason, message }
     }
 
-    /// Returns the same Event about `object`.
+    /// Returns this Event with `object` as its object.
     pub fn about<P>(self, object: P) -> Event<P> {
         let Self { object: _, kind, reason, message } = self;
         Event { object, kind, reason, message }

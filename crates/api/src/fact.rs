@@ -1,4 +1,5 @@
-//! The four kinds that state a fact about an account and wait for its verdict: reports, orders, payments and adjustments.
+//! The four kinds that state a fact about an account and get a verdict: reports, orders, payments and
+//! adjustments.
 
 use std::fmt;
 
@@ -19,13 +20,13 @@ pub trait FactObject: Resource<DynamicType = ()> {
     /// Returns the name of the Subscription whose account the fact is about.
     fn subscription_name(&self) -> &str;
 
-    /// Returns the status as it is stored; the API server sets one before the operator has seen the object.
+    /// Returns the stored status. The API server sets a default before the operator has seen the object.
     fn status(&self) -> Option<&Self::Status>;
 
-    /// Takes the status that the operator wrote, if it wrote one.
+    /// Takes the status out of the object, if the operator has written one.
     fn take_written_status(&mut self) -> Option<Self::Status>;
 
-    /// Returns whether the object has no final verdict.
+    /// Returns true if the object has no final verdict.
     fn is_pending(&self) -> bool {
         let state = self.status().and_then(FactStatus::state);
         state.is_none_or(|state| !<Self::Status as FactStatus>::State::FINAL.contains(&state))
@@ -42,10 +43,10 @@ pub trait FactObject: Resource<DynamicType = ()> {
 
 /// The status of such a kind.
 pub trait FactStatus {
-    /// The verdict, in one word.
+    /// The verdict in one word.
     type State: FactState;
 
-    /// Returns the verdict; nothing while the object waits for one.
+    /// Returns the verdict, or `None` while the object is pending.
     fn state(&self) -> Option<Self::State>;
 
     /// Returns the conditions.
@@ -54,7 +55,7 @@ pub trait FactStatus {
 
 /// A verdict in one word: `status.state`.
 pub trait FactState: Copy + PartialEq + 'static {
-    /// The verdicts after which the operator has nothing more to decide about the object.
+    /// The verdicts after which the operator decides nothing more about the object.
     const FINAL: &'static [Self];
 
     /// Returns the word.
@@ -62,7 +63,7 @@ pub trait FactState: Copy + PartialEq + 'static {
     fn as_str(self) -> &'static str;
 }
 
-/// Declares a kind with its states; those after `final` need no further decision.
+/// Declares a kind with its states. The operator decides nothing more in the states after `final`.
 macro_rules! fact_object {
     ($kind:ident, $status:ident, $state:ident { $($name:ident),+ } final { $($final:ident),+ }) => {
         impl FactObject for $kind {
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_selects_what_is_pending() {
+    fn the_field_selector_selects_pending_objects() {
         assert_eq!(UsageReport::pending_selector(), "status.state!=Charged,status.state!=Rejected");
         assert_eq!(
             CreditPack::pending_selector(),
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_written_as_its_word() {
+    fn a_state_is_written_as_its_name() {
         let word = serde_json::to_value(CreditPackState::AwaitingPayment).expect("a word");
         assert_eq!(word, CreditPackState::AwaitingPayment.as_str());
     }

@@ -1,7 +1,8 @@
-//! The custom resources as they travel: what users write and what `kubectl explain` prints.
+//! The custom resources as users write them and as `kubectl explain` prints them.
 //!
-//! Wire types only. They hold amounts, quantities and times as they were written; the operator parses them once into
-//! the types of the laws. The words that users choose from are the same types there and here. Doc comments of fields are user documentation: they become the descriptions of the CRDs.
+//! These types hold amounts, quantities and times as they were written. The operator parses them once into the
+//! types of the ledger crate. Enums that users choose from are types of the ledger crate, so that one type
+//! serves both. Doc comments of fields are user documentation: they become the descriptions of the CRDs.
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own")]
 
 pub mod amount;
@@ -32,7 +33,7 @@ pub use quantity::Quantity;
 pub use subscription::{LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus};
 pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
 
-// The words that users write are those of the laws: one type for both.
+// Users choose from these enums, and the laws use them too: one type serves both.
 pub use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
 pub use flashgate_ledger::facts::{PaymentState, Renewal};
 pub use flashgate_ledger::invoice::InvoiceState;
@@ -50,11 +51,12 @@ pub const VERSION: &str = "v1alpha1";
 /// Value of `apiVersion` of every object.
 pub const API_VERSION: &str = "billing.flashgate.dev/v1alpha1";
 
-/// Names a Subscription of the same namespace.
+/// A reference to a Subscription in the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionRef {
-    /// Name of a Subscription in the same namespace. It may be created later: the object waits for it.
+    /// Name of a Subscription in the same namespace, such as `acme`. You can create it later: until then this
+    /// object is pending.
     #[schemars(length(min = 1, max = OBJECT_NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         OBJECT_NAME_PATTERN,
         "the name of a Subscription: lower-case letters, digits, '-' and '.', starting and ending with a letter or \

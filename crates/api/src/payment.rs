@@ -1,4 +1,4 @@
-//! Payment: what happened to an invoice outside the cluster.
+//! Payment: a report that an invoice was paid, failed, cancelled or refunded.
 
 use flashgate_ledger::facts::PaymentState;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -27,8 +27,9 @@ use super::{Amount, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A Payment reports what happened to one invoice: it was settled, an attempt failed, it was cancelled, or it \
-           was refunded. Payment agents write it. Name it after the provider's event: a repeated delivery is then a conflict, not a second payment. \
+    doc = "A Payment reports the state of one invoice: it was settled, an attempt failed, it was cancelled, or it \
+           was refunded. Payment agents write it. Use the identifier of the provider's event as its name: a repeated \
+           delivery is then a conflict, not a second payment. \
            Never put card data or keys here.",
     printcolumn(
         name = "Subscription",
@@ -88,7 +89,7 @@ use super::{Amount, SubscriptionRef, condition};
     extend("x-kubernetes-validations" = [immutable("report what happened next as another Payment")])
 )]
 pub struct PaymentSpec {
-    /// The Subscription whose invoice it is.
+    /// The Subscription that the invoice belongs to.
     pub subscription_ref: SubscriptionRef,
     /// Number of the invoice, as in `status.invoices` of the Subscription, such as `acme-1f3a9c2e-0007`.
     #[schemars(length(min = 1, max = INVOICE_NUMBER_LENGTH), extend("x-kubernetes-validations" = [form(
@@ -96,21 +97,22 @@ pub struct PaymentSpec {
         "the number of an invoice as the Subscription's `status.invoices` shows it, such as 'acme-1f3a9c2e-0007'",
     )]))]
     pub invoice: String,
-    /// `Settled`: it was paid in full. `Failed`: an attempt to pay it failed; it stays open until its due time, so that
-    /// another attempt can settle it. `Cancelled`: the provider gave up, for example because the checkout expired; it
-    /// becomes void at once, a renewal's at its due time. `Refunded`: it was paid back in full, and what is left of its
-    /// credits is taken.
+    /// `Settled`: the invoice was paid in full. `Failed`: an attempt to pay it failed; it stays open until its
+    /// due time, so another attempt can settle it. `Cancelled`: the provider ended the payment, for example
+    /// because the checkout expired; the invoice becomes void immediately, or at its due time if it is for a
+    /// renewal. `Refunded`: it was paid back in full, and the operator takes back the remaining credits.
     pub state: PaymentState,
-    /// Amount in units of the currency, such as `"300"` or `"19.99"`. It must be the invoice's.
+    /// Amount in units of the currency, such as `"300"` or `"19.99"`. It must equal the amount of the invoice.
     #[schemars(schema_with = "stated_sum")]
     pub amount: Amount,
-    /// Currency, such as `USD`. It must be the invoice's.
+    /// Currency as an ISO 4217 code, such as `USD`. It must equal the currency of the invoice.
     #[schemars(length(max = 3), extend("x-kubernetes-validations" = [form(
         CURRENCY_PATTERN,
         "three capital letters, such as 'USD'",
     )]))]
     pub currency: String,
-    /// The provider's identifier of the payment, such as `pi_123`, to find it there.
+    /// Identifier of the payment at the provider, such as `pi_123`. The operator stores it and does not
+    /// interpret it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub reference: Option<String>,
@@ -129,17 +131,17 @@ fn stated_sum(_: &mut SchemaGenerator) -> Schema {
 #[serde(rename_all = "camelCase")]
 #[schemars(description = "The verdict. Only the operator writes it.")]
 pub struct PaymentStatus {
-    /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = MAX_INTEGER))]
     pub observed_generation: Option<i64>,
-    /// `Applied` or `Refused`; final. Absent while the payment waits.
+    /// `Applied` or `Refused`. Both are final. Absent while the payment is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" =
         [rule("self == oldSelf", "must not change once it is set: a verdict is final")]))]
     pub state: Option<PaymentVerdict>,
-    /// `Ready` says whether the payment was applied. `Stalled` says that someone must act: it was refused, or it
-    /// settled a void invoice and a refund is due.
+    /// `Ready` is true when the payment is applied. `Stalled` is true when someone must act: the payment was
+    /// refused, or it settled a void invoice and a refund is due.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
@@ -149,8 +151,8 @@ pub struct PaymentStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = super::schema::without_description)]
 pub enum PaymentVerdict {
-    /// It was taken into the account.
+    /// The account contains its effect.
     Applied,
-    /// It changed nothing; the reason is in the condition Ready.
+    /// It changed nothing. The condition `Ready` has the reason.
     Refused,
 }

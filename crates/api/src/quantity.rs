@@ -1,4 +1,4 @@
-//! Metered quantities as they travel.
+//! Metered quantities as users write them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::rule;
 
-/// The grammar of quantities; the ledger's parser accepts exactly the same texts.
+/// The grammar of quantities. The parser of the ledger crate accepts exactly the same texts.
 pub const QUANTITY_PATTERN: &str = "^[+]?([0-9]{1,16}([.][0-9]{0,9})?|[.][0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE]([+]?[0-9]{1,2}|-[0-9]))?$";
 
-/// A quantity in the Kubernetes grammar, such as `12G`, as it was written; a YAML number becomes its digits.
+/// A quantity in the Kubernetes grammar, as it was written, such as `12G`. A YAML number becomes its digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Quantity(pub String);
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// Takes a text or an integer; a fraction must be written as text, so that nothing is rounded on the way.
+/// Accepts a text or an integer. A fraction must be a text, so that no client rounds it.
 struct QuantityVisitor;
 
 impl Visitor<'_> for QuantityVisitor {
@@ -73,8 +73,8 @@ impl JsonSchema for Quantity {
         "Quantity".into()
     }
 
-    // `maxLength` is also what keeps the rule within the server's cost budget (Kubernetes 1.34 and later count
-    // it for integers-or-strings).
+    // `maxLength` also keeps the rule within the API server's cost budget: Kubernetes 1.34 and later count it
+    // for values that are an integer or a string.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_and_integers_are_taken_as_written_and_fractions_only_as_text() {
+    fn texts_and_integers_are_accepted_and_fractions_only_as_text() {
         let lines: Vec<Quantity> =
             serde_json::from_str(r#"["12G", 2500000, "1.5Gi", -1]"#).expect("quantities");
         assert_eq!(lines.iter().map(Quantity::as_str).collect::<Vec<_>>(), ["12G", "2500000", "1.5Gi", "-1"]);

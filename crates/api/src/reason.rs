@@ -1,13 +1,13 @@
-//! Reasons: one closed list of words for conditions, events and metrics alike.
+//! Reasons: one closed list for conditions, Events and metrics.
 
 use flashgate_ledger::refusal::RefusalReason;
 
-/// Declares the reasons with their descriptions, each once.
+/// Declares the reasons with their descriptions.
 macro_rules! reasons {
     ($($name:ident: $description:literal,)*) => {
-        /// Why a condition is as it is, or why an event was given.
+        /// The reason of a condition or an Event.
         ///
-        /// `docs/reference/reasons.md` is made from this list.
+        /// `docs/reference/reasons.md` is generated from this list.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $(#[doc = $description] $name,)*
@@ -17,7 +17,7 @@ macro_rules! reasons {
             /// Every reason, in alphabetical order.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Returns the word that conditions, events and metrics show.
+            /// Returns the name that conditions, Events and metrics show.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -25,13 +25,13 @@ macro_rules! reasons {
                 }
             }
 
-            /// Returns the reason that is shown as `name`.
+            /// Returns the reason whose name is `name`.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
             }
 
-            /// Returns what it means and what to do about it.
+            /// Returns the meaning and the remedy.
             #[must_use]
             pub const fn description(self) -> &'static str {
                 match self {
@@ -44,7 +44,7 @@ macro_rules! reasons {
 
 reasons! {
     AlreadyExpired: "`spec.expirationTime` is at or before the creation: create the CreditAdjustment again under a new name with a later time.",
-    AlreadySettled: "The invoice was settled before: nothing more is to be paid for it.",
+    AlreadySettled: "The invoice was settled before: do not pay it again.",
     Applied: "The Payment was applied to its invoice.",
     ArrivalInFuture: "The object's `metadata.creationTimestamp` is more than 60 seconds ahead of the operator's clock, so it is decided when the clock reaches it: check the clocks of the API servers.",
     AwaitingPayment: "The request waits for the payment of an open invoice. It continues when a Payment reports the invoice as settled.",
@@ -58,7 +58,7 @@ reasons! {
     CreditsLeft: "The balance is above zero.",
     Deleting: "The Subscription is being deleted: no renewal and no new invoice follow.",
     DuplicateWindow: "A part of the window was charged already for this source: report the rest in a window that touches it, or use another source.",
-    FirstPeriodAwaited: "The account's first period has not begun: it begins with its payment, or when a known plan is asked for.",
+    FirstPeriodAwaited: "The account's first period has not begun: it begins with its payment, or when the Subscription requests a plan of the catalog.",
     GapClosed: "A source had more than 1,024 separate stretches, or the account more than 4,096, so its oldest gap was closed. A report that would fill it is refused: report it with another source, and report without gaps.",
     Granted: "Credits were granted.",
     InForce: "The requested plan is in force.",
@@ -72,10 +72,10 @@ reasons! {
     LedgerNewerFormat: "A later version of the operator wrote the CreditLedger: upgrade this operator.",
     LedgerRegression: "The CreditLedger is older than the one in `status.ledger`, probably from a backup: an administrator must restore the newer one, or accept this one with the annotation `billing.flashgate.dev/accept-sequence`.",
     NameAlreadyUsed: "The name was used for another order: each name is valid for one order, so use a new one.",
-    NoPlan: "No plan is in force: usage becomes debt until one is.",
+    NoPlan: "No plan is in force: usage becomes debt until a plan is in force.",
     NotRenewing: "`renewal: None` ends the plan at the end of the period; set it to `Automatic` before then to keep the plan.",
     NotSettled: "The invoice was never settled, so it cannot be refunded.",
-    NotStarted: "The account starts later, at `spec.startTime`; nothing is granted or charged before then.",
+    NotStarted: "The account starts later, at `spec.startTime`. Nothing is granted or charged before that time.",
     PackLimitReached: "The month's packs are used up: buy under a new name from `status.nextAvailableTime` on.",
     PaymentCancelled: "The payment of the order was cancelled: use a new name to buy again.",
     PaymentExpired: "The order was not paid by its due time: use a new name to buy again.",

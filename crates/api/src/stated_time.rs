@@ -1,7 +1,8 @@
-//! Times that users state, in every form that the API server takes: RFC 3339 as Go's standard library reads it.
+//! Times that users state, in every form that the API server accepts: RFC 3339 as Go's standard library parses
+//! it.
 //!
-//! What the API server stores, the operator must understand, so both follow the same rules: `T` and `Z` are capitals,
-//! the fraction of a second may have any number of digits, and there are no leap seconds.
+//! The operator must parse every time that the API server stores, so both follow the same rules: `T` and `Z`
+//! are capitals, the fraction of a second may have any number of digits, and there are no leap seconds.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
@@ -11,7 +12,7 @@ use serde::de::{self, Deserialize, Deserializer};
 /// The required form of a time, for messages.
 pub const FORM: &str = "a time in whole seconds from 2000 to 2100, such as '2026-01-31T10:00:00Z'";
 
-/// Returns the instant that `text` states; nothing when the API server takes it for no time.
+/// Returns the instant that `text` states, or `None` if the API server rejects the text.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.split_once('T')?;
@@ -32,7 +33,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     local.checked_sub(offset_of(offset)?).ok()
 }
 
-/// Returns the distance from UTC that `Z` or `+02:00` states.
+/// Returns the offset from UTC that a text such as `Z` or `+02:00` states.
 fn offset_of(text: &str) -> Option<SignedDuration> {
     if text == "Z" {
         return Some(SignedDuration::ZERO);
@@ -47,7 +48,7 @@ fn offset_of(text: &str) -> Option<SignedDuration> {
     is_in_range.then(|| SignedDuration::from_mins(sign * (i64::from(hours) * 60 + i64::from(minutes))))
 }
 
-/// Returns `COUNT` numbers of so many digits each.
+/// Returns `COUNT` numbers; `digits` is the length of each.
 fn fields<const COUNT: usize>(text: &str, separator: char, digits: [usize; COUNT]) -> Option<[i16; COUNT]> {
     let mut numbers = [0; COUNT];
     let mut parts = text.split(separator);
@@ -61,7 +62,7 @@ fn fields<const COUNT: usize>(text: &str, separator: char, digits: [usize; COUNT
 /// Deserializes a time that a user stated.
 ///
 /// # Errors
-/// When it is none.
+/// Returns an error if the text is not a time.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| de::Error::custom(format!("'{text}' is no time; must be {FORM}")))
@@ -70,7 +71,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timesta
 /// Deserializes a time that a user may leave out.
 ///
 /// # Errors
-/// When it is none.
+/// Returns an error if the text is not a time.
 pub fn deserialize_optional<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_that_the_api_server_takes_is_a_time() {
+    fn every_form_that_the_api_server_accepts_is_a_time() {
         let expected = "2026-01-31T10:00:00Z".parse::<Timestamp>().ok();
         for text in [
             "2026-01-31T10:00:00Z",
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_refuses_is_no_time() {
+    fn a_text_that_the_api_server_rejects_is_not_a_time() {
         for text in [
             "",
             "2026-01-31",

@@ -1,4 +1,4 @@
-//! Subscription: which plan an organization or an individual is on, and what it has left.
+//! Subscription: the plan of an organization or an individual, and its remaining credits.
 
 use flashgate_ledger::catalog::BillingPeriod;
 use flashgate_ledger::facts::Renewal;
@@ -15,7 +15,7 @@ use super::schema::{
 };
 use super::{Amount, condition};
 
-/// The plan that the tenant asks for.
+/// The plan that the tenant requests.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -28,8 +28,8 @@ use super::{Amount, condition};
     status = "SubscriptionStatus",
     derive = "PartialEq",
     selectable = ".spec.plan",
-    doc = "A Subscription is one account: the plan an organization or an individual is on, and the credits it has \
-           left. Namespace and name are the identity of the account: deleting a Subscription keeps its ledger, \
+    doc = "A Subscription is one account: the plan of an organization or an individual, and its remaining \
+           credits. Namespace and name identify the account: deleting a Subscription keeps its ledger, \
            and creating one with the same name resumes the account.\n\nOther products define a kind of this name too; \
            `kubectl get subscriptions.billing.flashgate.dev` and the short name `fgsub` are always this one.",
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan", description = "Plan in force"),
@@ -43,7 +43,7 @@ use super::{Amount, condition};
         name = "Ready",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether everything asked for is done"
+        description = "True if the operator has done everything that the spec requests"
     ),
     printcolumn(
         name = "Balance",
@@ -61,7 +61,7 @@ use super::{Amount, condition};
         name = "Renews",
         type_ = "string",
         json_path = ".status.renewalTime",
-        description = "When the next period begins"
+        description = "Time at which the next period begins"
     ),
     printcolumn(
         name = "Packs",
@@ -75,7 +75,7 @@ use super::{Amount, condition};
         type_ = "string",
         json_path = ".status.forecast.exhaustionTime",
         priority = 1,
-        description = "When the balance reaches zero at the current rate"
+        description = "Time at which the balance reaches zero at the current rate"
     ),
     printcolumn(
         name = "Reason",
@@ -100,8 +100,8 @@ use super::{Amount, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "The plan that the tenant asks for. Every field except `startTime` may be changed at any time: an upgrade takes \
-                   effect at once, a downgrade at the end of the period.",
+    description = "The plan that the tenant requests. You can change every field except `startTime` at any time. An upgrade takes \
+                   effect immediately, a downgrade at the end of the period.",
     extend("x-kubernetes-validations" = [rule_at(
         ".startTime",
         "has(self.startTime) == has(oldSelf.startTime) && (!has(self.startTime) || self.startTime == oldSelf.startTime)",
@@ -109,26 +109,28 @@ use super::{Amount, condition};
     )])
 )]
 pub struct SubscriptionSpec {
-    /// A plan of the operator's catalog, such as `starter`. A higher plan begins at once with its full credits
-    /// and price; a lower one begins when the current period ends, and nothing already paid for is lost.
+    /// Name of a plan of the operator's catalog, such as `starter`. An upgrade begins a new period immediately,
+    /// with the full credits and price of the plan. A downgrade begins when the current period ends, so paid
+    /// credits are not lost.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         NAME_PATTERN,
         "the name of a plan: lower-case letters, digits and '-', starting and ending with a letter or digit, such as \
          'starter'",
     )]))]
     pub plan: String,
-    /// How long a period is, and so which credits and price of the plan apply. A plan may offer only one of them.
+    /// Length of a period: `Monthly` or `Yearly`. It selects the credits and the price of the plan. A plan can
+    /// offer only one of the two.
     #[serde(default)]
     pub billing_period: BillingPeriod,
-    /// Renewal at the end of the period: `Automatic` begins the next period, `None` changes to the plan that the
-    /// catalog's `lapsesTo` names. Credits of packs are kept either way.
+    /// Renewal at the end of the period. `Automatic` begins the next period. `None` changes to the plan that
+    /// `lapsesTo` of the catalog names. Both keep the credits of packs.
     #[serde(default)]
     pub renewal: Renewal,
-    /// When the account starts, in UTC and whole seconds from 2000 to 2100, such as `2026-01-31T10:00:00Z`.
-    /// Default: when the Subscription is created. In the future: nothing is granted or charged before it. In the
-    /// past: periods are counted from it, and only the one that holds the creation, and later ones, are granted.
-    /// Monthly periods begin on its day of the month, or on the month's last day where that is earlier.
-    /// Immutable.
+    /// Time at which the account starts, in UTC and whole seconds from 2000 to 2100, such as
+    /// `2026-01-31T10:00:00Z`. Default: the creation of the Subscription. If it is in the future, nothing is
+    /// granted or charged before it. If it is in the past, periods are counted from it, and the first grant is
+    /// for the period that contains the creation. Monthly periods begin on its day of the month, or on the last
+    /// day of a shorter month. Immutable.
     #[serde(
         default,
         deserialize_with = "super::stated_time::deserialize_optional",
@@ -136,25 +138,27 @@ pub struct SubscriptionSpec {
     )]
     #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub start_time: Option<Timestamp>,
-    /// The party to invoice. This version stores it for your own invoicing tools; it prints and sends no invoices.
+    /// Billing details of the customer, for your own invoicing tools. The operator stores them; it does not
+    /// print or send invoices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_details: Option<BillingDetails>,
-    /// Shares of a period's credits, in whole percent from 1 to 1000, at which an event is given; the first one
-    /// reached also sets the condition `CreditsLow`. Default: the catalog's, normally 80 and 100.
+    /// Shares of a period's credits in whole percent, from 1 to 1000, such as `[50, 80, 100]`. The operator
+    /// writes an Event when consumption reaches one of them. The lowest one also sets the condition
+    /// `CreditsLow`. Default: the thresholds of the catalog; the built-in catalog has 80 and 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 10), extend("x-kubernetes-list-type" = "set"), inner(range(min = 1, max = 1000)),
         transform = describe_threshold)]
     pub alert_thresholds_percent: Option<Vec<i32>>,
 }
 
-/// Says what an item of the list of thresholds is.
+/// Adds a description of the items to the list of thresholds.
 fn describe_threshold(schema: &mut schemars::Schema) {
     if let Some(items) = schema.get_mut("items").and_then(serde_json::Value::as_object_mut) {
         items.insert("description".to_owned(), "A share in percent; 80 means 80 %.".into());
     }
 }
 
-/// The party to invoice. This version stores it and uses it for nothing else.
+/// Billing details of the customer. The operator stores them and does not use them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BillingDetails {
@@ -162,18 +166,18 @@ pub struct BillingDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub name: Option<String>,
-    /// Address for invoices, such as `billing@example.com`. This version sends nothing to it.
+    /// Email address for invoices, such as `billing@example.com`. The operator sends nothing to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 254), extend("x-kubernetes-validations" = [form(
         "^[^@ ]+@[^@ ]+$",
         "one address without spaces, such as 'billing@example.com'",
     )]))]
     pub email: Option<String>,
-    /// Number under which the organization is known to its tax office, such as a VAT number.
+    /// Tax number of the organization, such as its VAT number.
     #[serde(rename = "taxID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub tax_id: Option<String>,
-    /// Postal address, lines separated by line breaks.
+    /// Postal address. Separate its lines by line breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub address: Option<String>,
@@ -183,16 +187,16 @@ pub struct BillingDetails {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "The plan in force and the credits left, as of the last commit. Only the operator writes \
+    description = "The plan in force and the remaining credits at the last commit. Only the operator writes \
                           it; all of it can be rebuilt from the CreditLedger of the same name."
 )]
 pub struct SubscriptionStatus {
-    /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = MAX_INTEGER))]
     pub observed_generation: Option<i64>,
-    /// Plan in force. Absent while there is none: before the start or the first payment, or after a lapse of a
-    /// plan that lapses to nothing.
+    /// Plan in force. Absent while there is none: before the start or the first payment, or after the lapse of
+    /// a plan without `lapsesTo`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = NAME_LENGTH))]
     pub plan: Option<String>,
@@ -202,22 +206,22 @@ pub struct SubscriptionStatus {
     /// The current period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
-    /// When the next period begins. Absent where none will.
+    /// Time at which the next period begins. Absent if no period follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Timestamp>,
-    /// A downgrade that takes effect when the period ends. Asking for the plan in force again clears it.
+    /// A downgrade that takes effect when the period ends. To cancel it, request the plan in force again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_change: Option<PendingChange>,
-    /// Credits that are left.
+    /// Remaining credits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsLeft>,
-    /// Credits that came and went in the current period.
+    /// Credits received and consumed in the current period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub this_period: Option<ThisPeriod>,
-    /// How many packs may be bought in the current month, counted from the account's start.
+    /// Limit of packs in the current month. Months are counted from the start of the account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packs: Option<PackAllowance>,
-    /// How long the credits will last, as of the last charge.
+    /// Forecast of the time at which the credits are used up, computed at the last charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
     /// All open invoices and the last 12, oldest first.
@@ -228,11 +232,12 @@ pub struct SubscriptionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub statements: Vec<Statement>,
-    /// The CreditLedger that this status was taken from.
+    /// The CreditLedger that this status was computed from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerReference>,
-    /// `Ready` says whether everything asked for is done; `Reconciling` and `Stalled` say why it is not;
-    /// `Active` says whether a plan is in force; `CreditsLow` and `CreditsExhausted` warn.
+    /// `Ready` is true when the operator has done everything that the spec requests. `Reconciling` is true
+    /// while work is in progress. `Stalled` is true when someone must act. `Active` is true while a plan is in
+    /// force. `CreditsLow` and `CreditsExhausted` are warnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
@@ -242,12 +247,12 @@ pub struct SubscriptionStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Period {
-    /// Number of the period: 1 is the first of the account, and numbers only rise.
+    /// Number of the period, counted from the start of the account. Each later period has a higher number.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub number: i64,
-    /// First instant of the period.
+    /// Start of the period.
     pub start_time: Timestamp,
-    /// First instant after the period.
+    /// End of the period; it is not part of the period.
     pub end_time: Timestamp,
 }
 
@@ -260,30 +265,31 @@ pub struct PendingChange {
     pub plan: String,
     /// Billing period that begins.
     pub billing_period: BillingPeriod,
-    /// When it begins.
+    /// Time at which it begins.
     pub effective_time: Timestamp,
 }
 
-/// Credits that are left, by where they came from.
+/// Remaining credits by their source.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreditsLeft {
-    /// Credits that can be used: those of plan, packs and adjustments, minus debt. Negative while there is debt.
+    /// Credits that can be used: credits of plans, packs and adjustments, minus debt. Negative while there is
+    /// debt.
     pub balance: Amount,
-    /// Credits left of plans; they expire when their period ends.
+    /// Remaining credits of plans. They expire when their period ends.
     pub plan: Amount,
-    /// Credits left of packs.
+    /// Remaining credits of packs.
     pub packs: Amount,
-    /// Credits left of adjustments.
+    /// Remaining credits of adjustments.
     pub adjustments: Amount,
-    /// Consumption that no credits could pay; the next credits repay it first.
+    /// Consumption that exceeded the credits. The next credits repay it first.
     pub debt: Amount,
-    /// Expired credits that still pay for usage from before their expiration, for a short while. Not part of
-    /// the balance.
+    /// Expired credits that can still pay for late reports of usage from before their expiration. They are not
+    /// part of the balance. The catalog limits the time.
     pub settling: Amount,
 }
 
-/// Credits that came and went in the current period.
+/// Credits received and consumed in the current period.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ThisPeriod {
@@ -301,7 +307,7 @@ pub struct ThisPeriod {
     pub refunded: Amount,
     /// Credits expired.
     pub expired: Amount,
-    /// Share of the period's credits that is consumed, in percent with at most 2 decimals.
+    /// Consumed share of the period's credits in percent, with at most 2 decimals, such as `"82.5"`.
     pub used_percent: Amount,
     /// Usage by node type and operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -322,44 +328,45 @@ pub struct RatedUsage {
     /// Sum of the quantities, as a plain decimal: bytes for `StorageEgress`, tokens for `TokensOut`.
     #[schemars(length(max = 64))]
     pub quantity: String,
-    /// Credits charged for them.
+    /// Credits charged for this usage.
     pub credits: Amount,
 }
 
-/// How many packs may be bought.
+/// Limit of packs in a month, and its use.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackAllowance {
-    /// Packs that may be bought in a month, by the catalog.
+    /// Packs that can be bought in a month, as set in the catalog.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub limit: i32,
-    /// Packs bought in the current month; one that awaits payment counts.
+    /// Packs bought in the current month, including packs that await payment.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub used: i32,
-    /// The two as `1/3`, for `kubectl get`.
+    /// `used` and `limit` as one text for `kubectl get`, such as `1/3`.
     #[schemars(length(max = 32))]
     pub used_of_limit: String,
-    /// First instant of the current month of the account.
+    /// Start of the current month of the account.
     pub window_start_time: Timestamp,
-    /// First instant after it.
+    /// End of that month; it is not part of the month.
     pub window_end_time: Timestamp,
-    /// When the next pack may be bought. Absent where one may be bought now.
+    /// Time from which the next pack can be bought. Absent if one can be bought now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Timestamp>,
 }
 
-/// How long the credits will last.
+/// Forecast of the time at which the credits are used up.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Forecast {
-    /// Time of the charge that the forecast was made at.
+    /// Time of the last charge, at which the forecast was computed.
     pub as_of_time: Timestamp,
-    /// Credits consumed per day, over the last 7 days.
+    /// Average consumption in credits per day over the last 7 days (UTC), including today.
     pub credits_per_day: Amount,
-    /// When the balance reaches zero at that rate. Absent where it does not, or has.
+    /// Time at which the balance reaches zero at this rate. Absent if it is zero already or will not reach
+    /// zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exhaustion_time: Option<Timestamp>,
-    /// Whether that is before the renewal.
+    /// True if that time is before the next renewal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exhausts_before_renewal: Option<bool>,
 }
@@ -368,10 +375,10 @@ pub struct Forecast {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Invoice {
-    /// Number of the invoice, such as `acme-1f3a9c2e-0007`. An account's numbers have no gaps.
+    /// Number of the invoice, such as `acme-1f3a9c2e-0007`. The numbers of an account have no gaps.
     #[schemars(length(max = INVOICE_NUMBER_LENGTH))]
     pub number: String,
-    /// When it was issued.
+    /// Time at which it was issued.
     pub time: Timestamp,
     /// Reason of the invoice, such as `Renewal of starter Monthly` or `Pack plus-100`.
     #[schemars(length(max = 1024))]
@@ -381,33 +388,33 @@ pub struct Invoice {
     /// Currency, such as `USD`.
     #[schemars(length(max = 3), extend("pattern" = CURRENCY_PATTERN))]
     pub currency: String,
-    /// `Open` waits for payment; `Settled` is paid; `Void` is not owed any more; `RefundDue` was paid although
-    /// void; `Refunded` was paid back.
+    /// `Open`: awaits payment. `Settled`: paid. `Void`: no longer owed. `RefundDue`: paid although it was void;
+    /// pay the amount back. `Refunded`: paid back.
     pub state: InvoiceState,
-    /// When an open invoice becomes overdue.
+    /// Time at which an open invoice becomes overdue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Timestamp>,
 }
 
-/// The account of one period: opening + granted + purchased + adjusted - refunded - consumed - expired = closing.
+/// Statement of one period: opening + granted + purchased + adjusted - refunded - consumed - expired = closing.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     /// Number of the period.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub number: i64,
-    /// First instant of the period.
+    /// Start of the period.
     pub start_time: Timestamp,
-    /// First instant after the period.
+    /// End of the period; it is not part of the period.
     pub end_time: Timestamp,
     /// Plan of the period.
     #[schemars(length(max = NAME_LENGTH))]
     pub plan: String,
     /// Billing period of the period.
     pub billing_period: BillingPeriod,
-    /// `Open` while usage of the period may still be charged; then `Final`.
+    /// `Open` while late usage of the period can be charged, then `Final`.
     pub state: StatementState,
-    /// Balance when the period began: the closing balance of the period before.
+    /// Balance when the period began. It equals the closing balance of the previous period.
     pub opening: Amount,
     /// Credits from the plan.
     pub granted: Amount,
@@ -425,27 +432,27 @@ pub struct Statement {
     pub closing: Amount,
 }
 
-/// Whether a statement may still change.
+/// State of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = super::schema::without_description)]
 pub enum StatementState {
-    /// Usage of the period may still be charged.
+    /// Late usage of the period can be charged.
     Open,
     /// It never changes again.
     Final,
 }
 
-/// The CreditLedger that a status was taken from.
+/// The CreditLedger that a status was computed from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerReference {
     /// UID of the CreditLedger.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its sequence number.
+    /// Sequence number of the CreditLedger.
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub sequence: i64,
-    /// Its hash.
+    /// Hash of the CreditLedger.
     #[schemars(length(max = 64))]
     pub hash: String,
 }

@@ -1,4 +1,4 @@
-//! UsageReport: what was used in a window of time.
+//! UsageReport: usage in a time window.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::schema::{
 use super::subscription::RatedUsage;
 use super::{Amount, Quantity, SubscriptionRef, condition};
 
-/// Usage of one source in one window of time.
+/// Usage of one source in one time window.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "billing.flashgate.dev",
@@ -28,7 +28,7 @@ use super::{Amount, Quantity, SubscriptionRef, condition};
     derive = "PartialEq",
     selectable = ".spec.subscriptionRef.name",
     selectable = ".status.state",
-    doc = "A UsageReport states the usage of a window of time; the operator charges it once. Machines (gateways, \
+    doc = "A UsageReport states the usage of a time window; the operator charges it once. Machines (gateways, \
            collectors) write it, and it does not belong in Git: the operator deletes reports some days after their \
            verdict (7 by default). Keep your own copy until `status.state` is `Charged`: that is the receipt.",
     printcolumn(
@@ -47,7 +47,7 @@ use super::{Amount, Quantity, SubscriptionRef, condition};
         name = "Window End",
         type_ = "string",
         json_path = ".spec.window.endTime",
-        description = "First instant after what is reported"
+        description = "End of the time window"
     ),
     printcolumn(
         name = "Credits",
@@ -79,30 +79,30 @@ use super::{Amount, Quantity, SubscriptionRef, condition};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(
-    description = "Usage of one source in one window of time. Immutable.",
+    description = "Usage of one source in one time window. Immutable.",
     extend("x-kubernetes-validations" =
         [immutable("create another report, whose window does not overlap one already charged")])
 )]
 pub struct UsageReportSpec {
     /// The Subscription that is charged.
     pub subscription_ref: SubscriptionRef,
-    /// The one writer of this series of windows, such as `gw-eu-1`. Windows of a source never overlap: one that
-    /// overlaps a charged one is refused as `DuplicateWindow`, whatever the report's name, so a report can be
-    /// sent again without harm. A second process, or more than 1,000 lines, needs a source of its own, such as
-    /// `gw-eu-1.2`.
+    /// Process that writes this series of windows, such as `gw-eu-1`. The windows of a source never overlap. A
+    /// window that overlaps a charged window is refused as `DuplicateWindow`, whatever the name of the report,
+    /// so you can safely send a report again. Use another source, such as `gw-eu-1.2`, for a second process or
+    /// for more than 1,000 lines.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         SOURCE_PATTERN,
         "letters, digits, '-', '_' and '.', starting and ending with a letter or digit, such as 'gw-eu-1'",
     )]))]
     pub source: String,
-    /// Window of time that the report covers.
+    /// Time window of the usage.
     pub window: UsageWindow,
-    /// Lines of usage, 1 to 1,000. At most 200 are recommended, since larger objects are slow to write.
+    /// Lines of usage, 1 to 1,000. Use at most 200, because larger objects are slow to write.
     #[schemars(length(min = 1, max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
     pub usage: Vec<UsageLine>,
 }
 
-/// A window of time: its start belongs to it, its end does not.
+/// A time window. It includes its start and excludes its end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -111,12 +111,13 @@ pub struct UsageReportSpec {
         "must be at most 31 days after `startTime`; split the report into shorter windows"),
 ]))]
 pub struct UsageWindow {
-    /// First instant of the window, in whole seconds, such as `2026-01-31T10:00:00Z`.
+    /// Start of the window in whole seconds, such as `2026-01-31T10:00:00Z`.
     #[serde(deserialize_with = "super::stated_time::deserialize")]
     #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub start_time: Timestamp,
-    /// First instant after the window: later than `startTime`, by at most 31 days. A window that ends in the
-    /// future waits until it is over.
+    /// End of the window in whole seconds, such as `2026-01-31T11:00:00Z`. It is later than `startTime` by at
+    /// most 31 days and is not part of the window. A report whose window ends in the future is pending until
+    /// that time.
     #[serde(deserialize_with = "super::stated_time::deserialize")]
     #[schemars(extend("x-kubernetes-validations" = [stated_time()]))]
     pub end_time: Timestamp,
@@ -126,25 +127,27 @@ pub struct UsageWindow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageLine {
-    /// Type of the node, as listed in the catalog: `Public` or `Private` in the built-in one.
+    /// Type of the node. It must be in the catalog; the built-in catalog has `Public` and `Private`.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         RATE_NAME_PATTERN,
         "letters and digits, starting with a capital letter, such as 'Public'",
     )]))]
     pub node_type: String,
-    /// Operation, as listed in the catalog: `StorageEgress` (bytes sent) or `TokensOut` (tokens generated) in the
-    /// built-in one. If a pair of node type and operation has no rate, the whole report is refused as `UnknownRate`.
+    /// Operation. It must be in the catalog; the built-in catalog has `StorageEgress` (bytes sent) and
+    /// `TokensOut` (tokens generated). If a pair of node type and operation has no rate, the whole report is
+    /// refused as `UnknownRate`.
     #[schemars(length(min = 1, max = NAME_LENGTH), extend("x-kubernetes-validations" = [form(
         RATE_NAME_PATTERN,
         "letters and digits, starting with a capital letter, such as 'StorageEgress'",
     )]))]
     pub operation: String,
-    /// Quantity: bytes for `StorageEgress`, tokens for `TokensOut`. A number or a Kubernetes quantity, from 0 to
-    /// 10^15: `12G` is 12,000,000,000, `1.5Gi` is 1,610,612,736, and `2500000`, `2.5M`, `1e3`, `500m` are fine
-    /// too. Fractions are charged exactly; quote them where they have no suffix: `"1.5"`.
+    /// Quantity in bytes for `StorageEgress` and in tokens for `TokensOut`, from 0 to 10^15. Write a number or
+    /// a Kubernetes quantity: `12G` is 12,000,000,000 and `1.5Gi` is 1,610,612,736. Other valid forms are
+    /// `2500000`, `2.5M`, `1e3` and `500m`. Fractions are charged exactly. Quote a fraction that has no suffix:
+    /// `"1.5"`.
     pub quantity: Quantity,
-    /// At most 4 labels of at most 63 characters for your own breakdowns, such as `repo` or `model`. They do
-    /// not change what is charged.
+    /// At most 4 labels for your own evaluation, such as `repo` or `model`. Names and values have at most 63
+    /// characters. Labels do not change the charge.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
         extend("maxProperties" = 4, "x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = [rule(
@@ -156,7 +159,7 @@ pub struct UsageLine {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Says what a value of the map of labels is, and bounds it.
+/// Describes and bounds the values of the map of labels.
 fn describe_label(schema: &mut schemars::Schema) {
     if let Some(values) = schema.get_mut("additionalProperties").and_then(serde_json::Value::as_object_mut) {
         values.insert("description".to_owned(), "Value of the label.".into());
@@ -169,33 +172,34 @@ fn describe_label(schema: &mut schemars::Schema) {
 #[serde(rename_all = "camelCase")]
 #[schemars(description = "The verdict. Only the operator writes it.")]
 pub struct UsageReportStatus {
-    /// The `metadata.generation` that this status speaks about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = MAX_INTEGER))]
     pub observed_generation: Option<i64>,
-    /// `Charged` or `Rejected`; final. Absent while the report waits. Nothing of a rejected report is charged.
+    /// `Charged` or `Rejected`. Both are final. Absent while the report is pending. A rejected report is not
+    /// charged at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [rule(
         "self == oldSelf || (oldSelf == 'Rejected' && self == 'Charged')",
         "must not change once it is set: a verdict is final",
     )]))]
     pub state: Option<UsageReportState>,
-    /// Credits charged in all.
+    /// Total of the credits charged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credits: Option<Amount>,
     /// Credits charged, by node type and operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
     pub lines: Vec<RatedUsage>,
-    /// Number of the period whose statement shows the charge. Absent where there is no period.
+    /// Number of the period whose statement shows the charge. Absent if there is no period.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = MAX_INTEGER))]
     pub period_number: Option<i64>,
-    /// When the charge took effect.
+    /// Time at which the charge took effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub charge_time: Option<Timestamp>,
-    /// `Ready` says whether the report was charged; `Reconciling` that it waits; `Stalled` that it was rejected,
-    /// with the reason and the remedy.
+    /// `Ready` is true when the report is charged. `Reconciling` is true while it is pending. `Stalled` is true
+    /// when it was rejected; its message has the remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,4 +1,4 @@
-//! The one place where time enters.
+//! The only module that reads the clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Returns the machine's clock.
+    /// Returns the clock of the machine.
     #[must_use]
     pub fn system() -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is the one place where the machine's time enters"
+            reason = "this is the only place that reads the clock of the machine"
         )]
         Self::from_fn(Timestamp::now)
     }
 
-    /// Returns a clock that asks `now`: a virtual one, for tests and simulations.
+    /// Returns a virtual clock for tests and simulations. It calls `now`.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let begin = Instant::now();
         Self::from_fns(now, move || begin.elapsed())
     }
 
-    /// Returns a clock that asks `now` for the present and `uptime` for the time that has passed.
+    /// Returns a clock that calls `now` for the present and `uptime` for the monotonic time.
     pub fn from_fns(
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
         uptime: impl Fn() -> Duration + Send + Sync + 'static,
@@ -39,20 +39,20 @@ impl Clock {
         Self { now: Arc::new(now), uptime: Arc::new(uptime) }
     }
 
-    /// Returns how much time has passed since some fixed moment, however the clock was set meanwhile.
+    /// Returns the monotonic time since a fixed moment. Setting the clock does not change it.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         (self.uptime)()
     }
 
-    /// Returns the present instant, cut to the whole second (Law 0).
+    /// Returns the present instant, truncated to the whole second (Law 0).
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let now = (self.now)();
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
-    /// Returns how long it is until `time`, with all the precision the clock has; nothing when it has passed.
+    /// Returns the duration until `time` in full precision, or zero if it has passed.
     #[must_use]
     pub fn until(&self, time: Timestamp) -> Duration {
         time.duration_since((self.now)()).try_into().unwrap_or_default()

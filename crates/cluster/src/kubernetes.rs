@@ -1,4 +1,4 @@
-//! The real cluster.
+//! The implementation of the trait by a Kubernetes client.
 
 pub mod pages;
 
@@ -24,14 +24,14 @@ use crate::server_clock::ServerClock;
 use crate::trimmed::Trimmed;
 use crate::{CallError, Cluster, Cursor, EventObject, Kind, SettledReport, SettledReports, Version};
 
-/// Name under which the operator writes; the API server keeps it in `managedFields`.
+/// Field manager of the operator, which the API server stores in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-billing";
 
-/// Limit of one call. The client library has none for replies: a call without an answer would block its account
-/// permanently.
+/// Time limit of one call. The client library has no limit for replies, so a call without a reply would block
+/// its account permanently.
 pub const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// The API server, by its own calls.
+/// The API server.
 #[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
@@ -43,7 +43,7 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Returns the cluster behind `client`, limited to `namespaces` unless these are none.
+    /// Returns the cluster of `client`, limited to `namespaces` unless the list is empty.
     #[must_use]
     pub fn new(client: Client, clock: Clock, namespaces: Vec<String>, instance: String) -> Self {
         let server_clock = Arc::new(ServerClock::new(clock.clone()));
@@ -84,7 +84,7 @@ impl Kubernetes {
             .unwrap_or_else(|_| Err(CallError::TimedOut { call: call(), limit: CALL_LIMIT }))
     }
 
-    /// Reads the server's time from a reply's Date header, which has whole seconds.
+    /// Reads the server's time from the Date header of a reply, which has whole seconds.
     fn note_clock(&self, headers: &http::HeaderMap) {
         let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
@@ -92,7 +92,7 @@ impl Kubernetes {
         }
     }
 
-    /// Calls for one object, of which only what the operator reads is kept.
+    /// Reads one object, and keeps only the fields that the operator reads.
     async fn call_for<K: Kind>(
         &self,
         call: &str,
@@ -225,7 +225,7 @@ impl Cluster for Kubernetes {
     }
 }
 
-/// Returns what the name of an Event about the object called `name` begins with; the server adds the rest.
+/// Returns the `generateName` of an Event about the object called `name`.
 fn event_name(name: &str) -> String {
     let fits: String = name.chars().take(200).collect();
     format!("{}-", fits.trim_end_matches(['.', '-']))
@@ -239,8 +239,8 @@ fn encode(call: &str, object: &impl Serialize) -> Result<Vec<u8>, CallError> {
     serde_json::to_vec(object).map_err(|source| CallError::Decode { call: call.to_owned(), source })
 }
 
-/// Makes the server refuse fields it does not know, where it would otherwise drop them silently: an old definition
-/// of the kind must never lose a part of a ledger.
+/// Requests strict field validation: the server then rejects unknown fields instead of dropping them. An old
+/// CRD must never drop a part of a ledger.
 fn strict(mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
     let separator = if request.uri().query().is_some() { "&" } else { "?" };
     if let Ok(uri) = format!("{}{separator}fieldValidation=Strict", request.uri()).parse() {
@@ -267,7 +267,7 @@ fn refusal(call: String, code: u16, retry_after: Option<Duration>, body: &[u8]) 
     }
 }
 
-/// Reads when a report got its verdict from the time of the last write of its status.
+/// Returns the time of the last write of a report's status, which is the time of its verdict.
 fn settled_report(report: &PartialObjectMeta<UsageReport>) -> SettledReport {
     let metadata = report.meta();
     let written = metadata.managed_fields.iter().flatten().filter(|fields| {

@@ -1,7 +1,7 @@
-//! The few API calls that the operator makes, as a narrow trait.
+//! The API calls of the operator, as a narrow trait.
 //!
-//! What decides is elsewhere; what implements this chooses nothing. The real cluster is one implementation;
-//! another can lose replies, answer late or crash between any two calls.
+//! An implementation makes no decisions. One implementation calls a real cluster. Others, for tests, lose
+//! replies, answer late or crash between two calls.
 
 pub mod clock;
 pub mod kubernetes;
@@ -34,7 +34,7 @@ impl fmt::Display for AccountKey {
     }
 }
 
-/// A kind of this product, as the operator reads and writes it.
+/// A kind that the operator reads and writes.
 pub trait Kind:
     Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
     + Clone
@@ -45,7 +45,7 @@ pub trait Kind:
     + Sync
     + 'static
 {
-    /// Whether the operator writes whole objects of this kind, metadata included, and not only their status.
+    /// True if the operator writes whole objects of this kind with their metadata, and not only their status.
     const IS_WRITTEN_WHOLE: bool = false;
 }
 
@@ -59,16 +59,16 @@ impl Kind for CreditLedger {
     const IS_WRITTEN_WHOLE: bool = true;
 }
 
-/// An object at one version, to which a write is bound: another UID or a later version refuses it.
+/// A version of an object. A write that is bound to it fails if the object has another UID or resourceVersion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Namespace of the object.
     pub namespace: String,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// Its UID.
+    /// UID of the object.
     pub uid: String,
-    /// The version that was read.
+    /// The resourceVersion that was read.
     pub resource_version: String,
 }
 
@@ -84,32 +84,32 @@ impl Version {
     }
 }
 
-/// A report that has its verdict, as the sweep sees it.
+/// A report with a verdict, as the sweep sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettledReport {
     /// The object.
     pub version: Version,
-    /// When its status was written last.
+    /// Time of the last write of its status.
     pub verdict_time: Timestamp,
 }
 
-/// Where a list of reports that have their verdict goes on.
+/// The position in a list of reports with a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which of the lists that make it up: one for each namespace that is watched, or one for all.
+    /// Index of the current list. There is one list for each watched namespace, or one for all namespaces.
     pub list: usize,
-    /// Continue token of the next page; nothing at the beginning.
+    /// Continue token of the next page. Absent at the beginning.
     pub continue_token: Option<String>,
-    /// How many objects the next page is asked to have; the cluster's own choice when 0.
+    /// Number of objects to request for the next page. 0 leaves the choice to the cluster.
     pub limit: u32,
 }
 
-/// A page of reports that have their verdict.
+/// A page of reports with a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettledReports {
     /// The reports.
     pub reports: Vec<SettledReport>,
-    /// Where the next page begins; nothing on the last one.
+    /// Position of the next page. Absent on the last page.
     pub next: Option<Cursor>,
 }
 
@@ -120,7 +120,7 @@ pub struct EventObject {
     pub api_version: String,
     /// Kind.
     pub kind: String,
-    /// The object; its resource version is not used.
+    /// The object. Its resourceVersion is not used.
     pub version: Version,
 }
 
@@ -132,47 +132,47 @@ impl EventObject {
     }
 }
 
-/// Why a call gave no result.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The object is not there.
+    /// The object does not exist.
     #[error("{call}: not found")]
     NotFound {
         /// The call.
         call: String,
     },
-    /// Something else was written first, or the object exists already; also what a re-sent write that had already
-    /// been committed gets.
+    /// Another write was first, or the object exists already. A write that is sent twice can also get this
+    /// error although the first one was committed.
     #[error("{call}: conflict: {message}")]
     Conflict {
         /// The call.
         call: String,
-        /// What the server said.
+        /// Message of the server.
         message: String,
     },
-    /// The server refused the call for what it says; the same again will be refused again.
+    /// The server rejected the content of the call. The same call will fail again.
     #[error("{call}: refused with status {code}: {message}")]
     Refused {
         /// The call.
         call: String,
         /// HTTP status.
         code: u16,
-        /// What the server said.
+        /// Message of the server.
         message: String,
     },
-    /// The server is overloaded or unwell; the call may or may not have taken effect.
+    /// The server is overloaded or failing. The call may have taken effect.
     #[error("{call}: unavailable with status {code}: {message}")]
     Unavailable {
         /// The call.
         call: String,
         /// HTTP status.
         code: u16,
-        /// What the server said.
+        /// Message of the server.
         message: String,
-        /// How long it asks to wait.
+        /// Time to wait, as the server requests.
         retry_after: Option<Duration>,
     },
-    /// No reply came in time; the call may or may not have taken effect.
+    /// No reply came in time. The call may have taken effect.
     #[error("{call}: no reply within {} seconds", .limit.as_secs())]
     TimedOut {
         /// The call.
@@ -180,40 +180,40 @@ pub enum CallError {
         /// The limit.
         limit: Duration,
     },
-    /// The connection failed; the call may or may not have taken effect.
+    /// The connection failed. The call may have taken effect.
     #[error("{call}: connection failed")]
     Transport {
         /// The call.
         call: String,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The reply is not what was asked for.
+    /// The reply cannot be decoded.
     #[error("{call}: reply cannot be read")]
     Decode {
         /// The call.
         call: String,
-        /// What is wrong with it.
+        /// The error.
         #[source]
         source: serde_json::Error,
     },
 }
 
 impl CallError {
-    /// Returns whether the object was not there.
+    /// Returns true if the object does not exist.
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// Returns whether something else was written first.
+    /// Returns true if another write was first.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }
 
-    /// Returns how long the server asks to wait.
+    /// Returns the time to wait, as the server requests.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -223,10 +223,10 @@ impl CallError {
     }
 }
 
-/// Turns "not found" into nothing.
+/// Converts the error "not found" to `None`.
 ///
 /// # Errors
-/// When the call failed otherwise.
+/// Returns any other error.
 pub fn found<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match result {
         Ok(object) => Ok(Some(object)),
@@ -235,7 +235,7 @@ pub fn found<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
     }
 }
 
-/// The calls. Each has a time limit; none is repeated by itself, since a write's outcome may be unknown.
+/// The calls. Each has a time limit. None is retried, because the outcome of a write can be unknown.
 pub trait Cluster: Send + Sync + 'static {
     /// Reads an object from the API server itself, not from a cache.
     fn fetch<K: Kind>(
@@ -250,7 +250,7 @@ pub trait Cluster: Send + Sync + 'static {
         ledger: &CreditLedger,
     ) -> impl Future<Output = Result<CreditLedger, CallError>> + Send;
 
-    /// Replaces a ledger, if it still has the resource version that `ledger` carries.
+    /// Replaces a ledger, if it still has the resourceVersion of `ledger`.
     fn replace_ledger(
         &self,
         ledger: &CreditLedger,
@@ -266,18 +266,18 @@ pub trait Cluster: Send + Sync + 'static {
     /// Deletes a report, if it still has that version.
     fn delete_report(&self, version: &Version) -> impl Future<Output = Result<(), CallError>> + Send;
 
-    /// Lists the metadata of the reports in `state`, one page from `cursor` on. Pages are bounded in bytes, and show the
-    /// reports of about the time at which each is read.
+    /// Lists the metadata of the reports in `state`, one page from `cursor`. Pages are bounded in bytes. Each
+    /// page shows the reports of about the time at which it is read.
     fn list_settled_reports(
         &self,
         state: &str,
         cursor: &Cursor,
     ) -> impl Future<Output = Result<SettledReports, CallError>> + Send;
 
-    /// Returns by how many seconds the local clock is ahead of the cluster's, calculated from the last reply; nothing
-    /// before the first.
+    /// Returns the seconds by which the local clock is ahead of the clock of the cluster, computed from the
+    /// last reply. Returns `None` before the first reply.
     fn clock_skew_seconds(&self) -> Option<i64>;
 
-    /// Publishes an Event, which may be lost.
+    /// Publishes an Event. It can be lost.
     fn publish(&self, event: &Event<EventObject>) -> impl Future<Output = Result<(), CallError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! The server's clock, as its replies and the time that has passed tell it.
+//! The clock of the server, computed from its replies and the monotonic time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::clock::Clock;
 
 /// Compares the local clock with the server's.
 ///
-/// The local clock may be set at any moment, and not every reconcile calls the server before it commits. So the server's
-/// time is calculated from its last reply and the monotonic time since then.
+/// The local clock can be set at any moment, and not every reconcile calls the server before it commits. So the
+/// server's time is computed from its last reply and the monotonic time since then.
 #[derive(Debug)]
 pub struct ServerClock {
     clock: Clock,
-    /// The server's time at its last reply, and the uptime then.
+    /// The server's time and the monotonic time at its last reply.
     last_reply: Mutex<Option<(Timestamp, Duration)>>,
 }
 
@@ -25,13 +25,13 @@ impl ServerClock {
         Self { clock, last_reply: Mutex::new(None) }
     }
 
-    /// Takes note of a reply that was made at `server_time`.
+    /// Stores the time of a reply.
     pub fn note_reply(&self, server_time: Timestamp) {
         let reply = (server_time, self.clock.uptime());
         *self.last_reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
     }
 
-    /// Returns by how many seconds the local clock is ahead of the server's; nothing before the first reply.
+    /// Returns the seconds by which the local clock is ahead of the server's, or `None` before the first reply.
     #[must_use]
     pub fn skew_seconds(&self) -> Option<i64> {
         let last_reply = *self.last_reply.lock().unwrap_or_else(PoisonError::into_inner);

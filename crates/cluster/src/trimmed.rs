@@ -1,5 +1,5 @@
-//! Objects without what the operator has no use for: anyone who may write an object may fill its metadata with as much
-//! as the API server accepts, and the operator must not keep it.
+//! Objects without the fields that the operator does not read. A user can fill the metadata of an object up to
+//! the limit of the API server, and the operator must not keep that in memory.
 
 use std::marker::PhantomData;
 
@@ -19,7 +19,7 @@ const ANNOTATION_CHARS: usize = 256;
 const METADATA: [&str; 7] =
     ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"];
 
-/// An object of kind `K` whose metadata is trimmed as it is decoded, or why it cannot be decoded.
+/// An object of kind `K` whose metadata is trimmed when it is decoded, or the reason why it cannot be decoded.
 #[derive(Clone, Debug)]
 pub struct Trimmed<K>(pub Result<K, Undecoded>);
 
@@ -27,9 +27,9 @@ pub struct Trimmed<K>(pub Result<K, Undecoded>);
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Undecoded {
-    /// Which object it is.
+    /// Identity of the object.
     pub version: Version,
-    /// What is wrong with it.
+    /// The error.
     pub error: String,
 }
 
@@ -46,8 +46,8 @@ impl<'de, K: Kind> Deserialize<'de> for Trimmed<K> {
     }
 }
 
-/// Drops what the operator does not read. An object that it writes whole keeps what others put there: it would be
-/// removed from the server otherwise.
+/// Removes the fields that the operator does not read. An object that the operator replaces keeps the metadata
+/// of others, because a PUT would otherwise remove it from the server.
 fn trim(metadata: &mut Map<String, Value>, is_written_whole: bool) {
     if is_written_whole {
         metadata.remove("managedFields");
@@ -72,21 +72,21 @@ fn version_of(object: &Value) -> Version {
     }
 }
 
-/// What a list says besides its items.
+/// The metadata of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ListMetadata {
-    /// Version of the server's data that the list shows.
+    /// resourceVersion of the list.
     pub resource_version: String,
-    /// Where the next page begins; empty at the end.
+    /// Continue token of the next page. Empty at the end.
     #[serde(rename = "continue")]
     pub continue_token: String,
 }
 
-/// Decodes a list and gives each item away as soon as it is decoded: only one is held at a time.
+/// Decodes a list and passes on each item as soon as it is decoded, so that it holds one at a time.
 ///
 /// # Errors
-/// When the text is not a list of such items. Items before the mistake were given away.
+/// Returns an error if the text is not a list of such items. Items before the error were passed on.
 pub fn decode_list<T>(text: &[u8], take: &mut dyn FnMut(T)) -> Result<ListMetadata, serde_json::Error>
 where
     T: for<'de> Deserialize<'de>,
@@ -130,7 +130,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Items<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        // A list of nothing may say `null`.
+        // An empty list can have `null` items.
         deserializer.deserialize_any(self)
     }
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_keeps_of_its_metadata_what_the_operator_reads_and_nothing_else() {
+    fn an_object_keeps_only_the_metadata_that_the_operator_reads() {
         let object = fat("Subscription", &json!({"plan": "starter"}));
         let Trimmed(subscription) = serde_json::from_value::<Trimmed<Subscription>>(object).expect("JSON");
         let metadata = serde_json::to_value(subscription.expect("decoded").metadata).expect("JSON");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_written_whole_keeps_what_others_put_there() {
+    fn a_replaced_object_keeps_the_metadata_of_others() {
         let mut object = fat("CreditLedger", &json!({}));
         let metadata = object["metadata"].as_object_mut().expect("metadata");
         let count = metadata.len();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_form_is_named_and_the_rest_of_the_list_is_taken() {
+    fn an_undecodable_object_is_named_and_the_rest_of_the_list_is_decoded() {
         let list = json!({
             "kind": "SubscriptionList", "metadata": {"resourceVersion": "12", "continue": "more"},
             "items": [
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_nothing_is_empty() {
+    fn an_empty_list_may_have_null_items() {
         for text in [r#"{"metadata":{"resourceVersion":"3"},"items":null}"#, r#"{"metadata":{},"items":[]}"#]
         {
             let mut count = 0;

@@ -1,5 +1,5 @@
-//! Measures the cost of a charge: the group `charge` by the reports that are due with it and that wait beside it, the
-//! group `grants` by the grants that are open. In `charge` every line should show the same cost for one report.
+//! Measures the cost of a charge. The group `charge` varies the numbers of due and pending reports; each line
+//! should show the same cost for one report. The group `grants` varies the number of open grants.
 //!
 //! `cargo bench --package flashgate-ledger --bench decide`
 
@@ -19,15 +19,15 @@ use jiff::Timestamp;
 const CASES: [(usize, usize); 7] =
     [(1, 0), (100, 0), (1_000, 0), (20_000, 0), (1, 20_000), (100, 20_000), (20_000, 20_000)];
 
-/// Open grants, the plan's included. An order is refused where 56 are open (Law 26).
+/// Open grants, including the plan's. An order is refused if 56 are open (Law 26).
 const GRANTS: [usize; 4] = [1, 4, 16, 56];
 
-/// Days before [`now`] in which the account of the group `grants` got them.
+/// Days before [`now`] in which the account of the group `grants` got its grants.
 const DAYS: i64 = 400;
 
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// Sources that take turns, each with windows that follow one another.
+/// Number of sources. They alternate, and the windows of each are consecutive.
 const SOURCES: usize = 20;
 
 const MINUTE: i64 = 60;
@@ -36,7 +36,7 @@ fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().expect("time")
 }
 
-/// Late enough for all that is due, early enough for all that waits.
+/// An instant after the windows of all due reports and before the end of all other windows.
 fn now() -> Timestamp {
     seconds_after(start(), 20 * 24 * 60 * MINUTE)
 }
@@ -91,7 +91,7 @@ fn report(index: usize, from: Timestamp) -> Report {
     }
 }
 
-/// An account that exists from `arrival` on, about which nothing else is stated.
+/// An account that exists from `arrival`, without other facts.
 fn subscribed(arrival: Timestamp) -> Facts {
     let subscription = Subscription {
         uid: "5d1c".to_owned(),
@@ -114,7 +114,7 @@ fn subscribed(arrival: Timestamp) -> Facts {
     }
 }
 
-/// Returns an account in its first period, about which `due` and `waiting` reports are stated.
+/// Returns an account in its first period, with `due` due and `waiting` pending reports.
 fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
     let mut facts = subscribed(start());
     let begun = decide(None, &facts, catalog, start()).expect("invariants").commit.expect("a ledger");
@@ -128,8 +128,8 @@ fn account(catalog: &Catalog, due: usize, waiting: usize) -> (Ledger, Facts) {
     (*begun, facts)
 }
 
-/// Returns an account with `grants` open grants, about which one report is due. All but the plan's were given evenly
-/// over [`DAYS`], adjustments and packs by turns; each expires 800 days later.
+/// Returns an account with `grants` open grants and one due report. Adjustments and packs alternate, evenly
+/// over [`DAYS`]; each expires 800 days later.
 fn account_with_grants(catalog: &Catalog, grants: usize) -> (Ledger, Facts) {
     let begin = seconds_after(now(), -DAYS * DAY);
     let mut facts = subscribed(begin);
@@ -164,7 +164,7 @@ fn account_with_grants(catalog: &Catalog, grants: usize) -> (Ledger, Facts) {
     (*ledger, facts)
 }
 
-/// Returns how many reports one decision charges.
+/// Returns the number of reports that one decision charges.
 fn charge(catalog: &Catalog, ledger: &Ledger, facts: &Facts) -> usize {
     let decision = decide(Some(ledger), facts, catalog, now()).expect("invariants");
     let is_charged = |verdict: &&Verdict<ReportVerdict>| matches!(verdict.verdict, ReportVerdict::Charged(_));

@@ -1,4 +1,4 @@
-//! An account while it is decided on: the steps that all laws share.
+//! An account during a decision: the steps that all laws share.
 
 use jiff::Timestamp;
 
@@ -17,13 +17,13 @@ use crate::period::{Anchor, Window, months_begun, seconds_after};
 use crate::refusal::Refusal;
 use crate::statement::{Book, BookLine, Statement};
 
-/// An account at an instant, with what happened to it so far.
+/// An account at an instant, with its entries so far.
 pub(crate) struct Account<'a> {
-    /// The ledger, as far as it is decided.
+    /// The ledger, with all steps so far.
     pub(crate) ledger: Ledger,
     /// The catalog.
     pub(crate) catalog: &'a Catalog,
-    /// The Subscription, unless it does not exist.
+    /// The Subscription, if it exists.
     pub(crate) subscription: Option<&'a Subscription>,
     /// Instant at which the next step takes effect.
     pub(crate) time: Timestamp,
@@ -33,9 +33,9 @@ pub(crate) struct Account<'a> {
     pub(crate) entries: Vec<Entry>,
     /// Gaps of a source that were closed (Law 9).
     pub(crate) closed_gaps: Vec<(String, Window)>,
-    /// Packs that wait for the first period, or for the Subscription's return, as far as they were seen.
+    /// The packs seen so far that are pending until the first period, or until the Subscription exists again.
     pub(crate) waiting_orders: usize,
-    /// Whether the account's start is what takes effect now (Law 17).
+    /// True if the start of the account takes effect now (Law 17).
     pub(crate) starting: bool,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct IssuedInvoice {
 }
 
 impl<'a> Account<'a> {
-    /// Returns the account of `ledger` at the time it was last decided on.
+    /// Returns the account of `ledger` at the time of its last decision.
     pub(crate) fn resume(
         ledger: Ledger,
         catalog: &'a Catalog,
@@ -68,13 +68,13 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Returns whether the Subscription that the account was last decided for is there: nothing is invoiced while it is
-    /// deleted (Law 19).
+    /// Returns true if the Subscription of the last decision exists. Nothing is invoiced while it is deleted
+    /// (Law 19).
     pub(crate) fn is_attended(&self) -> bool {
         self.subscription.is_some_and(|subscription| subscription.uid == self.ledger.subscription.uid)
     }
 
-    /// Adds a line to the history that moves the balance by `credits`.
+    /// Adds an entry that changes the balance by `credits`.
     pub(crate) fn record(&mut self, credits: Credits, detail: Detail) -> Result<(), Violation> {
         self.balance = self.balance.checked_add(credits)?;
         if !credits.is_zero() {
@@ -84,7 +84,7 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    /// Gives credits; they repay debt first (Law 6).
+    /// Grants credits. They repay debt first (Law 6).
     pub(crate) fn credit(
         &mut self,
         mut grant: Grant,
@@ -109,7 +109,7 @@ impl<'a> Account<'a> {
         self.rearm_thresholds()
     }
 
-    /// Counts what is left of a grant as expired (Law 4); late usage may still claim it (Law 7).
+    /// Books the rest of a grant as expired (Law 4). Late usage may still claim it (Law 7).
     pub(crate) fn expire(&mut self, source: &GrantSource) -> Result<(), Violation> {
         let Some(grant) = self.ledger.grants.iter_mut().find(|grant| grant.source == *source) else {
             return Err(Violation::absent(format!("grant {source}")));
@@ -130,7 +130,7 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    /// Gives up what was settling of a grant (Law 7).
+    /// Closes the settlement of a grant: its rest is lost (Law 7).
     pub(crate) fn close_settlement(&mut self, source: &GrantSource) -> Result<(), Violation> {
         let Some(index) = self.ledger.grants.iter().position(|grant| grant.source == *source) else {
             return Err(Violation::absent(format!("grant {source}")));
@@ -142,7 +142,7 @@ impl<'a> Account<'a> {
         )
     }
 
-    /// Remembers a refusal by the object's name and adds it to the history.
+    /// Keeps a refusal by the name of the object, and adds it to the history.
     pub(crate) fn refuse(
         &mut self,
         kind: FactKind,
@@ -159,7 +159,7 @@ impl<'a> Account<'a> {
             stated: stated.map(str::to_owned),
             refusal: refusal.cut_to(REMEMBERED_MESSAGE),
         });
-        // Each kind has its own room: refused Payments cannot make a refused pack's name new (Law 15).
+        // Each kind has its own limit, so that refused Payments do not remove the refusal of a pack (Law 15).
         if refusals.iter().filter(|record| record.kind == kind).count() > REFUSALS_KEPT
             && let Some(oldest) = refusals.iter().position(|record| record.kind == kind)
         {
@@ -168,7 +168,7 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    /// Issues an invoice over `price`; nothing is issued over nothing (Law 18).
+    /// Issues an invoice over `price`. It issues none if the price is zero (Law 18).
     pub(crate) fn issue_invoice(
         &mut self,
         purpose: Purpose,
@@ -250,7 +250,7 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Gives an invoice another state and adds that to the history.
+    /// Changes the state of an invoice, and adds an entry.
     pub(crate) fn change_invoice(
         &mut self,
         number: u32,
@@ -270,12 +270,12 @@ impl<'a> Account<'a> {
         self.ledger.invoices.iter_mut().find(|invoice| invoice.number == number)
     }
 
-    /// Returns the plan invoice that is open, if any; there is at most one.
+    /// Returns the open plan invoice, if there is one. There is at most one.
     pub(crate) fn open_plan_invoice(&self) -> Option<&Invoice> {
         self.ledger.invoices.iter().find(|invoice| invoice.is_open_plan_invoice())
     }
 
-    /// Voids the open plan invoice, since something else takes its place.
+    /// Voids the open plan invoice, because another one replaces it.
     pub(crate) fn void_open_plan_invoice(&mut self, cause: VoidCause) -> Result<(), Violation> {
         match self.open_plan_invoice().map(|invoice| invoice.number) {
             Some(number) => self.void_invoice(number, cause, None),
@@ -283,8 +283,8 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Ends the current period at `self.time`, or at its planned end if that is earlier; what is left of a free
-    /// period's credits expires when it is cut short (Law 12).
+    /// Ends the current period at `self.time`, or at its planned end if that is earlier. If a free period ends
+    /// early, the rest of its credits expires (Law 12).
     pub(crate) fn end_period(&mut self) -> Result<(), Violation> {
         let Some(window) = self.ledger.period.window.take() else { return Ok(()) };
         self.ledger.period.payment_due_time = None;
@@ -304,7 +304,8 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    /// Ends the current period's statement at `end_time`; what follows is booked in the next period (Law 22).
+    /// Ends the statement of the current period at `end_time`. Later amounts are booked in the next period (Law
+    /// 22).
     pub(crate) fn end_statement(&mut self, end_time: Timestamp) {
         if self.ledger.statements.current().is_none() {
             return;
@@ -315,7 +316,7 @@ impl<'a> Account<'a> {
         self.ledger.usage.clear();
     }
 
-    /// Begins the period at `anchor` under `terms`, after `skipped` that were never granted (Law 17).
+    /// Begins the period at `anchor` under `terms`, after `skipped` periods that were never granted (Law 17).
     pub(crate) fn begin_period(
         &mut self,
         terms: Terms,
@@ -342,7 +343,7 @@ impl<'a> Account<'a> {
         self.rearm_thresholds()
     }
 
-    /// Grants the current period's credits (Law 4); `invoice` is what paid for them.
+    /// Grants the credits of the current period (Law 4). `invoice` paid for them.
     pub(crate) fn grant_period(&mut self, invoice: Option<u32>) -> Result<(), Violation> {
         self.ledger.period.payment_due_time = None;
         let period_number = self.ledger.period.number;
@@ -376,14 +377,15 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Returns whether the account has had no plan yet and may still get its first: then packs wait (Law 14).
+    /// Returns true if the account has had no plan and can still get its first one. Packs are then pending (Law
+    /// 14).
     pub(crate) fn first_period_may_come(&self) -> bool {
         self.ledger.period.number == 0
             && (self.open_plan_invoice().is_some()
                 || self.ledger.request.as_ref().is_none_or(|decided| decided.state.waits()))
     }
 
-    /// Drops the oldest void invoices beyond those that are kept.
+    /// Drops the oldest void invoices above the limit.
     fn forget_void_invoices(&mut self) {
         let is_void = |invoice: &Invoice| invoice.state == InvoiceState::Void;
         let count = self.ledger.invoices.iter().filter(|invoice| is_void(invoice)).count();
@@ -395,8 +397,8 @@ impl<'a> Account<'a> {
         });
     }
 
-    /// Drops the invoices of long ago, but those that are still to be paid or returned, and those whose credits are
-    /// not used up: they can be refunded.
+    /// Drops old invoices. It keeps those that await a payment or the return of money, and those whose credits
+    /// are not used up, because they can be refunded.
     fn forget_old_invoices(&mut self) {
         let time = self.time;
         let Ledger { invoices, grants, .. } = &mut self.ledger;
@@ -411,7 +413,7 @@ impl<'a> Account<'a> {
         });
     }
 
-    /// Drops records that no law needs again, so that the ledger stays small.
+    /// Drops records that no law needs any more, so that the ledger stays small.
     fn forget_what_is_old(&mut self) {
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
         self.ledger.coverage.forget_before(self.time, accept_for_seconds);
@@ -419,13 +421,13 @@ impl<'a> Account<'a> {
         self.forget_old_invoices();
     }
 
-    /// Keeps only the names of orders and adjustments of long ago (Laws 15, 26).
+    /// Keeps only the names of old orders and adjustments (Laws 15, 26).
     fn forget_old_orders(&mut self) {
         self.ledger.purchases.forget_before(self.time);
         self.ledger.forget_adjustments_before(self.time);
     }
 
-    /// Makes room for another order where there is none, though no period has begun lately.
+    /// Makes room for another order if the ledger has none, without waiting for the next period.
     pub(crate) fn make_room_for_orders(&mut self) {
         if self.ledger.order_bytes() >= ORDER_BYTES {
             self.forget_old_orders();

@@ -1,4 +1,4 @@
-//! Adjustments: credits given by hand (Law 25).
+//! Adjustments: credits that an administrator gives (Law 25).
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 pub enum AdjustmentOutcome {
     /// Its credits were granted.
     Granted(AdjustmentRecord),
-    /// The same, so long ago that only its name is known.
+    /// Its credits were granted so long ago that only its name is known.
     GrantedLongAgo,
     /// It was refused.
     Refused(Refusal),
@@ -45,7 +45,7 @@ impl AdjustmentRecord {
 }
 
 impl Account<'_> {
-    /// Gives the credits of an adjustment, once for each name.
+    /// Grants the credits of an adjustment, once for each name.
     pub(crate) fn adjust(&mut self, adjustment: &Adjustment) -> Result<AdjustmentOutcome, Violation> {
         if let Some(known) = self.known_adjustment(adjustment) {
             return Ok(known);
@@ -60,7 +60,7 @@ impl Account<'_> {
         Ok(AdjustmentOutcome::Granted(record))
     }
 
-    /// Ends the wait of an adjustment for which no account began in time.
+    /// Refuses an adjustment for which no account began in time.
     pub(crate) fn run_out_adjustment(
         &mut self,
         adjustment: &Adjustment,

@@ -9,44 +9,46 @@ use crate::ledger::{Charge, Ledger, RatedUsage, UNACKNOWLEDGED_LIMIT};
 use crate::purchase::{ORDER_NAME_BYTES, Purchase, PurchaseState};
 use crate::quantity::Quantity;
 
-/// Grants that may be open when a plan's is to be added; renewals and settlements add theirs all the same.
+/// Most open grants with which a change of plan may add another. Renewals and settlements always add theirs.
 pub const OPEN_GRANTS_LIMIT: usize = 64;
 
-/// Open grants, and orders that may still become some, above which orders and adjustments are refused.
+/// Most open grants, including orders that can still become grants. Above it, orders and adjustments are
+/// refused.
 pub const OPEN_GRANTS_FOR_ORDERS: usize = 56;
 
-/// Bytes that the records and names of orders and adjustments take before more are refused.
+/// Bytes of the records and names of orders and adjustments, above which more are refused.
 pub const ORDER_BYTES: usize = 192 * 1_024;
 
-/// Invoices that are kept beyond those that money or credits may still move for.
+/// Invoices that are kept in addition to those that can still move money or credits.
 pub const INVOICES_LIMIT: usize = 256;
 
-/// Bytes that invoices take before the oldest of those are forgotten that nothing can move for any more.
+/// Bytes of invoices, above which the oldest that can move no money or credits are dropped.
 pub const INVOICE_BYTES: usize = 160 * 1_024;
 
-/// Void invoices that were paid and whose money is to be returned; beyond, such a payment is refused.
+/// Most void invoices that were paid and whose money must be returned. Above it, such a payment is refused.
 pub const REFUNDS_DUE_LIMIT: usize = 64;
 
-/// Bytes that the names of failed attempts take before those of the oldest invoices are forgotten.
+/// Bytes of the names of failed attempts, above which those of the oldest invoices are dropped.
 pub const ATTEMPT_BYTES: usize = 64 * 1_024;
 
-/// Bytes that charges with an outstanding receipt may take. At this limit further reports wait.
+/// Bytes of charges with an outstanding receipt. At this limit, further reports are pending.
 pub const RECEIPT_BYTES: usize = 96 * 1_024;
 
-/// Rates for which a period's usage is kept. Beyond that, rates that the catalog no longer has are summed up as one.
+/// Rates for which the usage of a period is kept. Above it, rates that the catalog no longer has are summed up
+/// as one.
 pub const USAGE_LINES: usize = 256;
 
 /// Node type of the summed usage of rates that the catalog no longer has.
 pub const FORMER_NODE_TYPE: &str = "Former";
 
-/// Operation of the same usage.
+/// Operation of this usage.
 pub const FORMER_OPERATION: &str = "FormerRates";
 
-/// Characters of a refusal's message that a ledger remembers.
+/// Characters of the message of a refusal that a ledger keeps.
 pub const REMEMBERED_MESSAGE: usize = 1_000;
 
 impl Charge {
-    /// Returns about how many bytes it takes in a stored ledger.
+    /// Returns an estimate of its size in a stored ledger, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let lines = self
@@ -57,7 +59,7 @@ impl Charge {
     }
 }
 
-/// Returns whether `charges`, whose receipts are outstanding, leave no room for another.
+/// Returns true if `charges`, whose receipts are outstanding, leave no room for another one.
 #[must_use]
 pub fn receipts_are_full<'a>(charges: impl IntoIterator<Item = &'a Charge>) -> bool {
     let (count, bytes) = charges.into_iter().fold((0_usize, 0_usize), |(count, bytes), charge| {
@@ -67,7 +69,7 @@ pub fn receipts_are_full<'a>(charges: impl IntoIterator<Item = &'a Charge>) -> b
 }
 
 impl Invoice {
-    /// Returns about how many bytes it takes in a stored ledger.
+    /// Returns an estimate of its size in a stored ledger, in bytes.
     fn bytes(&self) -> usize {
         let names = self.payments.iter().map(|name| name.len().saturating_add(6)).sum::<usize>();
         match &self.purpose {
@@ -78,7 +80,7 @@ impl Invoice {
 }
 
 impl Ledger {
-    /// Returns about how many bytes the orders and adjustments of its life take in a stored ledger.
+    /// Returns an estimate of the size of all its orders and adjustments in a stored ledger, in bytes.
     #[must_use]
     pub fn order_bytes(&self) -> usize {
         let purchases = self.purchases.records.iter();
@@ -89,21 +91,22 @@ impl Ledger {
         purchases.chain(adjustments).sum::<usize>().saturating_add(names.saturating_mul(ORDER_NAME_BYTES))
     }
 
-    /// Returns how many orders may still become grants with their payment.
+    /// Returns the number of orders that become grants when they are paid.
     #[must_use]
     pub fn unpaid_orders(&self) -> usize {
         let is_unpaid = |purchase: &&Purchase| purchase.state == PurchaseState::AwaitingPayment;
         self.purchases.records.iter().filter(is_unpaid).count()
     }
 
-    /// Returns whether the ledger holds as many paid void invoices as it can; further such payments are refused.
+    /// Returns true if the ledger holds as many paid void invoices as it can. Further payments of this kind are
+    /// refused.
     #[must_use]
     pub fn has_many_refunds_due(&self) -> bool {
         let is_due = |invoice: &&Invoice| invoice.state == InvoiceState::RefundDue;
         self.invoices.iter().filter(is_due).count() >= REFUNDS_DUE_LIMIT
     }
 
-    /// Forgets the oldest invoices that nothing can move for any more, where all take more than their share.
+    /// If the invoices exceed their share, drops the oldest that can move no money or credits.
     pub(crate) fn forget_surplus_invoices(&mut self) {
         let Self { invoices, grants, .. } = self;
         let may_move = |invoice: &Invoice| {
@@ -122,7 +125,7 @@ impl Ledger {
         });
     }
 
-    /// Forgets the names of attempts of the oldest invoices, where all take more than their share; their counts stay.
+    /// If the names of attempts exceed their share, drops those of the oldest invoices and keeps the counts.
     pub(crate) fn forget_surplus_attempts(&mut self) {
         let bytes = |invoice: &Invoice| {
             invoice.attempts.names.iter().map(|name| name.len().saturating_add(6)).sum::<usize>()
@@ -137,7 +140,8 @@ impl Ledger {
         }
     }
 
-    /// Sums up the usage of rates that `is_sold` no longer knows, where more rates are kept than a catalog may have.
+    /// Sums up the usage of rates that the catalog no longer has, if the ledger keeps more rates than a catalog
+    /// may have. `is_sold` is true for rates of the catalog.
     pub(crate) fn sum_up_former_usage(
         &mut self,
         is_sold: impl Fn(&RatedUsage) -> bool,
@@ -151,7 +155,7 @@ impl Ledger {
             self.usage.push(RatedUsage {
                 node_type: FORMER_NODE_TYPE.to_owned(),
                 operation: FORMER_OPERATION.to_owned(),
-                // Bytes and tokens have no sum.
+                // Bytes and tokens cannot be added.
                 quantity: Quantity::ZERO,
                 credits: Credits::sum(former.iter().map(|line| line.credits))?,
             });

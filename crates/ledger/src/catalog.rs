@@ -1,11 +1,11 @@
-//! The catalog: rates, plans, packs and policies. All numbers are data; the laws are code.
+//! The catalog: rates, plans, packs and policies. All numbers are data, and the laws are code.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::quantity::Quantity;
 
-/// A catalog whose references are known to hold; loaders build it, nothing here checks it again.
+/// A catalog whose references are valid. The loader checks them; this crate does not check them again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
     /// Currency of all prices, such as `USD`.
@@ -16,7 +16,7 @@ pub struct Catalog {
     pub plans: Vec<Plan>,
     /// Packs.
     pub packs: Vec<Pack>,
-    /// Rules with a number.
+    /// The policies.
     pub policies: Policies,
 }
 
@@ -33,20 +33,20 @@ pub struct Rate {
     pub credits: Credits,
 }
 
-/// A plan an organization subscribes to.
+/// A plan that a Subscription can request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Name that a Subscription asks for.
+    /// Name that a Subscription requests.
     pub name: String,
-    /// Name that people read.
+    /// Display name.
     pub display_name: String,
-    /// Whether packs may be bought under it.
+    /// States if packs can be bought under it.
     pub pack_purchases: PackPurchases,
-    /// Plan that follows when it lapses; offered monthly.
+    /// Plan that follows when it lapses. It is offered monthly.
     pub lapses_to: Option<String>,
-    /// Credits and price of a month, if it is offered.
+    /// Credits and price of a month, if it is offered monthly.
     pub monthly: Option<Offer>,
-    /// Credits and price of a year, if it is offered.
+    /// Credits and price of a year, if it is offered yearly.
     pub yearly: Option<Offer>,
 }
 
@@ -59,7 +59,7 @@ pub struct Offer {
     pub price: Credits,
 }
 
-/// Whether packs may be bought under a plan.
+/// States if packs can be bought under a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
@@ -67,36 +67,36 @@ pub struct Offer {
     schemars(transform = crate::schema::without_description)
 )]
 pub enum PackPurchases {
-    /// They may.
+    /// Packs can be bought.
     Allowed,
-    /// They may not.
+    /// Packs cannot be bought.
     Refused,
 }
 
-/// A top-up that can be bought.
+/// A pack of credits that can be bought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
-    /// Name that a CreditPack asks for.
+    /// Name that a CreditPack requests.
     pub name: String,
-    /// Name that people read.
+    /// Display name.
     pub display_name: String,
     /// Credits it gives.
     pub credits: Credits,
     /// Price; zero is free.
     pub price: Credits,
-    /// Days of 24 hours after which its credits expire; never, when absent.
+    /// Days of 24 hours after which its credits expire. Absent if they never expire.
     pub expires_after_days: Option<u32>,
 }
 
-/// Most credits that one report may cost, unless the catalog says less (Law 2).
+/// Most credits that one report may cost, if the catalog has no lower limit (Law 2).
 pub const MAX_REPORT_CREDITS: Credits = Credits::whole(1_000_000_000_000);
 
-/// Rules with a number.
+/// The policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
-    /// How many packs a month.
+    /// The limit of packs in a month.
     pub pack_limit: PackLimit,
-    /// Seconds after an expiration in which usage from before it may still claim what expired.
+    /// Seconds after an expiration in which earlier usage may still claim the expired credits.
     pub settlement_grace_seconds: u32,
     /// Seconds after its window's start in which a report is accepted.
     pub accept_usage_for_seconds: u32,
@@ -106,7 +106,7 @@ pub struct Policies {
     pub payments: PaymentPolicy,
     /// Limits of usage reports.
     pub reports: ReportPolicy,
-    /// Shares of a period's credits, in percent, that give an event; ascending, without repeats.
+    /// Shares of a period's credits in percent that cause an Event. They are ascending, without repeats.
     pub alert_thresholds_percent: Vec<u32>,
 }
 
@@ -119,21 +119,21 @@ pub struct ReportPolicy {
     pub keep_for_seconds: u32,
 }
 
-/// How many packs an account may buy in a month of its own.
+/// The limit of packs that an account may buy in a month, counted from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackLimit {
-    /// The most.
+    /// The highest number.
     pub max: u32,
-    /// Over what it counts.
+    /// The packs that count towards it.
     pub scope: PackLimitScope,
 }
 
-/// Over what the pack limit counts.
+/// The packs that count towards the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackLimitScope {
     /// All packs together.
     AllPacks,
-    /// Each pack by itself.
+    /// Each pack of the catalog has its own count.
     PerPack,
 }
 
@@ -149,9 +149,9 @@ pub struct PaymentPolicy {
 /// The mode in which invoices are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentMode {
-    /// Each is settled as it is issued (showback, chargeback).
+    /// Each invoice is settled when it is issued (showback, chargeback).
     Internal,
-    /// A payment agent reports each settlement; until then its effect waits.
+    /// A payment agent reports each settlement. The invoice has no effect before.
     External,
 }
 
@@ -206,7 +206,7 @@ impl Default for Policies {
 }
 
 impl Plan {
-    /// Returns what `billing_period` of this plan gives and costs, or nothing where it is not offered.
+    /// Returns the credits and the price of `billing_period` of this plan, or `None` if it is not offered.
     #[must_use]
     pub const fn offer(&self, billing_period: BillingPeriod) -> Option<Offer> {
         match billing_period {
@@ -217,7 +217,7 @@ impl Plan {
 }
 
 impl Catalog {
-    /// Returns the plan called `name` with its rank, the lowest being 0.
+    /// Returns the plan called `name` with its rank. The lowest rank is 0.
     #[must_use]
     pub fn plan(&self, name: &str) -> Option<(u32, &Plan)> {
         (0..).zip(&self.plans).find(|(_, plan)| plan.name == name)

@@ -1,4 +1,4 @@
-//! Usage: what a report costs, who pays it, and why it may be refused (Laws 6 to 10).
+//! Usage: the cost of a report, the grants that pay it, and the reasons to refuse it (Laws 6 to 10).
 
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub fn accepted_until(window_start: Timestamp, accept_for_seconds: u32) -> Times
     seconds_after(window_start, i64::from(accept_for_seconds))
 }
 
-/// Why a report is refused at its arrival.
+/// The reason why a report is refused at its arrival.
 pub(crate) enum ArrivalFault {
     /// Its usage lies before the account's start.
     BeforeStart,
@@ -30,7 +30,7 @@ pub(crate) enum ArrivalFault {
     TooEarly,
 }
 
-/// Returns why a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
+/// Returns the reason if a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
 pub(crate) fn fault_at_arrival(
     report: &Report,
     start_time: Timestamp,
@@ -56,7 +56,7 @@ struct Payment {
 }
 
 impl Account<'_> {
-    /// Returns the refusal that a report gets at its arrival, if it does (Laws 0 and 8).
+    /// Returns the refusal if a report is refused at its arrival (Laws 0 and 8).
     fn refuses_at_arrival(&self, report: &Report) -> Option<Refusal> {
         let Report { window, arrival, .. } = report;
         let (start_time, ahead_seconds) =
@@ -67,7 +67,7 @@ impl Account<'_> {
         })
     }
 
-    /// Returns why a report can never be charged, if so (Laws 8 and 9).
+    /// Returns the reason if a report can never be charged (Laws 8 and 9).
     pub(crate) fn refuses_permanently(&self, report: &Report) -> Option<Refusal> {
         let Report { source, window, arrival, .. } = report;
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
@@ -85,7 +85,7 @@ impl Account<'_> {
         })
     }
 
-    /// Rates a report, or says why it cannot be charged, in the order of Law 10.
+    /// Rates a report, or returns the refusal, in the order of Law 10.
     pub(crate) fn judge_report(&self, report: &Report) -> Result<RatedReport, Refusal> {
         let source = &report.source;
         let accept_for_seconds = self.catalog.policies.accept_usage_for_seconds;
@@ -132,8 +132,8 @@ impl Account<'_> {
         if sum > limit { Err(Refusal::too_large(limit)) } else { Ok(RatedReport { credits: sum, lines }) }
     }
 
-    /// Charges a report in full (Law 6) and books it where its window ended (Law 22). `is_awaited` says which gaps of
-    /// which source other reports are about to fill (Law 9).
+    /// Charges a report in full (Law 6) and books it in the period in which its window ended (Law 22).
+    /// `is_awaited` is true for the gaps of a source that other reports are about to fill (Law 9).
     pub(crate) fn charge(
         &mut self,
         report: &Report,
@@ -147,7 +147,7 @@ impl Account<'_> {
         let period_number = self.ledger.statements.book_at(window.end_time, BookLine::Consumed, credits)?;
         let current = self.ledger.statements.current().map(|statement| statement.period_number);
         if period_number == current {
-            // While there is no period, it is the next that this usage is shown in.
+            // While there is no period, the next period shows this usage.
             self.add_usage(&lines)?;
         }
         self.add_to_day(credits)?;
@@ -187,7 +187,7 @@ impl Account<'_> {
         self.closed_gaps.extend(closed);
     }
 
-    /// Pays from the grants in burn order (Law 5); the rest becomes debt (Law 6).
+    /// Pays from the grants in burn order (Law 5). The rest becomes debt (Law 6).
     fn burn(&mut self, report: &Report, credits: Credits) -> Result<Payment, Violation> {
         let (mut owed, mut settled, mut paid_by) = (credits, Credits::ZERO, Vec::new());
         let mut claimed = Vec::new();

@@ -1,7 +1,7 @@
 //! Coverage: the charged windows of each source, which never overlap (Law 9).
 //!
-//! Between two stretches lies a gap, which a report may still fill. Their number is bounded, so beyond the bound a gap
-//! closes: nothing can fill it any more, and a report that would is refused as `GapClosed`.
+//! Between two charged stretches is a gap, which a later report can fill. The number of stretches is bounded.
+//! At the bound the oldest gap closes: a report that would fill it is refused as `GapClosed`.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use jiff::Timestamp;
 
 use crate::period::{DAY_SECONDS, Window, seconds_after};
 
-/// Separate stretches of one source; beyond that its oldest gap closes.
+/// Most separate stretches of one source. Above it, the oldest gap of the source closes.
 pub const STRETCHES_PER_SOURCE: usize = 1_024;
 
-/// Separate stretches of all sources of an account; beyond that the oldest gap of all closes.
+/// Most separate stretches of all sources of an account. Above it, the oldest gap of all closes.
 pub const STRETCHES: usize = 4_096;
 
-/// Stretches of an account that are stored at most: gaps that known reports are about to fill may exceed the bounds
-/// up to here.
+/// Most stored stretches of an account. Gaps that known reports are about to fill may exceed the other bounds
+/// up to this one.
 pub const STRETCHES_HELD: usize = 2 * STRETCHES;
 
-/// Sources that may have a report charged within the acceptance time.
+/// Most sources that can have a report charged within the acceptance time.
 pub const SOURCES: usize = 1_024;
 
-/// Sources that are stored at most, with those whose last charge is older than the acceptance time.
+/// Most stored sources, including those whose last charge is older than the acceptance time.
 pub const SOURCES_HELD: usize = 2 * SOURCES;
 
-/// Closed gaps that are kept for one source: the newest.
+/// Most closed gaps that are kept for one source. The newest are kept.
 pub const CLOSED_GAPS_KEPT: usize = 16;
 
-/// Closed gaps that are stored for one account at most: beyond that the oldest of all is forgotten.
+/// Most closed gaps that are stored for one account. Above it, the oldest of all is dropped.
 pub const CLOSED_GAPS_HELD: usize = 4_096;
 
-/// Longest window of a report in days; admission refuses longer ones.
+/// Longest window of a report in days. Admission refuses longer windows.
 const LONGEST_WINDOW_DAYS: i64 = 31;
 
 /// The windows charged so far, by source.
@@ -39,20 +39,21 @@ const LONGEST_WINDOW_DAYS: i64 = 31;
 pub struct Coverage {
     /// Charged windows of each source.
     pub sources: BTreeMap<String, SourceCoverage>,
-    /// Everything that starts before this instant counts as covered: what lay before it was forgotten.
+    /// Every window that starts before this instant counts as covered, because older windows are no longer
+    /// stored.
     pub closed_before_time: Option<Timestamp>,
 }
 
 /// The charged windows of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceCoverage {
-    /// When a report of this source was charged last.
+    /// Time at which a report of this source was last charged.
     pub last_charge_time: Timestamp,
-    /// Disjoint stretches in ascending order; none touches the next. Closed gaps are parts of them.
+    /// Disjoint stretches in ascending order that do not touch. They contain the closed gaps.
     pub stretches: Vec<Window>,
     /// The newest closed gaps, in ascending order.
     pub closed_gaps: Vec<Window>,
-    /// Before this instant it is no longer known which parts of the stretches are closed gaps.
+    /// The closed gaps before this instant are no longer stored.
     pub blurred_before_time: Option<Timestamp>,
 }
 
@@ -61,11 +62,11 @@ pub struct SourceCoverage {
 pub enum Conflict {
     /// This part was charged.
     Charged(Window),
-    /// This gap closed, and nothing in it was charged.
+    /// This gap was closed, and nothing in it was charged.
     Closed(Window),
     /// Usage before this instant may have been charged or lie in a closed gap.
     Blurred(Timestamp),
-    /// Usage before this instant was forgotten and counts as charged.
+    /// Usage before this instant is no longer stored and counts as charged.
     Forgotten(Timestamp),
 }
 
@@ -73,7 +74,7 @@ pub enum Conflict {
 pub type ClosedGap = (String, Window);
 
 impl Coverage {
-    /// Returns what keeps `window` of `source` from being charged, if anything does.
+    /// Returns the reason if `window` of `source` cannot be charged.
     #[must_use]
     pub fn conflict(&self, source: &str, window: Window) -> Option<Conflict> {
         let known = self.sources.get(source).and_then(|coverage| coverage.conflict(window));
@@ -84,7 +85,7 @@ impl Coverage {
         }
     }
 
-    /// Returns whether a report of `source`, taking effect at `at`, would be one source too many.
+    /// Returns true if a report of `source` that takes effect at `at` would exceed the limit of sources.
     #[must_use]
     pub fn is_full_for(&self, source: &str, at: Timestamp, accept_for_seconds: u32) -> bool {
         let since = seconds_after(at, i64::from(accept_for_seconds).saturating_neg());
@@ -95,9 +96,9 @@ impl Coverage {
         self.sources.values().filter(|coverage| counts(coverage)).count() >= SOURCES
     }
 
-    /// Records that `window` of `source` was charged at `at`; returns the gaps that had to close.
+    /// Records that `window` of `source` was charged at `at`. Returns the gaps that had to close.
     ///
-    /// A gap for which `is_awaited` holds is one that a known report is about to fill: it stays open as long as the
+    /// `is_awaited` is true for a gap that a known report is about to fill. Such a gap stays open while the
     /// account has fewer than [`STRETCHES_HELD`] stretches.
     pub fn cover(
         &mut self,
@@ -132,7 +133,7 @@ impl Coverage {
         closed
     }
 
-    /// Forgets which are the oldest closed gaps of an account that has very many.
+    /// Drops the oldest closed gaps of an account that exceeds their limit.
     fn forget_surplus_gaps(&mut self) {
         let closed_gaps: usize = self.sources.values().map(|coverage| coverage.closed_gaps.len()).sum();
         for _ in CLOSED_GAPS_HELD..closed_gaps {
@@ -144,7 +145,7 @@ impl Coverage {
         }
     }
 
-    /// Returns the oldest gap of all sources for which `is_awaited` does not hold.
+    /// Returns the oldest gap of all sources for which `is_awaited` is false.
     fn oldest_gap(&self, is_awaited: impl Fn(&str, Window) -> bool) -> Option<ClosedGap> {
         let oldest = self.sources.iter().filter_map(|(source, coverage)| {
             let gap = coverage.oldest_gap(|gap| !is_awaited(source, gap))?;
@@ -153,9 +154,9 @@ impl Coverage {
         oldest.min_by_key(|(start_time, ..)| *start_time).map(|(_, source, gap)| (source.clone(), gap))
     }
 
-    /// Makes room for a source that is not known yet, which takes effect at `at`.
+    /// Makes room for a new source, whose first report takes effect at `at`.
     pub fn make_room(&mut self, at: Timestamp, accept_for_seconds: u32) {
-        // Long periods would otherwise collect the names of sources that are long gone.
+        // Otherwise a long period would collect the names of sources that no longer exist.
         self.forget_before(at, accept_for_seconds);
         while self.sources.len() >= SOURCES_HELD {
             let oldest = self.sources.iter().min_by_key(|(_, coverage)| coverage.last_charge_time);
@@ -166,10 +167,11 @@ impl Coverage {
         }
     }
 
-    /// Forgets stretches that no report accepted at or after `at` can touch.
+    /// Drops stretches that no report accepted at or after `at` can touch.
     ///
-    /// A report that takes effect at `at` or later started at most the acceptance time before it arrived, and at
-    /// most the longest window before it ended; one day more is kept against clocks that disagree.
+    /// The window of a report that takes effect at `at` or later starts at most the acceptance time before its
+    /// arrival. It also starts at most the longest window before its end. One more day is kept, because clocks
+    /// can differ.
     pub fn forget_before(&mut self, at: Timestamp, accept_for_seconds: u32) {
         let days = LONGEST_WINDOW_DAYS.saturating_add(1).saturating_mul(DAY_SECONDS);
         let horizon = seconds_after(at, days.saturating_add(i64::from(accept_for_seconds)).saturating_neg());
@@ -183,8 +185,8 @@ impl Coverage {
         }
     }
 
-    /// Returns whether every source's stretches are disjoint, ascending and not empty, its closed gaps lie within
-    /// them, and the number of stretches is within its bound (invariant I2).
+    /// Returns true if invariant I2 holds: the stretches of each source are disjoint, ascending and not empty,
+    /// they contain its closed gaps, and their number is within its bound.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let stretches: usize = self.sources.values().map(|coverage| coverage.stretches.len()).sum();
@@ -195,7 +197,7 @@ impl Coverage {
 }
 
 impl SourceCoverage {
-    /// Returns the coverage of a source of which nothing is covered, first charged at `at`.
+    /// Returns the empty coverage of a source that is first charged at `at`.
     fn since(at: Timestamp) -> Self {
         Self {
             last_charge_time: at,
@@ -227,8 +229,8 @@ impl SourceCoverage {
         stretches.splice(first..last, [joined]);
     }
 
-    /// Closes an open gap; of more closed gaps than are kept the oldest is forgotten, and with it what lies before
-    /// the others.
+    /// Closes an open gap. If there are more closed gaps than the limit, drops the oldest one and moves the
+    /// instant before which closed gaps are unknown.
     fn close(&mut self, gap: Window) {
         self.add(gap);
         let index = self.closed_gaps.partition_point(|closed| closed.start_time < gap.start_time);
@@ -236,7 +238,7 @@ impl SourceCoverage {
         self.forget_gaps(self.closed_gaps.len().saturating_sub(CLOSED_GAPS_KEPT));
     }
 
-    /// Forgets the `count` oldest closed gaps.
+    /// Drops the `count` oldest closed gaps.
     fn forget_gaps(&mut self, count: usize) {
         let forgotten = self.closed_gaps.drain(..count).next_back().map(|closed| closed.end_time);
         let kept_from = self.closed_gaps.first().map(|closed| closed.start_time);
@@ -258,13 +260,13 @@ impl SourceCoverage {
         conflict
     }
 
-    /// Returns what a window meets in a stretch that it overlaps.
+    /// Returns the reason why a window that overlaps a stretch cannot be charged.
     fn conflict_in(&self, stretch: Window, window: Window) -> Conflict {
         let end_time = stretch.end_time.min(window.end_time);
         let known_from = stretch.start_time.max(self.blurred_before_time.unwrap_or(stretch.start_time));
         let mut charged = Window { start_time: known_from, end_time: stretch.end_time };
         let mut closed = None;
-        // Charged is what lies between the closed gaps.
+        // The parts between the closed gaps were charged.
         for gap in self.closed_gaps.iter().filter(|gap| gap.overlaps(stretch)) {
             charged.end_time = gap.start_time;
             if charged.start_time < charged.end_time && charged.overlaps(window) {
@@ -281,7 +283,7 @@ impl SourceCoverage {
         closed.map_or(Conflict::Blurred(known_from), Conflict::Closed)
     }
 
-    /// Forgets what ended at or before `horizon`; returns whether there was any.
+    /// Drops the stretches that ended at or before `horizon`. Returns true if there were any.
     fn forget_before(&mut self, horizon: Timestamp) -> bool {
         let old = self.stretches.partition_point(|stretch| stretch.end_time <= horizon);
         self.stretches.drain(..old);
@@ -365,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sixteen_closed_gaps_are_kept_and_before_them_nothing_is_certain() {
+    fn only_the_newest_sixteen_closed_gaps_are_kept() {
         let mut coverage = Coverage::default();
         assert_eq!(cover_halves(&mut coverage, 1_024 + 20).len(), 20);
         let source = gateway(&coverage);
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_counts_as_charged() {
+    fn windows_that_are_no_longer_stored_count_as_charged() {
         let mut coverage = Coverage::default();
         let old = window(0, 3_600);
         cover(&mut coverage, old);
@@ -449,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn of_more_sources_than_can_be_stored_the_one_charged_longest_ago_is_forgotten() {
+    fn the_source_charged_longest_ago_is_dropped_above_the_limit() {
         let mut coverage = Coverage::default();
         for index in 0..3_000 {
             let source = format!("gateway-{index}");

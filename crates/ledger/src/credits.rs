@@ -11,7 +11,7 @@ use crate::text::as_text;
 /// Fractional digits that an amount may have.
 pub const FRACTION_DIGITS: u32 = 9;
 
-/// Largest absolute amount that is ever held, in whole credits: 10^18.
+/// Largest absolute amount in whole credits: 10^18.
 const MOST_WHOLE: u64 = 1_000_000_000_000_000_000;
 
 /// One whole credit in units of 10^-9.
@@ -22,8 +22,8 @@ const LIMIT: i128 = Credits::whole(MOST_WHOLE).0;
 
 /// An exact amount of credits: at most nine fractional digits, at most 10^18 in absolute value.
 ///
-/// It is held as a whole number of 10^-9 credits. Operations are checked: an overflow is an [`AmountOverflow`], and
-/// nothing wraps or rounds (Law 1).
+/// It is stored as a whole number of 10^-9 credits. Operations are checked: an overflow is an
+/// [`AmountOverflow`], and no operation wraps or rounds (Law 1).
 ///
 /// ```
 /// use flashgate_ledger::Credits;
@@ -54,7 +54,7 @@ impl Credits {
     /// No credits.
     pub const ZERO: Self = Self(0);
 
-    /// Returns an amount of whole credits, or of 10^18 where that is less.
+    /// Returns an amount of whole credits, at most 10^18.
     #[must_use]
     pub const fn whole(credits: u64) -> Self {
         let credits = if credits > MOST_WHOLE { MOST_WHOLE } else { credits };
@@ -66,13 +66,13 @@ impl Credits {
     /// Returns the amount that `decimal` states.
     ///
     /// # Errors
-    /// When it has more than nine significant fractional digits or exceeds 10^18.
+    /// Returns an error if it has more than nine significant fractional digits or exceeds 10^18.
     pub fn from_decimal(decimal: Decimal) -> Result<Self, AmountOverflow> {
         let mut scaled = decimal.normalize();
         if scaled.scale() > FRACTION_DIGITS || scaled.trunc().abs() > Decimal::from(MOST_WHOLE) {
             return Err(AmountOverflow);
         }
-        // At most 10^18 with nine fractional digits, which a decimal holds.
+        // A decimal holds 10^18 with nine fractional digits.
         scaled.rescale(FRACTION_DIGITS);
         Self::from_nanos(scaled.mantissa())
     }
@@ -80,7 +80,7 @@ impl Credits {
     /// Returns the amount of `units` x 10^-9 credits.
     ///
     /// # Errors
-    /// When it exceeds 10^18 credits.
+    /// Returns an error if it exceeds 10^18 credits.
     pub const fn from_nanos(units: i128) -> Result<Self, AmountOverflow> {
         if units.unsigned_abs() > LIMIT.unsigned_abs() { Err(AmountOverflow) } else { Ok(Self(units)) }
     }
@@ -94,23 +94,23 @@ impl Credits {
     /// Returns the amount as a decimal.
     #[must_use]
     pub fn decimal(self) -> Decimal {
-        // The limit is within what a decimal holds, so it never falls back.
+        // A decimal holds the limit, so the fallback is never used.
         Decimal::try_from_i128_with_scale(self.0, FRACTION_DIGITS).unwrap_or_default().normalize()
     }
 
-    /// Returns whether the amount is zero.
+    /// Returns true if the amount is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// Returns whether the amount is below zero.
+    /// Returns true if the amount is below zero.
     #[must_use]
     pub const fn is_negative(self) -> bool {
         self.0 < 0
     }
 
-    /// Returns whether the amount is above zero.
+    /// Returns true if the amount is above zero.
     #[must_use]
     pub const fn is_positive(self) -> bool {
         self.0 > 0
@@ -119,7 +119,7 @@ impl Credits {
     /// Returns the sum.
     ///
     /// # Errors
-    /// When it exceeds 10^18.
+    /// Returns an error if it exceeds 10^18.
     pub const fn checked_add(self, other: Self) -> Result<Self, AmountOverflow> {
         Self::from_nanos(self.0.saturating_add(other.0))
     }
@@ -127,7 +127,7 @@ impl Credits {
     /// Returns the difference.
     ///
     /// # Errors
-    /// When it exceeds 10^18.
+    /// Returns an error if it exceeds 10^18.
     pub const fn checked_sub(self, other: Self) -> Result<Self, AmountOverflow> {
         Self::from_nanos(self.0.saturating_sub(other.0))
     }
@@ -141,17 +141,17 @@ impl Credits {
     /// Returns the sum of `amounts`.
     ///
     /// # Errors
-    /// When a partial sum exceeds 10^18.
+    /// Returns an error if a partial sum exceeds 10^18.
     pub fn sum(amounts: impl IntoIterator<Item = Self>) -> Result<Self, AmountOverflow> {
         amounts.into_iter().try_fold(Self::ZERO, Self::checked_add)
     }
 }
 
 impl fmt::Display for Credits {
-    /// Writes a plain decimal without needless zeros.
+    /// Writes a plain decimal without trailing zeros.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (nanos, whole) = (self.0.unsigned_abs(), WHOLE.unsigned_abs());
-        // WHOLE is not zero, so neither falls back.
+        // WHOLE is not zero, so the fallbacks are never used.
         let (credits, rest) =
             (nanos.checked_div(whole).unwrap_or_default(), nanos.checked_rem(whole).unwrap_or_default());
         if rest == 0 {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_amounts_are_what_their_digits_say_up_to_the_limit() {
+    fn whole_amounts_equal_their_digits_up_to_the_limit() {
         for whole in [0, 1, 4_294_967_295, 4_294_967_296, 100_000_000_000_000_000, 1_000_000_000_000_000_000]
         {
             assert_eq!(Ok(Credits::whole(whole)), whole.to_string().parse());
@@ -236,7 +236,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_amount_is_displayed_as_its_decimal_and_read_back(nanos in -LIMIT..=LIMIT, cut in 0..28_u32) {
-            // Amounts of all lengths, as a range of this size holds hardly a short one.
+            // Amounts of all lengths: a uniform range of this size has almost no short ones.
             let amount = Credits(nanos / 10_i128.pow(cut));
             let text = amount.to_string();
             prop_assert_eq!(&text, &amount.decimal().to_string());

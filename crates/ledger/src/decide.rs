@@ -15,15 +15,15 @@ pub use crate::verdict::{
     AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait, Waiting,
 };
 
-/// Decides on an account: applies `facts` and the passing of time up to `now` to `ledger`.
+/// Decides on an account: applies `facts` and all timers up to `now` to `ledger`.
 ///
 /// # Guarantees
 /// - Deciding again on the committed result with the same facts commits nothing (quiescence).
 /// - The order of the facts in their lists does not matter.
-/// - Deciding at a later time what could have been decided before gives the same amounts (Law 0).
+/// - A later decision gives the same amounts as an earlier one (Law 0).
 ///
 /// # Errors
-/// An invariant that does not hold; then nothing may be written for this account.
+/// Returns the violation if an invariant does not hold. Nothing may then be written for this account.
 pub fn decide(
     ledger: Option<&Ledger>,
     facts: &Facts,
@@ -40,7 +40,7 @@ pub fn decide(
     let mut account = Account::resume(before.clone(), catalog, subscription)?;
     let acknowledged: BTreeSet<(&str, &str)> =
         facts.acknowledged.iter().map(|(name, uid)| (name.as_str(), uid.as_str())).collect();
-    // A report that is pending again, since its status was lost, gets its receipt again as long as that is held.
+    // A report whose status was lost is pending again. It gets its receipt again while the ledger holds it.
     account.ledger.unacknowledged.retain(|charge| {
         let Charge { name, uid, .. } = charge;
         !acknowledged.contains(&(name.as_str(), uid.as_str())) || facts.reports.get(name, uid).is_some()
@@ -55,7 +55,7 @@ pub fn decide(
     replay.conclude(before, is_new)
 }
 
-/// Returns the ledger of an account whose start has come, or nothing while it has not (Law 17).
+/// Returns the ledger of an account whose start time has passed, or `None` before (Law 17).
 fn open_account(facts: &Facts, now: Timestamp) -> Option<Ledger> {
     let subscription = facts.subscription.as_ref()?;
     let start_time = subscription.start_time.unwrap_or(subscription.arrival);

@@ -1,4 +1,4 @@
-//! Entries: one line of the account's history for each thing that happened, with what explains it.
+//! Entries: the history of an account, one line for each change, with its explanation.
 
 #[cfg(feature = "schema")]
 mod schema;
@@ -30,8 +30,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns whether the entry is part of the ledger. The refusal of a report is not: it commits nothing, and
-    /// only the report itself shows it (Law 10).
+    /// Returns true if the entry is part of the ledger. The refusal of a report is not, because it commits
+    /// nothing: only the report itself shows it (Law 10).
     #[must_use]
     pub fn is_part_of_ledger(&self) -> bool {
         !matches!(&self.detail, Detail::Refused { object, .. } if object.kind == FactKind::UsageReport)
@@ -43,7 +43,7 @@ impl Entry {
 pub struct ObjectName {
     /// Kind of the object.
     pub kind: FactKind,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
 }
 
@@ -73,7 +73,7 @@ pub struct PlanPeriod {
     pub billing_period: BillingPeriod,
 }
 
-/// How much a grant paid.
+/// The amount that a grant paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[serde(rename_all = "camelCase")]
@@ -84,14 +84,14 @@ pub struct PaidBy {
     pub amount: Credits,
 }
 
-/// Why an account lapsed (Law 16).
+/// The reason why an account lapsed (Law 16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum LapseCause {
     /// `renewal: None` at the period's end.
     RenewalNone,
     /// A renewal was not paid by its due time.
     PaymentOverdue,
-    /// The catalog has neither the plan asked for nor the one in force (Law 20).
+    /// The catalog has neither the requested plan nor the plan in force (Law 20).
     PlanNotFound,
 }
 
@@ -112,33 +112,33 @@ impl LapseCause {
     }
 }
 
-/// The kind of entry, with the keys that explain its numbers.
+/// The kind of entry, with the fields that explain its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[serde(tag = "kind", content = "detail", rename_all_fields = "camelCase")]
 pub enum Detail {
     // Laws 4 and 6.
-    /// A plan's credits arrived.
+    /// The credits of a plan arrived.
     Granted {
-        /// Credits given.
+        /// Credits granted.
         amount: Credits,
         /// Id of the grant, such as `plan/4`.
         grant: String,
-        /// Plan that gave them.
+        /// Plan that granted them.
         #[serde(flatten)]
         #[cfg_attr(feature = "schema", schemars(schema_with = "schema::giving_plan"))]
         plan: PlanPeriod,
-        /// Period they are for.
+        /// Number of the period that they are for.
         period_number: u32,
-        /// When the remaining credits expire.
+        /// Time at which the remaining credits expire.
         expiration_time: Timestamp,
-        /// Part that repaid debt at once.
+        /// Part of the credits that repaid debt.
         debt_repaid: Credits,
     },
     // Laws 6 and 14.
-    /// A pack's credits arrived.
+    /// The credits of a pack arrived.
     Purchased {
-        /// Credits given.
+        /// Credits granted.
         amount: Credits,
         /// Id of the grant, such as `pack/march-top-up`.
         grant: String,
@@ -146,49 +146,49 @@ pub enum Detail {
         object: ObjectName,
         /// Pack of the catalog.
         pack: String,
-        /// Invoice that paid for them, unless they were free.
+        /// Number of the invoice that paid for them. Absent if they were free.
         #[serde(skip_serializing_if = "Option::is_none")]
         invoice: Option<String>,
-        /// When the remaining credits expire, if they do.
+        /// Time at which the remaining credits expire. Absent if they never expire.
         #[serde(skip_serializing_if = "Option::is_none")]
         expiration_time: Option<Timestamp>,
-        /// Part that repaid debt at once.
+        /// Part of the credits that repaid debt.
         debt_repaid: Credits,
     },
     // Laws 6 and 25.
-    /// An administrator's credits arrived.
+    /// Credits of an administrator arrived.
     Adjusted {
-        /// Credits given.
+        /// Credits granted.
         amount: Credits,
         /// Id of the grant, such as `adjustment/outage`.
         grant: String,
         /// CreditAdjustment that gave them, such as `CreditAdjustment/outage`.
         object: ObjectName,
-        /// Why they were given.
+        /// Reason for the credits.
         reason: String,
-        /// When the remaining credits expire, if they do.
+        /// Time at which the remaining credits expire. Absent if they never expire.
         #[serde(skip_serializing_if = "Option::is_none")]
         expiration_time: Option<Timestamp>,
-        /// Part that repaid debt at once.
+        /// Part of the credits that repaid debt.
         debt_repaid: Credits,
     },
     // Laws 5 to 10 and 22.
     /// A report was charged.
     Charged {
-        /// Credits consumed; settling credits pay without a change of the balance.
+        /// Credits consumed. Expired credits that are still settling pay without a change of the balance.
         amount: Credits,
         /// UsageReport that was charged, such as `UsageReport/gw-eu-1-0800`.
         object: ObjectName,
-        /// Its source.
+        /// Source of the report.
         source: String,
-        /// Its window.
+        /// Time window.
         window: Window,
-        /// Period in which it is booked, if there is one.
+        /// Number of the period in which it is booked. Absent if there is no period.
         #[serde(skip_serializing_if = "Option::is_none")]
         period_number: Option<u32>,
         /// Grants that paid, in burn order.
         paid_by: Vec<PaidBy>,
-        /// Part that no grant could pay.
+        /// Part that exceeded the credits and became debt.
         debt: Credits,
     },
     // Law 4.
@@ -208,14 +208,14 @@ pub enum Detail {
         grant: String,
     },
     // Law 18.
-    /// The rest of a refunded grant was taken.
+    /// The remaining credits of a refunded grant were taken back.
     Refunded {
-        /// Credits taken, settling included.
+        /// Credits taken back, including credits that were settling.
         amount: Credits,
-        /// Id of the grant; absent when the invoice had given none.
+        /// Id of the grant. Absent if the invoice had given no grant.
         #[serde(skip_serializing_if = "Option::is_none")]
         grant: Option<String>,
-        /// Invoice that was refunded.
+        /// Number of the refunded invoice.
         invoice: String,
         /// Payment that reported it, such as `Payment/evt-124`.
         object: ObjectName,
@@ -223,24 +223,24 @@ pub enum Detail {
     // Laws 12, 13 and 16.
     /// Another plan or billing period is in force.
     PlanChanged {
-        /// Plan that was in force, if any.
+        /// Plan that was in force. Absent if there was none.
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<PlanPeriod>,
         /// Plan that is in force.
         to: PlanPeriod,
-        /// Period that begins.
+        /// Number of the period that begins.
         period_number: u32,
     },
     // Law 11.
-    /// A period followed another.
+    /// The next period began.
     Renewed {
         /// Plan of the period that begins.
         #[serde(flatten)]
         #[cfg_attr(feature = "schema", schemars(schema_with = "schema::beginning_plan"))]
         plan: PlanPeriod,
-        /// Its number.
+        /// Number of the period.
         period_number: u32,
-        /// Its window.
+        /// Time window.
         period: Window,
     },
     // Law 16.
@@ -248,10 +248,10 @@ pub enum Detail {
     Lapsed {
         /// Plan that was in force.
         from: PlanPeriod,
-        /// Plan that follows, if any.
+        /// Plan that follows. Absent if there is none.
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<PlanPeriod>,
-        /// Why: `RenewalNone`, `PaymentOverdue` or `PlanNotFound`.
+        /// Reason: `RenewalNone`, `PaymentOverdue` or `PlanNotFound`.
         cause: LapseCause,
     },
     // Law 18.
@@ -265,10 +265,10 @@ pub enum Detail {
         invoice: String,
         /// Purpose of the invoice.
         reason: InvoiceReason,
-        /// CreditPack it is for, if any.
+        /// CreditPack that it is for. Absent if it is for a plan.
         #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<ObjectName>,
-        /// When it is due, unless it is settled as it is issued.
+        /// Time at which it is due. Absent if it was settled when it was issued.
         #[serde(skip_serializing_if = "Option::is_none")]
         due_time: Option<Timestamp>,
     },
@@ -281,9 +281,9 @@ pub enum Detail {
         currency: String,
         /// Number of the invoice.
         invoice: String,
-        /// `Settled`, or `RefundDue` when it was void.
+        /// `Settled`, or `RefundDue` if the invoice was void.
         state: InvoiceState,
-        /// Payment that reported it, if any.
+        /// Payment that reported it. Absent if there was none.
         #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<ObjectName>,
     },
@@ -296,35 +296,35 @@ pub enum Detail {
         currency: String,
         /// Number of the invoice.
         invoice: String,
-        /// Why: `Superseded`, `PaymentCancelled` or `PaymentExpired`.
+        /// Reason: `Superseded`, `PaymentCancelled` or `PaymentExpired`.
         cause: VoidCause,
-        /// Payment that reported its cancellation, if any.
+        /// Payment that reported the cancellation. Absent if there was none.
         #[serde(skip_serializing_if = "Option::is_none")]
         object: Option<ObjectName>,
     },
     // Law 23.
-    /// The period's use reached a threshold.
+    /// Consumption in the period reached an alert threshold.
     Threshold {
-        /// The threshold.
+        /// The threshold in percent.
         percent: u32,
     },
     /// An administrator accepted the content of the stored ledger.
     Accepted {
-        /// Commits that it stands for.
+        /// Sequence of the accepted ledger.
         sequence: i64,
     },
     /// A fact was refused.
     Refused {
         /// Object that stated it, such as `CreditPack/march-top-up`.
         object: ObjectName,
-        /// Why, and what to do.
+        /// Reason and remedy.
         #[serde(flatten)]
         refusal: Refusal,
     },
 }
 
 impl Detail {
-    /// Every name of a kind.
+    /// The names of all kinds of entries.
     pub const KINDS: [&'static str; 16] = [
         "Granted",
         "Purchased",

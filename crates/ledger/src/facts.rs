@@ -1,4 +1,4 @@
-//! Facts: the objects that others wrote about an account, as the decision sees them.
+//! Facts: the objects that users wrote about an account, as the decision sees them.
 
 use std::collections::BTreeSet;
 
@@ -39,19 +39,19 @@ impl FactKind {
     }
 }
 
-/// Everything that is stated about one account at one moment.
+/// All facts about one account at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Name of the account's Subscription.
     pub name: String,
-    /// Id that the account gets with its first commit; its invoice numbers carry it.
+    /// Id that the account gets with its first commit. It is part of the invoice numbers.
     pub new_account_id: String,
-    /// Whether a new account is to live by a test clock: then now is that clock's time.
+    /// True if a new account uses a test clock. The present time is then the time of that clock.
     pub has_test_clock: bool,
-    /// Whether more facts may yet arrive at the very second of now, as they do in a cluster: what runs out at it waits
-    /// until it is over, since "within" and "at" include it (Law 0).
+    /// True if more facts can arrive in the current second, as in a cluster. A wait that ends in this second
+    /// then lasts until the second is over, because "within" and "at" include it (Law 0).
     pub instant_is_open: bool,
-    /// The Subscription, unless it does not exist.
+    /// The Subscription, if it exists.
     pub subscription: Option<Subscription>,
     /// Reports without a verdict.
     pub reports: Reports,
@@ -63,7 +63,7 @@ pub struct Facts {
     pub payments: Vec<Payment>,
     /// Adjustments without a verdict.
     pub adjustments: Vec<Adjustment>,
-    /// Charged reports, by name and UID, whose receipt is confirmed or no longer wanted.
+    /// Names and UIDs of charged reports whose receipt is confirmed or not needed.
     pub acknowledged: Vec<(String, String)>,
 }
 
@@ -73,7 +73,7 @@ pub enum Asked {
     /// All of them.
     #[default]
     All,
-    /// Those with these names and UIDs: the status of the others already shows it.
+    /// The reports with these names and UIDs. The status of the others is already correct.
     Only(BTreeSet<(String, String)>),
 }
 
@@ -100,9 +100,9 @@ pub struct Subscription {
     pub arrival: Timestamp,
     /// The request.
     pub request: Request,
-    /// When the account is to start, unless at the arrival.
+    /// Time at which the account starts. Absent if it starts at the arrival.
     pub start_time: Option<Timestamp>,
-    /// Thresholds of this account, unless the catalog's.
+    /// Thresholds of this account. Absent if those of the catalog apply.
     pub alert_thresholds_percent: Option<Vec<u32>>,
 }
 
@@ -187,7 +187,7 @@ pub enum PaymentState {
     Settled,
     /// An attempt to pay failed; another can follow.
     Failed,
-    /// The provider gave up: nothing more will be paid.
+    /// The provider ended the payment: nothing more will be paid.
     Cancelled,
     /// The money was returned.
     Refunded,
@@ -215,10 +215,10 @@ pub struct Adjustment {
     pub uid: String,
     /// Creation of the object.
     pub arrival: Timestamp,
-    /// Credits to give; above zero.
+    /// Credits to give, above zero.
     pub credits: Credits,
-    /// Why.
+    /// Reason for the credits.
     pub reason: String,
-    /// When what is left of them expires, if ever.
+    /// Time at which the remaining credits expire. Absent if they never expire.
     pub expiration_time: Option<Timestamp>,
 }

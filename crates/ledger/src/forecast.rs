@@ -1,4 +1,4 @@
-//! The forecast: how fast credits go, and when they will be gone (Law 24).
+//! The forecast: the rate of consumption, and the time at which the credits are used up (Law 24).
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,26 +8,26 @@ use crate::ledger::{Ledger, Violation};
 use crate::period::{DAY_SECONDS, seconds_after, seconds_between, utc_date};
 use crate::rating::ratio;
 
-/// UTC days over which consumption is averaged, today's included.
+/// UTC days over which consumption is averaged, including today.
 const DAYS: i64 = 7;
 
-/// How fast credits go, as of the last charge.
+/// The forecast at the last charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forecast {
     /// The last charge.
     pub as_of_time: Timestamp,
     /// Credits per day, over at most the last seven days.
     pub credits_per_day: Credits,
-    /// When the balance reaches zero at that rate, counted from the later of the last charge and the last change of the
-    /// balance; absent when nothing is used or nothing is left.
+    /// Time at which the balance reaches zero at that rate. It is counted from the last charge or from the last
+    /// change of the balance, whichever is later. Absent if nothing is used or nothing is left.
     pub exhaustion_time: Option<Timestamp>,
 }
 
 impl Ledger {
-    /// Returns the forecast as of the last charge, if there was one.
+    /// Returns the forecast at the last charge, if there was one.
     ///
     /// # Errors
-    /// When an amount leaves the range that is held exactly.
+    /// Returns an error if an amount exceeds the exact range.
     pub fn forecast(&self) -> Result<Option<Forecast>, Violation> {
         let Some(as_of_time) = self.last_charge_time else { return Ok(None) };
         let today = utc_date(as_of_time);

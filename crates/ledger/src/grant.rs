@@ -1,4 +1,4 @@
-//! Grants: credits in, the order in which they burn, and how they settle (Laws 4, 5, 7).
+//! Grants: credits that an account received, their burn order, and their settlement (Laws 4, 5, 7).
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::Credits;
 use crate::text::as_text;
 
-/// Seconds after the settlement grace for which a settlement stays open, so that all that arrived in time has
-/// been seen (Law 7).
+/// Seconds for which a settlement stays open after the grace, so that the operator has seen every report that
+/// arrived in time (Law 7).
 pub const SETTLEMENT_CLOSES_AFTER_SECONDS: i64 = 60;
 
 /// The source of a grant, in the burn order of grants with the same expiration (Law 5).
@@ -46,7 +46,7 @@ impl fmt::Display for GrantSource {
     }
 }
 
-/// Says that a text is no id of a grant.
+/// The error for a text that is not the id of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no id of a grant")]
 pub struct ParseGrantSourceError(String);
@@ -54,7 +54,7 @@ pub struct ParseGrantSourceError(String);
 impl FromStr for GrantSource {
     type Err = ParseGrantSourceError;
 
-    /// Reads a grant's id, as it is displayed.
+    /// Parses the id of a grant, as it is displayed.
     fn from_str(id: &str) -> Result<Self, Self::Err> {
         let refused = || ParseGrantSourceError(id.to_owned());
         match id.split_once('/').ok_or_else(refused)? {
@@ -77,7 +77,7 @@ impl GrantSource {
         }
     }
 
-    /// Returns a number that equal sources share and most others do not, to compare many of them quickly.
+    /// Returns a hash of the source, to compare many sources quickly.
     pub(crate) fn fingerprint(&self) -> u64 {
         let kind = u64::from(self.burn_rank());
         match self {
@@ -97,11 +97,11 @@ impl GrantSource {
 }
 
 const fn mix(sum: u64, word: u64) -> u64 {
-    // An odd factor with many bits, as multiplicative hashing asks for.
+    // Multiplicative hashing needs an odd factor with many bits.
     (sum.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Credits that were given, and what is left of them.
+/// Granted credits, and how much of them remains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grant {
@@ -109,24 +109,24 @@ pub struct Grant {
     pub source: GrantSource,
     /// Credits given.
     pub credits: Credits,
-    /// Credits left; once expired, what late usage may still claim.
+    /// Remaining credits. After the expiration, the credits that late usage may still claim.
     pub remaining: Credits,
     /// Instant from which it counts.
     pub effective_time: Timestamp,
-    /// Instant at which what is left stops counting; never, when absent.
+    /// Expiration of the remaining credits. Absent if they never expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration: Option<Expiration>,
 }
 
-/// When a grant expires and how long late usage may claim what is left.
+/// The expiration of a grant, and the time in which late usage may claim its rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expiration {
     /// Instant of the expiration.
     pub time: Timestamp,
-    /// Seconds for which usage from before it may still arrive.
+    /// Seconds after the expiration in which earlier usage may still arrive.
     pub grace_seconds: u32,
-    /// Whether the expiration has been counted: what is left is settling.
+    /// True if the expiration is booked, so the rest is settling.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub passed: bool,
 }
@@ -138,7 +138,7 @@ impl Expiration {
         crate::period::seconds_after(self.time, i64::from(self.grace_seconds))
     }
 
-    /// Returns the instant at which what is left is gone for good.
+    /// Returns the instant at which the rest can no longer be used.
     #[must_use]
     pub fn settlement_end_time(self) -> Timestamp {
         crate::period::seconds_after(self.settles_until(), SETTLEMENT_CLOSES_AFTER_SECONDS)
@@ -146,19 +146,19 @@ impl Expiration {
 }
 
 impl Grant {
-    /// Returns whether what is left counts in the balance.
+    /// Returns true if the rest is part of the balance.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.expiration.is_none_or(|expiration| !expiration.passed)
     }
 
-    /// Returns whether what is left is settling.
+    /// Returns true if the rest is settling.
     #[must_use]
     pub fn is_settling(&self) -> bool {
         !self.is_current()
     }
 
-    /// Returns whether the grant may pay usage whose window ended at `window_end` and that arrived at `arrival`
+    /// Returns true if the grant may pay usage whose window ended at `window_end` and that arrived at `arrival`
     /// (Law 7).
     #[must_use]
     pub fn may_pay(&self, window_end: Timestamp, arrival: Timestamp) -> bool {
@@ -167,8 +167,8 @@ impl Grant {
         })
     }
 
-    /// Orders grants as they burn (Law 5): earliest expiration first, among equals plan, adjustment, pack, then
-    /// earlier effective time, then id.
+    /// Compares grants in burn order (Law 5): the earliest expiration first, then plan before adjustment before
+    /// pack, then the earlier effective time, then the id.
     #[must_use]
     pub fn burn_order(&self, other: &Self) -> Ordering {
         let expiration = |grant: &Self| grant.expiration.map_or(Timestamp::MAX, |expiration| expiration.time);

@@ -1,4 +1,4 @@
-//! Facts while there is no account: they wait, until their time is over.
+//! Facts while there is no account: they are pending until their time is over.
 
 use jiff::Timestamp;
 
@@ -14,8 +14,8 @@ use crate::queue::{Acceptance, Identities, Presence};
 use crate::refusal::Refusal;
 use crate::verdict::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait};
 
-/// Returns the verdicts while there is no account: facts wait, and the wait of those for which no Subscription exists
-/// ends with their time.
+/// Returns the verdicts while there is no account. Facts are pending. A fact without a Subscription is refused
+/// when its time is over.
 pub(crate) fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp) -> Decision {
     let presence = facts.subscription.as_ref().map(|subscription| Presence {
         exists_from: subscription.arrival,
@@ -81,12 +81,12 @@ pub(crate) fn wait_for_account(facts: &Facts, catalog: &Catalog, now: Timestamp)
     }
 }
 
-/// A fact that waits for its account.
+/// A fact that is pending until its account begins.
 struct Candidate<'f> {
     name: &'f str,
     uid: &'f str,
     arrival: Timestamp,
-    /// Last instant at which it finds a Subscription in time, and the refusal that it gets else.
+    /// Last instant at which a Subscription is in time, and the refusal after it.
     until: Timestamp,
     refusal: Refusal,
 }
@@ -100,7 +100,7 @@ impl<'f> Candidate<'f> {
 /// Judges facts while there is no account.
 struct Idle {
     now: Timestamp,
-    /// Last instant that is over.
+    /// Last instant that has passed.
     last_over: Timestamp,
     presence: Option<Presence>,
     entries: Vec<Entry>,

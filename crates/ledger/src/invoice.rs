@@ -1,4 +1,4 @@
-//! Invoices: what is owed in money, and what becomes of it (Law 18).
+//! Invoices: amounts of money owed, and their states (Law 18).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,16 +8,16 @@ use crate::grant::GrantSource;
 use crate::schema::inline_schema;
 use crate::terms::Terms;
 
-/// Invoices that the ledger keeps however old they are, beside those that money or credits may still move for.
+/// Invoices that the ledger keeps at any age, in addition to those that can still move money or credits.
 pub const INVOICES_KEPT: usize = 36;
 
-/// Months for which every invoice is kept: as long as purchases, whose invoices they are.
+/// Months for which every invoice is kept: as long as the purchases.
 pub const INVOICES_KEPT_MONTHS: u32 = 24;
 
-/// Void invoices that are kept: each change of plan back and forth issues another within one period.
+/// Void invoices that are kept. Repeated changes of plan can issue many within one period.
 pub const VOID_INVOICES_KEPT: usize = 128;
 
-/// Attempts whose names an invoice keeps.
+/// Number of attempts whose names an invoice keeps.
 pub const ATTEMPTS_KEPT: usize = 16;
 
 /// The money owed for a period or a pack.
@@ -37,16 +37,16 @@ pub struct Invoice {
     pub currency: String,
     /// Its state.
     pub state: InvoiceState,
-    /// Last instant at which it can be paid in time; absent when it was settled as it was issued.
+    /// Last instant at which it can be paid in time. Absent if it was settled when it was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Timestamp>,
-    /// Grant that its settlement gave.
+    /// Grant that resulted from its settlement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantSource>,
     /// Names of the Payments that moved money for it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payments: Vec<String>,
-    /// Payments that moved none: failed attempts and cancellations.
+    /// Payments that moved no money: failed attempts and cancellations.
     #[serde(default, skip_serializing_if = "Attempts::is_empty")]
     pub attempts: Attempts,
 }
@@ -55,23 +55,24 @@ pub struct Invoice {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attempts {
-    /// How many there were.
+    /// Number of these payments.
     pub count: u32,
     /// Names of the last [`ATTEMPTS_KEPT`], oldest first.
     pub names: Vec<String>,
-    /// Latest arrival of one.
+    /// Latest arrival of one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<Timestamp>,
 }
 
 impl Attempts {
-    /// Returns whether there were none.
+    /// Returns true if there were none.
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Returns whether the Payment called `name` that arrived at `arrival` is among them. Payments are judged in the
-    /// order of their arrival, so one that arrived before the last may be one whose name is no longer kept.
+    /// Returns true if the Payment called `name` that arrived at `arrival` can be among them. Payments are
+    /// decided in the order of their arrival, so an earlier one can be among them although its name is no
+    /// longer kept.
     #[must_use]
     pub fn include(&self, name: &str, arrival: Timestamp) -> bool {
         let forgot_some = usize::try_from(self.count).unwrap_or(usize::MAX) > self.names.len();
@@ -96,7 +97,7 @@ impl Attempts {
 pub enum Purpose {
     /// A period that begins with the settlement, under these terms.
     Change {
-        /// Why it begins.
+        /// Reason for the period.
         reason: ChangeReason,
         /// Terms of that period, as decided when the invoice was issued (Law 20).
         terms: Terms,
@@ -113,12 +114,12 @@ pub enum Purpose {
     },
 }
 
-/// Why a period begins with a settlement.
+/// The reason why a period begins with a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeReason {
-    /// It is the account's first.
+    /// It is the first period of the account.
     Start,
-    /// A higher plan was asked for (Law 12).
+    /// The Subscription requested a higher plan (Law 12).
     Upgrade,
     /// The account had lapsed (Law 16).
     Reactivation,
@@ -158,13 +159,13 @@ impl InvoiceReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::without_description))]
 pub enum InvoiceState {
-    /// It waits for payment.
+    /// It awaits payment.
     Open,
     /// It is paid.
     Settled,
-    /// It is not owed any more.
+    /// It is no longer owed.
     Void,
-    /// It was paid although void: someone must pay it back.
+    /// It was paid although it was void: the money must be paid back.
     RefundDue,
     /// It was paid back.
     Refunded,
@@ -187,10 +188,10 @@ impl InvoiceState {
     }
 }
 
-/// Why an invoice is no longer owed.
+/// The reason why an invoice is no longer owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum VoidCause {
-    /// Another request, a boundary or a lapse took its place.
+    /// Another request, a boundary or a lapse replaced it.
     Superseded,
     /// The payment was cancelled.
     PaymentCancelled,
@@ -213,7 +214,7 @@ impl VoidCause {
 }
 
 impl Invoice {
-    /// Returns what it is for, in one word.
+    /// Returns the purpose in one word.
     #[must_use]
     pub const fn reason(&self) -> InvoiceReason {
         match &self.purpose {
@@ -225,20 +226,20 @@ impl Invoice {
         }
     }
 
-    /// Returns whether a Payment called `payment` was applied to it.
+    /// Returns true if a Payment called `payment` was applied to it.
     #[must_use]
     pub fn was_told_by(&self, payment: &str) -> bool {
         self.payments.iter().chain(&self.attempts.names).any(|name| name == payment)
     }
 
-    /// Returns whether it is for a plan and still to be paid; an account has at most one such.
+    /// Returns true if it is an open invoice of a plan. An account has at most one.
     #[must_use]
     pub const fn is_open_plan_invoice(&self) -> bool {
         matches!(self.state, InvoiceState::Open) && !matches!(self.purpose, Purpose::Pack { .. })
     }
 }
 
-/// Returns the number that people see, such as `acme-1f3a9c2e-0007`.
+/// Returns the number that users see, such as `acme-1f3a9c2e-0007`.
 #[must_use]
 pub fn invoice_name(subscription: &str, account: &str, number: u32) -> String {
     format!("{subscription}-{account}-{number:04}")

@@ -1,4 +1,4 @@
-//! Lapses: what follows a plan that is not renewed (Law 16).
+//! Lapses: the end of a plan that is not renewed (Law 16).
 
 use crate::Credits;
 use crate::account::Account;
@@ -11,16 +11,16 @@ use crate::period::Anchor;
 use crate::plan_change::terms_of;
 
 impl Terms {
-    /// Returns the terms of what the plan lapses to, as the catalog sells it now; nothing where it names no plan, or
-    /// one that is gone.
+    /// Returns the terms of the plan that follows a lapse, as the catalog sells it now. Returns `None` if the
+    /// terms name no plan, or one that the catalog no longer has.
     pub(crate) fn lapse_to(&self, catalog: &Catalog) -> Option<Self> {
         terms_of(catalog, self.lapses_to.as_deref()?, BillingPeriod::Monthly).ok()
     }
 }
 
 impl Account<'_> {
-    /// Ends a plan whose period was not paid by its due time, which is now. The last request before
-    /// lapses; a request of this very instant comes after it (Law 0).
+    /// Ends a plan whose period was not paid by its due time, which is now. The last request before it lapses.
+    /// A request of this instant takes effect after it (Law 0).
     pub(crate) fn lapse_unpaid(&mut self) -> Result<(), Violation> {
         match self.ledger.request.clone() {
             Some(decided) => self.lapse(&decided.request, LapseCause::PaymentOverdue),
@@ -28,7 +28,7 @@ impl Account<'_> {
         }
     }
 
-    /// Ends the plan in force now; a new period of what it lapses to begins, with a new anchor.
+    /// Ends the plan in force now. A period of the plan that follows begins, with a new anchor.
     pub(crate) fn lapse(&mut self, request: &Request, cause: LapseCause) -> Result<(), Violation> {
         let Some(from) = self.ledger.terms.clone() else {
             return Err(Violation::absent("the plan that lapses"));

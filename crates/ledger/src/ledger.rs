@@ -20,10 +20,10 @@ use crate::shared::Shared;
 use crate::statement::Statements;
 pub use crate::terms::Terms;
 
-/// Charges whose receipt may be outstanding at once.
+/// Most charges that can have an outstanding receipt.
 pub const UNACKNOWLEDGED_LIMIT: usize = 128;
 
-/// Refusals of each kind (packs, payments, adjustments) that are remembered by name.
+/// Refusals of each kind (packs, payments, adjustments) that are kept by name.
 pub const REFUSALS_KEPT: usize = 64;
 
 /// The state of one account.
@@ -31,31 +31,31 @@ pub const REFUSALS_KEPT: usize = 64;
 pub struct Ledger {
     /// Commits so far.
     pub sequence: i64,
-    /// Highest time that was decided on.
+    /// Highest time up to which the operator has decided.
     pub clock_time: Timestamp,
-    /// Id that the account's invoice numbers carry.
+    /// Id of the account, which is part of its invoice numbers.
     pub account_id: String,
     /// Name of the Subscription.
     pub name: String,
-    /// Subscription that the account was last decided for.
+    /// Subscription at the last decision.
     pub subscription: SubscriptionIdentity,
-    /// Frozen "now" of an account that lives by a test clock.
+    /// Current time of the test clock. Absent if the account has none.
     pub test_clock_time: Option<Timestamp>,
-    /// Start of the account, which never moves.
+    /// Start of the account. It never changes.
     pub start_time: Timestamp,
-    /// Terms in force, while there is a plan.
+    /// Terms in force. Absent while there is no plan.
     pub terms: Option<Terms>,
-    /// Origin of the periods, while there is a plan.
+    /// Origin of the periods. Absent while there is no plan.
     pub anchor: Option<Anchor>,
-    /// The current period, or the number of the last.
+    /// The current period, or the number of the last one.
     pub period: PeriodState,
     /// The last request, and its outcome.
     pub request: Option<DecidedRequest>,
-    /// Whether the plan in force was lapsed into rather than asked for (Law 16).
+    /// True if the plan in force follows a lapse, false if it was requested (Law 16).
     pub lapsed: bool,
-    /// Change at the period's end, as decided (Law 13).
+    /// Pending change at the end of the period (Law 13).
     pub pending_change: Option<PendingChange>,
-    /// Grants with something left, in burn order.
+    /// Grants with remaining credits, in burn order.
     pub grants: Vec<Grant>,
     /// Consumption that no grant could pay.
     pub debt: Credits,
@@ -63,12 +63,12 @@ pub struct Ledger {
     pub coverage: Coverage,
     /// Packs bought.
     pub purchases: Purchases,
-    /// Arrival of the last pack that waits for the first period: it found its Subscription there, and so did all that
-    /// wait and arrived before it (Law 15).
+    /// Arrival of the last pack that is pending until the first period. Its Subscription existed, and so it did
+    /// for all earlier pending packs (Law 15).
     pub last_waiting_pack_time: Option<Timestamp>,
     /// Adjustments of the last months by name.
     pub adjustments: Shared<BTreeMap<String, AdjustmentRecord>>,
-    /// Names of all earlier ones, with what they gave.
+    /// Names of all earlier adjustments, with their credits.
     pub adjustment_names: Shared<Vec<OrderName>>,
     /// The last refusals of each kind, oldest first.
     pub refusals: Shared<Vec<RefusalRecord>>,
@@ -80,13 +80,13 @@ pub struct Ledger {
     pub usage: Vec<RatedUsage>,
     /// Credits charged on each of the last days with a charge, oldest first (Law 24).
     pub daily_consumption: Vec<(Date, Credits)>,
-    /// When something was charged last.
+    /// Time of the last charge.
     pub last_charge_time: Option<Timestamp>,
-    /// When the balance changed last (Law 24).
+    /// Time of the last change of the balance (Law 24).
     pub last_balance_change_time: Option<Timestamp>,
-    /// Thresholds that were reached and not left since (Law 23), ascending.
+    /// Thresholds that are reached (Law 23), ascending.
     pub crossed_thresholds_percent: Vec<u32>,
-    /// Sums over the account's life.
+    /// Sums since the start of the account.
     pub totals: Totals,
     /// Statements of the current and earlier periods.
     pub statements: Statements,
@@ -94,7 +94,7 @@ pub struct Ledger {
     pub unacknowledged: Vec<Charge>,
 }
 
-/// A Subscription as an object.
+/// The identity and generation of a Subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionIdentity {
     /// UID of the object.
@@ -103,18 +103,18 @@ pub struct SubscriptionIdentity {
     pub generation: i64,
 }
 
-/// The current period, or the number of the last.
+/// The current period, or the number of the last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeriodState {
-    /// Number of the current period; of the last, while there is none; 0 before the first.
+    /// Number of the current period, or of the last one while there is none. It is 0 before the first.
     pub number: u32,
     /// Window of the current period.
     pub window: Option<Window>,
-    /// Last instant at which the current period can be paid; absent when it is paid.
+    /// Last instant at which the current period can be paid. Absent if it is paid.
     pub payment_due_time: Option<Timestamp>,
 }
 
-/// A request, and what came of it.
+/// A request, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecidedRequest {
     /// The request.
@@ -133,15 +133,16 @@ pub struct DecidedRequest {
 pub enum RequestState {
     /// It is in force, pending, or its invoice is open.
     Decided,
-    /// The account lapsed under it; while the Subscription says the same, nothing more happens (Law 16).
+    /// The account lapsed under it. Nothing more happens until the Subscription requests something else (Law
+    /// 16).
     Lapsed,
-    /// Its invoice became void; while the Subscription says the same, nothing more happens (Law 18).
+    /// Its invoice became void. Nothing more happens until the Subscription requests something else (Law 18).
     Voided,
     /// The catalog has no such plan (Law 20).
     PlanNotFound,
     /// The plan is not offered for that billing period (Law 20).
     BillingPeriodNotOffered,
-    /// Its grant finds no room before others are gone (Law 26).
+    /// The ledger has no room for its grant until other grants are used up or expire (Law 26).
     LedgerFull,
 }
 
@@ -169,20 +170,21 @@ impl RequestState {
         }
     }
 
-    /// Returns whether the request is remembered and inert until another is made.
+    /// Returns true if the request has no effect until the Subscription makes another one.
     #[must_use]
     pub const fn is_remembered(self) -> bool {
         matches!(self, Self::Lapsed | Self::Voided)
     }
 
-    /// Returns whether the request waits for another catalog, or for room: it is looked at again and again.
+    /// Returns true if the request is pending until another catalog or until there is room. Each decision tries
+    /// it again.
     #[must_use]
     pub const fn waits(self) -> bool {
         matches!(self, Self::PlanNotFound | Self::BillingPeriodNotOffered | Self::LedgerFull)
     }
 }
 
-/// A change at the period's end.
+/// A change at the end of the period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingChange {
     /// Name of the plan.
@@ -203,19 +205,19 @@ pub struct AdjustmentRecord {
     pub time: Timestamp,
 }
 
-/// A refusal that is shown again when the name comes back.
+/// A refusal that is shown again for an object with the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RefusalRecord {
     /// Kind of the object.
     pub kind: FactKind,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// Its request: the pack of a CreditPack, every field of a Payment.
-    // The stored name is that of its first use, the pack of a CreditPack; Payments came later.
+    /// Content of the object: the pack of a CreditPack, every field of a Payment.
+    // The stored name is `pack`, because version 0.1.0 first stored it for CreditPacks only.
     #[serde(rename = "pack", skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
-    /// Why, and what to do.
+    /// Reason and remedy.
     pub refusal: Refusal,
 }
 
@@ -233,24 +235,24 @@ pub struct RatedUsage {
     pub credits: Credits,
 }
 
-/// Sums over an account's life.
+/// Sums since the start of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Plan credits.
     pub granted: Credits,
     /// Pack credits.
     pub purchased: Credits,
-    /// Credits given by hand.
+    /// Credits of adjustments.
     pub adjusted: Credits,
     /// Credits consumed.
     pub consumed: Credits,
-    /// Credits that expired, less what late usage claimed of them.
+    /// Credits that expired, without those that late usage claimed.
     pub expired: Credits,
     /// Credits taken back with a refund.
     pub refunded: Credits,
 }
 
-/// A charged report; its receipt repeats exactly this.
+/// A charged report. Its receipt repeats these values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Charge {
@@ -262,17 +264,17 @@ pub struct Charge {
     pub credits: Credits,
     /// Totals by rate.
     pub lines: Vec<RatedUsage>,
-    /// Period in which it is booked, if there was one.
+    /// Number of the period in which it is booked. Absent if there was no period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period_number: Option<u32>,
     /// Instant of the charge.
     pub charge_time: Timestamp,
 }
 
-/// An invariant that does not hold: a fault of the program or of the stored ledger, never of a user.
+/// An invariant that does not hold. The cause is the program or the stored ledger, never a user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// An amount left the range that is held exactly.
+    /// An amount exceeded the exact range.
     #[error("an amount would exceed 10^18 credits")]
     AmountOverflow,
     /// Law 21 does not hold.
@@ -282,12 +284,12 @@ pub enum Violation {
         credited: Credits,
         /// Consumed, expired and refunded.
         debited: Credits,
-        /// Remaining of unexpired grants.
+        /// Remaining credits of unexpired grants.
         remaining: Credits,
         /// Debt.
         debt: Credits,
     },
-    /// A grant has less than nothing or more than it gave.
+    /// The rest of a grant is negative or exceeds its credits.
     #[error("grant {grant} has {remaining} of {credits} credits")]
     GrantOutOfBounds {
         /// Id of the grant.
@@ -320,13 +322,13 @@ pub enum Violation {
         /// Number or clock that went back.
         what: &'static str,
     },
-    /// A step needs something that the ledger does not have: a defect of the program.
+    /// A step needs a part that the ledger does not have. This is a bug in the program.
     #[error("{what} is missing in the ledger")]
     Absent {
         /// Missing part of the ledger.
         what: String,
     },
-    /// The current statement does not close at the balance.
+    /// The closing balance of the current statement differs from the balance.
     #[error("the statement closes at {closing}, the balance is {balance}")]
     StatementUnbalanced {
         /// Closing balance of the current statement.
@@ -337,7 +339,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// Returns the violation that `what` is missing.
+    /// Returns the violation for a missing `what`.
     pub(crate) fn absent(what: impl Into<String>) -> Self {
         Self::Absent { what: what.into() }
     }
@@ -350,7 +352,7 @@ impl From<AmountOverflow> for Violation {
 }
 
 impl Ledger {
-    /// Returns the ledger of an account that starts at `start_time`, before anything happened.
+    /// Returns the empty ledger of an account that starts at `start_time`.
     #[must_use]
     pub fn open(
         name: String,
@@ -393,37 +395,37 @@ impl Ledger {
         }
     }
 
-    /// Returns what is left of unexpired grants.
+    /// Returns the remaining credits of unexpired grants.
     ///
     /// # Errors
-    /// When the sum overflows.
+    /// Returns an error if the sum overflows.
     pub fn remaining(&self) -> Result<Credits, AmountOverflow> {
         Credits::sum(self.grants.iter().filter(|grant| grant.is_current()).map(|grant| grant.remaining))
     }
 
-    /// Returns what late usage may still claim.
+    /// Returns the expired credits that late usage may still claim.
     ///
     /// # Errors
-    /// When the sum overflows.
+    /// Returns an error if the sum overflows.
     pub fn settling(&self) -> Result<Credits, AmountOverflow> {
         Credits::sum(self.grants.iter().filter(|grant| grant.is_settling()).map(|grant| grant.remaining))
     }
 
-    /// Returns the balance: remaining of unexpired grants less debt; may be negative.
+    /// Returns the balance: the remaining credits of unexpired grants minus debt. It can be negative.
     ///
     /// # Errors
-    /// When the sum overflows.
+    /// Returns an error if the sum overflows.
     pub fn balance(&self) -> Result<Credits, AmountOverflow> {
         self.remaining()?.checked_sub(self.debt)
     }
 
-    /// Returns the number that people see of the account's `number`th invoice.
+    /// Returns the number that users see of the invoice with the count `number`.
     #[must_use]
     pub fn invoice_name(&self, number: u32) -> String {
         crate::invoice::invoice_name(&self.name, &self.account_id, number)
     }
 
-    /// Returns the invoice that people know as `name`.
+    /// Returns the invoice whose displayed number is `name`.
     #[must_use]
     pub fn invoice(&self, name: &str) -> Option<&Invoice> {
         self.invoices.iter().find(|invoice| self.invoice_name(invoice.number) == name)
@@ -435,8 +437,8 @@ impl Ledger {
         self.invoices.iter().find(|invoice| invoice.was_told_by(payment))
     }
 
-    /// Returns the refunded purchase whose invoice the Payment called `payment` was applied to, if there is one: its
-    /// CreditPack was granted long ago and is to show the refund.
+    /// Returns the refunded purchase whose invoice the Payment called `payment` was applied to, if there is
+    /// one. Its CreditPack has a final verdict and must now show the refund.
     #[must_use]
     pub fn refunded_purchase(&self, payment: &str) -> Option<&Purchase> {
         let is_refunded = |purchase: &&Purchase| matches!(purchase.state, PurchaseState::Refunded { .. });
@@ -447,8 +449,8 @@ impl Ledger {
         })
     }
 
-    /// Returns the names of the Payments that shared an invoice with the one called `payment`, which returned money
-    /// that had bought nothing.
+    /// Returns the names of the other Payments for the same invoice, if the Payment called `payment` returned
+    /// money for a void invoice.
     #[must_use]
     pub fn payments_returned_by(&self, payment: &str) -> Vec<&str> {
         let returned = |invoice: &&Invoice| {
@@ -461,16 +463,16 @@ impl Ledger {
         names.map(String::as_str).filter(|name| *name != payment).collect()
     }
 
-    /// Returns the refusal that is remembered for an object of `kind` called `name`.
+    /// Returns the stored refusal of an object of `kind` called `name`.
     #[must_use]
     pub fn refusal(&self, kind: FactKind, name: &str) -> Option<&RefusalRecord> {
         self.refusals.iter().find(|record| record.kind == kind && record.name == name)
     }
 
-    /// Checks the invariants that every ledger must satisfy by itself (I1, I2, I3).
+    /// Checks the invariants of a single ledger (I1, I2, I3).
     ///
     /// # Errors
-    /// The first invariant that does not hold.
+    /// Returns the first invariant that does not hold.
     pub fn check(&self) -> Result<(), Violation> {
         let Totals { granted, purchased, adjusted, consumed, expired, refunded } = self.totals;
         let credited = Credits::sum([granted, purchased, adjusted])?;
@@ -523,7 +525,7 @@ impl Ledger {
     /// Checks that this ledger may follow `before` (invariant I5).
     ///
     /// # Errors
-    /// The first invariant that does not hold.
+    /// Returns the first invariant that does not hold.
     pub fn check_follows(&self, before: &Self) -> Result<(), Violation> {
         let what = if self.clock_time < before.clock_time {
             "the clock"

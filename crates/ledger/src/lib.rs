@@ -1,8 +1,8 @@
 //! The laws of credit billing as pure functions.
 //!
-//! An account's [`Ledger`](ledger::Ledger) and the [`Facts`](facts::Facts) that others state about it go into
-//! [`decide`](decide::decide) with the time; the next ledger, what happened, and a verdict on each fact come out.
-//! Nothing here reads a clock, a file or a cluster, and no amount is ever rounded but where Law 1 says so.
+//! [`decide`](decide::decide) takes the [`Ledger`](ledger::Ledger) of an account, the [`Facts`](facts::Facts)
+//! about it and the time. It returns the next ledger, its new entries, and a verdict on each fact. Nothing here
+//! reads a clock, a file or a cluster. Amounts are rounded only as Law 1 states.
 //!
 //! | law | where |
 //! |---|---|
@@ -22,9 +22,9 @@
 //! | 25 adjustments | [`adjustment`] |
 //! | 26 bounds | [`bounds`], `room` |
 //!
-//! Records of a ledger and details of entries implement serde. Their serialized form is stored, and the hash of the
-//! ledger covers it: the names and the order of their fields are part of the format. The feature `schema` adds the JSON
-//! Schema of entries; its descriptions are the doc comments of [`entry`].
+//! Records of a ledger and details of entries implement serde. Their serialized form is stored, and the hash of
+//! the ledger covers it, so the names and the order of their fields are part of the format. The feature
+//! `schema` adds the JSON Schema of entries. Its descriptions are the doc comments of [`entry`].
 
 #![cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::arithmetic_side_effects))]
 

@@ -1,4 +1,4 @@
-//! Payments: what a payment agent reports about invoices, each thing once (Law 18).
+//! Payments: reports of a payment agent about invoices, each applied once (Law 18).
 
 use crate::Credits;
 use crate::account::Account;
@@ -17,7 +17,7 @@ use crate::statement::BookLine;
 pub enum PaymentOutcome {
     /// It was applied to its invoice.
     Applied,
-    /// It was applied to an invoice that was void: it gave nothing, and the money is to be returned.
+    /// It was applied to a void invoice. It gave nothing, and the money must be returned.
     RefundDue,
     /// It gave nothing, and the money was returned.
     Returned,
@@ -26,7 +26,7 @@ pub enum PaymentOutcome {
 }
 
 impl Invoice {
-    /// Returns what a Payment of `state` that was applied to this invoice comes to by now.
+    /// Returns the current outcome of a Payment of `state` that was applied to this invoice.
     #[must_use]
     pub const fn outcome_of(&self, state: PaymentState) -> PaymentOutcome {
         match (state, self.state) {
@@ -38,7 +38,8 @@ impl Invoice {
         }
     }
 
-    /// Keeps the name of a Payment that is applied to it, so that it shows the same after its status was lost.
+    /// Keeps the name of a Payment that is applied to it, so that the Payment gets the same verdict again if
+    /// its status is lost.
     fn keep_payment(&mut self, Payment { name, arrival, state, .. }: &Payment) {
         match state {
             PaymentState::Settled | PaymentState::Refunded => {
@@ -49,8 +50,9 @@ impl Invoice {
         }
     }
 
-    /// Returns whether what `payment` says was applied to this invoice before, under that name. A name can come back
-    /// with another statement; no state is left but for the next, so what was never said shows by the state.
+    /// Returns true if a Payment with the same name and the same state was applied to this invoice before. A
+    /// name can be used again with another state. Each state follows a certain one, so the state of the invoice
+    /// shows if `payment` was applied.
     fn was_told(&self, payment: &Payment) -> bool {
         let Payment { name, arrival, state, amount, currency, .. } = payment;
         let moved_money = self.payments.iter().any(|known| known == name);
@@ -66,14 +68,15 @@ impl Invoice {
         was_told && self.amount == *amount && self.currency == *currency
     }
 
-    /// Returns whether a cancellation voids it: a renewal can still be paid until its due time.
+    /// Returns true if a cancellation voids it. A renewal can be paid until its due time, so its cancellation
+    /// does not.
     const fn ends_with_a_cancellation(&self) -> bool {
         matches!(self.state, InvoiceState::Open) && !matches!(self.purpose, Purpose::Renewal { .. })
     }
 }
 
 impl Payment {
-    /// Returns all that it says, in a line.
+    /// Returns its content in one line.
     fn stated(&self) -> String {
         let Self { invoice, state, amount, currency, .. } = self;
         format!("{invoice} {} {amount} {currency}", state.as_str())
@@ -81,7 +84,7 @@ impl Payment {
 }
 
 impl Ledger {
-    /// Returns what a Payment of that name that said the same came to by now, if there was one.
+    /// Returns the current outcome of an earlier Payment with the same name and content, if there was one.
     #[must_use]
     pub fn known_payment(&self, payment: &Payment) -> Option<PaymentOutcome> {
         let stated = payment.stated();
@@ -98,8 +101,9 @@ impl Ledger {
 }
 
 impl Account<'_> {
-    /// Applies a Payment (Law 18); one that was judged before shows the same again. Another statement under the same
-    /// name is judged by itself: what settles an invoice once is its state, whatever the names.
+    /// Applies a Payment (Law 18). One that was applied before gets the same verdict again. One with the same
+    /// name and another content is decided on its own: the state of the invoice ensures that it is settled
+    /// once.
     pub(crate) fn pay(&mut self, payment: &Payment) -> Result<PaymentOutcome, Violation> {
         if let Some(known) = self.ledger.known_payment(payment) {
             return Ok(known);
@@ -216,7 +220,8 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// Takes what is left of the grant that the invoice paid for, settling included; the plan stays.
+    /// Takes back the rest of the grant that the invoice paid for, including credits that are settling. The
+    /// plan stays.
     fn refund(&mut self, invoice: &Invoice, object: ObjectName) -> Result<(), Violation> {
         if let Some(invoice) = self.invoice_mut(invoice.number) {
             invoice.state = InvoiceState::Refunded;
@@ -228,7 +233,7 @@ impl Account<'_> {
             purchase.state = PurchaseState::Refunded { grant_time: time };
         }
         let time = self.time;
-        // A settlement that is over may still be held open for reports that wait, and for nothing else.
+        // A settlement that is over can still be open, but only for pending reports.
         let is_closed =
             |expiration: Expiration| expiration.passed && expiration.settlement_end_time() <= time;
         let index = invoice.grant.as_ref().and_then(|source| {

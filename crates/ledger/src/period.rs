@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::catalog::BillingPeriod;
 
-/// Seconds of a day; days of this product are UTC and have no leap seconds.
+/// Seconds of a day. Days are in UTC and have no leap seconds.
 pub const DAY_SECONDS: i64 = 86_400;
 
-/// Returns the instant `seconds` after `time`, clamped to what a [`Timestamp`] holds.
+/// Returns the instant `seconds` after `time`, clamped to the range of [`Timestamp`].
 #[must_use]
 pub fn seconds_after(time: Timestamp, seconds: i64) -> Timestamp {
     Timestamp::from_second(time.as_second().saturating_add(seconds)).unwrap_or(Timestamp::MAX)
@@ -37,7 +37,8 @@ pub fn months_after(anchor: Timestamp, months: u32) -> Timestamp {
     anchor.to_zoned(TimeZone::UTC).checked_add(span).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
-/// Returns how many whole months, counted from `anchor`, have begun at `at`: 0 before the first boundary.
+/// Returns the number of month boundaries after `anchor` that are at or before `at`. It is 0 before the first
+/// boundary.
 ///
 /// An instant before the anchor belongs to month 0.
 #[must_use]
@@ -61,7 +62,7 @@ pub fn utc_date(time: Timestamp) -> Date {
 /// The origin of the periods of a plan, and the number of months since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Instant that boundaries are computed from; it never moves while periods renew.
+    /// Instant from which boundaries are computed. It does not change while periods renew.
     pub time: Timestamp,
     /// Months from the anchor to the start of the current period.
     pub months: u32,
@@ -80,7 +81,7 @@ impl Anchor {
         months_after(self.time, self.months)
     }
 
-    /// Returns the end of the current period when it has the length of `billing_period`.
+    /// Returns the end of the current period if it has the length of `billing_period`.
     #[must_use]
     pub fn end_time(self, billing_period: BillingPeriod) -> Timestamp {
         self.after(billing_period).start_time()
@@ -92,7 +93,7 @@ impl Anchor {
         Self { time: self.time, months: self.months.saturating_add(billing_period.months()) }
     }
 
-    /// Returns the anchor at the period that contains `at`, and how many periods lie before it.
+    /// Returns the anchor at the period that contains `at`, and the number of periods before it.
     #[must_use]
     pub fn containing(time: Timestamp, billing_period: BillingPeriod, at: Timestamp) -> (Self, u32) {
         let skipped = months_begun(time, at).checked_div(billing_period.months()).unwrap_or(0);
@@ -109,14 +110,14 @@ impl Anchor {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
-    /// First instant that belongs to it.
+    /// First instant of the window.
     pub start_time: Timestamp,
-    /// First instant that no longer belongs to it.
+    /// First instant after the window.
     pub end_time: Timestamp,
 }
 
 impl Window {
-    /// Returns whether the two windows share an instant.
+    /// Returns true if the two windows share an instant.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start_time < other.end_time && other.start_time < self.end_time

@@ -8,7 +8,7 @@ use crate::invoice::{ChangeReason, Purpose, VoidCause};
 use crate::ledger::{DecidedRequest, PendingChange, RequestState, Terms, Violation};
 use crate::period::Anchor;
 
-/// Returns the terms on which the catalog sells what is asked for, or why it does not (Law 20).
+/// Returns the terms of the catalog for the requested plan, or the reason why there are none (Law 20).
 pub(crate) fn terms_of(
     catalog: &Catalog,
     plan: &str,
@@ -28,9 +28,9 @@ pub(crate) fn terms_of(
 }
 
 impl Terms {
-    /// Returns whether going from these terms to `asked` is an upgrade: the same plan from Monthly to Yearly, or a plan
-    /// that stands after this one in `catalog` (Law 12). Where this plan is gone from it, the price per month decides
-    /// (Law 20).
+    /// Returns true if the change from these terms to `asked` is an upgrade: the same plan from Monthly to
+    /// Yearly, or a plan that comes after this one in `catalog` (Law 12). If the catalog no longer has this
+    /// plan, the price per month decides (Law 20).
     #[must_use]
     pub fn is_upgrade_to(&self, asked: &Self, catalog: &Catalog) -> bool {
         if self.plan == asked.plan {
@@ -42,7 +42,8 @@ impl Terms {
         }
     }
 
-    /// Returns whether a month costs less than under `other`; a twelfth of a year is a month.
+    /// Returns true if a month costs less than under `other`. A month of a yearly plan is a twelfth of its
+    /// price.
     fn costs_less_a_month_than(&self, other: &Self) -> bool {
         let share = |price: &Self, months: BillingPeriod| {
             price.price.nanos().saturating_mul(i128::from(months.months()))
@@ -52,13 +53,13 @@ impl Terms {
 }
 
 impl Account<'_> {
-    /// Follows the Subscription's request, if it says something new.
+    /// Follows the request of the Subscription, if it is new.
     pub(crate) fn follow_request(&mut self, request: &Request) -> Result<(), Violation> {
         if let Some(decided) = &mut self.ledger.request
             && decided.request.plan == request.plan
             && decided.request.billing_period == request.billing_period
         {
-            // Of an account that lapsed, `renewal: None` takes back what was asked for since (Law 16).
+            // In a lapsed account, `renewal: None` cancels the request that followed the lapse (Law 16).
             let is_remembered = decided.state.is_remembered() || self.ledger.lapsed;
             let is_repeated = decided.request.renewal == request.renewal || !is_remembered;
             if is_repeated && !decided.state.waits() {
@@ -91,7 +92,7 @@ impl Account<'_> {
         }
     }
 
-    /// Brings about what is asked for: at once, with its payment, or at the period's end.
+    /// Fulfils the request: immediately, with its payment, or at the end of the period.
     fn act_on(&mut self, asked: Terms) -> Result<(), Violation> {
         let Some(in_force) = &self.ledger.terms else {
             let reason =
@@ -116,8 +117,8 @@ impl Account<'_> {
         self.renew_invoice_again()
     }
 
-    /// Begins a period under `terms` now, or with its payment where that is awaited (Laws 12, 18); waits for room where
-    /// there is none (Law 26).
+    /// Begins a period under `terms` now, or with its payment if payments are external (Laws 12, 18). If the
+    /// ledger has no room, the request stays pending (Law 26).
     fn change_plan(&mut self, reason: ChangeReason, terms: Terms) -> Result<(), Violation> {
         if self.has_no_room_for(&terms) {
             if let Some(decided) = &mut self.ledger.request {
@@ -155,8 +156,8 @@ impl Account<'_> {
         self.grant_period(invoice)
     }
 
-    /// Returns where the periods of a plan that begins now are counted from: the account's start for a first
-    /// period that is not awaited, else now (Laws 17, 18).
+    /// Returns the instant from which the periods of a plan that begins now are counted: the start of the
+    /// account for a first period without a payment, else now (Laws 17, 18).
     fn first_anchor(&self, terms: &Terms) -> (Anchor, u32) {
         let is_start = self.starting && self.ledger.period.number == 0;
         if is_start {
@@ -166,7 +167,7 @@ impl Account<'_> {
         }
     }
 
-    /// Takes back what the last request had brought on its way: a pending change and the invoice of a change.
+    /// Cancels the effects of the last request: a pending change, and the invoice of a change.
     fn withdraw_request(&mut self) -> Result<(), Violation> {
         self.ledger.pending_change = None;
         let open =
@@ -177,7 +178,8 @@ impl Account<'_> {
         }
     }
 
-    /// Issues the renewal's invoice again where a withdrawn upgrade had voided it and the period is not paid.
+    /// Issues the invoice of the renewal again, if a cancelled upgrade had voided it and the period is not
+    /// paid.
     fn renew_invoice_again(&mut self) -> Result<(), Violation> {
         let (Some(due_time), Some(terms)) = (self.ledger.period.payment_due_time, &self.ledger.terms) else {
             return Ok(());
@@ -198,7 +200,7 @@ impl Account<'_> {
         }
     }
 
-    /// Keeps a request as what was asked last.
+    /// Stores a request as the last one.
     pub(crate) fn remember(&mut self, request: &Request, state: RequestState) {
         self.ledger.request = Some(DecidedRequest { request: request.clone(), state });
     }

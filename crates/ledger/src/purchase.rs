@@ -1,4 +1,4 @@
-//! Purchases of packs, as the ledger keeps them (Laws 14, 15).
+//! Purchases of packs in the ledger (Laws 14, 15).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use crate::period::{months_begun, seconds_after};
 use crate::refusal::{Refusal, RefusalReason};
 use crate::shared::Shared;
 
-/// Months for which a purchase is kept in full; its name is kept permanently.
+/// Months for which a purchase is kept in full. Its name is kept permanently.
 pub const PURCHASES_KEPT_MONTHS: u32 = 24;
 
-/// Hours that an order waits for its Subscription (Laws 15, 25).
+/// Hours for which an order without a Subscription is pending (Laws 15, 25).
 pub const ORDER_WAITS_HOURS: i64 = 24;
 
-/// Returns the last instant at which an order that arrived at `arrival` finds an account in time.
+/// Returns the last instant at which the account of an order that arrived at `arrival` can begin in time.
 #[must_use]
 pub fn order_waits_until(arrival: Timestamp) -> Timestamp {
     seconds_after(arrival, ORDER_WAITS_HOURS.saturating_mul(3_600))
@@ -25,7 +25,7 @@ pub fn order_waits_until(arrival: Timestamp) -> Timestamp {
 pub struct Purchases {
     /// Purchases of the last months, in the order in which they were decided.
     pub records: Shared<Vec<Purchase>>,
-    /// Names of all earlier ones.
+    /// Names of all earlier purchases.
     pub names: Shared<Vec<OrderName>>,
 }
 
@@ -37,18 +37,18 @@ pub struct Purchase {
     pub name: String,
     /// Pack of the catalog.
     pub pack: String,
-    /// Arrival of the CreditPack; its month is the purchase's.
+    /// Arrival of the CreditPack. The purchase counts in the month of this instant.
     pub arrival: Timestamp,
-    /// Credits, as sold.
+    /// Credits at the time of the sale.
     pub credits: Credits,
-    /// Price, as sold.
+    /// Price at the time of the sale.
     pub price: Credits,
     /// Currency of the price.
     pub currency: String,
-    /// Days after which the credits expire, as sold.
+    /// Days after which the credits expire, at the time of the sale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_after_days: Option<u32>,
-    /// Number of its invoice, unless it was free.
+    /// Number of its invoice. Absent if it was free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invoice: Option<u32>,
     /// Its state.
@@ -59,27 +59,27 @@ pub struct Purchase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum PurchaseState {
-    /// Its invoice is open; it holds its place in the month.
+    /// Its invoice is open. It counts in its month.
     AwaitingPayment,
     /// Its credits were granted.
     Granted {
         /// Instant of the grant.
         time: Timestamp,
     },
-    /// Its payment was cancelled or overdue; its place is free again.
+    /// Its payment was cancelled or overdue. It no longer counts in its month.
     Refused {
-        /// Which of the two.
+        /// Cancelled or overdue.
         reason: RefusalReason,
     },
-    /// Its money was returned and what was left of its credits taken; its place stays taken.
+    /// Its money was returned, and the rest of its credits was taken back. It still counts in its month.
     Refunded {
-        /// Instant at which it had been granted.
+        /// Instant of the grant.
         grant_time: Timestamp,
     },
 }
 
 impl PurchaseState {
-    /// Returns whether the purchase counts against its month's limit (Law 14).
+    /// Returns true if the purchase counts towards the limit of its month (Law 14).
     #[must_use]
     pub const fn holds_a_place(self) -> bool {
         !matches!(self, Self::Refused { .. })
@@ -107,20 +107,21 @@ impl OrderName {
     }
 }
 
-/// FNV-1a: stable over versions and platforms, which the standard library's hasher does not promise.
+/// FNV-1a. It is the same on all versions and platforms; the hasher of the standard library does not guarantee
+/// this.
 fn fnv1a(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The state of an order, as its CreditPack shows it.
+/// The state of an order as its CreditPack shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderState {
-    /// It waits for its payment.
+    /// It awaits its payment.
     AwaitingPayment(Purchase),
     /// Its credits were granted.
     Granted(Purchase),
-    /// The same, so long ago that only its name is known.
+    /// Its credits were granted so long ago that only its name is known.
     GrantedLongAgo,
     /// Its money was returned.
     Refunded(Purchase),
@@ -135,7 +136,7 @@ impl Purchases {
         self.records.iter().find(|purchase| purchase.name == name)
     }
 
-    /// Returns how many places of month `month` are taken; of `pack` alone, when given.
+    /// Returns the number of purchases that count in month `month`; only those of `pack` if it is given.
     #[must_use]
     pub fn places_taken(&self, start: Timestamp, month: u32, pack: Option<&str>) -> u32 {
         let taken = self.records.iter().filter(|purchase| {
@@ -146,14 +147,14 @@ impl Purchases {
         u32::try_from(taken.count()).unwrap_or(u32::MAX)
     }
 
-    /// Keeps only the names of purchases that are settled one way or another and older than the kept months.
+    /// Keeps only the names of purchases that have a final state and are older than the kept months.
     pub(crate) fn forget_before(&mut self, at: Timestamp) {
         let names = &mut self.names;
         self.records.retain(|purchase| {
             let old = months_begun(purchase.arrival, at) >= PURCHASES_KEPT_MONTHS
                 && purchase.state != PurchaseState::AwaitingPayment;
             if old {
-                // A refused order bought no pack: its name comes back as used, never as granted.
+                // A refused order bought no pack, so its name counts as used and never as granted.
                 let pack = if purchase.state.holds_a_place() { purchase.pack.as_str() } else { "" };
                 names.push(OrderName::of(&purchase.name, pack));
             }

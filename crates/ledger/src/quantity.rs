@@ -6,21 +6,21 @@ use std::str::FromStr;
 use crate::credits::AmountOverflow;
 use crate::text::as_text;
 
-/// Fractional digits of the smallest step: nine that are written, and nine more by the suffix `n` or `e-9`.
+/// Fractional digits of the smallest step: nine written digits, and nine more by the suffix `n` or `e-9`.
 const STEP_DIGITS: u8 = 18;
 
 /// One whole unit (a byte, a token), in steps.
 const WHOLE: u128 = 10_u128.pow(18);
 
-/// Digits that may stand before and after the point of a written quantity.
+/// Most digits before and after the point of a written quantity.
 const WRITTEN_DIGITS: (usize, usize) = (16, 9);
 
-/// Digits that may stand before and after the point of a total: those of [`Quantity::TOTAL_LIMIT`], and all steps.
+/// Most digits before and after the point of a total: those of [`Quantity::TOTAL_LIMIT`], and all steps.
 const TOTAL_DIGITS: (usize, usize) = (19, 18);
 
 /// An exact, non-negative quantity in steps of 10^-18 units.
 ///
-/// Parsing accepts at most [`Quantity::LINE_LIMIT`], which one line may state; sums hold more.
+/// Parsing accepts at most [`Quantity::LINE_LIMIT`], the limit of one line. Sums can be larger.
 ///
 /// ```
 /// use flashgate_ledger::quantity::Quantity;
@@ -68,13 +68,13 @@ enum Scale {
 }
 
 impl Quantity {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The most that one line may state: 10^15 units.
+    /// Largest quantity of one line: 10^15 units.
     pub const LINE_LIMIT: Self = Self(WHOLE.saturating_mul(10_u128.pow(15)));
 
-    /// The most that a sum holds: 10^18 units, a thousand full lines.
+    /// Largest sum: 10^18 units, which are a thousand lines of the largest quantity.
     pub const TOTAL_LIMIT: Self = Self(WHOLE.saturating_mul(10_u128.pow(18)));
 
     /// Returns the quantity in steps of 10^-18 units.
@@ -83,7 +83,7 @@ impl Quantity {
         self.0
     }
 
-    /// Returns whether it is nothing.
+    /// Returns true if the quantity is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
@@ -92,7 +92,7 @@ impl Quantity {
     /// Returns the sum.
     ///
     /// # Errors
-    /// When it exceeds [`Quantity::TOTAL_LIMIT`].
+    /// Returns an error if it exceeds [`Quantity::TOTAL_LIMIT`].
     pub fn checked_add(self, other: Self) -> Result<Self, AmountOverflow> {
         self.0.checked_add(other.0).map(Self).filter(|sum| *sum <= Self::TOTAL_LIMIT).ok_or(AmountOverflow)
     }
@@ -100,16 +100,16 @@ impl Quantity {
     /// Returns the sum of `quantities`.
     ///
     /// # Errors
-    /// When it exceeds [`Quantity::TOTAL_LIMIT`].
+    /// Returns an error if it exceeds [`Quantity::TOTAL_LIMIT`].
     pub fn sum(quantities: impl IntoIterator<Item = Self>) -> Result<Self, AmountOverflow> {
         quantities.into_iter().try_fold(Self::ZERO, Self::checked_add)
     }
 
-    /// Returns the quantity that displays as `text`, for what was written down as a total.
+    /// Parses a total: returns the quantity that displays as `text`.
     ///
     /// # Errors
-    /// When no quantity displays as `text`. A total may be larger and finer than what a line may state, hence
-    /// its own reader.
+    /// Returns an error if no quantity displays as `text`. A total can be larger and have more fractional
+    /// digits than a line, so it has its own parser.
     pub fn from_total(text: &str) -> Result<Self, ParseTotalError> {
         digits(text, TOTAL_DIGITS)
             .filter(|(_, _, rest)| rest.is_empty())
@@ -143,9 +143,9 @@ impl FromStr for Quantity {
 }
 
 impl fmt::Display for Quantity {
-    /// Writes a plain decimal without exponent, suffix or needless zeros.
+    /// Writes a plain decimal without exponent, suffix or trailing zeros.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // WHOLE is not zero, so neither falls back.
+        // WHOLE is not zero, so the fallbacks are never used.
         let whole = self.0.checked_div(WHOLE).unwrap_or_default();
         let steps = self.0.checked_rem(WHOLE).unwrap_or_default();
         if steps == 0 {
@@ -158,8 +158,9 @@ impl fmt::Display for Quantity {
 
 as_text!(Quantity, Quantity::from_total);
 
-/// Splits `text` into the number that its leading digits spell without the point, how many of them stand after
-/// the point, and the rest; nothing where no digit leads or there are more than `(before, after)`.
+/// Splits `text` into the number of its leading digits without the point, the count of digits after the point,
+/// and the rest. Returns `None` if there is no leading digit, or if there are more digits than `(before,
+/// after)`.
 fn digits(text: &str, (before, after): (usize, usize)) -> Option<(u128, u8, &str)> {
     let leading = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, rest) = text.split_at_checked(leading(text))?;
@@ -174,7 +175,7 @@ fn digits(text: &str, (before, after): (usize, usize)) -> Option<(u128, u8, &str
     Some((mantissa, u8::try_from(fraction.len()).ok()?, rest))
 }
 
-/// Returns what `suffix` multiplies by, or nothing where it is no suffix.
+/// Returns the factor of `suffix`, or `None` if it is not a suffix.
 fn scale(suffix: &str) -> Option<Scale> {
     let scale = match suffix {
         "n" => Scale::Decimal(-9),
@@ -198,18 +199,18 @@ fn scale(suffix: &str) -> Option<Scale> {
     Some(scale)
 }
 
-/// Returns the exponent that `text` spells: `3`, `+03` or `-9`.
+/// Parses an exponent, such as `3`, `+03` or `-9`.
 fn exponent(text: &str) -> Option<i8> {
     let (digits, most) = match text.strip_prefix('-') {
         Some(digits) => (digits, 1),
         None => (text.strip_prefix('+').unwrap_or(text), 2),
     };
     let well_formed = (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // i8 reads both signs, and 99 fits.
+    // i8 parses both signs, and 99 fits.
     if well_formed { text.parse().ok() } else { None }
 }
 
-/// Returns `mantissa` x 10^-`fraction` x `scale` in steps, or nothing where that exceeds every limit.
+/// Returns `mantissa` x 10^-`fraction` x `scale` in steps, or `None` if that exceeds every limit.
 fn scaled(mantissa: u128, fraction: u8, scale: Scale) -> Option<u128> {
     if mantissa == 0 {
         return Some(0); // 0e99 is zero, though 10^99 is not held

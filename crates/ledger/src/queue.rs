@@ -11,14 +11,14 @@ use crate::period::seconds_after;
 use crate::reports::Reports;
 use crate::verdict::Wait;
 
-/// A fact in the queue, by the order in which facts take effect.
+/// A fact in the queue. Keys are ordered as facts take effect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueKey<'a> {
     pub(crate) time: Timestamp,
     pub(crate) rank: Rank,
-    /// Arrival and start of the window, among usage only; other facts of an instant go by name. Reports that a source
-    /// writes at once take effect in the order of their windows, so that no gap closes before the report that fills it
-    /// is charged.
+    /// Arrival and start of the window, for usage only. Other facts of an instant are ordered by name. Reports
+    /// that a source writes in the same second take effect in the order of their windows, so that no gap closes
+    /// before the report that fills it is charged.
     usage_order: Option<(Timestamp, Timestamp)>,
     name: &'a str,
     uid: &'a str,
@@ -61,7 +61,8 @@ impl<'a> Fact<'a> {
     }
 }
 
-/// Facts that are due. Reports that take effect in their usual order are drawn one by one, as far as they are needed.
+/// Facts that are due. Reports that take effect in their usual order are read one by one, only as far as they
+/// are needed.
 #[derive(Default)]
 pub(crate) struct Queue<'a> {
     held: BTreeMap<QueueKey<'a>, Fact<'a>>,
@@ -77,7 +78,7 @@ impl<'a> Queue<'a> {
         self.held.insert(key, fact);
     }
 
-    /// Adds reports that are drawn lazily from `reports`, which must come in the order of their keys.
+    /// Adds reports that are read lazily from `reports`, which must have the order of their keys.
     pub(crate) fn draw(&mut self, reports: impl Iterator<Item = (QueueKey<'a>, &'a Report)> + 'a) {
         let reports: Drawn<'a> = Box::new(reports);
         self.drawn.push(reports.peekable());
@@ -103,38 +104,38 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Returns the facts other than drawn reports, in the order of their keys.
+    /// Returns the facts that are not read lazily, in the order of their keys.
     pub(crate) fn held(&self) -> impl Iterator<Item = Fact<'a>> {
         self.held.values().copied()
     }
 }
 
-/// From when on a Subscription is there.
+/// The times at which a Subscription exists and takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Presence {
-    /// Instant from which it exists: what finds it in time waits for nothing else to run out (Law 15).
+    /// Instant from which it exists. A fact that is in time for it no longer expires (Law 15).
     pub(crate) exists_from: Timestamp,
-    /// Instant from which facts can take effect: the account's start, if that is later (Law 17).
+    /// Instant from which facts can take effect: the start of the account, if that is later (Law 17).
     pub(crate) acts_from: Timestamp,
 }
 
 impl Presence {
-    /// An account is there, whether its Subscription is or not.
+    /// The account exists, even if its Subscription does not.
     pub(crate) const ALWAYS: Self = Self { exists_from: Timestamp::MIN, acts_from: Timestamp::MIN };
 }
 
 /// The conditions under which reports take effect, besides each report itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acceptance {
-    /// From when on the Subscription is there, if it is.
+    /// The times of the Subscription. Absent if it does not exist.
     pub(crate) presence: Option<Presence>,
-    /// The account's start, before which no usage counts; absent while there is no account.
+    /// Start of the account, before which no usage counts. Absent while there is no account.
     pub(crate) start_time: Option<Timestamp>,
-    /// When the account begins, or began: no report is decided before.
+    /// Time at which the account begins or began. No report is decided before it.
     pub(crate) begin_time: Timestamp,
-    /// Seconds in which usage is accepted after its window started.
+    /// Seconds after the start of its window in which usage is accepted.
     pub(crate) accept_for_seconds: u32,
-    /// Seconds by which a window may end after its report arrived.
+    /// Seconds after the arrival of a report by which its window must end.
     pub(crate) accept_ahead_seconds: u32,
 }
 
@@ -143,24 +144,25 @@ pub(crate) struct Schedule {
     pub(crate) time: Timestamp,
     pub(crate) rank: Rank,
     pub(crate) wait: Wait,
-    /// Whether its key follows the usual order: by the end of its window, or once the account acts.
+    /// True if its key follows the usual order: by the end of its window, or by the time at which the account
+    /// acts.
     is_usual: bool,
 }
 
 impl Acceptance {
-    /// Returns the last instant at which `report` finds a Subscription in time (Laws 8 and 15).
+    /// Returns the last instant at which a Subscription is in time for `report` (Laws 8 and 15).
     pub(crate) fn waits_until(&self, report: &Report) -> Timestamp {
         accepted_until(report.window.start_time, self.accept_for_seconds).max(report.arrival)
     }
 
-    /// Returns whether a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
+    /// Returns true if a report is refused at its arrival, even if its window is not over (Laws 0 and 8).
     fn refuses_at_arrival(&self, report: &Report) -> bool {
         let fault = |start_time| fault_at_arrival(report, start_time, self.accept_ahead_seconds);
         self.start_time.and_then(fault).is_some()
     }
 
-    /// Returns when `report` takes effect, and how. One that waits for a Subscription runs out with the time in which
-    /// usage is accepted (Laws 8 and 15).
+    /// Returns when `report` takes effect, and how. A report without a Subscription expires at the end of its
+    /// acceptance time (Laws 8 and 15).
     pub(crate) fn schedule(&self, report: &Report) -> Schedule {
         if self.refuses_at_arrival(report) {
             let time = report.arrival.max(self.begin_time);
@@ -168,7 +170,8 @@ impl Acceptance {
         }
         let (effect_time, until) = (report.effect_time(), self.waits_until(report));
         match self.presence.filter(|presence| presence.exists_from <= until) {
-            // A report without a Subscription takes effect when the Subscription returns, not when the operator sees that.
+            // A report without a Subscription takes effect when the Subscription exists again, not when the
+            // operator sees it.
             Some(Presence { acts_from, .. }) if effect_time < acts_from => {
                 let wait = Wait::NotStarted(acts_from);
                 Schedule { time: acts_from, rank: Rank::Usage, wait, is_usual: true }
@@ -184,7 +187,7 @@ impl Acceptance {
         }
     }
 
-    /// Returns the start of a window before which reports may have run out by `now`.
+    /// Returns the window start before which reports can have expired by `now`.
     fn runs_out_before(&self, now: Timestamp) -> Timestamp {
         let accept_for_seconds = i64::from(self.accept_for_seconds);
         let runs_out = seconds_after(now, 1_i64.saturating_sub(accept_for_seconds));
@@ -193,8 +196,8 @@ impl Acceptance {
         self.presence.map_or(runs_out, |presence| is_late(presence).min(runs_out))
     }
 
-    /// Returns the reports, among others, that have no key in the usual order and may be due by `now`: those
-    /// that are refused at their arrival, and those that ran out.
+    /// Returns a superset of the reports that have no key in the usual order and can be due by `now`: those
+    /// that are refused at their arrival, and those that expired.
     pub(crate) fn unusual<'a>(
         &self,
         reports: &'a Reports,
@@ -211,7 +214,7 @@ impl Acceptance {
             .filter(|(schedule, _)| !schedule.is_usual)
     }
 
-    /// Returns the reports that no longer wait for the account at `now`, in the order of decision.
+    /// Returns the reports that are no longer pending for the account at `now`, in the order of decision.
     pub(crate) fn resumed<'a>(
         &self,
         reports: &'a Reports,
@@ -252,8 +255,8 @@ impl Acceptance {
         reports.filter(move |(_, report)| acceptance.schedule(report).is_usual)
     }
 
-    /// Returns when, after `now`, the next report arrives, takes effect or runs out, if one does, without those in
-    /// `charged`. The time may be early where a report has not arrived.
+    /// Returns the time after `now` at which the next report arrives, takes effect or expires, without those in
+    /// `charged`. The time can be too early if a report has not arrived.
     pub(crate) fn next_time(
         &self,
         reports: &Reports,
@@ -266,7 +269,8 @@ impl Acceptance {
             Some(report.effect_time().max(presence.acts_from))
         });
         let last_over = seconds_after(now, i64::from(instant_is_open).saturating_neg());
-        // A report that arrives after its time has until the end of that second, as a Subscription may still appear.
+        // A report that arrives after its time is pending until the end of that second, because a Subscription
+        // can still appear.
         let seen_until = if self.presence.is_some() { now } else { last_over };
         let arrives = reports.arriving_after(seen_until).next().map(|report| report.arrival);
         let runs_out = reports

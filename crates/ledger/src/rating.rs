@@ -1,4 +1,4 @@
-//! Rating turns usage into credits (Laws 1 and 2).
+//! Rating: converts usage to credits (Laws 1 and 2).
 
 use ethnum::U256;
 
@@ -9,13 +9,14 @@ use crate::quantity::Quantity;
 
 /// Returns the credits that `quantity` costs at `rate` (Law 1).
 ///
-/// `quantity` is the sum of a report's lines of that rate: rounding happens once, per report and rate.
+/// `quantity` is the sum of the lines of a report with that rate, so the result is rounded once for each report
+/// and rate.
 ///
 /// # Guarantees
-/// `quantity` x credits / unit is taken as one ratio, exactly, and rounded half-even at nine fractional digits.
+/// `quantity` x credits / unit is computed exactly, and rounded once, half-even, to nine fractional digits.
 ///
 /// # Errors
-/// When the result exceeds 10^18 credits.
+/// Returns an error if the result exceeds 10^18 credits.
 ///
 /// ```
 /// use flashgate_ledger::catalog::Rate;
@@ -30,26 +31,26 @@ use crate::quantity::Quantity;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn rate(quantity: Quantity, rate: &Rate) -> Result<Credits, AmountOverflow> {
-    // At most 10^36 x 10^27, which 256 bits hold. A catalog's unit is above zero.
+    // The product is at most 10^36 x 10^27, which fits into 256 bits. The unit of a catalog is above zero.
     let nanos = ratio(quantity.attos(), rate.credits.nanos().unsigned_abs(), rate.unit.attos())?;
     Credits::from_nanos(i128::try_from(nanos).map_err(|_| AmountOverflow)?)
 }
 
-/// Returns `factor` x `other` / `divisor`, taken exactly and rounded half-even once.
+/// Returns `factor` x `other` / `divisor`, computed exactly and rounded once, half-even.
 ///
 /// # Errors
-/// When the result does not fit, or `divisor` is zero.
+/// Returns an error if the result does not fit, or if `divisor` is zero.
 pub(crate) fn ratio(factor: u128, other: u128, divisor: u128) -> Result<u128, AmountOverflow> {
     let dividend = U256::from(factor).checked_mul(U256::from(other)).ok_or(AmountOverflow)?;
     let whole = divide_half_even(dividend, U256::from(divisor)).ok_or(AmountOverflow)?;
     u128::try_from(whole).map_err(|_| AmountOverflow)
 }
 
-/// Returns the whole number nearest to `dividend` / `divisor`, the even one of two equally near.
+/// Returns the integer nearest to `dividend` / `divisor`, and the even one of two equally near integers.
 fn divide_half_even(dividend: U256, divisor: U256) -> Option<U256> {
     let quotient = dividend.checked_div(divisor)?;
     let remainder = dividend.checked_rem(divisor)?;
-    // Compared with what is missing to the next whole number, so that doubling cannot overflow.
+    // Compares the remainder with the distance to the next integer, because doubling it could overflow.
     let missing = divisor.checked_sub(remainder)?;
     let is_odd = quotient & U256::ONE == U256::ONE;
     if remainder > missing || (remainder == missing && is_odd) {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_credits_cannot_hold_is_an_overflow() {
+    fn amounts_beyond_the_limit_are_an_overflow() {
         assert_eq!(rated("1P", "1000", "1").as_deref(), Ok("1000000000000000000"));
         assert_eq!(rated("1P", "1000.000000001", "1"), Err(AmountOverflow));
         assert_eq!(rated("1P", "1000000000000000000", "0.000000001n"), Err(AmountOverflow));
@@ -137,7 +138,7 @@ mod tests {
             .collect()
     }
 
-    /// Long multiplication, as learnt at school.
+    /// Schoolbook multiplication.
     fn product(left: &[u32], right: &[u32]) -> Vec<u32> {
         let mut columns = vec![0; left.len() + right.len()];
         for (i, a) in left.iter().rev().enumerate() {

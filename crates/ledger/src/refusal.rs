@@ -1,4 +1,4 @@
-//! A rule's "no" with its reason and remedy; a value, never an error.
+//! Refusals: a reason and a remedy. They are values, not errors.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::period::{Window, utc_date};
 use crate::schema::inline_schema;
 use crate::text::as_text;
 
-/// Why a fact was refused; the closed list that conditions, events and metrics use.
+/// The reason why a fact was refused: a closed list for conditions, Events and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalReason {
     /// The usage lies before the account's start (Law 8).
@@ -21,7 +21,7 @@ pub enum RefusalReason {
     TooEarly,
     /// The report came too long after its window started (Law 8).
     TooLate,
-    /// A part of the window was charged already for this source (Law 9).
+    /// A part of the window was already charged for this source (Law 9).
     DuplicateWindow,
     /// The window lies in a gap that was closed (Law 9).
     GapClosed,
@@ -29,13 +29,13 @@ pub enum RefusalReason {
     TooManySources,
     /// The catalog has no rate for a line (Law 10).
     UnknownRate,
-    /// The amount is more than one report, or a whole account, may move (Laws 1 and 2).
+    /// The amount exceeds the limit of one report or of an account (Laws 1 and 2).
     TooLarge,
     /// The catalog has no such pack (Law 14).
     UnknownPack,
     /// Packs cannot be bought under the plan in force (Law 14).
     PlanNotEligible,
-    /// The month's packs are used up (Law 14).
+    /// The limit of packs in the month is reached (Law 14).
     PackLimitReached,
     /// The name was used for another order (Laws 15, 25).
     NameAlreadyUsed,
@@ -43,7 +43,7 @@ pub enum RefusalReason {
     SubscriptionNotFound,
     /// The payment of the order was cancelled (Law 18).
     PaymentCancelled,
-    /// The payment of the order failed: kept for orders that version 0.1.0 refused.
+    /// The payment of the order failed. Only version 0.1.0 refused orders for this reason.
     PaymentFailed,
     /// The order was not paid in time (Law 18).
     PaymentExpired,
@@ -51,7 +51,7 @@ pub enum RefusalReason {
     LedgerFull,
     /// No invoice has that number (Law 18).
     UnknownInvoice,
-    /// Amount or currency are not the invoice's (Law 18).
+    /// Amount or currency differ from the invoice (Law 18).
     WrongAmount,
     /// The invoice was settled before (Law 18).
     AlreadySettled,
@@ -64,7 +64,7 @@ pub enum RefusalReason {
 inline_schema!(RefusalReason: { "type": "string" });
 
 impl RefusalReason {
-    /// Every reason, in the order of the documentation.
+    /// All reasons, in the order of the documentation.
     pub const ALL: [Self; 22] = [
         Self::BeforeSubscription,
         Self::TooEarly,
@@ -171,22 +171,22 @@ as_text!(RefusalReason, |name: &str| {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::without_description))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refusal {
-    /// Why, as one word of the list of reasons.
+    /// Reason in one word of the list of reasons.
     pub reason: RefusalReason,
-    /// Why, and what to do.
+    /// Reason and remedy in a sentence.
     pub message: String,
-    /// When the same would be allowed, where waiting helps.
+    /// Time from which the same request would be allowed. Absent if waiting does not help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Timestamp>,
 }
 
-/// Characters of names that a message about packs or plans lists: a ledger remembers it.
+/// Most characters of names in a message about packs or plans, because the ledger keeps the message.
 const NAMES_LISTED: usize = 400;
 
-/// Characters of names that a message about rates lists.
+/// Most characters of names in a message about rates.
 const RATES_LISTED: usize = 2_000;
 
-/// Returns `names` with commas, as many as fit into `characters`, and how many there are besides.
+/// Returns as many of `names` as fit into `characters`, separated by commas, and the number of the others.
 fn listed(names: impl Iterator<Item = String>, characters: usize) -> String {
     let mut list = String::new();
     let mut left_out = 0_usize;
@@ -316,7 +316,7 @@ impl Refusal {
         )
     }
 
-    /// Returns the refusal with at most `characters` of its message, which a ledger remembers.
+    /// Returns the refusal with at most `characters` of its message, for the ledger.
     #[must_use]
     pub(crate) fn cut_to(mut self, characters: usize) -> Self {
         if let Some((end, _)) = self.message.char_indices().nth(characters) {
@@ -348,7 +348,8 @@ impl Refusal {
         )
     }
 
-    /// Has no date: a pack that waits while the catalog drops it is refused when the operator sees the catalog.
+    /// The message has no date, because the operator refuses a pending pack when it first sees the catalog
+    /// without the pack.
     pub(crate) fn unknown_pack(pack: &str, catalog: &Catalog) -> Self {
         let known = listed(catalog.packs.iter().map(|pack| pack.name.clone()), NAMES_LISTED);
         Self::new(
@@ -357,7 +358,7 @@ impl Refusal {
         )
     }
 
-    /// `cause` says what was in force, such as `under plan 'individual', which does not allow packs`.
+    /// `cause` names the state in force, such as `under plan 'individual', which does not allow packs`.
     pub(crate) fn plan_not_eligible(time: Timestamp, cause: &str, catalog: &Catalog) -> Self {
         let eligible = catalog
             .plans
@@ -458,7 +459,7 @@ impl Refusal {
         )
     }
 
-    /// `open` holds the numbers of the open invoices.
+    /// `open` has the numbers of the open invoices.
     pub(crate) fn unknown_invoice(invoice: &str, open: &[String]) -> Self {
         let remedy = match shown_numbers(open) {
             Some(shown) => format!("open invoices are {shown}"),
@@ -518,10 +519,10 @@ impl Refusal {
     }
 }
 
-/// Characters of invoice numbers that a message shows: every refusal is kept in the ledger.
+/// Most characters of invoice numbers in a message, because the ledger keeps every refusal.
 const SHOWN_NUMBERS_LENGTH: usize = 300;
 
-/// Returns the first of `numbers` that fit into a message, and how many more there are.
+/// Returns the first of `numbers` that fit into a message, and the number of the others.
 fn shown_numbers(numbers: &[String]) -> Option<String> {
     let mut length = 0_usize;
     let fits = |number: &&String| {

@@ -1,4 +1,4 @@
-//! Boundaries: one grant a period, dated at the boundary, whatever was missed (Laws 11, 19, 20).
+//! Boundaries: one grant for each period, dated at the boundary, even after downtime (Laws 11, 19, 20).
 
 use crate::Credits;
 use crate::account::Account;
@@ -10,7 +10,7 @@ use crate::ledger::{Ledger, RequestState, Terms, Violation};
 use crate::period::Anchor;
 use crate::plan_change::terms_of;
 
-/// The outcome of a period's end.
+/// The outcome of the end of a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Following {
     /// Another period.
@@ -22,9 +22,9 @@ pub enum Following {
     },
     /// The plan lapses.
     Lapses {
-        /// Terms of what it lapses to, if anything.
+        /// Terms of the plan that follows. Absent if there is none.
         to: Option<Terms>,
-        /// Why it lapses.
+        /// Reason for the lapse.
         cause: LapseCause,
     },
 }
@@ -41,8 +41,8 @@ impl Following {
 }
 
 impl Ledger {
-    /// Returns what follows the period in force where `request` is what is asked for at its end; nothing does while
-    /// no plan is in force (Laws 11, 13, 16, 20).
+    /// Returns the outcome of the end of the period in force, if `request` is the request at that time. Returns
+    /// `None` while no plan is in force (Laws 11, 13, 16, 20).
     #[must_use]
     pub fn following(&self, request: &Request, catalog: &Catalog) -> Option<Following> {
         let in_force = self.terms.as_ref()?;
@@ -69,7 +69,7 @@ impl Ledger {
         })
     }
 
-    /// Returns how `request` is remembered, if it is the one that lapsed or whose invoice became void (Laws 16, 18).
+    /// Returns the stored outcome of `request`, if it lapsed or its invoice became void (Laws 16, 18).
     fn remembered(&self, request: &Request) -> Option<RequestState> {
         let decided = self.request.as_ref()?;
         (decided.state.is_remembered() && decided.request == *request).then_some(decided.state)
@@ -77,7 +77,7 @@ impl Ledger {
 }
 
 impl Account<'_> {
-    /// Passes the end of the current period, which is now.
+    /// Ends the current period, whose end is now.
     pub(crate) fn cross_boundary(&mut self, request: &Request) -> Result<(), Violation> {
         let (Some(anchor), Some(terms)) = (self.ledger.anchor, &self.ledger.terms) else {
             return Err(Violation::absent("the plan of the period that ends"));
@@ -86,12 +86,13 @@ impl Account<'_> {
         self.follow_period(request, anchor)
     }
 
-    /// Takes up an account whose Subscription was deleted and created again (Law 19).
+    /// Resumes an account whose Subscription was deleted and created again (Law 19).
     pub(crate) fn resume_subscription(&mut self, request: &Request) -> Result<(), Violation> {
         if self.ledger.period.window.is_none_or(|window| self.time < window.end_time) {
             return Ok(());
         }
-        // The next period has its own due time: nothing was invoiced while the Subscription was away.
+        // The next period has its own due time, because nothing was invoiced while the Subscription was
+        // deleted.
         self.ledger.period.payment_due_time = None;
         if self.ledger.remembered(request).is_some() && !self.ledger.lapsed {
             return self.lapse(request, LapseCause::PaymentOverdue);
@@ -99,7 +100,7 @@ impl Account<'_> {
         self.follow_period(request, Anchor::at(self.time))
     }
 
-    /// Begins what follows the period that ended: the next one at `anchor`, or a lapse.
+    /// Begins the next period at `anchor`, or lapses.
     fn follow_period(&mut self, request: &Request, anchor: Anchor) -> Result<(), Violation> {
         let Some(from) = self.ledger.terms.clone() else {
             return Err(Violation::absent("the plan of the period that ended"));
@@ -136,7 +137,7 @@ impl Account<'_> {
         self.bill_period(price)
     }
 
-    /// Invoices the period that has begun; its credits come with the settlement (Law 18).
+    /// Issues the invoice of the period that has begun. Its credits are granted with the settlement (Law 18).
     pub(crate) fn bill_period(&mut self, price: Credits) -> Result<(), Violation> {
         let period_number = self.ledger.period.number;
         let invoice = self.issue_invoice(Purpose::Renewal { period_number }, price)?;

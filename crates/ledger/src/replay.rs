@@ -27,22 +27,22 @@ pub(crate) struct Replay<'a> {
     facts: &'a Facts,
     now: Timestamp,
     queue: Queue<'a>,
-    /// When reports take effect.
+    /// The conditions under which reports take effect.
     acceptance: Acceptance,
     /// Reports, by name and UID, that were charged before and have no receipt yet.
     charged: &'a Identities<'a>,
-    /// UIDs of the reports that were charged or refused in this run.
+    /// UIDs of the reports that were charged or refused in this replay.
     decided: BTreeSet<&'a str>,
-    /// Reports that arrived and wait to be charged, found when first needed; the settlements that may pay them
-    /// and the statements that they may be booked in stay open (Laws 7, 22).
+    /// Reports that arrived and are not charged yet, computed when first needed. Settlements that may pay them,
+    /// and statements that may book them, stay open (Laws 7, 22).
     waiting_usage: OnceCell<Vec<&'a Report>>,
-    /// Packs that wait for the account's first period.
+    /// Packs that are pending until the first period of the account.
     waiting_packs: Vec<&'a PackOrder>,
-    /// Start or resumption that is still to take effect, with its time.
+    /// A start or resumption that has not taken effect, with its time.
     arrival: Option<(Timestamp, bool)>,
-    /// Whether receipts must be confirmed before anything is charged.
+    /// True if receipts must be confirmed before anything is charged.
     receipts_are_stuck: bool,
-    /// Whether reports are due that wait for receipts.
+    /// True if due reports are pending until receipts are confirmed.
     waits_for_receipts: bool,
     stopped: bool,
     reports: Vec<Verdict<ReportVerdict>>,
@@ -66,8 +66,8 @@ impl<'a> Replay<'a> {
             let resumes = subscription.uid != identity.uid;
             (is_new || resumes).then(|| (subscription.arrival.max(*clock_time), is_new))
         });
-        // The same before and after the commit that records the Subscription, so that a wait that ended before does
-        // not begin again.
+        // This is the same before and after the commit that records the Subscription, so that a wait that ended
+        // does not begin again.
         let presence = subscription.map(|Subscription { arrival: created, .. }| match arrival {
             None => Presence { exists_from: *created, acts_from: (*created).max(*start_time) },
             Some((time, true)) => Presence { exists_from: *created, acts_from: time },
@@ -102,7 +102,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Enqueues the reports that are due, but those that were charged before: they get their receipts again.
+    /// Enqueues the reports that are due. Reports that were charged before only get their receipts again.
     pub(crate) fn enqueue_reports(&mut self) {
         let (facts, acceptance, now, charged) = (self.facts, self.acceptance, self.now, self.charged);
         let is_new = move |report: &Report| !charged.contains(&report.identity());
@@ -136,7 +136,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Enqueues packs, payments and adjustments; those that wait for a Subscription run out after a day.
+    /// Enqueues packs, payments and adjustments. Those without a Subscription expire after a day.
     pub(crate) fn enqueue_orders(&mut self) {
         let presence = self.acceptance.presence;
         let is_new = self.arrival.is_some_and(|(_, is_new)| is_new);
@@ -151,8 +151,8 @@ impl<'a> Replay<'a> {
             .map(|adjustment| (Fact::Adjustment(adjustment), Rank::Adjustment, adjustment.arrival));
         for (fact, rank, arrival) in packs.chain(payments).chain(adjustments) {
             let until = order_waits_until(arrival);
-            // Payments are applied also while the Subscription is deleted: an account is all they need. A pack that
-            // found its Subscription also keeps waiting for the first period.
+            // Payments need only an account, so they are applied while the Subscription is deleted. A pack
+            // whose Subscription existed stays pending until the first period.
             let has_found =
                 matches!(fact, Fact::Pack(_)) && Some(arrival) <= self.account.ledger.last_waiting_pack_time;
             let presence = if rank == Rank::Payment || has_found { account_presence } else { presence };
@@ -174,7 +174,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Repeats the verdict on an earlier order of that name, if there was one: this one does not wait (Law 15).
+    /// Repeats the verdict on an earlier order of that name, if there was one. The new order is not pending
+    /// (Law 15).
     fn repeats_verdict(&mut self, fact: Fact<'a>) -> bool {
         match fact {
             Fact::Pack(order) => {
@@ -191,7 +192,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Returns whether `time` has come; a wait that runs out then has until the end of that second.
+    /// Returns true if `time` has passed. A wait that ends at `time` lasts until the end of that second.
     fn has_come(&self, time: Timestamp, rank: Rank) -> bool {
         let waits_for_its_end = rank == Rank::RunsOut && self.facts.instant_is_open;
         time < self.now || (time == self.now && !waits_for_its_end)
@@ -232,7 +233,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Puts the orders that needed the first period into the queue again; they are decided at this instant.
+    /// Enqueues the orders that needed the first period again. They are decided at this instant.
     fn requeue_waiting_packs(&mut self) {
         for order in std::mem::take(&mut self.waiting_packs) {
             let fact = Fact::Pack(order);
@@ -240,7 +241,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Applies one fact, unless it has to wait for receipts.
+    /// Applies one fact, unless receipts must be confirmed first.
     fn take(&mut self, key: QueueKey<'a>, fact: Fact<'a>) -> Result<(), Violation> {
         if let (Fact::Report(report), Rank::Usage) = (fact, key.rank) {
             return self.take_report(key, report);
@@ -287,7 +288,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Ends the wait of what no account began for in time (Laws 15, 25).
+    /// Refuses a fact for which no account began in time (Laws 15, 25).
     fn run_out_of_time(&mut self, fact: Fact<'a>) -> Result<(), Violation> {
         let refusal = Refusal::subscription_not_found(&self.facts.name, ORDER_WAITS_HOURS);
         match fact {
@@ -344,7 +345,7 @@ impl<'a> Replay<'a> {
         });
     }
 
-    /// Adds the verdict of each report that waits and that the facts ask about.
+    /// Adds the wait of each pending report that the facts ask about.
     fn give_report_waits(&mut self) {
         let facts = self.facts;
         for report in facts.asked_reports() {
@@ -361,7 +362,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Gives an order or payment the verdict that it waits. Reports get theirs in `give_report_waits`.
+    /// Adds the wait of an order or a payment. `give_report_waits` adds those of reports.
     fn give_wait(&mut self, fact: Fact<'a>, wait: Wait) {
         match fact {
             Fact::Report(_) => {}
@@ -371,8 +372,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Records that the packs which wait for the first period found their Subscription: they keep waiting if it is
-    /// deleted (Law 15).
+    /// Records that the Subscription of the packs that are pending until the first period existed. They stay
+    /// pending if it is deleted (Law 15).
     fn record_waiting_packs(&mut self) {
         let arrivals = self.waiting_packs.iter().map(|order| order.arrival);
         let known = self.account.ledger.last_waiting_pack_time.filter(|_| self.stopped);
@@ -382,7 +383,7 @@ impl<'a> Replay<'a> {
     /// Updates verdicts that later steps of this replay changed.
     fn update_verdicts(&mut self) {
         for (order, verdict) in &mut self.packs {
-            // An order sold in this run may have been paid, given up or refunded later in it.
+            // An order of this replay can have been paid, voided or refunded later in the same replay.
             let is_sold =
                 matches!(verdict, PackVerdict::Ordered(state) if !matches!(state, OrderState::Refused(_)));
             if is_sold
@@ -393,7 +394,7 @@ impl<'a> Replay<'a> {
             }
         }
         for (payment, verdict) in &mut self.payments {
-            // Its money may have been returned later in this run.
+            // Its money can have been returned later in this replay.
             let applied = self.account.ledger.invoice(&payment.invoice);
             if let (PaymentVerdict::Judged(outcome @ PaymentOutcome::RefundDue), Some(invoice)) =
                 (verdict, applied)
@@ -430,8 +431,8 @@ impl<'a> Replay<'a> {
         });
         let (packs, payments) = (packs.collect(), payments.collect());
         let Account { ledger: mut after, entries, closed_gaps, time, .. } = self.account;
-        // Receipts that are no longer wanted go with the next commit. A charge is committed even if nothing else changes,
-        // as with a second report of zero within a second.
+        // The next commit drops receipts that are no longer needed. A charge is committed even if nothing else
+        // changes, as with a second report of zero within one second.
         let is_charged = after.unacknowledged.iter().any(|charge| !before.unacknowledged.contains(charge));
         let changed = is_new || is_charged || {
             let receipts = std::mem::replace(&mut after.unacknowledged, before.unacknowledged.clone());
@@ -474,12 +475,12 @@ impl<'a> Replay<'a> {
         let adjustments = self.adjustments.iter().filter_map(|verdict| ends(&verdict.verdict));
         let payments = self.payments.iter().filter_map(|(_, verdict)| ends(verdict));
         let next = timer.into_iter().chain(reports).chain(packs).chain(payments).chain(adjustments).min();
-        // A wait for the end of this second ends with the next.
+        // A wait for the end of this second ends with the next second.
         next.map(|time| time.max(seconds_after(self.now, i64::from(self.facts.instant_is_open))))
     }
 }
 
-/// Returns whether a report of `source` that is not decided lies within `gap`: it closes last (Law 9).
+/// Returns true if an undecided report of `source` is within `gap`. Such a gap closes last (Law 9).
 fn awaits_gap(facts: &Facts, decided: &BTreeSet<&str>, source: &str, gap: Window) -> bool {
     let mut starting = facts.reports.of_source(source, gap);
     starting.any(|report| report.window.end_time <= gap.end_time && !decided.contains(report.uid.as_str()))

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::period::{Window, seconds_between};
 use crate::quantity::Quantity;
 
-/// A UsageReport, its lines summed per rate.
+/// A UsageReport with its lines summed for each rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Name of the object.
@@ -14,29 +14,30 @@ pub struct Report {
     pub uid: String,
     /// Creation of the object.
     pub arrival: Timestamp,
-    /// The writer.
+    /// Source of the usage.
     pub source: String,
-    /// When the usage took place.
+    /// Time window of the usage.
     pub window: Window,
     /// Quantities, one for each (node type, operation) pair, in the order of their first lines.
     pub usage: Vec<UsageTotal>,
 }
 
 impl Report {
-    /// Returns name and UID: which object it is.
+    /// Returns name and UID, which identify the object.
     #[must_use]
     pub fn identity(&self) -> (&str, &str) {
         (&self.name, &self.uid)
     }
 
-    /// Returns when it takes effect, if nothing refuses it before: with the end of its window, or at its arrival where
-    /// that is later (Law 0).
+    /// Returns when it takes effect, if it is not refused before: at the end of its window, or at its arrival
+    /// if that is later (Law 0).
     #[must_use]
     pub fn effect_time(&self) -> Timestamp {
         self.window.end_time.max(self.arrival)
     }
 
-    /// Returns by how many seconds its window ends after its arrival; negative where it ended before.
+    /// Returns the seconds from its arrival to the end of its window. The number is negative if the window
+    /// ended before.
     #[must_use]
     pub fn lead_seconds(&self) -> i64 {
         seconds_between(self.arrival, self.window.end_time)

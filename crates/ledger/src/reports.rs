@@ -1,5 +1,5 @@
-//! Reports without a verdict, sorted in every order that the laws ask for: a decision looks at the reports that are
-//! due, however many wait.
+//! Reports without a verdict, sorted in every order that the laws need. The cost of a decision depends on the
+//! reports that are due, not on all pending ones.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::report::Report;
 #[derive(Clone, Default)]
 pub struct Reports(Arc<Orders>);
 
-/// The same reports, each time in another order.
+/// The same reports in several orders.
 #[derive(Clone, Default)]
 struct Orders {
     name: BTreeSet<Placed<Name>>,
@@ -70,7 +70,7 @@ enum Effect {}
 /// Arrival, then the start of the window.
 enum Arrival {}
 
-/// Start of the window, from which the time in which usage is accepted counts (Law 8).
+/// Start of the window, from which the acceptance time counts (Law 8).
 enum Start {}
 
 /// End of the window.
@@ -136,7 +136,7 @@ impl Order for Source {
     }
 }
 
-/// A report at its place in an order.
+/// A report with its position in an order.
 struct Placed<O>(Arc<Report>, PhantomData<O>);
 
 impl<O> Placed<O> {
@@ -172,24 +172,24 @@ impl<O: Order> PartialEq for Placed<O> {
 
 impl<O: Order> Eq for Placed<O> {}
 
-/// Returns a report that is called nothing: it comes before every other with the same key.
+/// Returns a report with an empty name, which sorts before every other report with the same key.
 fn place(source: &str, arrival: Timestamp, window: Window) -> Report {
     let (source, usage) = (source.to_owned(), Vec::new());
     Report { name: String::new(), uid: String::new(), arrival, source, window, usage }
 }
 
-/// Returns the place before everything that happens at `time`.
+/// Returns the position before all reports that take effect at `time`.
 fn before(time: Timestamp) -> Report {
-    // It ends after the arrival, so that all of its keys are the earliest of that time.
+    // Its window ends after its arrival, so that all of its keys are the earliest of that time.
     place("", Timestamp::MIN, Window { start_time: Timestamp::MIN, end_time: time })
 }
 
-/// Returns the place before every report that arrives at `time`.
+/// Returns the position before all reports that arrive at `time`.
 fn arriving(time: Timestamp) -> Report {
     place("", time, Window { start_time: Timestamp::MIN, end_time: Timestamp::MIN })
 }
 
-/// Returns the place before every report whose window starts at `time`.
+/// Returns the position before all reports whose window starts at `time`.
 fn starting(time: Timestamp) -> Report {
     place("", time, Window { start_time: time, end_time: time })
 }
@@ -210,20 +210,20 @@ fn until<O: Order>(reports: &BTreeSet<Placed<O>>, end: Report) -> impl DoubleEnd
 }
 
 impl Reports {
-    /// Adds a report; it replaces one with the same name and UID.
+    /// Adds a report. It replaces a report with the same name and UID.
     pub fn insert(&mut self, report: impl Into<Arc<Report>>) {
         let report = report.into();
         self.remove(&report.name, &report.uid);
         Arc::make_mut(&mut self.0).all().into_iter().for_each(|order| order.insert(&report));
     }
 
-    /// Drops the report with this name and UID, if it is there.
+    /// Removes the report with this name and UID, if there is one.
     pub fn remove(&mut self, name: &str, uid: &str) {
         let Some(report) = self.held(name, uid).map(Arc::clone) else { return };
         Arc::make_mut(&mut self.0).all().into_iter().for_each(|order| order.remove(&report));
     }
 
-    /// Drops the reports that `keeps` says no of.
+    /// Removes the reports for which `keeps` returns false.
     pub fn retain(&mut self, keeps: impl Fn(&Report) -> bool) {
         let dropped: Vec<Arc<Report>> = self.held_all().filter(|report| !keeps(report)).cloned().collect();
         for report in dropped {
@@ -231,7 +231,7 @@ impl Reports {
         }
     }
 
-    /// Returns the report with this name and UID, if it is there.
+    /// Returns the report with this name and UID, if there is one.
     #[must_use]
     pub fn get(&self, name: &str, uid: &str) -> Option<&Report> {
         self.held(name, uid).map(|report| &**report)
@@ -242,13 +242,13 @@ impl Reports {
         self.held_all().map(|report| &**report)
     }
 
-    /// Returns how many reports there are.
+    /// Returns the number of reports.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.name.len()
     }
 
-    /// Returns whether there are no reports.
+    /// Returns true if there are no reports.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.name.is_empty()
@@ -270,12 +270,12 @@ impl Reports {
         until(&self.0.effect, before(time))
     }
 
-    /// Returns the reports that arrived before `time`, as they did.
+    /// Returns the reports that arrived before `time`, in the order of arrival.
     pub(crate) fn arrived_before(&self, time: Timestamp) -> impl Iterator<Item = &Report> {
         until(&self.0.arrival, arriving(time))
     }
 
-    /// Returns the reports that arrive after `time`, as they do.
+    /// Returns the reports that arrive after `time`, in the order of arrival.
     pub fn arriving_after(&self, time: Timestamp) -> impl Iterator<Item = &Report> {
         from(&self.0.arrival, arriving(next(time)))
     }
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn they_take_effect_with_their_windows_or_their_arrival_then_by_start_and_name() {
+    fn reports_take_effect_at_their_window_end_or_arrival_then_by_start_and_name() {
         let reports = some();
         let in_order = ["first", "same", "again", "late", "ahead"];
         assert_eq!(names(reports.effective_from(second(20))), in_order);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_an_order_includes_its_instant_or_does_not_as_it_says() {
+    fn a_position_in_an_order_is_before_all_reports_of_its_instant() {
         let reports = some();
         assert_eq!(names(reports.arrived_before(second(20))), ["ahead"]);
         assert_eq!(names(reports.arrived_before(second(21))), ["ahead", "first", "same"]);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_changed_takes_the_place_of_what_it_was_and_leaves_nothing_behind() {
+    fn a_changed_report_replaces_its_earlier_version_in_all_orders() {
         let mut reports = some();
         reports.insert(report("first", "c", 70, 60, 65));
         assert_eq!(reports.len(), 5);

@@ -8,15 +8,15 @@ use crate::ledger::{RatedUsage, Totals};
 use crate::refusal::Refusal;
 use crate::terms::Terms;
 
-/// Credits that an account may use over its life, and as many that orders and adjustments may give it: each a tenth of
-/// what is held exactly, so that neither takes the room of the other, nor that of plans.
+/// Most credits that an account may use since its start, and most credits that orders and adjustments may give
+/// it. Each is a tenth of the exact range, so that neither takes the room of the other or of plans.
 const LIFETIME_LIMIT: Credits = Credits::whole(100_000_000_000_000_000);
 
-/// Credits that plans may have given when a change of plan is to give more; renewals give theirs all the same.
+/// Most credits of plans with which a change of plan may grant more. Renewals always grant theirs.
 const PLAN_LIMIT: Credits = Credits::whole(400_000_000_000_000_000);
 
 impl Account<'_> {
-    /// Refuses a report that would lift a sum of the ledger out of the range that is held exactly (Law 10).
+    /// Refuses a report if a sum of the ledger would exceed the exact range (Law 10).
     pub(crate) fn refuses_usage(&self, report: &Report, credits: Credits) -> Option<Refusal> {
         let consumed = self.ledger.totals.consumed.checked_add(credits);
         if consumed.map_or(true, |consumed| consumed > LIFETIME_LIMIT) {
@@ -37,8 +37,7 @@ impl Account<'_> {
         Some(Refusal::beyond_period(&used.node_type, &used.operation, end_time))
     }
 
-    /// Refuses credits by an order or adjustment that would lift a sum of the ledger out of the range that is held
-    /// exactly (Law 10).
+    /// Refuses an order or adjustment if a sum of the ledger would exceed the exact range (Law 10).
     pub(crate) fn refuses_credits(&self, amount: Credits) -> Option<Refusal> {
         let Totals { purchased, adjusted, .. } = self.ledger.totals;
         let given = Credits::sum([purchased, adjusted, amount]);
@@ -46,11 +45,11 @@ impl Account<'_> {
         exceeds.then(|| Refusal::beyond_lifetime("all packs and adjustments of this account", LIFETIME_LIMIT))
     }
 
-    /// Refuses an order or adjustment for which the ledger has no room (Law 26).
+    /// Refuses an order or adjustment if the ledger has no room for it (Law 26).
     pub(crate) fn refuses_another_order(&self) -> Option<Refusal> {
         let (grants, unpaid) = (self.ledger.grants.len(), self.ledger.unpaid_orders());
         let waiting = self.waiting_orders.saturating_add(unpaid);
-        // An order that waits for the first period finds its grant open.
+        // An order that is pending until the first period also needs the room of the grant of that period.
         let first = usize::from(self.waiting_orders > 0 && self.first_period_may_come());
         if grants.saturating_add(waiting).saturating_add(first) >= OPEN_GRANTS_FOR_ORDERS {
             return Some(Refusal::too_many_grants(grants, waiting, OPEN_GRANTS_FOR_ORDERS));
@@ -59,7 +58,8 @@ impl Account<'_> {
         (bytes >= ORDER_BYTES).then(|| Refusal::too_many_orders(bytes, ORDER_BYTES))
     }
 
-    /// Returns whether a change to `terms` has to wait, since its grant finds no room (Law 26).
+    /// Returns true if a change to `terms` stays pending, because the ledger has no room for its grant (Law
+    /// 26).
     pub(crate) fn has_no_room_for(&self, terms: &Terms) -> bool {
         let granted = self.ledger.totals.granted.checked_add(terms.credits);
         terms.credits.is_positive()

@@ -16,16 +16,16 @@ use crate::refusal::{Refusal, RefusalReason};
 /// The packs of one month of an account, counted from its start (Law 14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackAllowance {
-    /// Places of the month that are taken.
+    /// Purchases that count in the month.
     pub used: u32,
-    /// Places of a month.
+    /// Limit of a month.
     pub max: u32,
-    /// The month.
+    /// Time window of the month.
     pub month: Window,
 }
 
 impl PackAllowance {
-    /// Returns when the next pack can be bought, if the month has no place left (Law 14).
+    /// Returns the time from which the next pack can be bought, if the limit of the month is reached (Law 14).
     #[must_use]
     pub fn next_available_time(self) -> Option<Timestamp> {
         (self.used >= self.max).then_some(self.month.end_time)
@@ -33,7 +33,7 @@ impl PackAllowance {
 }
 
 impl Ledger {
-    /// Returns the month of packs that contains `at`, counted from the account's start (Law 14).
+    /// Returns the month of packs that contains `at`, counted from the start of the account (Law 14).
     #[must_use]
     pub fn pack_month(&self, at: Timestamp) -> Window {
         let month = months_begun(self.start_time, at);
@@ -41,8 +41,8 @@ impl Ledger {
         Window { start_time: boundary(month), end_time: boundary(month.saturating_add(1)) }
     }
 
-    /// Returns the allowance of the month that contains `at` (Law 14). Where `limit` counts each pack by itself, it is
-    /// that of `pack`, and without one that of the pack with the most places taken.
+    /// Returns the allowance of the month that contains `at` (Law 14). If `limit` counts each pack by itself,
+    /// it is the allowance of `pack`, or of the pack with the most purchases if `pack` is absent.
     #[must_use]
     pub fn pack_allowance(&self, limit: PackLimit, pack: Option<&str>, at: Timestamp) -> PackAllowance {
         let month = months_begun(self.start_time, at);
@@ -61,9 +61,9 @@ impl Ledger {
 
 /// The outcome of an order.
 pub(crate) enum OrderOutcome {
-    /// It has its state.
+    /// It has this state.
     Decided(OrderState),
-    /// It waits for the account's first period, or for its Subscription to come back after that began.
+    /// It is pending until the first period of the account, or until its Subscription exists again.
     Waits,
 }
 
@@ -87,7 +87,7 @@ impl Account<'_> {
         }
     }
 
-    /// Ends the wait of an order for which no account began in time.
+    /// Refuses an order for which no account began in time.
     pub(crate) fn run_out_order(
         &mut self,
         order: &PackOrder,
@@ -117,7 +117,7 @@ impl Account<'_> {
             .then_some(OrderState::GrantedLongAgo)
     }
 
-    /// Returns the state of a purchase, as its CreditPack shows it.
+    /// Returns the state of a purchase as its CreditPack shows it.
     pub(crate) fn order_state(&self, purchase: &Purchase) -> OrderState {
         let invoice = purchase.invoice.map(|number| self.ledger.invoice_name(number)).unwrap_or_default();
         match purchase.state {
@@ -221,7 +221,7 @@ impl Account<'_> {
         Ok(self.order_state(purchase))
     }
 
-    /// Grants the credits of the purchase called `name`, now that they are paid.
+    /// Grants the credits of the purchase called `name`, which is paid now.
     pub(crate) fn grant_pack(&mut self, name: &str) -> Result<(), Violation> {
         let time = self.time;
         let grace_seconds = self.catalog.policies.settlement_grace_seconds;

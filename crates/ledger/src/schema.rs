@@ -1,7 +1,7 @@
-//! JSON Schemas where deriving does not give them: of entries, and of the enums that the custom resources share with the
-//! laws.
+//! JSON Schemas that the derive macro does not generate: of entries, and of the enums that the custom resources
+//! share with the laws.
 
-/// Gives a type a schema that is written where the type is used.
+/// Implements an inline schema for a type.
 macro_rules! inline_schema {
     ($type:ident: $schema:tt) => {
         #[cfg(feature = "schema")]
@@ -23,9 +23,9 @@ macro_rules! inline_schema {
 
 pub(crate) use inline_schema;
 
-/// Leaves the description of a type to the fields that use it.
+/// Removes the description of a type, so that the fields that use it keep their own.
 ///
-/// The derive macros let it replace the field's own where the field is optional.
+/// The derive macros would replace the description of an optional field by that of its type.
 #[cfg(feature = "schema")]
 pub fn without_description(schema: &mut schemars::Schema) {
     schema.remove("description");

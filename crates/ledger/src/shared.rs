@@ -1,9 +1,9 @@
-//! Copy on write: parts of a ledger that most decisions leave alone are shared by a ledger and its successor.
+//! Copy on write: a ledger and its successor share the parts that a decision does not change.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// A value that its clones share until one of them is written to, which then gets a copy of its own.
+/// A value that its clones share. A clone that is written to gets its own copy first.
 ///
 /// ```
 /// use flashgate_ledger::shared::Shared;
@@ -53,7 +53,7 @@ impl<T> Deref for Shared<T> {
 }
 
 impl<T: Clone> DerefMut for Shared<T> {
-    /// Returns the value to write to; copies it first where another clone exists.
+    /// Returns the value for writing. Copies it first if another clone exists.
     fn deref_mut(&mut self) -> &mut T {
         Arc::make_mut(&mut self.0)
     }

@@ -1,4 +1,4 @@
-//! Statements: the account of one period (Law 22).
+//! Statements: the sums of one period (Law 22).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::BillingPeriod;
 use crate::credits::{AmountOverflow, Credits};
 
-/// Closed statements that the ledger keeps beside the current one.
+/// Closed statements that the ledger keeps in addition to the current one.
 pub const STATEMENTS_KEPT: usize = 13;
 
 /// The sums of one period.
@@ -22,7 +22,7 @@ pub struct Book {
     /// Pack credits.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub purchased: Credits,
-    /// Credits given by hand.
+    /// Credits of adjustments.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub adjusted: Credits,
     /// Credits taken back with a refund.
@@ -31,12 +31,12 @@ pub struct Book {
     /// Credits consumed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub consumed: Credits,
-    /// Credits that expired, less what late usage claimed of them.
+    /// Credits that expired, without those that late usage claimed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub expired: Credits,
 }
 
-/// Returns whether nothing is lost by leaving an amount out.
+/// Returns true if an amount can be omitted because it is zero.
 fn is_zero(amount: &Credits) -> bool {
     amount.is_zero()
 }
@@ -48,7 +48,7 @@ pub enum BookLine {
     Granted,
     /// Pack credits.
     Purchased,
-    /// Credits given by hand.
+    /// Credits of adjustments.
     Adjusted,
     /// Credits taken back with a refund.
     Refunded,
@@ -59,10 +59,10 @@ pub enum BookLine {
 }
 
 impl Book {
-    /// Returns all credits that came in, the opening balance included: the base of the used share (Law 23).
+    /// Returns all credits received, including the opening balance. It is the base of the used share (Law 23).
     ///
     /// # Errors
-    /// When the sum overflows.
+    /// Returns an error if the sum overflows.
     pub fn available(&self) -> Result<Credits, AmountOverflow> {
         Credits::sum([self.opening, self.granted, self.purchased, self.adjusted])
     }
@@ -70,15 +70,15 @@ impl Book {
     /// Returns the balance at the end.
     ///
     /// # Errors
-    /// When the sum overflows.
+    /// Returns an error if the sum overflows.
     pub fn closing(&self) -> Result<Credits, AmountOverflow> {
         self.available()?.checked_sub(Credits::sum([self.refunded, self.consumed, self.expired])?)
     }
 
-    /// Adds `amount`, which may be negative, to `line`; returns by how much the closing balance moved.
+    /// Adds `amount`, which may be negative, to `line`. Returns the change of the closing balance.
     ///
     /// # Errors
-    /// When the sum overflows.
+    /// Returns an error if the sum overflows.
     pub fn add(&mut self, line: BookLine, amount: Credits) -> Result<Credits, AmountOverflow> {
         let (place, change) = match line {
             BookLine::Granted => (&mut self.granted, amount),
@@ -93,7 +93,7 @@ impl Book {
     }
 }
 
-/// The account of one period.
+/// The statement of one period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Statement {
@@ -101,28 +101,28 @@ pub struct Statement {
     pub period_number: u32,
     /// Start of the period.
     pub start_time: Timestamp,
-    /// End of the period; of the current one, the end that is planned.
+    /// End of the period. It is the planned end for the current period.
     pub end_time: Timestamp,
     /// Plan of the period.
     pub plan: String,
     /// Billing period of the plan.
     pub billing_period: BillingPeriod,
-    /// Instant from which nothing more can be booked in it: absent while it is the current one.
+    /// Instant from which nothing more can be booked in it. Absent for the current period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_time: Option<Timestamp>,
-    /// Whether that time has passed.
+    /// True if that time has passed.
     #[serde(rename = "final", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_final: bool,
     /// The sums.
     pub book: Book,
 }
 
-/// The statements that are kept, oldest first; the last is the current period's while there is one.
+/// The kept statements, oldest first. The last one is that of the current period, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statements {
     /// Statements in the order of their periods.
     pub kept: Vec<Statement>,
-    /// Sums that the next period takes over, while there is none; the opening is unused.
+    /// Sums of the time without a period, which the next period takes over. Its opening balance is unused.
     pub next: Book,
 }
 
@@ -133,20 +133,21 @@ impl Statements {
         self.kept.last().filter(|statement| statement.final_time.is_none())
     }
 
-    /// Books `amount` on `line` in the period current now.
+    /// Books `amount` on `line` in the current period.
     ///
     /// # Errors
-    /// When a sum overflows.
+    /// Returns an error if a sum overflows.
     pub fn book_now(&mut self, line: BookLine, amount: Credits) -> Result<Option<u32>, AmountOverflow> {
         let current = self.kept.len().checked_sub(1).filter(|_| self.current().is_some());
         self.book_in(current, line, amount)
     }
 
-    /// Books `amount` on `line` in the period with start < `time` <= end; where it is final, in the current one;
-    /// where there is none, in the next. Returns the number of that period.
+    /// Books `amount` on `line` in the period with start < `time` <= end. If its statement is final, books it
+    /// in the current period. If there is no current period, books it in the next one. Returns the number of
+    /// the period.
     ///
     /// # Errors
-    /// When a sum overflows.
+    /// Returns an error if a sum overflows.
     pub fn book_at(
         &mut self,
         time: Timestamp,
@@ -160,7 +161,8 @@ impl Statements {
         }
     }
 
-    /// Returns whether what is dated at `time` is booked in the period current now, or in the next where there is none.
+    /// Returns true if an amount dated at `time` is booked in the current period, or in the next one if there
+    /// is none.
     #[must_use]
     pub fn books_now(&self, time: Timestamp) -> bool {
         let index = self.kept.partition_point(|statement| statement.end_time < time);
@@ -188,10 +190,10 @@ impl Statements {
         Ok(Some(statement.period_number))
     }
 
-    /// Begins the statement of a period, with what was waiting for it.
+    /// Begins the statement of a period, with the sums of the time without a period.
     ///
     /// # Errors
-    /// When a sum overflows.
+    /// Returns an error if a sum overflows.
     pub fn begin(&mut self, mut statement: Statement) -> Result<(), AmountOverflow> {
         let opening = self.kept.last().map_or(Ok(Credits::ZERO), |last| last.book.closing())?;
         statement.book = Book { opening, ..std::mem::take(&mut self.next) };
@@ -201,7 +203,7 @@ impl Statements {
         Ok(())
     }
 
-    /// Ends the current statement at `end_time`; nothing is booked in it from `final_time` on.
+    /// Ends the current statement at `end_time`. Nothing is booked in it from `final_time` on.
     pub fn end(&mut self, end_time: Timestamp, final_time: Timestamp) {
         if let Some(statement) = self.kept.last_mut().filter(|statement| statement.final_time.is_none()) {
             statement.end_time = end_time;
@@ -209,7 +211,7 @@ impl Statements {
         }
     }
 
-    /// Marks every statement as final whose time has come.
+    /// Marks each statement as final whose final time has passed.
     pub fn finalize(&mut self, now: Timestamp) {
         for statement in &mut self.kept {
             statement.is_final |= statement.final_time.is_some_and(|time| time <= now);

@@ -1,4 +1,4 @@
-//! The terms of a plan, as they were when a period was decided (Law 20).
+//! The terms of a plan at the time when a period was decided (Law 20).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::Credits;
 use crate::catalog::{BillingPeriod, PackPurchases};
 use crate::facts::Request;
 
-/// Terms under which a period runs; a catalog edit does not touch them (Law 20).
+/// Terms of a period. An edit of the catalog does not change them (Law 20).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Terms {
@@ -18,18 +18,18 @@ pub struct Terms {
     pub credits: Credits,
     /// Price of a period.
     pub price: Credits,
-    /// Rank of the plan when these terms were decided, the lowest being 0. Version 0.1.0 compares it; ranks are compared
-    /// in today's catalog since.
+    /// Rank of the plan when these terms were decided. The lowest rank is 0. Version 0.1.0 compares it; later
+    /// versions compare the ranks of the current catalog.
     pub rank: u32,
     /// Plan that follows when it lapses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lapses_to: Option<String>,
-    /// Whether packs may be bought.
+    /// States if packs can be bought.
     pub pack_purchases: PackPurchases,
 }
 
 impl Terms {
-    /// Returns whether these are the terms of the plan and billing period that `request` asks for.
+    /// Returns true if these are the terms of the plan and billing period of `request`.
     #[must_use]
     pub fn are_of(&self, request: &Request) -> bool {
         self.plan == request.plan && self.billing_period == request.billing_period

@@ -1,6 +1,6 @@
 //! Values that are stored as one text.
 
-/// Implements serde for a type: it is written as its `Display` does, and read with `$read`, which takes a `&str`.
+/// Implements serde for a type: `Display` serializes it, and `$read`, which takes a `&str`, deserializes it.
 macro_rules! as_text {
     ($type:ty, $read:expr) => {
         impl serde::Serialize for $type {

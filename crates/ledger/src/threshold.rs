@@ -1,4 +1,4 @@
-//! Thresholds: the used share of a period's credits, and the alerts about it (Law 23).
+//! Thresholds: the used share of a period's credits, and its alerts (Law 23).
 
 use crate::account::Account;
 use crate::catalog::Policies;
@@ -11,13 +11,14 @@ use crate::statement::Book;
 /// 100 % in hundredths of a percent, to which a share is rounded.
 const HUNDREDTHS_OF_ALL: u128 = 10_000;
 
-/// Most that is shown of a share, in hundredths of a percent: 999999 % (Law 23).
+/// Largest displayed share, in hundredths of a percent: 999999 % (Law 23).
 const MOST_HUNDREDTHS: u128 = 99_999_900;
 
 /// A hundredth, in the units of 10^-9 that [`Credits`] counts.
 const NANOS_OF_A_HUNDREDTH: u128 = 10_000_000;
 
-/// Returns whether `book` has used at least `percent` % of what came in; all of nothing is 100 %.
+/// Returns true if `book` has used at least `percent` % of the credits received. If it received none, the share
+/// is 100 %.
 fn has_used(book: &Book, percent: u32) -> Result<bool, Violation> {
     let available = book.available()?;
     if !available.is_positive() {
@@ -36,11 +37,11 @@ pub fn thresholds<'a>(own: Option<&'a [u32]>, policies: &'a Policies) -> &'a [u3
 /// The use of a period's credits, compared with the lowest alert threshold (Law 23).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThresholdState {
-    /// Share that is used, in percent; absent while there is no period.
+    /// Used share in percent. Absent while there is no period.
     pub used_percent: Option<Credits>,
     /// The lowest threshold, if there is one.
     pub first_percent: Option<u32>,
-    /// Whether that threshold is reached.
+    /// True if that threshold is reached.
     pub is_reached: bool,
 }
 
@@ -48,7 +49,7 @@ impl Ledger {
     /// Returns the use of the current period's credits, compared with the lowest of `thresholds` (Law 23).
     ///
     /// # Errors
-    /// When a sum overflows.
+    /// Returns an error if a sum overflows.
     pub fn threshold_state(&self, thresholds: &[u32]) -> Result<ThresholdState, Violation> {
         let first_percent = thresholds.iter().copied().min();
         Ok(ThresholdState {
@@ -58,11 +59,11 @@ impl Ledger {
         })
     }
 
-    /// Returns the share of the current period's credits that is used, in percent with at most two fractional
-    /// digits, rounded half-even, and at most 999999; nothing while there is no period.
+    /// Returns the used share of the current period's credits in percent, rounded half-even to at most two
+    /// fractional digits, and at most 999999. Returns `None` while there is no period.
     ///
     /// # Errors
-    /// When a sum overflows.
+    /// Returns an error if a sum overflows.
     pub fn used_percent(&self) -> Result<Option<Credits>, Violation> {
         let Some(statement) = self.statements.current() else { return Ok(None) };
         let (available, consumed) = (statement.book.available()?, statement.book.consumed);
@@ -77,10 +78,10 @@ impl Ledger {
         Ok(Some(Credits::from_nanos(i128::try_from(nanos).map_err(|_| AmountOverflow)?)?))
     }
 
-    /// Returns whether the current period's use has reached `percent` %.
+    /// Returns true if the used share of the current period is at least `percent` %.
     ///
     /// # Errors
-    /// When a sum overflows.
+    /// Returns an error if a sum overflows.
     pub fn has_reached(&self, percent: u32) -> Result<bool, Violation> {
         self.statements.current().map_or(Ok(false), |statement| has_used(&statement.book, percent))
     }
@@ -114,8 +115,8 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// Forgets the crossed thresholds that the spec no longer has, so that edits do not add up. While the Subscription is
-    /// deleted, its last thresholds stay.
+    /// Drops crossed thresholds that the spec no longer has, so that repeated edits do not add up. While the
+    /// Subscription is deleted, its last thresholds stay.
     fn forget_thresholds(&mut self) {
         if self.subscription.is_some() {
             let mut crossed = std::mem::take(&mut self.ledger.crossed_thresholds_percent);
@@ -124,7 +125,7 @@ impl Account<'_> {
         }
     }
 
-    /// Rearms each threshold that the share has fallen below.
+    /// Resets each threshold that is above the share again.
     pub(crate) fn rearm_thresholds(&mut self) -> Result<(), Violation> {
         let mut still = Vec::new();
         for &percent in &self.ledger.crossed_thresholds_percent {

@@ -1,4 +1,4 @@
-//! Verdicts: the outcome of each fact, and the reasons why a fact waits.
+//! Verdicts: the outcome of each fact, and the reasons why a fact is pending.
 
 use jiff::Timestamp;
 
@@ -24,18 +24,18 @@ pub struct Verdict<T> {
 pub enum ReportVerdict {
     /// It was charged by this commit.
     Charged(Charge),
-    /// It was refused; final once decided on a ledger that is known to be current.
+    /// It was refused. This is final if the ledger of the decision is known to be current.
     Rejected(Refusal),
-    /// It waits.
+    /// It is pending.
     Waits(Wait),
 }
 
 /// The outcome of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PackVerdict {
-    /// It is an order with this state.
+    /// The order has this state.
     Ordered(OrderState),
-    /// It waits.
+    /// It is pending.
     Waits(Wait),
 }
 
@@ -44,7 +44,7 @@ pub enum PackVerdict {
 pub enum PaymentVerdict {
     /// It was applied or refused.
     Judged(PaymentOutcome),
-    /// It waits.
+    /// It is pending.
     Waits(Wait),
 }
 
@@ -53,32 +53,32 @@ pub enum PaymentVerdict {
 pub enum AdjustmentVerdict {
     /// It was granted or refused.
     Judged(AdjustmentOutcome),
-    /// It waits.
+    /// It is pending.
     Waits(Wait),
 }
 
-/// The reason why a fact waits; the wait ends by itself or runs out by itself.
+/// The reason why a fact is pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The window ends at this time.
     WindowNotOver(Timestamp),
-    /// There is no Subscription; it can appear until this time.
+    /// There is no Subscription. It can appear until this time.
     NoSubscription(Timestamp),
     /// The account starts at this time.
     NotStarted(Timestamp),
-    /// It was created at this time, which the clock has not reached (Law 0).
+    /// The fact was created at this time, which the clock has not reached (Law 0).
     ArrivalInFuture(Timestamp),
     /// The first period has not begun.
     FirstPeriod,
-    /// The first period has begun while the Subscription is deleted; nothing is invoiced before it is back.
+    /// The first period has begun, but the Subscription is deleted. Nothing is invoiced until it exists again.
     SubscriptionBack,
-    /// Earlier charges wait for their receipts; the next commit takes it up.
+    /// Receipts of earlier charges are not confirmed. The next commit decides this fact.
     Receipts,
 }
 
-/// A verdict that may be that its object waits.
+/// A verdict that can be a wait.
 pub trait Waiting {
-    /// Returns the wait, if the object waits.
+    /// Returns the wait, if the object is pending.
     fn wait(&self) -> Option<Wait>;
 }
 
@@ -95,7 +95,7 @@ macro_rules! waiting {
 waiting!(ReportVerdict, PackVerdict, PaymentVerdict, AdjustmentVerdict);
 
 impl Wait {
-    /// Returns when the wait ends by itself, if it does.
+    /// Returns the time at which the wait ends without a new fact, if there is one.
     #[must_use]
     pub fn ends(self) -> Option<Timestamp> {
         match self {

@@ -1,13 +1,14 @@
-//! The modules of this crate form no circle: no module names one that leads back to it.
+//! The modules of this crate have no circular dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Modules with the modules that they name. A folder belongs to the module of its name.
+/// Modules with the modules that they use. A folder belongs to the module with its name.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Adds the modules that the files of `folder` name; a file of a subfolder counts as its module.
+/// Adds the modules that the files of `folder` use. A file of a subfolder counts as the module of that
+/// subfolder.
 fn read(folder: &Path, module: Option<&str>, arrows: &mut Arrows) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
@@ -35,7 +36,7 @@ fn named_in(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn no_module_leads_back_to_itself() {
+fn no_module_depends_on_itself() {
     let mut arrows = Arrows::new();
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), None, &mut arrows);
     assert!(arrows.len() > 20, "the modules were found: {arrows:?}");
@@ -43,7 +44,7 @@ fn no_module_leads_back_to_itself() {
     for (module, named) in &mut arrows {
         named.retain(|name| name != module && modules.contains(name));
     }
-    // A module that names none of those left is in no circle.
+    // A module that uses none of the remaining ones is not in a circle.
     loop {
         let left: BTreeSet<String> = arrows.keys().cloned().collect();
         arrows.retain(|_, named| named.iter().any(|name| left.contains(name)));
@@ -55,7 +56,7 @@ fn no_module_leads_back_to_itself() {
 }
 
 #[test]
-fn names_are_found_in_product_code_alone() {
+fn names_are_found_only_in_product_code() {
     let text = "use crate::a::B;\n// crate::c\nfn d() { crate::e::f(crate::g) }\n#[cfg(test)]\nuse crate::h;";
     assert_eq!(named_in(text), ["a", "e", "g"].map(str::to_owned).into());
 }

@@ -1,4 +1,4 @@
-//! The things that users, administrators and payment agents do about an account.
+//! The actions of users, administrators and payment agents about an account.
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::entry::FactKind;
@@ -7,7 +7,7 @@ use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::Window;
 use jiff::Timestamp;
 
-/// One thing that someone does about an account.
+/// One action about an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Does nothing. It replaces an action that a failure does not need.
@@ -16,12 +16,12 @@ pub enum Action {
     Subscribe {
         /// The request of the new Subscription.
         request: Request,
-        /// The start of the account, unless it is the creation of the Subscription.
+        /// The start of the account. Absent if it is the creation of the Subscription.
         start_time: Option<Timestamp>,
     },
     /// Changes the request of the Subscription; does nothing if there is no Subscription.
     Edit {
-        /// The request from now on.
+        /// The new request.
         request: Request,
     },
     /// Deletes the Subscription.
@@ -30,9 +30,9 @@ pub enum Action {
     Report {
         /// Name of the object.
         name: String,
-        /// The writer.
+        /// Source of the usage.
         source: String,
-        /// When the usage took place.
+        /// Time window of the usage.
         window: Window,
         /// Lines of the report.
         usage: Vec<UsageLine>,
@@ -52,7 +52,7 @@ pub enum Action {
         invoice: InvoiceChoice,
         /// The reported state.
         state: PaymentState,
-        /// The money that moved; the amount of the invoice if absent.
+        /// The money that moved. Absent for the amount of the invoice.
         amount: Option<Credits>,
     },
     /// Creates a CreditAdjustment.
@@ -61,7 +61,7 @@ pub enum Action {
         name: String,
         /// Credits to give.
         credits: Credits,
-        /// When they expire, if ever.
+        /// Time at which they expire. Absent if they never expire.
         expiration_time: Option<Timestamp>,
     },
     /// Deletes an object.
@@ -90,7 +90,7 @@ pub struct UsageLine {
 }
 
 impl UsageLine {
-    /// Returns the line with these texts.
+    /// Returns the line with these values.
     pub fn new(node_type: &str, operation: &str, quantity: impl Into<String>) -> Self {
         Self { node_type: node_type.to_owned(), operation: operation.to_owned(), quantity: quantity.into() }
     }
@@ -101,7 +101,7 @@ impl UsageLine {
 pub enum InvoiceChoice {
     /// The invoice with this number.
     Number(u32),
-    /// The invoice that is so many before the newest.
+    /// The invoice at this distance from the newest one.
     BeforeNewest(usize),
     /// The invoice with this name.
     Name(String),

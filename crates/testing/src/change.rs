@@ -1,4 +1,4 @@
-//! The changes of an account's facts that actions lead to: objects as the API server holds them.
+//! The changes of an account's facts that result from actions: objects as the API server stores them.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::action::UsageLine;
 /// One change of the facts about an account, or of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The Subscription was created or edited, and is this one now.
+    /// The Subscription was created or edited. This is its new state.
     Subscription(Subscription),
     /// The Subscription was deleted.
     Unsubscribed,
@@ -29,13 +29,13 @@ pub enum Change {
 }
 
 impl Change {
-    /// Returns whether the change is of the Subscription or the catalog: an operator that is down misses it,
-    /// if another one follows.
+    /// Returns true if the change is of the Subscription or the catalog. An operator that is down misses such a
+    /// change if another one follows.
     pub const fn is_edit(&self) -> bool {
         matches!(self, Self::Subscription(_) | Self::Unsubscribed | Self::Catalog(_))
     }
 
-    /// Changes `facts`. A change of the catalog leaves them as they are.
+    /// Applies the change to `facts`. A change of the catalog does not change them.
     pub fn make(self, facts: &mut Facts) {
         match self {
             Self::Subscription(subscription) => facts.subscription = Some(subscription),

@@ -1,4 +1,5 @@
-//! Failpoints: a cluster that stops or dies at a chosen moment of a chosen call. For tests of crash and doubt.
+//! Failpoints: a cluster that stops or kills the process before or after a chosen call. They test crashes and
+//! unknown outcomes.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,10 +12,10 @@ use flashgate_api::event::Event;
 use flashgate_cluster::{CallError, Cluster, Cursor, EventObject, Kind, SettledReports, Version};
 use serde::Serialize;
 
-/// How often a paused call looks whether it may go on.
+/// Interval at which a paused call checks if it may continue.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What is to happen, at which moment of which call: `CALL#NTH@MOMENT=ACTION`, such as
+/// An action at a moment of a call: `CALL#NTH@MOMENT=ACTION`, such as
 /// `replace-status/UsageReport#1@before=pause:/tmp/go` or `replace-ledger#3@after=kill`.
 #[derive(Clone, Debug)]
 pub struct Failpoint {
@@ -32,18 +33,18 @@ enum Moment {
     After,
 }
 
-/// What happens at a failpoint.
+/// The action of a failpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Action {
-    /// The process dies at once, as by SIGKILL.
+    /// The process ends immediately, as by SIGKILL.
     Kill,
-    /// The reply is lost: the caller gets an error as if none came.
+    /// The reply is lost: the caller gets the error for a missing reply.
     Lose,
-    /// The call waits until this file exists; a file of the same name with `.reached` says that it waits.
+    /// The call waits until this file exists. A file with the same name and `.reached` shows that it waits.
     Pause(PathBuf),
 }
 
-/// Says why a text is not a failpoint.
+/// The error for a text that is not a failpoint.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "'{0}' is not a failpoint: must be CALL#NTH@MOMENT=ACTION, with MOMENT 'before' or 'after' and ACTION 'kill', \
@@ -84,7 +85,7 @@ pub struct Failing<C> {
 }
 
 impl<C: Cluster> Failing<C> {
-    /// Puts `failpoints` into `inner`.
+    /// Returns `inner` with `failpoints`.
     pub fn new(inner: C, failpoints: Vec<Failpoint>) -> Self {
         Self { inner, failpoints }
     }

@@ -15,7 +15,7 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Returns whether the caller asks for other tests than this one.
+    /// Returns true if the caller requests other tests than this one.
     pub const fn asks_for_others(&self) -> bool {
         self.list || !self.names.is_empty()
     }

@@ -1,17 +1,18 @@
-//! The shared test kit. [`Action`] is the one language for the things that users do about an account.
+//! The shared test kit. All scenarios use [`Action`] for the actions of users about an account.
 //!
-//! - [`TestAccount`] applies actions to facts and decides at every instant that matters. It checks each
+//! - [`TestAccount`] applies actions to facts and decides at every relevant instant. It checks each
 //!   decision.
-//! - [`Script`](script::Script) is a list of actions with their times; [`script`] also has the random ones.
+//! - [`Script`](script::Script) is a list of actions with their times. [`script`] also generates random
+//!   scripts.
 //! - [`catalog`] has the shipped catalog and its editions as values.
 //!
-//! - `simulated` is a cluster in memory with the API server's rules, and `failpoints` break the calls to a real one.
-//!   Both need the feature `cluster`; without it the crate knows the ledger alone.
+//! - [`simulated`] is a cluster in memory with the API server's rules. [`failpoints`] break the calls to a real
+//!   cluster. Both need the feature `cluster`; without it the crate depends only on the ledger crate.
 //!
 //! Only tests depend on this crate.
 
-#![expect(clippy::missing_panics_doc, reason = "a test kit reports each failure by a panic")]
-#![expect(clippy::must_use_candidate, reason = "a test looks at the values that it needs")]
+#![expect(clippy::missing_panics_doc, reason = "the test kit reports a failure by a panic")]
+#![expect(clippy::must_use_candidate, reason = "a test uses only the values that it needs")]
 
 pub mod action;
 pub mod catalog;

@@ -1,4 +1,4 @@
-//! The effects of a decision on the facts: objects with a final verdict leave, and receipts are confirmed.
+//! The effects of a decision on the facts: removes objects with a final verdict, and confirms receipts.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::purchase::OrderState;
 
-/// Removes the objects on which `decision` has a final verdict.
+/// Removes the objects that have a final verdict in `decision`.
 pub fn remove_judged(facts: &mut Facts, decision: &Decision) {
     let Decision { reports, packs, payments, adjustments, .. } = decision;
     let judged = uids(reports, |_| true);
@@ -21,14 +21,14 @@ pub fn remove_judged(facts: &mut Facts, decision: &Decision) {
     facts.adjustments.retain(|adjustment| !judged.contains(adjustment.uid.as_str()));
 }
 
-/// Returns the UIDs of the objects that do not wait and whose verdict `is_final`.
+/// Returns the UIDs of the objects that are not pending and whose verdict `is_final`.
 fn uids<T: Waiting>(verdicts: &[Verdict<T>], is_final: impl Fn(&T) -> bool) -> HashSet<&str> {
     let judged =
         verdicts.iter().filter(|verdict| verdict.verdict.wait().is_none() && is_final(&verdict.verdict));
     judged.map(|verdict| verdict.uid.as_str()).collect()
 }
 
-/// Confirms the receipts of all charges that `ledger` still holds.
+/// Confirms the receipts of all unconfirmed charges of `ledger`.
 pub fn confirm_receipts(facts: &mut Facts, ledger: Option<&Ledger>) {
     let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);
     facts.acknowledged = charges.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();

@@ -1,4 +1,4 @@
-//! Scripts: actions about one account with their times, written at random from a seed.
+//! Scripts: actions about one account with their times, generated at random from a seed.
 
 use std::fmt;
 
@@ -61,12 +61,12 @@ impl Script {
     }
 }
 
-/// Returns when every random script begins.
+/// Returns the time at which every random script begins.
 pub fn begin() -> Timestamp {
     time("2026-01-31T10:00")
 }
 
-/// Returns a script whose Subscription never changes: an operator that was down has missed nothing.
+/// Returns a script whose Subscription never changes, so that an operator that was down has missed nothing.
 pub fn steady(seed: u64) -> Script {
     script(seed, (-60, 99), Author::steady_action)
 }
@@ -94,8 +94,9 @@ pub fn long(seed: u64) -> Script {
     Script { actions: author.actions }
 }
 
-/// Returns a script that reports the minutes of some days: by few sources, in no order, many at an instant,
-/// some twice and some never. It has more separate stretches than an account may have.
+/// Returns a script that reports usage of each minute of some days from a few sources. The order is random,
+/// many reports have the same instant, some are repeated and some are missing. It has more separate stretches
+/// than an account may have.
 pub fn patchy(seed: u64, sources: i64, minutes: i64) -> Script {
     let mut author = Author::new(seed, monthly("scale"), None);
     author.now = seconds_after(begin(), 5 * DAY);
@@ -104,7 +105,7 @@ pub fn patchy(seed: u64, sources: i64, minutes: i64) -> Script {
         author.now = seconds_after(author.now, author.random.between(1, 2));
         for _ in 0..author.random.between(1, 39) {
             reports += 1;
-            // Of two neighbours one is likelier, so that there are gaps to the end.
+            // One of two neighbours is more likely, so that gaps remain until the end.
             let minute = author.random.between(0, minutes - 1) | i64::from(author.random.percent(80));
             let end_time = seconds_after(begin(), (minute + 1) * 60);
             let source = author.random.between(0, sources - 1);
@@ -127,8 +128,8 @@ fn script(seed: u64, start_days_ago: (i64, i64), action: impl Fn(&mut Author) ->
     Script { actions: author.actions }
 }
 
-/// Returns an account of `starter` with payments of either mode, and a restless script about it. Before each
-/// action that follows after a wait, the script rests: the passing of time is a step of its own.
+/// Returns an account of `starter` with either payment mode, and a restless script about it. The script has a
+/// rest before each action that follows a wait, so that time passes in its own step.
 pub fn any_account() -> impl Strategy<Value = (TestAccount, Script)> {
     let modes = prop_oneof![Just(PaymentMode::Internal), Just(PaymentMode::External)];
     (modes, any::<u64>().no_shrink(), 1..40_usize).prop_map(|(mode, seed, length)| {
@@ -148,13 +149,13 @@ pub fn any_account() -> impl Strategy<Value = (TestAccount, Script)> {
     })
 }
 
-/// The author of one script.
+/// The generator of one script.
 struct Author {
     random: Random,
     now: Timestamp,
-    /// Number of the next action after the first; names follow from it.
+    /// Number of the next action after the first. Names contain it.
     number: usize,
-    /// The last request, also of a Subscription that was deleted.
+    /// The last request, including that of a deleted Subscription.
     request: Request,
     start_time: Option<Timestamp>,
     is_subscribed: bool,
@@ -175,8 +176,8 @@ impl Author {
         }
     }
 
-    /// Begins a script with a Subscription, that starts so many days before the beginning. Returns its
-    /// length, too.
+    /// Begins a script with a Subscription that starts a number of days before the beginning. Also returns the
+    /// length of the script.
     fn subscribing(seed: u64, (least, most): (i64, i64)) -> (Self, i64) {
         let mut random = Random::of(seed);
         let starts = random.percent(33);
@@ -186,7 +187,7 @@ impl Author {
         (Self { random, ..Self::new(seed, request, start_time) }, length)
     }
 
-    /// Writes an action that follows after `wait` seconds.
+    /// Adds an action after `wait` seconds.
     fn write(&mut self, wait: i64, action: impl Fn(&mut Self) -> Action) {
         self.now = seconds_after(self.now, wait);
         let action = action(self);
@@ -194,7 +195,8 @@ impl Author {
         self.number += 1;
     }
 
-    /// Returns a wait. Most are whole hours, so that instants meet boundaries, grace ends and each other.
+    /// Returns a wait. Most are whole hours, so that actions coincide with boundaries, ends of grace and each
+    /// other.
     fn wait(&mut self) -> i64 {
         match self.random.below(25) {
             0..3 => 0,
@@ -202,7 +204,7 @@ impl Author {
             4..12 => self.random.between(1, 3) * HOUR,
             12..20 => self.random.between(6, 39) * HOUR,
             20..24 => self.random.between(1, 5) * DAY,
-            // No longer, so that no script outlasts the 24 months for which purchases are kept in full.
+            // This limit keeps scripts within the 24 months for which purchases are kept in full.
             _ => self.random.between(15, 24) * DAY,
         }
     }
@@ -312,7 +314,7 @@ impl Author {
         }
     }
 
-    /// Returns a number of bytes or billionths, small, middling or large.
+    /// Returns a small, medium or large number of bytes or billionths.
     fn amount(&mut self) -> i64 {
         let most = self.random.pick(&[10, 50_000_000_000, 50_000_000_000, 1_000_000_000_000]);
         self.random.between(1, most - 1)

@@ -1,8 +1,8 @@
-//! A cluster in memory: an API server as far as the operator can tell, and the wire to it.
+//! A cluster in memory: a simulated API server, and the wire to it.
 //!
-//! A call is an exchange that stays on the wire until somebody lets it take effect and lets its reply through; so
-//! whoever drives a [`Wire`] decides in which order things happen, what is lost, what comes late and what is sent
-//! twice. [`Wire::run_smoothly`] drives it as a healthy network would.
+//! A call is an exchange. It stays on the wire until the test lets it take effect and delivers its reply. So
+//! the test that drives a [`Wire`] determines the order of calls, and which are lost, late or sent twice.
+//! [`Wire::run_smoothly`] drives it like a healthy network.
 
 mod object;
 mod store;
@@ -25,7 +25,7 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::Value;
 
-/// One call of the operator, as it is on the wire.
+/// One call of the operator on the wire.
 #[derive(Clone, Debug)]
 pub enum Call {
     /// Reads an object.
@@ -38,45 +38,46 @@ pub enum Call {
     ReplaceStatus(ObjectKind, Version, Value),
     /// Deletes a report of that version.
     DeleteReport(Version),
-    /// Lists the reports in a state, one page from there on.
+    /// Lists the reports in a state, one page from this position.
     ListReports(String, Cursor),
     /// Publishes an Event.
     Publish,
 }
 
 impl Call {
-    /// Returns whether it may change an object.
+    /// Returns true if it can change an object.
     #[must_use]
     pub const fn is_write(&self) -> bool {
         !matches!(self, Self::Fetch(_) | Self::ListReports(..) | Self::Publish)
     }
 }
 
-/// What a call gives.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// An object.
     Object(Object),
     /// A page of reports that have their verdict.
     Reports(SettledReports),
-    /// Nothing but that it is done.
+    /// Success without a value.
     Done,
 }
 
-/// How far an exchange is.
+/// The state of an exchange.
 #[derive(Debug)]
 enum Stage {
-    /// The server has not taken it up.
+    /// The server has not processed it.
     Sent,
-    /// It took effect, or was refused; the reply is on its way.
+    /// It took effect or was refused. The reply is on its way.
     Answered(Result<Reply, CallError>),
-    /// The client has not yet taken what came; the time is the server's at the reply, if one came.
+    /// The reply or an error has arrived, and the client has not read it. The time is the server's time of the
+    /// reply, if there is one.
     Delivered(Result<Reply, CallError>, Option<jiff::Timestamp>),
     /// The client no longer waits, and the server has not processed it.
     Stray,
 }
 
-/// A call on its way.
+/// A call on the wire.
 #[derive(Debug)]
 struct Exchange {
     client: usize,
@@ -110,7 +111,7 @@ impl Wire {
         self.counter
     }
 
-    /// Returns the exchanges that the server has not taken up and somebody waits for.
+    /// Returns the exchanges that the server has not processed and that a client waits for.
     pub fn sent(&self) -> impl Iterator<Item = (u64, usize, &Call)> {
         self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Sent)).map(view)
     }
@@ -120,12 +121,12 @@ impl Wire {
         self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Answered(_))).map(view)
     }
 
-    /// Returns the exchanges that no client waits for and that may still take effect.
+    /// Returns the exchanges that no client waits for and that can still take effect.
     pub fn strays(&self) -> impl Iterator<Item = (u64, usize, &Call)> {
         self.exchanges.iter().filter(|(_, exchange)| matches!(exchange.stage, Stage::Stray)).map(view)
     }
 
-    /// Lets the server take an exchange up. A stray one is over then.
+    /// Lets the server process an exchange. A stray exchange then ends.
     pub fn take_effect(&mut self, id: u64) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let answer = self.store.answer(&exchange.call, exchange.client);
@@ -136,7 +137,7 @@ impl Wire {
         }
     }
 
-    /// Lets the reply of an exchange through.
+    /// Delivers the reply of an exchange.
     pub fn reply(&mut self, id: u64) {
         let now = self.store.now();
         if let Some(exchange) = self.exchanges.get_mut(&id)
@@ -146,8 +147,8 @@ impl Wire {
         }
     }
 
-    /// Gives `error` to whoever waits, whatever the server did or will do. `comes_from_server` says whether it is a
-    /// reply or the lack of one.
+    /// Gives `error` to the client, regardless of the server. `comes_from_server` is true for a reply of the
+    /// server, and false for a missing reply.
     pub fn fail(&mut self, id: u64, error: CallError, comes_from_server: bool) {
         let now = self.store.now();
         if let Some(exchange) = self.exchanges.get_mut(&id) {
@@ -155,7 +156,7 @@ impl Wire {
         }
     }
 
-    /// Sends the same call a second time; no client waits for it.
+    /// Sends the same call again. No client waits for it.
     pub fn duplicate(&mut self, id: u64) {
         if let Some(exchange) = self.exchanges.get(&id) {
             let (client, call) = (exchange.client, exchange.call.clone());
@@ -163,13 +164,13 @@ impl Wire {
         }
     }
 
-    /// Takes a stray exchange off the wire; it never takes effect.
+    /// Removes a stray exchange from the wire, so that it never takes effect.
     pub fn lose(&mut self, id: u64) {
         self.exchanges.remove(&id);
     }
 
-    /// Takes everything off the wire, as when the server is gone: every caller that waits gets an error. Returns whether
-    /// there was any.
+    /// Removes all exchanges from the wire, as when the server crashes. Each waiting client gets an error.
+    /// Returns true if there were any.
     pub fn cut_off(&mut self) -> bool {
         self.exchanges.retain(|_, exchange| !matches!(exchange.stage, Stage::Stray));
         let waiting = |exchange: &&mut Exchange| !matches!(exchange.stage, Stage::Delivered(..));
@@ -182,7 +183,7 @@ impl Wire {
         is_any
     }
 
-    /// Serves everything at once, in order; returns whether there was anything.
+    /// Processes all exchanges in order. Returns true if there were any.
     pub fn run_smoothly(&mut self) -> bool {
         let sent: Vec<u64> = self.sent().chain(self.answered()).map(|(id, ..)| id).collect();
         for id in &sent {
@@ -212,7 +213,7 @@ impl Exchange {
     }
 }
 
-/// An operator's end of the wire.
+/// The client of one operator.
 #[derive(Clone, Debug)]
 pub struct Simulated {
     wire: SharedWire,
@@ -221,7 +222,7 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Returns the end of `wire` that belongs to `client`, whose own clock is `clock`.
+    /// Returns the client `client` of `wire`, whose clock is `clock`.
     #[must_use]
     pub fn new(wire: SharedWire, client: usize, clock: Clock) -> Self {
         Self { wire, client, server_clock: Arc::new(ServerClock::new(clock)) }
@@ -245,8 +246,8 @@ fn unreadable(call: &str) -> CallError {
     CallError::Decode { call: call.to_owned(), source }
 }
 
-/// Waits for the reply of one exchange. Dropped before that, the exchange becomes a stray: the client is gone, the
-/// request may not be.
+/// Waits for the reply of one exchange. If it is dropped before, the exchange becomes a stray: the request can
+/// still take effect without a client.
 struct Exchanging<'a> {
     end: &'a Simulated,
     call: Option<Call>,

@@ -1,4 +1,4 @@
-//! Verdicts in a few words.
+//! Short texts of verdicts.
 
 use flashgate_ledger::adjustment::AdjustmentOutcome;
 use flashgate_ledger::decide::{AdjustmentVerdict, PackVerdict, PaymentVerdict, ReportVerdict};
@@ -8,7 +8,7 @@ use flashgate_ledger::refusal::{Refusal, RefusalReason};
 
 /// A verdict that can be summarized.
 pub trait Summary {
-    /// Returns the verdict in a few words: `charged 370`, `DuplicateWindow`, `waits`.
+    /// Returns a short text, such as `charged 370`, `DuplicateWindow` or `waits`.
     fn summary(&self) -> String;
 
     /// Returns the refusal, if the verdict is one.

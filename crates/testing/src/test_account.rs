@@ -1,5 +1,4 @@
-//! One account under test: actions go in, the laws decide at every instant that matters, and each decision is
-//! checked.
+//! One account under test. It applies actions, decides at every relevant instant, and checks each decision.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -27,13 +26,13 @@ use crate::receipts::{confirm_receipts, remove_judged};
 use crate::summary::Summary as _;
 use crate::values::{HOUR, credits, time};
 
-/// Decisions at one instant after which an account must be quiet.
+/// Most decisions at one instant until nothing is left to do.
 const DECISIONS: usize = 1_000;
 
-/// Reason of each adjustment: what must be escaped in JSON.
+/// Reason of each adjustment. It has characters that JSON must escape.
 const REASON: &str = "outage \"2026-11-02\"\n";
 
-/// The time that methods take for the present time of the account.
+/// The argument that stands for the present time of the account.
 const NOW: &str = "now";
 
 /// One account, the facts about it, and the results of all decisions.
@@ -49,7 +48,7 @@ pub struct TestAccount {
     pub ledger: Option<Ledger>,
     /// The objects that exist and have no final state yet, as the operator sees them.
     pub facts: Facts,
-    /// All decisions since the last action, as one: every entry, and the last verdict on each object.
+    /// All decisions since the last action as one: every entry, and the last verdict on each object.
     pub decision: Decision,
     /// Every entry so far.
     pub entries: Vec<Entry>,
@@ -65,22 +64,22 @@ pub struct TestAccount {
     pub payments: BTreeMap<String, PaymentVerdict>,
     /// The last verdict on each adjustment, by name.
     pub adjustments: BTreeMap<String, AdjustmentVerdict>,
-    /// The last verdict on each object in a few words, by UID.
+    /// A short text of the last verdict on each object, by UID.
     pub summaries: BTreeMap<String, String>,
-    /// Number, start, plan and whether yearly, of every period.
+    /// Number, start and plan of every period, and true if it is yearly.
     pub periods: Vec<(u32, i64, String, bool)>,
     /// Reason and state of every invoice so far.
     pub invoice_states: BTreeMap<u32, String>,
     /// The sums of every period: granted, purchased, adjusted, refunded, consumed, expired.
     pub books: BTreeMap<u32, [Credits; 6]>,
-    /// Whether the next decision is the first since the last action.
+    /// True if the next decision is the first since the last action.
     begins_action: bool,
     is_down: bool,
     confirms_receipts: bool,
     objects: u32,
 }
 
-/// Methods take times as [`time`] reads them, or `now`.
+/// Methods accept times in the form of [`time`], or `now`.
 impl TestAccount {
     /// Returns an account called `acme` without a Subscription.
     pub fn new(catalog: Catalog) -> Self {
@@ -112,8 +111,8 @@ impl TestAccount {
         }
     }
 
-    /// Returns an account without a Subscription, whose catalog changes between `editions`; the first is in
-    /// force.
+    /// Returns an account without a Subscription, whose catalog changes between `editions`. The first edition
+    /// is in force.
     pub fn with_editions(editions: &[Catalog]) -> Self {
         Self { editions: editions.to_vec(), ..Self::new(editions[0].clone()) }
     }
@@ -125,7 +124,7 @@ impl TestAccount {
         account
     }
 
-    /// Returns an account of `plan`, Monthly, that is asked for at `at` and starts with its payment.
+    /// Returns an account of `plan`, Monthly, that is requested at `at` and starts with its payment.
     pub fn unpaid(plan: &str, at: &str) -> Self {
         let mut account = Self::new(external());
         account.subscribe(at, plan);
@@ -138,19 +137,19 @@ impl TestAccount {
         if at == NOW { self.now } else { time(at) }
     }
 
-    /// Lets time pass to `at`. The operator decides whenever it asked to be woken, and at the end.
+    /// Advances the time to `at`. The operator decides at each time of its next decision, and at the end.
     pub fn until(&mut self, at: &str) -> &mut Self {
         self.live_until(self.instant(at));
         self
     }
 
-    /// Lets time pass to `until`. The operator decides whenever it asked to be woken, and at the end.
+    /// Advances the time to `until`. The operator decides at each time of its next decision, and at the end.
     pub fn live_until(&mut self, until: Timestamp) {
         self.live_up_to(until);
         self.decide_unless_down();
     }
 
-    /// Lets time pass to `until`, without the decisions of that instant.
+    /// Advances the time to `until`, without the decisions of that instant.
     pub fn live_up_to(&mut self, until: Timestamp) {
         assert!(self.now <= until, "time must not go back from {} to {until}", self.now);
         self.begins_action = true;
@@ -163,8 +162,7 @@ impl TestAccount {
         self.now = until;
     }
 
-    /// Lets time pass to the creation of an object, which takes its turn among the other events of that
-    /// instant.
+    /// Advances the time to the creation of an object, which is ordered among the other events of that instant.
     fn arrive(&mut self, at: &str) -> &mut Self {
         self.live_up_to(self.instant(at));
         self
@@ -177,14 +175,15 @@ impl TestAccount {
         self
     }
 
-    /// Starts the operator at `at`: it catches up. Its clock may be behind the time of the last object.
+    /// Starts the operator at `at`, which then catches up. Its clock can be behind the creation of the last
+    /// object.
     pub fn operator_starts(&mut self, at: &str) -> &mut Self {
         self.is_down = false;
         self.jump_to(self.instant(at));
         self
     }
 
-    /// Sets the time and decides, as an operator does that was down until then.
+    /// Sets the time and decides, like an operator that was down until then.
     pub fn jump_to(&mut self, now: Timestamp) -> &mut Self {
         self.now = now;
         self.settle();
@@ -205,8 +204,8 @@ impl TestAccount {
 
     // ---- deciding
 
-    /// Decides until nothing is left to do at this instant; then deciding again must change nothing. Returns
-    /// when the operator is to be woken.
+    /// Decides until nothing is left to do at this instant. Checks that another decision then changes nothing.
+    /// Returns the time of the next decision.
     pub fn settle(&mut self) -> Option<Timestamp> {
         self.begins_action = true;
         self.go_on()
@@ -230,7 +229,7 @@ impl TestAccount {
     pub fn decide(&self) -> Decision {
         let decision = self.decide_about(&self.facts);
         self.check_that_asking_decides_nothing(&decision);
-        self.check_that_no_wait_is_slept_through(&decision);
+        self.check_that_no_wait_end_is_missed(&decision);
         decision
     }
 
@@ -238,8 +237,8 @@ impl TestAccount {
         decide(self.ledger.as_ref(), facts, &self.catalog, self.now).expect("every invariant holds")
     }
 
-    /// Checks that the account is woken at the time at which the wait of a report ends by itself.
-    fn check_that_no_wait_is_slept_through(&self, decision: &Decision) {
+    /// Checks that the next decision is not later than the time at which the wait of a report ends.
+    fn check_that_no_wait_end_is_missed(&self, decision: &Decision) {
         let ends = decision.reports.iter().filter_map(|verdict| verdict.verdict.wait()?.ends());
         if let Some(end) = ends.min() {
             let next = seconds_after(self.now, i64::from(self.facts.instant_is_open));
@@ -250,8 +249,8 @@ impl TestAccount {
         }
     }
 
-    /// Decides again, and asks about half of the waiting reports. All else must be the same, and so must
-    /// their verdicts.
+    /// Decides again, and asks about half of the pending reports. Their verdicts and everything else must be
+    /// the same.
     fn check_that_asking_decides_nothing(&self, all: &Decision) {
         let waits = |verdict: &&Verdict<ReportVerdict>| matches!(verdict.verdict, ReportVerdict::Waits(_));
         let asked = all.reports.iter().filter(waits).step_by(2);
@@ -297,7 +296,7 @@ impl TestAccount {
         self.add_to_action(decision);
     }
 
-    /// Keeps the periods and invoices that the ledger may forget.
+    /// Keeps the periods and invoices that the ledger can drop.
     fn keep_history(&mut self, ledger: &Ledger) {
         let known = self.periods.last().map_or(0, |(number, ..)| *number);
         for period in ledger.statements.kept.iter().filter(|period| period.period_number > known) {
@@ -316,7 +315,7 @@ impl TestAccount {
         }
     }
 
-    /// Keeps that `invoice` became void, also if the ledger forgot it with that same commit.
+    /// Records that `invoice` became void, even if the ledger dropped it in the same commit.
     fn keep_void(&mut self, invoice: &str) {
         let number = invoice.rsplit('-').next().and_then(|number| number.parse().ok()).expect("a number");
         if let Some(shown) = self.invoice_states.get_mut(&number) {
@@ -355,13 +354,13 @@ impl TestAccount {
 
     // ---- actions
 
-    /// Does `action` now, and decides unless the operator is down.
+    /// Executes `action` now, and decides unless the operator is down.
     pub fn apply(&mut self, action: &Action) -> &mut Self {
         self.begins_action = true;
         self.apply_on_top(action)
     }
 
-    /// Lets time pass to `at`, and does `action` then.
+    /// Advances the time to `at`, and executes `action`.
     fn apply_at(&mut self, at: &str, action: &Action) {
         self.arrive(at).apply_on_top(action);
     }
@@ -374,8 +373,8 @@ impl TestAccount {
         self.decide_unless_down()
     }
 
-    /// Returns the change that `action` makes now; a new object has the UID `uid`. There is none if nothing
-    /// changes.
+    /// Returns the change that `action` makes now, or `None` if nothing changes. A new object has the UID
+    /// `uid`.
     pub fn change(&self, action: &Action, uid: &str) -> Option<Change> {
         let (uid, arrival) = (uid.to_owned(), self.now);
         let subscription = self.facts.subscription.as_ref();
@@ -413,8 +412,8 @@ impl TestAccount {
         })
     }
 
-    /// Returns name and amount of an invoice. An account with fewer invoices pays its newest; one without any
-    /// pays 1 for an invoice that it does not have.
+    /// Returns name and amount of an invoice. For an account with fewer invoices it is the newest one. For an
+    /// account without invoices it is an unknown invoice over 1.
     fn invoice(&self, choice: &InvoiceChoice) -> (String, Credits) {
         let ledger = self.ledger.as_ref();
         let find = |choice: &InvoiceChoice| ledger.and_then(|ledger| choice.find(ledger));
@@ -489,12 +488,12 @@ impl TestAccount {
         self.decide_unless_down()
     }
 
-    /// Asks for another plan, Monthly.
+    /// Requests another plan, Monthly.
     pub fn ask(&mut self, at: &str, plan: &str) -> &mut Self {
         self.ask_for(at, plan, BillingPeriod::Monthly)
     }
 
-    /// Asks for another plan and billing period.
+    /// Requests another plan and billing period.
     pub fn ask_for(&mut self, at: &str, plan: &str, billing_period: BillingPeriod) -> &mut Self {
         self.edit(at, |subscription| {
             let renewal = subscription.request.renewal;
@@ -502,14 +501,14 @@ impl TestAccount {
         })
     }
 
-    /// Asks for another renewal.
+    /// Requests another renewal.
     pub fn set_renewal(&mut self, at: &str, renewal: Renewal) -> &mut Self {
         self.edit(at, |subscription| subscription.request.renewal = renewal)
     }
 
     // ---- objects
 
-    /// Uses `amount` credits in the hour before `at`, reported at `at` by a source of its own.
+    /// Uses `amount` credits in the hour before `at`. A separate source reports them at `at`.
     pub fn consume(&mut self, at: &str, amount: &str) -> ReportVerdict {
         let source = format!("meter-{}", self.objects);
         self.report(at, &source, self.hour_before(at), amount)
@@ -559,7 +558,7 @@ impl TestAccount {
         self.pay_invoice(at, name, InvoiceChoice::Number(number), state, None)
     }
 
-    /// Reports a payment of some amount.
+    /// Reports a payment of an amount.
     pub fn pay_amount(
         &mut self,
         at: &str,
@@ -584,7 +583,7 @@ impl TestAccount {
         self.payments.get(name).cloned().unwrap_or(PaymentVerdict::Waits(UNSEEN))
     }
 
-    /// Gives credits by hand.
+    /// Creates a CreditAdjustment.
     pub fn adjust(
         &mut self,
         at: &str,
@@ -625,12 +624,12 @@ impl TestAccount {
         (period.number, period.window.expect("a period"))
     }
 
-    /// Returns the grant `id`, unless it is gone.
+    /// Returns the grant `id`, if it exists.
     pub fn grant(&self, id: &str) -> Option<&Grant> {
         self.ledger().grants.iter().find(|grant| grant.source.to_string() == id)
     }
 
-    /// Returns the rest of the grant `id`, 0 when it is gone.
+    /// Returns the rest of the grant `id`, or 0 if it no longer exists.
     pub fn left(&self, id: &str) -> String {
         self.grant(id).map_or(Credits::ZERO, |grant| grant.remaining).to_string()
     }
@@ -668,7 +667,7 @@ impl TestAccount {
     }
 }
 
-/// The wait of an object that no decision has seen.
+/// The wait of an object before its first decision.
 const UNSEEN: Wait = Wait::Receipts;
 
 /// Puts the earlier verdicts on other objects before `verdicts`.

@@ -1,5 +1,5 @@
--- A ledger without a status: nothing is asked for, so there is no observedGeneration, and nothing to wait for. In kstatus
--- format that is Current. Whether the ledger is right is said by the Subscription of its name.
+-- A ledger has no status and no observedGeneration, so there is no pending state. kstatus reports it as Current. The
+-- Subscription of the same name reports problems of the ledger.
 local function verdict(status, message)
   return { status = status, message = message }
 end

@@ -3,7 +3,7 @@ local function verdict(status, message)
   return { status = status, message = message }
 end
 
--- Before the generation is looked at, since a deletion counts as a new one.
+-- This check is before the check of the generation, because a deletion increments the generation.
 if obj.metadata.deletionTimestamp ~= nil then
   if obj.metadata.finalizers ~= nil and #obj.metadata.finalizers > 0 then
     local finalizers = table.concat(obj.metadata.finalizers, ", ")
@@ -31,7 +31,7 @@ if holds("Stalled") then
 end
 
 if holds("Reconciling") then
-  -- Everything else comes by itself; for a payment somebody must act.
+  -- Only a pending payment needs an action of a user.
   if conditions.Reconciling.reason == "AwaitingPayment" then
     return verdict("Suspended", conditions.Reconciling.message)
   end
@@ -39,7 +39,7 @@ if holds("Reconciling") then
 end
 
 if holds("Ready") then
-  -- It ended as asked: nothing is granted until a plan is asked for again.
+  -- The plan ended as requested. Nothing is granted until the Subscription requests a plan again.
   if conditions.Active ~= nil and conditions.Active.status == "False" then
     return verdict("Suspended", conditions.Ready.message)
   end

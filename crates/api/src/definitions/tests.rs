@@ -1,4 +1,4 @@
-//! Conventions that every CRD must follow, also those of future kinds (conventions A).
+//! Conventions that every CRD must follow, including those of future kinds.
 
 use serde_json::Value;
 
@@ -106,7 +106,7 @@ fn no_field_is_nullable_titled_floating_unsigned_or_open() {
 }
 
 #[test]
-fn every_rule_says_what_must_hold() {
+fn every_rule_has_a_message_with_the_requirement() {
     each_node_of_all(|path, node| {
         for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
             let message = rule["message"].as_str().unwrap_or_default();
@@ -124,7 +124,7 @@ fn a_new_object_is_seen_as_in_progress() {
 }
 
 #[test]
-fn the_ledger_has_no_status_that_someone_else_could_be_given() {
+fn the_ledger_has_no_status_subresource() {
     let ledger = all().into_iter().find(|crd| crd.kind == "CreditLedger").expect("ledger");
     assert!(ledger.schema()["properties"].get("status").is_none());
     assert!(ledger.definition["spec"]["versions"][0]["subresources"].get("status").is_none());

@@ -1,5 +1,5 @@
-//! Lists, page by page, each bounded in bytes: what others write decides how large an object is, and a page of large
-//! ones must not exhaust the memory of the operator.
+//! Lists in pages that are bounded in bytes. Users determine the size of objects, and a page of large objects
+//! must not exhaust the memory of the operator.
 
 use std::sync::Arc;
 
@@ -14,50 +14,51 @@ use super::{refusal, retry_after};
 use crate::CallError;
 use crate::trimmed::{ListMetadata, decode_list};
 
-/// Largest page in bytes. Only a single object may be larger: the API server bounds that, at about 1.5 MiB.
+/// Largest page in bytes. Only a page of one object can be larger: the API server limits an object to about 1.5
+/// MiB.
 const PAGE_BYTES: usize = 4 << 20;
 
-/// Bytes that a page is asked to have.
+/// Intended size of a page in bytes.
 const WANTED_BYTES: usize = PAGE_BYTES / 2;
 
-/// Most objects of a page, and those of the first.
+/// Most objects of a page, and the number of objects of the first page.
 const PAGE_OBJECTS: (u32, u32) = (500, 50);
 
-/// Pages that are received and decoded at once, of all lists.
+/// Pages of all lists that can be received and decoded at the same time.
 const PAGES_AT_ONCE: usize = 2;
 
-/// A list under way.
+/// A list in progress.
 #[derive(Clone, Debug)]
 pub struct Listing {
     url: String,
     selector: Option<String>,
     is_of_metadata: bool,
     limit: u32,
-    /// Where the next page begins; nothing at the beginning.
+    /// Continue token of the next page. Absent at the beginning.
     pub continue_token: Option<String>,
 }
 
 impl Listing {
-    /// Returns the list of all objects below `url` that `selector` selects, from its beginning.
+    /// Returns the list of all objects below `url` that `selector` selects.
     #[must_use]
     pub fn of(url: String, selector: Option<&str>) -> Self {
         let selector = selector.map(str::to_owned);
         Self { url, selector, is_of_metadata: false, limit: PAGE_OBJECTS.1, continue_token: None }
     }
 
-    /// Returns the same list of the objects' metadata alone.
+    /// Returns this list with only the metadata of the objects.
     #[must_use]
     pub fn of_metadata(self) -> Self {
         Self { is_of_metadata: true, ..self }
     }
 
-    /// Returns the same list with pages of at most `limit` objects.
+    /// Returns this list with pages of at most `limit` objects.
     #[must_use]
     pub fn with_limit(self, limit: u32) -> Self {
         Self { limit: limit.clamp(1, PAGE_OBJECTS.0), ..self }
     }
 
-    /// Returns how many objects the next page is asked to have.
+    /// Returns the number of objects to request for the next page.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
@@ -74,7 +75,7 @@ impl Listing {
         if self.is_of_metadata { request.list_metadata(&params) } else { request.list(&params) }
     }
 
-    /// Adapts the size of the pages to come to what `objects` of `bytes` in all say of the size of one.
+    /// Adapts the size of the next pages to the size of an object, given `objects` that have `bytes` in total.
     fn adapt(&mut self, objects: usize, bytes: usize) {
         let fitting = WANTED_BYTES.saturating_mul(objects) / bytes.max(1);
         let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
@@ -82,7 +83,7 @@ impl Listing {
     }
 }
 
-/// Reads lists from the API server.
+/// A reader of lists of the API server.
 #[derive(Clone)]
 pub struct Lister {
     client: Client,
@@ -90,17 +91,17 @@ pub struct Lister {
 }
 
 impl Lister {
-    /// Returns a reader of lists by `client`.
+    /// Returns a reader that uses `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client, room: Arc::new(Semaphore::new(PAGES_AT_ONCE)) }
     }
 
-    /// Reads the next page of `listing`, gives each object to `take`, and moves `listing` on. Returns what the list says
-    /// of itself; its continue token is empty on the last page.
+    /// Reads the next page of `listing`, calls `take` with each object, and advances `listing`. Returns the
+    /// metadata of the list. Its continue token is empty on the last page.
     ///
     /// # Errors
-    /// When the call fails; the same page can be asked for again.
+    /// Returns an error if the call fails. The same page can be requested again.
     pub async fn next_page<T>(
         &self,
         listing: &mut Listing,
@@ -137,7 +138,7 @@ impl Lister {
     }
 }
 
-/// Receives a body of at most `most` bytes; returns nothing, and leaves the rest unread, when it is larger.
+/// Receives a body of at most `most` bytes. Returns `None` and does not read the rest if it is larger.
 async fn receive(mut body: Body, most: usize) -> Result<Option<Vec<u8>>, kube::Error> {
     let mut text = Vec::new();
     while let Some(frame) = body.frame().await {

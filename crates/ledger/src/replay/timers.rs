@@ -1,5 +1,5 @@
-//! Timers: changes that time alone brings about. They are expirations, ends of settlements and statements, due times of
-//! invoices, and period boundaries.
+//! Timers: changes that need no new fact. They are expirations, ends of settlements and statements, due times
+//! of invoices, and period boundaries.
 
 use jiff::Timestamp;
 
@@ -11,14 +11,14 @@ use crate::ledger::{SubscriptionIdentity, Violation};
 use crate::period::seconds_after;
 use crate::queue::{Fact, Rank, Schedule};
 
-/// A change that time alone brings about.
+/// A change that needs no new fact.
 #[derive(Clone, Copy)]
 pub(super) enum Timer {
     /// Expires the grant at this place in the ledger.
     Expire(usize),
     /// Closes the settlement of the grant at this place in the ledger.
     CloseSettlement(usize),
-    /// Finalizes what is to be final at this time.
+    /// Makes the statements final that are due at this time.
     FinalizeStatements(Timestamp),
     Start,
     Resume,
@@ -29,7 +29,7 @@ pub(super) enum Timer {
     PeriodRunsOut,
 }
 
-/// The earliest of the timers that were offered, and of equals the first.
+/// The earliest of the offered timers, and the first of equal ones.
 #[derive(Default)]
 struct Earliest(Option<(Timestamp, Rank, Timer)>);
 
@@ -42,11 +42,11 @@ impl Earliest {
 }
 
 impl<'a> Replay<'a> {
-    /// Returns the timer that fires next, and when.
+    /// Returns the next timer and its time.
     pub(super) fn next_timer(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
         let mut next = Earliest::default();
-        // Grants are held in burn order, so the first that is current is the first to expire (Law 5).
+        // Grants are in burn order, so the first unexpired grant is the first to expire (Law 5).
         let mut is_first = true;
         for (index, grant) in ledger.grants.iter().enumerate() {
             let Some(expiration) = grant.expiration else { break };
@@ -82,14 +82,14 @@ impl<'a> Replay<'a> {
         next.0
     }
 
-    /// Returns whether there is a report that arrived and waits to be charged of which `claims` holds.
+    /// Returns true if `claims` is true for a report that arrived and is not charged yet.
     fn awaits_usage(&self, claims: impl Fn(&Report) -> bool) -> bool {
         let waiting = self.waiting_usage.get_or_init(|| self.find_waiting_usage());
         waiting.iter().any(|report| claims(report) && !self.decided.contains(report.uid.as_str()))
     }
 
-    /// Returns the reports that took effect with their windows' ends and are charged later or not at all. A report
-    /// that can never be charged has no claim on credits that settle.
+    /// Returns the reports that took effect at the end of their window and are not charged yet. A report that
+    /// can never be charged has no claim on settling credits.
     fn find_waiting_usage(&self) -> Vec<&'a Report> {
         let (reports, end) = (&self.facts.reports, seconds_after(self.now, 1));
         let acts_from = self.acceptance.presence.filter(|_| !self.receipts_are_stuck);
@@ -112,7 +112,8 @@ impl<'a> Replay<'a> {
             .collect()
     }
 
-    /// Returns the next boundary or due time of the period; nothing renews while the Subscription is deleted (Law 19).
+    /// Returns the next boundary or due time of the period. Nothing renews while the Subscription is deleted
+    /// (Law 19).
     fn next_boundary(&self) -> Option<(Timestamp, Rank, Timer)> {
         if let Some((time, is_new)) = self.arrival {
             let arrives = (time, Rank::Boundary, if is_new { Timer::Start } else { Timer::Resume });
@@ -127,8 +128,8 @@ impl<'a> Replay<'a> {
         end.into_iter().chain(due).min_by_key(|(time, rank, _)| (*time, *rank))
     }
 
-    /// Returns the next timer while the Subscription is deleted (Law 19): no period follows, but the statement ends
-    /// with its period, and an invoice that is unpaid at its due time is no longer owed.
+    /// Returns the next timer while the Subscription is deleted (Law 19). No period follows. The statement ends
+    /// with its period, and an invoice that is unpaid at its due time becomes void.
     fn unattended(&self) -> Option<(Timestamp, Rank, Timer)> {
         let ledger = &self.account.ledger;
         let window = ledger.period.window.filter(|_| ledger.statements.current().is_some());

@@ -40,7 +40,7 @@ fn usage_that_ended_a_second_after_an_expiration_is_not_paid_by_it() {
 }
 
 #[test]
-fn late_usage_beyond_what_settles_is_paid_by_what_is_there_now() {
+fn late_usage_beyond_the_settling_credits_is_paid_by_current_credits() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-15", "1000");
     account.report("2026-02-01T01:00", "gw", window("2026-01-31T23:00", "2026-02-01"), "150");
@@ -71,7 +71,7 @@ fn a_settlement_closes_a_minute_after_its_grace() {
 }
 
 #[test]
-fn what_arrived_within_the_grace_is_settled_when_it_is_seen_within_the_minute() {
+fn usage_within_the_grace_is_settled_if_it_is_seen_within_a_minute() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.operator_stops("2026-02-01T01:59");
     account.report("2026-02-01T02:00", "gw", window("2026-01-31T23:00", "2026-02-01"), "100");
@@ -80,7 +80,7 @@ fn what_arrived_within_the_grace_is_settled_when_it_is_seen_within_the_minute() 
 }
 
 #[test]
-fn the_grace_is_the_catalogs() {
+fn the_grace_comes_from_the_catalog() {
     let mut catalog = shipped();
     catalog.policies.settlement_grace_seconds = 0;
     let mut account = TestAccount::new(catalog);
@@ -92,7 +92,7 @@ fn the_grace_is_the_catalogs() {
 }
 
 #[test]
-fn a_settlement_nothing_is_left_for_is_not_closed() {
+fn a_settlement_without_remaining_credits_is_not_closed() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-15", "1100");
     account.until("2026-02-02");
@@ -119,7 +119,7 @@ fn usage_is_accepted_up_to_the_acceptance_time_after_its_windows_start() {
 }
 
 #[test]
-fn lateness_is_judged_at_arrival_however_late_it_is_processed() {
+fn lateness_is_judged_at_arrival_and_not_at_processing() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.operator_stops("2026-01-10");
     account.report("2026-02-13", "gw", window("2026-01-10", "2026-01-10T01:00"), "1");
@@ -175,7 +175,7 @@ fn at_one_instant_a_boundary_goes_before_a_payment() {
 }
 
 #[test]
-fn at_one_instant_a_payment_goes_before_what_runs_out_and_that_before_a_purchase() {
+fn at_one_instant_a_payment_precedes_due_times_and_they_precede_a_purchase() {
     let mut catalog = external();
     catalog.policies.pack_limit.max = 1;
     let mut account = TestAccount::new(catalog);
@@ -187,7 +187,7 @@ fn at_one_instant_a_payment_goes_before_what_runs_out_and_that_before_a_purchase
         assert_eq!(account.buy("2026-01-05T01:00", "b", "plus-100").summary(), "PackLimitReached");
         account.operator_stops("2026-01-07");
     }
-    // Two objects of the very instant at which the first pack's invoice is due.
+    // Two objects are created at the instant at which the first pack's invoice is due.
     paid.pay("2026-01-08", "p", 2, PaymentState::Settled);
     for account in [&mut account, &mut paid] {
         account.buy("2026-01-08", "c", "plus-100");
@@ -204,7 +204,7 @@ fn at_one_instant_a_payment_goes_before_what_runs_out_and_that_before_a_purchase
 }
 
 #[test]
-fn an_edit_of_the_boundarys_very_instant_is_seen_by_the_boundary() {
+fn an_edit_at_the_instant_of_the_boundary_is_seen_by_the_boundary() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.operator_stops("2026-01-31");
     account.ask("2026-02-01", "growth").operator_starts("2026-02-01");
@@ -273,7 +273,7 @@ fn a_report_that_is_too_late_without_a_subscription_is_refused_when_the_second_o
 }
 
 #[test]
-fn at_one_instant_what_no_account_came_for_is_refused_by_name() {
+fn at_one_instant_facts_without_an_account_are_refused_in_the_order_of_names() {
     let mut account = TestAccount::new(shipped());
     account.buy("2026-01-01", "b", "plus-100");
     account.buy("2026-01-01", "a", "plus-100");
@@ -316,7 +316,7 @@ fn before_a_start_in_the_future_nothing_happens() {
     assert_eq!(account.reports["report-2"].summary(), "BeforeSubscription");
 }
 
-/// An account of starter that is asked for on 2026-01-01 and starts on 2026-06-01.
+/// Returns an account of starter that is requested on 2026-01-01 and starts on 2026-06-01.
 fn starting_later() -> TestAccount {
     let mut account = TestAccount::new(shipped());
     account.subscribe_with("2026-01-01", "starter", |subscription| {
@@ -326,7 +326,7 @@ fn starting_later() -> TestAccount {
 }
 
 #[test]
-fn nothing_runs_out_before_a_start_however_far_ahead_it_is() {
+fn nothing_expires_before_a_start_in_the_far_future() {
     let mut account = starting_later();
     account.buy("2026-01-02", "a", "plus-100");
     account.adjust("2026-01-02", "b", "7", None);
@@ -346,7 +346,7 @@ fn nothing_runs_out_before_a_start_however_far_ahead_it_is() {
 }
 
 #[test]
-fn an_operator_that_was_down_until_after_the_start_finds_that_nothing_ran_out() {
+fn no_wait_expires_while_the_operator_is_down_until_after_the_start() {
     let mut account = TestAccount::new(shipped());
     account.operator_stops("2026-01-01");
     account.subscribe_with("2026-01-01", "starter", |subscription| {
@@ -390,7 +390,7 @@ fn a_subscription_that_came_too_late_saves_no_order_by_starting_later_still() {
 }
 
 #[test]
-fn what_waits_for_a_start_runs_out_when_the_subscription_is_deleted_before() {
+fn a_wait_for_a_start_expires_if_the_subscription_is_deleted_before() {
     let mut account = starting_later();
     account.buy("2026-01-02", "a", "plus-100");
     account.unsubscribe("2026-03-01");
@@ -407,7 +407,7 @@ fn states_from_the_future(account: &mut TestAccount, at: &str) {
 }
 
 #[test]
-fn what_was_created_in_the_future_waits_until_the_clock_reaches_it_and_the_account_goes_on() {
+fn an_object_created_in_the_future_waits_and_the_account_continues() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     let mut ahead = account.clone();
     states_from_the_future(&mut ahead, "2026-01-20");
@@ -460,7 +460,7 @@ fn a_subscription_created_again_in_the_future_resumes_its_account_then() {
 }
 
 #[test]
-fn what_arrives_by_a_clock_that_is_ahead_takes_effect_when_that_time_comes() {
+fn facts_with_an_arrival_in_the_future_take_effect_at_that_time() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.until("2026-01-05");
     account.operator_stops("2026-01-05T00:00:02");

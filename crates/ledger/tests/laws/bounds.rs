@@ -13,7 +13,7 @@ use flashgate_testing::test_account::report_of_a_credit;
 use flashgate_testing::values::{HOUR, credits, time};
 use flashgate_testing::{Summary, TestAccount};
 
-/// Uses 10^18 tokens of one rate in the hour before `at`: a thousand lines of the most that a line may state.
+/// Uses 10^18 tokens of one rate in the hour before `at`: a thousand lines of the largest quantity.
 fn use_the_most(account: &mut TestAccount, at: &str, source: &str, operation: &str) -> String {
     let end_time = time(at);
     let mut report = report_of_a_credit(
@@ -41,7 +41,7 @@ fn a_second_report_over_the_most_that_a_period_holds_is_too_large() {
     account.catalog.rates[3].credits = credits("0.000001");
     assert_eq!(use_the_most(&mut account, "2026-01-02", "a", "TokensOut"), "charged 1000000000000");
     assert_eq!(use_the_most(&mut account, "2026-01-03", "b", "TokensOut"), "TooLarge");
-    // The account goes on, with other rates, and in the next period with this one.
+    // The account continues with other rates, and with this rate in the next period.
     assert_eq!(account.consume("2026-01-04", "1").summary(), "charged 1");
     assert_eq!(use_the_most(&mut account, "2026-02-03", "c", "TokensOut"), "charged 1000000000000");
     assert_eq!(account.period().0, 2);
@@ -57,7 +57,7 @@ fn usage_without_a_period_has_the_same_bound() {
 }
 
 #[test]
-fn usage_may_take_a_tenth_of_what_is_held_exactly_whatever_orders_took() {
+fn usage_may_take_a_tenth_of_the_exact_range_whatever_orders_took() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for index in 0..101 {
         let said = account
@@ -76,7 +76,7 @@ fn usage_may_take_a_tenth_of_what_is_held_exactly_whatever_orders_took() {
 }
 
 #[test]
-fn thresholds_that_are_no_longer_asked_for_are_forgotten() {
+fn thresholds_that_the_spec_no_longer_has_are_dropped() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for edit in 0..12 {
         let thresholds: Vec<u32> = (1..=10).map(|step| edit * 10 + step).collect();
@@ -131,7 +131,7 @@ fn packs_that_wait_for_the_first_period_hold_the_room_of_their_grant() {
     assert_eq!((granted, refused), (OPEN_GRANTS_FOR_ORDERS - 1, 70 - OPEN_GRANTS_FOR_ORDERS + 1));
 }
 
-/// A life whose catalog has `count` paid plans, each dearer than the one before.
+/// Returns an account whose catalog has `count` paid plans, each with a higher price than the previous one.
 fn ladder(count: usize) -> TestAccount {
     let mut catalog = shipped();
     let offer = |price: usize| Offer { credits: credits("10"), price: credits(&price.to_string()) };
@@ -180,7 +180,7 @@ fn a_renewal_needs_no_room() {
 }
 
 #[test]
-fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
+fn old_adjustments_are_known_by_name_and_free_their_room() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     let name = |index: usize| format!("{index:0>253}");
     let mut index = 0;
@@ -199,7 +199,7 @@ fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
         account.ledger().order_bytes() >= ORDER_BYTES && account.ledger().order_bytes() < ORDER_BYTES + 1_000
     );
     assert_eq!(account.buy("2026-01-03", "p", "plus-100").summary(), "LedgerFull");
-    // New gateways, renewals and charges go on.
+    // New gateways, renewals and charges still work.
     assert_eq!(account.consume("2026-01-03", "1").summary(), "charged 1");
     account.until("2028-01-02");
     assert_eq!(account.adjust("2028-01-02", "later", "1", None).summary(), "granted 1");
@@ -209,7 +209,7 @@ fn adjustments_of_long_ago_are_known_by_their_name_and_leave_their_room() {
 }
 
 #[test]
-fn rates_that_the_catalog_has_no_more_are_summed_up_when_there_are_too_many() {
+fn removed_rates_are_summed_up_above_the_limit() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for index in 0..2_000 {
         account.catalog.rates = vec![Rate {
@@ -232,7 +232,7 @@ fn rates_that_the_catalog_has_no_more_are_summed_up_when_there_are_too_many() {
 }
 
 #[test]
-fn invoices_that_nothing_moves_for_any_more_are_forgotten_beyond_the_bound() {
+fn finished_invoices_above_the_bound_are_dropped() {
     let mut account = ladder(250);
     for month in 0..3 {
         for index in (0..250).skip(usize::from(month == 0)) {
@@ -250,7 +250,7 @@ fn invoices_that_nothing_moves_for_any_more_are_forgotten_beyond_the_bound() {
 }
 
 #[test]
-fn money_for_void_invoices_is_taken_note_of_up_to_a_bound() {
+fn payments_of_void_invoices_are_recorded_up_to_a_bound() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-01-01", "starter");
     for index in 0..70 {
@@ -266,7 +266,7 @@ fn money_for_void_invoices_is_taken_note_of_up_to_a_bound() {
 }
 
 #[test]
-fn the_names_of_failed_attempts_take_their_share_and_no_more() {
+fn the_names_of_failed_attempts_stay_within_their_share() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-01-01", "starter");
     for index in 0..100 {
@@ -317,7 +317,7 @@ fn receipts_of_large_reports_wait_for_room_in_bytes() {
     let bytes: usize =
         account.ledger().unacknowledged.iter().map(flashgate_ledger::ledger::Charge::bytes).sum();
     assert!(bytes < 2 * RECEIPT_BYTES, "{bytes}");
-    // Boundaries go on while they wait.
+    // Boundaries take effect while they are pending.
     account.until("2026-02-02");
     assert_eq!(account.period().0, 2);
     account.receipts_resume();

@@ -1,4 +1,4 @@
-//! The cases of billing.md, section 4, by number.
+//! Numbered cases, each a short history of an account.
 
 use flashgate_ledger::catalog::BillingPeriod::{Monthly, Yearly};
 use flashgate_ledger::facts::{PaymentState, Renewal};
@@ -250,7 +250,7 @@ fn case_19_objects_without_status_show_the_same_again_and_move_nothing() {
     let (balance, entries) = (account.balance(), account.count("Charged") + account.count("Purchased"));
     account.operator_stops("2026-09-10");
     let mut again = account.clone();
-    // The objects still have the creation times that they had.
+    // The objects keep their creation times.
     for name in ["a", "b"] {
         let pack = if name == "a" { "plus-100" } else { "plus-9" };
         again.facts.packs.push(flashgate_ledger::facts::PackOrder {

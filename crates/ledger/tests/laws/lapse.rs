@@ -1,4 +1,4 @@
-//! Laws 16 and 19: lapses, what is remembered of them, and Subscriptions that were deleted.
+//! Laws 16 and 19: lapses, lapsed requests, and deleted Subscriptions.
 
 use flashgate_ledger::catalog::BillingPeriod::{Monthly, Yearly};
 use flashgate_ledger::facts::{PaymentState, Renewal};
@@ -50,14 +50,14 @@ fn a_lapse_begins_a_monthly_period_with_a_new_anchor() {
 }
 
 #[test]
-fn a_plan_lapsed_into_renews_by_itself_whatever_renewal_says() {
+fn a_plan_after_a_lapse_renews_for_each_value_of_renewal() {
     let mut account = lapsed();
     account.until("2026-06-15");
     assert_eq!((account.plan(), account.period().0, account.count("Lapsed")), ("organization-free", 6, 1));
 }
 
 #[test]
-fn what_lapsed_is_remembered_until_something_else_is_asked_for() {
+fn a_lapsed_request_is_remembered_until_another_one() {
     let mut account = lapsed();
     account.edit("2026-02-10", |subscription| subscription.alert_thresholds_percent = Some(vec![50]));
     assert_eq!(account.plan(), "organization-free");
@@ -75,7 +75,7 @@ fn another_request_without_renewal_is_only_remembered() {
     assert_eq!(account.plan(), "organization-free");
     account.until("2026-03-05");
     assert_eq!((account.plan(), account.period().0), ("organization-free", 3));
-    // The first request again, with Automatic: it differs from what was asked last.
+    // This is the first request again, with Automatic. It differs from the last request.
     account.edit("2026-03-10", |subscription| {
         subscription.request.plan = "starter".to_owned();
         subscription.request.renewal = Renewal::Automatic;
@@ -93,7 +93,7 @@ fn a_request_for_the_plan_lapsed_into_begins_nothing_and_ends_the_lapse() {
     assert_eq!((account.period().0, account.balance().as_str(), account.ledger().lapsed), (2, "40", false));
     account.until("2026-03-01");
     assert_eq!(account.period(), (3, window("2026-03-01", "2026-04-01")));
-    // The lapse is over: what lapsed then is a new request now, and an upgrade.
+    // The lapse is over, so the lapsed request is a new request now, and an upgrade.
     account.edit("2026-03-05", |subscription| {
         subscription.request.plan = "starter".to_owned();
         subscription.request.renewal = Renewal::None;
@@ -120,7 +120,7 @@ fn a_plan_that_lapses_to_nothing_leaves_no_plan_and_usage_becomes_debt() {
 }
 
 #[test]
-fn a_reactivation_drops_what_is_left_of_the_free_period() {
+fn a_reactivation_drops_the_remaining_credits_of_the_free_period() {
     let mut account = lapsed();
     account.consume("2026-02-05", "10");
     account.set_renewal("2026-02-15", Renewal::Automatic);
@@ -174,7 +174,7 @@ fn unpaid() -> TestAccount {
 }
 
 #[test]
-fn a_request_of_the_due_times_very_instant_comes_after_the_lapse() {
+fn a_request_at_the_instant_of_the_due_time_comes_after_the_lapse() {
     let mut account = unpaid();
     account.ask("2026-02-04", "growth");
     assert_eq!((account.plan(), account.times("Lapsed")), ("organization-free", vec![time("2026-02-04")]));
@@ -185,7 +185,7 @@ fn a_request_of_the_due_times_very_instant_comes_after_the_lapse() {
 }
 
 #[test]
-fn what_a_re_created_subscription_asks_for_comes_after_the_lapse_that_was_due() {
+fn a_request_of_a_re_created_subscription_comes_after_the_due_lapse() {
     let mut account = unpaid();
     account.unsubscribe("2026-02-02").subscribe("2026-02-06", "growth");
     assert_eq!((account.plan(), account.times("Lapsed")), ("organization-free", vec![time("2026-02-06")]));
@@ -193,14 +193,14 @@ fn what_a_re_created_subscription_asks_for_comes_after_the_lapse_that_was_due() 
 }
 
 #[test]
-fn an_unpaid_lapse_into_what_is_asked_for_is_over_at_once() {
+fn an_unpaid_lapse_into_the_requested_plan_ends_at_once() {
     let mut account = unpaid();
     account.ask("2026-02-02", "organization-free").until("2026-02-04");
     assert_eq!(
         (account.plan(), account.balance().as_str(), account.ledger().lapsed),
         ("organization-free", "40", false)
     );
-    // The lapse is over: a lower plan is a downgrade, at the period's end.
+    // The lapse is over, so a lower plan is a downgrade at the end of the period.
     account.ask("2026-02-11", "individual").until("2026-03-03");
     assert_eq!(account.plan(), "organization-free");
     account.until("2026-03-04");
@@ -208,7 +208,7 @@ fn an_unpaid_lapse_into_what_is_asked_for_is_over_at_once() {
 }
 
 #[test]
-fn a_lapse_into_what_is_asked_for_without_renewal_renews_by_itself() {
+fn a_lapse_into_the_requested_plan_without_renewal_renews() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account
         .ask("2026-01-10", "organization-free")
@@ -234,7 +234,7 @@ fn renewal_none_takes_a_reactivation_back_that_is_not_paid() {
 }
 
 #[test]
-fn a_renewal_that_is_overdue_is_owed_no_longer_though_its_subscription_is_deleted() {
+fn an_overdue_renewal_is_void_even_if_its_subscription_is_deleted() {
     let mut account = unpaid();
     account.unsubscribe("2026-02-02").until("2026-02-04");
     assert_eq!(
@@ -272,7 +272,7 @@ fn a_subscription_re_created_at_the_periods_end_begins_a_new_period_there() {
 }
 
 #[test]
-fn a_re_created_subscription_may_ask_for_more_at_once() {
+fn a_re_created_subscription_may_request_an_upgrade_at_once() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.unsubscribe("2026-01-12").subscribe("2026-01-13", "growth");
     assert_eq!((account.balance().as_str(), account.period().0), ("10600", 2));
@@ -325,7 +325,7 @@ fn a_subscription_re_created_with_the_request_whose_invoice_became_void_lapses()
 }
 
 #[test]
-fn a_re_created_subscription_gets_a_due_time_of_its_own() {
+fn a_re_created_subscription_gets_its_own_due_time() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-01-01", "starter");
     account.pay("2026-01-01", "p1", 1, PaymentState::Settled);
@@ -351,7 +351,7 @@ fn limits_names_and_numbers_outlive_a_deletion() {
 }
 
 #[test]
-fn reports_of_a_deleted_subscription_wait_and_are_paid_as_if_they_had_not() {
+fn reports_of_a_deleted_subscription_wait_and_are_paid_the_same() {
     let last_hour = window("2026-01-31T23:00", "2026-02-01");
     let mut up = TestAccount::on_plan("starter", "2026-01-01");
     up.unsubscribe("2026-01-12");
@@ -367,7 +367,7 @@ fn reports_of_a_deleted_subscription_wait_and_are_paid_as_if_they_had_not() {
 }
 
 #[test]
-fn a_report_that_waits_in_vain_keeps_no_settlement_open() {
+fn a_report_that_can_never_be_charged_keeps_no_settlement_open() {
     let charged = window("2026-01-31T10:00", "2026-01-31T11:00");
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     assert_eq!(account.report("2026-01-31T12:00", "gw", charged, "100").summary(), "charged 100");

@@ -1,4 +1,4 @@
-//! The messages of refusals: what happened, the figures, and what to do now.
+//! The messages of refusals: the cause, the figures and the remedy.
 
 use flashgate_ledger::facts::PaymentState::Settled;
 use flashgate_testing::catalog::{external, shipped};

@@ -151,7 +151,7 @@ fn refusals_of_one_kind_push_out_none_of_another() {
         account.pay_amount("2026-01-03", &name, "acme-1f3a9c2e-0099", PaymentState::Settled, "1");
         account.adjust("2026-01-03", &format!("late-{index}"), "1", Some("2026-01-02"));
     }
-    // The pack's name is refused again as it was; of the other kinds the last 64 are remembered.
+    // The pack's name gets the same refusal again. The last 64 refusals of each other kind are kept.
     assert_eq!(account.buy("2026-01-04", "first", "plus-100").summary(), "UnknownPack");
     let remembered = |kind| account.ledger().refusals.iter().filter(|record| record.kind == kind).count();
     assert_eq!(remembered(FactKind::CreditPack), 1);
@@ -181,7 +181,7 @@ fn a_refused_name_shows_its_refusal_again() {
 }
 
 #[test]
-fn names_are_known_for_ever() {
+fn names_are_known_permanently() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.buy("2026-01-02", "a", "plus-100");
     account.until("2029-01-01");
@@ -204,7 +204,7 @@ fn a_name_whose_payment_was_cancelled_long_ago_is_never_shown_as_granted() {
 }
 
 #[test]
-fn a_pack_waits_a_day_for_its_subscription_the_last_instant_included() {
+fn a_pack_waits_a_day_for_its_subscription_including_the_last_instant() {
     for (begins, said) in [("2026-01-02T10:00", "granted"), ("2026-01-02T10:00:01", "SubscriptionNotFound")] {
         let mut account = TestAccount::new(shipped());
         account.operator_stops("2026-01-01");
@@ -227,7 +227,7 @@ fn a_pack_without_a_subscription_is_refused_after_a_day() {
 }
 
 #[test]
-fn an_orders_state_stays_though_its_subscription_is_deleted() {
+fn an_orders_state_stays_after_its_subscription_is_deleted() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.buy("2026-01-02T10:00", "a", "plus-100");
     account.adjust("2026-01-02T10:00", "a", "7", None);
@@ -250,7 +250,8 @@ fn a_pack_awaits_its_payment_also_while_its_subscription_is_deleted() {
     assert_eq!((account.packs["a"].summary().as_str(), account.balance().as_str()), ("granted", "1200"));
 }
 
-/// An account whose pack is pending on the first payment for three days when its Subscription is deleted.
+/// Returns an account whose Subscription is deleted after its pack was pending on the first payment for three
+/// days.
 fn deleted_while_a_pack_waits() -> TestAccount {
     let mut catalog = external();
     catalog.policies.payments.due_within_seconds = 10 * 86_400;
@@ -264,7 +265,7 @@ fn deleted_while_a_pack_waits() -> TestAccount {
 }
 
 #[test]
-fn a_pack_that_found_its_subscription_waits_on_though_it_is_deleted() {
+fn a_pack_that_found_its_subscription_stays_pending_after_its_deletion() {
     let mut account = deleted_while_a_pack_waits();
     account.subscribe("2026-01-06T12:00", "starter");
     assert_eq!(account.packs["b"].summary(), "SubscriptionNotFound");
@@ -321,7 +322,7 @@ fn packs_are_refused_while_the_current_period_is_not_paid() {
 }
 
 #[test]
-fn a_pack_awaiting_payment_holds_its_place_a_cancelled_one_frees_it_a_refunded_one_does_not() {
+fn packs_that_await_payment_or_are_refunded_count_and_cancelled_ones_do_not() {
     let mut catalog = external();
     catalog.policies.pack_limit.max = 1;
     let mut account = TestAccount::new(catalog);
@@ -353,7 +354,7 @@ fn packs_that_expire_do_so_after_days_of_24_hours() {
 }
 
 #[test]
-fn packs_do_not_expire_unless_they_say_so() {
+fn packs_without_an_expiration_do_not_expire() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.buy("2026-01-05", "a", "plus-100");
     account.until("2031-01-15");
@@ -381,7 +382,7 @@ fn an_adjustment_that_expires_at_its_arrival_is_refused() {
 }
 
 #[test]
-fn an_adjustments_name_is_its_order_number() {
+fn an_adjustments_name_is_its_idempotency_key() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.adjust("2026-01-05", "a", "250", None);
     assert_eq!(account.adjust("2026-01-06", "a", "250", None).summary(), "granted 250");

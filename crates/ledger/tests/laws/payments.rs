@@ -1,4 +1,4 @@
-//! Law 18: invoices, payments by an agent, and what each can bring about.
+//! Law 18: invoices, payments by an agent, and their effects.
 
 use flashgate_ledger::catalog::BillingPeriod::Yearly;
 use flashgate_ledger::entry::Detail;
@@ -16,7 +16,7 @@ fn start(at: &str, plan: &str) -> TestAccount {
     account
 }
 
-/// An account of starter whose first period began with its payment on 2026-01-01.
+/// Returns an account of starter whose first period began with its payment on 2026-01-01.
 fn paid() -> TestAccount {
     let mut account = start("2026-01-01", "starter");
     assert_eq!(account.pay("2026-01-01", "p1", 1, Settled).summary(), "applied");
@@ -36,7 +36,7 @@ fn internal_invoices_are_settled_as_they_are_issued() {
 }
 
 #[test]
-fn what_is_free_has_no_invoice() {
+fn a_free_period_has_no_invoice() {
     let mut account = start("2026-01-01", "organization-free");
     account.catalog.packs[0].price = credits("0");
     account.catalog.plans[1].pack_purchases = flashgate_ledger::catalog::PackPurchases::Allowed;
@@ -46,7 +46,7 @@ fn what_is_free_has_no_invoice() {
 }
 
 #[test]
-fn the_first_period_begins_with_its_payment_wherever_the_start_lies() {
+fn the_first_period_begins_with_its_payment_for_each_start_time() {
     let mut account = TestAccount::new(external());
     account.subscribe_with("2026-03-01", "starter", |subscription| {
         subscription.start_time = Some(time("2026-01-10"));
@@ -68,7 +68,7 @@ fn a_first_payment_at_the_due_time_is_in_time() {
 }
 
 #[test]
-fn due_times_are_judged_at_the_payments_arrival() {
+fn due_times_are_compared_with_the_payments_arrival() {
     let mut account = start("2026-01-01", "starter");
     account.operator_stops("2026-01-02");
     account.pay("2026-01-03", "p", 1, Settled);
@@ -274,7 +274,7 @@ fn an_invoice_keeps_the_last_names_of_its_attempts_and_their_count() {
     assert_eq!((attempts.count, attempts.names.len()), (20, ATTEMPTS_KEPT));
     assert_eq!(attempts.names.first().map(String::as_str), Some("f5"));
     account.pay("2026-01-03", "p", 1, Settled);
-    // Their statuses were lost: both were applied, one under a name that is no longer kept.
+    // Their statuses were lost. Both were applied, and the name of one is no longer kept.
     for index in [1, 20] {
         account.facts.payments.push(Payment {
             name: format!("f{index}"),
@@ -293,7 +293,7 @@ fn an_invoice_keeps_the_last_names_of_its_attempts_and_their_count() {
 }
 
 #[test]
-fn a_cancellation_under_the_name_of_a_failed_attempt_is_judged_by_itself() {
+fn a_cancellation_with_the_name_of_a_failed_attempt_is_decided_on_its_own() {
     let mut account = start("2026-01-01", "starter");
     assert_eq!(account.pay("2026-01-02", "evt", 1, Failed).summary(), "applied");
     assert_eq!(account.pay("2026-01-03", "evt", 1, Cancelled).summary(), "applied");
@@ -409,7 +409,7 @@ fn payments_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_currency_that_is_not_the_invoices_is_a_wrong_amount() {
+fn a_currency_that_differs_from_the_invoice_is_a_wrong_amount() {
     let mut account = start("2026-01-01", "starter");
     account.operator_stops("2026-01-02");
     account.pay("2026-01-02", "p", 1, Settled);
@@ -434,7 +434,7 @@ fn a_void_invoice_names_the_payment_that_was_cancelled() {
 }
 
 #[test]
-fn an_attempt_of_what_is_void_is_applied_and_changes_nothing_but_its_record() {
+fn an_attempt_to_pay_a_void_invoice_is_applied_and_only_recorded() {
     for state in [Failed, Cancelled] {
         let mut account = start("2026-01-01", "starter");
         account.pay("2026-01-02", "c1", 1, Cancelled);
@@ -459,7 +459,7 @@ fn a_payments_name_shows_the_same_again() {
 }
 
 #[test]
-fn another_statement_under_a_used_name_is_judged_by_itself() {
+fn a_payment_with_a_used_name_and_other_content_is_decided_on_its_own() {
     let mut account = paid();
     account.until("2026-02-01");
     assert_eq!(account.pay("2026-02-01T05:00", "p", 2, Failed).summary(), "applied");
@@ -474,7 +474,7 @@ fn another_statement_under_a_used_name_is_judged_by_itself() {
 }
 
 #[test]
-fn what_was_refused_is_no_verdict_on_another_statement_of_that_name() {
+fn a_refusal_is_no_verdict_on_other_content_with_the_same_name() {
     let mut account = start("2026-01-01", "starter");
     let invoice = "acme-1f3a9c2e-0001";
     assert_eq!(account.pay_amount("2026-01-01T05:00", "p", invoice, Settled, "99").summary(), "WrongAmount");
@@ -508,7 +508,7 @@ fn money_that_was_paid_late_under_a_used_name_is_due_back() {
 }
 
 #[test]
-fn a_refund_takes_what_is_left_once_and_the_plan_stays() {
+fn a_refund_takes_the_remaining_credits_once_and_the_plan_stays() {
     let mut account = paid();
     account.consume("2026-01-05", "300");
     assert_eq!(account.pay("2026-01-06", "r", 1, Refunded).summary(), "applied");
@@ -521,7 +521,7 @@ fn a_refund_takes_what_is_left_once_and_the_plan_stays() {
 }
 
 #[test]
-fn a_refund_takes_what_is_settling_too_and_lowers_what_expired() {
+fn a_refund_takes_settling_credits_too_and_lowers_the_expired_ones() {
     let mut account = paid();
     account.consume("2026-01-05", "300");
     account.until("2026-02-01T01:00");
@@ -537,7 +537,7 @@ fn a_refund_takes_what_is_settling_too_and_lowers_what_expired() {
 }
 
 #[test]
-fn what_was_settled_as_it_was_issued_can_be_refunded_too() {
+fn an_invoice_settled_at_its_issue_can_be_refunded() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.buy("2026-01-02", "a", "plus-100");
     account.pay("2026-01-03", "r1", 2, Refunded);
@@ -547,7 +547,7 @@ fn what_was_settled_as_it_was_issued_can_be_refunded_too() {
 }
 
 #[test]
-fn credits_that_are_not_used_up_can_be_refunded_however_old_their_invoice_is() {
+fn unused_credits_can_be_refunded_at_any_age_of_their_invoice() {
     let mut account = TestAccount::on_plan("starter", "2022-01-01");
     account.buy("2022-01-02", "a", "plus-100");
     account.until("2026-01-02");
@@ -570,7 +570,7 @@ fn every_invoice_of_24_months_is_known_however_many_there_are() {
 }
 
 #[test]
-fn a_void_invoice_is_known_though_the_plan_was_changed_back_and_forth() {
+fn a_void_invoice_is_known_after_repeated_changes_of_the_plan() {
     let mut account = paid();
     for index in 0..60 {
         account.ask(&format!("2026-01-10T00:{index:02}"), ["growth", "scale"][index % 2]);
@@ -636,7 +636,7 @@ fn payments_of_one_instant_settle_an_invoice_once() {
 }
 
 #[test]
-fn invoices_have_no_gaps_whatever_happens() {
+fn invoice_numbers_never_have_gaps() {
     let mut account = paid();
     account.buy("2026-01-02", "a", "plus-100");
     account.ask("2026-01-03", "growth").ask_for("2026-01-03T01:00", "growth", Yearly);
@@ -647,7 +647,7 @@ fn invoices_have_no_gaps_whatever_happens() {
 }
 
 #[test]
-fn plans_asked_for_in_turns_do_not_fill_the_ledger() {
+fn plans_requested_alternately_do_not_fill_the_ledger() {
     let mut account = paid();
     for turn in 0..200 {
         let at = seconds_after(time("2026-01-10"), turn * 60).to_string();
@@ -674,7 +674,7 @@ fn a_due_time_longer_than_the_period_still_ends_the_plan() {
 }
 
 #[test]
-fn going_from_external_to_internal_settles_what_comes() {
+fn a_change_from_external_to_internal_settles_new_invoices() {
     let mut account = paid();
     account.catalog.policies = shipped().policies;
     account.until("2026-02-01");
@@ -682,14 +682,14 @@ fn going_from_external_to_internal_settles_what_comes() {
 }
 
 #[test]
-fn what_runs_out_waits_for_the_end_of_a_second_in_which_more_may_arrive() {
+fn a_wait_ends_after_the_second_in_which_more_facts_may_arrive() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-03-01", "starter");
     account.facts.instant_is_open = true;
     let due = "2026-03-04";
     account.until(due);
     assert_eq!(account.invoices(), ["1:Start:Open"], "its due second is not over");
-    // The payment that is seen late in that second arrived in time (Laws 0, 18).
+    // A payment that is seen late in that second arrived in time (Laws 0, 18).
     assert_eq!(account.pay(due, "in-time", 1, Settled).summary(), "applied");
     assert_eq!((account.plan(), account.balance()), ("starter", "1100".to_owned()));
     let mut account = TestAccount::new(external());
@@ -700,7 +700,7 @@ fn what_runs_out_waits_for_the_end_of_a_second_in_which_more_may_arrive() {
 }
 
 #[test]
-fn money_that_bought_nothing_is_due_back_until_it_is_returned() {
+fn money_for_a_void_invoice_is_refund_due_until_it_is_returned() {
     let mut account = start("2026-01-01", "starter");
     assert_eq!(account.pay("2026-01-05", "late", 1, Settled).summary(), "refund due");
     assert_eq!(account.pay("2026-01-05", "late", 1, Settled).summary(), "refund due");
@@ -711,7 +711,7 @@ fn money_that_bought_nothing_is_due_back_until_it_is_returned() {
 }
 
 #[test]
-fn money_that_is_returned_before_anybody_looked_is_not_due_back() {
+fn money_that_is_returned_before_a_decision_is_not_refund_due() {
     let mut account = start("2026-01-01", "starter");
     account.operator_stops("2026-01-05");
     account.pay("2026-01-05", "late", 1, Settled);

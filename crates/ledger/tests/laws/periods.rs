@@ -129,7 +129,7 @@ fn a_lower_rank_is_a_downgrade_also_from_monthly_to_yearly() {
 }
 
 #[test]
-fn loops_of_changes_grant_nothing_more() {
+fn repeated_changes_grant_nothing_more() {
     let mut account = TestAccount::on_plan("growth", "2026-01-01");
     for day in 10..30 {
         let plan = ["starter", "growth", "organization-free", "growth"][day % 4];
@@ -149,7 +149,7 @@ fn an_upgrade_takes_the_place_of_a_pending_downgrade() {
 }
 
 #[test]
-fn an_upgrade_seen_only_after_a_boundary_is_what_the_boundary_renews_into() {
+fn a_boundary_renews_into_an_upgrade_that_is_seen_after_it() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.operator_stops("2026-01-15");
     account.ask("2026-02-10", "growth").operator_starts("2026-02-11");
@@ -159,7 +159,7 @@ fn an_upgrade_seen_only_after_a_boundary_is_what_the_boundary_renews_into() {
 }
 
 #[test]
-fn what_is_left_of_a_free_period_cut_short_still_settles_late_usage() {
+fn the_rest_of_a_shortened_free_period_settles_late_usage() {
     let mut account = TestAccount::on_plan("organization-free", "2026-01-01");
     account.ask("2026-01-05", "starter");
     account.report("2026-01-05T01:00", "gw", window("2026-01-04T23:00", "2026-01-05"), "30");
@@ -169,7 +169,7 @@ fn what_is_left_of_a_free_period_cut_short_still_settles_late_usage() {
 }
 
 #[test]
-fn an_upgrade_from_free_to_free_drops_what_was_left() {
+fn an_upgrade_from_free_to_free_drops_the_remaining_credits() {
     let mut account = TestAccount::on_plan("individual", "2026-01-01");
     account.ask("2026-01-05", "organization-free");
     assert_eq!(account.balance(), "40");
@@ -246,7 +246,7 @@ fn a_pending_change_stays_as_decided_when_ranks_change() {
     assert_eq!(account.plan(), "starter");
 }
 
-/// The shipped catalog with a plan that costs 600 a month inserted below starter, of the lowest rank but one.
+/// Returns the shipped catalog with another plan, for 600 a month, at the second lowest rank, below starter.
 fn with_a_plan_inserted(catalog: &mut Catalog) {
     let mut inserted = catalog.plans[3].clone();
     "team".clone_into(&mut inserted.name);
@@ -256,18 +256,19 @@ fn with_a_plan_inserted(catalog: &mut Catalog) {
 
 #[test]
 fn ranks_are_compared_in_the_catalog_of_today() {
-    // Starter stood third; with another plan below it, it stands where growth stood, and is lower all the same.
+    // Starter had the third rank. With another plan below it, it has the earlier rank of growth, and is still
+    // lower.
     let mut account = TestAccount::on_plan("growth", "2026-01-01");
     with_a_plan_inserted(&mut account.catalog);
     account.ask("2026-01-10", "starter");
     assert_eq!((account.plan(), account.count("Granted")), ("growth", 1));
     assert!(account.ledger().pending_change.is_some());
-    // With two plans retired below it, growth stands where starter does not stand any more.
+    // Without two plans below it, growth has the earlier rank of starter.
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.catalog.plans.drain(..2);
     account.ask("2026-01-10", "growth");
     assert_eq!((account.plan(), account.balance().as_str()), ("growth", "10600"));
-    // A plan that was lower is higher once the catalog changes their order.
+    // A lower plan becomes a higher one when the catalog changes their order.
     let mut account = TestAccount::on_plan("growth", "2026-01-01");
     account.catalog.plans.swap(2, 3);
     account.ask("2026-01-10", "starter");
@@ -275,7 +276,7 @@ fn ranks_are_compared_in_the_catalog_of_today() {
 }
 
 #[test]
-fn a_plan_dearer_by_the_month_is_higher_than_one_that_is_gone() {
+fn a_plan_with_a_higher_monthly_price_is_higher_than_a_removed_one() {
     let asked = |plan: &str, billing_period: BillingPeriod| {
         let mut account = TestAccount::on_plan("growth", "2026-01-01");
         account.catalog.plans.retain(|plan| plan.name != "growth");
@@ -303,7 +304,7 @@ fn a_month_of_a_year_is_a_twelfth_exactly() {
 }
 
 #[test]
-fn a_pending_change_stays_until_the_spec_changes_whatever_the_catalog() {
+fn a_pending_change_stays_until_the_spec_changes_even_if_the_catalog_changes() {
     let pending =
         |account: &TestAccount| account.ledger().pending_change.as_ref().map(|change| change.plan.clone());
     for edit in [
@@ -333,7 +334,7 @@ fn a_requested_plan_unknown_at_the_boundary_lets_the_plan_in_force_renew() {
 }
 
 #[test]
-fn a_plan_in_force_that_is_gone_lapses_by_its_stored_terms() {
+fn a_removed_plan_in_force_lapses_by_its_stored_terms() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.until("2026-01-05");
     account.catalog.plans.remove(2);
@@ -342,7 +343,7 @@ fn a_plan_in_force_that_is_gone_lapses_by_its_stored_terms() {
 }
 
 #[test]
-fn a_billing_period_the_plan_lacks_is_said_and_changes_nothing() {
+fn a_billing_period_that_the_plan_does_not_offer_is_reported_and_changes_nothing() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.ask_for("2026-01-05", "organization-free", Yearly).until("2026-02-01");
     let state = account.ledger().request.as_ref().map(|decided| decided.state);
@@ -350,7 +351,7 @@ fn a_billing_period_the_plan_lacks_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn a_new_account_of_an_unknown_plan_begins_when_a_known_one_is_asked_for() {
+fn a_new_account_of_an_unknown_plan_begins_when_it_requests_a_known_one() {
     let mut account = TestAccount::on_plan("platinum", "2026-01-10");
     assert_eq!(account.consume("2026-01-11", "30").summary(), "charged 30");
     assert_eq!(account.buy("2026-01-12", "a", "plus-100").summary(), "waits");

@@ -1,4 +1,5 @@
-//! Properties of every account: conservation, order, downtime, replay, and a second reading of the laws.
+//! Properties of every account: conservation, order, downtime, replay, and equality with the reference
+//! implementation.
 
 mod reference;
 
@@ -26,7 +27,7 @@ fn config() -> ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/laws/properties.regressions",
         ))),
-        // `assert_holds` reduces a script by leaving out actions, which is far quicker.
+        // `assert_holds` reduces a script by leaving out actions, which is much faster.
         max_shrink_iters: 0,
         ..ProptestConfig::default()
     }
@@ -39,12 +40,12 @@ fn mode() -> impl Strategy<Value = PaymentMode> {
 /// The changes of each instant.
 type Changes = Vec<(i64, Vec<Change>)>;
 
-/// Returns when the last change is long past and every timer that it set has fired.
+/// Returns a time long after the last change, when every timer has fired.
 fn end_of(changes: &Changes) -> i64 {
     changes.last().map_or(script::begin().as_second(), |(time, _)| *time) + 40 * DAY
 }
 
-/// Runs a script with an operator that always runs, up to its last instant. Returns the changes, too.
+/// Runs a script with an operator that always runs, up to its last instant. Also returns the changes.
 fn run(editions: &[Catalog], script: &Script) -> (TestAccount, Changes) {
     let mut account = TestAccount::with_editions(editions);
     let mut changes = Changes::new();
@@ -63,14 +64,14 @@ fn run(editions: &[Catalog], script: &Script) -> (TestAccount, Changes) {
     (account, changes)
 }
 
-/// Does the same, and lets time pass until nothing is left to happen.
+/// Does the same, and advances the time until nothing is left to do.
 fn run_to_the_end(editions: &[Catalog], script: &Script) -> (TestAccount, Changes) {
     let (mut account, changes) = run(editions, script);
     account.live_until(at(end_of(&changes)));
     (account, changes)
 }
 
-/// Makes the changes with an operator that only runs at the instants that `runs` picks, and at the end.
+/// Applies the changes with an operator that runs only at the instants of `runs` and at the end.
 fn run_seldom(editions: &[Catalog], changes: &Changes, mut runs: impl FnMut(usize) -> bool) -> TestAccount {
     let mut account = TestAccount::with_editions(editions);
     for (index, (time, made)) in changes.iter().enumerate() {
@@ -91,7 +92,8 @@ fn run_seldom(editions: &[Catalog], changes: &Changes, mut runs: impl FnMut(usiz
     account
 }
 
-/// Returns a ledger without the parts that depend on when the operator ran: the count of commits, the clock and receipts.
+/// Returns a ledger without the parts that depend on the times at which the operator ran: the count of commits,
+/// the clock and receipts.
 fn masked(ledger: &Ledger) -> Ledger {
     let mut ledger = ledger.clone();
     ledger.sequence = 0;
@@ -100,8 +102,8 @@ fn masked(ledger: &Ledger) -> Ledger {
     ledger
 }
 
-/// Returns the final verdict on each object. A refund may come before or after the verdict was seen, so it counts as the
-/// grant, or as the refund that is due.
+/// Returns the final verdict on each object. A refund can be before or after the verdict was seen, so it counts
+/// as the grant, or as the due refund.
 fn said(account: &TestAccount) -> BTreeMap<String, String> {
     let as_seen = |said: &String| match said.as_str() {
         "refunded" => "granted".to_owned(),
@@ -112,7 +114,7 @@ fn said(account: &TestAccount) -> BTreeMap<String, String> {
     judged.map(|(uid, said)| (uid.clone(), as_seen(said))).collect()
 }
 
-/// Returns the outcome of an account, in the terms of the reference.
+/// Returns the results of an account in the types of the reference implementation.
 fn outcome(account: &TestAccount) -> Outcome {
     let Some(ledger) = &account.ledger else {
         return Outcome { said: said(account), ..Outcome::default() };
@@ -132,7 +134,7 @@ fn outcome(account: &TestAccount) -> Outcome {
     }
 }
 
-/// Laws 0 to 22 and 25: the engine and the naive reference agree.
+/// Laws 0 to 22 and 25: the engine and the reference implementation agree.
 fn agrees_with_the_reference(editions: &[Catalog], script: &Script) -> Result<(), String> {
     let (account, changes) = run_to_the_end(editions, script);
     let expected = reference::play(editions, &changes, end_of(&changes));
@@ -145,7 +147,7 @@ fn agrees_with_the_reference(editions: &[Catalog], script: &Script) -> Result<()
     same("outcome", &actual, &expected)
 }
 
-/// Law 0: an operator that only runs at the instants of `runs` comes to the same ledger, entry by entry.
+/// Law 0: an operator that runs only at the instants of `runs` gets the same ledger, entry by entry.
 fn downtime_changes_nothing(editions: &[Catalog], script: &Script, runs: &[bool]) -> Result<(), String> {
     let (always, changes) = run_to_the_end(editions, script);
     let seldom = run_seldom(editions, &changes, |index| runs.get(index % 64).copied().unwrap_or(false));
@@ -154,15 +156,15 @@ fn downtime_changes_nothing(editions: &[Catalog], script: &Script, runs: &[bool]
     same("ledger", &seldom.ledger.as_ref().map(masked), &always.ledger.as_ref().map(masked))
 }
 
-/// Returns the entries whose time and place must not depend on when the operator ran. A pack that waits for the first
-/// period is refused when the operator sees that the catalog no longer has it; that has no time of its own.
+/// Returns the entries whose time and position must not depend on the times at which the operator ran. If the
+/// catalog drops a pending pack, the operator refuses the pack when it sees that, at no fixed time.
 fn dated(entries: &[Entry]) -> Vec<&Entry> {
     let undated = RefusalReason::UnknownPack;
     let is_dated = |entry: &&Entry| !matches!(&entry.detail, Detail::Refused { refusal, .. } if refusal.reason == undated);
     entries.iter().filter(is_dated).collect()
 }
 
-/// The lists of facts are sets: their order does not matter.
+/// The order of the lists of facts does not matter.
 fn order_does_not_matter(editions: &[Catalog], script: &Script, seed: u64) -> Result<(), String> {
     let (_, changes) = run_to_the_end(editions, script);
     let mut straight = TestAccount::with_editions(editions);
@@ -200,7 +202,8 @@ fn nothing_is_minted(editions: &[Catalog], script: &Script) -> Result<(), String
     Ok(())
 }
 
-/// Law 22: every entry follows from the one before it, and statements close where the next opens.
+/// Law 22: every entry continues the balance of the previous one, and each statement closes at the opening
+/// balance of the next.
 fn books_add_up(editions: &[Catalog], script: &Script) -> Result<(), String> {
     let (account, _) = run_to_the_end(editions, script);
     let mut balance = credits("0");
@@ -307,8 +310,8 @@ proptest! {
     }
 }
 
-/// Every grant of a paid plan has a settled plan invoice before it, every purchase its pack's, over a price that some
-/// edition of the catalog asks for just these credits.
+/// Every grant of a paid plan has a settled plan invoice before it, and every purchase the invoice of its pack.
+/// Its price is the price of these credits in an edition of the catalog.
 fn paid_for(editions: &[Catalog], entries: &[Entry]) -> Result<(), String> {
     let (mut plan_invoices, mut pack_invoices) = (BTreeMap::new(), BTreeMap::new());
     let mut paid = Vec::new();

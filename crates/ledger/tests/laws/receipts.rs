@@ -1,4 +1,4 @@
-//! The bound on charges whose receipt is not confirmed: it holds reports back and nothing else.
+//! The limit of charges with an unconfirmed receipt, which delays only reports.
 
 use flashgate_ledger::ledger::UNACKNOWLEDGED_LIMIT;
 use flashgate_ledger::period::{Window, seconds_after};
@@ -53,7 +53,7 @@ fn stuck_receipts_hold_back_neither_boundaries_nor_purchases() {
 }
 
 #[test]
-fn stuck_receipts_do_not_change_who_pays() {
+fn stuck_receipts_do_not_change_the_grants_that_pay() {
     let last_hour = window("2026-01-31T23:00", "2026-02-01");
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     let mut stuck = account.clone();

@@ -1,4 +1,4 @@
-//! Laws 21 and 22: conservation, and statements that close where the next opens.
+//! Laws 21 and 22: conservation, and statements that close at the opening balance of the next.
 
 use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_ledger::statement::Statement;
@@ -11,7 +11,8 @@ fn statement(account: &TestAccount, number: u32) -> Statement {
     kept.iter().find(|statement| statement.period_number == number).expect("a statement").clone()
 }
 
-/// Asserts that each statement opens where the one before it closes, and the last closes at the balance.
+/// Asserts that each statement opens at the closing balance of the previous one, and that the last closes at
+/// the balance.
 fn assert_chain(account: &TestAccount) {
     let mut opening = credits("0");
     for statement in &account.ledger().statements.kept {
@@ -22,7 +23,7 @@ fn assert_chain(account: &TestAccount) {
 }
 
 #[test]
-fn a_statement_tells_what_came_and_went() {
+fn a_statement_lists_received_and_consumed_credits() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-05", "300");
     account.buy("2026-01-06", "a", "plus-100");
@@ -62,7 +63,7 @@ fn late_usage_is_booked_in_the_period_it_was_used_in() {
 }
 
 #[test]
-fn late_usage_of_a_period_that_nothing_follows_is_not_the_next_periods() {
+fn late_usage_before_a_time_without_a_period_is_not_booked_in_the_next_period() {
     let last_hour = window("2026-01-31T23:00", "2026-02-01");
     let mut lapsed = TestAccount::on_plan("organization-free", "2026-01-01");
     lapsed.set_renewal("2026-01-02", Renewal::None);
@@ -118,7 +119,7 @@ fn usage_that_spans_a_boundary_is_booked_where_it_ended() {
 }
 
 #[test]
-fn what_expires_at_a_periods_end_is_booked_in_it() {
+fn credits_that_expire_at_a_periods_end_are_booked_in_it() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.adjust("2026-01-07", "b", "5", Some("2026-02-01"));
     account.adjust("2026-01-07", "c", "7", Some("2026-02-01T00:00:01"));
@@ -131,7 +132,7 @@ fn what_expires_at_a_periods_end_is_booked_in_it() {
 }
 
 #[test]
-fn what_happens_without_a_period_is_booked_in_the_next() {
+fn amounts_without_a_period_are_booked_in_the_next_one() {
     let mut account = TestAccount::new(external());
     account.subscribe("2026-01-01", "starter");
     let verdict = account.consume("2026-01-02", "30");

@@ -1,4 +1,4 @@
-//! Laws 1, 2, 5, 6, 9, 10, 23, 24: what usage costs, who pays, and what is said about it.
+//! Laws 1, 2, 5, 6, 9, 10, 23, 24: the cost of usage, the grants that pay it, thresholds and the forecast.
 
 use flashgate_ledger::Quantity;
 use flashgate_ledger::facts::{PaymentState, Report, UsageTotal};
@@ -86,7 +86,7 @@ fn a_report_costs_at_most_a_million_million_credits() {
 }
 
 #[test]
-fn a_report_costs_at_most_what_the_catalog_says() {
+fn a_report_costs_at_most_the_limit_of_the_catalog() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.catalog.policies.reports.max_credits = credits("500");
     let tokens = |count| [("Public", "TokensOut", count)];
@@ -97,7 +97,7 @@ fn a_report_costs_at_most_what_the_catalog_says() {
 }
 
 #[test]
-fn amounts_that_an_account_cannot_hold_are_refused_and_the_account_lives_on() {
+fn amounts_beyond_the_range_are_refused_and_billing_continues() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     for name in ["a", "b", "c"] {
         assert_eq!(account.adjust("2026-01-02", name, "1000000000000000000", None).summary(), "TooLarge");
@@ -111,12 +111,12 @@ fn amounts_that_an_account_cannot_hold_are_refused_and_the_account_lives_on() {
 }
 
 #[test]
-fn where_several_reasons_hold_the_first_of_the_order_is_given() {
+fn of_several_reasons_the_first_in_the_order_is_reported() {
     let mut account = TestAccount::on_plan("starter", "2026-01-10");
     account.catalog.rates[1].credits = credits("1000");
     let unknown = ("Public", "Teleport", "1");
     let huge = ("Public", "TokensOut", "1T");
-    // The source's last charge is older than the acceptance time, its window is not forgotten.
+    // The last charge of the source is older than the acceptance time, but its window is still stored.
     let old = window("2026-01-11", "2026-01-12");
     assert_eq!(account.report("2026-01-12", "old", old, "1").summary(), "charged 1");
     let fresh = |index: i64| Window {
@@ -213,9 +213,9 @@ fn a_report_is_refused_as_too_early_also_while_its_subscription_is_deleted() {
 }
 
 #[test]
-fn a_backlog_of_one_instant_is_charged_whole_whatever_its_reports_are_called() {
+fn a_backlog_of_one_instant_is_charged_in_full_for_all_report_names() {
     let mut account = TestAccount::on_plan("scale", "2026-01-01");
-    // Names in an order that has nothing to do with the windows, as generated ones have.
+    // The order of the names is independent of the windows, as with generated names.
     account.operator_stops("2026-01-03");
     for index in 0..600 {
         let name = format!("{:03}", index * 367 % 600);
@@ -249,7 +249,7 @@ fn a_source_more_than_1024_is_one_too_many_until_one_is_quiet_for_the_acceptance
 }
 
 #[test]
-fn sources_that_are_long_gone_are_forgotten_within_a_yearly_period() {
+fn old_sources_are_dropped_within_a_yearly_period() {
     let mut account = TestAccount::new(shipped());
     account.subscribe_with("2026-01-01", "starter", |subscription| {
         subscription.request.billing_period = flashgate_ledger::catalog::BillingPeriod::Yearly;
@@ -288,7 +288,7 @@ fn beyond_4096_stretches_of_an_account_the_oldest_gap_of_all_sources_closes() {
 }
 
 #[test]
-fn a_day_of_minutes_in_random_order_is_charged_whole() {
+fn a_day_of_minutes_in_random_order_is_charged_in_full() {
     let mut account = TestAccount::on_plan("scale", "2026-01-01");
     let at = time("2026-01-05").as_second();
     for step in 0..1_440 {
@@ -307,8 +307,8 @@ fn a_day_of_minutes_in_random_order_is_charged_whole() {
 #[test]
 fn a_gap_that_a_waiting_report_fills_closes_only_after_that_report_was_decided() {
     let mut account = TestAccount::on_plan("scale", "2026-01-01");
-    // While the operator is down 4,000 minutes arrive, and after each of them the one that fills the gap before it is
-    // still to come: the filling ones arrive last.
+    // While the operator is down, reports of 4,000 minutes arrive, with a gap before each. The reports that
+    // fill the gaps arrive last.
     account.operator_stops("2026-01-10");
     for index in 0..4_000 {
         let (arrival, name) = (seconds_after(time("2026-01-10"), index), format!("even-{index:04}"));
@@ -395,7 +395,7 @@ fn grants_pay_by_expiration_then_plan_adjustment_pack_then_age() {
 }
 
 #[test]
-fn exactly_the_thresholds_share_counts() {
+fn a_share_equal_to_the_threshold_reaches_it() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-02", "879.999999999");
     assert_eq!(account.thresholds(), [0_u32; 0]);
@@ -471,7 +471,7 @@ fn the_used_share_is_shown_as_at_most_999999_percent() {
 }
 
 #[test]
-fn an_account_that_uses_a_million_million_of_a_crumb_goes_on() {
+fn an_account_that_uses_a_million_million_tiny_amounts_continues() {
     let mut account = TestAccount::new(shipped());
     account.catalog.plans[1].monthly.as_mut().expect("offered").credits = credits("0.000000001");
     account.catalog.rates[1].credits = credits("1");
@@ -482,7 +482,7 @@ fn an_account_that_uses_a_million_million_of_a_crumb_goes_on() {
 }
 
 #[test]
-fn all_of_nothing_is_a_hundred_percent() {
+fn a_share_of_no_credits_is_a_hundred_percent() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-02", "5000");
     account.until("2026-02-01");
@@ -506,14 +506,14 @@ fn the_forecast_counts_from_the_last_change_of_the_balance() {
     };
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-01T12:00", "100");
-    // 1,100 credits at 100 a day, from the purchase on.
+    // 1,100 credits at 100 a day, from the purchase.
     account.buy("2026-01-05", "a", "plus-100");
     assert_eq!(exhausted(&account), Some(time("2026-01-16")));
     account.adjust("2026-01-06", "b", "100", None);
     assert_eq!(exhausted(&account), Some(time("2026-01-18")));
     account.pay("2026-01-07", "r", 2, PaymentState::Refunded);
     assert_eq!(exhausted(&account), Some(time("2026-01-18")));
-    // A charge of nothing is a charge.
+    // A charge of zero is a charge.
     account.consume("2026-01-07T12:00", "0");
     assert_eq!(
         account.ledger().forecast().expect("forecast").map(|forecast| forecast.as_of_time),
@@ -544,7 +544,7 @@ fn the_forecast_looks_at_seven_days_with_todays() {
 }
 
 #[test]
-fn without_credits_or_consumption_nothing_is_forecast_to_end() {
+fn without_credits_or_consumption_there_is_no_forecast() {
     let mut account = TestAccount::on_plan("starter", "2026-01-01");
     account.consume("2026-01-02", "0");
     assert_eq!(account.ledger().forecast().expect("forecast").expect("a charge").exhaustion_time, None);

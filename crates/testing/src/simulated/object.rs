@@ -38,14 +38,14 @@ impl ObjectKind {
         Self::CreditAdjustment,
     ];
 
-    /// Returns the kind that `K` is.
+    /// Returns the kind of `K`.
     #[must_use]
     pub fn of<K: Kind>() -> Option<Self> {
         let kind = K::kind(&());
         Self::ALL.into_iter().find(|other| other.as_str() == kind)
     }
 
-    /// Returns the kind's name.
+    /// Returns the name of the kind.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -101,7 +101,7 @@ pub enum Object {
     CreditAdjustment(Arc<CreditAdjustment>),
 }
 
-/// Does the same with an object of whichever kind.
+/// Evaluates one expression for an object of any kind.
 macro_rules! with_object {
     ($object:expr, $inner:ident => $body:expr) => {
         match $object {
@@ -152,12 +152,12 @@ impl Object {
         with_object!(self, object => object.meta())
     }
 
-    /// Returns its metadata, to be changed.
+    /// Returns its metadata for changes.
     pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
         with_object!(self, object => Arc::make_mut(object).meta_mut())
     }
 
-    /// Returns what it is called.
+    /// Returns its name.
     #[must_use]
     pub fn key(&self) -> ObjectKey {
         let metadata = self.metadata();
@@ -174,7 +174,7 @@ impl Object {
         self.metadata().uid.as_deref().unwrap_or_default()
     }
 
-    /// Returns its `status.state`, where it has one.
+    /// Returns its `status.state`, if it has one.
     #[must_use]
     pub fn state(&self) -> Option<&'static str> {
         match self {
@@ -186,8 +186,8 @@ impl Object {
         }
     }
 
-    /// Returns whether the operator's watch of its kind selects it: a fact without a final verdict, or anything
-    /// that is no fact.
+    /// Returns true if the operator's watch of its kind selects it: a fact without a final verdict, or an
+    /// object that is not a fact.
     #[must_use]
     pub fn is_selected(&self) -> bool {
         match self {
@@ -199,7 +199,7 @@ impl Object {
         }
     }
 
-    /// Returns whether its state may become that of `after`, as the rules on the field say.
+    /// Returns true if the CEL rules allow the change of its state to that of `after`.
     pub(super) fn may_become(&self, after: &Self) -> bool {
         let (Some(before), Some(after)) = (self.state(), after.state()) else { return true };
         before == after
@@ -213,20 +213,20 @@ impl Object {
             }
     }
 
-    /// Returns the object as it is on the wire.
+    /// Returns the object as JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         with_object!(self, object => serde_json::to_value(object.as_ref())).unwrap_or_default()
     }
 
-    /// Returns the object as what it is, if it is a `K`.
+    /// Returns the object as a `K`, if it is one.
     #[must_use]
     pub fn typed<K: Kind>(&self) -> Option<K> {
         let inner: &dyn Any = with_object!(self, object => object.as_ref());
         inner.downcast_ref::<K>().cloned()
     }
 
-    /// Takes `status` for its status; a status that cannot be read is an error.
+    /// Replaces its status by `status`. Returns an error if `status` cannot be decoded.
     pub(super) fn set_status(&mut self, status: serde_json::Value) -> Result<(), serde_json::Error> {
         match self {
             Self::Subscription(object) => Arc::make_mut(object).status = serde_json::from_value(status)?,
@@ -239,7 +239,7 @@ impl Object {
         Ok(())
     }
 
-    /// Returns whether `other` says the same in its spec.
+    /// Returns true if `other` has an equal spec.
     pub(super) fn has_spec_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Subscription(one), Self::Subscription(other)) => one.spec == other.spec,
@@ -253,7 +253,7 @@ impl Object {
     }
 }
 
-/// Returns the `status.state` of an object, where it has one.
+/// Returns the `status.state` of an object, if it has one.
 fn state<K: FactObject>(object: &K) -> Option<&'static str> {
     Some(object.status()?.state()?.as_str())
 }

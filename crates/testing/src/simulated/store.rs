@@ -1,4 +1,4 @@
-//! The server: versions, UIDs, generations, the status subresource, and the rules that the definitions state.
+//! The server: versions, UIDs, generations, the status subresource, and the rules of the CRDs.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,50 +10,50 @@ use serde_json::{Value, json};
 
 use super::{Call, Object, ObjectKey, ObjectKind, Reply, version_of};
 
-/// Reports of one page of a list.
+/// Most reports in one page of a list.
 const REPORTS_OF_A_PAGE: usize = 2;
 
-/// Who wrote.
+/// The writer of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// Somebody who is not the operator.
+    /// A user.
     User,
-    /// The operator that is this client.
+    /// The operator with this client.
     Operator(usize),
 }
 
 /// One change of one object.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Version that the server has since; it rises with every change.
+    /// Version of the server after the change. It rises with every change.
     pub revision: u64,
-    /// When.
+    /// Time of the change.
     pub time: Timestamp,
-    /// Who did it.
+    /// Writer of the change.
     pub writer: Writer,
-    /// The object before; none when it was created.
+    /// The object before the change. Absent if it was created.
     pub before: Option<Object>,
-    /// The object since; none when it was deleted.
+    /// The object after the change. Absent if it was deleted.
     pub after: Option<Object>,
 }
 
 impl Change {
-    /// Returns the object before or, if it was created, since.
+    /// Returns the object before the change or, if it was created, after it.
     #[must_use]
     pub fn object(&self) -> Option<&Object> {
         self.before.as_ref().or(self.after.as_ref())
     }
 }
 
-/// Everything that the server holds, and how it came about.
+/// All objects of the server, and their history.
 #[derive(Clone, Debug)]
 pub struct Store {
     now: Timestamp,
     objects: BTreeMap<ObjectKey, Object>,
     changes: Vec<Change>,
-    /// How often each name was created; UIDs count it, so that the same history gives the same UIDs.
+    /// Number of creations of each name. UIDs contain it, so that the same history gives the same UIDs.
     created: HashMap<ObjectKey, u64>,
-    /// When the operator last wrote a report's status, by UID.
+    /// Time of the operator's last write of each report's status, by UID.
     verdict_times: HashMap<String, Timestamp>,
 }
 
@@ -70,24 +70,24 @@ impl Store {
         }
     }
 
-    /// Returns the server's time.
+    /// Returns the time of the server.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Sets the server's time.
+    /// Sets the time of the server.
     pub const fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
 
-    /// Returns the version that the server has.
+    /// Returns the version of the server.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.changes.last().map_or(0, |change| change.revision)
     }
 
-    /// Returns every change, in order; the change of revision `n` is at `n - 1`.
+    /// Returns every change in order. The change of revision `n` is at index `n - 1`.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
         &self.changes
@@ -122,15 +122,15 @@ impl Store {
     /// Creates an object as a user does.
     ///
     /// # Errors
-    /// When there is one of that name.
+    /// Returns an error if there is one of that name.
     pub fn create(&mut self, object: Object) -> Result<Object, CallError> {
         self.insert(object, Writer::User)
     }
 
-    /// Creates an object for a user by an API server whose clock shows `time`.
+    /// Creates an object as a user does, by an API server whose clock shows `time`.
     ///
     /// # Errors
-    /// As an API server would.
+    /// Returns the errors of an API server.
     pub fn create_at(&mut self, object: Object, time: Timestamp) -> Result<Object, CallError> {
         let now = std::mem::replace(&mut self.now, time);
         let created = self.create(object);
@@ -138,10 +138,10 @@ impl Store {
         created
     }
 
-    /// Edits an object as a user does, who reads it and writes it at once.
+    /// Edits an object as a user does. It reads and writes the object in one step.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// Returns an error if there is none of that name.
     pub fn edit(&mut self, key: &ObjectKey, edit: impl FnOnce(&mut Object)) -> Result<Object, CallError> {
         let Some(before) = self.objects.get(key).cloned() else { return Err(not_found(key)) };
         let mut after = before.clone();
@@ -149,10 +149,10 @@ impl Store {
         Ok(self.update(before, after, Writer::User))
     }
 
-    /// Removes an object's status as a user with the right to do so does.
+    /// Removes the status of an object, as a user with this right does.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// Returns an error if there is none of that name.
     pub fn wipe_status(&mut self, key: &ObjectKey) -> Result<Object, CallError> {
         let Some(before) = self.objects.get(key).cloned() else { return Err(not_found(key)) };
         let mut after = before.clone();
@@ -165,19 +165,20 @@ impl Store {
     /// Deletes an object as a user does.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// Returns an error if there is none of that name.
     pub fn delete(&mut self, key: &ObjectKey) -> Result<(), CallError> {
         self.remove(key, Writer::User)
     }
 
-    /// Holds again what `snapshot` held, as etcd does that is restored from it: revisions go on from there, while time
-    /// does not go back and a UID is never given twice.
+    /// Restores the state of `snapshot`, like an etcd that is restored from it. Revisions continue from the
+    /// snapshot. Time does not go back, and UIDs are never reused.
     pub fn restore(&mut self, snapshot: Self) {
         let Self { objects, changes, verdict_times, now: _, created: _ } = snapshot;
         (self.objects, self.changes, self.verdict_times) = (objects, changes, verdict_times);
     }
 
-    /// Takes over what happened on another server: what the object called `key` is since, nothing when it is gone.
+    /// Applies a change of another server: the new state of the object called `key`, or `None` if it was
+    /// deleted.
     pub fn take_over(&mut self, key: &ObjectKey, after: Option<Object>, writer: Writer) -> Change {
         let before = match &after {
             Some(object) => self.objects.insert(key.clone(), object.clone()),
@@ -188,7 +189,7 @@ impl Store {
         change
     }
 
-    /// Does what `call` of `client` asks for.
+    /// Executes `call` of `client`.
     pub(super) fn answer(&mut self, call: &Call, client: usize) -> Result<Reply, CallError> {
         let writer = Writer::Operator(client);
         match call {
@@ -272,7 +273,7 @@ impl Store {
         self.remove(&key, writer)
     }
 
-    /// Returns a small page, so that much happens between two.
+    /// Returns a small page, so that many changes happen between two pages.
     fn settled_reports(&self, state: &str, cursor: &Cursor) -> SettledReports {
         let place = |version: &Version| format!("{}/{}", version.namespace, version.name);
         let reports = self.objects.values().filter_map(|object| match object {
@@ -295,7 +296,7 @@ impl Store {
         SettledReports { reports, next }
     }
 
-    /// Writes `after` over `before`; what changes nothing is no write.
+    /// Replaces `before` by `after`. If they are equal, writes nothing.
     fn update(&mut self, before: Object, mut after: Object, writer: Writer) -> Object {
         after.metadata_mut().resource_version.clone_from(&before.metadata().resource_version);
         if after == before {
@@ -324,7 +325,7 @@ impl Store {
     }
 }
 
-/// The rule on ledgers: history is continued by exactly one commit, or stays as it is.
+/// The rule on ledgers: an update continues the history by exactly one commit, or does not change it.
 fn passes_fence(before: &CreditLedger, after: &CreditLedger) -> bool {
     let (before, after) = (&before.spec, &after.spec);
     if after.sequence == before.sequence {

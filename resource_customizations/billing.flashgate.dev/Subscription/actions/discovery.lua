@@ -1,4 +1,4 @@
--- Both change what is asked for, so they last only until the next sync from Git: change it there, too.
+-- Both actions change the spec, so they last only until the next sync from Git. Make the same change in Git.
 local actions = {}
 
 actions["stop-renewal"] = {
@@ -7,7 +7,7 @@ actions["stop-renewal"] = {
   ["disabled"] = obj.spec.renewal == "None",
 }
 
--- Only while the plan still runs. After its end, renewal Automatic is a purchase: that belongs in Git.
+-- Only while the plan is in force. After its end, renewal Automatic is a purchase, which belongs in Git.
 local ends = false
 if obj.status ~= nil and obj.status.observedGeneration == obj.metadata.generation then
   for _, condition in ipairs(obj.status.conditions or {}) do

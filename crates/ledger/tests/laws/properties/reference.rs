@@ -1,6 +1,6 @@
-//! A second reading of the laws, as naive as possible: every instant that matters, one after the other, with all
-//! facts at hand. It shares no code with the engine: its own months, its own amounts (billionths in an i128), no
-//! state that can be left out.
+//! The reference implementation of the laws, as simple as possible: it visits every relevant instant in order,
+//! with all facts in memory. It shares no code with the engine. It has its own months and amounts (billionths
+//! in an i128), and derives no state that it could store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,9 +18,9 @@ pub(crate) struct Outcome {
     /// Granted, purchased, adjusted, consumed, expired, refunded.
     pub(crate) totals: [i128; 6],
     pub(crate) debt: i128,
-    /// Number, start, plan, whether yearly, of every period.
+    /// Number, start and plan of every period, and true if it is yearly.
     pub(crate) periods: Vec<(u32, i64, String, bool)>,
-    /// Credits left of each unexpired grant.
+    /// Remaining credits of each unexpired grant.
     pub(crate) grants: BTreeMap<String, i128>,
     /// The outcome of each object, by UID.
     pub(crate) said: BTreeMap<String, String>,
@@ -54,7 +54,7 @@ struct Grant {
     has_expired: bool,
 }
 
-/// The terms of a plan and billing period when they were asked for.
+/// The terms of a plan and billing period at the time of the request.
 #[derive(Clone, Debug, PartialEq)]
 struct Terms {
     credits: i128,
@@ -97,33 +97,33 @@ struct Order {
     credits: i128,
     expires_after_days: Option<u32>,
     state: &'static str,
-    /// Objects of that name that wait for its payment.
+    /// Objects of that name that are pending until its payment.
     waiting: Vec<String>,
 }
 
-/// All that was charged of a source, and all the gaps that were closed, ever.
+/// All charged windows and all closed gaps of a source.
 #[derive(Default)]
 struct Covered {
     charged: Vec<(i64, i64)>,
     closed: Vec<(i64, i64)>,
-    /// How many stretches that makes.
+    /// Returns the number of stretches.
     count: usize,
 }
 
 pub(crate) struct Reference<'a> {
     catalog: &'a Catalog,
     now: i64,
-    /// Whether the boundary of this instant has had its turn.
+    /// True if the boundary of this instant has taken effect.
     after_boundary: bool,
     /// The Subscription at this instant.
     subscription: Option<Subscription>,
-    /// When the account started by its Subscription, and when that took effect.
+    /// Start of the account by its Subscription, and the time at which that took effect.
     start: Option<(i64, i64)>,
     uid: String,
     period: Option<Period>,
     number: u32,
     seen: Option<Request>,
-    /// Whether the catalog lacked what was asked for last.
+    /// True if the catalog does not have the last request.
     seen_unknown: bool,
     /// The request that lapsed or whose invoice became void.
     inert: Option<Request>,
@@ -140,7 +140,7 @@ pub(crate) struct Reference<'a> {
     invoices: Vec<Invoice>,
     reports: Vec<Report>,
     packs: Vec<PackOrder>,
-    /// Packs, by UID, that found their Subscription there: they wait for nothing but the first period.
+    /// UIDs of packs whose Subscription existed. They are pending only until the first period.
     found: BTreeSet<String>,
     adjustments: Vec<Adjustment>,
     payments: Vec<Payment>,
@@ -151,7 +151,7 @@ pub(crate) struct Reference<'a> {
     out: Outcome,
 }
 
-/// Plays all of `objects` up to `until`, from the first of the catalog's `editions` on.
+/// Applies `objects` up to `until`. The first of `editions` is the catalog at the start.
 pub(crate) fn play(editions: &[Catalog], changes: &[(i64, Vec<Change>)], until: i64) -> Outcome {
     let mut reference = Reference::new(editions);
     let mut coming: Vec<(i64, Vec<Change>)> = changes.to_vec();
@@ -214,7 +214,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Every later instant at which something could happen; too many do no harm.
+    /// Returns every later instant at which something can happen. It may return too many.
     fn next_instant(&self) -> Option<i64> {
         let accept = i64::from(self.catalog.policies.accept_usage_for_seconds);
         let mut instants: Vec<i64> = Vec::new();
@@ -235,7 +235,7 @@ impl<'a> Reference<'a> {
         instants.into_iter().filter(|instant| *instant > self.now).min()
     }
 
-    /// Law 0: what one instant holds, in its order.
+    /// Law 0: applies the changes of one instant in their order.
     fn instant(&mut self) {
         let arrives = self.arrives();
         if let Some(is_new) = arrives {
@@ -244,7 +244,7 @@ impl<'a> Reference<'a> {
                 let start = subscription.start_time.unwrap_or(subscription.arrival).as_second();
                 self.start = Some((start, self.now));
             } else {
-                // A Subscription that is deleted and created in one second was away all the same.
+                // A Subscription that is deleted and created in one second was still absent.
                 self.run_out_orders(self.now - 1);
             }
             self.uid = subscription.uid;
@@ -282,7 +282,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Whether the account starts (true) or is resumed (false) now.
+    /// Returns true if the account starts now, and false if it is resumed.
     fn arrives(&self) -> Option<bool> {
         let subscription = self.subscription.as_ref()?;
         let starts = subscription.start_time.unwrap_or(subscription.arrival).as_second();
@@ -292,8 +292,8 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Whether an account that is still to start has its Subscription, created by `until`: then nothing runs out
-    /// (laws 15, 17).
+    /// Returns true if the account has not started and has a Subscription that was created by `until`. No wait
+    /// then expires (laws 15, 17).
     fn exists_by(&self, until: i64) -> bool {
         self.start.is_none()
             && self
@@ -325,12 +325,12 @@ impl<'a> Reference<'a> {
                 _ => None,
             };
             if let Some(early) = early {
-                // Law 0: there is nothing to wait for.
+                // Law 0: there is no wait.
                 self.say(&report.uid, early);
             } else if self.exists_by(arrival.max(from + accept)) {
                 self.reports.push(report);
             } else if !self.is_present() {
-                // Law 15: it waits, by the clock; what it waits for may still come at the last instant.
+                // Law 15: the wait ends by the clock, and includes its last instant.
                 if from + accept <= self.now && arrival <= self.now {
                     self.say(&report.uid, "TooLate");
                 } else {
@@ -363,7 +363,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// The credits, whole ones, of a gigabyte on a private node.
+    /// Whole credits of one gigabyte on a private node.
     fn price_of_a_gigabyte(&self, operation: &str) -> Option<i128> {
         let is_asked = |rate: &&Rate| rate.node_type == "Private" && rate.operation == operation;
         let rate = self.catalog.rates.iter().find(is_asked)?;
@@ -420,7 +420,7 @@ impl<'a> Reference<'a> {
 
     // ---- statements (law 22)
 
-    /// Books what is dated at `time` and took effect at `effect`.
+    /// Books an amount that is dated at `time` and took effect at `effect`.
     fn book_at(&mut self, line: Line, time: i64, effect: i64, amount: i128) {
         let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
         let holds = self.windows.iter().find(|(_, _, end)| time <= *end).copied();
@@ -441,7 +441,8 @@ impl<'a> Reference<'a> {
         book[line as usize] += amount;
     }
 
-    /// The number of the period that is current: none follows one that ends while the Subscription is deleted.
+    /// Returns the number of the current period. No period follows one that ends while the Subscription is
+    /// deleted.
     fn current(&self) -> Option<u32> {
         let is_over = |period: &&Period| period.end < self.now + i64::from(self.after_boundary);
         self.period.as_ref().filter(|period| !is_over(period)).map(|period| period.number)
@@ -463,7 +464,7 @@ impl<'a> Reference<'a> {
         })
     }
 
-    /// Begins a period of what `request` names; its grant comes with `invoice`, or at once where there is none.
+    /// Begins a period of `request`. Its grant comes with `invoice`, or immediately if there is none.
     fn begin(&mut self, request: &Request, terms: Terms, anchor: i64, months: i64, skipped: u32) {
         if let Some(cut) = self.period.as_ref().filter(|cut| cut.terms.price == 0 && self.now < cut.end) {
             let id = format!("plan/{}", cut.number);
@@ -493,7 +494,7 @@ impl<'a> Reference<'a> {
         id
     }
 
-    /// Invoices the period that just began, and grants it when that is settled.
+    /// Issues the invoice of the period that just began, and grants its credits if the invoice is settled.
     fn bill(&mut self) {
         let price = self.period.as_ref().expect("a period").terms.price;
         if price == 0 {
@@ -521,7 +522,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Begins what follows the period that ended: true for a renewal, false for a lapse.
+    /// Begins the next period. Returns true for a renewal, false for a lapse.
     fn follow(&mut self, request: &Request, anchor: i64, months: i64) -> bool {
         let in_force = self.period.clone().expect("a period ended").request;
         let is_inert = self.inert.as_ref() == Some(request);
@@ -559,7 +560,7 @@ impl<'a> Reference<'a> {
         self.period.as_ref().is_some_and(|period| period.due.is_some_and(|due| due <= now))
     }
 
-    /// The last request lapses: a plan change comes after it.
+    /// Lapses the last request. A plan change comes after it.
     fn lapse_unpaid(&mut self) {
         let request = self.seen.clone().expect("a plan was asked for");
         self.lapse(&request, "Void");
@@ -599,7 +600,7 @@ impl<'a> Reference<'a> {
 
     fn resume(&mut self, request: &Request) {
         if self.period.as_ref().is_none_or(|period| self.now < period.end) {
-            // It was to be paid while the Subscription was away, and was not.
+            // Its due time passed without a payment while the Subscription was deleted.
             if self.is_overdue(self.now - 1) {
                 self.lapse_unpaid();
             }
@@ -612,7 +613,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Follows what is asked for, if it is new (laws 12, 13, 16, 18, 20).
+    /// Follows the request, if it is new (laws 12, 13, 16, 18, 20).
     fn change_plan(&mut self, request: &Request, is_start: bool) {
         let before = self.seen.replace(request.clone());
         if let Some(before) = before.as_ref().filter(|_| !self.seen_unknown) {
@@ -651,7 +652,7 @@ impl<'a> Reference<'a> {
                 let same_plan = period.request.plan == request.plan;
                 let longer = length(request) > length(&period.request);
                 let place = |name: &String| self.catalog.plans.iter().position(|plan| plan.name == *name);
-                // A plan that is gone has no place any more: the dearer month is then the higher plan.
+                // A removed plan has no rank, so the plan with the higher monthly price is the higher one.
                 let (now, then) = (12 / length(request), 12 / length(&period.request));
                 let dearer = terms.price * i128::from(now) > period.terms.price * i128::from(then);
                 let higher = place(&period.request.plan)
@@ -714,7 +715,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// An unpaid renewal whose invoice an upgrade had voided is to be paid again once the upgrade is off.
+    /// Issues the invoice of an unpaid renewal again, if an upgrade had voided it and was cancelled.
     fn invoice_again(&mut self) {
         let Some((due, price)) =
             self.period.as_ref().and_then(|period| Some((period.due?, period.terms.price)))
@@ -774,7 +775,7 @@ impl<'a> Reference<'a> {
         self.say(&payment.uid, said);
     }
 
-    /// Takes what is left of a grant, settling included, unless its settlement is over.
+    /// Takes back the rest of a grant, including settling credits, unless its settlement is over.
     fn take_back(&mut self, id: Option<&str>) {
         let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
         let now = self.now;
@@ -799,7 +800,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Ends what is due or pending at this instant without its payment or Subscription.
+    /// Ends invoices that are due and waits that end at this instant.
     fn run_out(&mut self) {
         for index in 0..self.invoices.len() {
             let invoice = &self.invoices[index];
@@ -817,7 +818,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Ends the wait of orders that began a day before `now`, or earlier.
+    /// Ends the wait of orders that began at least a day before `now`.
     fn run_out_orders(&mut self, now: i64) {
         let (packs, adjustments) = (std::mem::take(&mut self.packs), std::mem::take(&mut self.adjustments));
         let is_over = |arrival: jiff::Timestamp| {
@@ -854,7 +855,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Whether an order of that name came to something before: then it waits for nothing.
+    /// Returns true if an order of that name had an outcome before. The new one is then not pending.
     fn is_known(&self, pack: &PackOrder) -> bool {
         let sold = self.orders.get(&pack.name).is_some_and(|order| order.pack.pack == pack.pack);
         sold || self.was_refused(&format!("pack {}", pack.name)).is_some()
@@ -937,7 +938,7 @@ impl<'a> Reference<'a> {
         self.number == 0 && (self.open_plan_invoice().is_some() || self.seen_unknown)
     }
 
-    /// Law 26: whether open grants and what may still become some are 56 or more.
+    /// Law 26: returns true if open grants and orders that can become grants are 56 or more.
     fn is_full(&mut self) -> bool {
         let closes = i64::from(self.catalog.policies.settlement_grace_seconds) + 60;
         let now = self.now;
@@ -1015,7 +1016,7 @@ impl<'a> Reference<'a> {
 
     fn refuse(&mut self, key: String, reason: &str) {
         if self.start.is_none() {
-            return; // There is no ledger yet in which it could be remembered.
+            return; // There is no ledger yet to store it.
         }
         let kind = |key: &str| key.split(' ').next().map(str::to_owned);
         let same: Vec<usize> =
@@ -1027,12 +1028,12 @@ impl<'a> Reference<'a> {
     }
 
     fn say(&mut self, uid: &str, said: &str) {
-        // A refund comes to a pack that was granted, and is not its verdict.
+        // A refund follows the grant of a pack and is not its verdict.
         let said = if said == "refunded" { "granted" } else { said };
         self.out.said.insert(uid.to_owned(), said.to_owned());
     }
 
-    /// Sums everything up from what is left.
+    /// Computes the results from the remaining state.
     fn finish(mut self) -> Outcome {
         let given = |kind: usize| {
             self.grants.iter().filter(|grant| grant.kind == kind).map(|grant| grant.given).sum()
@@ -1053,7 +1054,7 @@ fn sorted<T, K: Ord>(mut items: Vec<T>, key: impl FnMut(&T) -> K) -> Vec<T> {
     items
 }
 
-/// When usage takes effect: at the later of window end and arrival.
+/// Returns the time at which usage takes effect: the later of window end and arrival.
 fn effect(report: &Report) -> i64 {
     report.window.end_time.max(report.arrival).as_second()
 }
@@ -1063,8 +1064,8 @@ fn length(request: &Request) -> i64 {
 }
 
 impl Covered {
-    /// Why a window is not charged, if it is not: of a closed gap, and of all that lies before the newest 16 of them,
-    /// nothing is charged; of the rest, nothing is charged twice.
+    /// Returns the reason if a window is not charged. Closed gaps, and all time before the newest 16 of them,
+    /// are not charged. The rest is not charged twice.
     fn refuses(&self, from: i64, to: i64) -> Option<&'static str> {
         let newest = sorted(self.closed.clone(), |(start, _)| std::cmp::Reverse(*start));
         let certain_from = if newest.len() > 16 { newest[15].0 } else { i64::MIN };
@@ -1077,7 +1078,7 @@ impl Covered {
         if is_charged { Some("DuplicateWindow") } else { is_closed.then_some("GapClosed") }
     }
 
-    /// The stretches that are left when what touches is one.
+    /// Returns the stretches, with touching ones merged.
     fn stretches(&self) -> Vec<(i64, i64)> {
         let mut stretches: Vec<(i64, i64)> = Vec::new();
         for (start, end) in
@@ -1096,8 +1097,8 @@ impl Covered {
     }
 }
 
-/// Closes gaps until a source has 1,024 stretches at most, and all have 4,096: the oldest first, and none that a waiting
-/// report fills.
+/// Closes gaps until each source has at most 1,024 stretches, and all sources have at most 4,096. It closes the
+/// oldest first, and none that a pending report fills.
 fn close_gaps(covered: &mut BTreeMap<String, Covered>, source: &str, waiting: &[&Report]) {
     let is_awaited = |source: &str, (start, end): (i64, i64)| {
         waiting.iter().any(|report| {
@@ -1132,7 +1133,7 @@ fn shown(nanos: i128) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `months` calendar months after `second`, by counting days.
+/// Returns the time `months` calendar months after `second`, by counting days.
 pub(crate) fn months_after(second: i64, months: i64) -> i64 {
     let is_leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     let days_in = |year: i64, month: i64| match month {

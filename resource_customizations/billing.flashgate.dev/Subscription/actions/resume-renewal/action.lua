@@ -1,4 +1,4 @@
--- A disabled action can still be called from the command line: what would buy a period is refused here as well.
+-- The command line can call a disabled action, so this script also refuses a change that would buy a period.
 local ends = false
 if obj.status ~= nil and obj.status.observedGeneration == obj.metadata.generation then
   for _, condition in ipairs(obj.status.conditions or {}) do

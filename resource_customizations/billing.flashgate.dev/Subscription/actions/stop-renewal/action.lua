@@ -1,3 +1,3 @@
--- The plan runs until the period's end, then lapses.
+-- The plan stays in force until the end of the period, then it lapses.
 obj.spec.renewal = "None"
 return obj
