@@ -1,4 +1,4 @@
-//! `backup` and `restore`: ledgers, Subscriptions and orders into a file, and back.
+//! `backup` and `restore`: writes ledgers, Subscriptions and orders to a file, and restores them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::backup::export::export;
 use crate::backup::restore::Restore;
 use crate::backup::{LEDGER, beat};
 
-/// Limit of one call: a backup that hangs would never be missed.
+/// Time limit of one call. Without it a backup could hang unnoticed.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Exit code of a restore that was not begun.
+/// Exit code of a restore that was not started.
 const REFUSED: u8 = 1;
 
 /// Options of `backup`.
@@ -86,7 +86,7 @@ async fn take(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Restores a backup, or says what stands in its way and writes nothing.
+/// Restores a backup. If there are obstacles, prints them and writes nothing.
 ///
 /// # Errors
 /// When the backup or the cluster cannot be read, or an object cannot be written.

@@ -1,4 +1,4 @@
-//! Second step: the facts about an account, and the clock it lives by.
+//! Second step: the facts about an account, and its clock.
 
 use flashgate_api::fact::FactStatus;
 use flashgate_api::{READY, Subscription, condition};
@@ -12,20 +12,20 @@ use crate::operator::cache::{CachedKind, Pending};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::view::View;
 
-/// Annotation with the frozen "now" of an account that lives by a test clock.
+/// Annotation with the time of an account that has a test clock.
 pub const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
 
-/// What an account takes for the present.
+/// The clock of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountClock {
-    /// The present.
+    /// The current time of the account.
     pub now: Timestamp,
-    /// Whether it is a test clock's: then nothing happens until it is moved on.
+    /// Whether it is a test clock. A test clock moves only when its annotation changes.
     pub is_test: bool,
 }
 
 impl AccountClock {
-    /// Returns the clock of an account: a test clock only if the account was begun with one.
+    /// Returns the clock of an account. It is a test clock only if the account started with one.
     #[must_use]
     pub fn of(
         subscription: Option<&Subscription>,
@@ -49,7 +49,7 @@ impl AccountClock {
     }
 }
 
-/// Returns why the test clock that the Subscription asks for is not the account's present, if it is not.
+/// Returns why the test clock of the Subscription's annotation is ignored, or `None` if it is not.
 #[must_use]
 pub fn ignored_test_clock(
     subscription: &Subscription,
@@ -71,10 +71,10 @@ pub fn ignored_test_clock(
     Some(format!("test clock '{asked}' is ignored: {because}"))
 }
 
-/// Returns everything that is stated about the account.
+/// Returns all facts about the account.
 ///
 /// # Errors
-/// When the Subscription says something that cannot be understood.
+/// When a field of the Subscription is invalid.
 pub fn facts_of(
     view: &View,
     ledger: Option<&Ledger>,
@@ -103,13 +103,13 @@ pub fn facts_of(
     Ok(facts)
 }
 
-/// Seconds by which an arrival may be ahead of the local clock; what is further ahead is decided when the clock reaches
-/// it (Law 0).
+/// Seconds by which an arrival may be ahead of the local clock. An object that is further ahead is decided when
+/// the clock reaches it (Law 0).
 pub const ARRIVAL_TOLERANCE_SECONDS: i64 = 60;
 
-/// Returns the present, which nothing that has arrived can be later than: arrivals are the API server's times, and the
-/// local clock may be a little behind it. An arrival that is further ahead moves no clock: one of several API servers
-/// may have a wrong one.
+/// Returns the current time, which is at least that of every arrival within the tolerance. Arrivals are the API
+/// server's times, and the local clock may be slightly behind. An arrival that is further ahead does not move
+/// the clock, because one of several API servers may have a wrong clock.
 #[must_use]
 pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     let latest = seconds_after(now, ARRIVAL_TOLERANCE_SECONDS);
@@ -122,15 +122,15 @@ pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     arrivals.filter(|arrival| *arrival <= latest).fold(now, Timestamp::max)
 }
 
-/// Returns whether the Subscription is there: one that is being deleted counts as deleted, whatever finalizers hold it
-/// (Law 19).
+/// Returns whether the Subscription exists. One with a deletion timestamp counts as deleted, even if finalizers
+/// keep it (Law 19).
 #[must_use]
 pub fn is_there(subscription: &Subscription) -> bool {
     subscription.metadata.deletion_timestamp.is_none()
 }
 
-/// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then. What
-/// waits has shown since when it does.
+/// Sets arrivals by the test clock. A new object arrives at the current time of the test clock. A pending
+/// object keeps the arrival that its status records.
 fn arrive_by_test_clock(facts: &mut Facts, view: &View, ledger: Option<&Ledger>, now: Timestamp) {
     if let Some(SubscriptionFact { arrival, uid, .. }) = &mut facts.subscription {
         let is_known = ledger.is_some_and(|ledger| ledger.subscription.uid == *uid);
@@ -143,7 +143,8 @@ fn arrive_by_test_clock(facts: &mut Facts, view: &View, ledger: Option<&Ledger>,
     facts.adjustments = arrived(&view.adjustments, now).collect();
 }
 
-/// Returns the facts of one kind. Each arrives at `now`, or when its object was first seen to wait.
+/// Returns the facts of one kind. Each arrives at `now`, or at the time since when its status shows it as
+/// pending.
 fn arrived<K: CachedKind>(rows: &Rows<Pending<K>>, now: Timestamp) -> impl Iterator<Item = K::Fact> {
     rows.iter().map(move |pending| {
         let conditions = pending.status.as_ref().map(FactStatus::conditions);

@@ -1,4 +1,4 @@
-//! Definitions of the kinds, as the cluster has them, held against those of this program.
+//! Compares the CRDs in the cluster with those of this program.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,16 +11,18 @@ use serde_json::Value;
 /// The remedy for CRDs of another version.
 const REMEDY: &str = "apply the definitions of this version (`crds/`, or the chart with `crds.enabled`)";
 
-/// Where the API server tells, to whoever may call it at all, what it knows of the kinds.
+/// Path of the API server's OpenAPI schemas, which every authenticated client may read.
 const SCHEMAS: &str = "/openapi/v3/apis/";
 
-/// How many times the schemas are looked at before anything is said to be missing, and the pause between: an API server
-/// tells the schemas of definitions that were applied together with this program some seconds later.
+/// Number of reads of the schemas before something is reported as missing, and the pause between. An API server
+/// publishes the schemas of new CRDs after some seconds, and they may have been applied together with this
+/// program.
 const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Says which kinds and fields of this program the cluster does not know. What is written there would be dropped, or
-/// refused where nothing may be dropped; nothing wrong is written, but what is missing may stand still.
+/// Logs the kinds and fields of this program that the cluster does not know. The API server drops such fields,
+/// or refuses writes with strict validation. No wrong value is written, but features that need the fields may
+/// not work.
 pub async fn tell_what_is_missing(client: Client) {
     let mut lacking = Ok(Vec::new());
     for look in 0..LOOKS {
@@ -59,7 +61,8 @@ async fn fetch_schemas(client: &Client) -> Result<Value, Box<dyn std::error::Err
     }
 }
 
-/// Returns the kinds that lack something, each with the fields that it lacks; none where the kind itself is missing.
+/// Returns the kinds with missing fields, each with these fields. The list is empty if the kind itself is
+/// missing.
 fn missing(schemas: &Value) -> Vec<(String, Vec<String>)> {
     let name = |kind: &str| {
         let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
@@ -109,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns what an API server with the definitions of this program tells.
+    /// Returns the schemas of an API server with the CRDs of this program.
     fn schemas() -> Value {
         let crds = crds().expect("definitions");
         let schemas = crds

@@ -40,11 +40,11 @@ impl From<Overdue> for Error {
 }
 
 impl Limits {
-    /// Returns a client that calls by `client`, and waits no longer than these limits say.
+    /// Returns a client that sends calls through `client` and applies these time limits.
     ///
     /// # Guarantees
-    /// A reply is whole within its limit, but for that of a watch, which has begun by then; what a watch brings comes
-    /// within the limit of its silence, or it ends with an error.
+    /// A reply is complete within its limit, or ends with an error. The reply of a watch must begin within that
+    /// limit. It ends with an error if it is silent for longer than the limit of watches.
     pub fn hold(self, client: Client) -> Client {
         let (reply, silence) =
             (Duration::from_secs(self.reply_seconds), Duration::from_secs(self.silence_seconds));
@@ -70,8 +70,8 @@ impl Limits {
     }
 }
 
-/// Returns a body that ends with an error when it is not whole by `deadline`, which is `limit` after the request. It is
-/// passed on as it comes: whoever reads it may stop when it is too large.
+/// Returns a body that ends with an error if it is not complete by `deadline`, which is `limit` after the
+/// request. It is not buffered, so a reader can stop if it is too large.
 fn unless_late(
     body: Body,
     limit: Duration,
@@ -83,7 +83,7 @@ fn unless_late(
     }))
 }
 
-/// Returns a body that ends with an error when nothing of it comes for so long.
+/// Returns a body that ends with an error after `limit` without data.
 fn unless_silent(body: Body, limit: Duration) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
     StreamBody::new(try_unfold(BodyStream::new(body), move |mut frames| async move {
         let next = timeout(limit, frames.try_next()).await.map_err(|_| Overdue::Watch(limit))??;

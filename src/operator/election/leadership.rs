@@ -1,14 +1,14 @@
-//! Whether this operator leads: what a reconcile asks before it begins.
+//! Whether this operator leads. The work queue checks it before each reconcile.
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Tells whether this operator leads.
+/// A handle that reports whether this operator leads.
 ///
-/// It ends by itself: a process that was stopped for a while finds it ended when it goes on.
+/// Leadership ends by itself at its deadline, even if the process was suspended in between.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    /// When the leadership ends unless it is renewed; nothing without leader election.
+    /// When the leadership ends unless it is renewed. `None` without leader election.
     until: Option<watch::Receiver<Instant>>,
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operator_that_stands_alone_always_leads() {
+    async fn an_operator_without_leader_election_always_leads() {
         let mut leadership = Leadership::undisputed();
         assert!(leadership.begins().now_or_never().is_some());
         assert!(leadership.is_leading());
