@@ -88,10 +88,10 @@ pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
         // Logging was started with the first one.
         if known.is_some() {
             match parse(&text).and_then(|parsed| Ok(filter.reload(parsed)?)) {
-                Ok(()) => tracing::info!(filter = text, "the log filter has changed"),
+                Ok(()) => tracing::info!(filter = text, "what is logged has changed"),
                 Err(error) => tracing::warn!(
                     error = format!("{error:#}"),
-                    "the new log filter is invalid; keeping the old one"
+                    "what is logged stays"
                 ),
             }
         }
