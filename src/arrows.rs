@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::source_tree::{files, has_extension, root};
 
-/// Every module by its path below `src`, with the modules of this crate and the crates of this workspace that it may name,
-/// except the laws, which every module may name. The longest path counts.
+/// Every module by its path below `src`, with the modules of this crate and the workspace crates that it may
+/// name. Every module may also name the laws. The longest path counts.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admission", &["flashgate_api"]),
     ("catalog", &["catalog", "text_file"]),
@@ -234,7 +234,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
 }
 
 #[test]
-fn every_module_names_only_what_it_may_know() {
+fn every_module_uses_only_its_allowed_dependencies() {
     let folder = root().join("src");
     for file in sources(&folder) {
         let module = file.strip_prefix(&folder).expect("below src").with_extension("").display().to_string();
@@ -250,7 +250,7 @@ fn every_module_names_only_what_it_may_know() {
 }
 
 #[test]
-fn every_crate_depends_only_on_what_it_may_know() {
+fn every_crate_has_only_its_allowed_dependencies() {
     for folder in fs::read_dir(root().join("crates")).expect("crates") {
         let folder = folder.expect("a crate").path();
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
@@ -267,7 +267,7 @@ fn every_crate_depends_only_on_what_it_may_know() {
 }
 
 #[test]
-fn deciding_meets_no_client_and_waits_for_nothing() {
+fn the_plan_is_synchronous_and_uses_no_client() {
     let decide = fs::read_to_string(root().join("src/operator/plan.rs")).expect("source");
     for word in ["async fn", ".await", "kube::", "tokio::"] {
         assert!(!decide.contains(word), "src/operator/plan.rs must not contain {word}");
@@ -275,11 +275,11 @@ fn deciding_meets_no_client_and_waits_for_nothing() {
 }
 
 #[test]
-fn folders_have_no_anonymous_drawers() {
+fn no_module_has_a_generic_name() {
     for file in ["src", "crates", "xtask/src"].iter().flat_map(|folder| sources(&root().join(folder))) {
         let stem = file.file_stem().expect("name").to_string_lossy();
-        for drawer in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
-            assert_ne!(stem, drawer, "{} must be named after its content", file.display());
+        for name in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
+            assert_ne!(stem, name, "{} must be named after its content", file.display());
         }
     }
 }

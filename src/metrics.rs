@@ -114,18 +114,18 @@ impl Default for Metrics {
         };
         // If a series began with its first event, `increase` would miss that event.
         for kind in Detail::KINDS {
-            begin(&metrics.entries, &description::ENTRIES, &[kind]);
+            create_series(&metrics.entries, &description::ENTRIES, &[kind]);
         }
         for cause in LapseCause::ALL {
-            begin(&metrics.lapses, &description::LAPSES, &[cause.as_str()]);
+            create_series(&metrics.lapses, &description::LAPSES, &[cause.as_str()]);
         }
         for reason in RefusalReason::ALL {
             for kind in reason.kinds() {
-                begin(&metrics.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
+                create_series(&metrics.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
             }
         }
         for result in CALLBACK_RESULTS {
-            begin(&metrics.callbacks, &description::CALLBACKS, &[result]);
+            create_series(&metrics.callbacks, &description::CALLBACKS, &[result]);
         }
         for cut in SERVERS.into_iter().flat_map(|server| CUTS.map(|reason| [server, reason])) {
             drop(metrics.connections_cut.get_or_create(&labels(&description::CONNECTIONS_CUT, &cut)));
@@ -144,7 +144,7 @@ impl Metrics {
             drop(metrics.consumed.get_or_create(&labels(&description::CONSUMED, &[&name])));
         }
         for pack in &catalog.packs {
-            begin(&metrics.purchases, &description::PURCHASES, &[&pack.name]);
+            create_series(&metrics.purchases, &description::PURCHASES, &[&pack.name]);
         }
         metrics
     }
@@ -325,7 +325,7 @@ fn count(counters: &Counters, description: &Description, values: &[&str]) {
 }
 
 /// Creates the series of a counter with the value 0.
-fn begin(counters: &Counters, description: &Description, values: &[&str]) {
+fn create_series(counters: &Counters, description: &Description, values: &[&str]) {
     drop(counters.get_or_create(&labels(description, values)));
 }
 
@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_happen_is_shown_before_it_happened_first() {
+    fn every_series_exists_before_its_first_event() {
         let text = Metrics::of(&crate::catalog::shipped()).text(NothingElse).expect("text");
         for series in [
             r#"flashgate_billing_lapses_total{cause="PaymentOverdue"} 0"#,
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn backups_are_shown_only_where_they_are_followed() {
+    fn backup_metrics_exist_only_if_backups_are_followed() {
         let metrics = Metrics::default();
         let text = || metrics.text(NothingElse).expect("text");
         assert!(!text().contains("backup"), "{}", text());
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_of_the_webhook_is_shown_before_it_is_given_first() {
+    fn every_answer_of_the_webhook_has_a_series_from_the_start() {
         let reference = include_str!("../docs/reference/payment-webhook.md");
         let answers = reference.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5"));
         let mut answers: Vec<&str> = answers.filter_map(|line| line.split('`').nth(1)).collect();

@@ -38,10 +38,10 @@ use crate::operator::watch::Watches;
 use crate::operator::watch::synced::Synced;
 
 /// Interval between two checks of whether the first lists are complete.
-const SYNC_LOOK: Duration = Duration::from_millis(20);
+const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Interval at which Events that the rate limit held back are published.
-const EVENT_LOOK: Duration = Duration::from_secs(10);
+const EVENT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Most objects whose last Event is remembered. After more, an Event may be published twice.
 const MOST_PUBLISHED: usize = 10_000;
@@ -78,7 +78,7 @@ pub async fn run<C: Cluster>(
     let watching = tokio::spawn(watches.run());
     let publishing =
         tokio::spawn(publish_while_leading(Arc::clone(&operator), undecoded, leadership.clone()));
-    let summing = tokio::spawn(sum_events_while_leading(Arc::clone(&operator), leadership.clone()));
+    let summing = tokio::spawn(publish_summaries_while_leading(Arc::clone(&operator), leadership.clone()));
     let mut ended = stop.clone();
     tokio::select! {
         () = wait_for_sync(&synced) => tracing::info!("caches are synced; reconciling"),
@@ -99,7 +99,7 @@ pub async fn run<C: Cluster>(
 
 async fn wait_for_sync(synced: &Synced) {
     while !synced.all() {
-        tokio::time::sleep(SYNC_LOOK).await;
+        tokio::time::sleep(SYNC_INTERVAL).await;
     }
 }
 
@@ -137,9 +137,9 @@ async fn publish_while_leading<C: Cluster>(
 }
 
 /// Publishes summary Events with the number of Events that the rate limit held back.
-async fn sum_events_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {
+async fn publish_summaries_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {
     loop {
-        tokio::time::sleep(EVENT_LOOK).await;
+        tokio::time::sleep(EVENT_INTERVAL).await;
         leadership.begins().await;
         operator.publisher().publish_due().await;
     }

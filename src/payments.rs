@@ -77,9 +77,9 @@ impl Webhook {
         }
         let body = read(request, BODY_TIME).await?;
         let secrets = self.secrets.current().await;
-        let reach = secrets.verify(namespace, &headers, &body, self.clock.now())?;
+        let scope = secrets.verify(namespace, &headers, &body, self.clock.now())?;
         let callback = Callback::parse(&body)?;
-        callback.check_namespace(namespace, reach)?;
+        callback.check_namespace(namespace, scope)?;
         let payment = callback.into_payment();
         Ok(self.recorder.record(namespace, &payment).await?)
     }

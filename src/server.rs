@@ -35,7 +35,7 @@ use crate::metrics::Metrics;
 use crate::throttle::Throttle;
 
 /// Interval at which a server searches for connections that exceed their time limit.
-const LOOK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Largest head of a request, in bytes. Incomplete heads of all connections must fit into memory.
 const HEAD_BYTES: usize = 16 * 1_024;
@@ -168,15 +168,15 @@ impl Server {
     /// Serves `routes` until `stop` completes. Running requests then have a time limit to end.
     pub async fn serve(mut self, listener: TcpListener, routes: Router, stop: impl Future<Output = ()>) {
         let under_way = GracefulShutdown::new();
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                _ = looks.tick() => self.look(),
+                _ = checks.tick() => self.check(),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => self.take(stream, address, &routes, &under_way),
+                    Ok((stream, address)) => self.accept_connection(stream, address, &routes, &under_way),
                     Err(error) => self.pause_after(&error).await,
                 },
             }
@@ -194,9 +194,9 @@ impl Server {
 
     /// Closes the connections that exceed their time limit, and logs the messages that the rate limit held
     /// back.
-    fn look(&mut self) {
+    fn check(&mut self) {
         for (cut, address) in self.connections.close_overdue(Instant::now()) {
-            self.tell(cut, address);
+            self.report(cut, address);
         }
         for held in self.log.due(self.started.elapsed()) {
             let (cut, address) = held.item;
@@ -205,7 +205,7 @@ impl Server {
     }
 
     /// Accepts a connection. If the server is full, closes the one that has been idle the longest.
-    fn take(
+    fn accept_connection(
         &mut self,
         stream: TcpStream,
         address: SocketAddr,
@@ -214,7 +214,7 @@ impl Server {
     ) {
         let Admission { admitted, closed } = self.connections.admit(address.ip(), Instant::now());
         if let Some((cut, address)) = closed {
-            self.tell(cut, address);
+            self.report(cut, address);
         }
         let Some((connection, cut)) = admitted else { return };
         // Answers are short and must be sent without delay.
@@ -247,7 +247,7 @@ impl Server {
         }
     }
 
-    fn tell(&mut self, cut: Cut, address: IpAddr) {
+    fn report(&mut self, cut: Cut, address: IpAddr) {
         self.metrics.count_cut(self.name, cut.as_str());
         if cut == Cut::IdleTimeout {
             return;

@@ -180,9 +180,9 @@ struct Simulation<'a> {
     /// Accounts whose facts changed at the current time.
     touched: BTreeSet<AccountKey>,
     /// The time of the next event of each account.
-    wakes: BTreeSet<(Timestamp, AccountKey)>,
+    wake_times: BTreeSet<(Timestamp, AccountKey)>,
     /// Reports with a verdict, by the time at which the sweep deletes them.
-    leaving: VecDeque<(Timestamp, ObjectKey, String)>,
+    deletions: VecDeque<(Timestamp, ObjectKey, String)>,
     entries: Vec<AccountEntry>,
     notes: Vec<String>,
 }
@@ -196,8 +196,8 @@ impl<'a> Simulation<'a> {
             store: Store::new(Admission::new()?),
             accounts: BTreeMap::new(),
             touched: BTreeSet::new(),
-            wakes: BTreeSet::new(),
-            leaving: VecDeque::new(),
+            wake_times: BTreeSet::new(),
+            deletions: VecDeque::new(),
             entries: Vec::new(),
             notes: Vec::new(),
         })
@@ -210,7 +210,7 @@ impl<'a> Simulation<'a> {
         }
         if self.begun {
             self.settle();
-            while let Some((wake, _)) = self.wakes.first().filter(|(wake, _)| *wake < time) {
+            while let Some((wake, _)) = self.wake_times.first().filter(|(wake, _)| *wake < time) {
                 self.now = *wake;
                 self.settle();
             }
@@ -286,8 +286,8 @@ impl<'a> Simulation<'a> {
     /// Decides on all accounts with new facts or events at the current time.
     fn settle(&mut self) {
         let mut due = std::mem::take(&mut self.touched);
-        while self.wakes.first().is_some_and(|(wake, _)| *wake <= self.now) {
-            due.extend(self.wakes.pop_first().map(|(_, key)| key));
+        while self.wake_times.first().is_some_and(|(wake, _)| *wake <= self.now) {
+            due.extend(self.wake_times.pop_first().map(|(_, key)| key));
         }
         for key in &due {
             self.settle_account(key);
@@ -298,7 +298,7 @@ impl<'a> Simulation<'a> {
     fn settle_account(&mut self, key: &AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         if let Some(wake) = account.wake_time {
-            self.wakes.remove(&(wake, key.clone()));
+            self.wake_times.remove(&(wake, key.clone()));
         }
         loop {
             let Some(account) = self.accounts.get_mut(key) else { return };
@@ -329,15 +329,15 @@ impl<'a> Simulation<'a> {
             }
         }
         if let Some(wake) = self.accounts.get(key).and_then(|account| account.wake_time) {
-            self.wakes.insert((wake, key.clone()));
+            self.wake_times.insert((wake, key.clone()));
         }
         self.show(key);
     }
 
     /// Deletes the reports whose retention is over.
     fn sweep(&mut self) {
-        while self.leaving.front().is_some_and(|(time, ..)| *time <= self.now) {
-            if let Some((_, key, uid)) = self.leaving.pop_front()
+        while self.deletions.front().is_some_and(|(time, ..)| *time <= self.now) {
+            if let Some((_, key, uid)) = self.deletions.pop_front()
                 && self.store.get(&key).is_some_and(|object| object.uid == uid)
             {
                 self.store.delete(&key);

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// Interval at which a file with a filter is read. A read is cheap, and a mounted file takes longer to change.
-const LOOK: Duration = Duration::from_secs(2);
+const READ_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The subscriber with the log filter.
 pub type Logged = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
@@ -75,11 +75,11 @@ pub fn start(
 
 /// Applies the log filter in `file` whenever it changes. An invalid filter is ignored. Never returns.
 pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reads = interval(READ_INTERVAL);
+    reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;
     loop {
-        looks.tick().await;
+        reads.tick().await;
         // A file that is being replaced may be missing for a moment.
         let Ok(text) = read(&file) else { continue };
         if known.as_ref() == Some(&text) {
@@ -89,10 +89,7 @@ pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
         if known.is_some() {
             match parse(&text).and_then(|parsed| Ok(filter.reload(parsed)?)) {
                 Ok(()) => tracing::info!(filter = text, "what is logged has changed"),
-                Err(error) => tracing::warn!(
-                    error = format!("{error:#}"),
-                    "what is logged stays"
-                ),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "what is logged stays"),
             }
         }
         known = Some(text);

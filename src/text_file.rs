@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_refused_with_its_line() {
+    fn a_file_that_is_not_text_is_refused_with_its_line() {
         let refused = decoded(b"a: 1\nb: \xff\n").expect_err("is not text");
         assert_eq!(refused, "line 2 is not UTF-8; save the file as UTF-8");
         let refused = decoded(b"\xff\xfea\0\n\0\x31").expect_err("is cut off");

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_that_passes_tells_how_many_were_held_back() {
+    fn the_next_that_passes_has_the_number_of_those_held_back() {
         let mut throttle = Throttle::new(1, MINUTE, 8);
         assert_eq!(throttle.offer("a", 1, at(0)), Some(Passed { item: 1, more: 0 }));
         assert_eq!(throttle.offer("a", 2, at(1)), None);

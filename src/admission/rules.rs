@@ -83,9 +83,9 @@ fn matcher() -> impl Fn(This<Arc<String>>, Arc<String>) -> Result<bool, Executio
 
 /// Returns whether a text is a quantity that the CEL library compares without overflow.
 ///
-/// The library multiplies by powers of ten without an overflow check. A refused text either breaks the bounds
-/// on digits, which the pattern of the CRDs also has, or exceeds every limit of the CRDs: 10^-9, the smallest
-/// such number above zero, times 10^25 is above 10^15.
+/// The library multiplies by powers of ten without an overflow check. A refused text either has more digits
+/// than the pattern of the CRDs allows, or exceeds every limit of the CRDs. The smallest refused number is
+/// 10^-9 times 10^25, which is above 10^15.
 fn is_comparable(text: &str) -> bool {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let unsigned = text.strip_prefix('+').unwrap_or(text);

@@ -60,7 +60,7 @@ pub enum ArchiveError {
         source: io::Error,
     },
     /// The last line is missing.
-    #[error("{} has no last line with `backup`: it is no backup, or it was cut off; use another backup", .path.display())]
+    #[error("{} has no last line with `backup`: it is not a backup, or it was cut off; use another backup", .path.display())]
     Unsealed {
         /// The file.
         path: PathBuf,

@@ -12,10 +12,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::metrics::Metrics;
 
 /// Time between two reads of the Lease.
-const LOOK: Duration = Duration::from_secs(30);
+const READ_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Time limit of a read, so that one without reply does not block the next.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// Records in the Lease called `name` that a backup to the file called `file` finished at `end_time`.
 ///
@@ -45,11 +45,11 @@ pub async fn record(
 
 /// Copies the time of the last successful backup from the Lease called `name` to `metrics`. Never returns.
 pub async fn follow(leases: Api<Lease>, name: String, metrics: Metrics) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reads = interval(READ_INTERVAL);
+    reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
-        match tokio::time::timeout(LOOK_LIMIT, leases.get_opt(&name)).await {
+        reads.tick().await;
+        match tokio::time::timeout(READ_LIMIT, leases.get_opt(&name)).await {
             Ok(Ok(lease)) => metrics.show_backup(lease.as_ref().and_then(backup_time)),
             Ok(Err(error)) => {
                 tracing::warn!(lease = name, %error, "the time of the last backup cannot be read");

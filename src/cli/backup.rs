@@ -91,10 +91,10 @@ async fn take(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When the backup or the cluster cannot be read, or an object cannot be written.
 pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Runtime::new()?.block_on(bring_back(args))
+    tokio::runtime::Runtime::new()?.block_on(run_restore(args))
 }
 
-async fn bring_back(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+async fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let archive = Archive::open(&args.input)?;
     let ledgers = archive.seal.objects.get(LEDGER).copied().unwrap_or_default();
     ensure!(
@@ -113,7 +113,7 @@ async fn bring_back(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(REFUSED));
     }
     if args.dry_run {
-        anstream::println!("nothing stands in the way; nothing was written");
+        anstream::println!("no obstacles; nothing was written");
         return Ok(ExitCode::SUCCESS);
     }
     for (kind, restored) in restore.run().await? {

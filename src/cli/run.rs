@@ -205,14 +205,14 @@ async fn serve<C: Cluster>(
         });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
-    tokio::spawn(definitions::tell_what_is_missing(client.clone()));
+    tokio::spawn(definitions::log_missing_fields(client.clone()));
     tokio::spawn(report_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     let concurrency = usize::from(args.concurrency);
     let leadership = candidacy.leadership.clone();
     crate::operator::run(operator, client, args.namespaces, concurrency, synced, leadership, stop).await;
     candidacy.end().await?;
     if let Some(webhook) = webhook {
-        webhook.await.context("the payment webhook ended badly")?;
+        webhook.await.context("the task of the payment webhook failed")?;
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -221,26 +221,26 @@ async fn serve<C: Cluster>(
 /// The election that this operator takes part in, if leader election is enabled.
 struct Candidacy {
     leadership: Leadership,
-    standing: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Candidacy {
     fn start(settings: Option<Settings>, client: Client, clock: &Clock) -> Self {
         let Some(settings) = settings else {
-            return Self { leadership: Leadership::undisputed(), standing: None };
+            return Self { leadership: Leadership::without_election(), running: None };
         };
         let Settings { namespace, name, identity, times } = &settings;
         tracing::info!(namespace, name, identity, ?times, "taking part in the leader election");
         let (election, leadership) = Election::new(client, clock.clone(), settings);
         let (resign, resigned) = oneshot::channel();
-        Self { leadership, standing: Some((resign, tokio::spawn(election.run(resigned)))) }
+        Self { leadership, running: Some((resign, tokio::spawn(election.run(resigned)))) }
     }
 
     /// Releases the lease, so that a standby need not wait until it expires.
     async fn end(self) -> anyhow::Result<()> {
-        let Some((resign, standing)) = self.standing else { return Ok(()) };
+        let Some((resign, running)) = self.running else { return Ok(()) };
         drop(resign);
-        standing.await.context("the election ended badly")
+        running.await.context("the task of the leader election failed")
     }
 }
 

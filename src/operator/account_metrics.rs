@@ -275,7 +275,7 @@ mod tests {
     fn an_account_has_metrics_if_they_are_enabled_and_while_its_subscription_exists() {
         let cache = Arc::new(Cache::default());
         cache.subscriptions.put(subscription()).expect("kept");
-        let leadership = Leadership::undisputed();
+        let leadership = Leadership::without_election();
         let clock = Clock::system();
         let gauges =
             AccountMetrics { cache: Arc::clone(&cache), leadership, clock, shows_each_account: true };
@@ -294,7 +294,7 @@ mod tests {
     fn a_standby_exports_no_account_metrics() {
         let cache = Arc::new(Cache::default());
         cache.subscriptions.put(subscription()).expect("kept");
-        let (_until, leadership) = Leadership::contested();
+        let (_until, leadership) = Leadership::with_election();
         let shown =
             text(&AccountMetrics { cache, leadership, clock: Clock::system(), shows_each_account: true });
         assert!(!shown.contains("acme") && !shown.contains("flashgate_billing_subscriptions"), "{shown}");

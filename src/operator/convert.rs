@@ -72,7 +72,7 @@ pub enum ConvertError {
     },
     /// The hash of a ledger does not match its content.
     #[error(
-        "`spec.hash` is '{stored}', and the content's is '{computed}': the ledger was changed by someone else"
+        "`spec.hash` is '{stored}', and the content's is '{computed}': another writer changed the ledger"
     )]
     WrongHash {
         /// Hash that was found.

@@ -103,7 +103,7 @@ impl Election {
     /// Returns a candidate, and the handle that reports whether it leads.
     #[must_use]
     pub fn new(client: Client, clock: Clock, settings: Settings) -> (Self, Leadership) {
-        let (until, leadership) = Leadership::contested();
+        let (until, leadership) = Leadership::with_election();
         let leases = Api::namespaced(client, &settings.namespace);
         let candidate = Candidate::new(settings.identity.clone(), settings.times.lease);
         (Self { leases, clock, settings, candidate, until }, leadership)
@@ -117,7 +117,7 @@ impl Election {
         let mut resign = pin!(resign);
         loop {
             if let Err(error) = self.try_to_lead().await {
-                self.candidate.doubt();
+                self.candidate.note_failure();
                 let is_race = error.is_race();
                 let error: &dyn std::error::Error = &error;
                 if is_race {
@@ -126,7 +126,7 @@ impl Election {
                     tracing::warn!(error, "lease could not be read or written; trying again");
                 }
             }
-            let pause = self.candidate.patience(Instant::now()).min(self.settings.times.retry);
+            let pause = self.candidate.time_to_expiry(Instant::now()).min(self.settings.times.retry);
             tokio::select! {
                 _ = &mut resign => break,
                 () = &mut watching => {}
@@ -141,7 +141,7 @@ impl Election {
     async fn try_to_lead(&mut self) -> Result<(), ElectionError> {
         if self.candidate.must_read() {
             let found = self.call(self.leases.get_opt(&self.settings.name)).await?;
-            self.candidate.see(found, Instant::now());
+            self.candidate.observe(found, Instant::now());
         }
         let sent = Instant::now();
         let params = PostParams::default();
@@ -152,7 +152,7 @@ impl Election {
                 self.call(self.leases.replace(&self.settings.name, &params, &lease)).await?
             }
         };
-        self.candidate.see(Some(written), sent);
+        self.candidate.observe(Some(written), sent);
         // The duration counts from the request, not the reply, because the others may have seen the renewal
         // that early.
         self.until.send_replace(sent + self.settings.times.renew);
@@ -164,7 +164,7 @@ impl Election {
         let released = async {
             if self.candidate.must_read() {
                 let found = self.call(self.leases.get_opt(&self.settings.name)).await?;
-                self.candidate.see(found, Instant::now());
+                self.candidate.observe(found, Instant::now());
             }
             let Some(lease) = self.candidate.released(self.clock.now()) else { return Ok(false) };
             let params = PostParams::default();

@@ -33,15 +33,15 @@ impl AccountClock {
         is_allowed: bool,
         wall_time: Timestamp,
     ) -> Self {
-        let asked = subscription.and_then(|subscription| {
+        let requested = subscription.and_then(|subscription| {
             let annotations = subscription.metadata.annotations.as_ref()?;
             annotations.get(TEST_CLOCK)?.parse::<Timestamp>().ok()
         });
         match ledger {
             Some(ledger) => ledger.test_clock_time.map_or(Self { now: wall_time, is_test: false }, |held| {
-                Self { now: asked.map_or(held, |asked| asked.max(held)), is_test: true }
+                Self { now: requested.map_or(held, |requested| requested.max(held)), is_test: true }
             }),
-            None => match asked.filter(|_| is_allowed) {
+            None => match requested.filter(|_| is_allowed) {
                 Some(now) => Self { now, is_test: true },
                 None => Self { now: wall_time, is_test: false },
             },
@@ -56,19 +56,21 @@ pub fn ignored_test_clock(
     clock: AccountClock,
     is_allowed: bool,
 ) -> Option<String> {
-    let asked = subscription.metadata.annotations.as_ref()?.get(TEST_CLOCK)?;
-    let because = match asked.parse::<Timestamp>() {
+    let requested = subscription.metadata.annotations.as_ref()?.get(TEST_CLOCK)?;
+    let reason = match requested.parse::<Timestamp>() {
         Err(_) => "it must be a time such as '2026-01-31T10:00:00Z'".to_owned(),
         Ok(_) if !clock.is_test && !is_allowed => {
             "the operator must be started with `--allow-test-clocks` and this namespace".to_owned()
         }
         Ok(_) if !clock.is_test => {
-            "the account was begun without one; use a Subscription with another name".to_owned()
+            "the account started without one; use a Subscription with another name".to_owned()
         }
-        Ok(asked) if asked < clock.now => format!("it must not go back, and stands at {}", clock.now),
+        Ok(requested) if requested < clock.now => {
+            format!("it must not go back, and the account's clock is at {}", clock.now)
+        }
         Ok(_) => return None,
     };
-    Some(format!("test clock '{asked}' is ignored: {because}"))
+    Some(format!("test clock '{requested}' is ignored: {reason}"))
 }
 
 /// Returns all facts about the account.
@@ -81,8 +83,8 @@ pub fn facts_of(
     acknowledged: Vec<(String, String)>,
     clock: AccountClock,
 ) -> Result<Facts, ConvertError> {
-    let there = view.subscription.as_deref().filter(|subscription| is_there(subscription));
-    let subscription = there.map(convert::subscription_fact).transpose()?;
+    let existing = view.subscription.as_deref().filter(|subscription| is_there(subscription));
+    let subscription = existing.map(convert::subscription_fact).transpose()?;
     let uid = subscription.as_ref().map(|subscription| subscription.uid.clone()).unwrap_or_default();
     let mut facts = Facts {
         name: view.key.name.clone(),
@@ -109,7 +111,7 @@ pub const ARRIVAL_TOLERANCE_SECONDS: i64 = 60;
 
 /// Returns the current time, which is at least that of every arrival within the tolerance. Arrivals are the API
 /// server's times, and the local clock may be slightly behind. An arrival that is further ahead does not move
-/// the clock, because one of several API servers may have a wrong clock.
+/// the clock, reason one of several API servers may have a wrong clock.
 #[must_use]
 pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     let latest = seconds_after(now, ARRIVAL_TOLERANCE_SECONDS);

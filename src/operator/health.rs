@@ -42,14 +42,20 @@ type Endpoints = (Health, Arc<Texts>);
 
 fn routes(health: Health) -> Router {
     Router::new()
-        .route("/healthz", get(async |State((health, _)): State<Endpoints>| unless((health.stuck)())))
-        .route("/readyz", get(async |State((health, _)): State<Endpoints>| unless((health.unready)())))
+        .route(
+            "/healthz",
+            get(async |State((health, _)): State<Endpoints>| health_response((health.stuck)())),
+        )
+        .route(
+            "/readyz",
+            get(async |State((health, _)): State<Endpoints>| health_response((health.unready)())),
+        )
         .route("/metrics", get(metrics))
         .with_state((health, Arc::new(Texts::new(MOST_TEXTS))))
 }
 
 /// Answers 200, or 503 with the problem if there is one.
-fn unless(problem: Option<String>) -> Response {
+fn health_response(problem: Option<String>) -> Response {
     match problem {
         None => "ok\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),

@@ -64,7 +64,7 @@ pub struct Context<'a> {
     /// Whether the operator is paused. A paused operator neither decides nor writes.
     pub is_paused: bool,
     /// Whether the local clock agrees with the API server's.
-    pub knows_the_time: bool,
+    pub trusts_the_clock: bool,
     /// Whether Subscriptions of the account's namespace may have a test clock.
     pub allows_test_clocks: bool,
 }
@@ -78,7 +78,7 @@ pub fn plan(view: &View, memory: &Memory, context: &Context<'_>) -> Result<Step,
         return Ok(Step::Rest);
     }
     // Refusals and statuses depend on the time, as commits do.
-    if !context.knows_the_time {
+    if !context.trusts_the_clock {
         return Ok(Step::Read(Part::Time));
     }
     if memory.is_in_doubt && !view.ledger_is_read() {

@@ -78,7 +78,7 @@ impl Next {
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// A read failed.
-    #[error("reading of account {account} failed")]
+    #[error("the read of account {account} failed")]
     Read {
         /// The account.
         account: AccountKey,
@@ -87,7 +87,7 @@ pub enum ReconcileError {
         source: CallError,
     },
     /// The outcome of a commit is unknown. The ledger is read before the next decision.
-    #[error("commit of account {account} is in doubt")]
+    #[error("the outcome of a commit of account {account} is unknown")]
     Commit {
         /// The account.
         account: AccountKey,
@@ -96,7 +96,7 @@ pub enum ReconcileError {
         source: CallError,
     },
     /// A receipt or status could not be written. The next reconcile writes it again.
-    #[error("projection of account {account} failed")]
+    #[error("a receipt or the status of account {account} could not be written")]
     Project {
         /// The account.
         account: AccountKey,
@@ -105,7 +105,7 @@ pub enum ReconcileError {
         source: CallError,
     },
     /// A field of the Subscription is invalid.
-    #[error("subscription of account {account} cannot be understood")]
+    #[error("the Subscription of account {account} is invalid")]
     Convert {
         /// The account.
         account: AccountKey,
@@ -114,7 +114,7 @@ pub enum ReconcileError {
         source: ConvertError,
     },
     /// The reconcile panicked because of a bug.
-    #[error("reconcile of account {account} panicked")]
+    #[error("the reconcile of account {account} panicked")]
     Panicked {
         /// The account.
         account: AccountKey,
@@ -206,7 +206,7 @@ impl<C: Cluster> Operator<C> {
             match step.map_err(|source| ReconcileError::Convert { account: key.clone(), source })? {
                 Step::Rest => return Ok(Next::default()),
                 Step::Read(Part::Time) => {
-                    self.ask_the_time(key).await?;
+                    self.read_the_time(key).await?;
                     return Ok(Next::AT_ONCE);
                 }
                 Step::Read(Part::Ledger) => {
@@ -229,7 +229,7 @@ impl<C: Cluster> Operator<C> {
         Context {
             catalog: &self.catalog,
             is_paused: self.hold,
-            knows_the_time: self.knows_the_time(),
+            trusts_the_clock: self.trusts_the_clock(),
             allows_test_clocks: self.test_clock_namespaces.contains(&key.namespace),
         }
     }
@@ -264,7 +264,7 @@ impl<C: Cluster> Operator<C> {
         let delay = self.show(&mut view, clock, memory).await?;
         receipts?;
         let shown = Shown { basis: decision.wait_basis, time: clock.now };
-        self.cache.reports.note_shown(&view.key, &view.reports, shown);
+        self.cache.reports.record_shown(&view.key, &view.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
         let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
@@ -274,17 +274,17 @@ impl<C: Cluster> Operator<C> {
 
     /// Returns whether the local clock agrees with the API server's. Refusals and statuses depend on the time,
     /// as commits do. So nothing is decided before the server's first reply, or while the clocks differ.
-    fn knows_the_time(&self) -> bool {
+    fn trusts_the_clock(&self) -> bool {
         let skew_seconds = self.cluster.clock_skew_seconds();
         skew_seconds.is_some_and(|skew_seconds| skew_seconds.abs() <= CLOCK_TOLERANCE_SECONDS)
     }
 
     /// Calls the API server and reads its time from the reply. The skew of an earlier reply can be wrong,
     /// because the clock does not advance while a machine sleeps.
-    async fn ask_the_time(&self, key: &AccountKey) -> Result<(), ReconcileError> {
+    async fn read_the_time(&self, key: &AccountKey) -> Result<(), ReconcileError> {
         match self.cluster.fetch::<CreditLedger>(&key.namespace, &key.name).await {
             Err(error) if !error.is_not_found() => Err(read(key, error)),
-            _ if self.knows_the_time() => Ok(()),
+            _ if self.trusts_the_clock() => Ok(()),
             _ => {
                 let skew_seconds = self.cluster.clock_skew_seconds().unwrap_or_default();
                 Err(ReconcileError::Clock { skew_seconds })

@@ -20,8 +20,8 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Shortest time between two sweeps.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Number of concurrent deletions: more than one, so that a slow one does not block the others, but few, to
-/// limit the load on the API server.
+/// Number of concurrent deletions. It is small to limit the load on the API server, but a slow deletion must
+/// not block the others.
 const DELETED_AT_ONCE: usize = 8;
 
 /// Returns the time between two sweeps of reports that are kept for `keep_for_seconds`.

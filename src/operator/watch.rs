@@ -107,7 +107,8 @@ impl Watches {
         self.metrics.count_set_aside(&kind);
         let Version { namespace, name, .. } = &version;
         tracing::error!(%kind, namespace, name, error, "object set aside: it cannot be understood");
-        let message = format!("not taken: {error}; delete the object and create it as its definition says");
+        let message =
+            format!("the object is ignored: {error}; delete it and create it again as its CRD requires");
         let event = Event::warning(EventObject::new::<R::Object>(version), Reason::Undecodable, message);
         if self.events.send(event).is_err() {
             tracing::debug!("the publisher has stopped");

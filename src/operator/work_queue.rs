@@ -34,12 +34,12 @@ const RECOVERY_SPREAD: Duration = Duration::from_secs(1);
 /// Longest sleep. The wall clock may be set during a sleep, and timers do not notice that.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Time limit for running reconciles when the operator stops: twice the limit of one call, and less than the 30
-/// seconds after which a pod is killed.
+/// Time limit for running reconciles when the operator stops. It is twice the limit of one call, and less than
+/// the 30 seconds after which a pod is killed.
 const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// Longest time between two iterations of a working loop: a few of its longest sleeps.
-const LONGEST_TURN: Duration = Duration::from_secs(120);
+const LONGEST_ITERATION: Duration = Duration::from_secs(120);
 
 /// The heartbeat of this process's loop, which `/healthz` checks.
 pub static HEARTBEAT: Heartbeat = Heartbeat::new();
@@ -68,8 +68,8 @@ impl Heartbeat {
     fn stuck_at(&self, instant: Instant) -> Option<String> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = instant.saturating_duration_since(last?);
-        (age > LONGEST_TURN)
-            .then(|| format!("the loop that reconciles took no turn for {} seconds", age.as_secs()))
+        (age > LONGEST_ITERATION)
+            .then(|| format!("the reconcile loop has not run for {} seconds", age.as_secs()))
     }
 }
 
@@ -93,7 +93,7 @@ struct Failures {
 struct Queue {
     /// Accounts to reconcile now, in the order of their requests.
     ready: BTreeMap<u64, AccountKey>,
-    turns: HashMap<AccountKey, u64>,
+    positions: HashMap<AccountKey, u64>,
     counter: u64,
     /// Accounts to reconcile after a delay.
     delayed: BTreeSet<(Instant, AccountKey)>,
@@ -108,23 +108,24 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, key: AccountKey) {
-        if self.turns.contains_key(&key) {
+        if self.positions.contains_key(&key) {
             return;
         }
         if let Some(until) = self.held_until.get(&key).copied() {
             self.delay(key, until);
             return;
         }
-        self.turns.insert(key.clone(), self.counter);
+        self.positions.insert(key.clone(), self.counter);
         self.ready.insert(self.counter, key);
         self.counter += 1;
     }
 
     /// Removes and returns the first ready account that is not running.
     fn pop(&mut self, running: &HashSet<AccountKey>) -> Option<AccountKey> {
-        let turn = self.ready.iter().find(|(_, key)| !running.contains(*key)).map(|(turn, _)| *turn)?;
-        let key = self.ready.remove(&turn)?;
-        self.turns.remove(&key);
+        let position =
+            self.ready.iter().find(|(_, key)| !running.contains(*key)).map(|(position, _)| *position)?;
+        let key = self.ready.remove(&position)?;
+        self.positions.remove(&key);
         if let Some(until) = self.delayed_until.remove(&key) {
             self.delayed.remove(&(until, key.clone()));
         }
@@ -145,9 +146,10 @@ impl Queue {
 
     /// Delays an account to `until`, or to `held_until` if it is requested before.
     fn hold(&mut self, key: AccountKey, held_until: Instant, until: Instant) {
-        let is_asked_for = self.turns.remove(&key).is_some_and(|turn| self.ready.remove(&turn).is_some());
+        let is_requested =
+            self.positions.remove(&key).is_some_and(|position| self.ready.remove(&position).is_some());
         self.held_until.insert(key.clone(), held_until);
-        self.delay(key, if is_asked_for { held_until } else { until });
+        self.delay(key, if is_requested { held_until } else { until });
     }
 
     /// Ends the hold and the delay of an account before their time.
@@ -191,14 +193,14 @@ impl Queue {
 }
 
 /// Reconciles the requested accounts, at most `concurrency` at once, while this operator leads. When `stop`
-/// turns true, waits for the running reconciles and returns.
+/// positions true, waits for the running reconciles and returns.
 ///
 /// `recovered` changes when the API server is reachable again. Accounts whose calls failed are then reconciled
 /// within `RECOVERY_SPREAD`, regardless of their backoff.
 ///
 /// A standby keeps its queue: it reconciles each queued account when its leadership begins.
 pub async fn run<F>(
-    mut asked: mpsc::UnboundedReceiver<AccountKey>,
+    mut requests: mpsc::UnboundedReceiver<AccountKey>,
     mut recovered: watch::Receiver<u64>,
     mut leadership: Leadership,
     mut stop: watch::Receiver<bool>,
@@ -222,7 +224,7 @@ pub async fn run<F>(
             && let Some(key) = queue.pop(&running)
         {
             running.insert(key.clone());
-            reconciles.spawn(contain(key.clone(), reconcile(key)));
+            reconciles.spawn(catch_panic(key.clone(), reconcile(key)));
         }
         let due = queue.next_due(clock, Instant::now());
         tokio::select! {
@@ -230,12 +232,12 @@ pub async fn run<F>(
             _ = stop.changed() => break,
             Some(Ok((key, result))) = reconciles.join_next() => {
                 running.remove(&key);
-                plan_next(&mut queue, &mut failures, key, result);
+                schedule_next(&mut queue, &mut failures, key, result);
             }
-            key = asked.recv() => match key {
+            key = requests.recv() => match key {
                 Some(key) => {
                     queue.push(key);
-                    while let Ok(key) = asked.try_recv() {
+                    while let Ok(key) = requests.try_recv() {
                         queue.push(key);
                     }
                 }
@@ -255,7 +257,7 @@ pub async fn run<F>(
 }
 
 /// Runs the reconcile of an account. A panic counts as a failure of this account and does not affect others.
-async fn contain(
+async fn catch_panic(
     key: AccountKey,
     reconcile: BoxFuture<'static, Result<Next, ReconcileError>>,
 ) -> (AccountKey, Result<Next, ReconcileError>) {
@@ -265,7 +267,7 @@ async fn contain(
 }
 
 /// Schedules the next reconcile of an account.
-fn plan_next(
+fn schedule_next(
     queue: &mut Queue,
     failures: &mut HashMap<AccountKey, Failures>,
     key: AccountKey,
@@ -283,8 +285,8 @@ fn plan_next(
         }
         Err(error) => {
             let count = failures.get(&key).map_or(0, |failures| failures.count).saturating_add(1);
-            let asked = error.call().and_then(flashgate_cluster::CallError::retry_after);
-            let delay = backoff(count, &key).max(asked.unwrap_or_default().min(BACKOFF.1));
+            let retry_after = error.call().and_then(flashgate_cluster::CallError::retry_after);
+            let delay = backoff(count, &key).max(retry_after.unwrap_or_default().min(BACKOFF.1));
             let is_conflict = error.call().is_some_and(flashgate_cluster::CallError::is_conflict);
             if is_conflict && count == 1 {
                 tracing::debug!(account = %key, %error, "another writer changed the object first; reading it again");
@@ -292,10 +294,10 @@ fn plan_next(
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(account = %key, error, ?delay, "reconcile failed; trying again");
             }
-            let hold = if asked.is_some() { delay } else { delay.min(LONGEST_HOLD) };
+            let hold = if retry_after.is_some() { delay } else { delay.min(LONGEST_HOLD) };
             let now = Instant::now();
             queue.hold(key.clone(), now + hold, now + delay);
-            let is_cut_off = error.call().is_some_and(|call| asked.is_none() && !call.is_conflict());
+            let is_cut_off = error.call().is_some_and(|call| retry_after.is_none() && !call.is_conflict());
             failures.insert(key, Failures { count, is_cut_off });
         }
     }
@@ -307,7 +309,7 @@ fn recover(queue: &mut Queue, failures: &mut HashMap<AccountKey, Failures>) {
         failures.iter().filter(|(_, failures)| failures.is_cut_off).map(|(key, _)| key.clone()).collect();
     for key in cut_off {
         failures.remove(&key);
-        let until = Instant::now() + RECOVERY_SPREAD.mul_f64(share(&key, 0));
+        let until = Instant::now() + RECOVERY_SPREAD.mul_f64(spread_factor(&key, 0));
         queue.release(key, until);
     }
 }
@@ -317,11 +319,11 @@ fn recover(queue: &mut Queue, failures: &mut HashMap<AccountKey, Failures>) {
 fn backoff(count: u32, key: &AccountKey) -> Duration {
     let (least, most) = BACKOFF;
     let doubled = least.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16))).min(most);
-    doubled.mul_f64(0.5 + share(key, count) / 2.0)
+    doubled.mul_f64(0.5 + spread_factor(key, count) / 2.0)
 }
 
 /// Returns a number from 0 to 1 that depends on the account and on `count`.
-fn share(key: &AccountKey, count: u32) -> f64 {
+fn spread_factor(key: &AccountKey, count: u32) -> f64 {
     let spread =
         key.name.bytes().chain(key.namespace.bytes()).fold(u32::from(count.to_le_bytes()[0]), |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(u32::from(byte))
@@ -367,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_woken_at_its_time_and_not_before() {
+    fn an_account_is_ready_at_its_time_and_not_before() {
         let mut queue = Queue::default();
         let instant = Instant::now();
         queue.wake_at(key("a"), Some(time(100)));
@@ -431,7 +433,7 @@ mod tests {
             retry_after,
         };
         let error = ReconcileError::Read { account: key("a"), source };
-        plan_next(queue, failures, key("a"), Err(error));
+        schedule_next(queue, failures, key("a"), Err(error));
     }
 
     #[test]
@@ -481,7 +483,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_standby_keeps_its_queue_until_leadership_begins() {
-        let (until, leadership) = Leadership::contested();
+        let (until, leadership) = Leadership::with_election();
         let (ask, asked) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let (_recover, recovered) = watch::channel(0);
@@ -513,7 +515,7 @@ mod tests {
         };
         tokio::join!(run(asked, recovered, begins, stopped, &clock, 2, reconcile), user);
         assert!(reconciled.try_recv().is_err());
-        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each turn is a beat");
+        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each position is a beat");
     }
 
     /// Runs a leading loop with `reconcile` until both accounts `a` and `b` have reported that they are done.
@@ -539,7 +541,10 @@ mod tests {
             assert_eq!(names, [Some("a".to_owned()), Some("b".to_owned())]);
             stop.send(true).expect("stopped");
         };
-        tokio::join!(run(asked, recovered, Leadership::undisputed(), stopped, &clock, 2, reconcile), user);
+        tokio::join!(
+            run(asked, recovered, Leadership::without_election(), stopped, &clock, 2, reconcile),
+            user
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
@@ -573,15 +578,15 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_stuck_when_it_takes_no_turn_for_longer_than_its_sleeps() {
+    fn a_loop_is_stuck_if_it_does_not_run_for_longer_than_its_sleeps() {
         let heartbeat = Heartbeat::new();
         let after =
-            |seconds| heartbeat.stuck_at(Instant::now() + LONGEST_TURN + Duration::from_secs(seconds));
+            |seconds| heartbeat.stuck_at(Instant::now() + LONGEST_ITERATION + Duration::from_secs(seconds));
         assert_eq!(after(60), None, "it has not begun");
         heartbeat.beat();
-        assert!(LONGEST_TURN > LONGEST_SLEEP * 2);
+        assert!(LONGEST_ITERATION > LONGEST_SLEEP * 2);
         assert_eq!(heartbeat.stuck_at(Instant::now() + LONGEST_SLEEP), None);
-        assert_eq!(after(1).as_deref(), Some("the loop that reconciles took no turn for 121 seconds"));
+        assert_eq!(after(1).as_deref(), Some("the reconcile loop has not run for 121 seconds"));
         heartbeat.beat();
         assert_eq!(heartbeat.stuck(), None);
     }

@@ -5,7 +5,7 @@ use flashgate_api::{Amount, Payment, PaymentSpec, PaymentState, SubscriptionRef}
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::secrets::Reach;
+use super::secrets::Scope;
 
 /// Annotation with the provider's id of the event, unchanged.
 pub const EVENT_ID: &str = "billing.flashgate.dev/event-id";
@@ -94,13 +94,13 @@ impl Callback {
     ///
     /// # Errors
     /// When it names another namespace, or none although the secret is valid in several.
-    pub fn check_namespace(&self, path: &str, reach: Reach) -> Result<(), NamespaceError> {
+    pub fn check_namespace(&self, path: &str, scope: Scope) -> Result<(), NamespaceError> {
         let path = || path.to_owned();
-        match (&self.namespace, reach) {
+        match (&self.namespace, scope) {
             (Some(named), _) if *named == path() => Ok(()),
             (Some(named), _) => Err(NamespaceError::Differs { named: named.clone(), path: path() }),
-            (None, Reach::OneNamespace) => Ok(()),
-            (None, Reach::SeveralNamespaces) => Err(NamespaceError::NotNamed { path: path() }),
+            (None, Scope::OneNamespace) => Ok(()),
+            (None, Scope::SeveralNamespaces) => Err(NamespaceError::NotNamed { path: path() }),
         }
     }
 

@@ -97,7 +97,7 @@ pub enum SecretsError {
 
 /// The scope of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Scope {
     /// It is valid only in the namespace of the request.
     OneNamespace,
     /// It is valid in other namespaces too, so the signed body must name the namespace.
@@ -112,7 +112,7 @@ pub struct Key {
     /// HMAC with the decoded base64 after `whsec_` as the key, for a secret of Standard Webhooks.
     pub standard: Option<Hmac<Sha256>>,
     /// Its scope.
-    pub reach: Reach,
+    pub scope: Scope,
     fingerprint: [u8; 32],
 }
 
@@ -130,7 +130,7 @@ impl Keyring {
     /// When there are none or too many, or one of them is too short.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, SecretsError> {
         let mut keyring = Self { everywhere: parse(file, bytes)?, by_namespace: BTreeMap::new() };
-        keyring.mark_reach();
+        keyring.mark_scope();
         Ok(keyring)
     }
 
@@ -140,7 +140,7 @@ impl Keyring {
     }
 
     /// Marks the keys that are valid in more than one namespace.
-    fn mark_reach(&mut self) {
+    fn mark_scope(&mut self) {
         let mut seen = BTreeSet::new();
         let mut several: BTreeSet<[u8; 32]> = self.everywhere.iter().map(|key| key.fingerprint).collect();
         for keys in self.by_namespace.values() {
@@ -149,7 +149,7 @@ impl Keyring {
         }
         for key in self.by_namespace.values_mut().flatten().chain(&mut self.everywhere) {
             let is_shared = several.contains(&key.fingerprint);
-            key.reach = if is_shared { Reach::SeveralNamespaces } else { Reach::OneNamespace };
+            key.scope = if is_shared { Scope::SeveralNamespaces } else { Scope::OneNamespace };
         }
     }
 
@@ -201,7 +201,7 @@ impl SecretFiles {
             }
         }
         keyring.by_namespace.retain(|_, keys| !keys.is_empty());
-        keyring.mark_reach();
+        keyring.mark_scope();
         (keyring, problems)
     }
 }
@@ -281,7 +281,7 @@ impl Key {
         Some(Self {
             text: Hmac::new_from_slice(secret).ok()?,
             standard: key.and_then(|key| Hmac::new_from_slice(&key).ok()),
-            reach: Reach::OneNamespace,
+            scope: Scope::OneNamespace,
             fingerprint: Sha256::digest(secret).into(),
         })
     }

@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 
-use super::secrets::{BASE64, Key, Keyring, Reach};
+use super::secrets::{BASE64, Key, Keyring, Scope};
 
 /// Name of our own header.
 pub const HEADER: &str = "flashgate-signature";
@@ -87,14 +87,14 @@ impl Keyring {
         headers: &HeaderMap,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Reach, SignatureError> {
+    ) -> Result<Scope, SignatureError> {
         let signed = Signed::of(headers)?;
         let seconds_ago = now.as_second().saturating_sub(signed.second);
         if seconds_ago.saturating_abs() > TOLERANCE_SECONDS {
             return Err(SignatureError::OutOfTime { seconds_ago });
         }
         let fitting = self.keys(namespace).find(|key| signed.fits(key, body));
-        fitting.map(|key| key.reach).ok_or(match signed.form {
+        fitting.map(|key| key.scope).ok_or(match signed.form {
             Form::Own => SignatureError::Unfitting,
             Form::Standard => SignatureError::UnfittingStandard,
         })

@@ -30,7 +30,7 @@ pub enum Phase {
 impl Phase {
     /// Returns whether a connection in this phase may be closed for a new one: its request is incomplete or
     /// answered.
-    const fn gives_way(self) -> bool {
+    const fn can_be_replaced(self) -> bool {
         !matches!(self, Self::Handling)
     }
 
@@ -91,8 +91,9 @@ impl Connections {
         let mut closed = None;
         if is_address_full || open.rows.len() >= self.limits.connections {
             let candidates = open.rows.iter().filter(|(_, row)| !is_address_full || row.address == address);
-            let oldest =
-                candidates.filter(|(_, row)| row.phase.gives_way()).min_by_key(|(id, row)| (row.since, **id));
+            let oldest = candidates
+                .filter(|(_, row)| row.phase.can_be_replaced())
+                .min_by_key(|(id, row)| (row.since, **id));
             let Some(oldest) = oldest.map(|(id, _)| *id) else {
                 return Admission { admitted: None, closed: Some((Cut::Refused, address)) };
             };

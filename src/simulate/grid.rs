@@ -6,7 +6,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 const GAP: u16 = 2;
 
 /// A blank without a line break. It is printed as a normal blank.
-pub(super) const GLUE: char = '\u{a0}';
+pub(super) const NO_BREAK: char = '\u{a0}';
 
 /// The layout of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Grid {
                 shown.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
-        format!("{}\n", table.to_string().replace(GLUE, " ")).lines().fold(
+        format!("{}\n", table.to_string().replace(NO_BREAK, " ")).lines().fold(
             String::new(),
             |mut lines, line| {
                 lines.push_str(line.trim_end());
@@ -135,7 +135,7 @@ impl Grid {
             for (text, _) in self.rows.iter_mut().filter_map(|row| row.get_mut(index)) {
                 if !text.is_empty() {
                     let missing = widest.saturating_sub(after_point(text));
-                    text.extend(std::iter::repeat_n(GLUE, missing));
+                    text.extend(std::iter::repeat_n(NO_BREAK, missing));
                 }
             }
         }

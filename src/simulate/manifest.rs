@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_with_file_and_line() {
+    fn an_unreadable_manifest_is_refused_with_its_file_and_line() {
         let refused = [
             (
                 "kind: A\nkind: B\n",

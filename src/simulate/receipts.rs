@@ -26,17 +26,17 @@ impl Simulation<'_> {
         self.write::<CreditPack>(key, &decision.packs);
         self.write::<Payment>(key, &decision.payments);
         self.write::<CreditAdjustment>(key, &decision.adjustments);
-        self.note_when_reports_leave(key, &judged);
+        self.schedule_deletions(key, &judged);
     }
 
     /// Records when the sweep deletes the reports that have a verdict.
-    fn note_when_reports_leave(&mut self, key: &AccountKey, judged: &[&Verdict<ReportVerdict>]) {
+    fn schedule_deletions(&mut self, key: &AccountKey, judged: &[&Verdict<ReportVerdict>]) {
         let kept = i64::from(self.catalog.policies.reports.keep_for_seconds);
         let leave_time = seconds_after(self.now, kept);
         let Some(account) = self.accounts.get(key) else { return };
         for verdict in judged {
             let key = account.object(Kind::UsageReport, &verdict.name);
-            self.leaving.push_back((leave_time, key, verdict.uid.clone()));
+            self.deletions.push_back((leave_time, key, verdict.uid.clone()));
         }
     }
 

@@ -9,7 +9,7 @@ use flashgate_ledger::period::Window;
 use flashgate_ledger::statement::{Book, Statement};
 use jiff::Timestamp;
 
-use super::grid::{Column, GLUE, Grid, Layout, Tone, grouped};
+use super::grid::{Column, Grid, Layout, NO_BREAK, Tone, grouped};
 
 /// Returns the statement of one account.
 pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: Layout) -> String {
@@ -85,12 +85,16 @@ fn describe(entry: &Entry) -> String {
             let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
             let had_expired = still_settling(had_expired);
             let (window, paid) = (window_text(*window), paid(paid_by, *amount));
-            format!("{}: {source}, {window}{paid}{had_expired}{}", object.name, also(*debt, "became debt"))
+            format!(
+                "{}: {source}, {window}{paid}{had_expired}{}",
+                object.name,
+                part_remark(*debt, "became debt")
+            )
         }
-        Detail::Expired { grant, .. } => format!("what was left from {}", giver(grant)),
+        Detail::Expired { grant, .. } => format!("what was left from {}", grant_source(grant)),
         Detail::SettlementClosed { amount, grant } => {
-            let (amount, giver) = (grouped(&amount.to_string()), giver(grant));
-            format!("{amount} from {giver} can no longer pay late usage")
+            let (amount, grant_source) = (grouped(&amount.to_string()), grant_source(grant));
+            format!("{amount} from {grant_source} can no longer pay late usage")
         }
         Detail::Refunded { amount, grant, invoice, object } => {
             let (invoice, credits) = (format!("{invoice} by {object}"), grouped(&amount.to_string()));
@@ -98,7 +102,7 @@ fn describe(entry: &Entry) -> String {
                 return format!("{invoice}: the money went back; no credits had been given for it");
             };
             let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
-            format!("{invoice}: {credits} left from {}{}", giver(grant), still_settling(had_expired))
+            format!("{invoice}: {credits} left from {}{}", grant_source(grant), still_settling(had_expired))
         }
         Detail::PlanChanged { from: None, to, period_number } => {
             format!("{}, period {period_number}", plan_name(to))
@@ -126,7 +130,8 @@ fn describe(entry: &Entry) -> String {
 fn describe_invoice(detail: &Detail) -> String {
     match detail {
         Detail::Invoiced { amount, currency, invoice, reason, object, due_time } => {
-            let what = object.as_ref().map_or_else(|| what_for(*reason).to_owned(), ToString::to_string);
+            let what =
+                object.as_ref().map_or_else(|| invoice_purpose(*reason).to_owned(), ToString::to_string);
             let due = due_time.map(|due| format!("; due {}", minute(due))).unwrap_or_default();
             format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
@@ -144,7 +149,7 @@ fn describe_invoice(detail: &Detail) -> String {
     }
 }
 
-const fn what_for(reason: InvoiceReason) -> &'static str {
+const fn invoice_purpose(reason: InvoiceReason) -> &'static str {
     match reason {
         InvoiceReason::Start => "the first period",
         InvoiceReason::Renewal => "the renewal",
@@ -171,7 +176,7 @@ const fn why_lapsed(cause: LapseCause) -> &'static str {
 }
 
 /// Returns the source of a grant, from its id.
-fn giver(grant: &str) -> String {
+fn grant_source(grant: &str) -> String {
     match grant.split_once('/') {
         Some(("plan", period_number)) => format!("period {period_number}"),
         Some(("pack", name)) => format!("CreditPack/{name}"),
@@ -184,10 +189,11 @@ fn giver(grant: &str) -> String {
 fn paid(paid_by: &[PaidBy], amount: Credits) -> String {
     match paid_by {
         [] => String::new(),
-        [all] if all.amount == amount => format!("; from {}", giver(&all.grant)),
+        [all] if all.amount == amount => format!("; from {}", grant_source(&all.grant)),
         parts => {
-            let part =
-                |part: &PaidBy| format!("{} from {}", grouped(&part.amount.to_string()), giver(&part.grant));
+            let part = |part: &PaidBy| {
+                format!("{} from {}", grouped(&part.amount.to_string()), grant_source(&part.grant))
+            };
             format!("; {}", parts.iter().map(part).collect::<Vec<_>>().join(", "))
         }
     }
@@ -219,27 +225,27 @@ fn expires(time: Option<Timestamp>) -> String {
 fn minute(time: Timestamp) -> String {
     let is_whole = time.as_second() % 60 == 0;
     let clock = if is_whole { time.strftime("%H:%M") } else { time.strftime("%T") };
-    format!("{}{GLUE}{clock}", time.strftime("%F"))
+    format!("{}{NO_BREAK}{clock}", time.strftime("%F"))
 }
 
 /// Returns a remark on the part of an amount that the balance no longer included (Law 7).
 fn still_settling(part: Credits) -> String {
-    also(part, "of it had expired")
+    part_remark(part, "of it had expired")
 }
 
 fn repaid(debt: Credits) -> String {
-    also(debt, "repaid debt")
+    part_remark(debt, "repaid debt")
 }
 
 /// Returns a remark on a part of an amount, or an empty text if the part is zero.
-fn also(part: Credits, what: &str) -> String {
+fn part_remark(part: Credits, what: &str) -> String {
     if part.is_zero() { String::new() } else { format!("; {} {what}", grouped(&part.to_string())) }
 }
 
 /// Returns a window. The date of its end is left out if it is the date of its start.
 fn window_text(window: Window) -> String {
     let (start, end) = (minute(window.start_time), minute(window.end_time));
-    match (start.split_once(GLUE), end.split_once(GLUE)) {
+    match (start.split_once(NO_BREAK), end.split_once(NO_BREAK)) {
         (Some((from, _)), Some((to, time))) if from == to => format!("{start} to {time}"),
         _ => format!("{start} to {end}"),
     }

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_writes_is_taken_off_and_the_namespace_is_default() {
+    fn server_fields_are_removed_and_the_namespace_defaults() {
         let step = step(json!({
             "apiVersion": API_VERSION, "kind": "CreditPack",
             "metadata": {"name": "extra", "uid": "1", "generation": 4, "labels": {"team": "a"}},

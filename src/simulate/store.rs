@@ -20,7 +20,7 @@ pub(super) struct Store {
     admission: Admission,
     objects: HashMap<ObjectKey, Object>,
     /// Number of times that an object with each key was created.
-    births: HashMap<ObjectKey, u32>,
+    creations: HashMap<ObjectKey, u32>,
 }
 
 /// An object that exists.
@@ -102,7 +102,7 @@ impl fmt::Debug for Store {
 impl Store {
     /// Returns a store without objects.
     pub(super) fn new(admission: Admission) -> Self {
-        Self { admission, objects: HashMap::new(), births: HashMap::new() }
+        Self { admission, objects: HashMap::new(), creations: HashMap::new() }
     }
 
     /// Creates or updates the object `key` at `now`, as the API server would.
@@ -134,7 +134,7 @@ impl Store {
 
     /// Returns a new object with a new UID.
     fn create(&mut self, key: &ObjectKey, content: Value, now: Timestamp) -> Object {
-        let count = self.births.entry(key.clone()).or_default();
+        let count = self.creations.entry(key.clone()).or_default();
         *count = count.saturating_add(1);
         let uid = uid(&[key.kind.as_str(), &key.namespace, &key.name, &count.to_string()]);
         Object { content, uid, generation: 1, creation_time: now, status: None }

@@ -56,9 +56,9 @@ impl Limits {
                 let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
                 let (head, body) = client.send(request).await?.into_parts();
                 let body = if is_watch {
-                    Either::Left(unless_silent(body, silence))
+                    Either::Left(with_silence_limit(body, silence))
                 } else {
-                    Either::Right(unless_late(body, reply, deadline))
+                    Either::Right(with_deadline(body, reply, deadline))
                 };
                 Ok(Response::from_parts(head, body))
             };
@@ -72,7 +72,7 @@ impl Limits {
 
 /// Returns a body that ends with an error if it is not complete by `deadline`, which is `limit` after the
 /// request. It is not buffered, so a reader can stop if it is too large.
-fn unless_late(
+fn with_deadline(
     body: Body,
     limit: Duration,
     deadline: Instant,
@@ -84,7 +84,10 @@ fn unless_late(
 }
 
 /// Returns a body that ends with an error after `limit` without data.
-fn unless_silent(body: Body, limit: Duration) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
+fn with_silence_limit(
+    body: Body,
+    limit: Duration,
+) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
     StreamBody::new(try_unfold(BodyStream::new(body), move |mut frames| async move {
         let next = timeout(limit, frames.try_next()).await.map_err(|_| Overdue::Watch(limit))??;
         Ok(next.map(|frame| (frame, frames)))

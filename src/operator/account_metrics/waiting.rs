@@ -66,7 +66,7 @@ fn show_future(
     now: Timestamp,
 ) -> fmt::Result {
     let limit = now.saturating_add(SignedDuration::from_secs(AHEAD_SECONDS)).unwrap_or(now);
-    let is_future = |key: &AccountKey, arrival: Timestamp| arrival > limit && !accounts.is_by_test_clock(key);
+    let is_future = |key: &AccountKey, arrival: Timestamp| arrival > limit && !accounts.has_test_clock(key);
     let mut subscriptions = 0_usize;
     cache.subscriptions.for_each(|key, subscription| {
         let arrival = subscription.metadata.creation_timestamp.as_ref();
@@ -145,7 +145,7 @@ impl Accounts {
         });
         let begins = accounts.into_iter().map(|(key, (arrival, asked, asks_for_test_clock))| {
             let begin = match ledgers.get(&key) {
-                Some((start, is_by_test_clock)) => (!is_by_test_clock).then(|| arrival.max(*start)),
+                Some((start, has_test_clock)) => (!has_test_clock).then(|| arrival.max(*start)),
                 None => (!asks_for_test_clock).then(|| asked.map_or(arrival, |asked| asked.max(arrival))),
             };
             (key, begin)
@@ -161,7 +161,7 @@ impl Accounts {
         self.0.get(key).copied().flatten()
     }
 
-    fn is_by_test_clock(&self, key: &AccountKey) -> bool {
+    fn has_test_clock(&self, key: &AccountKey) -> bool {
         self.0.get(key).is_some_and(Option::is_none)
     }
 }
@@ -211,7 +211,7 @@ mod tests {
     fn shows(cache: Arc<Cache>, series: &[&str], not: &[&str]) {
         let now = NOW.parse().expect("time");
         let clock = Clock::from_fn(move || now);
-        let leadership = Leadership::undisputed();
+        let leadership = Leadership::without_election();
         let gauges = AccountMetrics { cache, leadership, clock, shows_each_account: false };
         let text = Metrics::default().text(gauges).expect("text");
         for series in series {

@@ -68,7 +68,7 @@ impl ReportIndex {
 impl Table<Pending<UsageReport>> {
     /// Records that the statuses of an account's reports are right. Reports in `judged` that have changed since
     /// are excluded.
-    pub fn note_shown(&self, key: &AccountKey, judged: &Rows<Pending<UsageReport>>, shown: Shown) {
+    pub fn record_shown(&self, key: &AccountKey, judged: &Rows<Pending<UsageReport>>, shown: Shown) {
         let accounts = &mut *self.lock();
         let Some(rows) = accounts.get_mut(key) else { return };
         for row in judged.iter() {

@@ -48,7 +48,7 @@ impl Candidate {
     /// Records the lease as the server has it, or its absence.
     ///
     /// Only a change of its spec counts as a renewal. Annotations and labels do not.
-    pub fn see(&mut self, lease: Option<Lease>, now: Instant) {
+    pub fn observe(&mut self, lease: Option<Lease>, now: Instant) {
         let since = match (&self.seen, &lease) {
             (Some(seen), Some(lease)) if seen.lease.spec == lease.spec => seen.since,
             _ => now,
@@ -58,7 +58,7 @@ impl Candidate {
     }
 
     /// Records that a call failed: the candidate must read the lease before its next move.
-    pub const fn doubt(&mut self) {
+    pub const fn note_failure(&mut self) {
         self.is_in_doubt = true;
     }
 
@@ -81,7 +81,7 @@ impl Candidate {
 
     /// Returns the time until the lease of another holder expires if it is not renewed.
     #[must_use]
-    pub fn patience(&self, now: Instant) -> Duration {
+    pub fn time_to_expiry(&self, now: Instant) -> Duration {
         match &self.seen {
             Some(seen) if self.holder().is_some() && !self.holds() => {
                 (seen.since + self.duration_of(&seen.lease)).saturating_duration_since(now)
@@ -101,13 +101,13 @@ impl Candidate {
     pub fn decide(&self, name: &str, time: Timestamp, now: Instant) -> Move {
         let Some(seen) = &self.seen else {
             let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-            return Move::Create(Lease { metadata, spec: Some(self.taken(&LeaseSpec::default(), time)) });
+            return Move::Create(Lease { metadata, spec: Some(self.acquired(&LeaseSpec::default(), time)) });
         };
         let before = seen.lease.spec.clone().unwrap_or_default();
         let spec = if self.holds() {
-            LeaseSpec { renew_time: Some(MicroTime(time)), ..self.kept(before) }
-        } else if self.holder().is_none() || self.patience(now).is_zero() {
-            self.taken(&before, time)
+            LeaseSpec { renew_time: Some(MicroTime(time)), ..self.renewed(before) }
+        } else if self.holder().is_none() || self.time_to_expiry(now).is_zero() {
+            self.acquired(&before, time)
         } else {
             return Move::Wait;
         };
@@ -127,7 +127,7 @@ impl Candidate {
         Some(Lease { metadata: seen.lease.metadata.clone(), spec: Some(spec) })
     }
 
-    fn kept(&self, before: LeaseSpec) -> LeaseSpec {
+    fn renewed(&self, before: LeaseSpec) -> LeaseSpec {
         let seconds = i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX);
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
@@ -136,13 +136,13 @@ impl Candidate {
         }
     }
 
-    fn taken(&self, before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
+    fn acquired(&self, before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
         let transitions = before.lease_transitions.map_or(0, |count| count.saturating_add(1));
         LeaseSpec {
             acquire_time: Some(MicroTime(time)),
             renew_time: Some(MicroTime(time)),
             lease_transitions: Some(transitions),
-            ..self.kept(before.clone())
+            ..self.renewed(before.clone())
         }
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     /// Returns a lease that `identity` holds, as written at `second` of its own clock.
     fn held_by(identity: &str, second: i64, version: u32) -> Lease {
         let mut holder = candidate(identity);
-        holder.see(None, Instant::now());
+        holder.observe(None, Instant::now());
         stored(holder.decide("lease", time(second), Instant::now()), version)
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn a_missing_lease_is_created_with_its_holder() {
         let mut first = candidate("first");
         assert!(first.must_read());
-        first.see(None, Instant::now());
+        first.observe(None, Instant::now());
         let lease = stored(first.decide("lease", time(100), Instant::now()), 1);
         assert_eq!(lease.metadata.name.as_deref(), Some("lease"));
         assert_eq!(holder(&lease), Some("first"));
@@ -203,13 +203,13 @@ mod tests {
     #[test]
     fn a_holder_renews_without_a_read_unless_a_call_failed() {
         let mut leader = candidate("leader");
-        leader.see(Some(held_by("leader", 100, 7)), Instant::now());
+        leader.observe(Some(held_by("leader", 100, 7)), Instant::now());
         assert!(!leader.must_read());
         let renewed = stored(leader.decide("lease", time(102), Instant::now()), 8);
         assert_eq!(spec(&renewed).acquire_time, Some(MicroTime(time(100))));
         assert_eq!(spec(&renewed).renew_time, Some(MicroTime(time(102))));
         assert_eq!(spec(&renewed).lease_transitions, Some(0));
-        leader.doubt();
+        leader.note_failure();
         assert!(leader.must_read());
     }
 
@@ -220,10 +220,10 @@ mod tests {
         for written in [0, 200_000] {
             let mut standby = candidate("standby");
             let lease = held_by("leader", written, 7);
-            standby.see(Some(lease.clone()), start);
+            standby.observe(Some(lease.clone()), start);
             let early = start + LEASE.saturating_sub(Duration::from_millis(1));
-            standby.see(Some(lease.clone()), early);
-            assert_eq!(standby.patience(early), Duration::from_millis(1));
+            standby.observe(Some(lease.clone()), early);
+            assert_eq!(standby.time_to_expiry(early), Duration::from_millis(1));
             assert_eq!(standby.decide("lease", time(100_000), early), Move::Wait);
             let decided = standby.decide("lease", time(100_000), start + LEASE);
             let Move::Replace(taken) = decided else { unreachable!("{decided:?}") };
@@ -237,18 +237,18 @@ mod tests {
     fn each_observed_renewal_restarts_the_lease_duration() {
         let start = Instant::now();
         let mut standby = candidate("standby");
-        standby.see(Some(held_by("leader", 100, 7)), start);
-        standby.see(Some(held_by("leader", 102, 8)), start + LEASE / 2);
+        standby.observe(Some(held_by("leader", 100, 7)), start);
+        standby.observe(Some(held_by("leader", 102, 8)), start + LEASE / 2);
         assert_eq!(standby.decide("lease", time(115), start + LEASE), Move::Wait);
-        assert_eq!(standby.patience(start + LEASE), LEASE / 2);
+        assert_eq!(standby.time_to_expiry(start + LEASE), LEASE / 2);
     }
 
     #[test]
     fn an_annotation_is_not_a_renewal() {
         let start = Instant::now();
         let mut standby = candidate("standby");
-        standby.see(Some(held_by("leader", 100, 7)), start);
-        standby.see(Some(held_by("leader", 100, 9)), start + LEASE / 2);
+        standby.observe(Some(held_by("leader", 100, 7)), start);
+        standby.observe(Some(held_by("leader", 100, 9)), start + LEASE / 2);
         let taken = stored(standby.decide("lease", time(115), start + LEASE), 10);
         assert_eq!(holder(&taken), Some("standby"));
     }
@@ -257,19 +257,19 @@ mod tests {
     fn the_duration_is_the_holders_own() {
         let start = Instant::now();
         let mut standby = Candidate::new("standby".to_owned(), Duration::from_secs(3));
-        standby.see(Some(held_by("leader", 100, 7)), start);
-        assert_eq!(standby.patience(start), LEASE);
+        standby.observe(Some(held_by("leader", 100, 7)), start);
+        assert_eq!(standby.time_to_expiry(start), LEASE);
     }
 
     #[test]
     fn a_lease_that_was_released_is_taken_at_once() {
         let start = Instant::now();
         let mut leader = candidate("leader");
-        leader.see(Some(held_by("leader", 100, 7)), start);
+        leader.observe(Some(held_by("leader", 100, 7)), start);
         let free = leader.released(time(101)).expect("held");
         assert_eq!(holder(&free), None);
         let mut standby = candidate("standby");
-        standby.see(Some(free), start);
+        standby.observe(Some(free), start);
         assert_eq!(holder(&stored(standby.decide("lease", time(101), start), 9)), Some("standby"));
         assert_eq!(standby.released(time(102)), None, "only the holder releases a lease");
     }
@@ -278,8 +278,8 @@ mod tests {
     fn a_leader_that_sees_another_holder_becomes_a_standby() {
         let start = Instant::now();
         let mut leader = candidate("leader");
-        leader.see(Some(held_by("leader", 100, 7)), start);
-        leader.see(Some(held_by("other", 120, 9)), start + LEASE * 2);
+        leader.observe(Some(held_by("leader", 100, 7)), start);
+        leader.observe(Some(held_by("other", 120, 9)), start + LEASE * 2);
         assert_eq!(leader.decide("lease", time(130), start + LEASE * 2), Move::Wait);
         assert_eq!(leader.released(time(130)), None);
     }

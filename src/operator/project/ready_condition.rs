@@ -27,8 +27,8 @@ pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Rea
     }
 }
 
-/// Returns the readiness of an account whose Subscription counts as absent: it is being deleted (Law 19), or
-/// its creation time is in the future (Law 0).
+/// Returns the readiness of an account whose Subscription counts as absent. Either it is being deleted (Law
+/// 19), or its creation time is in the future (Law 0).
 pub(super) fn absent(subscription: &Subscription, now: Timestamp) -> Option<Readiness> {
     if subscription.metadata.deletion_timestamp.is_some() {
         let finalizers = subscription.metadata.finalizers.as_deref().unwrap_or_default().join(", ");

@@ -27,7 +27,7 @@ use crate::operator::watch::synced::Progress;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(5));
 
 /// Time that a watch must run without failure until its next failure counts as the first.
-const STEADY: Duration = Duration::from_secs(5);
+const STABLE_TIME: Duration = Duration::from_secs(5);
 
 /// Interval at which a running watch is compared with the server.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
@@ -78,10 +78,10 @@ struct Pauses {
 }
 
 impl Pauses {
-    fn next(&mut self, asked: Option<Duration>) -> Duration {
+    fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let doubled = PAUSE.0.saturating_mul(2_u32.saturating_pow(self.count.min(16))).min(PAUSE.1);
         self.count = self.count.saturating_add(1);
-        doubled.max(asked.unwrap_or_default().min(Duration::from_secs(60)))
+        doubled.max(retry_after.unwrap_or_default().min(Duration::from_secs(60)))
     }
 }
 
@@ -109,11 +109,11 @@ impl<R: Row> Feed<'_, R> {
             };
             let begun = Instant::now();
             let followed = self.follow(from).await;
-            if begun.elapsed() >= STEADY {
+            if begun.elapsed() >= STABLE_TIME {
                 pauses = Pauses::default();
             }
             match followed {
-                Ok(true) if begun.elapsed() >= STEADY => {}
+                Ok(true) if begun.elapsed() >= STABLE_TIME => {}
                 // The pause limits the load if the server ends each watch immediately.
                 Ok(true) => sleep(pauses.next(None)).await,
                 Ok(false) => position = None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time that a watch may fail before the operator is not ready. An API server restarts in less.
-const PATIENCE: Duration = Duration::from_secs(30);
+const FAILURE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The states of all watches.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ impl Synced {
         let failing = states.iter().find_map(|state| {
             let (since, error) = state.failing.as_ref()?;
             let age = instant.saturating_duration_since(*since);
-            (age >= PATIENCE).then(|| {
+            (age >= FAILURE_LIMIT).then(|| {
                 format!("{} cannot be listed or watched for {} seconds: {error}", state.what, age.as_secs())
             })
         });
@@ -136,11 +136,11 @@ mod tests {
         reports.failed("first".to_owned());
         reports.failed("forbidden".to_owned());
         let begin = Instant::now();
-        assert_eq!(synced.unready_at(begin + PATIENCE / 2), None);
-        let reason = synced.unready_at(begin + PATIENCE).unwrap_or_default();
+        assert_eq!(synced.unready_at(begin + FAILURE_LIMIT / 2), None);
+        let reason = synced.unready_at(begin + FAILURE_LIMIT).unwrap_or_default();
         assert_eq!(reason, "UsageReports cannot be listed or watched for 30 seconds: forbidden");
         assert!(reports.succeeded() && !reports.succeeded());
-        assert_eq!(synced.unready_at(begin + PATIENCE), None);
+        assert_eq!(synced.unready_at(begin + FAILURE_LIMIT), None);
     }
 
     #[test]
