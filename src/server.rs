@@ -49,9 +49,9 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once.
+    /// Largest number of connections.
     pub connections: usize,
-    /// Most connections at once from one address.
+    /// Largest number of connections from one address.
     pub connections_per_address: usize,
     /// Time limit for the head of a request, from the start of the connection or the first byte.
     pub head: Duration,

@@ -18,11 +18,11 @@ pub struct Description {
     pub labels: &'static [&'static str],
     /// The help text, without a full stop.
     pub help: &'static str,
-    /// When it is shown.
+    /// The condition under which it is exported.
     pub shown: Shown,
 }
 
-/// When a metric is shown.
+/// The condition under which a metric is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// By every operator.
@@ -124,7 +124,7 @@ pub const EVENTS_HELD: Description = counter(
     &[],
     "Events that the rate limit of an account and reason held back; a later Event tells their number",
 );
-/// Connections that a server closed by itself.
+/// Connections that a server closed.
 pub const CONNECTIONS_CUT: Description = counter(
     "connections_cut",
     &["server", "reason"],

@@ -38,7 +38,7 @@ pub struct AccountMetrics {
     pub leadership: Leadership,
     /// The clock.
     pub clock: Clock,
-    /// Whether each account has series of its own, beside the totals.
+    /// Whether each account has its own series, in addition to the totals.
     pub shows_each_account: bool,
 }
 

@@ -67,7 +67,7 @@ enum ElectionError {
     Call {
         /// Namespace and name.
         lease: String,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<kube::Error>,
     },
@@ -111,9 +111,9 @@ impl Election {
 
     /// Takes part in the election until `resign` fires. Then releases the lease if this candidate holds it.
     pub async fn run(mut self, resign: oneshot::Receiver<()>) {
-        let (tell, mut holders) = watch::channel(None);
+        let (sender, mut holders) = watch::channel(None);
         let changes = watch_object(self.leases.clone(), &self.settings.name).default_backoff();
-        let mut watching = pin!(publish_holders(changes, tell));
+        let mut watching = pin!(publish_holders(changes, sender));
         let mut resign = pin!(resign);
         loop {
             if let Err(error) = self.try_to_lead().await {
@@ -192,16 +192,17 @@ impl Election {
     }
 }
 
-/// Publishes each new holder of the lease; never returns. This only saves time: a candidate also polls the lease.
+/// Publishes each new holder of the lease. Never returns. This only saves time: a candidate also polls the
+/// lease.
 async fn publish_holders(
     changes: impl Stream<Item = Result<Option<Lease>, kube::runtime::watcher::Error>>,
-    tell: watch::Sender<Option<String>>,
+    holders: watch::Sender<Option<String>>,
 ) {
     let mut changes = pin!(changes);
     loop {
         match changes.try_next().await {
             Ok(Some(lease)) => {
-                tell.send_replace(lease.as_ref().and_then(holder).map(str::to_owned));
+                holders.send_replace(lease.as_ref().and_then(holder).map(str::to_owned));
             }
             Ok(None) => std::future::pending().await,
             Err(error) => {

@@ -36,7 +36,7 @@ pub enum Step {
     Act(Box<Action>),
 }
 
-/// What can be read from the API server.
+/// A part of the account that can be read from the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The API server's time.

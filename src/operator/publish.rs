@@ -33,7 +33,7 @@ pub struct Publisher<'a, C> {
     pub limit: &'a EventLimit,
     /// The metrics.
     pub metrics: &'a Metrics,
-    /// How long the operator has run.
+    /// Time since the start of the operator.
     pub uptime: Duration,
 }
 

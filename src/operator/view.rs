@@ -21,11 +21,11 @@ pub struct View {
     pub time: Timestamp,
     /// Its Subscription, if there is one.
     pub subscription: Option<Arc<Subscription>>,
-    /// How fresh the Subscription is.
+    /// The freshness of the Subscription.
     pub subscription_freshness: Freshness,
     /// Its ledger, if there is one.
     pub ledger: Option<Arc<StoredLedger>>,
-    /// How fresh the ledger is.
+    /// The freshness of the ledger.
     pub ledger_freshness: Freshness,
     /// Reports without a verdict.
     pub reports: Rows<Pending<UsageReport>>,

@@ -152,7 +152,7 @@ impl Queue {
         self.delay(key, if is_requested { held_until } else { until });
     }
 
-    /// Ends the hold and the delay of an account before their time.
+    /// Ends the hold of an account, and shortens its delay to `until`.
     fn release(&mut self, key: AccountKey, until: Instant) {
         self.held_until.remove(&key);
         self.delay(key, until);
@@ -515,7 +515,7 @@ mod tests {
         };
         tokio::join!(run(asked, recovered, begins, stopped, &clock, 2, reconcile), user);
         assert!(reconciled.try_recv().is_err());
-        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each position is a beat");
+        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each iteration is a beat");
     }
 
     /// Runs a leading loop with `reconcile` until both accounts `a` and `b` have reported that they are done.

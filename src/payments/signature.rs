@@ -13,7 +13,7 @@ use sha2::Sha256;
 
 use super::secrets::{BASE64, Key, Keyring, Scope};
 
-/// Name of our own header.
+/// Name of the header of the first form.
 pub const HEADER: &str = "flashgate-signature";
 
 /// Names of the headers of Standard Webhooks: of the event's id, of the time, of the signatures.

@@ -14,11 +14,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Time limits for replies of the API server. They are generous: a caller may have a stricter limit.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Limits {
-    /// How long a reply may take, for tests. An API server ends what takes it more than 60 seconds by itself
+    /// Time limit for a reply in seconds, for tests. An API server itself ends requests that take longer than
+    /// 60 seconds
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 60)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     reply_seconds: u64,
-    /// How long a watch may be silent, for tests. An API server sends each a bookmark about every 60 seconds
+    /// Time limit for the silence of a watch in seconds, for tests. An API server sends a bookmark about every
+    /// 60 seconds
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 150)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     silence_seconds: u64,
