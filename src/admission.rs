@@ -1,8 +1,8 @@
-//! Admission without a server: what the API server would refuse, refused the same way, with the same words.
+//! Offline admission: refuses the manifests that the API server would refuse, with the same messages.
 //!
-//! `simulate` judges manifests with it. It works from the very definitions in `crds/`: unknown fields
-//! (as `kubectl` asks for: strictly), defaults, bounds and CEL rules, transition rules included. Every manifest in
-//! `tests/must-fail` is held against this and against a real server.
+//! `simulate` validates manifests with it. It uses the CRDs in `crds/`: unknown fields (strict, as `kubectl`
+//! requests), defaults, bounds and CEL rules, including transition rules. Tests apply every manifest in
+//! `tests/must-fail` to this module and to a real server.
 
 mod bounds;
 mod defaults;
@@ -18,7 +18,7 @@ use flashgate_api::API_VERSION;
 use flashgate_api::definitions::{Crd, CrdError, crds};
 use rules::{Evaluator, RuleError, RuleTree};
 
-/// Judges objects of all kinds; built once, since compiling its rules takes milliseconds.
+/// Validates objects of all kinds. Build it once, because compiling its rules takes milliseconds.
 ///
 /// ```
 /// use flashgate_billing::admission::Admission;
@@ -52,18 +52,18 @@ struct KindAdmission {
     rules: Option<RuleTree>,
 }
 
-/// Says what is wrong with a field, in the API server's words.
+/// The error of a field, with the API server's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionError {
     /// Path of the field, such as `spec.usage[0].quantity`; empty for the object itself.
     pub field: String,
     /// The error, the allowed values, and the remedy if there is one.
     pub message: String,
-    /// Whether the rules were not looked at because of it: they rely on types and bounds that hold.
+    /// Whether the CEL rules are skipped because of it: they rely on valid types and bounds.
     blocks_rules: bool,
 }
 
-/// Says why the admission cannot be built; the definitions of this program rule it out.
+/// Why the admission cannot be built. The CRDs of this program rule this out.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionBuildError {
     /// A definition cannot be generated.
@@ -115,7 +115,7 @@ impl Admission {
     /// Compiles the schemas and rules of all kinds.
     ///
     /// # Errors
-    /// When a definition of this program is not valid, which its tests rule out.
+    /// When a CRD of this program is not valid, which its tests rule out.
     pub fn new() -> Result<Self, AdmissionBuildError> {
         let kinds = crds()?.into_iter().map(|crd| Ok((crd.kind.clone(), KindAdmission::new(crd)?)));
         let metadata = Bounds::new(&bounds::metadata_schema())
@@ -127,13 +127,14 @@ impl Admission {
         })
     }
 
-    /// Returns `object` with its defaults, as the API server would store it; with `old`, as an update of it.
+    /// Returns `object` with its defaults, as the API server would store it. If there is an `old` object,
+    /// validates an update of it.
     ///
-    /// `status` is judged like `spec`: a caller that stands for a user drops it first, as the server does. Nulls
-    /// are absent fields.
+    /// `status` is validated like `spec`. For a write of a user the caller must drop it first, as the server
+    /// does. Null means that a field is absent.
     ///
     /// # Errors
-    /// When the API server would refuse the object: everything that is wrong, by field.
+    /// When the API server would refuse the object: all errors, by field.
     pub fn admit(&self, object: &Value, old: Option<&Value>) -> Result<Value, Vec<AdmissionError>> {
         let kind = self.kind_of(object).map_err(|error| vec![error])?;
         let mut admitted = object.clone();
@@ -150,7 +151,7 @@ impl Admission {
         if errors.is_empty() { Ok(admitted) } else { Err(errors) }
     }
 
-    /// Returns what objects of the kind of `object` are held to.
+    /// Returns the rules for the kind of `object`.
     fn kind_of(&self, object: &Value) -> Result<&KindAdmission, AdmissionError> {
         let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
         let known = self.kinds.get(text("kind")).filter(|_| text("apiVersion") == API_VERSION);

@@ -1,4 +1,4 @@
-//! The arrows between modules: who may know whom. ARCHITECTURE.md draws them; this holds them.
+//! Checks the dependencies between modules that ARCHITECTURE.md describes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::source_tree::{files, has_extension, root};
 
-/// Every module by its path below `src`, with the modules of this crate and the crates of this workspace that it may name,
-/// except the laws, which every module may name. The longest path counts.
+/// Every module by its path below `src`, with the modules of this crate and the workspace crates that it may
+/// name. Every module may also name the laws. The longest path counts.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admission", &["flashgate_api"]),
     ("catalog", &["catalog", "text_file"]),
@@ -24,10 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "operator/plan",
         &["operator::convert", "operator::facts", "operator::memory", "operator::project", "operator::view"],
     ),
-    // Its table makes each situation of what the API server would hold.
+    // The table of the tests builds each situation from objects of the API server.
     ("operator/plan/tests", &["catalog", "flashgate_api", "flashgate_cluster", "operator"]),
     ("operator/memory", &[]),
-    // The one path of a fact; the simulation takes it, so it meets no client.
+    // The steps of a fact. The simulation uses them too, so they must not use a client.
     ("operator/judged_kind", &["flashgate_api", "operator::convert", "operator::project"]),
     ("operator/facts", &["flashgate_api", "operator::convert", "operator::cache", "operator::view"]),
     (
@@ -80,11 +80,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "operator/watch",
         &["flashgate_api", "flashgate_cluster", "metrics", "operator::cache", "operator::watch"],
     ),
-    // An election knows nothing of accounts: money never rests on who leads.
+    // An election does not use accounts: correct billing never depends on it.
     ("operator/election", &["flashgate_cluster", "metrics", "operator::election"]),
     ("operator/work_queue", &["flashgate_cluster", "operator::election", "operator::reconcile"]),
     ("operator/health", &["server"]),
-    // What is shown of accounts is what their statuses say, and what waits.
+    // Account metrics are computed from statuses and pending objects.
     (
         "operator/account_metrics",
         &[
@@ -98,13 +98,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "operator::judged_kind",
         ],
     ),
-    // The webhook creates Payments like any other client; it knows nothing of how they are judged.
+    // The webhook creates Payments like any other client. It does not use the billing code.
     ("payments", &["flashgate_api", "flashgate_cluster", "metrics", "payments", "server"]),
-    // A backup is what the API server holds: it knows nothing of how accounts are decided on.
+    // A backup copies objects of the API server. It does not use the billing code.
     ("backup", &["backup", "flashgate_api", "metrics"]),
-    // What runs an account: it executes the plan, and everything else of the operator is below it.
+    // The operator executes plans. It may use all its submodules.
     ("operator", &["catalog", "flashgate_api", "flashgate_cluster", "metrics", "operator"]),
-    // Commands, and the binaries that are one.
+    // Commands, and the binary.
     (
         "cli",
         &[
@@ -130,7 +130,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cited_laws", &["source_tree"]),
     ("plain_words", &["source_tree"]),
     ("source_tree", &[]),
-    // The simulation decides with the operator's own code, and never meets a client.
+    // The simulation uses the operator's billing code, and never a client.
     (
         "simulate",
         &[
@@ -145,11 +145,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Each crate below `crates`, with all that it may depend on outside its tests. A crate without a row may depend on nothing.
+/// Each crate below `crates`, with its allowed dependencies outside tests. A crate without a row may have none.
 const DEPENDENCIES: &[(&str, &[&str])] = &[
-    // Numbers, times, and the forms of both as text.
+    // Numbers, times, and their text forms.
     ("ledger", &["ethnum", "jiff", "rust_decimal", "schemars", "serde", "thiserror"]),
-    // What objects look like: neither a client nor a runtime.
+    // The types of the custom resources: neither a client nor a runtime.
     (
         "api",
         &[
@@ -225,7 +225,7 @@ fn named_modules(text: &str) -> BTreeSet<String> {
     paths.filter(|path| !path.is_empty()).chain(crates).collect()
 }
 
-/// Returns what `module` may name, by the longest path that it lies below.
+/// Returns the names that `module` may use, by the longest matching path.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     let holds =
         |path: &str| module.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -234,7 +234,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
 }
 
 #[test]
-fn every_module_names_only_what_it_may_know() {
+fn every_module_uses_only_its_allowed_dependencies() {
     let folder = root().join("src");
     for file in sources(&folder) {
         let module = file.strip_prefix(&folder).expect("below src").with_extension("").display().to_string();
@@ -250,7 +250,7 @@ fn every_module_names_only_what_it_may_know() {
 }
 
 #[test]
-fn every_crate_depends_only_on_what_it_may_know() {
+fn every_crate_has_only_its_allowed_dependencies() {
     for folder in fs::read_dir(root().join("crates")).expect("crates") {
         let folder = folder.expect("a crate").path();
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
@@ -267,7 +267,7 @@ fn every_crate_depends_only_on_what_it_may_know() {
 }
 
 #[test]
-fn deciding_meets_no_client_and_waits_for_nothing() {
+fn the_plan_is_synchronous_and_uses_no_client() {
     let decide = fs::read_to_string(root().join("src/operator/plan.rs")).expect("source");
     for word in ["async fn", ".await", "kube::", "tokio::"] {
         assert!(!decide.contains(word), "src/operator/plan.rs must not contain {word}");
@@ -275,11 +275,11 @@ fn deciding_meets_no_client_and_waits_for_nothing() {
 }
 
 #[test]
-fn folders_have_no_anonymous_drawers() {
+fn no_module_has_a_generic_name() {
     for file in ["src", "crates", "xtask/src"].iter().flat_map(|folder| sources(&root().join(folder))) {
         let stem = file.file_stem().expect("name").to_string_lossy();
-        for drawer in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
-            assert_ne!(stem, drawer, "{} must be named after what it holds", file.display());
+        for name in ["mod", "util", "utils", "common", "helpers", "prelude", "misc"] {
+            assert_ne!(stem, name, "{} must be named after its content", file.display());
         }
     }
 }

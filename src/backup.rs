@@ -1,7 +1,8 @@
-//! Backups: ledgers, Subscriptions and orders with their statuses, in one file, and back into a cluster.
+//! Backups: writes ledgers, Subscriptions and orders with their statuses to a file, and restores them to a
+//! cluster.
 //!
-//! A backup is a file of one JSON object per line, in the order of [`resources`], and a last line that seals it. Usage reports
-//! are not part of it: what was charged is in the ledgers.
+//! A backup is a file with one JSON object per line, in the order of [`resources`]. The last line is a seal
+//! with a hash. Usage reports are not part of it, because the ledgers record the charges.
 
 pub mod archive;
 pub mod beat;
@@ -13,7 +14,7 @@ use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::core::ApiResource;
 
-/// Name under which a restore writes; the API server keeps it in `managedFields`.
+/// Field manager of a restore, which the API server records in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-billing-restore";
 
 /// Kind of the ledgers.
@@ -24,7 +25,7 @@ pub const SUBSCRIPTION: &str = "Subscription";
 
 /// Returns the resources of a backup in the order in which they are exported.
 ///
-/// Ledgers come last, so that no ledger is older than a status in the same file: a status shows what is committed.
+/// Ledgers come last, so that no ledger is older than a status in the same file. A status only shows commits.
 #[must_use]
 pub fn resources() -> [ApiResource; 5] {
     [

@@ -1,4 +1,4 @@
-//! The catalog file: YAML to the domain's [`Catalog`], every mistake found in one pass and named with its line.
+//! Reads a catalog file to the domain's [`Catalog`]. One pass finds all mistakes, each with its line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +24,7 @@ mod tests;
 /// The text of the catalog that is built in.
 pub const SHIPPED: &str = include_str!("catalog/shipped.yaml");
 
-/// Says why a catalog could not be loaded.
+/// Why a catalog could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The file could not be read.
@@ -32,28 +32,28 @@ pub enum CatalogError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: TextFileError,
     },
-    /// The file is no valid catalog.
+    /// The file is not a valid catalog.
     #[error(transparent)]
     Refused(#[from] CatalogErrors),
 }
 
-/// Everything that is wrong with a catalog file, in the file's order.
+/// All mistakes of a catalog file, in the order of the file.
 ///
-/// Displays one line each: `file:line:column: path: what is wrong; what must be there`.
+/// Displays one line each: `file:line:column: path: problem; required value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogErrors {
     file: String,
     problems: Vec<Problem>,
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Problem {
     position: Position,
-    /// The way to the node, such as `plans[2].lapsesTo`; empty for the whole file.
+    /// The path of the node, such as `plans[2].lapsesTo`. Empty for the whole file.
     path: String,
     message: String,
 }
@@ -61,29 +61,29 @@ struct Problem {
 /// Returns the catalog that is built in.
 ///
 /// # Panics
-/// Never: its text is part of the binary, and a test holds it valid.
+/// Never: its text is part of the binary, and a test checks that it is valid.
 #[must_use]
 pub fn shipped() -> Catalog {
     parse(SHIPPED, "shipped.yaml").expect("the shipped catalog is valid")
 }
 
-/// Returns the catalog that the file at `path` holds.
+/// Returns the catalog in the file at `path`.
 ///
 /// # Errors
-/// When the file cannot be read or is no valid catalog.
+/// When the file cannot be read or is not a valid catalog.
 pub fn load(path: &Path) -> Result<Catalog, CatalogError> {
     let text =
         text_file::read(path).map_err(|source| CatalogError::Read { path: path.to_owned(), source })?;
     Ok(parse(&text, &path.to_string_lossy())?)
 }
 
-/// Returns the catalog that `text` states; `file` is its name in messages.
+/// Returns the catalog in `text`. `file` is its name in messages.
 ///
 /// # Guarantees
-/// What the catalog refers to exists, names and rates are unique, and every number is within its bounds.
+/// All references resolve, names and rates are unique, and every number is within its bounds.
 ///
 /// # Errors
-/// When `text` is no valid catalog: all that is wrong at once, or, where it is not YAML, the first thing.
+/// When `text` is not a valid catalog. The error has all mistakes, or the first one if `text` is not YAML.
 pub fn parse(text: &str, file: &str) -> Result<Catalog, CatalogErrors> {
     let refused = |mut problems: Vec<Problem>| {
         problems.sort_by_key(|problem| problem.position);
@@ -147,7 +147,7 @@ fn plans(reader: &mut Reader, entry: &Entry) -> Vec<Plan> {
     plans.into_iter().map(|(_, (plan, _))| plan).collect()
 }
 
-/// Reads a plan, and where it says what it lapses to.
+/// Reads a plan, and the entry of its `lapsesTo`.
 fn plan<'file>(reader: &mut Reader, entry: &Entry<'file>) -> (Plan, Option<Entry<'file>>) {
     let purchases = [("Allowed", PackPurchases::Allowed), ("Refused", PackPurchases::Refused)];
     let known = reader.problems.len();
@@ -174,7 +174,8 @@ fn offer(reader: &mut Reader, entry: &Entry) -> Offer {
     })
 }
 
-/// Refuses a `target` that `plan` cannot lapse to: what is lapsed into begins a month of another plan (Law 16).
+/// Refuses a `target` that `plan` cannot lapse to. The target must be another plan that is offered monthly (Law
+/// 16).
 fn refuse_lapse<'plan>(
     reader: &mut Reader,
     entry: &Entry,
@@ -202,8 +203,8 @@ fn refuse_lapse<'plan>(
     reader.refuse(entry, format!("'{target}' {wrong}; {remedy}"));
 }
 
-/// Refuses what `plan` lapses to where that leads back to it by priced plans alone: who does not pay would be invoiced
-/// on and on (Law 16).
+/// Refuses a `lapsesTo` chain of priced plans that leads back to `plan`. An account that does not pay would get
+/// invoices without end (Law 16).
 fn refuse_cycle(reader: &mut Reader, entry: &Entry, plan: &Plan, plans: &[&Plan]) {
     let lapsed_into = |from: &Plan| {
         let target = from.lapses_to.as_deref()?;
@@ -224,7 +225,7 @@ fn refuse_cycle(reader: &mut Reader, entry: &Entry, plan: &Plan, plans: &[&Plan]
             return reader.refuse(entry, message);
         }
         if is_back || is_long {
-            return; // Refused elsewhere: as a plan that lapses to itself, or where the cycle lies.
+            return; // Refused elsewhere: as a plan that lapses to itself, or at the plans of the cycle.
         }
         next = lapsed_into(reached);
     }
@@ -324,7 +325,7 @@ fn thresholds(reader: &mut Reader, entry: &Entry) -> Vec<u32> {
     thresholds.into_iter().map(|(_, threshold)| threshold).collect()
 }
 
-/// Refuses a list of more than an account's ledger has room for (Law 26).
+/// Refuses a list that is longer than an account's ledger has room for (Law 26).
 fn refuse_too_many(reader: &mut Reader, entry: &Entry, count: usize, what: &str) {
     let most = bounds::ITEMS;
     if count > most {
@@ -332,7 +333,7 @@ fn refuse_too_many(reader: &mut Reader, entry: &Entry, count: usize, what: &str)
     }
 }
 
-/// Refuses every entry that is called as an earlier one; what lacks its name has been refused for that.
+/// Refuses every entry with the name of an earlier one. Entries without a name are already refused.
 fn refuse_repeats<T>(reader: &mut Reader, entries: &[(Entry, T)], called: impl Fn(&T) -> Option<String>) {
     let mut first_lines = BTreeMap::new();
     for (entry, item) in entries {

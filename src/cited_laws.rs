@@ -1,4 +1,4 @@
-//! Holds citations of the laws to docs/laws.md: each number that is cited has a law, and each law has a test.
+//! Checks citations of the laws against docs/laws.md: each cited number has a law, and each law has a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -49,7 +49,7 @@ fn laws() -> BTreeSet<u32> {
     page.lines().filter_map(heading).collect()
 }
 
-/// Returns what each file cites, by its path below the root.
+/// Returns the numbers that each file cites, by its path below the root.
 fn citations() -> BTreeMap<PathBuf, BTreeSet<u32>> {
     let files = FOLDERS.iter().flat_map(|folder| files(&root().join(folder)));
     let citations = files.filter(|file| has_extension(file, &EXTENSIONS)).map(|file| {
@@ -60,7 +60,7 @@ fn citations() -> BTreeMap<PathBuf, BTreeSet<u32>> {
 }
 
 #[test]
-fn every_law_that_is_cited_is_in_the_book_of_laws() {
+fn every_cited_law_exists() {
     let laws = laws();
     assert!(laws.len() > 20, "docs/laws.md has the laws as headings '## Law N: …'");
     for (file, numbers) in citations() {

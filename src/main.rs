@@ -1,4 +1,4 @@
-//! Parses the command line, and does what it says.
+//! Parses the command line and runs the command.
 
 use std::process::ExitCode;
 

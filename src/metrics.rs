@@ -1,4 +1,4 @@
-//! What is counted. Labels come from closed sets only.
+//! The metrics of the operator. Labels have values from closed sets only.
 
 pub mod description;
 
@@ -24,12 +24,12 @@ use rust_decimal::prelude::ToPrimitive as _;
 
 use self::description::Description;
 
-/// Bounds of lateness: the default grace of settlement (2 hours) and the default of acceptance (35 days) among them.
+/// Buckets of lateness, in seconds. They include the default settlement grace (2 hours) and the default
+/// acceptance of late usage (35 days).
 const LATENESS_SECONDS: [f64; 10] =
     [60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 604_800.0, 3_024_000.0];
 
-/// Results of a callback: it is acknowledged, by a Payment that is new or was there, or answered with a word of the
-/// webhook's.
+/// Results of a callback: `Created` or `Known` if it is acknowledged, otherwise the error of the answer.
 const CALLBACK_RESULTS: [&str; 13] = [
     "Created",
     "Known",
@@ -49,18 +49,18 @@ const CALLBACK_RESULTS: [&str; 13] = [
 /// Servers that close connections by themselves.
 const SERVERS: [&str; 2] = ["health", "payments"];
 
-/// Why they do.
+/// Reasons to close a connection.
 const CUTS: [&str; 7] =
     ["HeadTimeout", "BodyTimeout", "HandlingTimeout", "SendingTimeout", "IdleTimeout", "Replaced", "Refused"];
 
-/// What the operator reconciles.
+/// The kind that the operator reconciles.
 const RECONCILED_KIND: &str = "Subscription";
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 type Amounts = Family<Labels, Counter<f64, std::sync::atomic::AtomicU64>>;
 
-/// The operator's counters, and what it shows of itself.
+/// The operator's counters, and the gauges about itself.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     reconciles: Counters,
@@ -83,7 +83,7 @@ pub struct Metrics {
     clock_skew_seconds: Gauge,
     leader: Gauge,
     backup_time: Gauge,
-    /// How old a backup may be; nothing where backups are not followed.
+    /// Maximum age of a backup. Unset without `--backup-lease`.
     backup_max_age_seconds: Arc<OnceLock<i64>>,
 }
 
@@ -112,20 +112,20 @@ impl Default for Metrics {
             backup_time: Gauge::default(),
             backup_max_age_seconds: Arc::default(),
         };
-        // A series that begins with its first event hides that event from `increase`.
+        // If a series began with its first event, `increase` would miss that event.
         for kind in Detail::KINDS {
-            begin(&metrics.entries, &description::ENTRIES, &[kind]);
+            create_series(&metrics.entries, &description::ENTRIES, &[kind]);
         }
         for cause in LapseCause::ALL {
-            begin(&metrics.lapses, &description::LAPSES, &[cause.as_str()]);
+            create_series(&metrics.lapses, &description::LAPSES, &[cause.as_str()]);
         }
         for reason in RefusalReason::ALL {
             for kind in reason.kinds() {
-                begin(&metrics.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
+                create_series(&metrics.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
             }
         }
         for result in CALLBACK_RESULTS {
-            begin(&metrics.callbacks, &description::CALLBACKS, &[result]);
+            create_series(&metrics.callbacks, &description::CALLBACKS, &[result]);
         }
         for cut in SERVERS.into_iter().flat_map(|server| CUTS.map(|reason| [server, reason])) {
             drop(metrics.connections_cut.get_or_create(&labels(&description::CONNECTIONS_CUT, &cut)));
@@ -135,7 +135,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Returns metrics that show what `catalog` sells from the beginning.
+    /// Returns metrics with a series for each rate and pack of `catalog`.
     #[must_use]
     pub fn of(catalog: &Catalog) -> Self {
         let metrics = Self::default();
@@ -144,7 +144,7 @@ impl Metrics {
             drop(metrics.consumed.get_or_create(&labels(&description::CONSUMED, &[&name])));
         }
         for pack in &catalog.packs {
-            begin(&metrics.purchases, &description::PURCHASES, &[&pack.name]);
+            create_series(&metrics.purchases, &description::PURCHASES, &[&pack.name]);
         }
         metrics
     }
@@ -155,7 +155,7 @@ impl Metrics {
         self.reconcile_seconds.observe(duration.as_secs_f64());
     }
 
-    /// Counts a commit and what happened in it.
+    /// Counts a commit and its entries.
     pub fn count_commit(&self, decision: &Decision) {
         self.commits.inc();
         self.gaps_closed.inc_by(decision.closed_gaps.len().try_into().unwrap_or(u64::MAX));
@@ -225,32 +225,32 @@ impl Metrics {
         self.restores.inc();
     }
 
-    /// Counts an object of `kind` that cannot be understood.
+    /// Counts an object of `kind` that cannot be decoded.
     pub fn count_set_aside(&self, kind: &str) {
         count(&self.set_aside, &description::SET_ASIDE, &[kind]);
     }
 
-    /// Shows by how many seconds the local clock is ahead of the API server's.
+    /// Sets the number of seconds by which the local clock is ahead of the API server's.
     pub fn show_clock_skew(&self, seconds: i64) {
         self.clock_skew_seconds.set(seconds);
     }
 
-    /// Shows whether this operator leads.
+    /// Sets whether this operator leads.
     pub fn show_leading(&self, is_leading: bool) {
         self.leader.set(i64::from(is_leading));
     }
 
-    /// Shows from now on when the last good backup was taken, and how old it may be.
+    /// Enables the metrics of backups, with the maximum age of a backup.
     pub fn follow_backups(&self, max_age_seconds: u32) {
         self.backup_max_age_seconds.get_or_init(|| i64::from(max_age_seconds));
     }
 
-    /// Shows when the last good backup was finished; nothing where there was none.
+    /// Sets when the last successful backup finished, or `None` if there was none.
     pub fn show_backup(&self, time: Option<Timestamp>) {
         self.backup_time.set(time.map(Timestamp::as_second).unwrap_or_default());
     }
 
-    /// Returns all metrics in the `OpenMetrics` text format, with what `others` shows.
+    /// Returns all metrics in the `OpenMetrics` text format, with those of `others`.
     ///
     /// # Errors
     /// When formatting fails.
@@ -324,18 +324,18 @@ fn count(counters: &Counters, description: &Description, values: &[&str]) {
     counters.get_or_create(&labels(description, values)).inc();
 }
 
-/// Shows a counter before there is anything to count.
-fn begin(counters: &Counters, description: &Description, values: &[&str]) {
+/// Creates the series of a counter with the value 0.
+fn create_series(counters: &Counters, description: &Description, values: &[&str]) {
     drop(counters.get_or_create(&labels(description, values)));
 }
 
-/// Returns what a rate is called in metrics.
+/// Returns the name of a rate in metrics.
 #[must_use]
 pub fn rate_name(node_type: &str, operation: &str) -> String {
     format!("{node_type}/{operation}")
 }
 
-/// Returns an amount for people to look at; nothing is ever decided on it.
+/// Returns an amount as a float, which may be rounded. Metrics only: billing never uses it.
 fn for_display(credits: Credits) -> f64 {
     credits.decimal().to_f64().unwrap_or_default()
 }
@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_happen_is_shown_before_it_happened_first() {
+    fn every_series_exists_before_its_first_event() {
         let text = Metrics::of(&crate::catalog::shipped()).text(NothingElse).expect("text");
         for series in [
             r#"flashgate_billing_lapses_total{cause="PaymentOverdue"} 0"#,
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn backups_are_shown_only_where_they_are_followed() {
+    fn backup_metrics_exist_only_if_backups_are_followed() {
         let metrics = Metrics::default();
         let text = || metrics.text(NothingElse).expect("text");
         assert!(!text().contains("backup"), "{}", text());
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_of_the_webhook_is_shown_before_it_is_given_first() {
+    fn every_answer_of_the_webhook_has_a_series_from_the_start() {
         let reference = include_str!("../docs/reference/payment-webhook.md");
         let answers = reference.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5"));
         let mut answers: Vec<&str> = answers.filter_map(|line| line.split('`').nth(1)).collect();

@@ -1,4 +1,4 @@
-//! The operator: one file per step of a reconcile, and what drives them.
+//! The operator: one file for each step of a reconcile, and the tasks that run beside the reconciles.
 
 pub mod account_metrics;
 pub mod cache;
@@ -37,11 +37,11 @@ use crate::operator::reconcile::{Next, Operator, ReconcileError};
 use crate::operator::watch::Watches;
 use crate::operator::watch::synced::Synced;
 
-/// How often the first lists are looked after while they are under way.
-const SYNC_LOOK: Duration = Duration::from_millis(20);
+/// Interval between two checks of whether the first lists are complete.
+const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often Events that the rate limit held back are looked after.
-const EVENT_LOOK: Duration = Duration::from_secs(10);
+/// Interval at which Events that the rate limit held back are published.
+const EVENT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Most objects whose last Event is remembered. After more, an Event may be published twice.
 const MOST_PUBLISHED: usize = 10_000;
@@ -49,9 +49,9 @@ const MOST_PUBLISHED: usize = 10_000;
 /// Time between two tries of a sweep that failed.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
 
-/// Runs the operator until `stop` says so; reconciles under way come to their end.
+/// Runs the operator until `stop` turns true. Running reconciles are completed first.
 ///
-/// Its watches run all the time, so that caches are warm when it begins to lead; it writes only while it leads.
+/// A standby runs its watches too, so its cache is warm when it becomes the leader. Only the leader writes.
 pub async fn run<C: Cluster>(
     operator: Arc<Operator<C>>,
     client: Client,
@@ -78,7 +78,7 @@ pub async fn run<C: Cluster>(
     let watching = tokio::spawn(watches.run());
     let publishing =
         tokio::spawn(publish_while_leading(Arc::clone(&operator), undecoded, leadership.clone()));
-    let summing = tokio::spawn(sum_events_while_leading(Arc::clone(&operator), leadership.clone()));
+    let summing = tokio::spawn(publish_summaries_while_leading(Arc::clone(&operator), leadership.clone()));
     let mut ended = stop.clone();
     tokio::select! {
         () = wait_for_sync(&synced) => tracing::info!("caches are synced; reconciling"),
@@ -99,7 +99,7 @@ pub async fn run<C: Cluster>(
 
 async fn wait_for_sync(synced: &Synced) {
     while !synced.all() {
-        tokio::time::sleep(SYNC_LOOK).await;
+        tokio::time::sleep(SYNC_INTERVAL).await;
     }
 }
 
@@ -112,8 +112,8 @@ async fn reconcile<C: Cluster>(operator: &Operator<C>, key: AccountKey) -> Resul
     result
 }
 
-/// Publishes the Events about objects that cannot be decoded: one for each object, until the error changes. An Event that
-/// comes while another operator leads waits.
+/// Publishes one Event for each object that cannot be decoded, and another when the error changes. Events that
+/// arrive on a standby are kept until it leads.
 async fn publish_while_leading<C: Cluster>(
     operator: Arc<Operator<C>>,
     mut events: mpsc::UnboundedReceiver<Event<EventObject>>,
@@ -136,10 +136,10 @@ async fn publish_while_leading<C: Cluster>(
     }
 }
 
-/// Publishes the number of the Events that the rate limit held back.
-async fn sum_events_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {
+/// Publishes summary Events with the number of Events that the rate limit held back.
+async fn publish_summaries_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leadership: Leadership) {
     loop {
-        tokio::time::sleep(EVENT_LOOK).await;
+        tokio::time::sleep(EVENT_INTERVAL).await;
         leadership.begins().await;
         operator.publisher().publish_due().await;
     }
@@ -155,10 +155,11 @@ async fn sweep_while_leading<C: Cluster>(operator: Arc<Operator<C>>, mut leaders
     }
 }
 
-/// Repairs at once what another operator may have left behind, then sweeps at each interval; never returns.
+/// Corrects refusals that another operator may have left on charged reports, then sweeps at each interval.
+/// Never returns.
 async fn sweep<C: Cluster>(operator: &Operator<C>) {
     let interval = sweep::interval(operator.catalog.policies.reports.keep_for_seconds);
-    if let Err(error) = operator.mend_refusals().await {
+    if let Err(error) = operator.correct_refusals().await {
         tracing::warn!(%error, "refused reports could not be listed");
     }
     let mut pause = interval;

@@ -1,8 +1,8 @@
 //! The payment webhook: signed callbacks of payment providers become Payments.
 //!
-//! It decides nothing about money: it creates the object that states what the provider says, named after the
-//! provider's event, and the operator judges that like any other Payment (Law 18). A callback is acknowledged once
-//! its Payment exists, so a provider that repeats what was not acknowledged loses nothing, and pays nothing twice.
+//! It makes no billing decision. It creates a Payment that is named after the provider's event, and the
+//! operator processes it like any other Payment (Law 18). A callback is acknowledged once its Payment exists. A
+//! provider that repeats unacknowledged callbacks loses none, and no payment counts twice.
 
 pub mod answer;
 pub mod callback;
@@ -32,7 +32,7 @@ use crate::payments::record::{Recorded, Recorder};
 use crate::payments::secrets::Secrets;
 use crate::server::{Limits, Server};
 
-/// Largest body; a callback has a few hundred bytes.
+/// Largest body, in bytes. A callback has a few hundred bytes.
 pub const BODY_BYTES: usize = 64 * 1_024;
 
 /// Longest time that a body may take to arrive.
@@ -48,7 +48,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Returns a webhook that believes what is signed with one of `secrets`.
+    /// Returns a webhook that accepts callbacks signed with one of `secrets`.
     #[must_use]
     pub const fn new(recorder: Recorder, secrets: Secrets, clock: Clock, metrics: Metrics) -> Self {
         Self { recorder, secrets, clock, metrics }
@@ -64,7 +64,7 @@ impl Webhook {
             .with_state(self)
     }
 
-    /// Serves within `limits` until `stop` says so; callbacks under way come to their end.
+    /// Serves within `limits` until `stop` turns true. Running callbacks are completed first.
     pub async fn serve(self, listener: TcpListener, limits: Limits, stop: watch::Receiver<bool>) {
         let server = Server::new("payments", limits, self.metrics.clone());
         server.serve(listener, self.routes(), is_stopped(stop)).await;
@@ -77,15 +77,15 @@ impl Webhook {
         }
         let body = read(request, BODY_TIME).await?;
         let secrets = self.secrets.current().await;
-        let reach = secrets.verify(namespace, &headers, &body, self.clock.now())?;
+        let scope = secrets.verify(namespace, &headers, &body, self.clock.now())?;
         let callback = Callback::parse(&body)?;
-        callback.check_namespace(namespace, reach)?;
+        callback.check_namespace(namespace, scope)?;
         let payment = callback.into_payment();
         Ok(self.recorder.record(namespace, &payment).await?)
     }
 }
 
-/// Waits until `stop` turns true, or can no longer do so.
+/// Waits until `stop` turns true or its sender is gone.
 async fn is_stopped(mut stop: watch::Receiver<bool>) {
     while !*stop.borrow_and_update() {
         if stop.changed().await.is_err() {
@@ -99,7 +99,7 @@ async fn receive(
     namespace: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Recorded, Refused> {
-    // What is no text is no namespace, and is answered as such once the callback is believed.
+    // A path that is not UTF-8 is not a namespace. The answer says so only after the signature is checked.
     let namespace = namespace.map(|Path(namespace)| namespace).unwrap_or_default();
     let result = webhook.take(&namespace, request).await;
     match &result {
@@ -115,7 +115,8 @@ async fn receive(
     result
 }
 
-/// Logs a refusal. Refusals that an unauthenticated client can cause are debug messages, so that they cannot flood the log.
+/// Logs a refusal. If an unauthenticated client can cause it, the level is debug, so that clients cannot flood
+/// the log.
 fn log(refused: &Refused) {
     let reason = refused.status().1;
     let error: &dyn std::error::Error = refused;
@@ -128,7 +129,7 @@ fn log(refused: &Refused) {
 }
 
 async fn read(request: Request, limit: Duration) -> Result<Bytes, Refused> {
-    // A body that declares itself as too long is not read.
+    // A body whose declared length is too large is not read.
     let is_too_long =
         usize::try_from(request.body().size_hint().lower()).is_ok_and(|least| least > BODY_BYTES);
     if is_too_long {
@@ -143,7 +144,7 @@ async fn read(request: Request, limit: Duration) -> Result<Bytes, Refused> {
     }
 }
 
-/// Returns whether the body is said to be JSON, parameters such as a charset aside.
+/// Returns whether the content type is JSON, ignoring parameters such as a charset.
 fn is_json(headers: &HeaderMap) -> bool {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = given.and_then(|given| given.split(';').next());

@@ -1,4 +1,4 @@
-//! Holds the text of this repository to plain words: each phrase of the list has a direct replacement.
+//! Checks that the text of this repository uses plain words: each phrase of the list has a direct replacement.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::source_tree::{files, has_extension, root};
 struct Phrase {
     /// The phrase in lower case, its words separated by single spaces.
     text: &'static str,
-    /// The words after it with which it is allowed.
+    /// The next words after which the phrase is allowed.
     unless_before: &'static str,
     /// The words to use instead.
     instead: &'static str,
@@ -49,7 +49,7 @@ const NAMES: [&str; 2] = ["Dockerfile", "Makefile"];
 /// Folders and files that are recorded or fed to a fuzzer, and this list itself.
 const SKIPPED: [&str; 3] = ["docs/soak", "fuzz/corpus", "src/plain_words.rs"];
 
-/// Returns whether the phrases are looked for in `file`, a path below the root.
+/// Returns whether `file`, a path below the root, is searched for the phrases.
 fn is_scanned(file: &Path) -> bool {
     let is_named = file.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
     (is_named || has_extension(file, &EXTENSIONS)) && !SKIPPED.iter().any(|skipped| file.starts_with(skipped))
@@ -86,7 +86,8 @@ fn found(text: &str) -> Vec<(usize, &'static Phrase)> {
     found
 }
 
-/// Returns what people write in `file`: of a patch only the line that describes it, since the rest is a copy.
+/// Returns the written text of `file`. For a patch this is only the description line, because the rest is a
+/// copy.
 fn written(file: &Path) -> String {
     let text = fs::read_to_string(root().join(file)).expect("text");
     if has_extension(file, &["patch"]) { text.lines().take(1).collect() } else { text }

@@ -1,8 +1,9 @@
-//! HTTP servers that strangers can reach: a bounded number of connections, each step of which has a time limit.
+//! HTTP servers for untrusted clients: the number of connections is bounded, and each step of a connection has
+//! a time limit.
 //!
-//! A server that is full closes the connection that has been idle the longest, and takes the new one. So connections
-//! that ask for nothing never keep out one that does. A connection whose request is being handled is never closed for
-//! another one.
+//! A server at its limit closes the connection that has been idle the longest, and accepts the new one. So idle
+//! connections never block clients with a request. A connection whose request is being handled is never closed
+//! for another one.
 
 mod connections;
 mod watched;
@@ -33,44 +34,45 @@ use self::watched::{Answer, Arriving, Watched};
 use crate::metrics::Metrics;
 use crate::throttle::Throttle;
 
-/// How often a server looks for connections whose time is over.
-const LOOK: Duration = Duration::from_millis(500);
+/// Interval at which a server searches for connections that exceed their time limit.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Largest head of a request. Half-sent heads of all connections must fit into memory.
+/// Largest head of a request, in bytes. Incomplete heads of all connections must fit into memory.
 const HEAD_BYTES: usize = 16 * 1_024;
 
-/// Pause after an error that accepting again at once would only repeat, such as too many open files.
+/// Pause after an error that an immediate retry would repeat, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Least time between two log lines about one reason.
+/// Minimum time between two log lines about one reason.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once.
+    /// Largest number of connections.
     pub connections: usize,
-    /// Most connections at once from one address.
+    /// Largest number of connections from one address.
     pub connections_per_address: usize,
-    /// Longest time for the head of a request, from the opening of the connection or its first byte.
+    /// Time limit for the head of a request, from the start of the connection or the first byte.
     pub head: Duration,
-    /// Longest time for the body of a request.
+    /// Time limit for the body of a request.
     pub body: Duration,
-    /// Longest time to handle a request.
+    /// Time limit to handle a request.
     pub handling: Duration,
-    /// Longest time to send an answer.
+    /// Time limit to send an answer.
     pub sending: Duration,
-    /// Longest time between an answer and the next request.
+    /// Time limit between an answer and the next request.
     pub idle: Duration,
-    /// Longest time that requests under way have when the server stops.
+    /// Time limit for running requests when the server stops.
     pub draining: Duration,
 }
 
 impl Limits {
-    /// Most connections of a server by default.
+    /// Default for the largest number of connections of a server.
     pub const CONNECTIONS: u16 = 256;
 
-    /// Most connections from one address by default. Behind a proxy all have one address, so this leaves it plenty.
+    /// Default for the largest number of connections from one address. Behind a proxy all connections have one
+    /// address, so it is large.
     pub const CONNECTIONS_PER_ADDRESS: u16 = 128;
 }
 
@@ -80,33 +82,35 @@ impl Default for Limits {
             connections: Self::CONNECTIONS.into(),
             connections_per_address: Self::CONNECTIONS_PER_ADDRESS.into(),
             head: Duration::from_secs(10),
-            // The webhook answers a body that stalls for 10 seconds; this ends the connection where nothing reads it.
+            // The webhook itself refuses a body that takes 10 seconds. This limit closes the connection if
+            // nothing reads the body.
             body: Duration::from_secs(15),
             handling: Duration::from_secs(20),
             sending: Duration::from_secs(30),
-            // Longer than proxies keep idle connections (60 seconds in many), so that they close first.
+            // Longer than most proxies keep idle connections (often 60 seconds), so that the proxy closes
+            // first.
             idle: Duration::from_secs(75),
             draining: Duration::from_secs(20),
         }
     }
 }
 
-/// Why a server closed a connection, or did not take it.
+/// Why a server closed or refused a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cut {
-    /// No whole head of a request came in time.
+    /// The head of a request was not complete in time.
     HeadTimeout,
-    /// No whole body of a request came in time.
+    /// The body of a request was not complete in time.
     BodyTimeout,
     /// The request was not handled in time.
     HandlingTimeout,
-    /// The answer was not taken in time.
+    /// The client did not read the answer in time.
     SendingTimeout,
-    /// No further request came in time.
+    /// There was no further request in time.
     IdleTimeout,
-    /// A new connection needed its place.
+    /// It was closed for a new connection.
     Replaced,
-    /// All places were taken by requests that are being handled.
+    /// All other connections had a request that was being handled.
     Refused,
 }
 
@@ -148,7 +152,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns a server that is called `name` in metrics and log lines.
+    /// Returns a server with this name in metrics and log lines.
     #[must_use]
     pub fn new(name: &'static str, limits: Limits, metrics: Metrics) -> Self {
         Self {
@@ -161,18 +165,18 @@ impl Server {
         }
     }
 
-    /// Serves `routes` until `stop` completes; requests under way then have some time to end.
+    /// Serves `routes` until `stop` completes. Running requests then have a time limit to end.
     pub async fn serve(mut self, listener: TcpListener, routes: Router, stop: impl Future<Output = ()>) {
         let under_way = GracefulShutdown::new();
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                _ = looks.tick() => self.look(),
+                _ = checks.tick() => self.check(),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => self.take(stream, address, &routes, &under_way),
+                    Ok((stream, address)) => self.accept_connection(stream, address, &routes, &under_way),
                     Err(error) => self.pause_after(&error).await,
                 },
             }
@@ -188,10 +192,11 @@ impl Server {
         }
     }
 
-    /// Closes the connections whose time is over, and logs what the rate limit held back.
-    fn look(&mut self) {
+    /// Closes the connections that exceed their time limit, and logs the messages that the rate limit held
+    /// back.
+    fn check(&mut self) {
         for (cut, address) in self.connections.close_overdue(Instant::now()) {
-            self.tell(cut, address);
+            self.report(cut, address);
         }
         for held in self.log.due(self.started.elapsed()) {
             let (cut, address) = held.item;
@@ -199,8 +204,8 @@ impl Server {
         }
     }
 
-    /// Takes a connection, if need be in place of the one that has been idle the longest.
-    fn take(
+    /// Accepts a connection. If the server is full, closes the one that has been idle the longest.
+    fn accept_connection(
         &mut self,
         stream: TcpStream,
         address: SocketAddr,
@@ -209,10 +214,10 @@ impl Server {
     ) {
         let Admission { admitted, closed } = self.connections.admit(address.ip(), Instant::now());
         if let Some((cut, address)) = closed {
-            self.tell(cut, address);
+            self.report(cut, address);
         }
         let Some((connection, cut)) = admitted else { return };
-        // Answers are short, and are not to wait for more to send.
+        // Answers are short and must be sent without delay.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(server = self.name, %error, "TCP_NODELAY cannot be set");
         }
@@ -222,13 +227,13 @@ impl Server {
                 served = served => if let Err(error) = served {
                     tracing::debug!(%error, "connection ended");
                 },
-                // Its row is gone: the connection is closed by being dropped.
+                // Its row was removed. Dropping the connection closes it.
                 _ = cut => {}
             }
         });
     }
 
-    /// Waits, unless the error is that of a single connection.
+    /// Pauses, unless the error affects only one connection.
     async fn pause_after(&self, error: &io::Error) {
         let is_of_one = matches!(
             error.kind(),
@@ -242,7 +247,7 @@ impl Server {
         }
     }
 
-    fn tell(&mut self, cut: Cut, address: IpAddr) {
+    fn report(&mut self, cut: Cut, address: IpAddr) {
         self.metrics.count_cut(self.name, cut.as_str());
         if cut == Cut::IdleTimeout {
             return;
@@ -262,7 +267,7 @@ fn log(server: &str, cut: Cut, address: IpAddr, more: u64) {
     }
 }
 
-/// Serves one connection; tells `connection` of each step.
+/// Serves one connection, and reports each step to `connection`.
 fn http_connection(
     stream: TcpStream,
     connection: Connection,
@@ -284,6 +289,7 @@ fn http_connection(
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, connection)))
         }
     });
-    // Limits of time are those of `connections`: hyper's own for the head cannot tell an idle connection from a slow one.
+    // `connections` applies the time limits. hyper's limit for the head does not distinguish idle connections
+    // from slow ones.
     http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(stream), service)
 }

@@ -1,8 +1,8 @@
 //! `simulate`: runs manifests through the operator's billing code on a virtual clock.
 //!
-//! No cluster, no wall clock: each document is applied at the time of its annotation, as an API server would apply
-//! it, and everything that happens by itself happens in between, as if an operator ran all the time. The same
-//! documents give the same objects, invoice numbers and entries on every run.
+//! It needs no cluster and no wall clock. Each document is applied at the time of its annotation, as an API
+//! server would apply it. Renewals and other timed events happen in between, as if an operator ran all the
+//! time. The same documents give the same objects, invoice numbers and entries on every run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -31,26 +31,26 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-/// Says why manifests cannot be played: what `simulate` ends with exit code 2 for.
+/// Why manifests cannot be simulated. `simulate` then ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
     /// A document is neither YAML nor JSON.
     #[error("{place}: {message}")]
     Unreadable {
-        /// Where it stands.
+        /// Its place.
         place: Place,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
-    /// A document is refused, as the API server would refuse it, or has no place in a simulation.
+    /// A document is refused, because the API server would refuse it or it cannot be simulated.
     #[error("{place}: {message}")]
     Refused {
-        /// Where it stands.
+        /// Its place.
         place: Place,
-        /// Of which object, what is wrong, and what must be there.
+        /// The object, the problem, and the required value.
         message: String,
     },
-    /// The admission cannot be built; a fault of the program.
+    /// The admission cannot be built, which is a bug.
     #[error("build the admission of manifests")]
     Admission(#[from] AdmissionBuildError),
 }
@@ -66,42 +66,42 @@ impl SimulateError {
     }
 }
 
-/// What there is and what happened when everything has been played.
+/// The objects and entries at the end of a simulation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// The time up to which everything was played; absent when nothing was.
+    /// The time at which the simulation ended. `None` if no document was applied.
     pub end_time: Option<Timestamp>,
-    /// Every object that exists, full, with its status: by kind, namespace and name, ledgers last.
+    /// All objects with their statuses, sorted by kind, namespace and name, ledgers last.
     pub objects: Vec<Value>,
-    /// Everything that happened, in order.
+    /// All entries, in order.
     pub entries: Vec<AccountEntry>,
-    /// The statements that each account's ledger keeps, by Subscription; the ledgers among the objects hold them too.
+    /// The statements in each account's ledger, by Subscription.
     pub statements: BTreeMap<Arc<str>, Vec<Statement>>,
-    /// What the reader should know and no rule refuses.
+    /// Warnings about input that is valid but may be a mistake.
     pub notes: Vec<String>,
 }
 
-/// An entry, and whose.
+/// An entry with its account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountEntry {
     /// The Subscription, as namespace/name.
     pub subscription: Arc<str>,
-    /// What happened.
+    /// The entry.
     pub entry: Entry,
 }
 
-/// From when and until when manifests are played.
+/// The start and end of a simulation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeRange {
     /// Time of the documents before the first that states one.
     pub from: Option<Timestamp>,
-    /// Time up to which everything is played; that of the last document, when absent.
+    /// Time at which the simulation ends. `None` means the time of the last document.
     pub until: Option<Timestamp>,
 }
 
-/// Plays `manifests` in their order, and what happens by itself up to `range.until`, or to the last of them.
+/// Simulates `manifests` in their order, and all timed events up to `range.until`, or up to the last manifest.
 ///
-/// Manifests of a time after `range.until` are not applied; a note says how many.
+/// Manifests for a time after `range.until` are not applied. A note has their number.
 ///
 /// # Errors
 /// When a manifest cannot be read, admission refuses it, the first has no time, or time goes back between two.
@@ -137,7 +137,7 @@ pub fn play(
     Ok(simulation.into_outcome())
 }
 
-/// Returns the time of a document: its own, or that of the one before; of the first, `from`.
+/// Returns the time of a document: its own, or that of the previous one. For the first document this is `from`.
 fn time_of(
     step: &Step,
     before: Option<Timestamp>,
@@ -168,21 +168,21 @@ fn time_of(
     }
 }
 
-/// A cluster of nothing but objects, and an operator that is always there.
+/// A simulation: the objects of a cluster, and the accounts of an operator that is always running.
 struct Simulation<'a> {
     catalog: &'a Catalog,
-    /// The instant that is being played.
+    /// The current time of the simulation.
     now: Timestamp,
-    /// Whether anything was applied yet.
+    /// Whether a document was applied.
     begun: bool,
     store: Store,
     accounts: BTreeMap<AccountKey, SimulatedAccount>,
-    /// Accounts about which something was stated at this instant.
+    /// Accounts whose facts changed at the current time.
     touched: BTreeSet<AccountKey>,
-    /// When something happens to which account by itself.
-    wakes: BTreeSet<(Timestamp, AccountKey)>,
-    /// Reports with a verdict, by the time at which the sweep takes them.
-    leaving: VecDeque<(Timestamp, ObjectKey, String)>,
+    /// The time of the next event of each account.
+    wake_times: BTreeSet<(Timestamp, AccountKey)>,
+    /// Reports with a verdict, by the time at which the sweep deletes them.
+    deletions: VecDeque<(Timestamp, ObjectKey, String)>,
     entries: Vec<AccountEntry>,
     notes: Vec<String>,
 }
@@ -196,21 +196,21 @@ impl<'a> Simulation<'a> {
             store: Store::new(Admission::new()?),
             accounts: BTreeMap::new(),
             touched: BTreeSet::new(),
-            wakes: BTreeSet::new(),
-            leaving: VecDeque::new(),
+            wake_times: BTreeSet::new(),
+            deletions: VecDeque::new(),
             entries: Vec::new(),
             notes: Vec::new(),
         })
     }
 
-    /// Lets everything before `time` happen, and makes it now.
+    /// Processes all events before `time`, and sets the current time to it.
     fn pass_to(&mut self, time: Timestamp) {
         if self.begun && time == self.now {
             return;
         }
         if self.begun {
             self.settle();
-            while let Some((wake, _)) = self.wakes.first().filter(|(wake, _)| *wake < time) {
+            while let Some((wake, _)) = self.wake_times.first().filter(|(wake, _)| *wake < time) {
                 self.now = *wake;
                 self.settle();
             }
@@ -220,7 +220,7 @@ impl<'a> Simulation<'a> {
         self.sweep();
     }
 
-    /// Lets everything happen up to and at the end: `until`, or this instant.
+    /// Processes all events up to the end: `until`, or the current time.
     fn pass_to_end(&mut self, until: Option<Timestamp>) {
         if !self.begun {
             return;
@@ -229,14 +229,14 @@ impl<'a> Simulation<'a> {
             self.pass_to(until);
         }
         self.settle();
-        // What a status says also depends on the time itself, such as the month of packs.
+        // A status also depends on the time, for example by the month of the pack limit.
         let keys: Vec<AccountKey> = self.accounts.keys().cloned().collect();
         for key in keys {
             self.show(&key);
         }
     }
 
-    /// Applies a document at this instant; it takes effect with all others of the instant.
+    /// Applies a document at the current time. It takes effect together with the other documents of that time.
     fn apply(&mut self, step: &Step) -> Result<(), SimulateError> {
         let Step { place, key, .. } = step;
         if step.has_test_clock {
@@ -271,7 +271,7 @@ impl<'a> Simulation<'a> {
         self.touched.insert(account);
     }
 
-    /// Tells the account of an object about it.
+    /// Adds an object to the facts of its account.
     fn state(&mut self, key: &ObjectKey) -> Result<(), account::StateError> {
         let Some(object) = self.store.get(key) else { return Ok(()) };
         let account = account_of(key, &object.content);
@@ -283,11 +283,11 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Decides on all accounts for which this instant has something.
+    /// Decides on all accounts with new facts or events at the current time.
     fn settle(&mut self) {
         let mut due = std::mem::take(&mut self.touched);
-        while self.wakes.first().is_some_and(|(wake, _)| *wake <= self.now) {
-            due.extend(self.wakes.pop_first().map(|(_, key)| key));
+        while self.wake_times.first().is_some_and(|(wake, _)| *wake <= self.now) {
+            due.extend(self.wake_times.pop_first().map(|(_, key)| key));
         }
         for key in &due {
             self.settle_account(key);
@@ -298,7 +298,7 @@ impl<'a> Simulation<'a> {
     fn settle_account(&mut self, key: &AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         if let Some(wake) = account.wake_time {
-            self.wakes.remove(&(wake, key.clone()));
+            self.wake_times.remove(&(wake, key.clone()));
         }
         loop {
             let Some(account) = self.accounts.get_mut(key) else { return };
@@ -329,15 +329,15 @@ impl<'a> Simulation<'a> {
             }
         }
         if let Some(wake) = self.accounts.get(key).and_then(|account| account.wake_time) {
-            self.wakes.insert((wake, key.clone()));
+            self.wake_times.insert((wake, key.clone()));
         }
         self.show(key);
     }
 
-    /// Deletes the reports whose verdict is old enough.
+    /// Deletes the reports whose retention is over.
     fn sweep(&mut self) {
-        while self.leaving.front().is_some_and(|(time, ..)| *time <= self.now) {
-            if let Some((_, key, uid)) = self.leaving.pop_front()
+        while self.deletions.front().is_some_and(|(time, ..)| *time <= self.now) {
+            if let Some((_, key, uid)) = self.deletions.pop_front()
                 && self.store.get(&key).is_some_and(|object| object.uid == uid)
             {
                 self.store.delete(&key);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders whose files are built or copied, not written here.
+/// Folders with generated or copied files.
 const SKIPPED: [&str; 2] = [".git", "target"];
 
 /// Returns the root of the repository.

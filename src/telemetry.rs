@@ -1,4 +1,4 @@
-//! Logs: text for people, JSON for collectors; what is logged can be changed while the program runs.
+//! Logs, as text or as JSON. The log filter can be changed while the program runs.
 
 #[cfg(feature = "otlp")]
 pub mod traces;
@@ -14,13 +14,13 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-/// How often a file with a filter is looked at: it costs next to nothing, and a mounted file takes longer to change.
-const LOOK: Duration = Duration::from_secs(2);
+/// Interval at which a file with a filter is read. A read is cheap, and a mounted file takes longer to change.
+const READ_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What remains once the filter has spoken.
+/// The subscriber with the log filter.
 pub type Logged = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 
-/// Where it goes besides the log.
+/// A further destination of spans and log lines.
 pub type FurtherLayer = Box<dyn Layer<Logged> + Send + Sync>;
 
 /// Format of the log lines.
@@ -36,13 +36,14 @@ pub enum LogFormat {
 /// Log filter, as in `RUST_LOG`, such as `info,kube=debug`.
 #[derive(Clone, Debug)]
 pub enum LogFilter {
-    /// Always the same.
+    /// A fixed filter.
     Fixed(String),
-    /// What a file says, and from then on whatever it says.
+    /// The content of a file, which is read again when it changes.
     File(PathBuf),
 }
 
-/// Starts logging to standard error, and to where else is asked. Where a file says what is logged, it is followed by [`follow`].
+/// Starts logging to standard error, and to further layers. If the filter is in a file, [`follow`] applies its
+/// changes.
 ///
 /// # Errors
 /// When the filter cannot be read or understood, or logging was started before.
@@ -59,7 +60,7 @@ pub fn start(
     };
     let (filter, handle) = reload::Layer::new(filter?);
     let mut lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Colours are for a terminal, and there `NO_COLOR` has been heard.
+    // Colours are only for a terminal, where `NO_COLOR` is already respected.
     if !std::io::stderr().is_terminal() {
         lines.set_ansi(false);
     }
@@ -72,26 +73,26 @@ pub fn start(
     Ok(handle)
 }
 
-/// Applies the log filter in `file` whenever it changes; never returns. An invalid filter changes nothing.
+/// Applies the log filter in `file` whenever it changes. An invalid filter is ignored. Never returns.
 pub async fn follow(file: PathBuf, filter: Handle<EnvFilter, Registry>) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reads = interval(READ_INTERVAL);
+    reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;
     loop {
-        looks.tick().await;
-        // A file that is being replaced may be away for a moment.
-        let Ok(said) = read(&file) else { continue };
-        if known.as_ref() == Some(&said) {
+        reads.tick().await;
+        // A file that is being replaced may be missing for a moment.
+        let Ok(text) = read(&file) else { continue };
+        if known.as_ref() == Some(&text) {
             continue;
         }
-        // The first is what logging was started with.
+        // Logging was started with the first one.
         if known.is_some() {
-            match parse(&said).and_then(|parsed| Ok(filter.reload(parsed)?)) {
-                Ok(()) => tracing::info!(filter = said, "what is logged has changed"),
+            match parse(&text).and_then(|parsed| Ok(filter.reload(parsed)?)) {
+                Ok(()) => tracing::info!(filter = text, "what is logged has changed"),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "what is logged stays"),
             }
         }
-        known = Some(said);
+        known = Some(text);
     }
 }
 

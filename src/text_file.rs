@@ -1,13 +1,13 @@
-//! Text files as editors of every system save them: UTF-8, or UTF-16 with a byte order mark, as `kubectl` takes them.
+//! Reads text files as `kubectl` does: UTF-8, or UTF-16 with a byte order mark.
 
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Says why a text file cannot be read, and what to do.
+/// Why a text file cannot be read, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum TextFileError {
-    /// The system refuses.
+    /// The operating system refuses the access.
     #[error("{0}; must be a file that you may read")]
     Read(#[from] io::Error),
     /// It is a folder.
@@ -18,7 +18,7 @@ pub enum TextFileError {
     NotText {
         /// The first line that cannot be read.
         line: usize,
-        /// What its text should be.
+        /// The expected encoding.
         encoding: &'static str,
     },
 }
@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> Result<String, TextFileError> {
     decode(fs::read(path)?)
 }
 
-/// Returns the text that the content of a file stands for, without its byte order mark.
+/// Returns the decoded content of a file, without its byte order mark.
 ///
 /// # Errors
 /// When it is not text.
@@ -68,7 +68,7 @@ fn utf8(bytes: Vec<u8>) -> Result<String, TextFileError> {
     })
 }
 
-/// Returns the line on which a text goes on that began with `read`.
+/// Returns the number of the line at the end of `read`.
 fn lines(read: impl Iterator<Item = char>) -> usize {
     read.filter(|character| *character == '\n').count().saturating_add(1)
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_refused_with_its_line() {
+    fn a_file_that_is_not_text_is_refused_with_its_line() {
         let refused = decoded(b"a: 1\nb: \xff\n").expect_err("is not text");
         assert_eq!(refused, "line 2 is not UTF-8; save the file as UTF-8");
         let refused = decoded(b"\xff\xfea\0\n\0\x31").expect_err("is cut off");

@@ -1,29 +1,30 @@
-//! A rate limit by key that counts what it holds back, for texts that strangers can cause: log lines and Events.
+//! A rate limit by key that counts the items it holds back. It limits log lines and Events that clients can
+//! cause.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Least time between two searches for keys to forget.
+/// Minimum time between two searches for keys to drop.
 const CLEAR_PERIOD: Duration = Duration::from_secs(1);
 
-/// Lets a burst of each key pass, then one each period. It remembers the latest item that it held back.
+/// Lets a burst of items of each key pass, then one each period. It keeps the latest item that it held back.
 ///
-/// Times are durations since some fixed moment, so a virtual clock can drive it.
+/// Times are durations since a fixed moment, so a virtual clock can be used.
 #[derive(Debug)]
 pub struct Throttle<K, T> {
     burst: u32,
     period: Duration,
     most_keys: usize,
-    /// When buckets that are at rest were forgotten last.
+    /// When full buckets were last dropped.
     cleared_at: Duration,
     buckets: HashMap<K, Bucket<T>>,
 }
 
-/// What is known of one key.
+/// The state of one key.
 #[derive(Debug)]
 struct Bucket<T> {
-    /// When the burst is whole again.
+    /// When the full burst is available again.
     full_at: Duration,
     held: u64,
     latest: Option<T>,
@@ -34,22 +35,22 @@ struct Bucket<T> {
 pub struct Passed<T> {
     /// The item.
     pub item: T,
-    /// How many more of its key were held back since the last one that passed.
+    /// Number of further items of its key that were held back since the last one passed.
     pub more: u64,
 }
 
 impl<K: Hash + Eq + Clone, T> Throttle<K, T> {
-    /// Returns a throttle that lets `burst` items of each key pass at once, and then one each `period`. It knows at most
-    /// `most_keys` keys; items of further keys are held back and forgotten.
+    /// Returns a throttle that lets `burst` items of each key pass without delay, and then one each `period`.
+    /// It keeps at most `most_keys` keys. Items of further keys are dropped.
     #[must_use]
     pub fn new(burst: u32, period: Duration, most_keys: usize) -> Self {
         Self { burst, period, most_keys, cleared_at: Duration::ZERO, buckets: HashMap::new() }
     }
 
-    /// Returns the item if it passes now.
+    /// Returns the item if it may pass now.
     pub fn offer(&mut self, key: K, item: T, now: Duration) -> Option<Passed<T>> {
         if self.buckets.len() >= self.most_keys && !self.buckets.contains_key(&key) {
-            // Once a second, so that a flood of keys does not walk through all of them each time.
+            // At most once a second, so that many new keys do not each cause a search through all keys.
             if now.saturating_sub(self.cleared_at) >= CLEAR_PERIOD {
                 self.clear(now);
             }
@@ -70,7 +71,7 @@ impl<K: Hash + Eq + Clone, T> Throttle<K, T> {
         }
     }
 
-    /// Returns the latest held item of each key that may pass by now; `more` counts the others.
+    /// Returns the latest held back item of each key that may pass now. `more` counts the others.
     pub fn due(&mut self, now: Duration) -> Vec<Passed<T>> {
         let (burst, period) = (self.burst, self.period);
         let mut due = Vec::new();
@@ -84,7 +85,7 @@ impl<K: Hash + Eq + Clone, T> Throttle<K, T> {
         due
     }
 
-    /// Forgets the buckets that are as good as new.
+    /// Drops the buckets that are full and hold no item.
     fn clear(&mut self, now: Duration) {
         self.cleared_at = now;
         self.buckets.retain(|_, bucket| bucket.held > 0 || bucket.full_at > now);
@@ -92,7 +93,7 @@ impl<K: Hash + Eq + Clone, T> Throttle<K, T> {
 }
 
 impl<T> Bucket<T> {
-    /// Takes one from the burst; returns whether there was one.
+    /// Takes one from the burst. Returns whether one was available.
     fn takes(&mut self, burst: u32, period: Duration, now: Duration) -> bool {
         let full_at = self.full_at.max(now).saturating_add(period);
         let has_room = full_at.saturating_sub(now) <= period.saturating_mul(burst);
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_that_passes_tells_how_many_were_held_back() {
+    fn the_next_that_passes_has_the_number_of_those_held_back() {
         let mut throttle = Throttle::new(1, MINUTE, 8);
         assert_eq!(throttle.offer("a", 1, at(0)), Some(Passed { item: 1, more: 0 }));
         assert_eq!(throttle.offer("a", 2, at(1)), None);

@@ -1,4 +1,4 @@
-//! Types, bounds, patterns and unknown fields, in the API server's words.
+//! Checks types, bounds, patterns and unknown fields, with the API server's messages.
 
 use std::error::Error;
 
@@ -24,7 +24,7 @@ const NAME_RULES: [(&str, &str); 2] = [
     ),
 ];
 
-/// A compiled schema that knows no field beyond its own.
+/// A compiled schema that refuses unknown fields.
 pub(super) struct Bounds(Validator);
 
 impl Bounds {
@@ -40,7 +40,7 @@ impl Bounds {
         Ok(Self(options.build(&strict)?))
     }
 
-    /// Returns all that is wrong with `value`, whose path is `at`.
+    /// Returns all errors of `value`, whose path is `at`.
     pub(super) fn errors(&self, value: &Value, at: &str) -> Vec<AdmissionError> {
         if self.0.is_valid(value) {
             return Vec::new();
@@ -75,7 +75,8 @@ pub(super) fn metadata_schema() -> Value {
     })
 }
 
-/// Adds what structural schemas leave unsaid: no other fields, integers-or-strings, and no repeats in sets.
+/// Adds the constraints that structural schemas imply: no unknown fields, integers or strings, and no
+/// duplicates in sets.
 fn close(node: &mut Value) {
     let Some(keywords) = node.as_object_mut() else { return };
     if let Some(properties) = keywords.get_mut("properties").and_then(Value::as_object_mut) {
@@ -94,7 +95,7 @@ fn close(node: &mut Value) {
     }
 }
 
-/// Returns `error` as the server would put it; one error for each of several unknown fields.
+/// Returns `error` with the server's message. Several unknown fields become one error each.
 fn describe(error: &ValidationError<'_>, at: &str) -> Vec<AdmissionError> {
     let path = field_path(at, error.instance_path().as_str());
     let value = error.instance();
@@ -157,7 +158,7 @@ fn describe(error: &ValidationError<'_>, at: &str) -> Vec<AdmissionError> {
     vec![one]
 }
 
-/// Returns an error that keeps the rules from being looked at.
+/// Returns an error because of which the CEL rules are skipped.
 fn blocking(field: &str, message: String) -> AdmissionError {
     AdmissionError { blocks_rules: true, ..AdmissionError::new(field, message) }
 }
@@ -168,7 +169,8 @@ fn wrong_type(path: &str, expected: &str, value: &Value) -> AdmissionError {
     blocking(path, format!("Invalid value: \"{found}\": {message}"))
 }
 
-/// Returns the error of a value that is neither an integer nor a text; a number needs only quotes to be a text.
+/// Returns the error of a value that is neither an integer nor a text. For a number the message suggests
+/// quotes.
 fn no_quantity(path: &str, value: &Value) -> AdmissionError {
     let error = wrong_type(path, "integer,string", value);
     let remedy = match value.as_f64() {
@@ -180,13 +182,13 @@ fn no_quantity(path: &str, value: &Value) -> AdmissionError {
     AdmissionError { message, ..error }
 }
 
-/// Returns what the server says of a name that does not match `pattern`.
+/// Returns the server's message about a name that does not match `pattern`.
 fn name_rule(pattern: &str) -> String {
     let rule = NAME_RULES.iter().find(|(known, _)| *known == pattern);
     rule.map_or_else(|| format!("should match '{pattern}'"), |(_, rule)| (*rule).to_owned())
 }
 
-/// Returns how many items a collection has.
+/// Returns the number of items of a collection.
 fn size(value: &Value) -> usize {
     value.as_array().map(Vec::len).or_else(|| value.as_object().map(serde_json::Map::len)).unwrap_or(0)
 }
@@ -204,14 +206,14 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// Returns the first item that a list holds twice.
+/// Returns the first duplicate item of a list.
 fn repeated(list: &Value) -> String {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let second = items.iter().enumerate().find(|(index, item)| items[..*index].contains(item));
     second.map(|(_, item)| item.to_string()).unwrap_or_default()
 }
 
-/// Returns a value as messages show it: collections by their type, since they may be long.
+/// Returns a value for messages. Collections are shown by their type, because they may be long.
 pub(super) fn shown(value: &Value) -> String {
     if value.is_object() || value.is_array() {
         format!("\"{}\"", type_name(value))

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-/// Drops nulls, fills in defaults, and writes whole numbers as integers, everywhere below `value`.
+/// Drops nulls, sets defaults, and replaces whole floats by integers, everywhere below `value`.
 ///
-/// The wire of the server does not tell `1e3` from `1000`, and unset and null never differ in our kinds.
+/// The server treats `1e3` and `1000` as equal. In these kinds null and absent mean the same.
 pub(super) fn apply(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(fields) => apply_to_object(schema, fields),
@@ -44,7 +44,7 @@ fn apply_to_object(schema: &Value, fields: &mut Map<String, Value>) {
     }
 }
 
-/// Returns the integer that a decimal such as `1000.0` stands for.
+/// Returns the integer value of a decimal such as `1000.0`.
 fn whole_number(decimal: &str) -> Option<i64> {
     decimal.strip_suffix(".0")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! CEL rules, compiled once and looked at only where an object has fields that bear rules.
+//! CEL rules, compiled once and evaluated only for fields that have rules.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::AdmissionError;
 use super::bounds::{join, shown};
 
-/// Says why a rule cannot be compiled.
+/// Why a rule cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 #[error("'{rule}' is not a rule")]
 pub struct RuleError {
@@ -29,7 +29,7 @@ pub struct RuleError {
 /// The functions that rules may call.
 pub(super) struct Evaluator(Context<'static>);
 
-/// A node of a schema that bears rules, or has nodes below that do.
+/// A node of a schema that has rules, itself or below.
 pub(super) struct RuleTree {
     schema: Value,
     rules: Vec<Rule>,
@@ -47,7 +47,7 @@ struct Rule {
 }
 
 impl Default for Evaluator {
-    /// Returns the functions of the API server, with the conversions that the CEL library lacks: `type()` of
+    /// Returns the functions of the API server. It adds conversions that the CEL library lacks: `type()` of
     /// integers and texts, and times to and from seconds.
     fn default() -> Self {
         let mut context = Context::default().with_all();
@@ -63,7 +63,8 @@ impl Default for Evaluator {
     }
 }
 
-/// Returns the function `matches` with expressions compiled once; the library compiles them on every call.
+/// Returns the function `matches` with a cache of compiled expressions. The library compiles them on every
+/// call.
 fn matcher() -> impl Fn(This<Arc<String>>, Arc<String>) -> Result<bool, ExecutionError> {
     let compiled = Mutex::new(HashMap::<Arc<String>, Regex>::new());
     move |This(text), pattern| {
@@ -82,9 +83,9 @@ fn matcher() -> impl Fn(This<Arc<String>>, Arc<String>) -> Result<bool, Executio
 
 /// Returns whether a text is a quantity that the CEL library compares without overflow.
 ///
-/// Its comparison multiplies by powers of ten unchecked. What is refused here either breaks the bounds on digits,
-/// which our pattern repeats, or is beyond every limit of ours: 10^-9, the smallest such number above zero, times
-/// 10^25 is above 10^15.
+/// The library multiplies by powers of ten without an overflow check. A refused text either has more digits
+/// than the pattern of the CRDs allows, or exceeds every limit of the CRDs. The smallest refused number is
+/// 10^-9 times 10^25, which is above 10^15.
 fn is_comparable(text: &str) -> bool {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let unsigned = text.strip_prefix('+').unwrap_or(text);
@@ -103,7 +104,7 @@ fn is_comparable(text: &str) -> bool {
     })
 }
 
-/// Returns the seconds from 1970 to a time; other integers as they are.
+/// Returns the seconds from 1970 to a time. Returns integers unchanged.
 fn seconds(value: CelValue) -> Result<CelValue, ExecutionError> {
     match value {
         CelValue::Timestamp(time) => Ok(CelValue::Int(time.timestamp())),
@@ -112,7 +113,7 @@ fn seconds(value: CelValue) -> Result<CelValue, ExecutionError> {
     }
 }
 
-/// Returns the time of a text, or so many seconds after 1970.
+/// Returns the time of a text, or of a number of seconds after 1970.
 fn timestamp(value: CelValue) -> Result<CelValue, ExecutionError> {
     let refused = || ExecutionError::function_error("timestamp", "not a time");
     let text = match value {
@@ -123,13 +124,13 @@ fn timestamp(value: CelValue) -> Result<CelValue, ExecutionError> {
     instant(&text).ok_or_else(refused)
 }
 
-/// Returns a time as rules see it.
+/// Returns a time as a CEL value.
 fn instant(text: &str) -> Option<CelValue> {
     stated_time::parse(text)?.to_string().parse().ok().map(CelValue::Timestamp)
 }
 
 impl RuleTree {
-    /// Compiles the rules of `schema` and below; nothing where there are none.
+    /// Compiles the rules of `schema` and below. Returns `None` if there are none.
     pub(super) fn new(schema: &Value) -> Result<Option<Self>, RuleError> {
         let stated = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
         let rules = stated.map(Rule::new).collect::<Result<Vec<_>, _>>()?;
@@ -145,12 +146,12 @@ impl RuleTree {
         Ok((!bears_none).then(|| Self { schema: schema.clone(), rules, properties, items, values }))
     }
 
-    /// Compiles what one keyword of a schema holds.
+    /// Compiles the schema below one keyword.
     fn below(schema: &Value, keyword: &str) -> Result<Option<Box<Self>>, RuleError> {
         schema.get(keyword).map_or(Ok(None), |below| Ok(Self::new(below)?.map(Box::new)))
     }
 
-    /// Adds the rules that `value` breaks, as an update of `old` where there is one.
+    /// Adds an error for each rule that `value` breaks, as an update of `old` if there is one.
     pub(super) fn evaluate(
         &self,
         evaluator: &Evaluator,
@@ -178,7 +179,7 @@ impl RuleTree {
             }
         }
         if let Some(tree) = &self.items {
-            // The items of our lists have no identity (`atomic`), so they have no past either.
+            // The lists of the CRDs are `atomic`: their items have no identity, so there is no old value.
             for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                 tree.evaluate_at(evaluator, &format!("{path}[{index}]"), item, None, errors);
             }
@@ -191,7 +192,7 @@ impl RuleTree {
         }
     }
 
-    /// Evaluates the rules of this node alone.
+    /// Evaluates the rules of this node, not those below.
     fn evaluate_rules(
         &self,
         evaluator: &Evaluator,
@@ -235,7 +236,7 @@ impl Rule {
     }
 }
 
-/// Returns a value as rules see it; `schema` tells times from texts.
+/// Returns a value as a CEL value. `schema` distinguishes times from texts.
 fn converted(value: &Value, schema: &Value) -> CelValue {
     match value {
         Value::Null => CelValue::Null,

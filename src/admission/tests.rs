@@ -1,4 +1,4 @@
-//! Offline admission against the manifests that a real server is held to as well.
+//! Tests of offline admission with the manifests that are also applied to a real server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Admission;
 
-/// Time in which a thousand small reports have to be judged, in an unoptimized build on a busy machine.
+/// Time limit to validate a thousand small reports, in an unoptimized build on a busy machine.
 const A_THOUSAND_REPORTS: Duration = Duration::from_secs(2);
 
 thread_local! {
@@ -268,7 +268,7 @@ async fn small_reports_are_judged_in_microseconds() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Law 2: what admission accepts, the operator parses, and nothing else.
+    /// Law 2: the operator parses exactly the quantities that admission accepts.
     #[test]
     fn quantities_are_admitted_exactly_where_the_ledger_parses_them(
         text in r"[-+]?[0-9]{0,17}(\.[0-9]{0,10})?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|K|g|[eE][-+]?[0-9]{0,3})?",

@@ -1,4 +1,4 @@
-//! The file of a backup: written whole or not at all, and read only if it is whole.
+//! The file of a backup. It is written completely or not at all, and read only if it is complete.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ const SUFFIX: &str = ".jsonl";
 /// Suffix of the name of a backup that is being written.
 const UNFINISHED: &str = ".partial";
 
-/// The last line of a backup: what is in it, and a hash of every line before.
+/// The last line of a backup: its metadata, and a hash of all lines before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seal {
@@ -41,7 +41,7 @@ pub struct Seal {
     pub sha256: String,
 }
 
-/// How the last line stands in the file.
+/// The JSON form of the last line.
 #[derive(Serialize, Deserialize)]
 struct SealLine {
     backup: Seal,
@@ -60,12 +60,12 @@ pub enum ArchiveError {
         source: io::Error,
     },
     /// The last line is missing.
-    #[error("{} has no last line with `backup`: it is no backup, or it was cut off; use another backup", .path.display())]
+    #[error("{} has no last line with `backup`: it is not a backup, or it was cut off; use another backup", .path.display())]
     Unsealed {
         /// The file.
         path: PathBuf,
     },
-    /// The file is not what was written.
+    /// The file was changed after it was written.
     #[error("{} was changed after it was written: its lines have the SHA-256 {found}, its last line says {sealed}; use another backup", .path.display())]
     Damaged {
         /// The file.
@@ -85,7 +85,7 @@ pub enum ArchiveError {
         /// Version of the program that wrote it.
         program_version: String,
     },
-    /// A line is no JSON.
+    /// A line is not JSON.
     #[error("{}: line {line} is not JSON; use another backup", .path.display())]
     Line {
         /// The file.
@@ -98,7 +98,7 @@ pub enum ArchiveError {
     },
 }
 
-/// A backup that is being written, under another name until it is whole.
+/// A backup that is being written. The file has a temporary name until it is complete.
 pub struct Writer {
     lines: BufWriter<File>,
     folder: PathBuf,
@@ -140,7 +140,7 @@ impl Writer {
         self.lines.write_all(line.as_bytes()).map_err(|source| error(&self.unfinished, source))
     }
 
-    /// Seals the backup and gives it its name once it is on the disk. Returns its path and its seal.
+    /// Writes the seal, syncs the file to the disk, then renames it. Returns its path and its seal.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -160,7 +160,7 @@ impl Writer {
             self.lines.flush()?;
             self.lines.get_ref().sync_all()?;
             fs::rename(&unfinished, &self.path)?;
-            // The name is on the disk when its folder is.
+            // Syncing the folder makes the rename durable.
             File::open(&self.folder)?.sync_all()
         })();
         written.map_err(|source| error(&unfinished, source))?;
@@ -168,7 +168,8 @@ impl Writer {
     }
 }
 
-/// Deletes all backups of a folder but the newest `keep`, and what earlier runs left unfinished. Returns how many.
+/// Deletes all backups of a folder except the newest `keep`, and unfinished files of earlier runs. Returns the
+/// number of deleted files.
 ///
 /// # Errors
 /// When the folder cannot be read, or a file cannot be deleted.
@@ -196,7 +197,7 @@ pub fn prune(folder: &Path, keep: usize) -> Result<usize, ArchiveError> {
     Ok(over.len())
 }
 
-/// A backup that is whole.
+/// A complete backup.
 #[derive(Debug)]
 pub struct Archive {
     path: PathBuf,
@@ -205,7 +206,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a backup and checks that it is what was written.
+    /// Opens a backup and checks that it is complete and unchanged.
     ///
     /// # Errors
     /// When it cannot be read, was cut off or changed, or has a later format.

@@ -1,4 +1,5 @@
-//! When the last good backup was taken: a Lease that each backup renews, and that the operator shows as a metric.
+//! The time of the last successful backup. Each backup records it in a Lease, and the operator exports it as a
+//! metric.
 
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::metrics::Metrics;
 
-/// Time between two looks at the Lease.
-const LOOK: Duration = Duration::from_secs(30);
+/// Time between two reads of the Lease.
+const READ_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Longest time of a look: a look that hangs must not hide the next.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of a read, so that one without reply does not block the next.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
-/// Records in the Lease called `name` that a backup was finished at `end_time`, in the file called `file`.
+/// Records in the Lease called `name` that a backup to the file called `file` finished at `end_time`.
 ///
 /// # Errors
 /// When the Lease cannot be read or written.
@@ -42,13 +43,13 @@ pub async fn record(
     Ok(())
 }
 
-/// Shows in `metrics` when the last good backup was taken, as the Lease called `name` says. Runs until the program ends.
+/// Copies the time of the last successful backup from the Lease called `name` to `metrics`. Never returns.
 pub async fn follow(leases: Api<Lease>, name: String, metrics: Metrics) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reads = interval(READ_INTERVAL);
+    reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
-        match tokio::time::timeout(LOOK_LIMIT, leases.get_opt(&name)).await {
+        reads.tick().await;
+        match tokio::time::timeout(READ_LIMIT, leases.get_opt(&name)).await {
             Ok(Ok(lease)) => metrics.show_backup(lease.as_ref().and_then(backup_time)),
             Ok(Err(error)) => {
                 tracing::warn!(lease = name, %error, "the time of the last backup cannot be read");

@@ -1,4 +1,4 @@
-//! From the cluster into a backup.
+//! Writes the objects of a cluster to a backup.
 
 use kube::Client;
 use kube::api::{DynamicObject, ListParams};
@@ -11,7 +11,7 @@ use super::{objects, resources};
 /// Objects of one page of a list. It bounds the memory: an object has at most 1.5 MiB.
 const PAGE: u32 = 50;
 
-/// Metadata that means nothing in another cluster.
+/// Metadata that has no meaning in another cluster.
 const OF_THE_CLUSTER: [&str; 3] = ["managedFields", "resourceVersion", "selfLink"];
 
 /// Why a backup could not be taken.
@@ -22,7 +22,7 @@ pub enum ExportError {
     List {
         /// The kind.
         kind: String,
-        /// The namespace; all when there is none.
+        /// The namespace, or `None` for all.
         namespace: Option<String>,
         /// The cause.
         #[source]
@@ -33,7 +33,7 @@ pub enum ExportError {
     Archive(#[from] ArchiveError),
 }
 
-/// Adds every object of [`resources`] in `namespaces`, or in all when there are none, to a backup.
+/// Adds every object of [`resources`] in `namespaces` to a backup. Without namespaces, adds those of all.
 ///
 /// # Errors
 /// When a list fails or the file cannot be written.
@@ -74,7 +74,7 @@ async fn add_all(
     }
 }
 
-/// Returns an object as it stands in a backup: with its kind, and without what only this cluster knows.
+/// Returns an object in the form of a backup: with its kind, and without the metadata of this cluster.
 fn portable(resource: &ApiResource, object: &DynamicObject) -> Value {
     let mut value = serde_json::to_value(object).unwrap_or_default();
     value["apiVersion"] = resource.api_version.clone().into();

@@ -1,4 +1,4 @@
-//! From a backup into a cluster: ledgers first, and only where no other ledger stands in the way.
+//! Restores the objects of a backup in a cluster, ledgers first, and only if no other ledger conflicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use super::archive::{Archive, ArchiveError};
 use super::{FIELD_MANAGER, LEDGER, SUBSCRIPTION, objects, resources};
 
-/// Objects that are written at once.
+/// Number of objects that are written concurrently.
 const AT_ONCE: usize = 8;
 
-/// Metadata that an object keeps. Owners are not among it: the garbage collector deletes what is owned by an object that
-/// does not exist.
+/// Metadata that an object keeps. Owner references are dropped, because the garbage collector deletes objects
+/// whose owner does not exist.
 const KEPT_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
-/// Why a restore must not begin.
+/// Why a restore must not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// A namespace of the backup does not exist.
@@ -28,13 +28,13 @@ pub enum Obstacle {
         /// The namespace.
         namespace: String,
     },
-    /// There is another ledger of that name.
+    /// There is another ledger with that name.
     OtherLedger {
         /// Namespace and name.
         ledger: String,
-        /// The account of the ledger that is there, and its sequence.
+        /// The account and sequence of the ledger in the cluster.
         found: (String, i64),
-        /// The account of the ledger in the backup, and its sequence.
+        /// The account and sequence of the ledger in the backup.
         held: (String, i64),
     },
 }
@@ -69,7 +69,7 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Why a restore ended early. It may be run again: what is there already stays.
+/// Why a restore ended early. It can be run again: objects that exist are kept.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The backup cannot be read.
@@ -104,18 +104,18 @@ pub enum RestoreError {
 pub struct Restored {
     /// Objects that were created.
     pub created: u64,
-    /// Objects that were there and stayed as they are.
+    /// Objects that existed and were not changed.
     pub kept: u64,
 }
 
-/// A restore of a backup, of some namespaces or of all.
+/// A restore of some or all namespaces of a backup.
 pub struct Restore<'a> {
     client: Client,
     archive: &'a Archive,
     namespaces: &'a [String],
 }
 
-/// An object of the backup with its place.
+/// An object of the backup with its namespace and name.
 struct ArchivedObject {
     namespace: String,
     name: String,
@@ -123,13 +123,13 @@ struct ArchivedObject {
 }
 
 impl<'a> Restore<'a> {
-    /// Returns a restore of `namespaces`, or of all when there are none.
+    /// Returns a restore of `namespaces`. If there are none, restores all.
     #[must_use]
     pub fn new(client: Client, archive: &'a Archive, namespaces: &'a [String]) -> Self {
         Self { client, archive, namespaces }
     }
 
-    /// Returns what stands in the way. Nothing is written.
+    /// Returns the obstacles to the restore. Nothing is written.
     ///
     /// # Errors
     /// When the backup or the cluster cannot be read.
@@ -159,7 +159,7 @@ impl<'a> Restore<'a> {
         Ok(obstacles)
     }
 
-    /// Creates what is missing, ledgers before all else, with their statuses. Returns what was done by kind.
+    /// Creates the missing objects with their statuses, ledgers first. Returns the results by kind.
     ///
     /// # Errors
     /// When the backup cannot be read, a call fails, or another ledger appeared since [`Restore::obstacles`].
@@ -183,7 +183,7 @@ impl<'a> Restore<'a> {
         Ok(done)
     }
 
-    /// Returns the objects of a resource that are to be restored.
+    /// Returns the objects of a resource to restore.
     fn objects(
         &self,
         resource: &ApiResource,
@@ -230,8 +230,8 @@ impl<'a> Restore<'a> {
         Ok(is_new)
     }
 
-    /// Creates an object. The server must know each of its fields: a definition that is older than the backup would drop
-    /// them silently.
+    /// Creates an object with strict field validation: a CRD that is older than the backup would otherwise drop
+    /// fields silently.
     async fn create(
         &self,
         resource: &ApiResource,
@@ -255,7 +255,7 @@ impl<'a> Restore<'a> {
         self.client.request(request).await
     }
 
-    /// Writes the status of the backup to an object that has none. A conflict means that the operator writes it.
+    /// Writes the status of the backup to an object without one. A conflict means that the operator wrote it.
     async fn restore_status(
         &self,
         resource: &ApiResource,
@@ -264,7 +264,7 @@ impl<'a> Restore<'a> {
     ) -> Result<(), RestoreError> {
         let mut status = held.object["status"].clone();
         if resource.kind == SUBSCRIPTION {
-            // The generation of the new object counts from 1: the operator has not seen it yet.
+            // The generation of the new object starts at 1, and the operator has not processed it.
             status["observedGeneration"] = json!(-1);
         }
         found.data["status"] = status;
@@ -299,14 +299,14 @@ fn call(kind: &str, namespace: &str, name: &str, done: &'static str, source: kub
     RestoreError::Call { object: format!("{kind} {place}"), done, source: Box::new(source) }
 }
 
-/// Returns whether an object has a status that the operator, or an earlier restore, wrote.
+/// Returns whether an object has a status that the operator or an earlier restore wrote.
 fn is_seen(found: &DynamicObject) -> bool {
     found.data["status"]
         .as_object()
         .is_some_and(|status| status.keys().any(|field| field != "observedGeneration"))
 }
 
-/// Returns the ledger that is there as an obstacle, unless its content is that of the backup.
+/// Returns the ledger in the cluster as an obstacle, unless its content is that of the backup.
 fn other_ledger(found: &DynamicObject, held: &ArchivedObject) -> Option<Obstacle> {
     let (there, backup) = (&found.data["spec"], &held.object["spec"]);
     let identity = |spec: &Value| {

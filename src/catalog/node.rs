@@ -1,4 +1,4 @@
-//! YAML as a tree whose every node knows its line: what serde cannot give to checks made after parsing.
+//! YAML as a tree whose nodes have their line. serde cannot provide lines to checks after parsing.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, options}
 
 use super::Problem;
 
-/// Collections within each other; the deepest of a catalog are three.
+/// Greatest nesting depth of collections. A catalog has three levels.
 const NESTING_LIMIT: usize = 16;
 
-/// Where a node starts, both counted from 1.
+/// The start of a node: line and column, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) line: usize,
     pub(super) column: usize,
 }
 
-/// A value and where it starts.
+/// A value with its position.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) position: Position,
     pub(super) value: Value,
 }
 
-/// A value; numbers keep their text, since reading them as floats would lose digits.
+/// A value. Numbers keep their text, because floats would lose digits.
 #[derive(Debug)]
 pub(super) enum Value {
     Null(String),
@@ -34,7 +34,7 @@ pub(super) enum Value {
     Mapping(Vec<Field>),
 }
 
-/// One field of a mapping; names may still repeat.
+/// One field of a mapping. Duplicate names are not refused yet.
 #[derive(Debug)]
 pub(super) struct Field {
     pub(super) name: String,
@@ -42,7 +42,7 @@ pub(super) struct Field {
     pub(super) node: Node,
 }
 
-/// Reads the one document that `text` must be.
+/// Reads the only document of `text`.
 pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     let options = options! {
         emit_comments: false,
@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     }
 }
 
-/// The events that are still to be read.
+/// The remaining events of the parser.
 struct Document<'text> {
     events: Parser<'text, StrInput<'text>>,
 }
@@ -144,7 +144,7 @@ impl<'text> Document<'text> {
     }
 }
 
-/// Returns what unquoted text means by the core schema of YAML 1.2.
+/// Returns the value of unquoted text by the core schema of YAML 1.2.
 fn plain(text: String) -> Value {
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null(text),
@@ -154,7 +154,7 @@ fn plain(text: String) -> Value {
     }
 }
 
-/// Returns whether unquoted `text` is a number to YAML.
+/// Returns whether unquoted `text` is a number in YAML.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
@@ -166,7 +166,8 @@ fn is_number(text: &str) -> bool {
     if let Some(digits) = text.strip_prefix("0o") {
         return !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     }
-    // What is left are digits with one point and one exponent at most: the texts that f64 reads, but its words.
+    // The remaining valid texts are digits with at most one point and one exponent. f64 accepts these, and
+    // words such as `inf`, which have no digit.
     unsigned.bytes().any(|byte| byte.is_ascii_digit())
         && unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
         && unsigned.parse::<f64>().is_ok()

@@ -1,7 +1,8 @@
-//! Readers of single values: each returns what the node says, or records why it is refused and returns a stand-in.
+//! Readers of single values. Each returns the value of the node, or records a problem and returns a
+//! placeholder.
 //!
-//! A stand-in never leaves: a catalog with a recorded problem is refused whole. So every mistake of a file is
-//! found in one pass.
+//! A catalog with a recorded problem is refused, so placeholders are never used. This way one pass finds all
+//! mistakes of a file.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,7 +25,7 @@ pub(super) const UNIT: &str = "a quantity above zero and at most 1P (10^15), suc
 /// The most credits or money that a catalog may state: 10^12, with nine fractional digits.
 const AMOUNT_LIMIT_NANOS: i128 = 10_i128.pow(21);
 
-/// A node and the way to it, such as `plans[2].lapsesTo`.
+/// A node and its path, such as `plans[2].lapsesTo`.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<'file> {
     pub(super) path: String,
@@ -37,19 +38,19 @@ pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
 }
 
-/// The fields of one mapping; each is asked for once, and what was never asked for is unknown.
+/// The fields of one mapping. Fields that the reader never requests are unknown.
 pub(super) struct Fields<'reader, 'file> {
     reader: &'reader mut Reader,
     path: String,
     position: Position,
     given: BTreeMap<&'file str, Entry<'file>>,
     asked: Vec<&'static str>,
-    /// The node is no mapping, so that missing fields are not worth a word.
+    /// The node is not a mapping, so missing fields are not reported.
     refused: bool,
 }
 
 impl Entry<'_> {
-    /// Returns what is written there, where it is a scalar.
+    /// Returns its text if it is a scalar.
     fn scalar(&self) -> Option<&str> {
         match &self.node.value {
             Value::Text(text) | Value::Number(text) | Value::Boolean(text) => Some(text),
@@ -57,7 +58,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Returns what is written there in the words of a message.
+    /// Returns a description of its value for messages.
     fn described(&self) -> String {
         match &self.node.value {
             Value::Text(text) => format!("'{}'", text.escape_debug()),
@@ -80,7 +81,7 @@ impl Reader {
         self.refuse(entry, format!("{} is refused; must be {rule}", entry.described()));
     }
 
-    /// Reads a mapping through `read`, then refuses the fields that it did not ask for.
+    /// Reads a mapping with `read`, then refuses the fields that `read` did not request.
     pub(super) fn mapping<'file, T>(
         &mut self,
         entry: &Entry<'file>,
@@ -120,7 +121,7 @@ impl Reader {
         read
     }
 
-    /// Reads a list, each item through `read`.
+    /// Reads a list, each item with `read`.
     pub(super) fn list<'file, T>(
         &mut self,
         entry: &Entry<'file>,
@@ -184,7 +185,7 @@ impl Reader {
         })
     }
 
-    /// Reads a name that people read.
+    /// Reads a display name.
     pub(super) fn display_name(&mut self, entry: &Entry) -> String {
         self.text(entry, DISPLAY_NAME, |text| {
             (1..=bounds::DISPLAY_NAME_LENGTH).contains(&text.chars().count())
@@ -222,7 +223,7 @@ impl Reader {
         amount
     }
 
-    /// Reads the quantity that a rate is for.
+    /// Reads the unit of a rate.
     pub(super) fn unit(&mut self, entry: &Entry) -> Quantity {
         let unit = entry.scalar().map(str::parse::<Quantity>);
         match (unit, &entry.node.value) {
@@ -274,7 +275,7 @@ impl Reader {
 }
 
 impl<'file> Fields<'_, 'file> {
-    /// Reads the field `name` that must be given.
+    /// Reads the required field `name`.
     pub(super) fn required<T: Default>(
         &mut self,
         name: &'static str,
@@ -290,7 +291,7 @@ impl<'file> Fields<'_, 'file> {
         self.optional(name, read).unwrap_or_default()
     }
 
-    /// Reads the field `name` where it is given.
+    /// Reads the optional field `name`.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -300,17 +301,17 @@ impl<'file> Fields<'_, 'file> {
         self.given.get(name).map(|entry| read(self.reader, entry))
     }
 
-    /// Reads the whole number `name` of `range`, which is `default` where it is left out.
+    /// Reads the whole number `name` in `range`. If it is left out, returns `default`.
     pub(super) fn whole(&mut self, name: &'static str, range: &RangeInclusive<u32>, default: u32) -> u32 {
         self.optional(name, |reader, entry| reader.whole(entry, range)).unwrap_or(default)
     }
 
-    /// Reads `name` as one of `choices`, which is `default` where it is left out.
+    /// Reads `name` as one of `choices`. If it is left out, returns `default`.
     pub(super) fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)], default: T) -> T {
         self.optional(name, |reader, entry| reader.choice(entry, choices)).flatten().unwrap_or(default)
     }
 
-    /// Reads the mapping `name`, which is `default` where it is left out.
+    /// Reads the mapping `name`. If it is left out, returns `default`.
     pub(super) fn mapping<T>(
         &mut self,
         name: &'static str,

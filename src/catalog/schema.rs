@@ -1,7 +1,7 @@
 //! The shape of a catalog file, from which its JSON Schema is generated.
 //!
-//! The reader builds the domain's catalog itself, because it must name lines and collect every mistake; tests
-//! hold that both know the same fields, words and bounds.
+//! The reader builds the domain's catalog without serde, because it must report all mistakes with their lines.
+//! Tests check that reader and schema have the same fields, words and bounds.
 #![expect(dead_code, reason = "the fields are read by the derived schema alone")]
 
 use flashgate_ledger::catalog::{MAX_REPORT_CREDITS, Policies as Defaults};

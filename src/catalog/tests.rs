@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// A catalog that states every field; the bad ones below differ from it in one place each.
+/// A catalog with every field. Each bad catalog below differs from it in one place.
 const GOOD: &str = r#"currency: USD
 rates:
 - {nodeType: Public, operation: TokensOut, unit: "1", credits: "0.001"}
@@ -30,16 +30,16 @@ policies:
 
 /// The checks that can find a mistake in a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// The JSON Schema, so an editor shows it too.
+enum FoundBy {
+    /// The JSON Schema and the reader, so an editor shows it too.
     BySchema,
-    /// Only the reader: a schema cannot compare one field with another, nor numbers in text.
+    /// Only the reader, because a schema cannot compare fields with each other or numbers in text.
     ByReader,
 }
-use Told::{ByReader, BySchema};
+use FoundBy::{ByReader, BySchema};
 
-/// What replaces what in [`GOOD`], the message, and whether an editor tells as well.
-const BAD: &[(&str, &str, &str, Told)] = &[
+/// A text of [`GOOD`], its replacement, the message, and the checks that find it.
+const BAD: &[(&str, &str, &str, FoundBy)] = &[
     (
         "maxCredits: \"5000\"",
         "maxCredits: \"0\"",
@@ -324,13 +324,13 @@ fn refused(text: &str) -> String {
     parse(text, "catalog.yaml").expect_err("an invalid catalog").to_string()
 }
 
-/// Returns [`GOOD`] with the one place `from` replaced.
+/// Returns [`GOOD`] with the only occurrence of `from` replaced.
 fn good_but(from: &str, to: &str) -> String {
     assert_eq!(GOOD.matches(from).count(), 1, "'{from}' must occur once");
     GOOD.replace(from, to)
 }
 
-/// Returns whether the generated schema accepts `text`, as an editor would say.
+/// Returns whether the generated schema accepts `text`.
 fn fits_the_schema(text: &str) -> bool {
     let validator = jsonschema::validator_for(&schema::generate()).expect("schema");
     serde_yaml::from_str::<Value>(text).is_ok_and(|value| validator.is_valid(&value))
@@ -423,7 +423,7 @@ fn only_currency_and_a_plan_are_needed() {
 }
 
 #[test]
-fn no_alert_thresholds_are_a_choice() {
+fn a_catalog_may_have_no_alert_thresholds() {
     let text = good_but("[50, 90]", "[]");
     assert!(parsed(&text).policies.alert_thresholds_percent.is_empty());
     assert!(fits_the_schema(&text));
@@ -445,7 +445,7 @@ fn each_bad_catalog_is_refused_with_its_line_and_a_remedy() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+fn all_mistakes_are_reported_in_the_order_of_the_file() {
     let text =
         good_but("USD", "Dollar").replace("\"15000\"", "15000").replace("lapsesTo: free", "lapsesTo: none");
     assert_eq!(
@@ -457,7 +457,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn what_is_not_a_plain_yaml_mapping_is_refused() {
+fn a_catalog_that_is_not_a_plain_yaml_mapping_is_refused() {
     for (text, message) in [
         ("", "1:1: the file is empty; must hold a catalog"),
         ("# nothing yet\n", "2:1: the file is empty; must hold a catalog"),
@@ -488,7 +488,7 @@ fn a_catalog_cut_off_anywhere_is_read_or_refused() {
     }
 }
 
-/// A catalog of plans as (name, what it lapses to, price of a month).
+/// A catalog of plans as (name, `lapsesTo`, monthly price).
 fn plans_of(plans: &[(&str, &str, &str)]) -> String {
     let plan = |(name, lapses_to, price): &(&str, &str, &str)| {
         let lapses_to = if lapses_to.is_empty() { String::new() } else { format!("lapsesTo: {lapses_to}, ") };
@@ -507,7 +507,7 @@ fn plans_with_a_price_that_lapse_into_each_other_are_refused_each_on_its_line() 
          catalog.yaml:4:25: plans[1].lapsesTo: two -> one -> two is a cycle of plans with a price; must lead to a plan \
          that is free monthly, or be left out"
     );
-    // What leads into a cycle is mended with it.
+    // A plan that leads into the cycle needs no change of its own, so it is not reported.
     let tail = plans_of(&[("tail", "one", "9"), ("one", "two", "1"), ("two", "one", "2")]);
     assert_eq!(refused(&tail).lines().count(), 2);
     for fine in [

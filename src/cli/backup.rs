@@ -1,4 +1,4 @@
-//! `backup` and `restore`: ledgers, Subscriptions and orders into a file, and back.
+//! `backup` and `restore`: writes ledgers, Subscriptions and orders to a file, and restores them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::backup::export::export;
 use crate::backup::restore::Restore;
 use crate::backup::{LEDGER, beat};
 
-/// Limit of one call: a backup that hangs would never be missed.
+/// Time limit of one call. Without it a backup could hang unnoticed.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Exit code of a restore that was not begun.
+/// Exit code of a restore that was not started.
 const REFUSED: u8 = 1;
 
 /// Options of `backup`.
@@ -86,15 +86,15 @@ async fn take(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Restores a backup, or says what stands in its way and writes nothing.
+/// Restores a backup. If there are obstacles, prints them and writes nothing.
 ///
 /// # Errors
 /// When the backup or the cluster cannot be read, or an object cannot be written.
 pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Runtime::new()?.block_on(bring_back(args))
+    tokio::runtime::Runtime::new()?.block_on(run_restore(args))
 }
 
-async fn bring_back(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+async fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let archive = Archive::open(&args.input)?;
     let ledgers = archive.seal.objects.get(LEDGER).copied().unwrap_or_default();
     ensure!(
@@ -113,7 +113,7 @@ async fn bring_back(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(REFUSED));
     }
     if args.dry_run {
-        anstream::println!("nothing stands in the way; nothing was written");
+        anstream::println!("no obstacles; nothing was written");
         return Ok(ExitCode::SUCCESS);
     }
     for (kind, restored) in restore.run().await? {

@@ -1,13 +1,13 @@
-//! `flashgate-billing catalog`: checks a catalog file, prints its JSON Schema.
+//! `flashgate-billing catalog`: checks a catalog file, or prints the JSON Schema.
 
 use std::path::Path;
 
 use crate::catalog::{self, CatalogError};
 
-/// Returns what `catalog check FILE` prints for a valid catalog: what it holds, in one line.
+/// Returns the output of `catalog check FILE` for a valid catalog: a summary in one line.
 ///
 /// # Errors
-/// When the file cannot be read or is no valid catalog; the message names every mistake with its line.
+/// When the file cannot be read or is not a valid catalog. The message has every mistake with its line.
 pub fn check(path: &Path) -> Result<String, CatalogError> {
     let catalog = catalog::load(path)?;
     Ok(format!(
@@ -20,7 +20,7 @@ pub fn check(path: &Path) -> Result<String, CatalogError> {
     ))
 }
 
-/// Returns what `catalog schema` prints: the JSON Schema of a catalog file.
+/// Returns the output of `catalog schema`: the JSON Schema of a catalog file.
 #[must_use]
 pub fn schema() -> String {
     catalog::schema()

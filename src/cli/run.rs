@@ -30,7 +30,7 @@ use crate::cli::run::limits::Limits;
 use crate::cli::run::servers::{PaymentArgs, ServerLimits};
 use crate::operator::account_metrics::AccountMetrics;
 use crate::operator::election::leadership::Leadership;
-use crate::operator::election::{Election, Settings, tell_leadership};
+use crate::operator::election::{Election, Settings, report_leadership};
 use crate::operator::health::{self, Health};
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
 use crate::operator::watch::synced::Synced;
@@ -104,14 +104,14 @@ struct Given {
     election: Option<Settings>,
 }
 
-/// Runs the operator until it receives a signal to stop.
+/// Runs the operator until it receives SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When an option, the catalog or the secrets are wrong, an address cannot be listened on, or there is no cluster to
 /// connect to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // What follows the filter, and what sends spans, begins in the runtime.
+    // The tasks that follow the log filter and send spans need the runtime.
     let _within = runtime.enter();
     #[cfg(feature = "otlp")]
     let traces = args.otlp_endpoint.as_deref().map(Traces::to).transpose()?;
@@ -150,7 +150,8 @@ async fn operate(args: Args, given: Given, clock: Clock) -> anyhow::Result<ExitC
     let mut config = kube::Config::infer()
         .await
         .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
-    // A write that is sent again by itself could meet its own effect; what repeats is the reconcile.
+    // If the client repeated a write, it could conflict with its own first attempt. The reconcile repeats
+    // instead.
     config.default_retry = false;
     let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
     let client = args.limits.hold(client);
@@ -193,7 +194,7 @@ async fn serve<C: Cluster>(
             cache: Arc::clone(&operator.cache),
             leadership: candidacy.leadership.clone(),
             clock: operator.clock.clone(),
-            tells_accounts: args.account_metrics,
+            shows_each_account: args.account_metrics,
         };
         let health = health_of(&operator, &synced, gauges);
         let server = Server::new("health", args.server_limits.limits(), operator.metrics.clone());
@@ -204,42 +205,42 @@ async fn serve<C: Cluster>(
         });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
-    tokio::spawn(definitions::tell_what_is_missing(client.clone()));
-    tokio::spawn(tell_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
+    tokio::spawn(definitions::log_missing_fields(client.clone()));
+    tokio::spawn(report_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     let concurrency = usize::from(args.concurrency);
     let leadership = candidacy.leadership.clone();
     crate::operator::run(operator, client, args.namespaces, concurrency, synced, leadership, stop).await;
     candidacy.end().await?;
     if let Some(webhook) = webhook {
-        webhook.await.context("the payment webhook ended badly")?;
+        webhook.await.context("the task of the payment webhook failed")?;
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// An election that this operator stands in, if any.
+/// The election that this operator takes part in, if leader election is enabled.
 struct Candidacy {
     leadership: Leadership,
-    standing: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Candidacy {
     fn start(settings: Option<Settings>, client: Client, clock: &Clock) -> Self {
         let Some(settings) = settings else {
-            return Self { leadership: Leadership::undisputed(), standing: None };
+            return Self { leadership: Leadership::without_election(), running: None };
         };
         let Settings { namespace, name, identity, times } = &settings;
-        tracing::info!(namespace, name, identity, ?times, "standing for election");
+        tracing::info!(namespace, name, identity, ?times, "taking part in the leader election");
         let (election, leadership) = Election::new(client, clock.clone(), settings);
         let (resign, resigned) = oneshot::channel();
-        Self { leadership, standing: Some((resign, tokio::spawn(election.run(resigned)))) }
+        Self { leadership, running: Some((resign, tokio::spawn(election.run(resigned)))) }
     }
 
-    /// Gives the lease back, so that another need not wait until it has run out.
+    /// Releases the lease, so that a standby need not wait until it expires.
     async fn end(self) -> anyhow::Result<()> {
-        let Some((resign, standing)) = self.standing else { return Ok(()) };
+        let Some((resign, running)) = self.running else { return Ok(()) };
         drop(resign);
-        standing.await.context("the election ended badly")
+        running.await.context("the task of the leader election failed")
     }
 }
 
@@ -259,14 +260,14 @@ fn health_of<C: Cluster>(operator: &Arc<Operator<C>>, synced: &Synced, gauges: A
     Health { metrics: Arc::new(metrics), stuck: Arc::new(|| HEARTBEAT.stuck()), unready: Arc::new(unready) }
 }
 
-/// Returns a signal that turns true with SIGTERM or SIGINT.
+/// Returns a receiver that turns true on SIGTERM or SIGINT.
 fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     let (send, stop) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: reconciles under way come to their end"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: reconciles under way come to their end"),
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping after the running reconciles"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping after the running reconciles"),
         }
         if send.send(true).is_err() {
             tracing::debug!("already stopped");
@@ -275,13 +276,13 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     Ok(stop)
 }
 
-/// Returns who commits, as ledgers and events name it: the program's version and the machine's or pod's name.
+/// Returns the writer that ledgers and Events name: the program's version and the name of the machine or pod.
 fn writer() -> String {
     let writer = format!("flashgate-billing/{} {}", env!("CARGO_PKG_VERSION"), host());
     writer.chars().take(128).collect()
 }
 
-/// Returns the machine's or pod's name.
+/// Returns the name of the machine or pod.
 fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     host.trim().to_owned()

@@ -1,4 +1,4 @@
-//! `flashgate-billing simulate`: manifests played on a virtual clock, without a cluster.
+//! `flashgate-billing simulate`: simulates manifests on a virtual clock, without a cluster.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,11 +17,11 @@ use crate::simulate::table;
 use crate::simulate::{Outcome, SimulateError, TimeRange, play};
 use crate::text_file::{self, TextFileError};
 
-/// Exit code when the manifests cannot be played.
+/// Exit code when the manifests cannot be simulated.
 const EXIT_REFUSED: u8 = 2;
-/// Width of a table that goes into a file or another program.
+/// Width of a table that is written to a file or pipe, in characters.
 const PLAIN_WIDTH: u16 = 100;
-/// Narrowest and widest table on a terminal: below it wraps, beyond it is hard to read.
+/// Narrowest and widest table on a terminal, in characters.
 const TERMINAL_WIDTHS: (u16, u16) = (80, 140);
 
 /// Options of `simulate`.
@@ -169,7 +169,7 @@ fn is_broken_pipe(error: &RunError) -> bool {
     }
 }
 
-/// Returns an error with its causes, where its own message does not say them.
+/// Returns an error with the causes that its own message does not include.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The metrics by name: what each tells, and which labels it has. `docs/reference/metrics.md` is made of this list.
+//! The metrics by name, with their meaning and labels. `docs/reference/metrics.md` is generated from this list.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -10,7 +10,7 @@ pub const PREFIX: &str = "flashgate_billing";
 /// A metric by name.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
-    /// Name, without what every name begins with and without what its kind adds.
+    /// Name, without the common prefix and without the suffix of its type.
     pub name: &'static str,
     /// The type of the metric.
     pub kind: MetricType,
@@ -18,20 +18,20 @@ pub struct Description {
     pub labels: &'static [&'static str],
     /// The help text, without a full stop.
     pub help: &'static str,
-    /// When it is shown.
+    /// The condition under which it is exported.
     pub shown: Shown,
 }
 
-/// When a metric is shown.
+/// The condition under which a metric is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// By every operator.
     Always,
-    /// By every operator that `--backup-lease` tells of backups.
+    /// By every operator with `--backup-lease`.
     WithBackups,
-    /// By the operator that leads, of what it watches.
+    /// By the leader, about the objects that it watches.
     WhileLeading,
-    /// By the operator that leads, for each account, when `--account-metrics` asks for it.
+    /// By the leader, for each account, with `--account-metrics`.
     ByAccount,
 }
 
@@ -106,7 +106,7 @@ pub const RESTORES: Description = counter(
     &[],
     "Restores of the API server's data to an earlier state, such as an etcd snapshot",
 );
-/// Objects that cannot be understood.
+/// Objects that cannot be decoded.
 pub const SET_ASIDE: Description = counter(
     "objects_set_aside",
     &["kind"],
@@ -124,7 +124,7 @@ pub const EVENTS_HELD: Description = counter(
     &[],
     "Events that the rate limit of an account and reason held back; a later Event tells their number",
 );
-/// Connections that a server closed by itself.
+/// Connections that a server closed.
 pub const CONNECTIONS_CUT: Description = counter(
     "connections_cut",
     &["server", "reason"],
@@ -140,14 +140,14 @@ pub const CLOCK_SKEW_SECONDS: Description = gauge(
 /// Leadership.
 pub const LEADER: Description =
     gauge(Shown::Always, "leader", &[], "1 while this operator is the leader, else 0");
-/// When the last good backup was taken.
+/// Time of the last successful backup.
 pub const BACKUP: Description = gauge(
     Shown::WithBackups,
     "backup_last_success_timestamp_seconds",
     &[],
     "Time at which the last good backup finished; 0 while there is none",
 );
-/// How old a backup may become.
+/// Maximum age of a backup.
 pub const BACKUP_MAX_AGE: Description = gauge(
     Shown::WithBackups,
     "backup_max_age_seconds",
@@ -155,7 +155,7 @@ pub const BACKUP_MAX_AGE: Description = gauge(
     "Greatest age of the last good backup (`--backup-max-age-seconds`)",
 );
 
-/// Subscriptions by what their condition Ready says.
+/// Subscriptions by their condition Ready.
 pub const SUBSCRIPTIONS: Description = gauge(
     Shown::WhileLeading,
     "subscriptions",
@@ -169,7 +169,7 @@ pub const PENDING: Description = gauge(
     &["kind"],
     "Objects without a final verdict, by kind, including packs that await payment",
 );
-/// Since when the oldest fact waits.
+/// Time since when the oldest fact is pending.
 pub const PENDING_SINCE: Description = gauge(
     Shown::WhileLeading,
     "pending_oldest_timestamp_seconds",
@@ -184,7 +184,7 @@ pub const CHARGEABLE: Description = gauge(
     &[],
     "UsageReports without a verdict whose window is over and whose account has begun",
 );
-/// Since when the oldest report could be charged.
+/// Time since when the oldest report could be charged.
 pub const CHARGEABLE_SINCE: Description = gauge(
     Shown::WhileLeading,
     "chargeable_report_oldest_timestamp_seconds",
@@ -198,14 +198,14 @@ pub const ORPHANS: Description = gauge(
     &["kind"],
     "Objects without a verdict whose Subscription does not exist, by kind",
 );
-/// Since when the oldest object without a Subscription exists.
+/// Creation time of the oldest object without a Subscription.
 pub const ORPHAN_SINCE: Description = gauge(
     Shown::WhileLeading,
     "orphaned_object_oldest_timestamp_seconds",
     &["kind"],
     "Creation time of the oldest object whose Subscription does not exist, by kind; absent when there is none",
 );
-/// Objects from the future.
+/// Objects whose creation time is in the future.
 pub const FUTURE: Description = gauge(
     Shown::WhileLeading,
     "future_objects",
@@ -214,7 +214,7 @@ pub const FUTURE: Description = gauge(
 );
 /// Open invoices.
 pub const OPEN_INVOICES: Description = gauge(Shown::WhileLeading, "open_invoices", &[], "Open invoices");
-/// Since when the oldest invoice is open.
+/// Issue time of the oldest open invoice.
 pub const OPEN_INVOICE_SINCE: Description = gauge(
     Shown::WhileLeading,
     "open_invoice_oldest_timestamp_seconds",
@@ -329,7 +329,7 @@ impl Description {
         self.labels.iter().copied().zip(values.iter().copied()).collect()
     }
 
-    /// Returns the names of the series that Prometheus keeps of it.
+    /// Returns the names of its series in Prometheus.
     #[must_use]
     pub fn series(&self) -> Vec<String> {
         let suffixes: &[&str] = match self.kind {
@@ -341,7 +341,7 @@ impl Description {
     }
 }
 
-/// Shows nothing but what is counted.
+/// A collector without metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct NothingElse;
 

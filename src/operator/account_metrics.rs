@@ -1,5 +1,5 @@
-//! What is shown of accounts at a scrape: read from what the watches brought, so that nothing of an account outlives
-//! its Subscription, and metrics say the numbers of the statuses.
+//! Account metrics, computed from the cache at each scrape. The metrics of an account disappear with its
+//! Subscription, and their values are those of the statuses.
 
 mod waiting;
 
@@ -25,20 +25,21 @@ use crate::operator::cache::{Cache, CachedKind};
 use crate::operator::election::leadership::Leadership;
 use crate::operator::judged_kind::JudgedKind as _;
 
-/// Conditions that are shown of each account.
+/// Conditions that the metrics of each account include.
 const CONDITIONS: [&str; 4] = [READY, "Active", "CreditsLow", "CreditsExhausted"];
 
-/// What is shown of accounts, by whoever leads.
+/// The collector of account metrics. Only the leader exports them.
 #[derive(Clone)]
 pub struct AccountMetrics {
-    /// What the watches brought.
+    /// The cache.
     pub cache: Arc<Cache>,
-    /// Whether this operator leads: two that showed the same accounts would count them twice.
+    /// Whether this operator leads. If two operators exported the same accounts, each account would count
+    /// twice.
     pub leadership: Leadership,
-    /// The present.
+    /// The clock.
     pub clock: Clock,
-    /// Whether each account is shown, and not only how many there are.
-    pub tells_accounts: bool,
+    /// Whether each account has its own series, in addition to the totals.
+    pub shows_each_account: bool,
 }
 
 impl fmt::Debug for AccountMetrics {
@@ -54,18 +55,18 @@ impl Collector for AccountMetrics {
         }
         let mut subscriptions = self.cache.subscriptions.all();
         subscriptions.sort_by_cached_key(|subscription| (subscription.namespace(), subscription.name_any()));
-        show_standings(&mut encoder, &subscriptions)?;
+        show_subscriptions(&mut encoder, &subscriptions)?;
         show_pending(&mut encoder, &self.cache)?;
         waiting::show_waiting(&mut encoder, &self.cache, self.clock.now())?;
         show_open_invoices(&mut encoder, &subscriptions)?;
-        if self.tells_accounts {
+        if self.shows_each_account {
             show_accounts(&mut encoder, &subscriptions)?;
         }
         Ok(())
     }
 }
 
-/// A series: the values of its labels, and its own.
+/// A series: the values of its labels, and its value.
 type Series<'a, V> = (Vec<&'a str>, V);
 
 fn show<'a, V: EncodeGaugeValue>(
@@ -76,7 +77,7 @@ fn show<'a, V: EncodeGaugeValue>(
     let Description { name, help, kind, .. } = *description;
     let mut metric = encoder.encode_descriptor(name, &format!("{help}."), None, kind)?;
     for (values, value) in series {
-        // A metric without labels is no family.
+        // The encoder accepts a family only for metrics with labels.
         if description.labels.is_empty() {
             metric.encode_gauge(&value)?;
         } else {
@@ -86,19 +87,22 @@ fn show<'a, V: EncodeGaugeValue>(
     Ok(())
 }
 
-/// Shows how many Subscriptions stand how.
-fn show_standings(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
-    let mut standings: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+/// Writes the number of Subscriptions by status and reason of `Ready`.
+fn show_subscriptions(
+    encoder: &mut DescriptorEncoder<'_>,
+    subscriptions: &[Arc<Subscription>],
+) -> fmt::Result {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for subscription in subscriptions {
         let ready = subscription.status.as_ref().and_then(|status| condition(&status.conditions, READY));
-        let standing = ready.map_or(("Unknown", "NotSeen"), |ready| (&ready.status, &ready.reason));
-        *standings.entry(standing).or_default() += 1;
+        let key = ready.map_or(("Unknown", "NotSeen"), |ready| (&ready.status, &ready.reason));
+        *counts.entry(key).or_default() += 1;
     }
-    let series = standings.into_iter().map(|((ready, reason), count)| (vec![ready, reason], count));
+    let series = counts.into_iter().map(|((ready, reason), count)| (vec![ready, reason], count));
     show(encoder, &description::SUBSCRIPTIONS, series)
 }
 
-/// Shows how many facts have no verdict, and since when.
+/// Writes the number of facts without a verdict, and the time since when the oldest is pending.
 fn show_pending(encoder: &mut DescriptorEncoder<'_>, cache: &Cache) -> fmt::Result {
     let waits = [
         waits::<UsageReport>(cache, |report| report.arrival.max(report.window.end_time)),
@@ -113,7 +117,7 @@ fn show_pending(encoder: &mut DescriptorEncoder<'_>, cache: &Cache) -> fmt::Resu
     show(encoder, &description::PENDING_SINCE, oldest)
 }
 
-/// Returns the name of a kind, and since when each pending fact of it could have been judged.
+/// Returns the name of a kind, and for each of its pending facts the time from which it could have been judged.
 fn waits<K: CachedKind>(
     cache: &Cache,
     since: impl Fn(&K::Fact) -> Timestamp,
@@ -122,7 +126,7 @@ fn waits<K: CachedKind>(
     (K::kind(&()), times)
 }
 
-/// Shows how many invoices are to be paid, and since when.
+/// Writes the number of open invoices, and the issue time of the oldest.
 fn show_open_invoices(
     encoder: &mut DescriptorEncoder<'_>,
     subscriptions: &[Arc<Subscription>],
@@ -136,7 +140,7 @@ fn show_open_invoices(
     show(encoder, &description::OPEN_INVOICE_SINCE, oldest)
 }
 
-/// An account by its name, with what it shows.
+/// An account with its status.
 struct ShownAccount<'a> {
     namespace: &'a str,
     name: &'a str,
@@ -151,7 +155,7 @@ impl<'a> ShownAccount<'a> {
     }
 }
 
-/// Shows each account: one metric after the other, as the format wants it.
+/// Writes the metrics of each account. The text format requires all series of a metric to be adjacent.
 fn show_accounts(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subscription>]) -> fmt::Result {
     let accounts: Vec<ShownAccount<'_>> =
         subscriptions.iter().filter_map(|found| ShownAccount::of(found)).collect();
@@ -175,7 +179,7 @@ fn show_accounts(encoder: &mut DescriptorEncoder<'_>, subscriptions: &[Arc<Subsc
     show_conditions(encoder, &accounts)
 }
 
-/// Shows what each status tells, where it does.
+/// Writes one metric for each account whose status has the value.
 fn show_each<V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     description: &Description,
@@ -213,7 +217,7 @@ fn show_conditions(encoder: &mut DescriptorEncoder<'_>, accounts: &[ShownAccount
     show(encoder, &description::CONDITION, series)
 }
 
-/// Returns an amount for people to look at; nothing is ever decided on it.
+/// Returns an amount as a float, which may be rounded. Metrics only: billing never uses it.
 fn for_display(amount: &Amount) -> Option<f64> {
     amount.as_str().parse().ok()
 }
@@ -268,17 +272,18 @@ mod tests {
     ];
 
     #[test]
-    fn an_account_is_shown_where_it_is_asked_for_and_as_long_as_it_is_there() {
+    fn an_account_has_metrics_if_they_are_enabled_and_while_its_subscription_exists() {
         let cache = Arc::new(Cache::default());
         cache.subscriptions.put(subscription()).expect("kept");
-        let leadership = Leadership::undisputed();
+        let leadership = Leadership::without_election();
         let clock = Clock::system();
-        let gauges = AccountMetrics { cache: Arc::clone(&cache), leadership, clock, tells_accounts: true };
+        let gauges =
+            AccountMetrics { cache: Arc::clone(&cache), leadership, clock, shows_each_account: true };
         let shown = text(&gauges);
         for series in OF_THE_ACCOUNT.iter().chain(&OF_ALL) {
             assert!(shown.lines().any(|line| line == *series), "{series} is not in:\n{shown}");
         }
-        let shown = text(&AccountMetrics { tells_accounts: false, ..gauges.clone() });
+        let shown = text(&AccountMetrics { shows_each_account: false, ..gauges.clone() });
         assert!(OF_ALL.iter().all(|series| shown.contains(series)) && !shown.contains("acme"), "{shown}");
         cache.subscriptions.remove(&subscription());
         let shown = text(&gauges);
@@ -286,11 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_lead_shows_no_account() {
+    fn a_standby_exports_no_account_metrics() {
         let cache = Arc::new(Cache::default());
         cache.subscriptions.put(subscription()).expect("kept");
-        let (_until, leadership) = Leadership::contested();
-        let shown = text(&AccountMetrics { cache, leadership, clock: Clock::system(), tells_accounts: true });
+        let (_until, leadership) = Leadership::with_election();
+        let shown =
+            text(&AccountMetrics { cache, leadership, clock: Clock::system(), shows_each_account: true });
         assert!(!shown.contains("acme") && !shown.contains("flashgate_billing_subscriptions"), "{shown}");
     }
 }

@@ -1,7 +1,7 @@
-//! What the watches brought, by account: no reconcile scans a store.
+//! The objects that the watches delivered, indexed by account, so that no reconcile scans all objects.
 //!
-//! The server selects what is pending, so these tables hold Subscriptions, ledgers, and facts without a verdict.
-//! A fact that gets its verdict leaves the watch as deleted and costs nothing from then on.
+//! A field selector limits the watches to pending objects. The tables hold Subscriptions, ledgers, and facts
+//! without a verdict. When a fact gets its verdict, the watch reports it as deleted and the cache drops it.
 
 pub mod report_index;
 pub mod revisions;
@@ -25,39 +25,39 @@ use self::rows::{CachedRow, Index, Rows};
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
 pub struct Pending<K: JudgedKind> {
-    /// What it states.
+    /// The fact.
     pub fact: K::Fact,
     /// The object at the version that was read.
     pub version: Version,
     /// Generation of its spec.
     pub generation: i64,
-    /// Its status, once the operator wrote one.
+    /// Its status, if the operator has written one.
     pub status: Option<K::Status>,
 }
 
 /// A kind whose objects are kept while they have no verdict.
 pub trait CachedKind: JudgedKind + Kind {
-    /// What is kept of all objects of an account together.
+    /// The index over all objects of an account.
     type Index: Index<Pending<Self>>;
 
     /// Returns the table of this kind.
     fn table(cache: &Cache) -> &Table<Pending<Self>>;
 }
 
-/// A row of a table: what is kept of an object of kind `K`.
+/// A row of a table: the parts of an object that the operator needs.
 pub trait Row: Sized + Send + Sync + 'static {
     /// Kind of the object.
     type Object: Kind;
-    /// What is kept of all rows of an account together.
+    /// The index over all rows of an account.
     type Index: Index<Self>;
 
     /// Returns the account that the object belongs to.
     fn account(object: &Self::Object) -> AccountKey;
 
-    /// Keeps what the operator needs of the object.
+    /// Returns the row of `object`: the parts that the operator needs.
     ///
     /// # Errors
-    /// When the object says something that cannot be understood.
+    /// When a field of the object is invalid.
     fn keep(object: Self::Object) -> Result<Self, ConvertError>;
 
     /// Returns the version that was read.
@@ -66,8 +66,8 @@ pub trait Row: Sized + Send + Sync + 'static {
     /// Returns its resource version.
     fn resource_version(&self) -> &str;
 
-    /// Returns whether `self`, just read, tells nothing that `held` does not.
-    fn is_old_news(&self, held: &Self) -> bool {
+    /// Returns whether `self`, which was just read, adds nothing to `held`.
+    fn adds_nothing_to(&self, held: &Self) -> bool {
         let (version, held) = (self.version(), held.version());
         version == held || came_before(&version.resource_version, &held.resource_version)
     }
@@ -89,7 +89,8 @@ impl<R: Row> Table<R> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks every row as outdated: the server's data went back to an earlier state, and versions start again from there.
+    /// Marks every row as outdated, because the API server's data was restored to an earlier state and its
+    /// resource versions start again from there.
     fn outdate(&self) {
         self.lock().values_mut().flat_map(Rows::mark_all).for_each(|held| held.is_outdated = true);
     }
@@ -110,7 +111,8 @@ impl<R: Row> Table<R> {
         scope.flat_map(|(_, rows)| rows.mark_all()).for_each(|held| held.is_listed = false);
     }
 
-    /// Ends the relist of `namespace`, or of all: drops what it did not bring. Returns the accounts that lost a row.
+    /// Ends the relist of `namespace`, or of all. Drops the rows that the relist did not include. Returns the
+    /// accounts that lost a row.
     pub fn end_relist(&self, namespace: Option<&str>) -> Vec<AccountKey> {
         let mut lost = Vec::new();
         self.lock().retain(|key, rows| {
@@ -126,17 +128,17 @@ impl<R: Row> Table<R> {
         lost
     }
 
-    /// Keeps `object`. Returns its account when that is news.
+    /// Stores `object`. Returns its account if the object is new or has changed.
     ///
     /// # Errors
-    /// When the object says something that cannot be understood; it is then set aside.
+    /// When a field of the object is invalid. The object is then not stored.
     pub fn put(&self, object: R::Object) -> Result<Option<AccountKey>, ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
         match R::keep(object) {
             Ok(row) => {
                 let mut accounts = self.lock();
-                let is_news = put(accounts.entry(key.clone()).or_default(), &name, Arc::new(row));
-                Ok(is_news.then_some(key))
+                let is_changed = put(accounts.entry(key.clone()).or_default(), &name, Arc::new(row));
+                Ok(is_changed.then_some(key))
             }
             Err(error) => {
                 remove(&mut self.lock(), &key, &name);
@@ -152,11 +154,11 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// Replaces the row of `object`, which was just read or written. Does nothing where there is no row: the watch may have
-    /// brought the object's deletion already, and would not bring it again.
+    /// Replaces the row of `object`, which was just read or written. Does nothing if there is no row: the watch
+    /// may have reported the deletion already, and would not report it again.
     ///
     /// # Errors
-    /// When the object says something that cannot be understood; it is then set aside.
+    /// When a field of the object is invalid. The object is then not stored.
     pub fn renew(&self, object: R::Object) -> Result<(), ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
         let is_held = self.lock().get(&key).is_some_and(|rows| rows.get(&name).is_some());
@@ -170,7 +172,7 @@ impl<R: Row> Table<R> {
         key
     }
 
-    /// Drops the row called `name` if `is_gone` says so of it.
+    /// Drops the row called `name` if `is_gone` returns true for it.
     pub fn remove_if(&self, key: &AccountKey, name: &str, is_gone: impl FnOnce(&R) -> bool) {
         let accounts = &mut *self.lock();
         let row = accounts.get(key).and_then(|rows| rows.get(name));
@@ -184,7 +186,7 @@ impl<R: Row> Table<R> {
         self.lock().get(key).cloned().unwrap_or_default()
     }
 
-    /// Returns the row of an account that is called like it.
+    /// Returns the row that has the name of the account.
     pub fn of(&self, key: &AccountKey) -> Option<Arc<R>> {
         self.lock().get(key).and_then(|rows| rows.get(&key.name)).cloned()
     }
@@ -194,14 +196,14 @@ impl<R: Row> Table<R> {
         self.lock().values().flat_map(Rows::iter).cloned().collect()
     }
 
-    /// Shows each row with its account to `look`.
+    /// Calls `look` with each row and its account.
     pub fn for_each(&self, mut look: impl FnMut(&AccountKey, &R)) {
         for (key, rows) in &*self.lock() {
             rows.iter().for_each(|row| look(key, row));
         }
     }
 
-    /// Returns how many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.lock().values().map(Rows::len).sum()
     }
@@ -212,16 +214,16 @@ impl<R: Row> Table<R> {
     }
 }
 
-/// Returns whether an account is in `namespace`; every one is, where that is all.
+/// Returns whether an account is in `namespace`. Without a namespace, every account is.
 fn is_in(namespace: Option<&str>, key: &AccountKey) -> bool {
     namespace.is_none_or(|namespace| key.namespace == namespace)
 }
 
-/// Puts a row in its place. Returns whether it is news.
+/// Stores a row. Returns whether it is new or has changed.
 fn put<R: Row>(rows: &mut Rows<R>, name: &str, row: Arc<R>) -> bool {
     if let Some(held) = rows.mark(name) {
         held.is_listed = true;
-        if !held.is_outdated && row.is_old_news(&held.row) {
+        if !held.is_outdated && row.adds_nothing_to(&held.row) {
             return false;
         }
     }
@@ -229,7 +231,7 @@ fn put<R: Row>(rows: &mut Rows<R>, name: &str, row: Arc<R>) -> bool {
     true
 }
 
-/// Drops a row, and its account with the last of them.
+/// Drops a row. Drops its account too if it was the last row.
 fn remove<R: Row>(accounts: &mut HashMap<AccountKey, Rows<R>>, key: &AccountKey, name: &str) {
     if let Some(rows) = accounts.get_mut(key) {
         rows.remove(name);
@@ -239,10 +241,10 @@ fn remove<R: Row>(accounts: &mut HashMap<AccountKey, Rows<R>>, key: &AccountKey,
     }
 }
 
-/// Everything that the watches brought.
+/// All objects that the watches delivered.
 #[derive(Default)]
 pub struct Cache {
-    /// How far the server's data are.
+    /// The highest resource version that was seen.
     pub revisions: Revisions,
     /// Subscriptions.
     pub subscriptions: Table<Subscription>,
@@ -258,18 +260,19 @@ pub struct Cache {
     pub adjustments: Table<Pending<CreditAdjustment>>,
 }
 
-/// Returns whether resource version `version` was given before `other`.
+/// Returns whether resource version `version` is older than `other`.
 ///
-/// Kubernetes defines resource versions as numbers that can be compared; what is not a number is taken for new.
+/// Kubernetes defines resource versions as numbers that can be compared. A version that is not a number counts
+/// as new.
 #[must_use]
 pub fn came_before(version: &str, other: &str) -> bool {
     revisions::parse(version).zip(revisions::parse(other)).is_some_and(|(version, other)| version < other)
 }
 
 impl Cache {
-    /// Compares `resource_version`, which the server just gave as its latest, with what was seen by `before`. When the
-    /// server's data went back, as they do when etcd is restored from a snapshot, everything that is held is outdated,
-    /// and every watch must list again.
+    /// Compares `resource_version`, the latest version of the server, with the versions that were seen at
+    /// `before`. If the server's data went back, for example because etcd was restored from a snapshot, all
+    /// rows become outdated and every watch must list again.
     pub fn compare(&self, before: Seen, resource_version: &str) -> Comparison {
         let comparison = self.revisions.compare(before, resource_version);
         if comparison == Comparison::WentBack {
@@ -406,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_after_the_servers_data_went_back_replaces_later_versions_and_the_rest_is_dropped() {
+    fn a_list_after_the_servers_data_went_back_replaces_later_versions_and_drops_the_rest() {
         let cache = Cache::default();
         for (namespace, version) in [("a", "40"), ("b", "30")] {
             let mut object = subscription(namespace);
@@ -422,7 +425,7 @@ mod tests {
         cache.subscriptions.begin_relist(None);
         let mut old = subscription("a");
         old.metadata.resource_version = Some("20".to_owned());
-        assert!(cache.subscriptions.put(old.clone()).expect("kept").is_some(), "it is news");
+        assert!(cache.subscriptions.put(old.clone()).expect("kept").is_some(), "the row is replaced");
         assert!(cache.subscriptions.put(old).expect("kept").is_none(), "once");
         let lost = cache.subscriptions.end_relist(None);
         assert_eq!(lost.iter().map(AccountKey::to_string).collect::<Vec<_>>(), ["b/acme"]);

@@ -1,4 +1,5 @@
-//! Fourth step: one PUT of the account's ledger, bound to the version that was decided on. The only truth.
+//! Fourth step: one PUT of the account's ledger, with the resource version that the decision was made on. The
+//! ledger is the only record that billing relies on.
 
 use std::sync::Arc;
 
@@ -13,13 +14,13 @@ use crate::operator::convert;
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;
 
-/// Replaces the ledger that was seen with `next`, or creates the account's first ledger.
+/// Replaces the ledger in `view` with `next`, or creates the account's first ledger.
 ///
 /// # Guarantees
 /// The write takes effect only if the ledger is still the one that was decided on.
 ///
 /// # Errors
-/// The outcome is then unknown, whatever the error says: the ledger must be read again before anything is decided.
+/// After any error the outcome is unknown: the ledger must be read again before the next decision.
 pub async fn write_ledger(
     cluster: &impl Cluster,
     view: &View,

@@ -1,7 +1,7 @@
-//! Between the wire and the laws: parse, don't validate.
+//! Converts between custom resources and the types of the laws: parse, don't validate.
 //!
-//! Wire types hold texts as they were written. What comes out of here are the types of [`flashgate_ledger`], or an
-//! error with the path of the field and what must be there.
+//! Wire types hold the texts of the objects. This module returns the types of [`flashgate_ledger`], or an error
+//! with the path of the field and the required value.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ mod ledger;
 #[cfg(test)]
 mod tests;
 
-/// How often this thread did what is to be done once for each version of a ledger.
+/// Number of times that this thread parsed a ledger, which must happen once for each version.
 #[cfg(test)]
 pub(crate) mod effort {
     use std::cell::Cell;
@@ -36,20 +36,20 @@ pub use ledger::{
     accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire, unacknowledged,
 };
 
-/// Version of the ledger's format that is written, and the newest that is read. A ledger of format 1, which 0.1.0 wrote,
-/// is read as it is and becomes one of format 2 with its next commit.
+/// Version of the ledger's format that is written, and the newest that is read. A ledger of format 1, which
+/// version 0.1.0 wrote, gets format 2 with its next commit.
 pub const FORMAT_VERSION: i32 = 2;
 
-/// Entries that a ledger keeps; the log has them all.
+/// Number of entries that a ledger keeps. The log has all of them.
 pub const ENTRIES_KEPT: usize = 20;
 
-/// Bytes of entries from which a ledger keeps fewer, but always the last.
+/// Bytes of entries above which a ledger drops the oldest. It always keeps the last.
 pub const ENTRY_BYTES: usize = 64 * 1_024;
 
 /// Characters of the id that an account's invoice numbers carry.
 const ACCOUNT_ID_LENGTH: usize = 8;
 
-/// Says why an object cannot be taken as it is.
+/// An error in an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConvertError {
     /// A ledger was written by a later version of the operator.
@@ -61,18 +61,18 @@ pub enum ConvertError {
         /// Version that was found.
         found: i32,
     },
-    /// A later version of the operator wrote a field of a ledger, where this one cannot carry it on.
+    /// A later version of the operator wrote a field of a ledger that this version cannot preserve.
     #[error(
         "`{path}` is not known to this operator: a later version wrote it, and the operator must be upgraded to write \
          this ledger"
     )]
     NewerField {
-        /// Way to the field, such as `spec.terms.overdraft`, or to the record that has it.
+        /// Path of the field, such as `spec.terms.overdraft`, or of the record that has it.
         path: String,
     },
-    /// A ledger is not what its hash was taken of.
+    /// The hash of a ledger does not match its content.
     #[error(
-        "`spec.hash` is '{stored}', and the content's is '{computed}': the ledger was changed by someone else"
+        "`spec.hash` is '{stored}', and the content's is '{computed}': another writer changed the ledger"
     )]
     WrongHash {
         /// Hash that was found.
@@ -80,29 +80,29 @@ pub enum ConvertError {
         /// Hash of the content.
         computed: String,
     },
-    /// A field does not hold what it must.
+    /// The value of a field is invalid.
     #[error("`{path}`: {problem}")]
     Field {
-        /// Way to the field, such as `spec.usage[3].quantity`.
+        /// Path of the field, such as `spec.usage[3].quantity`.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: Problem,
     },
 }
 
-/// What is wrong with a field.
+/// The problem with a field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It is no amount.
+    /// It is not an amount.
     #[error(transparent)]
     Amount(#[from] ParseCreditsError),
-    /// It is no quantity.
+    /// It is not a quantity.
     #[error(transparent)]
     Quantity(#[from] ParseQuantityError),
     /// It is not above zero.
     #[error("'{0}' is not above 0; it must be greater than 0")]
     NotPositive(String),
-    /// Its lines come to more than can be held.
+    /// The sum of its lines is too large.
     #[error(
         "the quantities of '{node_type}/{operation}' exceed 10^18; their sum must be less than or equal to that"
     )]
@@ -122,16 +122,16 @@ pub enum Problem {
         /// The most that is allowed.
         most: i64,
     },
-    /// It is a time between two seconds.
+    /// It is a time with a fraction of a second.
     #[error("'{0}' is not a whole second; it must be a time such as '2026-01-31T10:00:00Z'")]
     FractionOfSecond(Timestamp),
     /// It ends before it starts.
     #[error("'{0}' is not later than `startTime`; it must be")]
     NotLater(Timestamp),
-    /// It is not there.
+    /// It is missing.
     #[error("it is missing; the API server must have set it")]
     Missing,
-    /// It is no record of a ledger.
+    /// It is not a record of a ledger.
     #[error("it is not a record of this format: {0}")]
     Record(String),
 }
@@ -159,8 +159,8 @@ pub fn hash_of(spec: &CreditLedgerSpec) -> String {
     sha256(canonical(&content))
 }
 
-/// Returns the id of an account whose first commit is made at `now` (Law 18): invoice numbers carry it, so an
-/// account that was reset never meets old payments.
+/// Returns the id of an account whose first commit is made at `now` (Law 18). Invoice numbers contain it, so a
+/// payment for an account that was reset does not match the new account.
 #[must_use]
 pub fn new_account_id(subscription_uid: &str, now: Timestamp) -> String {
     let mut id = sha256(format!("{subscription_uid}/{now}"));
@@ -173,7 +173,7 @@ pub fn new_account_id(subscription_uid: &str, now: Timestamp) -> String {
 /// # Panics
 /// Never: every value has a form in JSON.
 fn canonical(value: &Value) -> Vec<u8> {
-    // Its `Display` says the same, three times slower.
+    // `Display` of a value gives the same text, but takes three times as long.
     serde_json::to_vec(value).expect("a value has a form in JSON")
 }
 

@@ -1,11 +1,12 @@
-//! Leader election by a Lease: of several operators one reconciles, the others stand by with caches that are warm.
+//! Leader election by a Lease: one of several operators reconciles, the others are on standby with a warm
+//! cache.
 //!
 //! # Guarantees
-//! None that money rests on: a ledger's resource version keeps two leaders from doing anything twice. An election
-//! only spares the work of the second, and makes the handover quick.
+//! Correct billing does not depend on the election: the resource version of a ledger keeps two leaders from
+//! billing anything twice. The election avoids duplicate work and makes the handover quick.
 //!
-//! Whether a lease has run out is judged by the time that has passed here since it was last seen to change. Clocks
-//! of machines are never compared. Every write is bound to the version that it was decided on.
+//! A candidate measures the age of a lease by its own clock, from the last change that it observed. It never
+//! compares clocks of two machines. Every write has the resource version that the decision was made on.
 
 pub mod candidate;
 pub mod leadership;
@@ -27,38 +28,38 @@ use crate::metrics::Metrics;
 use crate::operator::election::candidate::{Candidate, Move, holder};
 use crate::operator::election::leadership::Leadership;
 
-/// What operators that take turns agree on, and who one of them is.
+/// Settings of the election, and the identity of this candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Namespace of the Lease.
     pub namespace: String,
-    /// Name of the Lease: operators of the same name take turns.
+    /// Name of the Lease. Operators with the same name and namespace share one election.
     pub name: String,
-    /// Who this is; no other process may ever be called the same.
+    /// Identity of this process. No other process may have the same one.
     pub identity: String,
-    /// The times that it keeps.
+    /// The durations of the election.
     pub times: Times,
 }
 
-/// The times that a candidate keeps. Each is longer than the next.
+/// The durations of the election. Each is longer than the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// How long the others wait for a leader that says nothing before one of them takes over.
+    /// Time without renewal after which a standby takes over.
     pub lease: Duration,
-    /// How long a leader that cannot renew its lease goes on: less than the others wait.
+    /// Time that a leader keeps leading without a renewal.
     pub renew: Duration,
-    /// Time between two renewals, and between two looks of a standby.
+    /// Time between two renewals, and between two reads of a standby.
     pub retry: Duration,
 }
 
 impl Times {
-    /// Returns how long a call may take: a second one must fit before a leader gives up.
+    /// Returns the time limit of a call: a leader must have time for a second one before it stops leading.
     fn call_limit(self) -> Duration {
         self.renew / 2
     }
 }
 
-/// Why a lease could not be read or written; it is tried again.
+/// Why a lease could not be read or written. The candidate tries again.
 #[derive(Debug, thiserror::Error)]
 enum ElectionError {
     /// The call failed.
@@ -66,11 +67,11 @@ enum ElectionError {
     Call {
         /// Namespace and name.
         lease: String,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<kube::Error>,
     },
-    /// No reply came in time; a write may or may not have taken effect.
+    /// There was no reply in time. A write may or may not have taken effect.
     #[error("lease {lease}: no reply within {limit:?}")]
     TimedOut {
         /// Namespace and name.
@@ -81,7 +82,8 @@ enum ElectionError {
 }
 
 impl ElectionError {
-    /// Returns whether somebody else was faster, or the Lease is gone: nothing that anybody needs to hear of.
+    /// Returns whether another candidate wrote first, or the Lease is gone. Both are normal and need no
+    /// warning.
     fn is_race(&self) -> bool {
         matches!(self, Self::Call { source, .. }
             if matches!(&**source, kube::Error::Api(status) if [404, 409].contains(&status.code)))
@@ -98,33 +100,33 @@ pub struct Election {
 }
 
 impl Election {
-    /// Returns a candidate, and what tells whether it leads.
+    /// Returns a candidate, and the handle that reports whether it leads.
     #[must_use]
     pub fn new(client: Client, clock: Clock, settings: Settings) -> (Self, Leadership) {
-        let (until, leadership) = Leadership::contested();
+        let (until, leadership) = Leadership::with_election();
         let leases = Api::namespaced(client, &settings.namespace);
         let candidate = Candidate::new(settings.identity.clone(), settings.times.lease);
         (Self { leases, clock, settings, candidate, until }, leadership)
     }
 
-    /// Stands for election until told to resign; then gives the lease back, if it holds it.
+    /// Takes part in the election until `resign` fires. Then releases the lease if this candidate holds it.
     pub async fn run(mut self, resign: oneshot::Receiver<()>) {
-        let (tell, mut holders) = watch::channel(None);
+        let (sender, mut holders) = watch::channel(None);
         let changes = watch_object(self.leases.clone(), &self.settings.name).default_backoff();
-        let mut watching = pin!(tell_holders(changes, tell));
+        let mut watching = pin!(publish_holders(changes, sender));
         let mut resign = pin!(resign);
         loop {
-            if let Err(error) = self.take_turn().await {
-                self.candidate.doubt();
+            if let Err(error) = self.try_to_lead().await {
+                self.candidate.note_failure();
                 let is_race = error.is_race();
                 let error: &dyn std::error::Error = &error;
                 if is_race {
-                    tracing::debug!(error, "somebody else wrote the lease first");
+                    tracing::debug!(error, "another candidate wrote the lease first");
                 } else {
-                    tracing::warn!(error, "lease neither read nor written; trying again");
+                    tracing::warn!(error, "lease could not be read or written; trying again");
                 }
             }
-            let pause = self.candidate.patience(Instant::now()).min(self.settings.times.retry);
+            let pause = self.candidate.time_to_expiry(Instant::now()).min(self.settings.times.retry);
             tokio::select! {
                 _ = &mut resign => break,
                 () = &mut watching => {}
@@ -135,11 +137,11 @@ impl Election {
         self.resign().await;
     }
 
-    /// Looks at the lease where it must, and takes or renews it where it may.
-    async fn take_turn(&mut self) -> Result<(), ElectionError> {
-        if self.candidate.must_look() {
+    /// Reads the lease if necessary, and acquires or renews it if possible.
+    async fn try_to_lead(&mut self) -> Result<(), ElectionError> {
+        if self.candidate.must_read() {
             let found = self.call(self.leases.get_opt(&self.settings.name)).await?;
-            self.candidate.see(found, Instant::now());
+            self.candidate.observe(found, Instant::now());
         }
         let sent = Instant::now();
         let params = PostParams::default();
@@ -150,29 +152,30 @@ impl Election {
                 self.call(self.leases.replace(&self.settings.name, &params, &lease)).await?
             }
         };
-        self.candidate.see(Some(written), sent);
-        // From when the renewal was asked for, not answered: others may have seen it as early as that.
+        self.candidate.observe(Some(written), sent);
+        // The duration counts from the request, not the reply, because the others may have seen the renewal
+        // that early.
         self.until.send_replace(sent + self.settings.times.renew);
         Ok(())
     }
 
     async fn resign(mut self) {
         self.until.send_replace(Instant::now());
-        let given_back = async {
-            if self.candidate.must_look() {
+        let released = async {
+            if self.candidate.must_read() {
                 let found = self.call(self.leases.get_opt(&self.settings.name)).await?;
-                self.candidate.see(found, Instant::now());
+                self.candidate.observe(found, Instant::now());
             }
-            let Some(lease) = self.candidate.given_back(self.clock.now()) else { return Ok(false) };
+            let Some(lease) = self.candidate.released(self.clock.now()) else { return Ok(false) };
             let params = PostParams::default();
             self.call(self.leases.replace(&self.settings.name, &params, &lease)).await.map(|_| true)
         };
-        match given_back.await {
-            Ok(true) => tracing::info!("lease given back"),
+        match released.await {
+            Ok(true) => tracing::info!("lease released"),
             Ok(false) => {}
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "lease not given back; it runs out by itself");
+                tracing::warn!(error, "lease could not be released; it expires by itself");
             }
         }
     }
@@ -189,16 +192,17 @@ impl Election {
     }
 }
 
-/// Publishes each new holder of the lease; never returns. This only saves time: a candidate also polls the lease.
-async fn tell_holders(
+/// Publishes each new holder of the lease. Never returns. This only saves time: a candidate also polls the
+/// lease.
+async fn publish_holders(
     changes: impl Stream<Item = Result<Option<Lease>, kube::runtime::watcher::Error>>,
-    tell: watch::Sender<Option<String>>,
+    holders: watch::Sender<Option<String>>,
 ) {
     let mut changes = pin!(changes);
     loop {
         match changes.try_next().await {
             Ok(Some(lease)) => {
-                tell.send_replace(lease.as_ref().and_then(holder).map(str::to_owned));
+                holders.send_replace(lease.as_ref().and_then(holder).map(str::to_owned));
             }
             Ok(None) => std::future::pending().await,
             Err(error) => {
@@ -221,8 +225,8 @@ async fn another_holder(holders: &mut watch::Receiver<Option<String>>, known: Op
     }
 }
 
-/// Logs the begin and end of leadership, and updates its metric; never returns.
-pub async fn tell_leadership(mut leadership: Leadership, metrics: Metrics) {
+/// Logs each start and end of leadership, and updates its metric. Never returns.
+pub async fn report_leadership(mut leadership: Leadership, metrics: Metrics) {
     loop {
         metrics.show_leading(leadership.is_leading());
         leadership.begins().await;
@@ -230,6 +234,6 @@ pub async fn tell_leadership(mut leadership: Leadership, metrics: Metrics) {
         tracing::info!("leading");
         leadership.ends().await;
         metrics.show_leading(false);
-        tracing::warn!("not leading any more");
+        tracing::warn!("no longer leading");
     }
 }

@@ -1,4 +1,4 @@
-//! Second step: the facts about an account, and the clock it lives by.
+//! Second step: the facts about an account, and its clock.
 
 use flashgate_api::fact::FactStatus;
 use flashgate_api::{READY, Subscription, condition};
@@ -12,20 +12,20 @@ use crate::operator::cache::{CachedKind, Pending};
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::view::View;
 
-/// Annotation with the frozen "now" of an account that lives by a test clock.
+/// Annotation with the time of an account that has a test clock.
 pub const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
 
-/// What an account takes for the present.
+/// The clock of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountClock {
-    /// The present.
+    /// The current time of the account.
     pub now: Timestamp,
-    /// Whether it is a test clock's: then nothing happens until it is moved on.
+    /// Whether it is a test clock. A test clock moves only when its annotation changes.
     pub is_test: bool,
 }
 
 impl AccountClock {
-    /// Returns the clock of an account: a test clock only if the account was begun with one.
+    /// Returns the clock of an account. It is a test clock only if the account started with one.
     #[must_use]
     pub fn of(
         subscription: Option<&Subscription>,
@@ -33,15 +33,15 @@ impl AccountClock {
         is_allowed: bool,
         wall_time: Timestamp,
     ) -> Self {
-        let asked = subscription.and_then(|subscription| {
+        let requested = subscription.and_then(|subscription| {
             let annotations = subscription.metadata.annotations.as_ref()?;
             annotations.get(TEST_CLOCK)?.parse::<Timestamp>().ok()
         });
         match ledger {
             Some(ledger) => ledger.test_clock_time.map_or(Self { now: wall_time, is_test: false }, |held| {
-                Self { now: asked.map_or(held, |asked| asked.max(held)), is_test: true }
+                Self { now: requested.map_or(held, |requested| requested.max(held)), is_test: true }
             }),
-            None => match asked.filter(|_| is_allowed) {
+            None => match requested.filter(|_| is_allowed) {
                 Some(now) => Self { now, is_test: true },
                 None => Self { now: wall_time, is_test: false },
             },
@@ -49,40 +49,42 @@ impl AccountClock {
     }
 }
 
-/// Returns why the test clock that the Subscription asks for is not the account's present, if it is not.
+/// Returns why the test clock of the Subscription's annotation is ignored, or `None` if it is not.
 #[must_use]
 pub fn ignored_test_clock(
     subscription: &Subscription,
     clock: AccountClock,
     is_allowed: bool,
 ) -> Option<String> {
-    let asked = subscription.metadata.annotations.as_ref()?.get(TEST_CLOCK)?;
-    let because = match asked.parse::<Timestamp>() {
+    let requested = subscription.metadata.annotations.as_ref()?.get(TEST_CLOCK)?;
+    let reason = match requested.parse::<Timestamp>() {
         Err(_) => "it must be a time such as '2026-01-31T10:00:00Z'".to_owned(),
         Ok(_) if !clock.is_test && !is_allowed => {
             "the operator must be started with `--allow-test-clocks` and this namespace".to_owned()
         }
         Ok(_) if !clock.is_test => {
-            "the account was begun without one; use a Subscription with another name".to_owned()
+            "the account started without one; use a Subscription with another name".to_owned()
         }
-        Ok(asked) if asked < clock.now => format!("it must not go back, and stands at {}", clock.now),
+        Ok(requested) if requested < clock.now => {
+            format!("it must not go back, and the account's clock is at {}", clock.now)
+        }
         Ok(_) => return None,
     };
-    Some(format!("test clock '{asked}' is ignored: {because}"))
+    Some(format!("test clock '{requested}' is ignored: {reason}"))
 }
 
-/// Returns everything that is stated about the account.
+/// Returns all facts about the account.
 ///
 /// # Errors
-/// When the Subscription says something that cannot be understood.
+/// When a field of the Subscription is invalid.
 pub fn facts_of(
     view: &View,
     ledger: Option<&Ledger>,
     acknowledged: Vec<(String, String)>,
     clock: AccountClock,
 ) -> Result<Facts, ConvertError> {
-    let there = view.subscription.as_deref().filter(|subscription| is_there(subscription));
-    let subscription = there.map(convert::subscription_fact).transpose()?;
+    let existing = view.subscription.as_deref().filter(|subscription| is_there(subscription));
+    let subscription = existing.map(convert::subscription_fact).transpose()?;
     let uid = subscription.as_ref().map(|subscription| subscription.uid.clone()).unwrap_or_default();
     let mut facts = Facts {
         name: view.key.name.clone(),
@@ -103,13 +105,13 @@ pub fn facts_of(
     Ok(facts)
 }
 
-/// Seconds by which an arrival may be ahead of the local clock; what is further ahead is decided when the clock reaches
-/// it (Law 0).
+/// Seconds by which an arrival may be ahead of the local clock. An object that is further ahead is decided when
+/// the clock reaches it (Law 0).
 pub const ARRIVAL_TOLERANCE_SECONDS: i64 = 60;
 
-/// Returns the present, which nothing that has arrived can be later than: arrivals are the API server's times, and the
-/// local clock may be a little behind it. An arrival that is further ahead moves no clock: one of several API servers
-/// may have a wrong one.
+/// Returns the current time, which is at least that of every arrival within the tolerance. Arrivals are the API
+/// server's times, and the local clock may be slightly behind. An arrival that is further ahead does not move
+/// the clock, reason one of several API servers may have a wrong clock.
 #[must_use]
 pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     let latest = seconds_after(now, ARRIVAL_TOLERANCE_SECONDS);
@@ -122,15 +124,15 @@ pub fn not_before_arrivals(facts: &Facts, now: Timestamp) -> Timestamp {
     arrivals.filter(|arrival| *arrival <= latest).fold(now, Timestamp::max)
 }
 
-/// Returns whether the Subscription is there: one that is being deleted counts as deleted, whatever finalizers hold it
-/// (Law 19).
+/// Returns whether the Subscription exists. One with a deletion timestamp counts as deleted, even if finalizers
+/// keep it (Law 19).
 #[must_use]
 pub fn is_there(subscription: &Subscription) -> bool {
     subscription.metadata.deletion_timestamp.is_none()
 }
 
-/// Lets everything arrive at the test clock's time: what is created while the clock stands still arrives then. What
-/// waits has shown since when it does.
+/// Sets arrivals by the test clock. A new object arrives at the current time of the test clock. A pending
+/// object keeps the arrival that its status records.
 fn arrive_by_test_clock(facts: &mut Facts, view: &View, ledger: Option<&Ledger>, now: Timestamp) {
     if let Some(SubscriptionFact { arrival, uid, .. }) = &mut facts.subscription {
         let is_known = ledger.is_some_and(|ledger| ledger.subscription.uid == *uid);
@@ -143,7 +145,8 @@ fn arrive_by_test_clock(facts: &mut Facts, view: &View, ledger: Option<&Ledger>,
     facts.adjustments = arrived(&view.adjustments, now).collect();
 }
 
-/// Returns the facts of one kind. Each arrives at `now`, or when its object was first seen to wait.
+/// Returns the facts of one kind. Each arrives at `now`, or at the time since when its status shows it as
+/// pending.
 fn arrived<K: CachedKind>(rows: &Rows<Pending<K>>, now: Timestamp) -> impl Iterator<Item = K::Fact> {
     rows.iter().map(move |pending| {
         let conditions = pending.status.as_ref().map(FactStatus::conditions);

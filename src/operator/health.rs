@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::server::Server;
 
-/// Most texts of metrics in memory at once. With `--account-metrics` one can have many megabytes.
+/// Largest number of metrics texts in memory. With `--account-metrics` one text can have many megabytes.
 const MOST_TEXTS: usize = 4;
 
 /// The content of the endpoints.
@@ -42,15 +42,21 @@ type Endpoints = (Health, Arc<Texts>);
 
 fn routes(health: Health) -> Router {
     Router::new()
-        .route("/healthz", get(async |State((health, _)): State<Endpoints>| unless((health.stuck)())))
-        .route("/readyz", get(async |State((health, _)): State<Endpoints>| unless((health.unready)())))
+        .route(
+            "/healthz",
+            get(async |State((health, _)): State<Endpoints>| health_response((health.stuck)())),
+        )
+        .route(
+            "/readyz",
+            get(async |State((health, _)): State<Endpoints>| health_response((health.unready)())),
+        )
         .route("/metrics", get(metrics))
         .with_state((health, Arc::new(Texts::new(MOST_TEXTS))))
 }
 
-/// Answers that all is well, unless something is said against it.
-fn unless(said: Option<String>) -> Response {
-    match said {
+/// Answers 200, or 503 with the problem if there is one.
+fn health_response(problem: Option<String>) -> Response {
+    match problem {
         None => "ok\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
@@ -64,19 +70,19 @@ async fn metrics(State((health, texts)): State<Endpoints>) -> Response {
     }
 }
 
-/// The texts of metrics that are being sent: a bounded number, however many callers are slow to read theirs.
+/// The metrics texts that are being sent. Their number is bounded, even if many clients read slowly.
 struct Texts {
     places: Arc<Semaphore>,
     latest: Mutex<Weak<Text>>,
 }
 
-/// A text that keeps its place until the last caller has read it.
+/// A text that keeps its permit until the last client has read it.
 struct Text {
     text: String,
     _place: OwnedSemaphorePermit,
 }
 
-/// A text that is shared by its callers.
+/// A text that is shared by several clients.
 struct Shared(Arc<Text>);
 
 impl AsRef<[u8]> for Shared {
@@ -90,12 +96,12 @@ impl Texts {
         Self { places: Arc::new(Semaphore::new(most)), latest: Mutex::default() }
     }
 
-    /// Returns a new text, or the latest that is still being sent when too many are.
+    /// Returns a new text. If too many texts are being sent, returns the latest of them.
     fn get(&self, make: &dyn Fn() -> Result<String, fmt::Error>) -> Result<Bytes, fmt::Error> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let text = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => Arc::new(Text { text: make()?, _place: place }),
-            // All places are taken, the latest text's among them, unless it was just sent.
+            // All permits are taken, so the latest text still exists unless it was just sent.
             Err(_) => latest.upgrade().ok_or(fmt::Error)?,
         };
         *latest = Arc::downgrade(&text);
@@ -111,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the answer for `path` of an operator of which this is said.
+    /// Returns the answer for `path` of an operator with these problems.
     async fn answer(path: &str, stuck: Option<&'static str>, unready: Option<&'static str>) -> (u16, String) {
         let health = Health {
             metrics: Arc::new(|| Ok(String::new())),

@@ -1,5 +1,5 @@
-//! The path of a fact, the same for all four kinds: its object is parsed, the laws give a verdict, its status shows it.
-//! The operator and the simulation both take it.
+//! The steps of a fact, the same for all four kinds: its object is parsed, the laws give a verdict, and its
+//! status shows the verdict. The operator and the simulation share this code.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use jiff::Timestamp;
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::project;
 
-/// How much of a verdict can still change.
+/// Whether a verdict can still change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finality {
-    /// The object waits for its verdict.
+    /// The object has no verdict yet.
     Waits,
-    /// The object has its verdict. A later fact can change it: a grant can be refunded, and a refund that is due can be
-    /// returned.
+    /// The object has a verdict that a later fact can change: a grant can be refunded, and a refund that is due
+    /// can be returned.
     CanChange,
-    /// The verdict stays.
+    /// The verdict never changes.
     Final,
 }
 
@@ -40,10 +40,10 @@ pub trait JudgedKind: FactObject {
     /// The kind, as entries name it.
     const KIND: FactKind;
 
-    /// Returns what the object states.
+    /// Returns the fact that the object states.
     ///
     /// # Errors
-    /// The first field that does not hold what it must.
+    /// The first field with an invalid value.
     fn fact(&self) -> Result<Self::Fact, ConvertError>;
 
     /// Returns when the fact arrived.
@@ -61,10 +61,11 @@ pub trait JudgedKind: FactObject {
     /// Returns the verdicts on the objects of this kind.
     fn verdicts(decision: &Decision) -> &[Verdict<Self::Verdict>];
 
-    /// Returns how much of `verdict` can still change.
+    /// Returns whether `verdict` can still change.
     fn finality(verdict: &Self::Verdict) -> Finality;
 
-    /// Returns the status that shows `verdict`, where `before` is shown; `ledger` is the account's, where there is one.
+    /// Returns the status that shows `verdict`. `before` is the current status, and `ledger` is the account's,
+    /// if there is one.
     fn show(
         before: Option<&Self::Status>,
         generation: i64,

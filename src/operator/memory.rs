@@ -1,28 +1,28 @@
-//! What is remembered of an account between reconciles.
+//! State of an account that is kept in memory between reconciles.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// Least time between two writes of one Subscription's status while more is to come.
+/// Minimum time between two writes of a Subscription's status while more changes are pending.
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is remembered of an account between reconciles; losing it costs reads, never meaning.
+/// State of an account that is kept in memory between reconciles. If it is lost, the operator only reads more.
 #[derive(Default)]
 pub struct Memory {
-    /// Of which epoch of the server's data it is; it says nothing of another.
+    /// Epoch of the server's data that it belongs to. In another epoch it is not valid.
     pub epoch: u64,
-    /// Whether the outcome of a commit is unknown: the ledger is then read before anything is decided.
+    /// Whether the outcome of a commit is unknown. The ledger must then be read before the next decision.
     pub is_in_doubt: bool,
     /// Charged reports whose receipt is confirmed.
     pub acknowledged: HashSet<(String, String)>,
-    /// What was said last of a test clock that is ignored.
+    /// Message of the last Event about a test clock that is ignored.
     pub ignored_clock: Option<String>,
     /// When the Subscription's status was written last, by the clock's uptime.
     pub status_written: Option<Duration>,
 }
 
 impl Memory {
-    /// Returns whether it says anything that a new one does not.
+    /// Returns whether it differs from a new memory.
     #[must_use]
     pub fn is_worth_keeping(&self, uptime: Duration) -> bool {
         self.is_in_doubt

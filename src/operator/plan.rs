@@ -25,18 +25,18 @@ pub enum Step {
     Rest,
     /// Read a part from the API server, then plan again.
     Read(Part),
-    /// Write the ledger's UID to the Subscription's status, then reconcile again. Nothing is committed before: a ledger that
-    /// is lost could otherwise be started again unnoticed.
+    /// Write the ledger's UID to the Subscription's status, then reconcile again. This comes before any further
+    /// commit: otherwise the loss of the ledger would not be noticed.
     NameLedger(AccountClock),
     /// Commit the stored content again, because an administrator accepted it.
     Accept,
     /// Report in the Subscription's conditions why nothing can be decided, and write nothing else.
     Report(Trouble),
-    /// Commit what was decided, if it changes the ledger, then write what it says about each object.
+    /// Commit the decision, if it changes the ledger, then write its verdicts to the objects.
     Act(Box<Action>),
 }
 
-/// What can be read from the API server.
+/// A part of the account that can be read from the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The API server's time.
@@ -47,38 +47,38 @@ pub enum Part {
     Subscription,
 }
 
-/// A decision, and the present that it was made at.
+/// A decision, and the time at which it was made.
 #[derive(Debug)]
 pub struct Action {
     /// The decision.
     pub decision: Decision,
-    /// The account's present.
+    /// The account's clock.
     pub clock: AccountClock,
 }
 
-/// What a plan rests on besides the account.
+/// The input of a plan besides the account.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The catalog.
     pub catalog: &'a Catalog,
-    /// Whether the operator is paused: it decides and writes nothing.
+    /// Whether the operator is paused. A paused operator neither decides nor writes.
     pub is_paused: bool,
     /// Whether the local clock agrees with the API server's.
-    pub knows_the_time: bool,
+    pub trusts_the_clock: bool,
     /// Whether Subscriptions of the account's namespace may have a test clock.
     pub allows_test_clocks: bool,
 }
 
-/// Returns the next thing to do for an account of which `view` is known and `memory` is remembered.
+/// Returns the next step for the account of `view` and `memory`.
 ///
 /// # Errors
-/// When the Subscription says something that cannot be understood.
+/// When a field of the Subscription is invalid.
 pub fn plan(view: &View, memory: &Memory, context: &Context<'_>) -> Result<Step, ConvertError> {
     if context.is_paused || view.is_empty() {
         return Ok(Step::Rest);
     }
-    // Refusals and statuses rest on the time as commits do.
-    if !context.knows_the_time {
+    // Refusals and statuses depend on the time, as commits do.
+    if !context.trusts_the_clock {
         return Ok(Step::Read(Part::Time));
     }
     if memory.is_in_doubt && !view.ledger_is_read() {
@@ -108,7 +108,7 @@ pub fn plan(view: &View, memory: &Memory, context: &Context<'_>) -> Result<Step,
     Ok(Step::Act(Box::new(action)))
 }
 
-/// Returns the account state that the ledger holds, or nothing where there is no ledger.
+/// Returns the account state of the ledger, or `None` if there is no ledger.
 fn ledger_of(view: &View) -> Result<Option<&Ledger>, Trouble> {
     let shown = view.shown_ledger();
     let Some(stored) = view.ledger.as_deref() else {
@@ -125,8 +125,8 @@ fn ledger_of(view: &View) -> Result<Option<&Ledger>, Trouble> {
     }
 }
 
-/// Reports trouble only once the API server was asked: the ledger after the Subscription, and a ledger that is missing also
-/// after the Subscription that names it.
+/// Returns the reads that must confirm `trouble`, then the step that reports it. The ledger must be read after
+/// the Subscription. If the ledger is missing, the Subscription that names it must be read too.
 fn step_in_trouble(view: &View, trouble: Trouble) -> Step {
     if !view.ledger_is_newer() {
         return Step::Read(Part::Ledger);
@@ -137,7 +137,8 @@ fn step_in_trouble(view: &View, trouble: Trouble) -> Step {
     Step::Report(trouble)
 }
 
-/// Returns whether the known Subscription is older than what the ledger was decided for, or another object.
+/// Returns whether the Subscription in the view is another object than the ledger records, or an older version
+/// of it.
 fn is_doubtful(view: &View, before: Option<&Ledger>) -> bool {
     let Some((before, subscription)) = before.zip(view.subscription.as_deref()) else { return false };
     let uid = subscription.metadata.uid.as_deref().unwrap_or_default();
@@ -145,7 +146,7 @@ fn is_doubtful(view: &View, before: Option<&Ledger>) -> bool {
     uid != before.subscription.uid || generation < before.subscription.generation
 }
 
-/// Decides. Where the waiting of reports rests on something new, all of them are asked about.
+/// Makes the decision. If the basis of waiting reports has changed, decides on all of them.
 fn decide_on(
     view: &View,
     before: Option<&Ledger>,
@@ -166,19 +167,20 @@ fn decide_on(
     Ok(decision.map(|decision| Action { decision, clock }))
 }
 
-/// Returns what has to be read from the API server before `decision`, made on `before`, may be carried out.
+/// Returns the part that must be read from the API server before `decision`, made on `before`, may be executed.
 fn missing_read(view: &View, before: Option<&Ledger>, decision: &Decision) -> Option<Part> {
     let refuses_a_report =
         decision.reports.iter().any(|verdict| matches!(verdict.verdict, ReportVerdict::Rejected(_)));
     let refuses_an_order = refuses_an_order(decision);
     let is_first = before.is_none() && (decision.commit.is_some() || refuses_an_order);
-    // No final verdict rests on a cached ledger. One that an earlier commit gave is shown as the API server has it now: where
-    // etcd was restored, that commit may be lost.
+    // No final verdict depends on a cached ledger. A verdict of an earlier commit needs a read too: if etcd was
+    // restored, that commit may be lost.
     let shows_again = decision.commit.is_none() && shows_a_verdict(decision);
     if !view.ledger_is_read() && (refuses_a_report || is_first || shows_again) {
         return Some(Part::Ledger);
     }
-    // A change to an account without a Subscription rests on its absence: otherwise it would have to name the ledger.
+    // A change to an account without a Subscription depends on its absence: an existing Subscription would have
+    // to name the ledger first.
     let has_subscription = view.subscription.as_deref().is_some_and(is_there);
     let rests_on_absence = !has_subscription && decision.commit.is_some();
     let rests_on_subscription =
@@ -186,13 +188,13 @@ fn missing_read(view: &View, before: Option<&Ledger>, decision: &Decision) -> Op
     (rests_on_subscription && !view.subscription_is_newer()).then_some(Part::Subscription)
 }
 
-/// Returns whether a fact without a verdict is to show a final one.
+/// Returns whether a pending fact is about to show a final verdict.
 fn shows_a_verdict(decision: &Decision) -> bool {
     let is_decided = |verdict: &ReportVerdict| !matches!(verdict, ReportVerdict::Waits(_));
     let is_final = |verdict: &PackVerdict| {
         !matches!(verdict, PackVerdict::Ordered(OrderState::AwaitingPayment(_)) | PackVerdict::Waits(_))
     };
-    // Reports that wait for receipts have the receipts of other charges written.
+    // If reports wait for receipts, this step writes the receipts of other charges.
     decision.waits_for_receipts
         || decision.reports.iter().any(|verdict| is_decided(&verdict.verdict))
         || decision.packs.iter().any(|verdict| is_final(&verdict.verdict))
@@ -206,8 +208,8 @@ fn refuses_an_order(decision: &Decision) -> bool {
     decision.entries.iter().filter(is_refusal).any(Entry::is_part_of_ledger)
 }
 
-/// Returns whether the Subscription decides: a plan change or a boundary. For a resumption the Subscription was read before,
-/// because the ledger recorded another object.
+/// Returns whether the decision depends on the Subscription: a plan change or a period boundary. Before a
+/// resumption the Subscription was already read, because the ledger recorded another object.
 fn changes_plan(before: Option<&Ledger>, decision: &Decision) -> bool {
     before.zip(decision.commit.as_deref()).is_some_and(|(before, after)| {
         before.request != after.request
@@ -218,7 +220,7 @@ fn changes_plan(before: Option<&Ledger>, decision: &Decision) -> bool {
     })
 }
 
-/// Returns whether the Subscription must name the ledger before anything more is committed.
+/// Returns whether the Subscription must name the ledger before the next commit.
 fn must_be_named_first(view: &View, decision: &Decision) -> bool {
     decision.commit.is_some()
         && view.ledger.is_some()

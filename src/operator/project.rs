@@ -1,7 +1,7 @@
-//! Statuses and events from the ledger: what people and tools see.
+//! Derives statuses and Events from the ledger.
 //!
-//! Pure: the same input gives the same status, so a steady state writes nothing; `lastTransitionTime` moves only when
-//! a condition's `status` does. Everything shown can be rebuilt from the ledger when a status is lost.
+//! Pure: the same input gives the same status, so a steady state writes nothing. `lastTransitionTime` changes
+//! only with the `status` of its condition. If a status is lost, it can be rebuilt from the ledger.
 
 use flashgate_api::Amount;
 use flashgate_api::reason::Reason;
@@ -31,27 +31,27 @@ pub use subscription::{shown_until, subscription_status};
 pub enum LedgerState<'a> {
     /// There is none yet.
     Absent,
-    /// It is sound.
+    /// It is valid.
     Sound {
-        /// Its content, as committed.
+        /// Its committed content.
         ledger: &'a Ledger,
-        /// Which commit that was.
+        /// The reference to that commit.
         reference: LedgerReference,
     },
-    /// It cannot be decided on; only conditions are written.
+    /// No decision can be made on it. Only conditions are written.
     Troubled(Trouble),
 }
 
-/// Why a ledger, or the Subscription itself, cannot be decided on.
+/// Why no decision can be made on a ledger or its Subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// An invariant does not hold, or the content is not what its hash was taken of.
+    /// An invariant does not hold, or the hash does not match the content.
     #[error(
         "{0}; nothing is written until an administrator restores the CreditLedger, or accepts its content with the \
          annotation `billing.flashgate.dev/accept-sequence`"
     )]
     Inconsistent(String),
-    /// It is older than the one that was shown.
+    /// It is older than the one that the status names.
     #[error(
         "the CreditLedger is at sequence {held}, but `status.ledger` has {shown}; an administrator must restore the \
          newer one, or accept this one with the annotation `billing.flashgate.dev/accept-sequence: \"{held}\"`"
@@ -79,10 +79,11 @@ pub enum Trouble {
     /// A later version of the operator wrote a field of it.
     #[error("{0}")]
     NewerField(String),
-    /// A field does not hold what it must.
+    /// A field has an invalid value.
     #[error("{0}")]
     Undecodable(String),
-    /// The API server refused its next commit, as it will again: a policy, or a definition of another version.
+    /// The API server refused its next commit, and a retry does not help: a policy or a CRD of another version
+    /// causes it.
     #[error(
         "the API server rejected the write of the CreditLedger: {0}; nothing is granted or charged until an administrator \
          removes the policy that rejects it, or applies the CRDs of the operator's version"
@@ -91,8 +92,8 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Returns whether it shows that a ledger is wrong. A ledger that is gone is not: a namespace that is deleted may lose its
-    /// ledgers before its Subscriptions.
+    /// Returns whether a ledger is corrupt. A missing ledger does not count, because a namespace that is being
+    /// deleted may lose its ledgers before its Subscriptions.
     #[must_use]
     pub const fn is_violation(&self) -> bool {
         !matches!(self, Self::Missing { .. })
@@ -129,12 +130,12 @@ impl From<&Violation> for Trouble {
     }
 }
 
-/// Returns an amount as it travels.
+/// Returns credits as an amount of the custom resources.
 fn amount(credits: Credits) -> Amount {
     Amount(credits.to_string())
 }
 
-/// Returns what one rate was charged for.
+/// Returns the usage of one rate as statuses show it.
 fn usage(usage: &RatedUsage) -> WireRatedUsage {
     let RatedUsage { node_type, operation, quantity, credits } = usage;
     WireRatedUsage {

@@ -1,4 +1,4 @@
-//! Sixth step: what people see. The Subscription's status, whose only writer this is, and Events.
+//! Sixth step: publishes Events and derives the Subscription's status, which only the operator writes.
 
 pub mod limit;
 
@@ -24,15 +24,16 @@ use crate::operator::project::{self, AccountEvent, LedgerState};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::view::View;
 
-/// Publishes Events, within a rate limit for each account and reason. Best effort: the ledger is the record.
+/// Publishes Events, within a rate limit for each account and reason. An Event may be lost: the ledger is the
+/// record.
 pub struct Publisher<'a, C> {
     /// The cluster.
     pub cluster: &'a C,
     /// The rate limit.
     pub limit: &'a EventLimit,
-    /// What is counted.
+    /// The metrics.
     pub metrics: &'a Metrics,
-    /// How long the operator has run.
+    /// Time since the start of the operator.
     pub uptime: Duration,
 }
 
@@ -47,7 +48,7 @@ impl<C: Cluster> Publisher<'_, C> {
         true
     }
 
-    /// Publishes what was held back and is due: one Event for each account and reason, with their number.
+    /// Publishes the held back Events that are due: one Event for each account and reason, with their number.
     pub async fn publish_due(&self) {
         for event in self.limit.due(self.uptime) {
             self.send(&event).await;
@@ -63,7 +64,7 @@ impl<C: Cluster> Publisher<'_, C> {
     }
 }
 
-/// Returns the status that the Subscription is to show, unless it shows it already.
+/// Returns the status to write to the Subscription, or `None` if it is unchanged.
 #[must_use]
 pub fn due_status(
     subscription: &Subscription,
@@ -85,7 +86,7 @@ pub async fn publish_events(publisher: &Publisher<'_, impl Cluster>, view: &View
     }
 }
 
-/// Returns the object called `name`, or the Subscription, as far as the view has it.
+/// Returns the object called `name`, or the Subscription without a name, if the view has it.
 fn event_object(view: &View, name: Option<&ObjectName>) -> Option<EventObject> {
     let Some(ObjectName { kind, name }) = name else {
         return view
@@ -105,7 +106,7 @@ fn pending_object<K: CachedKind>(rows: &Rows<Pending<K>>, name: &str) -> Option<
     rows.get(name).map(|row| EventObject::new::<K>(row.version.clone()))
 }
 
-/// Returns an Event for each object that was created at a time which is still to come, unless it shows that already.
+/// Returns an Event for each object whose creation time is in the future, unless its status shows that already.
 #[must_use]
 pub fn arrival_events(view: &View, decision: &Decision) -> Vec<AccountEvent> {
     let mut events = Vec::new();
@@ -116,7 +117,8 @@ pub fn arrival_events(view: &View, decision: &Decision) -> Vec<AccountEvent> {
     events
 }
 
-/// Returns an Event for each object of one kind that waits for its own arrival and does not show it.
+/// Returns an Event for each object of one kind whose creation time is in the future and whose status does not
+/// show it.
 fn arrivals_ahead<K: CachedKind>(
     rows: &Rows<Pending<K>>,
     decision: &Decision,
@@ -128,9 +130,9 @@ fn arrivals_ahead<K: CachedKind>(
     K::verdicts(decision).iter().filter_map(move |verdict| {
         let Some(Wait::ArrivalInFuture(arrival)) = verdict.verdict.wait() else { return None };
         let row = rows.get(&verdict.name).filter(|row| row.version.uid == verdict.uid)?;
-        let is_news = !row.status.as_ref().is_some_and(shows);
+        let is_new = !row.status.as_ref().is_some_and(shows);
         let object = ObjectName { kind: K::KIND, name: verdict.name.clone() };
-        is_news.then(|| Event::warning(Some(object), reason, project::arrival_in_future(arrival)))
+        is_new.then(|| Event::warning(Some(object), reason, project::arrival_in_future(arrival)))
     })
 }
 

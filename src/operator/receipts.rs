@@ -1,7 +1,7 @@
-//! Fifth step: the verdicts, written to the objects that asked for them.
+//! Fifth step: writes the verdicts to the statuses of their objects. Such a status is a receipt.
 //!
-//! A receipt may be written late, twice or be lost; the ledger repeats it. It is bound to the version of an object
-//! whose UID is the recorded one.
+//! A receipt may be written late or twice. If it is lost, the next reconcile writes it again from the ledger.
+//! Each write has the resource version of an object with the recorded UID.
 
 use flashgate_api::{
     CreditAdjustment, CreditPack, CreditPackState, CreditPackStatus, Payment, PaymentStatus, UsageReport,
@@ -25,29 +25,29 @@ use crate::operator::judged_kind::Finality;
 use crate::operator::project;
 use crate::operator::view::View;
 
-/// Receipts of one account that are under way at once.
+/// Largest number of concurrent receipt writes for one account.
 const AT_ONCE: usize = 16;
 
-/// What came of the receipts of one reconcile.
+/// The results of the receipts of one reconcile.
 #[derive(Debug, Default)]
 pub struct Receipts {
-    /// Charged reports, by name and UID, that need no receipt any more.
+    /// Charged reports, by name and UID, whose receipt is confirmed or moot.
     pub acknowledged: Vec<(String, String)>,
-    /// Reports, by name, that show their refusal now.
+    /// Reports, by name, whose status shows the refusal since this reconcile.
     pub refused: Vec<(String, Refusal)>,
-    /// The first failure; the others are written all the same.
+    /// The first failure. It does not stop the other writes.
     pub failure: Option<CallError>,
 }
 
-/// What came of one receipt.
+/// The result of one receipt.
 enum Written {
-    /// The object shows its verdict since this resource version.
+    /// The status of the object shows its verdict since this resource version.
     Confirmed(String),
-    /// There is no object any more that could show it.
+    /// The object no longer exists.
     Moot,
 }
 
-/// Writes what `decision` says about each object, where the object does not say it already.
+/// Writes each verdict of `decision` to the status of its object, unless the status shows it already.
 pub async fn write_receipts(
     cluster: &impl Cluster,
     cache: &Cache,
@@ -75,7 +75,7 @@ pub async fn write_receipts(
     receipts
 }
 
-/// What the receipts of one reconcile are written with.
+/// The input for the receipts of one reconcile.
 struct Context<'a, C> {
     cluster: &'a C,
     cache: &'a Cache,
@@ -84,14 +84,14 @@ struct Context<'a, C> {
     now: Timestamp,
 }
 
-/// A kind with the writes that make up its receipt.
+/// A kind with the writes of its receipt.
 trait Receipt: CachedKind {
-    /// Returns whether the status shows `verdict`. A wait that ends with the next commit is not shown.
+    /// Returns whether the status must show `verdict`. A wait that ends with the next commit is not shown.
     fn is_shown(_: &Self::Verdict) -> bool {
         true
     }
 
-    /// Writes `status`, which shows `verdict`, and everything that must be shown before it.
+    /// Writes `status`, which shows `verdict`. Before that, writes the statuses that must precede it.
     fn write(
         context: &Context<'_, impl Cluster>,
         pending: &Pending<Self>,
@@ -103,11 +103,11 @@ trait Receipt: CachedKind {
 }
 
 impl<C: Cluster> Context<'_, C> {
-    /// Writes the receipts of one kind, a few at once. Returns the verdicts that are final and shown, or whose object is
-    /// gone; keeps the first failure.
+    /// Writes the receipts of one kind, several concurrently. Returns the verdicts that are final and shown, or
+    /// whose object is gone. Records the first failure.
     ///
-    /// A conflict is a failure like any other. Most often the object has changed and the watch brings the change, but a
-    /// conflict without a cause would otherwise end the receipt.
+    /// A conflict counts as a failure. Usually the object has changed and the watch reports the change. But if
+    /// a conflict had no cause, the receipt would otherwise never be written.
     async fn write_all<'d, K: Receipt>(
         &self,
         rows: &Rows<Pending<K>>,
@@ -149,8 +149,8 @@ impl<C: Cluster> Context<'_, C> {
     }
 }
 
-/// Returns whether the object with `uid` needs nothing more at the version that is held: what came after our write,
-/// such as the loss of its status, is news.
+/// Returns whether the object with `uid` needs no further write at the cached version. A version after our
+/// write may need one, for example because its status was lost.
 fn is_over(held: &Version, uid: &str, written: &Written) -> bool {
     held.uid == uid
         && match written {
@@ -164,8 +164,8 @@ impl Receipt for UsageReport {
         !matches!(verdict, ReportVerdict::Waits(Wait::Receipts))
     }
 
-    /// Writes the receipt of a charge, where the object has changed, to the version that the server holds, if that is the
-    /// same object.
+    /// Writes the receipt of a charge. If the object has changed, reads it again and writes to the current
+    /// version, if its UID is the same.
     async fn write(
         context: &Context<'_, impl Cluster>,
         pending: &Pending<Self>,
@@ -182,11 +182,11 @@ impl Receipt for UsageReport {
     }
 }
 
-/// Makes sure, by reading it from the server, that the object of a charge shows it: also over a refusal that
-/// another operator wrote while the charge was under way.
+/// Reads the object of a charge from the API server and writes the receipt unless it shows it. The receipt
+/// replaces a refusal that another operator wrote while the charge was being committed.
 ///
 /// # Errors
-/// When a call fails; whether the object shows the charge is then unknown.
+/// When a call fails. It is then unknown whether the object shows the charge.
 async fn confirm_charge(
     cluster: &impl Cluster,
     namespace: &str,
@@ -208,8 +208,8 @@ async fn confirm_charge(
     write_status::<UsageReport, _>(cluster, &version, status).await
 }
 
-/// Confirms charges whose receipts this process has not seen confirmed; needed only where they take the room that
-/// new charges need.
+/// Confirms charges whose receipts this process has not confirmed. This is necessary only if they fill the
+/// ledger and new charges wait.
 pub async fn confirm_charges(
     cluster: &impl Cluster,
     namespace: &str,
@@ -246,9 +246,9 @@ impl Receipt for CreditPack {
     }
 }
 
-/// Writes what an order came to on a CreditPack that shows `shown`.
+/// Writes the state of an order to a CreditPack whose status has the state `shown`.
 ///
-/// A refund may overtake the receipt of the grant; the pack's definition wants them one after the other.
+/// A refund may be decided before the receipt of the grant is written. The CRD requires both states in order.
 async fn write_order(
     cluster: &impl Cluster,
     version: &Version,
@@ -268,8 +268,8 @@ async fn write_order(
 }
 
 impl Receipt for Payment {
-    /// Shows first what the Payment reports about other objects. It is pending until it has its own receipt, so an operator
-    /// that dies before that repeats all of it.
+    /// Writes the statuses of other objects first. The Payment is pending until it has its own receipt, so
+    /// after a crash the next operator repeats all writes.
     async fn write(
         context: &Context<'_, impl Cluster>,
         pending: &Pending<Self>,
@@ -285,8 +285,8 @@ impl Receipt for Payment {
 
 impl Receipt for CreditAdjustment {}
 
-/// Shows the refund that the Payment called `payment` reported on the CreditPack it took back, which was granted and
-/// has left the watch since.
+/// Writes the refund that the Payment called `payment` reported to the CreditPack that it refunds. The watch
+/// does not deliver that pack, because it was granted.
 async fn write_refund(
     cluster: &impl Cluster,
     key: &AccountKey,
@@ -309,8 +309,8 @@ async fn write_refund(
     write_order(cluster, &Version::of(&pack), shown, status).await.map(|_| ())
 }
 
-/// Shows on the Payments that had bought nothing that the Payment called `payment` reported their money's return: they
-/// have left the watch as due for it. What has one of their names by now may say something else, and shows its own.
+/// Writes to the Payments with a refund due that the Payment called `payment` reported the return of their
+/// money. The watch no longer delivers them. A newer object with the same name has a status of its own.
 async fn write_returns(
     cluster: &impl Cluster,
     key: &AccountKey,

@@ -1,4 +1,4 @@
-//! A reconcile: asks `plan` for the next step and executes it, until nothing is left to do.
+//! A reconcile: executes the steps that `plan` returns until none is left.
 
 #[cfg(test)]
 mod tests;
@@ -34,26 +34,27 @@ use crate::operator::receipts::{confirm_charges, write_receipts};
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;
 
-/// How far the local clock may be from the API server's before commits hold.
+/// Largest difference, in seconds, between the local clock and the API server's. Beyond it nothing is
+/// committed.
 pub const CLOCK_TOLERANCE_SECONDS: i64 = 60;
 
-/// What a reconcile needs besides the account.
+/// The operator: the input of a reconcile besides the account.
 pub struct Operator<C> {
     /// The cluster.
     pub cluster: C,
-    /// What the watches brought.
+    /// The cache.
     pub cache: Arc<Cache>,
-    /// What is sold.
+    /// The catalog.
     pub catalog: Catalog,
-    /// The present.
+    /// The clock.
     pub clock: Clock,
-    /// Who commits, as the ledger names it.
+    /// The name of this process that ledgers record as the writer.
     pub writer: String,
-    /// Namespaces whose Subscriptions may live by a test clock.
+    /// Namespaces whose Subscriptions may have a test clock.
     pub test_clock_namespaces: HashSet<String>,
-    /// Whether nothing is to be committed or written at all.
+    /// Whether the operator is paused: it commits and writes nothing.
     pub hold: bool,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     /// The rate limit of Events.
     pub event_limit: EventLimit,
@@ -63,9 +64,9 @@ pub struct Operator<C> {
 /// When to reconcile next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Next {
-    /// At this instant something happens by itself.
+    /// Time of the next billing event, such as a renewal.
     pub wake_time: Option<Timestamp>,
-    /// After this time something is to be taken up again.
+    /// Delay after which the account must be reconciled again.
     pub after: Option<Duration>,
 }
 
@@ -77,7 +78,7 @@ impl Next {
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// A read failed.
-    #[error("reading of account {account} failed")]
+    #[error("the read of account {account} failed")]
     Read {
         /// The account.
         account: AccountKey,
@@ -85,8 +86,8 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
-    /// A commit's outcome is unknown; the ledger is read before anything is decided again.
-    #[error("commit of account {account} is in doubt")]
+    /// The outcome of a commit is unknown. The ledger is read before the next decision.
+    #[error("the outcome of a commit of account {account} is unknown")]
     Commit {
         /// The account.
         account: AccountKey,
@@ -94,8 +95,8 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
-    /// A receipt or status could not be written; it is written again.
-    #[error("projection of account {account} failed")]
+    /// A receipt or status could not be written. The next reconcile writes it again.
+    #[error("a receipt or the status of account {account} could not be written")]
     Project {
         /// The account.
         account: AccountKey,
@@ -103,17 +104,17 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
-    /// The Subscription cannot be understood.
-    #[error("subscription of account {account} cannot be understood")]
+    /// A field of the Subscription is invalid.
+    #[error("the Subscription of account {account} is invalid")]
     Convert {
         /// The account.
         account: AccountKey,
-        /// What is wrong with it.
+        /// The error.
         #[source]
         source: ConvertError,
     },
-    /// The reconcile panicked: a defect of the program.
-    #[error("reconcile of account {account} panicked")]
+    /// The reconcile panicked because of a bug.
+    #[error("the reconcile of account {account} panicked")]
     Panicked {
         /// The account.
         account: AccountKey,
@@ -121,7 +122,7 @@ pub enum ReconcileError {
     /// The local clock cannot be trusted.
     #[error("commits hold: the local clock is {skew_seconds} seconds ahead of the API server's")]
     Clock {
-        /// By how much it is ahead.
+        /// Seconds by which it is ahead.
         skew_seconds: i64,
     },
 }
@@ -138,7 +139,7 @@ impl ReconcileError {
         }
     }
 
-    /// Returns the name under which it is counted.
+    /// Returns its name in metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -153,7 +154,7 @@ impl ReconcileError {
 }
 
 impl<C: Cluster> Operator<C> {
-    /// Returns an operator that remembers nothing.
+    /// Returns an operator with an empty cache.
     pub fn new(cluster: C, catalog: Catalog, clock: Clock, writer: String) -> Self {
         let metrics = Metrics::of(&catalog);
         Self {
@@ -170,7 +171,7 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    /// Returns what publishes Events now.
+    /// Returns a publisher of Events.
     pub fn publisher(&self) -> Publisher<'_, C> {
         let (cluster, limit, metrics) = (&self.cluster, &self.event_limit, &self.metrics);
         Publisher { cluster, limit, metrics, uptime: self.clock.uptime() }
@@ -179,7 +180,7 @@ impl<C: Cluster> Operator<C> {
     /// Reconciles an account. At most one reconcile of an account may run at a time.
     ///
     /// # Errors
-    /// When a call fails; the account is to be reconciled again.
+    /// When a call fails. The account must then be reconciled again.
     #[tracing::instrument(
         skip_all,
         fields(kind = "Subscription", namespace = key.namespace, account = key.name, generation, sequence)
@@ -205,7 +206,7 @@ impl<C: Cluster> Operator<C> {
             match step.map_err(|source| ReconcileError::Convert { account: key.clone(), source })? {
                 Step::Rest => return Ok(Next::default()),
                 Step::Read(Part::Time) => {
-                    self.ask_the_time(key).await?;
+                    self.read_the_time(key).await?;
                     return Ok(Next::AT_ONCE);
                 }
                 Step::Read(Part::Ledger) => {
@@ -228,31 +229,31 @@ impl<C: Cluster> Operator<C> {
         Context {
             catalog: &self.catalog,
             is_paused: self.hold,
-            knows_the_time: self.knows_the_time(),
+            trusts_the_clock: self.trusts_the_clock(),
             allows_test_clocks: self.test_clock_namespaces.contains(&key.namespace),
         }
     }
 
-    /// Commits what was decided, then writes receipts, Events and the Subscription's status.
+    /// Commits the decision, then writes receipts, Events and the Subscription's status.
     async fn act(&self, mut view: View, action: Action, memory: &mut Memory) -> Result<Next, ReconcileError> {
         let Action { mut decision, clock } = action;
         view.keep_judged_reports(&decision);
         let before = view.ledger.clone();
         let before = before.as_ref().and_then(|before| before.ledger().ok());
-        tell_span(&view, before);
+        record_in_span(&view, before);
         let committed = decision.commit.take();
         let is_committed = committed.is_some();
         if let Some(next) = committed
             && let Err(error) = self.commit(&mut view, *next, &decision, memory).await
         {
-            self.say_refusal(&view, &error).await;
+            self.report_refused_commit(&view, &error).await;
             return Err(error);
         }
-        self.mention_ignored_clock(&view, clock, memory).await;
+        self.report_ignored_clock(&view, clock, memory).await;
         let stored = view.ledger.clone();
         let ledger = stored.as_ref().and_then(|stored| stored.ledger().ok());
-        // A receipt that cannot be written does not hold up the others, or the status.
-        let receipts = self.give_receipts(&view, &decision, ledger, clock, memory).await;
+        // A failed receipt does not block the others or the status.
+        let receipts = self.write_receipts_and_events(&view, &decision, ledger, clock, memory).await;
         if is_committed {
             let resumed =
                 before.zip(ledger).and_then(|(before, ledger)| project::resumption_event(before, ledger));
@@ -263,7 +264,7 @@ impl<C: Cluster> Operator<C> {
         let delay = self.show(&mut view, clock, memory).await?;
         receipts?;
         let shown = Shown { basis: decision.wait_basis, time: clock.now };
-        self.cache.reports.note_shown(&view.key, &view.reports, shown);
+        self.cache.reports.record_shown(&view.key, &view.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
         let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
@@ -271,19 +272,19 @@ impl<C: Cluster> Operator<C> {
         Ok(Next { wake_time: wake_time.filter(|_| !clock.is_test), after })
     }
 
-    /// Returns whether the local clock can be trusted. Refusals and statuses rest on it as commits do; so nothing is
-    /// decided before the server's first reply, nor while its clock tells another time.
-    fn knows_the_time(&self) -> bool {
+    /// Returns whether the local clock agrees with the API server's. Refusals and statuses depend on the time,
+    /// as commits do. So nothing is decided before the server's first reply, or while the clocks differ.
+    fn trusts_the_clock(&self) -> bool {
         let skew_seconds = self.cluster.clock_skew_seconds();
         skew_seconds.is_some_and(|skew_seconds| skew_seconds.abs() <= CLOCK_TOLERANCE_SECONDS)
     }
 
-    /// Calls the API server to learn its time from the reply. What was computed from an earlier reply can be wrong, because a
-    /// machine that sleeps does not count the time.
-    async fn ask_the_time(&self, key: &AccountKey) -> Result<(), ReconcileError> {
+    /// Calls the API server and reads its time from the reply. The skew of an earlier reply can be wrong,
+    /// because the clock does not advance while a machine sleeps.
+    async fn read_the_time(&self, key: &AccountKey) -> Result<(), ReconcileError> {
         match self.cluster.fetch::<CreditLedger>(&key.namespace, &key.name).await {
             Err(error) if !error.is_not_found() => Err(read(key, error)),
-            _ if self.knows_the_time() => Ok(()),
+            _ if self.trusts_the_clock() => Ok(()),
             _ => {
                 let skew_seconds = self.cluster.clock_skew_seconds().unwrap_or_default();
                 Err(ReconcileError::Clock { skew_seconds })
@@ -291,8 +292,8 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    /// Says once that the Subscription asks for a test clock that is not its account's.
-    async fn mention_ignored_clock(&self, view: &View, clock: AccountClock, memory: &mut Memory) {
+    /// Publishes one Event if the Subscription asks for a test clock that is ignored.
+    async fn report_ignored_clock(&self, view: &View, clock: AccountClock, memory: &mut Memory) {
         let is_allowed = self.test_clock_namespaces.contains(&view.key.namespace);
         let Some(subscription) = view.subscription.as_deref() else { return };
         let ignored = ignored_test_clock(subscription, clock, is_allowed);
@@ -303,7 +304,8 @@ impl<C: Cluster> Operator<C> {
         memory.ignored_clock = ignored;
     }
 
-    /// Commits the stored ledger's content again, because an administrator accepted it; the next reconcile goes on from it.
+    /// Commits the stored ledger's content again, because an administrator accepted it. The next reconcile
+    /// continues from it.
     async fn accept(&self, view: &View) -> Result<Next, ReconcileError> {
         let Some(stored) = &view.ledger else { return Ok(Next::default()) };
         let ledger = match stored.ledger() {
@@ -346,7 +348,7 @@ impl<C: Cluster> Operator<C> {
         Ok(())
     }
 
-    async fn give_receipts(
+    async fn write_receipts_and_events(
         &self,
         view: &View,
         decision: &Decision,
@@ -377,7 +379,8 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    /// Writes the Subscription's status. Returns after what time it is to be looked at again, if it was put off.
+    /// Writes the Subscription's status. If the write was postponed, returns the delay after which the account
+    /// must be reconciled again.
     async fn show(
         &self,
         view: &mut View,
@@ -392,11 +395,11 @@ impl<C: Cluster> Operator<C> {
         let stored = view.ledger.clone();
         let ledger_state = match stored.as_ref().map(|stored| (stored.ledger(), reference(stored))) {
             Some((Ok(ledger), reference)) => LedgerState::Sound { ledger, reference },
-            // The API server stored something else than was sent: the next reconcile reports it.
+            // The API server stored other content than was sent. The next reconcile reports it.
             Some((Err(_), _)) => return Ok(Some(Duration::ZERO)),
             None => LedgerState::Absent,
         };
-        // The server's creation time says nothing to an account that lives by a test clock.
+        // The API server's creation time has no meaning for an account with a test clock.
         let mut shown = subscription.clone();
         if clock.is_test {
             Arc::make_mut(&mut shown).metadata.creation_timestamp = None;
@@ -405,7 +408,7 @@ impl<C: Cluster> Operator<C> {
             return Ok(None);
         };
         if !view.ledger_is_newer() && !self.is_still_stored(view).await? {
-            // Where it is gone, the watch has yet to say so.
+            // If the ledger is gone, the watch has not reported that yet.
             return Ok(Some(if view.ledger.is_some() { Duration::ZERO } else { STATUS_INTERVAL }));
         }
         if self.write_status(&subscription, &status).await? {
@@ -414,8 +417,9 @@ impl<C: Cluster> Operator<C> {
         Ok(None)
     }
 
-    /// Reads the ledger again; returns whether it is the version that was decided on. What a status shows must have
-    /// been confirmed after the Subscription was read: else an older ledger could be shown over a newer one.
+    /// Reads the ledger again. Returns whether it is the version that the decision was made on. A status must
+    /// show a ledger that was read after the Subscription. Otherwise the status of an older ledger could
+    /// replace that of a newer one.
     async fn is_still_stored(&self, view: &mut View) -> Result<bool, ReconcileError> {
         let version =
             |view: &View| view.ledger.as_ref().map(|stored| stored.metadata.resource_version.clone());
@@ -424,7 +428,7 @@ impl<C: Cluster> Operator<C> {
         Ok(decided_on == version(view))
     }
 
-    /// Reads the ledger from the API server, and keeps it for later reconciles.
+    /// Reads the ledger from the API server, and stores it in the cache.
     async fn read_ledger(&self, view: &mut View) -> Result<(), ReconcileError> {
         let AccountKey { namespace, name } = &view.key;
         let fetched = found(self.cluster.fetch::<CreditLedger>(namespace, name).await);
@@ -445,8 +449,9 @@ impl<C: Cluster> Operator<C> {
         Ok(())
     }
 
-    /// Writes a Subscription's status; returns whether it took effect. A Subscription that is gone is left to its
-    /// watch; one that has changed is tried again, by when its watch has most often brought what it is now.
+    /// Writes a Subscription's status. Returns whether the write took effect. If the Subscription is gone, its
+    /// watch reports that. If it has changed, a later reconcile tries again, usually after its watch has
+    /// delivered the change.
     async fn write_status(
         &self,
         subscription: &Subscription,
@@ -469,7 +474,7 @@ impl<C: Cluster> Operator<C> {
         }
     }
 
-    /// Says in the Subscription's conditions what is wrong; nothing else is written.
+    /// Reports the trouble in the Subscription's conditions. Nothing else is written.
     async fn report(&self, view: &View, trouble: Trouble) -> Result<Next, ReconcileError> {
         if trouble.is_violation() {
             self.metrics.count_trouble();
@@ -486,9 +491,9 @@ impl<C: Cluster> Operator<C> {
         Ok(Next::default())
     }
 
-    /// Reports in the Subscription's status that the API server refused a commit for its content: waiting does not help. Best
-    /// effort; the next status replaces it.
-    async fn say_refusal(&self, view: &View, error: &ReconcileError) {
+    /// Reports in the Subscription's status that the API server refused a commit because of its content, so a
+    /// retry does not help. Best effort: the next status replaces it.
+    async fn report_refused_commit(&self, view: &View, error: &ReconcileError) {
         let Some(CallError::Refused { message, .. }) = error.call() else { return };
         let Some(subscription) = &view.subscription else { return };
         let ledger_state = LedgerState::Troubled(Trouble::Refused(message.clone()));
@@ -511,8 +516,8 @@ impl<C: Cluster> Operator<C> {
     }
 }
 
-/// Tells the span of this reconcile what it was decided on.
-fn tell_span(view: &View, before: Option<&Ledger>) {
+/// Records the generation and sequence that the decision was made on in the span of this reconcile.
+fn record_in_span(view: &View, before: Option<&Ledger>) {
     let span = tracing::Span::current();
     span.record("sequence", before.map_or(0, |ledger| ledger.sequence));
     span.record(
@@ -533,7 +538,8 @@ fn reference(ledger: &CreditLedger) -> LedgerReference {
     }
 }
 
-/// Returns whether reports that wait for room can be taken up at once, since receipts were confirmed meanwhile.
+/// Returns whether reports that wait for room in the ledger can be charged now, because receipts were confirmed
+/// since.
 fn has_room_again(ledger: Option<&Ledger>, decision: &Decision, memory: &Memory) -> bool {
     let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);
     let is_awaited =
@@ -541,7 +547,7 @@ fn has_room_again(ledger: Option<&Ledger>, decision: &Decision, memory: &Memory)
     decision.waits_for_receipts && !receipts_are_full(charges.filter(is_awaited))
 }
 
-/// Returns the charges whose receipt is not known to be confirmed and whose object is not known to be pending.
+/// Returns the charges whose receipt is not confirmed and whose object is not pending in the cache.
 fn unconfirmed(ledger: Option<&Ledger>, view: &View, memory: &Memory) -> Vec<Charge> {
     let pending: HashSet<&str> = view.reports.iter().map(|pending| pending.version.uid.as_str()).collect();
     let charges = ledger.into_iter().flat_map(|ledger| &ledger.unacknowledged);

@@ -1,4 +1,4 @@
-//! A CreditLedger as the API server holds it, read once for each of its versions.
+//! A CreditLedger as the API server stores it, parsed once for each of its versions.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -9,10 +9,11 @@ use kube::ResourceExt as _;
 
 use crate::operator::convert::{self, ConvertError};
 
-/// Annotation of a CreditLedger with which an administrator accepts its content, at this sequence, as the truth.
+/// Annotation of a CreditLedger with which an administrator accepts its content at this sequence.
 pub const ACCEPT_SEQUENCE: &str = "billing.flashgate.dev/accept-sequence";
 
-/// A CreditLedger with the account state that it holds. Its hash is computed, and its fields are read, at the first question.
+/// A CreditLedger with its account state. The first call of [`ledger`](Self::ledger) computes the hash and
+/// parses the fields.
 #[derive(Debug)]
 pub struct StoredLedger {
     object: CreditLedger,
@@ -20,15 +21,15 @@ pub struct StoredLedger {
 }
 
 impl StoredLedger {
-    /// Returns the object with nothing read of it yet.
+    /// Returns the object without parsing it.
     #[must_use]
     pub fn new(mut object: CreditLedger) -> Self {
         object.metadata.managed_fields = None;
         Self { object, read: OnceLock::new() }
     }
 
-    /// Returns the object that was written to hold `ledger`, as the API server returned it. It is read like any other where
-    /// the API server returned something else.
+    /// Returns an object that was written with the content of `ledger`, as the API server returned it. If the
+    /// API server returned other content, the object is parsed like any other.
     #[must_use]
     pub fn written(object: CreditLedger, sent: &CreditLedgerSpec, ledger: Ledger) -> Self {
         let stored = Self::new(object);
@@ -36,11 +37,11 @@ impl StoredLedger {
         Self { read, ..stored }
     }
 
-    /// Returns the account state that it holds. Whether an administrator accepted its content decides whether its hash counts.
+    /// Returns its account state. The hash is not checked if an administrator accepted the content.
     ///
     /// # Errors
-    /// When a later version of the operator wrote it, when it is not what its hash was computed of, or when a field does not
-    /// hold what it must.
+    /// When a later version of the operator wrote it, when its hash does not match, or when a field has an
+    /// invalid value.
     pub fn ledger(&self) -> Result<&Ledger, &ConvertError> {
         let read = || {
             let name = self.object.name_any();
@@ -53,7 +54,7 @@ impl StoredLedger {
         self.read.get_or_init(read).as_ref()
     }
 
-    /// Returns whether an administrator accepted the content of this very version as the truth.
+    /// Returns whether an administrator accepted the content at exactly this sequence.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         let annotations = self.object.metadata.annotations.as_ref();
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_known_unless_the_api_server_stored_something_else() {
+    fn a_written_ledger_is_not_parsed_unless_the_api_server_stored_something_else() {
         let (object, ledger) = written();
         let sent = object.spec.clone();
         let stored = StoredLedger::written(object.clone(), &sent, ledger.clone());
@@ -105,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn its_hash_counts_unless_an_administrator_accepted_this_very_sequence() {
+    fn its_hash_is_checked_unless_an_administrator_accepted_exactly_this_sequence() {
         let (mut object, ledger) = written();
-        object.spec.writer.push_str(" and somebody else");
+        object.spec.writer.push_str(" and another writer");
         for (sequence, is_accepted) in [(object.spec.sequence, true), (object.spec.sequence + 1, false)] {
             let annotation = (ACCEPT_SEQUENCE.to_owned(), sequence.to_string());
             object.metadata.annotations = Some([annotation].into());

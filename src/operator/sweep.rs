@@ -1,4 +1,5 @@
-//! The sweep: reports are deleted some time after their verdict; a refusal that stands over a charge is mended.
+//! The sweep: deletes reports some time after their verdict, and corrects charged reports whose status shows a
+//! refusal.
 
 use std::collections::{HashMap, HashSet};
 use std::future::ready;
@@ -19,8 +20,8 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Shortest time between two sweeps.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Deletions under way at once: one that hangs keeps no other waiting, and few enough are asked of a server that has more
-/// urgent things to do.
+/// Number of concurrent deletions. It is small to limit the load on the API server, but a slow deletion must
+/// not block the others.
 const DELETED_AT_ONCE: usize = 8;
 
 /// Returns the time between two sweeps of reports that are kept for `keep_for_seconds`.
@@ -29,27 +30,29 @@ pub fn interval(keep_for_seconds: u32) -> Duration {
     Duration::from_secs(keep_for_seconds.into()).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
 }
 
-/// States of reports that have their verdict. Refused ones come first: what is deleted of them has been compared with
-/// the charges.
+/// States of reports that have a verdict. Refused reports come first, because they are compared with the
+/// charges before any is deleted.
 const STATES: [&str; 2] = [REJECTED, "Charged"];
 const REJECTED: &str = "Rejected";
 
 impl<C: Cluster> Operator<C> {
-    /// Deletes the reports whose verdict is older than they are kept for, page by page. Returns how many.
+    /// Deletes the reports whose retention after the verdict is over, page by page. Returns the number of
+    /// deleted reports.
     ///
     /// # Guarantees
-    /// Only an object of the very version that has its verdict is deleted; a charge is in the ledger by then. However many
-    /// reports are kept, one page of them is held at a time.
+    /// An object is deleted only at the version that has its verdict; a charge is in the ledger by then. Only
+    /// one page of reports is in memory at a time.
     ///
     /// # Errors
-    /// When a list fails; a report that cannot be deleted is left for the next sweep.
+    /// When a list fails. If a report cannot be deleted, the next sweep tries again.
     pub async fn sweep(&self) -> Result<usize, CallError> {
         let mut count = 0;
         for state in STATES {
             let mut next = Some(Cursor::default());
             while let Some(cursor) = next {
                 let page = self.cluster.list_settled_reports(state, &cursor).await?;
-                let mut over = if state == REJECTED { self.mend(page.reports).await } else { page.reports };
+                let mut over =
+                    if state == REJECTED { self.correct(page.reports).await } else { page.reports };
                 over.retain(|report| self.is_over(report));
                 let deletions = stream::iter(over).map(|report| self.is_deleted(report));
                 let deleted =
@@ -61,7 +64,7 @@ impl<C: Cluster> Operator<C> {
         Ok(count)
     }
 
-    /// Deletes a report; returns whether that is done.
+    /// Deletes a report. Returns whether that succeeded.
     async fn is_deleted(&self, report: SettledReport) -> bool {
         let deleted = self.cluster.delete_report(&report.version).await;
         if let Err(error) = &deleted {
@@ -70,22 +73,23 @@ impl<C: Cluster> Operator<C> {
         deleted.is_ok()
     }
 
-    /// Writes the charge over each refusal that another operator wrote while the charge was under way.
+    /// Replaces each refusal that another operator wrote while the report was being charged with the receipt of
+    /// the charge.
     ///
     /// # Errors
     /// When a list fails.
-    pub async fn mend_refusals(&self) -> Result<(), CallError> {
+    pub async fn correct_refusals(&self) -> Result<(), CallError> {
         let mut next = Some(Cursor::default());
         while let Some(cursor) = next {
             let page = self.cluster.list_settled_reports(REJECTED, &cursor).await?;
-            self.mend(page.reports).await;
+            self.correct(page.reports).await;
             next = page.next;
         }
         Ok(())
     }
 
-    /// Writes the charge over each of these refused reports that was charged. Returns the others.
-    async fn mend(&self, mut rejected: Vec<SettledReport>) -> Vec<SettledReport> {
+    /// Writes the receipt of the charge to each of these refused reports that was charged. Returns the others.
+    async fn correct(&self, mut rejected: Vec<SettledReport>) -> Vec<SettledReport> {
         if rejected.is_empty() {
             return rejected;
         }
@@ -106,7 +110,7 @@ impl<C: Cluster> Operator<C> {
             let charge = std::slice::from_ref(charge);
             let receipts = confirm_charges(&self.cluster, &key.namespace, charge, self.clock.now()).await;
             if let Some(error) = receipts.failure {
-                tracing::warn!(account = %key, %error, "refusal of a charged report not mended; trying again later");
+                tracing::warn!(account = %key, %error, "the status of a charged report still shows a refusal; trying again later");
             }
         }
         rejected.retain(|report| !charges.contains_key(&report.version.uid));

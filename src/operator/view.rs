@@ -1,4 +1,4 @@
-//! First step: what is known of an account, and how fresh each part is.
+//! First step: the known objects of an account, and how fresh each part is.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::operator::cache::rows::Rows;
 use crate::operator::cache::{Cache, Pending};
 use crate::operator::stored_ledger::StoredLedger;
 
-/// What is known of an account.
+/// The known objects of an account.
 #[derive(Clone)]
 pub struct View {
     /// The account.
     pub key: AccountKey,
-    /// When the watches had brought this. The account is decided on as of this moment, however much later a part is read
-    /// again: what arrived since is not known yet.
+    /// When the view was taken from the cache. The decision is made for this time, even if a part is read again
+    /// later, because objects that arrived since are not in the view.
     pub time: Timestamp,
-    /// Its Subscription, unless there is none.
+    /// Its Subscription, if there is one.
     pub subscription: Option<Arc<Subscription>>,
-    /// How fresh the Subscription is.
+    /// The freshness of the Subscription.
     pub subscription_freshness: Freshness,
-    /// Its ledger, unless there is none.
+    /// Its ledger, if there is one.
     pub ledger: Option<Arc<StoredLedger>>,
-    /// How fresh the ledger is.
+    /// The freshness of the ledger.
     pub ledger_freshness: Freshness,
     /// Reports without a verdict.
     pub reports: Rows<Pending<UsageReport>>,
@@ -37,17 +37,17 @@ pub struct View {
     pub adjustments: Rows<Pending<CreditAdjustment>>,
 }
 
-/// When a part of a view was read from the API server, compared with the other parts: the later, the greater.
+/// The order in which the parts of a view were read from the API server. A later read is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Freshness(u32);
 
 impl Freshness {
-    /// It is what the watch brought.
+    /// The part comes from the cache.
     pub const CACHED: Self = Self(0);
 }
 
 impl View {
-    /// Returns what the watches have brought of `key` by now, which is `time`.
+    /// Returns the cached objects of `key` at `time`, which must be the current time.
     #[must_use]
     pub fn of(cache: &Cache, key: &AccountKey, time: Timestamp) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl View {
         }
     }
 
-    /// Returns whether there is nothing at all to decide on.
+    /// Returns whether the account has no objects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.subscription.is_none()
@@ -75,13 +75,13 @@ impl View {
             && self.adjustments.is_empty()
     }
 
-    /// Takes the ledger as the API server just returned it, or its absence.
+    /// Sets the ledger to the one that the API server just returned, or to none.
     pub fn take_ledger(&mut self, ledger: Option<Arc<StoredLedger>>) {
         self.ledger = ledger;
         self.ledger_freshness = self.next_freshness();
     }
 
-    /// Takes the Subscription as the API server just returned it, or its absence.
+    /// Sets the Subscription to the one that the API server just returned, or to none.
     pub fn take_subscription(&mut self, subscription: Option<Arc<Subscription>>) {
         self.subscription = subscription;
         self.subscription_freshness = self.next_freshness();
@@ -116,8 +116,8 @@ impl View {
         self.subscription_freshness > Freshness::CACHED
     }
 
-    /// Drops the reports without a verdict in `decision`. The others are all that is written, and the cache need not be
-    /// copied when it changes while they are.
+    /// Drops the reports without a verdict in `decision`, because they get no receipt. This also drops the
+    /// shared reference to the cache, so that the cache need not copy its rows when they change.
     pub fn keep_judged_reports(&mut self, decision: &Decision) {
         self.reports.keep_only(decision.reports.iter().map(|verdict| verdict.name.as_str()));
     }
@@ -128,7 +128,7 @@ impl View {
         self.subscription.as_ref().and_then(|subscription| subscription.status.as_ref()?.ledger.as_ref())
     }
 
-    /// Returns whether the Subscription names this very ledger in its status.
+    /// Returns whether the status of the Subscription names exactly this ledger.
     #[must_use]
     pub fn subscription_names_ledger(&self) -> bool {
         let named = self.shown_ledger().map(|ledger| ledger.uid.as_str());

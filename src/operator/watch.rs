@@ -1,4 +1,4 @@
-//! The watches that fill the cache. The server selects what is pending; nothing is scanned.
+//! The watches that fill the cache. A field selector limits them to pending objects.
 
 mod feed;
 pub mod synced;
@@ -20,21 +20,21 @@ use crate::operator::cache::{Cache, CachedKind, Pending, Row, Table};
 use crate::operator::watch::feed::Feed;
 use crate::operator::watch::synced::Synced;
 
-/// Keeps the cache as the server has it; asks for a reconcile of each account that changes.
+/// Keeps the cache up to date, and queues each account that changes.
 pub struct Watches {
-    /// The server.
+    /// The client of the API server.
     pub client: Client,
-    /// Namespaces to watch; all, when none.
+    /// Namespaces to watch. If empty, all are watched.
     pub namespaces: Vec<String>,
-    /// Where objects go.
+    /// The cache to fill.
     pub cache: Arc<Cache>,
-    /// Where accounts to be reconciled go.
+    /// Receives the accounts to reconcile.
     pub ask: UnboundedSender<AccountKey>,
     /// Receives an Event for each object that cannot be decoded.
     pub events: UnboundedSender<Event<EventObject>>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// How each watch does.
+    /// The state of each watch.
     pub synced: Synced,
     /// Reads the lists.
     pub lister: Lister,
@@ -63,7 +63,7 @@ impl Watches {
         futures::future::join_all(watches).await;
     }
 
-    /// Returns the watch of the objects of one kind that have no verdict, as the server selects them.
+    /// Returns the watch of the objects of one kind that have no verdict.
     fn pending<'a, K: CachedKind>(&'a self, namespace: Option<&'a str>) -> Feed<'a, Pending<K>> {
         self.feed(K::table(&self.cache), namespace, Some(K::pending_selector()))
     }
@@ -101,13 +101,14 @@ impl Watches {
         }
     }
 
-    /// Sets an object aside that cannot be decoded, without effect on others, and reports it by an Event.
+    /// Ignores an object that cannot be decoded, and reports it by an Event. Other objects are not affected.
     fn set_aside<R: Row>(&self, version: Version, error: &(dyn std::error::Error + 'static)) {
         let kind = R::Object::kind(&());
         self.metrics.count_set_aside(&kind);
         let Version { namespace, name, .. } = &version;
         tracing::error!(%kind, namespace, name, error, "object set aside: it cannot be understood");
-        let message = format!("not taken: {error}; delete the object and create it as its definition says");
+        let message =
+            format!("the object is ignored: {error}; delete it and create it again as its CRD requires");
         let event = Event::warning(EventObject::new::<R::Object>(version), Reason::Undecodable, message);
         if self.events.send(event).is_err() {
             tracing::debug!("the publisher has stopped");

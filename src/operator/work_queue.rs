@@ -1,7 +1,7 @@
-//! Last step: when to reconcile again. A queue of accounts by time; no polling.
+//! Last step: schedules the next reconcile. Accounts wait in a queue that is ordered by time, without polling.
 //!
-//! At most one reconcile of an account runs at a time, and a bounded number in all. What is asked for while an
-//! account is being reconciled joins its next turn.
+//! At most one reconcile of an account runs at a time, and at most a fixed number in total. Requests that
+//! arrive while an account is being reconciled share one further reconcile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -20,35 +20,36 @@ use tokio::time::Instant;
 use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, ReconcileError};
 
-/// Shortest and longest time before a failed reconcile is tried again.
+/// Shortest and longest delay before a failed reconcile is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
-/// Longest time for which a failed account is not taken up although something about it changed: whatever repairs it
-/// takes effect within that time, and a flood of changes cannot make it fail more often.
+/// Longest time for which a failed account is not reconciled although it changed. A repair takes effect within
+/// that time, and many changes cannot make the account fail more often.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
 
-/// Time over which accounts are spread that failed because the API server could not be reached, once it can be again.
+/// Time over which accounts are spread that failed because the API server was unreachable, when it is reachable
+/// again.
 const RECOVERY_SPREAD: Duration = Duration::from_secs(1);
 
-/// Longest time that a sleep is trusted: wall clocks are set, timers are not.
+/// Longest sleep. The wall clock may be set during a sleep, and timers do not notice that.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Longest time that is given to reconciles under way when the operator stops: twice the limit of one call, and
-/// less than the 30 seconds after which a pod is killed.
+/// Time limit for running reconciles when the operator stops. It is twice the limit of one call, and less than
+/// the 30 seconds after which a pod is killed.
 const DRAIN_TIME: Duration = Duration::from_secs(20);
 
-/// Longest time between two turns of a loop that works: a few of its longest sleeps.
-const LONGEST_TURN: Duration = Duration::from_secs(120);
+/// Longest time between two iterations of a working loop: a few of its longest sleeps.
+const LONGEST_ITERATION: Duration = Duration::from_secs(120);
 
-/// The heartbeat of this process's loop, as `/healthz` judges it.
+/// The heartbeat of this process's loop, which `/healthz` checks.
 pub static HEARTBEAT: Heartbeat = Heartbeat::new();
 
-/// When a loop began its last turn.
+/// The time of a loop's last iteration.
 #[derive(Debug)]
 pub struct Heartbeat(Mutex<Option<Instant>>);
 
 impl Heartbeat {
-    /// Returns the heartbeat of a loop that has not begun.
+    /// Returns the heartbeat of a loop that has not started.
     #[must_use]
     pub const fn new() -> Self {
         Self(Mutex::new(None))
@@ -58,7 +59,7 @@ impl Heartbeat {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Says that the loop is stuck, or nothing while it takes its turns or has not begun.
+    /// Returns a message if the loop is stuck. Returns `None` while it runs or before it starts.
     #[must_use]
     pub fn stuck(&self) -> Option<String> {
         self.stuck_at(Instant::now())
@@ -67,8 +68,8 @@ impl Heartbeat {
     fn stuck_at(&self, instant: Instant) -> Option<String> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = instant.saturating_duration_since(last?);
-        (age > LONGEST_TURN)
-            .then(|| format!("the loop that reconciles took no turn for {} seconds", age.as_secs()))
+        (age > LONGEST_ITERATION)
+            .then(|| format!("the reconcile loop has not run for {} seconds", age.as_secs()))
     }
 }
 
@@ -78,51 +79,53 @@ impl Default for Heartbeat {
     }
 }
 
-/// How an account's last reconciles failed.
+/// The recent failures of an account.
 #[derive(Clone, Copy, Debug)]
 struct Failures {
-    /// How many failed in a row.
+    /// Number of failures in a row.
     count: u32,
-    /// Whether the last one failed because a call did, and the server did not say when to try again.
+    /// Whether the last one failed because of a call, and the server did not set a retry time.
     is_cut_off: bool,
 }
 
-/// Accounts that wait for their turn.
+/// The queue of accounts.
 #[derive(Default)]
 struct Queue {
-    /// To be taken at once, in the order in which they came.
+    /// Accounts to reconcile now, in the order of their requests.
     ready: BTreeMap<u64, AccountKey>,
-    turns: HashMap<AccountKey, u64>,
+    positions: HashMap<AccountKey, u64>,
     counter: u64,
-    /// To be taken after a while.
+    /// Accounts to reconcile after a delay.
     delayed: BTreeSet<(Instant, AccountKey)>,
     delayed_until: HashMap<AccountKey, Instant>,
-    /// Not to be taken before these instants, whatever changes: their last reconcile failed.
+    /// Accounts whose last reconcile failed. They are not reconciled before these instants, even if they
+    /// change.
     held_until: HashMap<AccountKey, Instant>,
-    /// To be taken when something happens by itself.
+    /// Accounts to reconcile at the time of a billing event.
     timed: BTreeSet<(Timestamp, AccountKey)>,
     wake_times: HashMap<AccountKey, Timestamp>,
 }
 
 impl Queue {
     fn push(&mut self, key: AccountKey) {
-        if self.turns.contains_key(&key) {
+        if self.positions.contains_key(&key) {
             return;
         }
         if let Some(until) = self.held_until.get(&key).copied() {
             self.delay(key, until);
             return;
         }
-        self.turns.insert(key.clone(), self.counter);
+        self.positions.insert(key.clone(), self.counter);
         self.ready.insert(self.counter, key);
         self.counter += 1;
     }
 
-    /// Takes an account that may run: the first that is not running already.
+    /// Removes and returns the first ready account that is not running.
     fn pop(&mut self, running: &HashSet<AccountKey>) -> Option<AccountKey> {
-        let turn = self.ready.iter().find(|(_, key)| !running.contains(*key)).map(|(turn, _)| *turn)?;
-        let key = self.ready.remove(&turn)?;
-        self.turns.remove(&key);
+        let position =
+            self.ready.iter().find(|(_, key)| !running.contains(*key)).map(|(position, _)| *position)?;
+        let key = self.ready.remove(&position)?;
+        self.positions.remove(&key);
         if let Some(until) = self.delayed_until.remove(&key) {
             self.delayed.remove(&(until, key.clone()));
         }
@@ -141,14 +144,15 @@ impl Queue {
         self.delayed_until.insert(key, until);
     }
 
-    /// Delays an account to `until`; if it is asked for meanwhile, to `held_until`.
+    /// Delays an account to `until`, or to `held_until` if it is requested before.
     fn hold(&mut self, key: AccountKey, held_until: Instant, until: Instant) {
-        let is_asked_for = self.turns.remove(&key).is_some_and(|turn| self.ready.remove(&turn).is_some());
+        let is_requested =
+            self.positions.remove(&key).is_some_and(|position| self.ready.remove(&position).is_some());
         self.held_until.insert(key.clone(), held_until);
-        self.delay(key, if is_asked_for { held_until } else { until });
+        self.delay(key, if is_requested { held_until } else { until });
     }
 
-    /// Ends the hold and the delay of an account before their time.
+    /// Ends the hold of an account, and shortens its delay to `until`.
     fn release(&mut self, key: AccountKey, until: Instant) {
         self.held_until.remove(&key);
         self.delay(key, until);
@@ -164,7 +168,7 @@ impl Queue {
         }
     }
 
-    /// Makes ready whatever is due.
+    /// Moves all due accounts to `ready`.
     fn advance(&mut self, now: Timestamp, instant: Instant) {
         while let Some((until, key)) = self.delayed.first().filter(|(until, _)| *until <= instant).cloned() {
             self.delayed.remove(&(until, key.clone()));
@@ -179,7 +183,7 @@ impl Queue {
         }
     }
 
-    /// Returns when something will be due, at the latest.
+    /// Returns the latest instant at which the queue must be checked again.
     fn next_due(&self, clock: &Clock, instant: Instant) -> Instant {
         let timed =
             self.timed.first().map_or(LONGEST_SLEEP, |(time, _)| clock.until(*time).min(LONGEST_SLEEP));
@@ -188,15 +192,15 @@ impl Queue {
     }
 }
 
-/// Reconciles accounts as they are asked for, at most `concurrency` at once, while this operator leads and until
-/// `stop` says so; then lets those that run come to their end.
+/// Reconciles the requested accounts, at most `concurrency` at once, while this operator leads. When `stop`
+/// positions true, waits for the running reconciles and returns.
 ///
-/// `recovered` changes when the API server answers after it could not be reached: accounts whose calls failed meanwhile
-/// are then reconciled within `RECOVERY_SPREAD`, whatever their backoff.
+/// `recovered` changes when the API server is reachable again. Accounts whose calls failed are then reconciled
+/// within `RECOVERY_SPREAD`, regardless of their backoff.
 ///
 /// A standby keeps its queue: it reconciles each queued account when its leadership begins.
 pub async fn run<F>(
-    mut asked: mpsc::UnboundedReceiver<AccountKey>,
+    mut requests: mpsc::UnboundedReceiver<AccountKey>,
     mut recovered: watch::Receiver<u64>,
     mut leadership: Leadership,
     mut stop: watch::Receiver<bool>,
@@ -209,7 +213,7 @@ pub async fn run<F>(
     let mut queue = Queue::default();
     let mut running = HashSet::new();
     let mut failures: HashMap<AccountKey, Failures> = HashMap::new();
-    // Each is a task of its own: an account that computes for long holds up no other.
+    // Each reconcile is a task, so that a long computation of one account does not delay the others.
     let mut reconciles = JoinSet::new();
     while !*stop.borrow() {
         HEARTBEAT.beat();
@@ -220,7 +224,7 @@ pub async fn run<F>(
             && let Some(key) = queue.pop(&running)
         {
             running.insert(key.clone());
-            reconciles.spawn(contain(key.clone(), reconcile(key)));
+            reconciles.spawn(catch_panic(key.clone(), reconcile(key)));
         }
         let due = queue.next_due(clock, Instant::now());
         tokio::select! {
@@ -228,12 +232,12 @@ pub async fn run<F>(
             _ = stop.changed() => break,
             Some(Ok((key, result))) = reconciles.join_next() => {
                 running.remove(&key);
-                plan_next(&mut queue, &mut failures, key, result);
+                schedule_next(&mut queue, &mut failures, key, result);
             }
-            key = asked.recv() => match key {
+            key = requests.recv() => match key {
                 Some(key) => {
                     queue.push(key);
-                    while let Ok(key) = asked.try_recv() {
+                    while let Ok(key) = requests.try_recv() {
                         queue.push(key);
                     }
                 }
@@ -247,13 +251,13 @@ pub async fn run<F>(
     let drained = async { while reconciles.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
         tracing::warn!(
-            "reconciles are cut short: they did not end in time; whoever comes next takes them up"
+            "running reconciles were aborted because they did not end in time; the next leader repeats them"
         );
     }
 }
 
-/// Runs the reconcile of an account; its panic is a failure of this account alone.
-async fn contain(
+/// Runs the reconcile of an account. A panic counts as a failure of this account and does not affect others.
+async fn catch_panic(
     key: AccountKey,
     reconcile: BoxFuture<'static, Result<Next, ReconcileError>>,
 ) -> (AccountKey, Result<Next, ReconcileError>) {
@@ -262,8 +266,8 @@ async fn contain(
     (key, result)
 }
 
-/// Puts an account back where its reconcile says.
-fn plan_next(
+/// Schedules the next reconcile of an account.
+fn schedule_next(
     queue: &mut Queue,
     failures: &mut HashMap<AccountKey, Failures>,
     key: AccountKey,
@@ -281,45 +285,45 @@ fn plan_next(
         }
         Err(error) => {
             let count = failures.get(&key).map_or(0, |failures| failures.count).saturating_add(1);
-            let asked = error.call().and_then(flashgate_cluster::CallError::retry_after);
-            let delay = backoff(count, &key).max(asked.unwrap_or_default().min(BACKOFF.1));
+            let retry_after = error.call().and_then(flashgate_cluster::CallError::retry_after);
+            let delay = backoff(count, &key).max(retry_after.unwrap_or_default().min(BACKOFF.1));
             let is_conflict = error.call().is_some_and(flashgate_cluster::CallError::is_conflict);
             if is_conflict && count == 1 {
-                tracing::debug!(account = %key, %error, "somebody else wrote first; reading again");
+                tracing::debug!(account = %key, %error, "another writer changed the object first; reading it again");
             } else {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(account = %key, error, ?delay, "reconcile failed; trying again");
             }
-            let hold = if asked.is_some() { delay } else { delay.min(LONGEST_HOLD) };
+            let hold = if retry_after.is_some() { delay } else { delay.min(LONGEST_HOLD) };
             let now = Instant::now();
             queue.hold(key.clone(), now + hold, now + delay);
-            let is_cut_off = error.call().is_some_and(|call| asked.is_none() && !call.is_conflict());
+            let is_cut_off = error.call().is_some_and(|call| retry_after.is_none() && !call.is_conflict());
             failures.insert(key, Failures { count, is_cut_off });
         }
     }
 }
 
-/// Takes up soon what failed while the API server could not be reached: it answers again.
+/// Schedules the accounts that failed while the API server was unreachable, because it answers again.
 fn recover(queue: &mut Queue, failures: &mut HashMap<AccountKey, Failures>) {
     let cut_off: Vec<AccountKey> =
         failures.iter().filter(|(_, failures)| failures.is_cut_off).map(|(key, _)| key.clone()).collect();
     for key in cut_off {
         failures.remove(&key);
-        let until = Instant::now() + RECOVERY_SPREAD.mul_f64(share(&key, 0));
+        let until = Instant::now() + RECOVERY_SPREAD.mul_f64(spread_factor(&key, 0));
         queue.release(key, until);
     }
 }
 
-/// Returns how long to wait after the `count`th failure in a row: doubling, with a jitter by account so that a
-/// thousand accounts that failed together do not come back together.
+/// Returns the delay after the `count`th failure in a row. It doubles each time, with a jitter by account, so
+/// that accounts that failed together are not retried together.
 fn backoff(count: u32, key: &AccountKey) -> Duration {
     let (least, most) = BACKOFF;
     let doubled = least.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16))).min(most);
-    doubled.mul_f64(0.5 + share(key, count) / 2.0)
+    doubled.mul_f64(0.5 + spread_factor(key, count) / 2.0)
 }
 
-/// Returns a number from 0 to 1 that differs between accounts, and for one account between counts.
-fn share(key: &AccountKey, count: u32) -> f64 {
+/// Returns a number from 0 to 1 that depends on the account and on `count`.
+fn spread_factor(key: &AccountKey, count: u32) -> f64 {
     let spread =
         key.name.bytes().chain(key.namespace.bytes()).fold(u32::from(count.to_le_bytes()[0]), |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(u32::from(byte))
@@ -345,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_asked_for_thrice_has_one_turn_in_the_order_of_its_first() {
+    fn three_requests_for_an_account_are_one_reconcile_in_the_order_of_the_first() {
         let mut queue = Queue::default();
         for name in ["a", "b", "a", "a"] {
             queue.push(key(name));
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_is_running_keeps_its_turn_for_later() {
+    fn an_account_that_is_running_stays_queued() {
         let mut queue = Queue::default();
         queue.push(key("a"));
         queue.push(key("b"));
@@ -365,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_woken_at_its_time_and_not_before() {
+    fn an_account_is_ready_at_its_time_and_not_before() {
         let mut queue = Queue::default();
         let instant = Instant::now();
         queue.wake_at(key("a"), Some(time(100)));
@@ -429,11 +433,11 @@ mod tests {
             retry_after,
         };
         let error = ReconcileError::Read { account: key("a"), source };
-        plan_next(queue, failures, key("a"), Err(error));
+        schedule_next(queue, failures, key("a"), Err(error));
     }
 
     #[test]
-    fn accounts_that_failed_for_lack_of_the_server_are_taken_up_when_it_is_back() {
+    fn accounts_that_failed_while_the_server_was_unreachable_are_reconciled_when_it_is_back() {
         let (mut queue, mut failures) = (Queue::default(), HashMap::new());
         for _ in 0..30 {
             failed(&mut queue, &mut failures, None);
@@ -448,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_the_server_wants_left_alone_is_not_taken_whoever_asks() {
+    fn an_account_with_a_retry_time_of_the_server_is_not_reconciled_earlier() {
         let mut queue = Queue::default();
         let instant = Instant::now();
         let later = |seconds| instant + Duration::from_secs(seconds);
@@ -478,8 +482,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_lead_keeps_the_turns_until_leadership_begins() {
-        let (until, leadership) = Leadership::contested();
+    async fn a_standby_keeps_its_queue_until_leadership_begins() {
+        let (until, leadership) = Leadership::with_election();
         let (ask, asked) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let (_recover, recovered) = watch::channel(0);
@@ -487,7 +491,7 @@ mod tests {
         let reconcile = move |key: AccountKey| {
             let done = done.clone();
             async move {
-                done.send(key.name).expect("somebody looks");
+                done.send(key.name).expect("the receiver exists");
                 Ok(Next::default())
             }
             .boxed()
@@ -511,10 +515,10 @@ mod tests {
         };
         tokio::join!(run(asked, recovered, begins, stopped, &clock, 2, reconcile), user);
         assert!(reconciled.try_recv().is_err());
-        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each turn is a beat");
+        assert!(HEARTBEAT.0.lock().expect("heartbeat").is_some(), "each iteration is a beat");
     }
 
-    /// Runs a loop that leads, with `reconcile`, until both accounts `a` and `b` have said that they are done.
+    /// Runs a leading loop with `reconcile` until both accounts `a` and `b` have reported that they are done.
     async fn run_two(reconcile: fn(AccountKey, mpsc::UnboundedSender<String>)) {
         let (ask, asked) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
@@ -537,11 +541,14 @@ mod tests {
             assert_eq!(names, [Some("a".to_owned()), Some("b".to_owned())]);
             stop.send(true).expect("stopped");
         };
-        tokio::join!(run(asked, recovered, Leadership::undisputed(), stopped, &clock, 2, reconcile), user);
+        tokio::join!(
+            run(asked, recovered, Leadership::without_election(), stopped, &clock, 2, reconcile),
+            user
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-    async fn an_account_that_computes_for_long_holds_up_no_other() {
+    async fn an_account_that_computes_for_long_does_not_delay_others() {
         static MEETING: Mutex<bool> = Mutex::new(false);
         static MET: std::sync::Condvar = std::sync::Condvar::new();
         run_two(|key, done| {
@@ -553,33 +560,33 @@ mod tests {
                 // It computes, and does not yield, until the other account was reconciled.
                 (met, _) = MET.wait_timeout_while(met, Duration::from_secs(10), |met| !*met).expect("lock");
             }
-            let said = if *met { key.name } else { "the other account waits for this one".to_owned() };
-            done.send(said).expect("somebody looks");
+            let message = if *met { key.name } else { "the other account waits for this one".to_owned() };
+            done.send(message).expect("the receiver exists");
         })
         .await;
     }
 
     #[tokio::test]
-    async fn a_reconcile_that_panics_is_tried_again_and_stops_no_other() {
+    async fn a_reconcile_that_panics_is_tried_again_and_does_not_stop_others() {
         static FIRST: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
         run_two(|key, done| {
             let is_first = key.name == "a" && FIRST.swap(false, std::sync::atomic::Ordering::SeqCst);
             assert!(!is_first, "the first reconcile of this account panics");
-            done.send(key.name).expect("somebody looks");
+            done.send(key.name).expect("the receiver exists");
         })
         .await;
     }
 
     #[test]
-    fn a_loop_is_stuck_when_it_takes_no_turn_for_longer_than_its_sleeps() {
+    fn a_loop_is_stuck_if_it_does_not_run_for_longer_than_its_sleeps() {
         let heartbeat = Heartbeat::new();
         let after =
-            |seconds| heartbeat.stuck_at(Instant::now() + LONGEST_TURN + Duration::from_secs(seconds));
+            |seconds| heartbeat.stuck_at(Instant::now() + LONGEST_ITERATION + Duration::from_secs(seconds));
         assert_eq!(after(60), None, "it has not begun");
         heartbeat.beat();
-        assert!(LONGEST_TURN > LONGEST_SLEEP * 2);
+        assert!(LONGEST_ITERATION > LONGEST_SLEEP * 2);
         assert_eq!(heartbeat.stuck_at(Instant::now() + LONGEST_SLEEP), None);
-        assert_eq!(after(1).as_deref(), Some("the loop that reconciles took no turn for 121 seconds"));
+        assert_eq!(after(1).as_deref(), Some("the reconcile loop has not run for 121 seconds"));
         heartbeat.beat();
         assert_eq!(heartbeat.stuck(), None);
     }

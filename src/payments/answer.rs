@@ -14,22 +14,22 @@ pub enum Refused {
     /// The path, method or both are not this webhook's.
     #[error("not found; must be POST /v1/payments/NAMESPACE")]
     Elsewhere(StatusCode),
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("the content type is not understood; must be 'application/json'")]
     MediaType,
     /// It is too large.
     #[error("the body is too large; must be at most {0} bytes")]
     TooLarge(usize),
-    /// It did not come to its end.
+    /// It was not complete in time.
     #[error("the body was not complete in time; must be sent at once")]
     Unfinished,
-    /// It is not believed.
+    /// Its signature is not accepted.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// It is not understood.
+    /// Its body is invalid.
     #[error(transparent)]
     Callback(#[from] CallbackError),
-    /// It does not count in this namespace.
+    /// It is not valid in this namespace.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// It could not be recorded.
@@ -38,7 +38,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// Returns the status with a word for programs.
+    /// Returns the HTTP status and the error word for programs.
     #[must_use]
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {

@@ -5,24 +5,25 @@ use flashgate_api::{Amount, Payment, PaymentSpec, PaymentState, SubscriptionRef}
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::secrets::Reach;
+use super::secrets::Scope;
 
-/// Annotation with the provider's own name for the event, as it was given.
+/// Annotation with the provider's id of the event, unchanged.
 pub const EVENT_ID: &str = "billing.flashgate.dev/event-id";
 
-/// Longest name of an event; providers' are far shorter.
+/// Longest id of an event, in bytes. Ids of providers are much shorter.
 const ID_BYTES: usize = 256;
 
-/// Hexadecimal digits of the hash in the name of a Payment, 64 bits: no two events of a provider meet by chance.
+/// Hexadecimal digits of the hash in the name of a Payment. With 64 bits, two events of a provider do not
+/// collide by chance.
 const HASH_LENGTH: usize = 16;
 
-/// The body of a callback. Strict: what is not understood is refused, never passed over.
+/// The body of a callback. Unknown fields are refused, never ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Callback {
-    /// The provider's own name for the event; the same event has the same whenever it is delivered.
+    /// The provider's id of the event, which is the same at each delivery.
     pub id: String,
-    /// Namespace of the Subscription. It must be given where the secret is believed in several namespaces.
+    /// Namespace of the Subscription. It is required if the secret is valid in several namespaces.
     pub namespace: Option<String>,
     /// Name of the Subscription.
     pub subscription: String,
@@ -34,30 +35,30 @@ pub struct Callback {
     pub amount: String,
     /// Currency.
     pub currency: String,
-    /// The provider's own name for the payment, for people who search there.
+    /// The provider's id of the payment, to find it at the provider.
     pub reference: Option<String>,
 }
 
-/// Says why a body is no callback.
+/// Why a body is not a callback.
 #[derive(Debug, thiserror::Error)]
 pub enum CallbackError {
-    /// It is no such JSON.
+    /// It is not such JSON.
     #[error(
         "the body cannot be understood: {0}; must be a JSON object with the texts id, subscription, invoice, state \
          (Settled, Failed, Cancelled or Refunded), amount (such as \"300\"), currency and, optionally, namespace and \
          reference"
     )]
     Json(#[from] serde_json::Error),
-    /// The event has no usable name.
+    /// The event has no valid id.
     #[error("id has {0} bytes; must be the provider's identifier of the event, of 1 to {ID_BYTES} bytes")]
     Id(usize),
 }
 
-/// Explains why a signed callback does not count in the namespace that it was sent to. Whoever overhears it could
-/// otherwise send it to other namespaces, too.
+/// Why a signed callback is not valid in the namespace that it was sent to. Without this check, someone who
+/// records a callback could send it to other namespaces too.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
-    /// The secret is believed in several namespaces, and the body does not say which one is meant.
+    /// The secret is valid in several namespaces, and the body does not name one.
     #[error(
         "the secret is known in several namespaces, so the signed body must name its own: add \"namespace\": \"{path}\", \
          or use a secret of that namespace alone"
@@ -66,7 +67,7 @@ pub enum NamespaceError {
         /// The namespace of the path.
         path: String,
     },
-    /// The body means another namespace.
+    /// The body names another namespace.
     #[error("the body is for namespace '{named}', but the path names '{path}'; must be the same")]
     Differs {
         /// The namespace of the body.
@@ -80,7 +81,7 @@ impl Callback {
     /// Reads a body.
     ///
     /// # Errors
-    /// When it is no JSON object with exactly the fields of a callback.
+    /// When it is not a JSON object with exactly the fields of a callback.
     pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
         let callback: Self = serde_json::from_slice(body)?;
         match callback.id.len() {
@@ -89,21 +90,21 @@ impl Callback {
         }
     }
 
-    /// Checks that what was signed counts in the namespace `path`.
+    /// Checks that the signed body is valid in the namespace `path`.
     ///
     /// # Errors
-    /// When it names another namespace, or none where the secret reaches several.
-    pub fn check_namespace(&self, path: &str, reach: Reach) -> Result<(), NamespaceError> {
+    /// When it names another namespace, or none although the secret is valid in several.
+    pub fn check_namespace(&self, path: &str, scope: Scope) -> Result<(), NamespaceError> {
         let path = || path.to_owned();
-        match (&self.namespace, reach) {
+        match (&self.namespace, scope) {
             (Some(named), _) if *named == path() => Ok(()),
             (Some(named), _) => Err(NamespaceError::Differs { named: named.clone(), path: path() }),
-            (None, Reach::OneNamespace) => Ok(()),
-            (None, Reach::SeveralNamespaces) => Err(NamespaceError::NotNamed { path: path() }),
+            (None, Scope::OneNamespace) => Ok(()),
+            (None, Scope::SeveralNamespaces) => Err(NamespaceError::NotNamed { path: path() }),
         }
     }
 
-    /// Returns the Payment that states it, named after the event.
+    /// Returns the Payment with its content, named after the event.
     #[must_use]
     pub fn into_payment(self) -> Payment {
         let Self { id, namespace: _, subscription, invoice, state, amount, currency, reference } = self;
@@ -123,11 +124,11 @@ impl Callback {
     }
 }
 
-/// Returns the name of the object for the event called `id`: the id itself where Kubernetes allows it, else what it
-/// allows of it, with a hash of the whole.
+/// Returns the name of the object for the event `id`. It is the id itself if that is a valid name, otherwise
+/// its valid characters and a hash of the id.
 ///
 /// # Guarantees
-/// One id has one name, however often it is delivered; two ids have two.
+/// The same id always has the same name. Two ids have different names.
 #[must_use]
 pub fn object_name(id: &str) -> String {
     if is_object_name(id) {
@@ -154,7 +155,7 @@ fn is_object_name(text: &str) -> bool {
     text.len() <= longest_name() && text.split('.').all(is_label)
 }
 
-/// Returns whether `text` is made as a name between dots, or as that of a namespace (an RFC 1123 label).
+/// Returns whether `text` is an RFC 1123 label, as a namespace or a part of a name between dots must be.
 pub(super) fn is_label(text: &str) -> bool {
     let is_within = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     !text.is_empty()

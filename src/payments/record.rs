@@ -1,4 +1,4 @@
-//! Makes sure that a Payment exists. Nothing is acknowledged before it does.
+//! Creates Payments. A callback is acknowledged only after its Payment exists.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use kube::{Api, Client, ResourceExt};
 
 use super::callback::is_label;
 
-/// Name under which Payments are created; the API server keeps it in `managedFields`.
+/// Field manager of Payments, which the API server records in `managedFields`.
 const FIELD_MANAGER: &str = "flashgate-billing-payments";
 
-/// Limit of one call to the API server: providers give up after some 10 to 30 seconds and send again.
+/// Time limit of one call to the API server. Providers give up after 10 to 30 seconds and send again.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Longest name of a namespace.
@@ -29,10 +29,10 @@ pub struct Recorded {
     pub is_new: bool,
 }
 
-/// Why there is no Payment that states what the callback says.
+/// Why there is no Payment with the content of the callback.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The namespace is not there, or not billed by this operator.
+    /// The namespace does not exist or is not billed by this operator.
     #[error(
         "namespace '{namespace}' does not exist or is not billed by this operator; must be the namespace of the Subscription"
     )]
@@ -40,7 +40,7 @@ pub enum RecordError {
         /// The namespace.
         namespace: String,
     },
-    /// The event was delivered before and said something else.
+    /// The event was delivered before with other content.
     #[error(
         "Payment '{name}' exists with another content; each delivery of an event must have the same content"
     )]
@@ -48,13 +48,13 @@ pub enum RecordError {
         /// Name of the Payment.
         name: String,
     },
-    /// The API server refused what the callback says.
+    /// The API server refused the content of the callback.
     #[error("the API server refused the Payment: {message}")]
     Refused {
         /// Its message.
         message: String,
     },
-    /// The API server cannot be reached, or is unwell; whether the Payment exists is unknown.
+    /// The API server is unreachable or failing. It is unknown whether the Payment exists.
     #[error("the API server cannot take the Payment now; send the event again")]
     Unavailable {
         /// The cause.
@@ -71,21 +71,22 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Returns a recorder for `namespaces`, or for all when there are none.
+    /// Returns a recorder for `namespaces`. If there are none, it is for all.
     #[must_use]
     pub fn new(client: Client, namespaces: Vec<String>) -> Self {
         Self { client, namespaces }
     }
 
-    /// Makes sure that `payment` exists in `namespace`.
+    /// Creates `payment` in `namespace` unless it exists.
     ///
     /// # Guarantees
-    /// However often and at once it is asked for, there is one object of its name; it states what `payment` does.
+    /// Repeated and concurrent calls create one object with its name, and the content of that object is that of
+    /// `payment`.
     ///
     /// # Errors
-    /// When it is not known to exist.
+    /// When the Payment may not exist.
     pub async fn record(&self, namespace: &str, payment: &Payment) -> Result<Recorded, RecordError> {
-        // The name becomes part of a URL: what is no name must not get there.
+        // The namespace becomes part of a URL, so it must be a valid name.
         let is_name = namespace.len() <= NAMESPACE_LENGTH && is_label(namespace);
         let is_billed =
             self.namespaces.is_empty() || self.namespaces.iter().any(|billed| billed == namespace);
@@ -122,7 +123,7 @@ fn unavailable(error: kube::Error) -> RecordError {
     RecordError::Unavailable { source: error.into() }
 }
 
-/// Tells what the callback says apart from what has nothing to do with it.
+/// Returns the error for a refusal of the API server: the content of the callback, or another cause.
 fn refusal(namespace: String, status: Status) -> RecordError {
     let is_namespace = status.details.as_ref().is_some_and(|details| details.kind == "namespaces");
     match status.code {

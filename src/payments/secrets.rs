@@ -1,7 +1,8 @@
-//! The secrets that senders sign with, and the namespaces in which each is believed.
+//! The signing secrets of senders, and the namespaces in which each is valid.
 //!
-//! They lie in files, which are read again when a callback comes, at most once a second: a Secret that is mounted needs
-//! no restart. A file that cannot be used counts as holding no secret, so that deleting one revokes it.
+//! The secrets are in files, which are read again when a callback arrives, at most once a second. So a change
+//! of a mounted Secret needs no restart. An unusable file counts as empty, so that deleting a file revokes its
+//! secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,42 +19,42 @@ use flashgate_cluster::clock::Clock;
 use hmac::{Hmac, KeyInit as _};
 use sha2::{Digest as _, Sha256};
 
-/// Least length of a secret: what HMAC-SHA256 makes use of in full.
+/// Minimum length of a secret, in bytes: the output length of HMAC-SHA256.
 pub const SECRET_BYTES: usize = 32;
 
-/// Least length of the key in a secret of Standard Webhooks, by that specification.
+/// Minimum length of the key in a secret of Standard Webhooks, in bytes, by that specification.
 pub const STANDARD_KEY_BYTES: usize = 24;
 
-/// Prefix of a secret of Standard Webhooks; its key follows in base64.
+/// Prefix of a secret of Standard Webhooks. Its key follows in base64.
 const STANDARD_PREFIX: &[u8] = b"whsec_";
 
-/// Base64 with or without padding: senders write both.
+/// Base64 with or without padding, because senders use both.
 pub const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Most secrets in a file; two while one is being replaced.
+/// Largest number of secrets in a file. A rotation needs two.
 const MOST_SECRETS: usize = 16;
 
-/// Largest file with secrets.
+/// Largest file with secrets, in bytes.
 const FILE_BYTES: u64 = 64 * 1_024;
 
-/// Least time between two readings of the files.
+/// Minimum time between two reads of the files.
 const READ_PERIOD: Duration = Duration::from_secs(1);
 
-/// Where the secrets lie.
+/// The files with secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretFiles {
     /// File with secrets for all namespaces.
     pub file: Option<PathBuf>,
-    /// Folder with a folder for each namespace, with files of secrets for it alone.
+    /// Folder with a folder for each namespace, whose files have secrets for that namespace only.
     pub folder: Option<PathBuf>,
-    /// The namespace that is billed, if it is only one: the secrets of `file` are then its own.
+    /// The billed namespace, if there is only one. The secrets of `file` then belong to it.
     pub only_namespace: Option<String>,
 }
 
-/// Explains why secrets cannot be used.
+/// Why secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
     /// A file or folder cannot be read.
@@ -61,17 +62,17 @@ pub enum SecretsError {
     Read {
         /// The file.
         file: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file says nothing.
+    /// The file has no secret.
     #[error("'{file}' holds no secret; write one on each line, several while one is being replaced")]
     Empty {
         /// The file.
         file: String,
     },
-    /// The file says too much.
+    /// The file has too many secrets.
     #[error(
         "'{file}' has more than {MOST_SECRETS} secrets or {FILE_BYTES} bytes; remove the secrets that are replaced"
     )]
@@ -79,7 +80,7 @@ pub enum SecretsError {
         /// The file.
         file: String,
     },
-    /// A secret could be guessed.
+    /// A secret is too short.
     #[error(
         "the secret on line {line} of '{file}' has {bytes} bytes; must have at least {SECRET_BYTES}, such as what \
          `openssl rand -hex 32` prints"
@@ -94,28 +95,28 @@ pub enum SecretsError {
     },
 }
 
-/// How far a secret reaches.
+/// The scope of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// It is believed in the namespace at hand alone.
+pub enum Scope {
+    /// It is valid only in the namespace of the request.
     OneNamespace,
-    /// It is believed in other namespaces as well, so only the signed body can say which one is meant.
+    /// It is valid in other namespaces too, so the signed body must name the namespace.
     SeveralNamespaces,
 }
 
 /// A secret, ready to check signatures.
 #[derive(Clone)]
 pub struct Key {
-    /// Keyed by the text of the secret.
+    /// HMAC with the text of the secret as the key.
     pub text: Hmac<Sha256>,
-    /// Keyed by the base64 that follows `whsec_`, in a secret of Standard Webhooks.
+    /// HMAC with the decoded base64 after `whsec_` as the key, for a secret of Standard Webhooks.
     pub standard: Option<Hmac<Sha256>>,
-    /// How far it reaches.
-    pub reach: Reach,
+    /// Its scope.
+    pub scope: Scope,
     fingerprint: [u8; 32],
 }
 
-/// The secrets that are known at a time. They are never shown.
+/// The current secrets. They are never printed.
 #[derive(Clone, Default)]
 pub struct Keyring {
     everywhere: Vec<Key>,
@@ -123,23 +124,23 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Returns the secrets that `bytes` of `file` hold, for all namespaces.
+    /// Returns the secrets in `bytes` of `file`, for all namespaces.
     ///
     /// # Errors
-    /// When it holds none or too many, or one of them is short.
+    /// When there are none or too many, or one of them is too short.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, SecretsError> {
         let mut keyring = Self { everywhere: parse(file, bytes)?, by_namespace: BTreeMap::new() };
-        keyring.mark_reach();
+        keyring.mark_scope();
         Ok(keyring)
     }
 
-    /// Returns the keys that are believed in `namespace`.
+    /// Returns the keys that are valid in `namespace`.
     pub fn keys(&self, namespace: &str) -> impl Iterator<Item = &Key> {
         self.by_namespace.get(namespace).into_iter().flatten().chain(&self.everywhere)
     }
 
-    /// Marks the keys that more than one namespace believes.
-    fn mark_reach(&mut self) {
+    /// Marks the keys that are valid in more than one namespace.
+    fn mark_scope(&mut self) {
         let mut seen = BTreeSet::new();
         let mut several: BTreeSet<[u8; 32]> = self.everywhere.iter().map(|key| key.fingerprint).collect();
         for keys in self.by_namespace.values() {
@@ -148,11 +149,11 @@ impl Keyring {
         }
         for key in self.by_namespace.values_mut().flatten().chain(&mut self.everywhere) {
             let is_shared = several.contains(&key.fingerprint);
-            key.reach = if is_shared { Reach::SeveralNamespaces } else { Reach::OneNamespace };
+            key.scope = if is_shared { Scope::SeveralNamespaces } else { Scope::OneNamespace };
         }
     }
 
-    /// Returns how many secrets there are by namespace; those for all namespaces are under `*`.
+    /// Returns the number of secrets by namespace. The key `*` has those for all namespaces.
     fn counts(&self) -> BTreeMap<&str, usize> {
         let by_namespace = self.by_namespace.iter().map(|(namespace, keys)| (namespace.as_str(), keys.len()));
         by_namespace.chain([("*", self.everywhere.len())]).filter(|(_, count)| *count > 0).collect()
@@ -174,7 +175,7 @@ impl fmt::Debug for Keyring {
 }
 
 impl SecretFiles {
-    /// Reads the secrets; what cannot be used is left out, with the reason.
+    /// Reads the secrets. Unusable files are left out and returned as errors.
     fn read(&self) -> (Keyring, Vec<SecretsError>) {
         let (mut keyring, mut problems) = (Keyring::default(), Vec::new());
         if let Some(file) = &self.file {
@@ -200,7 +201,7 @@ impl SecretFiles {
             }
         }
         keyring.by_namespace.retain(|_, keys| !keys.is_empty());
-        keyring.mark_reach();
+        keyring.mark_scope();
         (keyring, problems)
     }
 }
@@ -225,7 +226,7 @@ fn visible_entries(folder: &Path) -> Result<BTreeMap<String, PathBuf>, SecretsEr
     let mut entries = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // What is no text is no name of a namespace either.
+        // A name that is not UTF-8 is not a namespace.
         if let Ok(name) = entry.file_name().into_string()
             && !name.starts_with('.')
         {
@@ -245,10 +246,10 @@ fn read_file(path: &Path) -> Result<Vec<Key>, SecretsError> {
     }
 }
 
-/// Reads the secrets of what `file` holds: one a line. Blanks around it and empty lines do not count.
+/// Reads the secrets of `file`, one per line. Ignores surrounding blanks and empty lines.
 ///
 /// # Errors
-/// When it holds none or too many, or one of them is short.
+/// When there are none or too many, or one of them is too short.
 fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Key>, SecretsError> {
     let file = || file.to_owned();
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES) {
@@ -263,7 +264,7 @@ fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Key>, SecretsError> {
         if secret.len() < SECRET_BYTES {
             return Err(SecretsError::Short { file: file(), line, bytes: secret.len() });
         }
-        // HMAC takes keys of any length: there is always a key.
+        // HMAC accepts keys of any length, so there is always a key.
         keys.extend(Key::of(secret));
     }
     match keys.len() {
@@ -280,13 +281,13 @@ impl Key {
         Some(Self {
             text: Hmac::new_from_slice(secret).ok()?,
             standard: key.and_then(|key| Hmac::new_from_slice(&key).ok()),
-            reach: Reach::OneNamespace,
+            scope: Scope::OneNamespace,
             fingerprint: Sha256::digest(secret).into(),
         })
     }
 }
 
-/// The secrets of a webhook, as their files are now.
+/// The current secrets of a webhook.
 #[derive(Clone)]
 pub struct Secrets {
     files: Arc<SecretFiles>,
@@ -301,7 +302,7 @@ struct Known {
 }
 
 impl Secrets {
-    /// Reads the secrets. One namespace's file that cannot be used is logged and holds up no other namespace.
+    /// Reads the secrets. An unusable file of one namespace is logged and does not affect other namespaces.
     ///
     /// # Errors
     /// When the file for all namespaces cannot be used, or the folder cannot be read.
@@ -318,7 +319,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// Returns the secrets as the files have them, or had them up to a second ago.
+    /// Returns the secrets of the files, as read at most one second ago.
     pub async fn current(&self) -> Arc<Keyring> {
         let now = self.clock.uptime();
         {
@@ -326,7 +327,7 @@ impl Secrets {
             if now.saturating_sub(known.read_at) < READ_PERIOD {
                 return Arc::clone(&known.keyring);
             }
-            // Callbacks that come meanwhile are checked by what is known.
+            // Callbacks that arrive during the read use the known secrets.
             known.read_at = now;
         }
         let files = Arc::clone(&self.files);
@@ -339,7 +340,7 @@ impl Secrets {
         Arc::clone(&self.lock().keyring)
     }
 
-    /// Takes over what was read, and logs what is new.
+    /// Replaces the known secrets by those that were read, and logs changes.
     fn learn(&self, (keyring, problems): (Keyring, Vec<SecretsError>)) {
         let problems: Vec<String> = problems.iter().map(with_source).collect();
         let mut known = self.lock();

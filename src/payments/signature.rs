@@ -1,9 +1,9 @@
 //! Signatures of callbacks: HMAC-SHA256 over the time and the body, in one of two forms.
 //!
-//! Our own is the header `Flashgate-Signature: t=UNIX,v1=HEX`, where `HEX` signs the bytes `UNIX.BODY`. The other is that
-//! of [Standard Webhooks](https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp` and
-//! `webhook-signature: v1,BASE64`, which signs `ID.UNIX.BODY`. While a secret is being replaced a sender may give several
-//! signatures, and the receiver may know several secrets: one match suffices.
+//! The first form is the header `Flashgate-Signature: t=UNIX,v1=HEX`, where `HEX` signs the bytes `UNIX.BODY`.
+//! The second form is that of [Standard Webhooks](https://www.standardwebhooks.com): `webhook-id`,
+//! `webhook-timestamp` and `webhook-signature: v1,BASE64`, which signs `ID.UNIX.BODY`. During a rotation a
+//! sender may send several signatures, and the receiver may have several secrets. One match is enough.
 
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
@@ -11,25 +11,25 @@ use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 
-use super::secrets::{BASE64, Key, Keyring, Reach};
+use super::secrets::{BASE64, Key, Keyring, Scope};
 
-/// Name of our own header.
+/// Name of the header of the first form.
 pub const HEADER: &str = "flashgate-signature";
 
 /// Names of the headers of Standard Webhooks: of the event's id, of the time, of the signatures.
 pub const STANDARD_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
-/// How far the time of a signature may be from the present, either way: longer than clocks differ and networks
-/// delay, shorter than what was overheard is of use.
+/// Largest difference, in seconds, between the time of a signature and the current time. It allows for clock
+/// skew and delays, and limits replays of recorded callbacks.
 pub const TOLERANCE_SECONDS: i64 = 300;
 
-/// Most signatures that are looked at in one header; a sender that replaces its secret gives two.
+/// Largest number of signatures in one header. A sender needs two during a rotation.
 const MOST_SIGNATURES: usize = 8;
 
-/// Length of an HMAC-SHA256.
+/// Length of an HMAC-SHA256, in bytes.
 const TAG_BYTES: usize = 32;
 
-/// Explains why a callback is not believed.
+/// Why the signature of a callback is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// There is no header.
@@ -38,16 +38,16 @@ pub enum SignatureError {
          webhook-signature"
     )]
     Missing,
-    /// Our own header says something else.
+    /// The header `Flashgate-Signature` is malformed.
     #[error("the header Flashgate-Signature cannot be understood; must be given once, as 't=UNIX,v1=HEX'")]
     Malformed,
-    /// The headers of Standard Webhooks say something else, or one is missing.
+    /// The headers of Standard Webhooks are malformed, or one is missing.
     #[error(
         "the headers of Standard Webhooks cannot be understood; must be webhook-id, webhook-timestamp as seconds since \
          1970, and webhook-signature as 'v1,BASE64', each once"
     )]
     MalformedStandard,
-    /// It was signed long ago, or the clocks differ.
+    /// It was signed too long ago, or the clocks differ.
     #[error(
         "the signature's time is {} seconds {}; must be within {TOLERANCE_SECONDS} seconds of now: sign again, and \
          check the clock",
@@ -55,10 +55,10 @@ pub enum SignatureError {
         if *.seconds_ago > 0 { "ago" } else { "ahead" }
     )]
     OutOfTime {
-        /// By how much it lies in the past; negative when in the future.
+        /// Age of the signature in seconds. Negative if its time is in the future.
         seconds_ago: i64,
     },
-    /// It was not signed with one of the secrets, or not this body at this time.
+    /// No signature matches the body and time with one of the secrets.
     #[error(
         "no signature fits; must be the HMAC-SHA256 of 'UNIX.BODY', in hexadecimal, with a secret of this webhook for the \
          namespace of the path"
@@ -73,35 +73,35 @@ pub enum SignatureError {
 }
 
 impl Keyring {
-    /// Checks that `body` was signed with a secret that is believed in `namespace`, and not long before `now`. Returns how
-    /// far that secret reaches.
+    /// Checks that `body` was signed with a secret that is valid in `namespace`, at a time close to `now`.
+    /// Returns the scope of that secret.
     ///
     /// # Guarantees
-    /// How long the comparison takes tells nothing of the signature that would fit.
+    /// The comparison takes constant time, so its duration does not reveal the right signature.
     ///
     /// # Errors
-    /// Why the callback is not believed.
+    /// Why the signature is not accepted.
     pub fn verify(
         &self,
         namespace: &str,
         headers: &HeaderMap,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Reach, SignatureError> {
+    ) -> Result<Scope, SignatureError> {
         let signed = Signed::of(headers)?;
         let seconds_ago = now.as_second().saturating_sub(signed.second);
         if seconds_ago.saturating_abs() > TOLERANCE_SECONDS {
             return Err(SignatureError::OutOfTime { seconds_ago });
         }
         let fitting = self.keys(namespace).find(|key| signed.fits(key, body));
-        fitting.map(|key| key.reach).ok_or(match signed.form {
+        fitting.map(|key| key.scope).ok_or(match signed.form {
             Form::Own => SignatureError::Unfitting,
             Form::Standard => SignatureError::UnfittingStandard,
         })
     }
 }
 
-/// How a callback is signed.
+/// The form of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Own,
@@ -111,14 +111,14 @@ enum Form {
 /// The content of the headers.
 struct Signed {
     form: Form,
-    /// The signed prefix of the body, as it was written.
+    /// The signed prefix of the body, as received.
     prefix: String,
     second: i64,
     tags: Vec<[u8; TAG_BYTES]>,
 }
 
 impl Signed {
-    /// Reads our own header or, where there is none, those of Standard Webhooks.
+    /// Reads the header `Flashgate-Signature`. If there is none, reads those of Standard Webhooks.
     fn of(headers: &HeaderMap) -> Result<Self, SignatureError> {
         if headers.contains_key(HEADER) {
             return once(headers, HEADER).and_then(Self::parse).ok_or(SignatureError::Malformed);
@@ -132,7 +132,7 @@ impl Signed {
         signed.ok_or(SignatureError::MalformedStandard)
     }
 
-    /// Reads `t=UNIX,v1=HEX[,v1=HEX…]`; schemes of other names are passed over.
+    /// Reads `t=UNIX,v1=HEX[,v1=HEX…]`. Ignores other schemes.
     fn parse(header: &str) -> Option<Self> {
         let mut time = None;
         let mut tags = Vec::new();
@@ -151,7 +151,7 @@ impl Signed {
         (!tags.is_empty()).then_some(Self { form, prefix, second, tags })
     }
 
-    /// Reads `v1,BASE64[ v1,BASE64…]`; schemes of other names are passed over.
+    /// Reads `v1,BASE64[ v1,BASE64…]`. Ignores other schemes.
     fn parse_standard(id: &str, time: &str, signatures: &str) -> Option<Self> {
         let mut tags = Vec::new();
         for signature in signatures.split_ascii_whitespace() {
@@ -166,7 +166,7 @@ impl Signed {
         (!id.is_empty() && !tags.is_empty()).then_some(Self { form, prefix, second, tags })
     }
 
-    /// Returns whether one of the signatures is that of `body` with `key`.
+    /// Returns whether one of the signatures matches `body` with `key`.
     fn fits(&self, key: &Key, body: &[u8]) -> bool {
         let mac = match self.form {
             Form::Own => Some(&key.text),
@@ -179,7 +179,7 @@ impl Signed {
     }
 }
 
-/// Returns the text of a header that is given once.
+/// Returns the text of a header that occurs exactly once.
 fn once<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut given = headers.get_all(name).iter();
     let header: &HeaderValue = given.next()?;

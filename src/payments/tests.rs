@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 
 use super::callback::{Callback, EVENT_ID, object_name};
 use super::record::Recorder;
-use super::secrets::{BASE64, Keyring, Reach, SecretFiles, Secrets, SecretsError};
+use super::secrets::{BASE64, Keyring, Scope, SecretFiles, Secrets, SecretsError};
 use super::signature::{HEADER, STANDARD_HEADERS, SignatureError};
 use super::{BODY_BYTES, Webhook};
 use crate::metrics::Metrics;
@@ -35,7 +35,7 @@ fn keyring() -> Keyring {
     Keyring::parse("secrets", format!("{SECRET}\n\n{OLD_SECRET}\r\n").as_bytes()).expect("secrets")
 }
 
-/// A folder of its own for a test; it goes with this value.
+/// A temporary folder for one test. Dropping this value deletes it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -55,7 +55,7 @@ impl Folder {
         path
     }
 
-    /// Returns secrets with those of the unit tests for all namespaces, and those of the folder `by-namespace`.
+    /// Returns the secrets of the unit tests for all namespaces, and those of the folder `by-namespace`.
     fn secrets(&self, uptime: &Arc<AtomicUsize>) -> Secrets {
         std::fs::create_dir_all(self.0.join("by-namespace")).expect("folder");
         let file = self.write("secrets", &format!("{SECRET}\n{OLD_SECRET}\n"));
@@ -90,7 +90,7 @@ fn verify(header: &str, body: &[u8]) -> Result<(), SignatureError> {
 }
 
 #[test]
-fn what_openssl_signed_is_believed() {
+fn a_signature_of_openssl_is_accepted() {
     // printf '1790000000.{"id":"evt-1"}' | openssl dgst -sha256 -hmac "$SECRET"
     let header = "t=1790000000,v1=8bae7e1811de577a25347ca560a20458ec85013af1064d68c54bdeba4b201a56";
     assert_eq!(verify(header, br#"{"id":"evt-1"}"#), Ok(()));
@@ -122,7 +122,7 @@ fn another_body_time_or_secret_is_not_what_was_signed() {
 }
 
 #[test]
-fn a_signature_lives_for_five_minutes_either_way() {
+fn a_signature_is_valid_for_five_minutes_either_way() {
     for (second, verdict) in [
         (NOW - 300, Ok(())),
         (NOW - 301, Err(SignatureError::OutOfTime { seconds_ago: 301 })),
@@ -140,7 +140,7 @@ fn a_signature_lives_for_five_minutes_either_way() {
 }
 
 #[test]
-fn a_header_that_says_something_else_is_malformed() {
+fn a_header_in_another_form_is_malformed() {
     let tag = tag(SECRET, NOW, b"");
     for header in [
         String::new(),
@@ -207,8 +207,8 @@ fn standard_keyring() -> Keyring {
 }
 
 #[test]
-fn the_example_of_standard_webhooks_is_believed() {
-    // The secret, id, time, body and signature that the libraries of standardwebhooks.com test with.
+fn the_example_of_standard_webhooks_is_accepted() {
+    // The secret, id, time, body and signature in the tests of the standardwebhooks.com libraries.
     let headers = [
         ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
         ("webhook-timestamp", "1614265330"),
@@ -273,7 +273,7 @@ fn standard_webhooks_are_held_to_the_same_rules() {
 }
 
 #[test]
-fn a_secret_counts_in_its_namespace_and_a_shared_one_says_so() {
+fn a_secret_is_valid_in_its_namespace_and_a_shared_one_is_marked() {
     let folder = Folder::new();
     let secrets = |number: usize| format!("secret number {number} of the tests, long enough\n");
     folder.write("by-namespace/tenant/stripe", &secrets(1));
@@ -281,23 +281,23 @@ fn a_secret_counts_in_its_namespace_and_a_shared_one_says_so() {
     folder.write("by-namespace/other/stripe", &format!("{}{}", secrets(3), secrets(4)));
     folder.write("by-namespace/..data/hidden", &secrets(5));
     let keyring = futures::executor::block_on(folder.secrets(&Arc::default()).current());
-    let reach = |namespace: &str, secret: &str| {
+    let scope = |namespace: &str, secret: &str| {
         let signature = header(secret.trim(), NOW, b"{}").parse().expect("header");
         let headers = HeaderMap::from_iter([(HEADER.parse().expect("name"), signature)]);
         keyring.verify(namespace, &headers, b"{}", now()).ok()
     };
     for (number, in_tenant, in_other) in [
-        (1, Some(Reach::OneNamespace), None),
-        (2, Some(Reach::OneNamespace), None),
-        (3, Some(Reach::SeveralNamespaces), Some(Reach::SeveralNamespaces)),
-        (4, None, Some(Reach::OneNamespace)),
+        (1, Some(Scope::OneNamespace), None),
+        (2, Some(Scope::OneNamespace), None),
+        (3, Some(Scope::SeveralNamespaces), Some(Scope::SeveralNamespaces)),
+        (4, None, Some(Scope::OneNamespace)),
         (5, None, None),
     ] {
         let secret = secrets(number);
-        assert_eq!((reach("tenant", &secret), reach("other", &secret)), (in_tenant, in_other), "{number}");
-        assert_eq!((reach("..data", &secret), reach("", &secret)), (None, None), "{number}");
+        assert_eq!((scope("tenant", &secret), scope("other", &secret)), (in_tenant, in_other), "{number}");
+        assert_eq!((scope("..data", &secret), scope("", &secret)), (None, None), "{number}");
     }
-    assert_eq!(reach("anywhere", SECRET), Some(Reach::SeveralNamespaces));
+    assert_eq!(scope("anywhere", SECRET), Some(Scope::SeveralNamespaces));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn the_only_namespace_of_an_operator_need_not_be_named() {
         futures::executor::block_on(Secrets::open(files, Clock::from_fn(now)).expect("secrets").current());
     let headers = [(HEADER.parse().expect("name"), header(SECRET, NOW, b"{}").parse().expect("header"))];
     let headers = HeaderMap::from_iter(headers);
-    assert_eq!(keyring.verify("tenant", &headers, b"{}", now()), Ok(Reach::OneNamespace));
+    assert_eq!(keyring.verify("tenant", &headers, b"{}", now()), Ok(Scope::OneNamespace));
     assert_eq!(keyring.verify("other", &headers, b"{}", now()), Err(SignatureError::Unfitting));
 }
 
@@ -340,18 +340,18 @@ fn a_file_with_more_secrets_than_a_rotation_needs_is_refused() {
 }
 
 #[test]
-fn what_is_signed_counts_in_one_namespace() {
+fn a_signed_callback_is_valid_in_one_namespace() {
     let parse = |callback: &Value| Callback::parse(callback.to_string().as_bytes()).expect("callback");
     let (named, mut unnamed) = (parse(&callback()), callback());
     unnamed.as_object_mut().expect("object").remove("namespace");
     let unnamed = parse(&unnamed);
-    for reach in [Reach::OneNamespace, Reach::SeveralNamespaces] {
-        assert!(named.check_namespace("tenant", reach).is_ok());
-        let error = named.check_namespace("other", reach).expect_err("replayed").to_string();
+    for scope in [Scope::OneNamespace, Scope::SeveralNamespaces] {
+        assert!(named.check_namespace("tenant", scope).is_ok());
+        let error = named.check_namespace("other", scope).expect_err("replayed").to_string();
         assert_eq!(error, "the body is for namespace 'tenant', but the path names 'other'; must be the same");
     }
-    assert!(unnamed.check_namespace("tenant", Reach::OneNamespace).is_ok());
-    let error = unnamed.check_namespace("tenant", Reach::SeveralNamespaces).expect_err("open").to_string();
+    assert!(unnamed.check_namespace("tenant", Scope::OneNamespace).is_ok());
+    let error = unnamed.check_namespace("tenant", Scope::SeveralNamespaces).expect_err("open").to_string();
     assert!(error.contains(r#"add "namespace": "tenant""#), "{error}");
 }
 
@@ -463,12 +463,12 @@ proptest! {
     }
 
     #[test]
-    fn no_header_panics_or_is_believed(header in "(t=[0-9]{0,20}|v1=[0-9a-fA-F]{0,70}|[ -~]{0,20})(,(t=1790000000|v1=[0-9a-f]{64}|[ -~]{0,9})){0,4}") {
+    fn no_header_panics_or_is_accepted(header in "(t=[0-9]{0,20}|v1=[0-9a-fA-F]{0,70}|[ -~]{0,20})(,(t=1790000000|v1=[0-9a-f]{64}|[ -~]{0,9})){0,4}") {
         prop_assert!(verify(&header, b"{}").is_err(), "believed");
     }
 }
 
-/// What the API server answers to the creation and, where that is refused, to the reading of a Payment.
+/// The API server's answers to the creation of a Payment and, if that fails, to its read.
 struct Server {
     create: (u16, Value),
     get: (u16, Value),
@@ -485,7 +485,7 @@ impl Server {
         Self { create, get }
     }
 
-    /// Sends a request to a webhook before this server.
+    /// Sends a request to a webhook in front of this server.
     async fn answers(self, request: Request<Body>) -> Said {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
@@ -555,7 +555,7 @@ async fn a_callback_is_acknowledged_when_its_payment_exists() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_says_is_told_apart() {
+async fn errors_of_the_api_server_are_distinguished() {
     let invalid = "spec.currency: must be";
     for (create, get, status, error) in [
         (failure(404, "NotFound", "namespaces", "no"), never(), 404, "NamespaceNotFound"),
@@ -579,7 +579,7 @@ async fn what_the_api_server_says_is_told_apart() {
 }
 
 #[tokio::test]
-async fn what_is_no_signed_callback_never_reaches_the_api_server() {
+async fn an_unsigned_callback_never_reaches_the_api_server() {
     let with = |change: &dyn Fn(&mut Request<Body>)| {
         let mut request = request(&callback());
         change(&mut request);
@@ -632,7 +632,7 @@ async fn what_is_no_signed_callback_never_reaches_the_api_server() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_not_billed_is_not_there() {
+async fn a_namespace_that_is_not_billed_is_not_found() {
     let service = tower::service_fn(|_: Request<kube::client::Body>| async {
         Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("never asked"))
     });
@@ -649,7 +649,7 @@ async fn a_namespace_that_is_not_billed_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_is_given_up() {
+async fn a_stalled_body_is_refused() {
     let whole = callback().to_string().into_bytes();
     let begun = futures::stream::iter([Ok::<_, std::io::Error>(whole[..whole.len() / 2].to_vec())]);
     let mut stalled = request(&callback());

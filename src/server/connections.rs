@@ -1,4 +1,4 @@
-//! The open connections of a server: what each is doing, since when, and which one gives way to a new one.
+//! The open connections of a server, with their phases. It decides which one is closed for a new one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,27 +13,28 @@ use super::{Cut, Limits};
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The head of a request is to come.
+    /// Waiting for the head of a request.
     Head,
-    /// The body of a request is to come.
+    /// Waiting for the body of a request.
     Body,
-    /// The request is being handled.
+    /// Handling the request.
     Handling,
-    /// The answer is being made and sent.
+    /// Producing and sending the answer.
     Sending,
-    /// The whole answer was made; the rest of it is being sent.
+    /// The answer is complete, and the rest of it is being sent.
     Flushing,
-    /// The answer was sent; another request may come.
+    /// The answer was sent, and the client may send another request.
     Idle,
 }
 
 impl Phase {
-    /// Returns whether a connection gives way to a new one: when its request has not come whole, or is answered.
-    const fn gives_way(self) -> bool {
+    /// Returns whether a connection in this phase may be closed for a new one: its request is incomplete or
+    /// answered.
+    const fn can_be_replaced(self) -> bool {
         !matches!(self, Self::Handling)
     }
 
-    /// Returns how long it may last, and what its end is called.
+    /// Returns the time limit of the phase, and the reason when it is exceeded.
     const fn limit(self, limits: &Limits) -> (Duration, Cut) {
         match self {
             Self::Head => (limits.head, Cut::HeadTimeout),
@@ -65,14 +66,14 @@ struct Row {
     _close: oneshot::Sender<()>,
 }
 
-/// Resolves when the connection is to be closed.
+/// Resolves when the connection must be closed.
 pub type Closed = oneshot::Receiver<()>;
 
 /// The outcome of a new connection.
 pub struct Admission {
-    /// The new connection, unless there is no place for it.
+    /// The new connection, or `None` if it was refused.
     pub admitted: Option<(Connection, Closed)>,
-    /// The connection that was closed for it, or the new one itself.
+    /// The connection that was closed for it, or the new one if it was refused.
     pub closed: Option<(Cut, IpAddr)>,
 }
 
@@ -82,7 +83,7 @@ impl Connections {
         Self { limits, open: Mutex::default() }
     }
 
-    /// Adds a connection from `address`. Where there is no place, the one that has been idle the longest is closed.
+    /// Adds a connection from `address`. If there is no room, closes the one that has been idle the longest.
     pub fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Admission {
         let mut open = self.lock();
         let of_address = open.rows.values().filter(|row| row.address == address).count();
@@ -90,8 +91,9 @@ impl Connections {
         let mut closed = None;
         if is_address_full || open.rows.len() >= self.limits.connections {
             let candidates = open.rows.iter().filter(|(_, row)| !is_address_full || row.address == address);
-            let oldest =
-                candidates.filter(|(_, row)| row.phase.gives_way()).min_by_key(|(id, row)| (row.since, **id));
+            let oldest = candidates
+                .filter(|(_, row)| row.phase.can_be_replaced())
+                .min_by_key(|(id, row)| (row.since, **id));
             let Some(oldest) = oldest.map(|(id, _)| *id) else {
                 return Admission { admitted: None, closed: Some((Cut::Refused, address)) };
             };
@@ -105,7 +107,7 @@ impl Connections {
         Admission { admitted: Some((connection, closing)), closed }
     }
 
-    /// Closes the connections whose phase is over its limit.
+    /// Closes the connections whose phase exceeds its time limit.
     pub fn close_overdue(&self, now: Instant) -> Vec<(Cut, IpAddr)> {
         let mut cuts = Vec::new();
         self.lock().rows.retain(|_, row| {
@@ -119,7 +121,7 @@ impl Connections {
         cuts
     }
 
-    /// Closes the connections on which no request is under way.
+    /// Closes the connections without a running request.
     pub fn close_unused(&self) {
         self.lock().rows.retain(|_, row| !matches!(row.phase, Phase::Head | Phase::Idle));
     }
@@ -129,7 +131,7 @@ impl Connections {
     }
 }
 
-/// A connection of the table; it leaves the table with this value.
+/// A connection of the table. Dropping it removes it from the table.
 pub struct Connection {
     id: u64,
     table: Arc<Connections>,
@@ -143,7 +145,8 @@ impl Connection {
         }
     }
 
-    /// Begins the phase `to` if the connection is in `from`. A phase keeps its time limit from `Sending` to `Flushing`.
+    /// Begins the phase `to` if the connection is in `from`. The change from `Sending` to `Flushing` does not
+    /// restart the time limit.
     pub fn advance(&self, from: Phase, to: Phase) {
         if let Some(row) = self.table.lock().rows.get_mut(&self.id)
             && row.phase == from

@@ -18,7 +18,7 @@ use crate::metrics::description::NothingElse;
 const LONG: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Longest time that a test waits for an answer or an end.
+/// Time limit of a test for an answer or for the end of a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Limits that no test reaches by chance.
@@ -37,7 +37,7 @@ const GET: &str = "GET /here HTTP/1.1\r\nHost: here\r\n\r\n";
 const STUCK: &str = "GET /stuck HTTP/1.1\r\nHost: here\r\n\r\n";
 const HALF_A_HEAD: &str = "GET /here HTTP/1.1\r\nHost: he";
 const HALF_A_BODY: &str = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 8\r\n\r\nhalf";
-/// Far more than the buffers of two sockets take.
+/// Much more than the buffers of two sockets, in bytes.
 const LARGE_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// A running server, and its signal to stop.
@@ -96,7 +96,7 @@ impl Running {
         stream
     }
 
-    /// Waits until so many requests to `/echo` and `/stuck` have begun.
+    /// Waits until this number of requests to `/echo` and `/stuck` have begun.
     async fn begun(&self, requests: u32) {
         let begun = tokio::time::timeout(PATIENCE, self.begun.acquire_many(requests)).await;
         begun.expect("begun in time").expect("open").forget();
@@ -112,7 +112,7 @@ impl Running {
         line.expect("shown before it happens").parse().expect("number")
     }
 
-    /// Waits until the server has counted so many cuts.
+    /// Waits until the server has counted this number of cuts.
     async fn has_cut(&self, cut: Cut, count: u64) {
         tokio::time::timeout(PATIENCE, async {
             while self.cuts(cut) < count {
@@ -145,7 +145,7 @@ async fn write(stream: &mut TcpStream, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns what has come next; nothing at the end.
+/// Returns the next received bytes, or nothing at the end.
 async fn read(stream: &mut TcpStream) -> io::Result<String> {
     let mut bytes = [0; 4_096];
     loop {
@@ -165,13 +165,13 @@ async fn answer(stream: &mut TcpStream) -> String {
 
 /// Waits until the server has closed a connection.
 async fn is_closed(mut stream: TcpStream) {
-    // A connection that is closed with unread bytes is reset.
+    // Closing a connection with unread bytes resets it.
     let end = async { while read(&mut stream).await.is_ok_and(|text| !text.is_empty()) {} };
     tokio::time::timeout(PATIENCE, end).await.expect("closed in time");
 }
 
 #[tokio::test]
-async fn the_connection_that_was_idle_the_longest_gives_way_to_a_new_one() {
+async fn the_connection_that_was_idle_the_longest_is_closed_for_a_new_one() {
     let running = Running::start(WIDE).await;
     let oldest = running.idle().await;
     let mut others = Vec::new();
@@ -268,7 +268,7 @@ async fn a_head_that_drips_gets_no_more_time_than_one_that_stalls() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_is_given_up() {
+async fn an_answer_that_is_not_read_is_aborted() {
     let running = Running::start(Limits { sending: SHORT, ..WIDE }).await;
     let unread = running.send("GET /large HTTP/1.1\r\nHost: here\r\n\r\n").await;
     running.has_cut(Cut::SendingTimeout, 1).await;
@@ -302,7 +302,7 @@ async fn a_server_that_stops_ends_requests_first_and_unused_connections_at_once(
 }
 
 #[test]
-fn every_reason_to_close_a_connection_is_shown_before_it_happens_first() {
+fn every_reason_to_close_a_connection_has_a_series_from_the_start() {
     let text = Metrics::default().text(NothingElse).expect("metrics");
     for (server, cut) in ["health", "payments"].iter().flat_map(|server| Cut::ALL.map(|cut| (server, cut))) {
         let series = format!(

@@ -1,4 +1,4 @@
-//! A stream and the bodies on it that tell their connection of each step.
+//! A stream and bodies that report each step to their connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Returns `stream`, which tells `connection` when a request begins and when an answer was sent.
+    /// Wraps `stream` so that it reports to `connection` when a request begins and when an answer was sent.
     pub const fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
         Self { stream, connection }
     }
@@ -62,7 +62,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes a stream when it has written all that it had.
+        // hyper flushes a stream when it has written all its data.
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.connection.advance(Phase::Flushing, Phase::Idle);
         Poll::Ready(Ok(()))
@@ -80,7 +80,7 @@ pub struct Arriving {
 }
 
 impl Arriving {
-    /// Returns `body`, which tells `connection` when it has come whole.
+    /// Wraps `body` so that it reports to `connection` when it is complete.
     pub const fn new(body: Incoming, connection: Arc<Connection>) -> Self {
         Self { body, connection }
     }
@@ -117,7 +117,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Returns `body`, which tells `connection` when it was made whole.
+    /// Wraps `body` so that it reports to `connection` when the whole answer was produced.
     pub const fn new(body: Body, connection: Arc<Connection>) -> Self {
         Self { body, connection }
     }

@@ -1,4 +1,4 @@
-//! One account: what is stated about it, its ledger, and when something happens to it by itself.
+//! One account: its facts, its ledger, and the time of its next event.
 
 use std::sync::Arc;
 
@@ -39,19 +39,19 @@ pub(super) struct SimulatedAccount {
     key: AccountKey,
     /// Its name as entries show it: namespace/name.
     pub(super) label: Arc<str>,
-    /// What is stated about it and not over.
+    /// The facts that can still change the account.
     facts: Facts,
-    /// The Subscription, while it exists.
+    /// The Subscription, if it exists.
     subscription: Option<Box<Subscription>>,
     /// The ledger, from the first commit on.
     committed: Option<Box<CommittedLedger>>,
-    /// When something happens by itself.
+    /// The time of the next event.
     pub(super) wake_time: Option<Timestamp>,
-    /// An invariant that does not hold: nothing more is decided.
+    /// An invariant that does not hold. No further decision is made then.
     violation: Option<Violation>,
 }
 
-/// A ledger, as it is decided on and as it is stored.
+/// A ledger, in the form of the laws and in its stored form.
 #[derive(Debug)]
 struct CommittedLedger {
     ledger: Ledger,
@@ -61,14 +61,14 @@ struct CommittedLedger {
 }
 
 impl SimulatedAccount {
-    /// Returns an account about which nothing is stated.
+    /// Returns an account without facts.
     pub(super) fn new(key: AccountKey) -> Self {
         let label = format!("{}/{}", key.namespace, key.name).into();
         let facts = Facts { name: key.name.to_string(), ..Facts::default() };
         Self { key, label, facts, subscription: None, committed: None, wake_time: None, violation: None }
     }
 
-    /// Takes up an object that is new or has another spec.
+    /// Adds an object that is new or whose spec has changed.
     pub(super) fn state(&mut self, kind: Kind, object: &Object) -> Result<(), StateError> {
         let content = &object.content;
         match kind {
@@ -90,7 +90,7 @@ impl SimulatedAccount {
         Ok(())
     }
 
-    /// Forgets the objects of `kind` that are deleted or need no further decision.
+    /// Drops the objects of `kind` that are deleted or need no further decision.
     pub(super) fn forget(&mut self, kind: Kind, is_over: impl Fn(&str) -> bool) {
         match kind {
             Kind::Subscription => {
@@ -104,12 +104,13 @@ impl SimulatedAccount {
         }
     }
 
-    /// Forgets the facts of one kind that are deleted or need no further decision.
+    /// Drops the facts of one kind that are deleted or need no further decision.
     pub(super) fn forget_facts<K: JudgedKind>(&mut self, is_over: impl Fn(&str) -> bool) {
         K::retain(&mut self.facts, |name| !is_over(name));
     }
 
-    /// Decides on the account at `now` and keeps what is committed; nothing once an invariant failed.
+    /// Decides on the account at `now` and stores the committed ledger. Does nothing if an invariant failed
+    /// before.
     ///
     /// # Errors
     /// The invariant that does not hold.
@@ -122,7 +123,7 @@ impl SimulatedAccount {
         if self.violation.is_some() {
             return Ok(None);
         }
-        // Receipts are written and confirmed in the instant of their charge.
+        // Receipts are written and confirmed at the time of their charge.
         let unacknowledged = self.committed.iter().flat_map(|committed| &committed.ledger.unacknowledged);
         self.facts.acknowledged =
             unacknowledged.map(|charge| (charge.name.clone(), charge.uid.clone())).collect();
@@ -140,7 +141,7 @@ impl SimulatedAccount {
         Ok(Some(decision))
     }
 
-    /// Keeps `ledger` as the API server would store it.
+    /// Stores `ledger` as the API server would.
     fn commit(&mut self, ledger: Ledger, decision: &Decision, now: Timestamp) {
         let before = self.committed.take();
         let previous = before.as_ref().map(|committed| &committed.stored);
@@ -152,17 +153,17 @@ impl SimulatedAccount {
         self.committed = Some(Box::new(CommittedLedger { ledger, stored, uid, creation_time }));
     }
 
-    /// Returns the ledger, once there was a commit.
+    /// Returns the ledger, if there was a commit.
     pub(super) fn ledger(&self) -> Option<&Ledger> {
         self.committed.as_ref().map(|committed| &committed.ledger)
     }
 
-    /// Returns the Subscription, while it exists.
+    /// Returns the Subscription, if it exists.
     pub(super) fn subscription(&self) -> Option<&Subscription> {
         self.subscription.as_deref()
     }
 
-    /// Returns what the status of the Subscription is taken from.
+    /// Returns the state of the ledger from which the status of the Subscription is derived.
     pub(super) fn ledger_state(&self) -> LedgerState<'_> {
         match (&self.violation, &self.committed) {
             (Some(violation), _) => LedgerState::Troubled(Trouble::Inconsistent(violation.to_string())),
@@ -183,7 +184,7 @@ impl SimulatedAccount {
         ObjectKey { kind, namespace: self.key.namespace.to_string(), name: name.to_owned() }
     }
 
-    /// Returns the CreditLedger of the account, once there was a commit.
+    /// Returns the CreditLedger of the account, if there was a commit.
     pub(super) fn into_credit_ledger(self) -> Option<Value> {
         let CommittedLedger { stored, uid, creation_time, .. } = *self.committed?;
         Some(json!({
@@ -202,13 +203,13 @@ impl SimulatedAccount {
     }
 }
 
-/// Says why an admitted object cannot be taken up; what admission accepts rules it out.
+/// Why an admitted object cannot be added. Admission rules this out.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StateError {
     /// It does not have the form of its kind.
     #[error("must have the form of its kind: {0}")]
     Form(#[from] serde_json::Error),
-    /// A field does not hold what it must.
+    /// A field has an invalid value.
     #[error(transparent)]
     Field(#[from] ConvertError),
 }

@@ -1,14 +1,14 @@
-//! Tables for people: columns that line up, within the width of the terminal.
+//! Text tables with aligned columns, within the width of the terminal.
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
 
 /// Blank characters between two columns.
 const GAP: u16 = 2;
 
-/// A blank at which no line ends; it is printed as any other.
-pub(super) const GLUE: char = '\u{a0}';
+/// A blank without a line break. It is printed as a normal blank.
+pub(super) const NO_BREAK: char = '\u{a0}';
 
-/// How a table is laid out.
+/// The layout of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Characters in a line.
@@ -31,7 +31,7 @@ pub(super) fn grouped(decimal: &str) -> String {
     format!("{sign}{groups}{fraction}")
 }
 
-/// How a cell stands out, where colours are allowed.
+/// The highlighting of a cell if colours are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
@@ -39,7 +39,7 @@ pub(super) enum Tone {
     Alarm,
 }
 
-/// A column: its heading, and what stands in it.
+/// A column: its heading and the kind of its content.
 #[derive(Clone, Copy)]
 pub(super) struct Column {
     title: &'static str,
@@ -53,18 +53,18 @@ impl Column {
         Self { title, is_amount: false, is_prose: false }
     }
 
-    /// Returns a column of amounts, their points below each other.
+    /// Returns a column of amounts, aligned by their decimal points.
     pub(super) const fn amount(title: &'static str) -> Self {
         Self { title, is_amount: true, is_prose: false }
     }
 
-    /// Returns a column of sentences, broken into lines where the table would be too wide.
+    /// Returns a column of sentences, which are wrapped if the table would be too wide.
     pub(super) const fn prose(title: &'static str) -> Self {
         Self { title, is_amount: false, is_prose: true }
     }
 }
 
-/// A table without lines; columns in which nothing stands are left out.
+/// A table without borders. Empty columns are left out.
 pub(super) struct Grid {
     columns: Vec<Column>,
     rows: Vec<Vec<(String, Tone)>>,
@@ -116,7 +116,7 @@ impl Grid {
                 shown.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
-        format!("{}\n", table.to_string().replace(GLUE, " ")).lines().fold(
+        format!("{}\n", table.to_string().replace(NO_BREAK, " ")).lines().fold(
             String::new(),
             |mut lines, line| {
                 lines.push_str(line.trim_end());
@@ -126,7 +126,7 @@ impl Grid {
         )
     }
 
-    /// Pads amounts on the right, so that aligned to the right their points are below each other.
+    /// Pads amounts on the right, so that right alignment aligns their decimal points.
     fn align_points(&mut self) {
         for (index, _) in self.columns.iter().enumerate().filter(|(_, column)| column.is_amount) {
             let after_point = |text: &str| text.find('.').map_or(0, |point| text.len().saturating_sub(point));
@@ -135,7 +135,7 @@ impl Grid {
             for (text, _) in self.rows.iter_mut().filter_map(|row| row.get_mut(index)) {
                 if !text.is_empty() {
                     let missing = widest.saturating_sub(after_point(text));
-                    text.extend(std::iter::repeat_n(GLUE, missing));
+                    text.extend(std::iter::repeat_n(NO_BREAK, missing));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Manifests: files of YAML or JSON to the objects they hold, each with the place where it stands.
+//! Reads the objects of YAML and JSON files, each with its place.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,25 +13,25 @@ mod json;
 mod scalar;
 mod yaml;
 
-/// An object as it was written, and where.
+/// An object of a file, with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// Where it stands.
+    /// Its place.
     pub place: Place,
     /// Its content.
     pub object: Value,
-    /// What its reader should know: values that do not mean what they seem to.
+    /// Warnings about values whose meaning may surprise.
     pub notes: Vec<String>,
 }
 
-/// Where a document stands: what a message begins with.
+/// The place of a document, with which messages begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Name of the file as it was given.
+    /// Name of the file, as on the command line.
     pub file: Arc<str>,
-    /// Line on which the object or the mistake begins, the first being 1.
+    /// Line on which the object or the mistake begins, counted from 1.
     pub line: usize,
-    /// Number of the document in its file, the first being 1.
+    /// Number of the document in its file, counted from 1.
     pub document: usize,
 }
 
@@ -41,14 +41,13 @@ impl fmt::Display for Place {
     }
 }
 
-/// Returns the objects that `text`, the content of `file`, holds, in its order.
+/// Returns the objects in `text`, the content of `file`, in order.
 ///
-/// Documents are separated as `kubectl` separates them, by lines that begin with `---`; a document may also be a
-/// list of objects, as `kubectl get -o yaml` prints it, or several JSON values in a row. Lines may end as on any
-/// system.
+/// Documents are separated by lines that begin with `---`, as for `kubectl`. A document may also be a list of
+/// objects, as `kubectl get -o yaml` prints it, or several JSON values in a row. All line endings are accepted.
 ///
 /// # Errors
-/// Of each item: when its document is neither YAML nor JSON.
+/// An item is an error if its document is neither YAML nor JSON.
 #[must_use]
 pub fn manifests(file: &str, text: &str) -> Vec<Result<Manifest, SimulateError>> {
     let file: Arc<str> = file.into();
@@ -73,14 +72,14 @@ pub fn manifests(file: &str, text: &str) -> Vec<Result<Manifest, SimulateError>>
     read.collect()
 }
 
-/// Returns a text whose lines end with a line feed, whatever system it was written on.
+/// Returns a text with all line endings replaced by line feeds.
 fn with_line_feeds(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 /// The text between two separators.
 struct Chunk<'t> {
-    /// What follows `---` on the line of the separator, which must be nothing but a comment.
+    /// The text after `---` on the line of the separator. Only a comment is allowed.
     after_separator: &'t str,
     text: &'t str,
     /// Line of its first content.
@@ -125,16 +124,16 @@ impl<'t> Iterator for Chunks<'t> {
 /// Prefix of the lines between documents.
 const SEPARATOR: &str = "---";
 
-/// Objects with the lines on which they begin, and what their reader should know.
+/// Objects with the lines on which they begin, and warnings.
 type Objects = (Vec<(usize, Value)>, Vec<String>);
 
 impl Chunk<'_> {
-    /// Returns whether nothing is written here but comments.
+    /// Returns whether the chunk has only comments.
     fn is_empty(&self) -> bool {
         self.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
     }
 
-    /// Returns the objects of the chunk, the items of lists in their place.
+    /// Returns the objects of the chunk, with lists replaced by their items.
     fn objects(&self) -> Result<Objects, Mistake> {
         if !self.after_separator.is_empty() && !self.after_separator.starts_with('#') {
             let message = format!(
@@ -157,7 +156,7 @@ impl Chunk<'_> {
     }
 }
 
-/// Adds the object of `value`, or those of a list; all of JSON are given the line of the value.
+/// Adds the object of `value`, or those of a list. All objects of a JSON value get its line.
 fn add_value(objects: &mut Vec<(usize, Value)>, line: usize, value: Value) {
     match value {
         Value::Null => {}
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_with_file_and_line() {
+    fn an_unreadable_manifest_is_refused_with_its_file_and_line() {
         let refused = [
             (
                 "kind: A\nkind: B\n",

@@ -1,4 +1,4 @@
-//! The outcome for programs: JSON and YAML of one form.
+//! The outcome for programs, as JSON or YAML with the same schema.
 
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
@@ -6,7 +6,7 @@ use super::{AccountEntry, Outcome};
 use crate::operator::convert::entry_to_json;
 
 impl Serialize for Outcome {
-    /// Serializes `{"objects": […], "entries": […]}`; what is for people only is left out.
+    /// Serializes `{"objects": […], "entries": […]}`. Notes and statements are left out.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut document = serializer.serialize_struct("Outcome", 2)?;
         document.serialize_field("objects", &self.objects)?;

@@ -1,4 +1,4 @@
-//! Receipts: what the operator writes into statuses after a decision, and the end of what is decided.
+//! Writes receipts to statuses after a decision, and drops the facts whose verdict is final.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,10 @@ use crate::operator::judged_kind::{Finality, JudgedKind};
 use crate::operator::project;
 
 impl Simulation<'_> {
-    /// Writes the statuses of all objects that `decision` says something about; forgets what is final.
+    /// Writes the verdicts of `decision` to the statuses of their objects, and drops the facts whose verdict is
+    /// final.
     pub(super) fn write_receipts(&mut self, key: &AccountKey, decision: &Decision) {
-        // What waits only for the next commit of this very instant has its verdict in a moment.
+        // A fact that waits only for the next commit at the same time gets its verdict right after.
         let is_passing =
             |verdict: &ReportVerdict| decision.has_more && matches!(verdict, ReportVerdict::Waits(_));
         let reports = decision.reports.iter().filter(|verdict| !is_passing(&verdict.verdict));
@@ -25,24 +26,24 @@ impl Simulation<'_> {
         self.write::<CreditPack>(key, &decision.packs);
         self.write::<Payment>(key, &decision.payments);
         self.write::<CreditAdjustment>(key, &decision.adjustments);
-        self.note_when_reports_leave(key, &judged);
+        self.schedule_deletions(key, &judged);
     }
 
-    /// Takes note of when the sweep deletes the reports that have their verdict.
-    fn note_when_reports_leave(&mut self, key: &AccountKey, judged: &[&Verdict<ReportVerdict>]) {
+    /// Records when the sweep deletes the reports that have a verdict.
+    fn schedule_deletions(&mut self, key: &AccountKey, judged: &[&Verdict<ReportVerdict>]) {
         let kept = i64::from(self.catalog.policies.reports.keep_for_seconds);
         let leave_time = seconds_after(self.now, kept);
         let Some(account) = self.accounts.get(key) else { return };
         for verdict in judged {
             let key = account.object(Kind::UsageReport, &verdict.name);
-            self.leaving.push_back((leave_time, key, verdict.uid.clone()));
+            self.deletions.push_back((leave_time, key, verdict.uid.clone()));
         }
     }
 
-    /// Shows the verdicts on the objects of one kind; forgets, and returns, those that are final.
+    /// Writes the verdicts to the objects of one kind. Drops and returns those that are final.
     ///
-    /// An object whose verdict can change stays. Its status is written again only when its state changes: an old order is
-    /// remembered by its name alone, and its receipt must not lose what it says.
+    /// An object whose verdict can change is kept. Its status is written again only when its state changes. The
+    /// ledger keeps only the name of an old order, so a rewrite would lose the details of its receipt.
     fn write<'v, K: JudgedKind>(
         &mut self,
         key: &AccountKey,

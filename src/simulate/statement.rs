@@ -1,4 +1,5 @@
-//! An account as a bank shows it: what happened, in words, with the running balance; then the sums of its periods.
+//! The statement of an account, like a bank statement: its entries in words with the running balance, then the
+//! sums of its periods.
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::BillingPeriod;
@@ -8,7 +9,7 @@ use flashgate_ledger::period::Window;
 use flashgate_ledger::statement::{Book, Statement};
 use jiff::Timestamp;
 
-use super::grid::{Column, GLUE, Grid, Layout, Tone, grouped};
+use super::grid::{Column, Grid, Layout, NO_BREAK, Tone, grouped};
 
 /// Returns the statement of one account.
 pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: Layout) -> String {
@@ -28,7 +29,7 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
             _ => Tone::Plain,
         };
         let balance_tone = if balance.is_negative() { Tone::Alarm } else { Tone::Plain };
-        // A time is written once for all that happened at it.
+        // Consecutive entries with the same time show it once.
         let shown_time =
             if last_time == Some(*time) { String::new() } else { time.strftime("%F %T").to_string() };
         last_time = Some(*time);
@@ -43,7 +44,8 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
     grid.render(layout)
 }
 
-/// Returns the sums of an account's periods: each line adds up from its opening to its closing balance (Law 22).
+/// Returns the sums of an account's periods. In each line the amounts add up from the opening to the closing
+/// balance (Law 22).
 pub(super) fn periods(statements: &[Statement], layout: Layout) -> String {
     let amounts = ["OPENING", "GRANTED", "PURCHASED", "ADJUSTED", "REFUNDED", "CONSUMED", "EXPIRED"]
         .map(Column::amount);
@@ -66,7 +68,7 @@ pub(super) fn periods(statements: &[Statement], layout: Layout) -> String {
     grid.render(layout)
 }
 
-/// Returns what happened, in words.
+/// Returns the description of an entry.
 fn describe(entry: &Entry) -> String {
     match &entry.detail {
         Detail::Granted { plan, period_number, expiration_time, debt_repaid, .. } => {
@@ -83,12 +85,16 @@ fn describe(entry: &Entry) -> String {
             let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
             let had_expired = still_settling(had_expired);
             let (window, paid) = (window_text(*window), paid(paid_by, *amount));
-            format!("{}: {source}, {window}{paid}{had_expired}{}", object.name, also(*debt, "became debt"))
+            format!(
+                "{}: {source}, {window}{paid}{had_expired}{}",
+                object.name,
+                part_remark(*debt, "became debt")
+            )
         }
-        Detail::Expired { grant, .. } => format!("what was left from {}", giver(grant)),
+        Detail::Expired { grant, .. } => format!("what was left from {}", grant_source(grant)),
         Detail::SettlementClosed { amount, grant } => {
-            let (amount, giver) = (grouped(&amount.to_string()), giver(grant));
-            format!("{amount} from {giver} can no longer pay late usage")
+            let (amount, grant_source) = (grouped(&amount.to_string()), grant_source(grant));
+            format!("{amount} from {grant_source} can no longer pay late usage")
         }
         Detail::Refunded { amount, grant, invoice, object } => {
             let (invoice, credits) = (format!("{invoice} by {object}"), grouped(&amount.to_string()));
@@ -96,7 +102,7 @@ fn describe(entry: &Entry) -> String {
                 return format!("{invoice}: the money went back; no credits had been given for it");
             };
             let had_expired = amount.checked_sub(entry.credits.negated()).unwrap_or(Credits::ZERO);
-            format!("{invoice}: {credits} left from {}{}", giver(grant), still_settling(had_expired))
+            format!("{invoice}: {credits} left from {}{}", grant_source(grant), still_settling(had_expired))
         }
         Detail::PlanChanged { from: None, to, period_number } => {
             format!("{}, period {period_number}", plan_name(to))
@@ -120,11 +126,12 @@ fn describe(entry: &Entry) -> String {
     }
 }
 
-/// Returns what became of an invoice, in words.
+/// Returns the description of an entry about an invoice.
 fn describe_invoice(detail: &Detail) -> String {
     match detail {
         Detail::Invoiced { amount, currency, invoice, reason, object, due_time } => {
-            let what = object.as_ref().map_or_else(|| what_for(*reason).to_owned(), ToString::to_string);
+            let what =
+                object.as_ref().map_or_else(|| invoice_purpose(*reason).to_owned(), ToString::to_string);
             let due = due_time.map(|due| format!("; due {}", minute(due))).unwrap_or_default();
             format!("{invoice}: {} for {what}{due}", money(*amount, currency))
         }
@@ -142,7 +149,7 @@ fn describe_invoice(detail: &Detail) -> String {
     }
 }
 
-const fn what_for(reason: InvoiceReason) -> &'static str {
+const fn invoice_purpose(reason: InvoiceReason) -> &'static str {
     match reason {
         InvoiceReason::Start => "the first period",
         InvoiceReason::Renewal => "the renewal",
@@ -168,8 +175,8 @@ const fn why_lapsed(cause: LapseCause) -> &'static str {
     }
 }
 
-/// Returns who gave a grant, from its id.
-fn giver(grant: &str) -> String {
+/// Returns the source of a grant, from its id.
+fn grant_source(grant: &str) -> String {
     match grant.split_once('/') {
         Some(("plan", period_number)) => format!("period {period_number}"),
         Some(("pack", name)) => format!("CreditPack/{name}"),
@@ -178,14 +185,15 @@ fn giver(grant: &str) -> String {
     }
 }
 
-/// Returns which grants paid `amount`; how much each, unless one paid all.
+/// Returns the grants that paid `amount`, with their parts if there are several.
 fn paid(paid_by: &[PaidBy], amount: Credits) -> String {
     match paid_by {
         [] => String::new(),
-        [all] if all.amount == amount => format!("; from {}", giver(&all.grant)),
+        [all] if all.amount == amount => format!("; from {}", grant_source(&all.grant)),
         parts => {
-            let part =
-                |part: &PaidBy| format!("{} from {}", grouped(&part.amount.to_string()), giver(&part.grant));
+            let part = |part: &PaidBy| {
+                format!("{} from {}", grouped(&part.amount.to_string()), grant_source(&part.grant))
+            };
             format!("; {}", parts.iter().map(part).collect::<Vec<_>>().join(", "))
         }
     }
@@ -203,7 +211,7 @@ fn money(amount: Credits, currency: &str) -> String {
     format!("{} {currency}", grouped(&amount.to_string()))
 }
 
-/// Returns a change of the balance with its sign; nothing, where nothing changed.
+/// Returns a change of the balance with its sign, or an empty text if it is zero.
 fn signed(change: Credits) -> String {
     let sign = if change.is_positive() { "+" } else { "" };
     if change.is_zero() { String::new() } else { format!("{sign}{}", grouped(&change.to_string())) }
@@ -213,31 +221,31 @@ fn expires(time: Option<Timestamp>) -> String {
     time.map(|time| format!("; expires {}", minute(time))).unwrap_or_default()
 }
 
-/// Returns a time as people write it, seconds only where there are any; it stays on one line.
+/// Returns a time with a non-breaking blank. Seconds are left out if they are zero.
 fn minute(time: Timestamp) -> String {
     let is_whole = time.as_second() % 60 == 0;
     let clock = if is_whole { time.strftime("%H:%M") } else { time.strftime("%T") };
-    format!("{}{GLUE}{clock}", time.strftime("%F"))
+    format!("{}{NO_BREAK}{clock}", time.strftime("%F"))
 }
 
-/// Returns a remark on the part of an amount that the balance did not hold any more (Law 7).
+/// Returns a remark on the part of an amount that the balance no longer included (Law 7).
 fn still_settling(part: Credits) -> String {
-    also(part, "of it had expired")
+    part_remark(part, "of it had expired")
 }
 
 fn repaid(debt: Credits) -> String {
-    also(debt, "repaid debt")
+    part_remark(debt, "repaid debt")
 }
 
-/// Returns a remark on a part of an amount, where there is one.
-fn also(part: Credits, what: &str) -> String {
+/// Returns a remark on a part of an amount, or an empty text if the part is zero.
+fn part_remark(part: Credits, what: &str) -> String {
     if part.is_zero() { String::new() } else { format!("; {} {what}", grouped(&part.to_string())) }
 }
 
-/// Returns a window; the date of its end only where it is another.
+/// Returns a window. The date of its end is left out if it is the date of its start.
 fn window_text(window: Window) -> String {
     let (start, end) = (minute(window.start_time), minute(window.end_time));
-    match (start.split_once(GLUE), end.split_once(GLUE)) {
+    match (start.split_once(NO_BREAK), end.split_once(NO_BREAK)) {
         (Some((from, _)), Some((to, time))) if from == to => format!("{start} to {time}"),
         _ => format!("{start} to {end}"),
     }

@@ -1,4 +1,4 @@
-//! Steps: what a manifest asks for, of which object, and when.
+//! Steps: the action, object and time of a manifest.
 
 use flashgate_api::{API_VERSION, GROUP, stated_time};
 use flashgate_ledger::entry::FactKind;
@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 use super::SimulateError;
 use super::manifest::{Manifest, Place};
 
-/// Annotation that says when a document is applied.
+/// Annotation with the time at which a document is applied.
 const AT: &str = "billing.flashgate.dev/at";
 /// Annotation that turns a document into the deletion of its object.
 const DELETE: &str = "billing.flashgate.dev/delete";
-/// Annotation that a simulation has no use for: its clock is virtual anyway.
+/// Annotation that a simulation ignores, because its clock is virtual anyway.
 const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
-/// Namespace of objects that name none.
+/// Namespace of objects without one.
 const DEFAULT_NAMESPACE: &str = "default";
-/// Parts of `metadata` that the server alone writes; manifests taken from a cluster carry them.
+/// Fields of `metadata` that only the server writes. Manifests from a cluster have them.
 const SERVER_METADATA: [&str; 7] = [
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -27,7 +27,7 @@ const SERVER_METADATA: [&str; 7] = [
     "uid",
 ];
 
-/// Kinds that manifests state, in the order in which objects are shown.
+/// Kinds of manifests, in the order in which objects are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Subscription.
@@ -75,7 +75,7 @@ impl From<FactKind> for Kind {
     }
 }
 
-/// Which object: its identity while it exists.
+/// The identity of an object while it exists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// Its kind.
@@ -89,13 +89,13 @@ pub struct ObjectKey {
 /// The action that a document requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Where it stands.
+    /// Its place.
     pub place: Place,
-    /// Which object it is about.
+    /// The object.
     pub key: ObjectKey,
-    /// When, where it says so itself.
+    /// The time of its annotation, if there is one.
     pub at: Option<Timestamp>,
-    /// Whether it names a test clock.
+    /// Whether it has the annotation for a test clock.
     pub has_test_clock: bool,
     /// The action.
     pub action: Action,
@@ -104,17 +104,17 @@ pub struct Step {
 /// An action on an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// It is created, or updated where it exists.
+    /// The object is created, or updated if it exists.
     Apply(Value),
-    /// It is deleted.
+    /// The object is deleted.
     Delete,
 }
 
 impl Step {
-    /// Reads what `manifest` asks for.
+    /// Returns the step of `manifest`.
     ///
     /// # Errors
-    /// When it is no object of this group, has no name, or an annotation of ours is not what it must be.
+    /// When it is not an object of this API group, has no name, or has an invalid annotation.
     pub fn new(manifest: Manifest) -> Result<Self, SimulateError> {
         let Manifest { place, object, .. } = manifest;
         let Value::Object(mut object) = object else {
@@ -141,7 +141,7 @@ impl Step {
         }
     }
 
-    /// Returns the start that a Subscription states: the time of a first document that says no other.
+    /// Returns the start time of a Subscription. It is the time of the first document if that has no other.
     ///
     /// # Errors
     /// When it is not a time.
@@ -174,7 +174,7 @@ fn kind_of(object: &Map<String, Value>) -> Result<Kind, String> {
     })
 }
 
-/// Returns the metadata of an object, its namespace filled in, and which object it is.
+/// Returns the metadata of an object, with its namespace set, and its key.
 fn identity(
     kind: Kind,
     object: &mut Map<String, Value>,
@@ -220,7 +220,7 @@ impl Annotations {
 /// Parses a time as the CRDs do: whole seconds, from 2000 to 2100.
 ///
 /// # Errors
-/// When it is none; `what` names it in the message.
+/// When it is not such a time. `what` is its name in the message.
 pub fn parse_time(what: &str, value: &Value) -> Result<Timestamp, String> {
     let time = value.as_str().and_then(stated_time::parse);
     time.filter(|time| time.subsec_nanosecond() == 0 && is_in_range(*time)).ok_or_else(|| {
@@ -229,7 +229,7 @@ pub fn parse_time(what: &str, value: &Value) -> Result<Timestamp, String> {
     })
 }
 
-/// Returns whether calendars and arithmetic are sure to hold at `time`: the range of the CRDs.
+/// Returns whether `time` is in the range of the CRDs, in which time arithmetic cannot fail.
 fn is_in_range(time: Timestamp) -> bool {
     const FROM_SECOND: i64 = 946_684_800; // 2000-01-01T00:00:00Z
     const UNTIL_SECOND: i64 = 4_133_980_800; // 2101-01-01T00:00:00Z
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_writes_is_taken_off_and_the_namespace_is_default() {
+    fn server_fields_are_removed_and_the_namespace_defaults() {
         let step = step(json!({
             "apiVersion": API_VERSION, "kind": "CreditPack",
             "metadata": {"name": "extra", "uid": "1", "generation": 4, "labels": {"team": "a"}},

@@ -1,4 +1,4 @@
-//! The objects that exist, as an API server would hold them.
+//! The objects, as an API server would store them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,22 +19,22 @@ use crate::admission::Admission;
 pub(super) struct Store {
     admission: Admission,
     objects: HashMap<ObjectKey, Object>,
-    /// How often an object of each identity was created.
-    births: HashMap<ObjectKey, u32>,
+    /// Number of times that an object with each key was created.
+    creations: HashMap<ObjectKey, u32>,
 }
 
 /// An object that exists.
 #[derive(Clone, Debug)]
 pub(super) struct Object {
-    /// The object without its status, as it was admitted.
+    /// The admitted object, without its status.
     pub(super) content: Value,
-    /// Its identity for as long as it exists.
+    /// Its UID.
     pub(super) uid: String,
     /// Version of its spec, from 1.
     pub(super) generation: i64,
-    /// When it was created: its arrival.
+    /// Its creation time, which is its arrival.
     pub(super) creation_time: Timestamp,
-    /// The status that the operator wrote, once it has seen the object.
+    /// The status that the operator wrote, if there is one.
     pub(super) status: Option<Status>,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Status {
     Adjustment(CreditAdjustmentStatus),
 }
 
-/// The status of a kind, as one of those that a store holds.
+/// The status type of a kind, which is one variant of [`Status`].
 pub(super) trait ShownStatus: Into<Status> {
     /// Returns `status` if it is of this kind.
     fn of(status: &Status) -> Option<&Self>;
@@ -87,9 +87,9 @@ shown_status!(
 pub(super) enum Applied {
     /// It is new.
     Created,
-    /// Its spec is another.
+    /// Its spec has changed.
     Changed,
-    /// Nothing that the operator looks at is another.
+    /// Nothing that the operator reads has changed.
     Unchanged,
 }
 
@@ -102,7 +102,7 @@ impl fmt::Debug for Store {
 impl Store {
     /// Returns a store without objects.
     pub(super) fn new(admission: Admission) -> Self {
-        Self { admission, objects: HashMap::new(), births: HashMap::new() }
+        Self { admission, objects: HashMap::new(), creations: HashMap::new() }
     }
 
     /// Creates or updates the object `key` at `now`, as the API server would.
@@ -132,15 +132,15 @@ impl Store {
         Ok(applied)
     }
 
-    /// Returns a new object, with an identity of its own.
+    /// Returns a new object with a new UID.
     fn create(&mut self, key: &ObjectKey, content: Value, now: Timestamp) -> Object {
-        let count = self.births.entry(key.clone()).or_default();
+        let count = self.creations.entry(key.clone()).or_default();
         *count = count.saturating_add(1);
         let uid = uid(&[key.kind.as_str(), &key.namespace, &key.name, &count.to_string()]);
         Object { content, uid, generation: 1, creation_time: now, status: None }
     }
 
-    /// Deletes the object `key`; returns whether it existed.
+    /// Deletes the object `key`. Returns whether it existed.
     pub(super) fn delete(&mut self, key: &ObjectKey) -> bool {
         self.objects.remove(key).is_some()
     }
@@ -150,7 +150,7 @@ impl Store {
         self.objects.get(key)
     }
 
-    /// Returns the object `key` for its status to be written.
+    /// Returns the object `key`, to write its status.
     pub(super) fn get_mut(&mut self, key: &ObjectKey) -> Option<&mut Object> {
         self.objects.get_mut(key)
     }
@@ -169,7 +169,7 @@ impl Store {
 }
 
 impl Object {
-    /// Writes into the metadata what the server writes there.
+    /// Sets the fields of the metadata that the server writes.
     fn fill_metadata(&mut self) {
         if let Some(metadata) = self.content.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("uid".to_owned(), json!(self.uid));
@@ -192,7 +192,7 @@ impl Status {
     }
 }
 
-/// Returns a UID that is the same on every run: a hash of what tells the object from others.
+/// Returns a UID that is the same on every run: a hash of `parts`, which identify the object.
 pub(super) fn uid(parts: &[&str]) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha256::digest(parts.join("/").as_bytes());
@@ -202,7 +202,7 @@ pub(super) fn uid(parts: &[&str]) -> String {
         if matches!(index, 8 | 12 | 16 | 20) {
             uid.push('-');
         }
-        // Version 8 (RFC 9562: made by a rule of one's own), variant 10.
+        // Version 8 (RFC 9562: custom), variant 10.
         let nibble = match index {
             12 => 8,
             16 => 8 | (nibble & 0x3),
@@ -213,7 +213,7 @@ pub(super) fn uid(parts: &[&str]) -> String {
     uid
 }
 
-/// Returns what is wrong as the API server lists it: one line for one error, else a line for each.
+/// Returns errors in the format of the API server: one line for one error, otherwise a list.
 fn one_line_each(errors: &[crate::admission::AdmissionError]) -> String {
     match errors {
         [error] => error.to_string(),

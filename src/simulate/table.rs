@@ -1,4 +1,4 @@
-//! The outcome for people: what exists at the end, and on request every account's statement.
+//! The outcome as text: tables of all objects, and on request every account's statement.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,9 +11,9 @@ use super::Outcome;
 use super::grid::{Column, Grid, Layout, Tone, grouped};
 use super::statement::{periods, statement};
 
-/// Reports that a table shows; the rest is counted.
+/// Number of reports that a table shows. The number of the others is printed.
 const REPORTS_SHOWN: usize = 20;
-/// Returns the outcome as text; with `events`, what happened to each account comes first.
+/// Returns the outcome as text. With `events`, the statement of each account comes first.
 #[must_use]
 pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {
     let Some(end_time) = outcome.end_time else {
@@ -60,7 +60,7 @@ struct Section {
     columns: &'static [(Column, Source)],
 }
 
-/// Where a cell comes from.
+/// The source of a cell.
 #[derive(Clone, Copy)]
 enum Source {
     /// A field.
@@ -159,7 +159,7 @@ impl Section {
         }
         let hidden = if self.kind == "UsageReport" { objects.len().saturating_sub(REPORTS_SHOWN) } else { 0 };
         let mut shown = objects;
-        // Those that need a look are last, so that they are not hidden.
+        // Reports that need attention come last, so that they are not hidden.
         shown.sort_by_key(|object| {
             (is_troubled(object), text(object, "/metadata/creationTimestamp"), full_name(object))
         });
@@ -244,7 +244,7 @@ fn shown(value: Option<&Value>) -> String {
     }
 }
 
-/// Returns `text` in lines of at most `width` characters, the further ones indented.
+/// Returns `text` in lines of at most `width` characters. All lines after the first are indented.
 fn wrapped(text: &str, width: u16) -> String {
     let mut lines = String::new();
     let mut length = 0_usize;

@@ -1,4 +1,5 @@
-//! The cases of billing (Laws 0 to 25), played as people would write them; the statements are in `tests/golden`.
+//! The cases of billing (Laws 0 to 25), simulated from manifests. The expected statements are in
+//! `tests/golden`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use crate::admission::Admission;
 use crate::catalog::{self, SHIPPED};
 use crate::operator::convert::{entry_schema, entry_to_json, ledger_from_wire};
 
-/// Cases with a golden statement, and the end of those that go on after their last document.
+/// Cases with a golden statement, and the end of those that continue after their last document.
 const CASES: [(&str, Option<&str>); 24] = [
     ("case-01-month-ends", Some("2026-05-31T10:00:00Z")),
     ("case-02-rates", None),
@@ -58,7 +59,7 @@ fn to(until: Option<&str>) -> TimeRange {
     TimeRange { from: None, until: until.map(time) }
 }
 
-/// The shipped catalog, with payments by someone else.
+/// The shipped catalog, with external payments.
 fn external() -> Catalog {
     let text = SHIPPED.replace("mode: Internal", "mode: External");
     catalog::parse(&text, "external.yaml").expect("is a catalog")
@@ -68,7 +69,7 @@ fn play_text(text: &str, until: Option<&str>) -> Result<Outcome, SimulateError> 
     play(manifests("acme.yaml", text), &catalog::shipped(), to(until))
 }
 
-/// The cases of [`CASES`], each played once for all tests.
+/// The cases of [`CASES`], each simulated once for all tests.
 static PLAYED: LazyLock<BTreeMap<&str, Outcome>> =
     LazyLock::new(|| CASES.into_iter().map(|(name, until)| (name, play_case_until(name, until))).collect());
 
@@ -337,7 +338,7 @@ fn case_22_a_start_in_the_past_grants_the_current_period_alone() {
 }
 
 #[test]
-fn case_23_each_threshold_is_told_once() {
+fn case_23_each_threshold_is_reported_once() {
     assert_eq!(
         each(play_case("case-23-thresholds"), "Threshold", "/detail/percent"),
         [json!(80), json!(100)]
@@ -375,7 +376,7 @@ fn two_runs_are_equal_and_every_entry_and_ledger_has_its_form() {
 }
 
 #[test]
-fn playing_on_is_as_playing_at_once() {
+fn simulating_in_two_steps_equals_simulating_in_one() {
     for (name, until) in CASES {
         let once = play_case(name);
         let end = until.map_or_else(|| once.end_time.expect("has an end").to_string(), str::to_owned);
@@ -414,7 +415,7 @@ fn the_first_document_must_have_a_time_and_time_never_goes_back() {
 }
 
 #[test]
-fn what_admission_refuses_is_named_with_its_place_and_object() {
+fn a_refusal_of_admission_names_the_place_and_object() {
     let wrong = SUBSCRIPTION.replace("plan: starter", "plan: starter, billingPeriod: Weekly");
     let message = refusal(&wrong);
     assert!(
@@ -430,7 +431,7 @@ fn what_admission_refuses_is_named_with_its_place_and_object() {
 }
 
 #[test]
-fn documents_after_the_end_are_not_applied_and_said_so() {
+fn documents_after_the_end_are_not_applied_with_a_note() {
     let later = SUBSCRIPTION.replace("2026-01-15T09", "2026-03-15T09").replace("starter", "growth");
     let outcome =
         play_text(&format!("{SUBSCRIPTION}---\n{later}"), Some("2026-02-01T00:00:00Z")).expect("is played");

@@ -1,4 +1,4 @@
-//! Traces: the spans of reconciles, sent by OTLP over gRPC. With the feature `otlp` alone.
+//! Traces: the spans of reconciles, sent by OTLP over gRPC. Only with the feature `otlp`.
 
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
@@ -20,7 +20,7 @@ pub struct Traces(SdkTracerProvider);
 impl Traces {
     /// Sends spans to the collector at `endpoint`, such as `http://collector:4317`.
     ///
-    /// Must be called in the runtime that is to send them.
+    /// Must be called in the runtime that sends them.
     ///
     /// # Errors
     /// When the endpoint cannot be understood.
@@ -34,16 +34,16 @@ impl Traces {
         Ok(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
     }
 
-    /// Returns what logging passes spans on to.
+    /// Returns the layer that receives spans from logging.
     #[must_use]
     pub fn layer(&self) -> FurtherLayer {
         tracing_opentelemetry::layer::<Logged>().with_tracer(self.0.tracer(SERVICE)).boxed()
     }
 
-    /// Sends what is left.
+    /// Sends the remaining spans.
     ///
     /// # Errors
-    /// When the collector does not take it.
+    /// When the collector does not accept them.
     pub fn end(self) -> anyhow::Result<()> {
         self.0.shutdown().context("the last spans could not be sent")
     }
@@ -58,10 +58,10 @@ mod tests {
 
     use super::*;
 
-    /// An empty frame of settings: with it, and silence, an HTTP/2 client is content to send.
+    /// An empty SETTINGS frame. An HTTP/2 client needs no other reply before it sends.
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-    /// Reads what a client sends until `text` is in it.
+    /// Reads from a client until its data contain `text`.
     async fn receives(listener: TcpListener, text: &[u8]) {
         let (mut stream, _) = listener.accept().await.expect("a client");
         stream.write_all(&SETTINGS).await.expect("written");
@@ -84,7 +84,7 @@ mod tests {
         });
         let ends = tokio::task::spawn_blocking(move || traces.end());
         receives(listener, b"the-account-of-this-test").await;
-        // The collector is gone without an answer; the end waits for none.
+        // The collector is gone without an answer, and the shutdown does not wait for one.
         drop(ends.await.expect("ended"));
     }
 

@@ -31,7 +31,7 @@ pub struct Backups {
 }
 
 impl Backups {
-    /// Begins to show the age of backups in `metrics`, if it is asked for.
+    /// Starts to export the age of backups in `metrics`, if the option is set.
     ///
     /// # Errors
     /// When the namespace of the Lease is not known.

@@ -1,4 +1,4 @@
-//! Definitions of the kinds, as the cluster has them, held against those of this program.
+//! Compares the CRDs in the cluster with those of this program.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,36 +11,38 @@ use serde_json::Value;
 /// The remedy for CRDs of another version.
 const REMEDY: &str = "apply the definitions of this version (`crds/`, or the chart with `crds.enabled`)";
 
-/// Where the API server tells, to whoever may call it at all, what it knows of the kinds.
+/// Path of the API server's OpenAPI schemas, which every authenticated client may read.
 const SCHEMAS: &str = "/openapi/v3/apis/";
 
-/// How many times the schemas are looked at before anything is said to be missing, and the pause between: an API server
-/// tells the schemas of definitions that were applied together with this program some seconds later.
-const LOOKS: u32 = 5;
+/// Number of reads of the schemas before something is reported as missing, and the pause between. An API server
+/// publishes the schemas of new CRDs after some seconds, and they may have been applied together with this
+/// program.
+const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Says which kinds and fields of this program the cluster does not know. What is written there would be dropped, or
-/// refused where nothing may be dropped; nothing wrong is written, but what is missing may stand still.
-pub async fn tell_what_is_missing(client: Client) {
-    let mut lacking = Ok(Vec::new());
-    for look in 0..LOOKS {
+/// Logs the kinds and fields of this program that the cluster does not know. The API server drops such fields,
+/// or refuses writes with strict validation. No wrong value is written, but features that need the fields may
+/// not work.
+pub async fn log_missing_fields(client: Client) {
+    let mut missing_fields = Ok(Vec::new());
+    for look in 0..ATTEMPTS {
         if look > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        lacking = fetch_schemas(&client).await.map(|schemas| missing(&schemas));
-        if lacking.as_ref().is_ok_and(Vec::is_empty) {
+        missing_fields = fetch_schemas(&client).await.map(|schemas| missing(&schemas));
+        if missing_fields.as_ref().is_ok_and(Vec::is_empty) {
             return;
         }
     }
-    let lacking = match lacking {
-        Ok(lacking) => lacking,
+    let missing_fields = match missing_fields {
+        Ok(missing_fields) => missing_fields,
         Err(error) => {
             let error: &dyn std::error::Error = &*error;
             tracing::warn!(error, "the definitions in the cluster could not be compared with this program's");
             return;
         }
     };
-    for (kind, missing) in lacking {
+    for (kind, missing) in missing_fields {
         let fields = missing.join(", ");
         if fields.is_empty() {
             tracing::error!(kind, "the cluster does not know this kind; {REMEDY}");
@@ -59,7 +61,8 @@ async fn fetch_schemas(client: &Client) -> Result<Value, Box<dyn std::error::Err
     }
 }
 
-/// Returns the kinds that lack something, each with the fields that it lacks; none where the kind itself is missing.
+/// Returns the kinds with missing fields, each with these fields. The list is empty if the kind itself is
+/// missing.
 fn missing(schemas: &Value) -> Vec<(String, Vec<String>)> {
     let name = |kind: &str| {
         let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
@@ -74,9 +77,9 @@ fn missing(schemas: &Value) -> Vec<(String, Vec<String>)> {
             continue;
         };
         let held = fields(held);
-        let lacking: Vec<String> = fields(crd.schema()).difference(&held).cloned().collect();
-        if !lacking.is_empty() {
-            found.push((crd.kind, lacking));
+        let missing_fields: Vec<String> = fields(crd.schema()).difference(&held).cloned().collect();
+        if !missing_fields.is_empty() {
+            found.push((crd.kind, missing_fields));
         }
     }
     found
@@ -109,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns what an API server with the definitions of this program tells.
+    /// Returns the schemas of an API server with the CRDs of this program.
     fn schemas() -> Value {
         let crds = crds().expect("definitions");
         let schemas = crds
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn definitions_of_this_program_lack_nothing() {
+    fn crds_of_this_program_have_no_missing_fields() {
         assert_eq!(missing(&schemas()), []);
     }
 
@@ -132,10 +135,10 @@ mod tests {
         let period = ledger.pointer_mut("/properties/spec/properties/period/properties").expect("period");
         period.as_object_mut().expect("fields").remove("number").expect("known");
         let missing = missing(&schemas);
-        let lacking =
+        let missing_fields =
             |kind: &str| missing.iter().find(|(of, _)| of == kind).map(|(_, fields)| fields.as_slice());
-        assert_eq!(lacking("CreditLedger"), Some(["spec.period.number".to_owned()].as_slice()));
-        assert_eq!(lacking("Payment"), Some([].as_slice()));
+        assert_eq!(missing_fields("CreditLedger"), Some(["spec.period.number".to_owned()].as_slice()));
+        assert_eq!(missing_fields("Payment"), Some([].as_slice()));
         assert_eq!(missing.len(), 2, "{missing:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Options of the election of a leader.
+//! Options of leader election.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::operator::election::{Settings, Times};
 
-/// Where a pod reads which namespace it is in.
+/// File in which a pod finds its namespace.
 pub const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// Longest name of a Lease.
@@ -57,7 +57,8 @@ pub struct LeaderElection {
 }
 
 impl LeaderElection {
-    /// Returns the settings of an operator on the machine or pod called `host`; nothing where it always leads.
+    /// Returns the settings of an operator on the machine or pod called `host`, or `None` without leader
+    /// election.
     ///
     /// # Errors
     /// When the times contradict each other, or the namespace is not known.
@@ -96,10 +97,10 @@ impl LeaderElection {
     }
 }
 
-/// Returns the namespace of the pod; outside a pod `option` must be given.
+/// Returns the namespace of the pod. Outside a pod, `option` must be given.
 ///
 /// # Errors
-/// When the file cannot be read, or holds no name.
+/// When the file cannot be read or does not contain a name.
 pub fn namespace_of_pod(option: &str, file: &Path) -> anyhow::Result<String> {
     let namespace = std::fs::read_to_string(file).with_context(|| {
         format!("`{option}` must be given outside a pod: {} cannot be read", file.display())
@@ -107,13 +108,14 @@ pub fn namespace_of_pod(option: &str, file: &Path) -> anyhow::Result<String> {
     name(namespace.trim()).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
 }
 
-/// Returns who stands: two processes are never the same, not even a container and the one that replaces it.
+/// Returns an identity for this process. No two processes have the same, not even a container and its
+/// replacement.
 fn identity(host: &str) -> String {
-    // Its keys are random, which is all that is asked of it.
+    // The hasher has random keys, so its result is a random number.
     format!("{host}_{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Reads a name as Kubernetes wants it.
+/// Reads a name that is valid in Kubernetes.
 ///
 /// # Errors
 /// The required form of the name, for messages.

@@ -14,11 +14,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Time limits for replies of the API server. They are generous: a caller may have a stricter limit.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Limits {
-    /// How long a reply may take, for tests. An API server ends what takes it more than 60 seconds by itself
+    /// Time limit for a reply in seconds, for tests. An API server itself ends requests that take longer than
+    /// 60 seconds
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 60)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     reply_seconds: u64,
-    /// How long a watch may be silent, for tests. An API server sends each a bookmark about every 60 seconds
+    /// Time limit for the silence of a watch in seconds, for tests. An API server sends a bookmark about every
+    /// 60 seconds
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 150)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     silence_seconds: u64,
@@ -40,11 +42,11 @@ impl From<Overdue> for Error {
 }
 
 impl Limits {
-    /// Returns a client that calls by `client`, and waits no longer than these limits say.
+    /// Returns a client that sends calls through `client` and applies these time limits.
     ///
     /// # Guarantees
-    /// A reply is whole within its limit, but for that of a watch, which has begun by then; what a watch brings comes
-    /// within the limit of its silence, or it ends with an error.
+    /// A reply is complete within its limit, or ends with an error. The reply of a watch must begin within that
+    /// limit. It ends with an error if it is silent for longer than the limit of watches.
     pub fn hold(self, client: Client) -> Client {
         let (reply, silence) =
             (Duration::from_secs(self.reply_seconds), Duration::from_secs(self.silence_seconds));
@@ -56,9 +58,9 @@ impl Limits {
                 let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
                 let (head, body) = client.send(request).await?.into_parts();
                 let body = if is_watch {
-                    Either::Left(unless_silent(body, silence))
+                    Either::Left(with_silence_limit(body, silence))
                 } else {
-                    Either::Right(unless_late(body, reply, deadline))
+                    Either::Right(with_deadline(body, reply, deadline))
                 };
                 Ok(Response::from_parts(head, body))
             };
@@ -70,9 +72,9 @@ impl Limits {
     }
 }
 
-/// Returns a body that ends with an error when it is not whole by `deadline`, which is `limit` after the request. It is
-/// passed on as it comes: whoever reads it may stop when it is too large.
-fn unless_late(
+/// Returns a body that ends with an error if it is not complete by `deadline`, which is `limit` after the
+/// request. It is not buffered, so a reader can stop if it is too large.
+fn with_deadline(
     body: Body,
     limit: Duration,
     deadline: Instant,
@@ -83,8 +85,11 @@ fn unless_late(
     }))
 }
 
-/// Returns a body that ends with an error when nothing of it comes for so long.
-fn unless_silent(body: Body, limit: Duration) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
+/// Returns a body that ends with an error after `limit` without data.
+fn with_silence_limit(
+    body: Body,
+    limit: Duration,
+) -> impl HttpBody<Data = Bytes, Error = Error> + Send + 'static {
     StreamBody::new(try_unfold(BodyStream::new(body), move |mut frames| async move {
         let next = timeout(limit, frames.try_next()).await.map_err(|_| Overdue::Watch(limit))??;
         Ok(next.map(|frame| (frame, frames)))

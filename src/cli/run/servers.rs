@@ -38,7 +38,7 @@ struct SecretArgs {
 }
 
 impl PaymentArgs {
-    /// Returns where the webhook is to listen, and its secrets, if it is to be served.
+    /// Returns the address of the webhook and its secrets, if it is enabled.
     ///
     /// # Errors
     /// When the secrets cannot be used.

@@ -1,8 +1,8 @@
-//! What waits, and should not for long: usage that could be charged, objects without a Subscription, and objects
-//! whose creation time lies in the future.
+//! Metrics of pending objects that need attention: usage that could be charged, objects without a Subscription,
+//! and objects whose creation time is in the future.
 //!
-//! All of it is read from what the watches brought, not from conditions: it is shown although the account of the object
-//! is stuck, or nothing can be written.
+//! The metrics are computed from the cache, not from conditions. They are right even if the account of the
+//! object is stuck or statuses cannot be written.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ use crate::metrics::description;
 use crate::operator::cache::{Cache, CachedKind};
 use crate::operator::facts::TEST_CLOCK;
 
-/// By how many seconds an object's creation time may be ahead of the clock (Law 0).
+/// Seconds by which an object's creation time may be ahead of the clock (Law 0).
 const AHEAD_SECONDS: i64 = 60;
 
-/// Shows what waits, as of `now`.
+/// Writes the metrics of pending objects at `now`.
 pub(super) fn show_waiting(
     encoder: &mut DescriptorEncoder<'_>,
     cache: &Cache,
@@ -42,7 +42,7 @@ pub(super) fn show_waiting(
     let oldest = chargeable.oldest.map(|time| (vec![], time.as_second()));
     show(encoder, &description::CHARGEABLE_SINCE, oldest)?;
     let has_subscription = |key: &AccountKey| accounts.has_subscription(key);
-    // A Payment needs an account alone, and that outlives its Subscription.
+    // A Payment needs only an account, and an account outlives its Subscription.
     let has_account = |key: &AccountKey| has_subscription(key) || cache.ledgers.of(key).is_some();
     let orphans = [
         orphans::<UsageReport>(cache, has_subscription),
@@ -58,7 +58,7 @@ pub(super) fn show_waiting(
     show_future(encoder, cache, &accounts, now)
 }
 
-/// Shows the objects that are not decided on before the clock has reached their creation time (Law 0).
+/// Writes the number of objects that are not processed until the clock reaches their creation time (Law 0).
 fn show_future(
     encoder: &mut DescriptorEncoder<'_>,
     cache: &Cache,
@@ -66,7 +66,7 @@ fn show_future(
     now: Timestamp,
 ) -> fmt::Result {
     let limit = now.saturating_add(SignedDuration::from_secs(AHEAD_SECONDS)).unwrap_or(now);
-    let is_future = |key: &AccountKey, arrival: Timestamp| arrival > limit && !accounts.is_by_test_clock(key);
+    let is_future = |key: &AccountKey, arrival: Timestamp| arrival > limit && !accounts.has_test_clock(key);
     let mut subscriptions = 0_usize;
     cache.subscriptions.for_each(|key, subscription| {
         let arrival = subscription.metadata.creation_timestamp.as_ref();
@@ -82,7 +82,7 @@ fn show_future(
     show(encoder, &description::FUTURE, counts.iter().map(|(kind, count)| (vec![kind.as_ref()], *count)))
 }
 
-/// How many wait, and since when the oldest of them does.
+/// A number of pending objects, and the time since when the oldest is pending.
 #[derive(Default)]
 struct Tally {
     count: usize,
@@ -96,7 +96,7 @@ impl Tally {
     }
 }
 
-/// Returns the name of a kind, and its pending facts that belong to no account.
+/// Returns the name of a kind, and the tally of its pending facts that belong to no account.
 fn orphans<K: CachedKind>(
     cache: &Cache,
     has_account: impl Fn(&AccountKey) -> bool,
@@ -110,7 +110,7 @@ fn orphans<K: CachedKind>(
     (K::kind(&()), tally)
 }
 
-/// Returns the name of a kind, and how many of its pending facts are from the future.
+/// Returns the name of a kind, and the number of its pending facts whose creation time is in the future.
 fn future<K: CachedKind>(
     cache: &Cache,
     is_future: impl Fn(&AccountKey, Timestamp) -> bool,
@@ -120,8 +120,8 @@ fn future<K: CachedKind>(
     (K::kind(&()), count)
 }
 
-/// The accounts that have a Subscription: when each begins, unless it lives by a test clock, whose times cannot be
-/// compared with the present.
+/// The accounts that have a Subscription, each with its start time. Accounts with a test clock have none,
+/// because their times cannot be compared with the operator's clock.
 struct Accounts(HashMap<AccountKey, Option<Timestamp>>);
 
 impl Accounts {
@@ -129,7 +129,7 @@ impl Accounts {
         let mut accounts = HashMap::new();
         cache.subscriptions.for_each(|key, subscription| {
             let metadata = &subscription.metadata;
-            // Law 19: from then on it counts as deleted, whatever holds it.
+            // Law 19: a Subscription with a deletion timestamp counts as deleted, even if finalizers keep it.
             if metadata.deletion_timestamp.is_none()
                 && let Some(arrival) = &metadata.creation_timestamp
             {
@@ -145,7 +145,7 @@ impl Accounts {
         });
         let begins = accounts.into_iter().map(|(key, (arrival, asked, asks_for_test_clock))| {
             let begin = match ledgers.get(&key) {
-                Some((start, is_by_test_clock)) => (!is_by_test_clock).then(|| arrival.max(*start)),
+                Some((start, has_test_clock)) => (!has_test_clock).then(|| arrival.max(*start)),
                 None => (!asks_for_test_clock).then(|| asked.map_or(arrival, |asked| asked.max(arrival))),
             };
             (key, begin)
@@ -161,7 +161,7 @@ impl Accounts {
         self.0.get(key).copied().flatten()
     }
 
-    fn is_by_test_clock(&self, key: &AccountKey) -> bool {
+    fn has_test_clock(&self, key: &AccountKey) -> bool {
         self.0.get(key).is_some_and(Option::is_none)
     }
 }
@@ -211,8 +211,8 @@ mod tests {
     fn shows(cache: Arc<Cache>, series: &[&str], not: &[&str]) {
         let now = NOW.parse().expect("time");
         let clock = Clock::from_fn(move || now);
-        let leadership = Leadership::undisputed();
-        let gauges = AccountMetrics { cache, leadership, clock, tells_accounts: false };
+        let leadership = Leadership::without_election();
+        let gauges = AccountMetrics { cache, leadership, clock, shows_each_account: false };
         let text = Metrics::default().text(gauges).expect("text");
         for series in series {
             let series = format!("flashgate_billing_{series}");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_lives_by_a_test_clock_is_not_compared_with_the_present() {
+    fn an_account_with_a_test_clock_is_not_compared_with_the_operators_clock() {
         let cache = Arc::new(Cache::default());
         let mut clocked: Subscription = object("acme", "2026-02-01T00:00:00Z", &json!({"plan": "starter"}));
         clocked.annotations_mut().insert(TEST_CLOCK.to_owned(), "2026-01-01T00:00:00Z".to_owned());

@@ -1,28 +1,28 @@
-//! How far the server's data are: the highest resource version that was seen. A latest version below it proves that the
-//! data went back, as they do when etcd is restored from a snapshot. A watch that resumes from a later version than the
-//! server has brings nothing, without any error, until the server has passed that version.
+//! The highest resource version that was seen. If the server's latest version is lower, its data went back to
+//! an earlier state, for example because etcd was restored from a snapshot. A watch that resumes from a version
+//! that the server has not reached delivers nothing. It reports no error until the server passes that version.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// What was seen by some moment.
+/// The versions that were seen up to some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How often the server's data have gone back. Versions of different epochs cannot be compared.
+    /// Number of times that the server's data went back. Versions of different epochs cannot be compared.
     pub epoch: u64,
     /// The highest version of this epoch.
     highest: u128,
 }
 
-/// How the server's latest version compares with what was seen before.
+/// The result of comparing the server's latest version with the versions that were seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// Nothing speaks against the data having only gone on.
+    /// There is no sign that the data went back.
     WentOn,
     /// The data went back.
     WentBack,
-    /// The data went back, and that was found out before.
+    /// The data went back, and an earlier comparison already found it.
     KnownToHaveGoneBack,
 }
 
@@ -44,7 +44,7 @@ impl Revisions {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what was seen by now.
+    /// Returns the versions that were seen so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
         *self.lock()
@@ -56,7 +56,7 @@ impl Revisions {
         self.epoch.subscribe()
     }
 
-    /// Takes note of a version that a list, an object or a bookmark of `epoch` carries.
+    /// Records a version that a list, an object or a bookmark of `epoch` has.
     pub fn note(&self, epoch: u64, resource_version: &str) {
         let mut seen = self.lock();
         if seen.epoch == epoch {
@@ -64,14 +64,14 @@ impl Revisions {
         }
     }
 
-    /// Takes note of a version that a reply of the server just carried.
+    /// Records the version of a reply that the server just sent.
     pub fn note_latest(&self, resource_version: &str) {
         let epoch = self.lock().epoch;
         self.note(epoch, resource_version);
     }
 
-    /// Compares `resource_version`, the server's latest, with what was seen by `before`, which must have been taken before
-    /// the server was asked. Begins another epoch when the data went back.
+    /// Compares `resource_version`, the server's latest, with the versions that were seen at `before`. The
+    /// caller must take `before` before it sends the request. Begins another epoch if the data went back.
     pub(super) fn compare(&self, before: Seen, resource_version: &str) -> Comparison {
         let Some(latest) = parse(resource_version).filter(|latest| *latest < before.highest) else {
             return Comparison::WentOn;
@@ -86,8 +86,8 @@ impl Revisions {
     }
 }
 
-/// Returns the number that a resource version is. Kubernetes defines them as numbers that can be compared; what is not a
-/// number is compared with nothing.
+/// Returns a resource version as a number, or `None` if it is not a number. Kubernetes defines resource
+/// versions as numbers that can be compared.
 #[must_use]
 pub fn parse(resource_version: &str) -> Option<u128> {
     resource_version.parse().ok()

@@ -8,16 +8,16 @@ use super::Row;
 /// The rows of one account, by name. A clone shares everything with its original until one of both changes.
 pub struct Rows<R: Row> {
     rows: Arc<BTreeMap<String, CachedRow<R>>>,
-    /// What is kept of all rows together.
+    /// The index over all rows.
     pub index: R::Index,
 }
 
-/// What is kept of all rows of an account together.
+/// An index over all rows of an account.
 pub trait Index<R>: Clone + Default + Send + Sync {
-    /// Takes up a row.
+    /// Adds a row.
     fn insert(&mut self, row: &R);
 
-    /// Drops a row.
+    /// Removes a row.
     fn remove(&mut self, row: &R);
 }
 
@@ -29,9 +29,11 @@ impl<R> Index<R> for () {
 
 pub(super) struct CachedRow<R> {
     pub(super) row: Arc<R>,
-    /// Whether it came since the last relist of its namespace began: what a relist does not bring again is gone.
+    /// Whether the row was delivered since the last relist of its namespace began. Objects that a relist does
+    /// not include are gone.
     pub(super) is_listed: bool,
-    /// Whether the server's data went back since it came: what comes now replaces it, whatever the versions say.
+    /// Whether the server's data went back since the row was delivered. The next delivery replaces it, even one
+    /// with a lower version.
     pub(super) is_outdated: bool,
 }
 
@@ -65,7 +67,7 @@ impl<R: Row> Rows<R> {
         self.rows.values().map(|held| &held.row)
     }
 
-    /// Returns how many rows there are.
+    /// Returns the number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -77,7 +79,7 @@ impl<R: Row> Rows<R> {
         self.rows.is_empty()
     }
 
-    /// Drops every row but those called one of `names`, and what is kept of all rows together.
+    /// Drops the index and every row whose name is not in `names`.
     pub fn keep_only<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
         let kept = names.filter_map(|name| Some((name.to_owned(), self.rows.get(name)?.clone())));
         *self = Self { rows: Arc::new(kept.collect()), index: R::Index::default() };
@@ -101,17 +103,17 @@ impl<R: Row> Rows<R> {
         }
     }
 
-    /// Returns what is held as `name`, to be marked.
+    /// Returns the cached row called `name`, to be marked.
     pub(super) fn mark(&mut self, name: &str) -> Option<&mut CachedRow<R>> {
         Arc::make_mut(&mut self.rows).get_mut(name)
     }
 
-    /// Returns everything that is held, to be marked.
+    /// Returns all cached rows, to be marked.
     pub(super) fn mark_all(&mut self) -> impl Iterator<Item = &mut CachedRow<R>> {
         Arc::make_mut(&mut self.rows).values_mut()
     }
 
-    /// Drops what was not listed.
+    /// Drops the rows that the relist did not include.
     pub(super) fn drop_unlisted(&mut self) {
         let unlisted = self.rows.iter().filter(|(_, held)| !held.is_listed);
         let unlisted: Vec<String> = unlisted.map(|(name, _)| name.clone()).collect();

@@ -1,4 +1,4 @@
-//! Charged windows and old order names, each as one text.
+//! Charged windows and old order names, each encoded as one text.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,14 @@ use flashgate_ledger::period::Window;
 use flashgate_ledger::purchase::OrderName;
 use jiff::Timestamp;
 
-/// Digits of an order's name and of what it bought.
+/// Digits of an order's name.
 const NAME_DIGITS: usize = 16;
 /// Digits of one order.
 const ORDER_DIGITS: usize = 20;
 
-/// Returns the charged windows of one source: the last charge, the stretches in seconds since 1970, then, where there are
-/// any, the closed gaps, and the second before which it is no longer known which gaps were closed.
+/// Returns the charged windows of one source as text: the last charge, then the stretches, in seconds since
+/// 1970. If there are closed gaps, they follow, with the second before which closed gaps are no longer
+/// recorded.
 pub(super) fn write_source(coverage: &SourceCoverage) -> String {
     let SourceCoverage { last_charge_time, stretches, closed_gaps, blurred_before_time } = coverage;
     let mut text = format!("{last_charge_time}|");
@@ -37,7 +38,7 @@ fn write_windows(text: &mut String, windows: &[Window]) {
     }
 }
 
-/// Reads what [`write_source`] wrote, or nothing where it did not write it.
+/// Parses a text of [`write_source`]. Returns `None` for any other text.
 pub(super) fn read_source(text: &str) -> Option<SourceCoverage> {
     let mut parts = text.split('|');
     let (last_charge_time, stretches) = (parts.next()?, parts.next()?);
@@ -66,7 +67,7 @@ fn read_second(text: &str) -> Option<Timestamp> {
     Timestamp::from_second(text.parse().ok()?).ok()
 }
 
-/// Returns the names of old orders, of fixed width, one after the other.
+/// Returns the names of old orders as one text, each with a fixed number of digits.
 pub(super) fn write_order_names(names: &[OrderName]) -> String {
     let mut text = String::with_capacity(names.len().saturating_mul(ORDER_DIGITS));
     for OrderName { name, pack } in names {
@@ -76,7 +77,7 @@ pub(super) fn write_order_names(names: &[OrderName]) -> String {
     text
 }
 
-/// Reads what [`write_order_names`] wrote, or nothing where it did not write it.
+/// Parses a text of [`write_order_names`]. Returns `None` for any other text.
 pub(super) fn read_order_names(text: &str) -> Option<Vec<OrderName>> {
     if !text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return None;

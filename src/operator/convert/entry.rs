@@ -1,4 +1,4 @@
-//! Entries as they travel: in the ledger, in the log, in the output of `simulate`.
+//! The JSON form of entries in the ledger, in the log and in the output of `simulate`.
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::entry::{Detail, Entry};

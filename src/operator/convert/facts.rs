@@ -1,4 +1,4 @@
-//! What others stated, as facts of an account.
+//! Converts the objects that users and agents create to facts of an account.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use kube::core::ObjectMeta;
 
 use super::{ConvertError, Problem};
 
-/// Returns what a Subscription says.
+/// Returns the fact that a Subscription states.
 ///
 /// # Errors
-/// The first field that does not hold what it must.
+/// The first field with an invalid value.
 pub fn subscription_fact(subscription: &api::Subscription) -> Result<facts::Subscription, ConvertError> {
     let Origin { name: _, uid, arrival } = Origin::of(&subscription.metadata)?;
     let api::SubscriptionSpec {
@@ -23,7 +23,7 @@ pub fn subscription_fact(subscription: &api::Subscription) -> Result<facts::Subs
         billing_period,
         renewal,
         start_time,
-        billing_details: _, // for invoices; no law asks who pays
+        billing_details: _, // printed on invoices; no law depends on it
         alert_thresholds_percent,
     } = &subscription.spec;
     let thresholds = alert_thresholds_percent.as_deref();
@@ -40,10 +40,10 @@ pub fn subscription_fact(subscription: &api::Subscription) -> Result<facts::Subs
     })
 }
 
-/// Returns what a UsageReport says, its quantities summed per pair of node type and operation.
+/// Returns the fact that a UsageReport states, with quantities summed per pair of node type and operation.
 ///
 /// # Errors
-/// The first field that does not hold what it must.
+/// The first field with an invalid value.
 pub fn report_fact(report: &api::UsageReport) -> Result<facts::Report, ConvertError> {
     let Origin { name, uid, arrival } = Origin::of(&report.metadata)?;
     let api::UsageReportSpec { subscription_ref: _, source, window, usage } = &report.spec;
@@ -58,20 +58,20 @@ pub fn report_fact(report: &api::UsageReport) -> Result<facts::Report, ConvertEr
     Ok(facts::Report { name, uid, arrival, source: source.clone(), window, usage: sum_usage(usage)? })
 }
 
-/// Returns what a CreditPack says.
+/// Returns the fact that a CreditPack states.
 ///
 /// # Errors
-/// The first field that does not hold what it must.
+/// The first field with an invalid value.
 pub fn pack_fact(pack: &api::CreditPack) -> Result<facts::PackOrder, ConvertError> {
     let Origin { name, uid, arrival } = Origin::of(&pack.metadata)?;
     let api::CreditPackSpec { subscription_ref: _, pack } = &pack.spec;
     Ok(facts::PackOrder { name, uid, arrival, pack: pack.clone() })
 }
 
-/// Returns what a Payment says.
+/// Returns the fact that a Payment states.
 ///
 /// # Errors
-/// The first field that does not hold what it must.
+/// The first field with an invalid value.
 pub fn payment_fact(payment: &api::Payment) -> Result<facts::Payment, ConvertError> {
     let Origin { name, uid, arrival } = Origin::of(&payment.metadata)?;
     let api::PaymentSpec { subscription_ref: _, invoice, state, amount, currency, reference: _ } =
@@ -87,10 +87,10 @@ pub fn payment_fact(payment: &api::Payment) -> Result<facts::Payment, ConvertErr
     })
 }
 
-/// Returns what a CreditAdjustment says.
+/// Returns the fact that a CreditAdjustment states.
 ///
 /// # Errors
-/// The first field that does not hold what it must.
+/// The first field with an invalid value.
 pub fn adjustment_fact(adjustment: &api::CreditAdjustment) -> Result<facts::Adjustment, ConvertError> {
     let Origin { name, uid, arrival } = Origin::of(&adjustment.metadata)?;
     let api::CreditAdjustmentSpec { subscription_ref: _, credits: given, reason, expiration_time } =
@@ -109,7 +109,7 @@ pub fn adjustment_fact(adjustment: &api::CreditAdjustment) -> Result<facts::Adju
     })
 }
 
-/// Who stated a fact, and when.
+/// The identity and creation time of the object that states a fact.
 struct Origin {
     name: String,
     uid: String,
@@ -127,7 +127,7 @@ impl Origin {
     }
 }
 
-/// Returns `time` if it is a whole second, in which every law counts.
+/// Returns `time` if it is a whole second. The laws use no smaller unit.
 fn whole_second(path: &str, time: Timestamp) -> Result<Timestamp, ConvertError> {
     if time.subsec_nanosecond() == 0 {
         Ok(time)
@@ -150,8 +150,9 @@ fn thresholds_percent(percents: &[i32]) -> Result<Vec<u32>, ConvertError> {
     percents.iter().enumerate().map(read).collect()
 }
 
-/// Pairs of node type and operation that are kept of one report: one more than a catalog may have rates. A report with
-/// more has an unknown pair among these, and is refused for the first of them, whatever the others are.
+/// Number of pairs of node type and operation that are kept for one report: one more than the most rates of a
+/// catalog. A report with more pairs has an unknown one among those that are kept, and is refused because of
+/// it.
 const PAIRS: usize = 257;
 
 /// Sums quantities per pair of node type and operation, in the order of their first lines.

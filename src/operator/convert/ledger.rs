@@ -1,6 +1,7 @@
-//! A ledger as it is stored, and as it is decided on.
+//! Converts between the stored form of a ledger and the type of the laws.
 //!
-//! Both ways name every field, so one that is added on either side does not compile until it is carried over.
+//! Both directions name every field. If either side gets a field, the code does not compile until the field is
+//! converted.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ use super::{
 /// Reads the ledger of the account `name`.
 ///
 /// # Errors
-/// When a later operator wrote it, when it is not what its hash was taken of, or when a field is not of this format.
+/// When a later operator wrote it, when its hash does not match, or when a field is not of this format.
 pub fn ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<Ledger, ConvertError> {
     let found = spec.format_version;
     if found > FORMAT_VERSION {
@@ -44,7 +45,8 @@ pub fn ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<Ledger, C
     accepted_ledger_from_wire(name, spec)
 }
 
-/// Reads the ledger of the account `name` whatever its hash: an administrator accepted its content as the truth.
+/// Reads the ledger of the account `name` without checking its hash, because an administrator accepted its
+/// content.
 ///
 /// # Errors
 /// When a later operator wrote it, or when a field is not of this format.
@@ -55,7 +57,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
     let CreditLedgerSpec {
         format_version,
         sequence,
-        previous_hash: _, // what the chain and the log need, and no law does
+        previous_hash: _, // only the hash chain and the log need it
         hash: _,
         writer: _,
         clock_time,
@@ -89,10 +91,10 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         carried,
         totals,
         statements,
-        entries: _, // history, on which nothing is decided
+        entries: _, // history; no decision depends on it
         unacknowledged,
-        accepted: _, // judged before anything is decided
-        other: _,    // what a later version added: carried on
+        accepted: _, // checked before each decision
+        other: _,    // fields of a later version: preserved
     } = spec;
     if *format_version > FORMAT_VERSION {
         return Err(ConvertError::NewerFormat { found: *format_version });
@@ -143,7 +145,7 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
     })
 }
 
-/// Writes a ledger for storage: as the commit after `previous`, with what happened added to its last entries.
+/// Returns the stored form of a ledger: the commit after `previous`, with `entries` added to the last entries.
 ///
 /// `subscription` is `namespace/name`; `writer` is the process that commits.
 #[must_use]
@@ -248,8 +250,8 @@ pub fn ledger_to_wire(
     spec
 }
 
-/// Writes a ledger whose content an administrator accepted: the same ledger as the next commit, whose status may show
-/// less than `shown_hash` did.
+/// Returns the next commit of a ledger whose content an administrator accepted. The ledger may be older than
+/// the one with `shown_hash`, which the status shows.
 #[must_use]
 pub fn accepted_ledger_to_wire(
     ledger: &Ledger,
@@ -270,7 +272,7 @@ pub fn accepted_ledger_to_wire(
     spec
 }
 
-/// Returns the last entries of the ledger, oldest first, with what happened now.
+/// Returns the last entries of the ledger, oldest first, with the new `entries` at the end.
 fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscription: &str) -> Vec<String> {
     let known = previous.map(|previous| previous.entries.as_slice()).unwrap_or_default();
     let new: Vec<&Entry> = entries.iter().filter(|entry| entry.is_part_of_ledger()).collect();
@@ -289,7 +291,7 @@ fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscrip
     last
 }
 
-/// Returns an amount as it travels.
+/// Returns credits as an amount of the custom resources.
 pub(super) fn amount(credits: Credits) -> Amount {
     Amount(credits.to_string())
 }
@@ -306,7 +308,7 @@ fn write_records<T: Serialize>(records: &[T]) -> Vec<String> {
     records.iter().map(write_record).collect()
 }
 
-/// Returns a record as compact JSON: the API server charges for nodes, not for bytes.
+/// Returns a record as compact JSON. The API server's costs grow with the number of JSON nodes, not of bytes.
 ///
 /// # Panics
 /// Never: every record has a form in JSON.
@@ -322,7 +324,7 @@ fn read_records<T: DeserializeOwned>(field: &str, texts: &[String]) -> Result<Ve
 fn read_record<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, ConvertError> {
     serde_json::from_str(text).map_err(|error| {
         let problem = error.to_string();
-        // Its hash was right, so an operator wrote it.
+        // The hash matched, so an operator wrote the field.
         if problem.starts_with("unknown field") || problem.starts_with("unknown variant") {
             ConvertError::NewerField { path: format!("spec.{field}") }
         } else {
@@ -457,8 +459,8 @@ fn read_names(field: &str, names: &str) -> Result<Vec<OrderName>, ConvertError> 
     coverage::read_order_names(names).ok_or_else(not_written)
 }
 
-/// Refuses a ledger with fields that this operator does not know where it writes what lies around them: they would be
-/// lost with the next commit. What is beside all that it knows is carried on.
+/// Refuses a ledger with unknown fields inside the parts that this operator writes: the next commit would drop
+/// them. Unknown fields at the top level are preserved.
 fn refuse_newer_fields(spec: &CreditLedgerSpec) -> Result<(), ConvertError> {
     let terms = spec.terms.as_ref().map(|terms| &terms.other);
     let anchor = spec.anchor.as_ref().map(|anchor| &anchor.other);

@@ -1,4 +1,4 @@
-//! What goes through the wire comes back, and what was tampered with is found.
+//! Conversion to the wire and back loses nothing, and every change of a stored ledger is detected.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn stored(account: &TestAccount, previous: Option<&CreditLedgerSpec>) -> CreditL
     ledger_to_wire(account.ledger(), previous, &account.decision.entries, "default/acme", "operator-0")
 }
 
-/// Returns the ledger as the API server would hand it out.
+/// Returns the ledger as the API server would return it.
 fn through_json(spec: &CreditLedgerSpec) -> CreditLedgerSpec {
     let text = serde_json::to_string(spec).expect("JSON");
     serde_json::from_str(&text).expect("a ledger")
@@ -79,7 +79,7 @@ proptest! {
         let names: Vec<String> =
             fields.keys().filter(|name| !["hash", "formatVersion"].contains(&name.as_str())).cloned().collect();
         fields.remove(&names[at.index(names.len())]);
-        // What is left out either does not decode at all or is found by the hash.
+        // If a field is missing, the ledger does not decode or its hash does not match.
         if let Ok(tampered) = serde_json::from_value::<CreditLedgerSpec>(tampered) {
             let is_found = matches!(ledger_from_wire("acme", &tampered), Err(ConvertError::WrongHash { .. }));
             prop_assert!(is_found);
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn what_admission_accepts_as_a_quantity_parses(
+    fn every_admitted_quantity_parses(
         text in proptest::string::string_regex(api::quantity::QUANTITY_PATTERN.trim_matches(['^', '$']))
             .expect("a pattern"),
     ) {
@@ -95,7 +95,7 @@ proptest! {
         report.spec.usage[0].quantity = api::Quantity(text.clone());
         match report_fact(&report) {
             Ok(fact) => prop_assert_eq!(fact.usage.len(), 2),
-            // The pattern lets these through, the rule beside it does not.
+            // The pattern accepts these, but the CEL rule does not.
             Err(ConvertError::Field { problem: Problem::Quantity(ParseQuantityError::TooLarge(_)), .. }) => {}
             Err(error) => prop_assert!(false, "{}: {}", text, error),
         }
@@ -129,7 +129,7 @@ fn an_amount_in_another_form_is_found_by_the_hash() {
 }
 
 #[test]
-fn a_ledger_of_a_later_version_is_told_from_a_broken_one() {
+fn a_ledger_of_a_later_version_is_distinguished_from_a_broken_one() {
     let mut spec = stored(&rich_account(), None);
     spec.format_version = FORMAT_VERSION + 1;
     assert_eq!(ledger_from_wire("acme", &spec), Err(ConvertError::NewerFormat { found: FORMAT_VERSION + 1 }));
@@ -147,7 +147,7 @@ fn ledger_of_0_1_0() -> Value {
     object["spec"].clone()
 }
 
-/// Returns what another version stores: `content` with its hash.
+/// Returns `content` with its hash, as another version would store it.
 fn hashed(mut content: Value) -> CreditLedgerSpec {
     let fields = content.as_object_mut().expect("an object");
     fields.remove("hash");
@@ -170,7 +170,7 @@ fn a_ledger_of_0_1_0_is_read_as_it_is_and_becomes_one_of_format_2_with_its_next_
 }
 
 #[test]
-fn a_field_of_a_later_version_is_hashed_and_carried_on() {
+fn a_field_of_a_later_version_is_hashed_and_preserved() {
     let mut content = serde_json::to_value(stored(&rich_account(), None)).expect("JSON");
     content["recordedSequence"] = json!(7);
     content["months"] = json!(["2026-02"]);
@@ -186,7 +186,7 @@ fn a_field_of_a_later_version_is_hashed_and_carried_on() {
 }
 
 #[test]
-fn a_ledger_with_a_newer_field_that_cannot_be_carried_on_is_left_alone() {
+fn a_ledger_with_a_newer_field_that_cannot_be_preserved_is_refused() {
     let spec = stored(&rich_account(), None);
     let mut in_terms = serde_json::to_value(&spec).expect("JSON");
     in_terms["terms"]["overdraft"] = json!("5");
@@ -311,7 +311,7 @@ fn names_of_old_orders_have_a_fixed_width() {
 }
 
 #[test]
-fn what_waits_for_the_first_period_is_carried_over() {
+fn the_time_of_the_last_waiting_pack_is_preserved() {
     let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.last_waiting_pack_time = Some(ledger.start_time);
     let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
@@ -336,7 +336,7 @@ fn the_ledger_keeps_the_last_entries_but_no_refused_reports() {
 }
 
 #[test]
-fn an_entry_is_told_with_decimals_in_text_and_objects_by_kind_and_name() {
+fn an_entry_has_decimals_as_text_and_objects_by_kind_and_name() {
     let mut account = TestAccount::on_plan("starter", "2026-02-09T22:00:00Z");
     account.until("2026-02-10T00:00:00Z");
     account.report_hour("now", "gw-eu-1", "StorageEgress", "12G");
@@ -448,7 +448,7 @@ fn of_a_report_with_more_pairs_than_a_catalog_has_rates_only_one_more_is_kept() 
 }
 
 #[test]
-fn what_is_wrong_with_a_report_is_told_with_its_path() {
+fn an_invalid_report_is_refused_with_the_path_of_the_field() {
     type Tamper = fn(&mut api::UsageReport);
     let cases: [(Tamper, &str); 5] = [
         (

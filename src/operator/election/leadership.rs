@@ -1,27 +1,27 @@
-//! Whether this operator leads: what a reconcile asks before it begins.
+//! Whether this operator leads. The work queue checks it before each reconcile.
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Tells whether this operator leads.
+/// A handle that reports whether this operator leads.
 ///
-/// It ends by itself: a process that was stopped for a while finds it ended when it goes on.
+/// Leadership ends by itself at its deadline, even if the process was suspended in between.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    /// When the leadership ends unless it is renewed; nothing without leader election.
+    /// When the leadership ends unless it is renewed. `None` without leader election.
     until: Option<watch::Receiver<Instant>>,
 }
 
 impl Leadership {
     /// Returns the leadership of an operator without leader election: it always leads.
     #[must_use]
-    pub const fn undisputed() -> Self {
+    pub const fn without_election() -> Self {
         Self { until: None }
     }
 
     /// Returns a leadership that has not begun, and the sender that sets when it ends.
     #[must_use]
-    pub fn contested() -> (watch::Sender<Instant>, Self) {
+    pub fn with_election() -> (watch::Sender<Instant>, Self) {
         let (sender, until) = watch::channel(Instant::now());
         (sender, Self { until: Some(until) })
     }
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn leadership_ends_by_itself_unless_it_is_renewed() {
-        let (until, mut leadership) = Leadership::contested();
+        let (until, mut leadership) = Leadership::with_election();
         assert!(!leadership.is_leading());
         assert!(leadership.begins().now_or_never().is_none());
         let start = Instant::now();
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn leadership_that_is_taken_back_ends_at_once_and_may_begin_again() {
-        let (until, mut leadership) = Leadership::contested();
+        let (until, mut leadership) = Leadership::with_election();
         until.send_replace(Instant::now() + AGE);
         assert!(leadership.begins().now_or_never().is_some());
         assert!(leadership.ends().now_or_never().is_none());
@@ -106,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn leadership_ends_when_the_election_stops() {
-        let (until, mut leadership) = Leadership::contested();
+        let (until, mut leadership) = Leadership::with_election();
         until.send_replace(Instant::now() + TERM);
         drop(until);
         leadership.ends().await;
@@ -114,8 +114,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operator_that_stands_alone_always_leads() {
-        let mut leadership = Leadership::undisputed();
+    async fn an_operator_without_leader_election_always_leads() {
+        let mut leadership = Leadership::without_election();
         assert!(leadership.begins().now_or_never().is_some());
         assert!(leadership.is_leading());
         assert!(leadership.ends().now_or_never().is_none());

@@ -1,4 +1,4 @@
-//! The plan as a table: one row for each situation, planned twice.
+//! A table of situations and the step that the plan returns for each. Each situation is planned twice.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
 
 const START: &str = "2026-01-31T10:00:00Z";
 
-/// What is known of the account `sim/acme`, and what else the plan rests on.
+/// The input of a plan for the account `sim/acme`.
 struct Situation {
     catalog: Catalog,
     subscription: Option<Subscription>,
@@ -26,7 +26,7 @@ struct Situation {
     now: jiff::Timestamp,
     reads: Vec<Part>,
     is_paused: bool,
-    knows_the_time: bool,
+    trusts_the_clock: bool,
     memory: Memory,
 }
 
@@ -49,7 +49,7 @@ fn stated<T: serde::de::DeserializeOwned>(name: &str, mut spec: Value) -> T {
 }
 
 impl Situation {
-    /// Nothing is known of the account, two minutes after its start would have been.
+    /// An account without objects, two minutes after its usual start.
     fn new() -> Self {
         Self {
             catalog: catalog::shipped(),
@@ -59,7 +59,7 @@ impl Situation {
             now: time(START) + SignedDuration::from_mins(2),
             reads: Vec::new(),
             is_paused: false,
-            knows_the_time: true,
+            trusts_the_clock: true,
             memory: Memory::default(),
         }
     }
@@ -74,7 +74,7 @@ impl Situation {
         })));
     }
 
-    /// Commits what there is to decide at the account's start.
+    /// Commits the decision at the account's start.
     fn begin(&mut self) {
         let subscription = subscription_fact(self.subscription.as_ref().expect("subscribed")).expect("fact");
         let facts = Facts {
@@ -94,7 +94,7 @@ impl Situation {
         self.ledger = Some(object);
     }
 
-    /// Shows the ledger in the Subscription's status, at `sequence`, as the object with `uid`.
+    /// Sets `status.ledger` of the Subscription to `sequence` and `uid`.
     fn show(&mut self, uid: &str, sequence: i64) {
         let hash = self.ledger.as_ref().map_or_else(String::new, |ledger| ledger.spec.hash.clone());
         let status = json!({"ledger": {"uid": uid, "sequence": sequence, "hash": hash}});
@@ -124,7 +124,7 @@ impl Situation {
         let context = Context {
             catalog: &self.catalog,
             is_paused: self.is_paused,
-            knows_the_time: self.knows_the_time,
+            trusts_the_clock: self.trusts_the_clock,
             allows_test_clocks: false,
         };
         let planned = name(&plan(&view, &self.memory, &context));
@@ -133,7 +133,7 @@ impl Situation {
     }
 }
 
-/// Returns the name of a step, as the table has it.
+/// Returns the name of a step in the table.
 fn name(planned: &Result<Step, ConvertError>) -> String {
     let trouble = |trouble: &Trouble| {
         let shown = format!("{trouble:?}");
@@ -151,7 +151,7 @@ fn name(planned: &Result<Step, ConvertError>) -> String {
     }
 }
 
-// What is there.
+// The objects that exist.
 
 fn subscribed(situation: &mut Situation) {
     situation.subscribe();
@@ -165,7 +165,7 @@ fn is_of_a_fraction(situation: &mut Situation) {
     situation.object().spec.start_time = Some(time("2026-01-31T10:00:00.5Z"));
 }
 
-/// An account whose ledger the Subscription names.
+/// An account whose Subscription names the ledger.
 fn begun(situation: &mut Situation) {
     situation.subscribe();
     situation.begin();
@@ -242,7 +242,7 @@ fn another_sequence_is_accepted(situation: &mut Situation) {
     situation.stored().metadata.annotations = Some([(ACCEPT_SEQUENCE.to_owned(), "9".to_owned())].into());
 }
 
-// What is stated.
+// The facts.
 
 fn reports(situation: &mut Situation, name: &str, operation: &str, window: (&str, &str)) {
     let report = stated::<UsageReport>(
@@ -297,7 +297,7 @@ fn a_day_has_passed(situation: &mut Situation) {
     situation.now = time("2026-02-02T10:00:00Z");
 }
 
-// What was read, and what else counts.
+// The reads and the rest of the context.
 
 fn ledger_read(situation: &mut Situation) {
     situation.reads.push(Part::Ledger);
@@ -312,14 +312,14 @@ fn paused(situation: &mut Situation) {
 }
 
 fn the_time_is_not_known(situation: &mut Situation) {
-    situation.knows_the_time = false;
+    situation.trusts_the_clock = false;
 }
 
 fn a_commit_is_in_doubt(situation: &mut Situation) {
     situation.memory.is_in_doubt = true;
 }
 
-/// Each situation, by what led to it, and the step that follows.
+/// Each situation, with its construction and the expected step.
 const SITUATIONS: &[(&[Change], &str)] = &[
     // Nothing to do.
     (&[], "rest"),
@@ -335,7 +335,7 @@ const SITUATIONS: &[(&[Change], &str)] = &[
     (&[begun, a_commit_is_in_doubt, ledger_read], "write what is due"),
     (&[begun, a_commit_is_in_doubt, the_time_is_not_known], "read Time"),
     (&[subscribed, a_commit_is_in_doubt], "read Ledger"),
-    // The first commit rests on the server's ledger, then on the Subscription read after it.
+    // The first commit needs a read of the ledger, then of the Subscription.
     (&[subscribed], "read Ledger"),
     (&[subscribed, ledger_read], "read Subscription"),
     (&[subscribed, subscription_read], "read Ledger"),
@@ -344,13 +344,14 @@ const SITUATIONS: &[(&[Change], &str)] = &[
     (&[subscribed, starts_later], "write what is due"),
     (&[subscribed, is_of_a_fraction], "cannot be understood"),
     (&[subscribed, the_subscription_is_being_deleted], "write what is due"),
-    // Charges are bound to the version that is cached, and need no read.
+    // A charge is written with the cached resource version, so it needs no read.
     (&[begun, usage_is_reported], "commit"),
     (&[begun, usage_is_reported, ledger_read], "commit"),
     (&[begun, usage_of_later_is_reported], "write what is due"),
     (&[begun, credits_are_given], "commit"),
     (&[begun, a_pack_is_ordered], "commit"),
-    // Refusals are final: they rest on the server's ledger, and those of orders on the Subscription read after it.
+    // Refusals are final, so they need a read of the ledger. Refusals of orders then need a read of the
+    // Subscription.
     (&[begun, usage_without_a_rate_is_reported], "read Ledger"),
     (&[begun, usage_without_a_rate_is_reported, ledger_read], "write what is due"),
     (&[begun, usage_of_long_ago_is_reported], "read Ledger"),
@@ -363,14 +364,14 @@ const SITUATIONS: &[(&[Change], &str)] = &[
     (&[begun, an_unknown_pack_is_ordered, subscription_read, ledger_read], "read Subscription"),
     (&[begun, money_for_no_invoice_comes], "read Subscription"),
     (&[begun, money_for_no_invoice_comes, subscription_read], "commit"),
-    // The Subscription decides: plan changes and boundaries.
+    // Plan changes and period boundaries depend on the Subscription.
     (&[begun, an_upgrade_is_asked_for], "read Subscription"),
     (&[begun, an_upgrade_is_asked_for, subscription_read], "commit"),
     (&[begun, an_upgrade_is_asked_for, subscription_read, ledger_read], "read Subscription"),
     (&[begun, thresholds_are_edited], "write what is due"),
     (&[begun, the_period_is_over], "read Subscription"),
     (&[begun, the_period_is_over, subscription_read], "commit"),
-    // A Subscription that is older than the ledger, or another object.
+    // A Subscription that is older than the one in the ledger, or another object.
     (&[begun, the_subscription_is_older], "read Subscription"),
     (&[begun, the_subscription_is_older, usage_is_reported], "read Subscription"),
     (&[begun, the_subscription_is_older, subscription_read], "write what is due"),
@@ -385,19 +386,19 @@ const SITUATIONS: &[(&[Change], &str)] = &[
     (&[begun, the_subscription_is_gone, the_period_is_over], "read Subscription"),
     (&[begun, the_subscription_is_gone, the_period_is_over, subscription_read], "commit"),
     (&[begun, the_subscription_is_being_deleted, usage_is_reported], "write what is due"),
-    // The ledger is named before anything more is committed.
+    // The Subscription names the ledger before the next commit.
     (&[begun, is_not_named], "write what is due"),
     (&[begun, is_not_named, usage_is_reported], "name the ledger"),
     (&[begun, is_not_named, an_upgrade_is_asked_for], "read Subscription"),
     (&[begun, is_not_named, an_upgrade_is_asked_for, subscription_read], "name the ledger"),
     (&[begun, another_is_named, usage_is_reported], "name the ledger"),
-    // A ledger that is gone: the ledger is read, then the Subscription that names it, then the ledger again.
+    // A missing ledger: the plan reads the ledger, then the Subscription that names it, then the ledger again.
     (&[begun, the_ledger_is_gone], "read Ledger"),
     (&[begun, the_ledger_is_gone, ledger_read], "read Subscription"),
     (&[begun, the_ledger_is_gone, ledger_read, subscription_read], "read Ledger"),
     (&[begun, the_ledger_is_gone, ledger_read, subscription_read, ledger_read], "report Missing"),
     (&[begun, the_ledger_is_gone, subscription_read, ledger_read], "report Missing"),
-    // A ledger that is older than the one that was shown.
+    // A ledger that is older than the one in the status.
     (&[begun, a_later_one_was_shown], "read Ledger"),
     (&[begun, a_later_one_was_shown, ledger_read], "report Regression"),
     (&[begun, a_later_one_was_shown, ledger_read, subscription_read], "read Ledger"),

@@ -1,18 +1,18 @@
-//! Conditions, as kstatus and Argo CD read them.
+//! Conditions, in the form that kstatus and Argo CD expect.
 
 use flashgate_api::READY;
 use flashgate_api::reason::Reason;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// Present while something is under way that comes by itself.
+/// Present while the operator works on or waits for something that needs no action.
 const RECONCILING: &str = "Reconciling";
-/// Present while someone must act.
+/// Present while a user or administrator must act.
 pub(super) const STALLED: &str = "Stalled";
 /// Characters that the schema allows for a message.
 const MESSAGE_LENGTH: usize = 32_768;
 
-/// Where an object stands.
+/// The readiness of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Readiness {
     progress: Progress,
@@ -20,18 +20,18 @@ pub(super) struct Readiness {
     message: String,
 }
 
-/// Whether something is still to come.
+/// The progress of what the object asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// Everything asked for is done.
+    /// The request is complete.
     Done,
-    /// It comes by itself.
+    /// The request is pending and needs no action.
     Waits,
-    /// Someone must act.
+    /// A user or administrator must act.
     Stuck,
 }
 
-/// One condition before it has its times.
+/// A condition without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) kind: &'static str,
@@ -41,17 +41,17 @@ pub(super) struct Finding {
 }
 
 impl Readiness {
-    /// Returns that everything asked for is done.
+    /// Returns the readiness of a request that is complete.
     pub(super) const fn done(reason: Reason, message: String) -> Self {
         Self { progress: Progress::Done, reason, message }
     }
 
-    /// Returns that something is still to come by itself.
+    /// Returns the readiness of a request that is pending and needs no action.
     pub(super) const fn waits(reason: Reason, message: String) -> Self {
         Self { progress: Progress::Waits, reason, message }
     }
 
-    /// Returns that someone must act.
+    /// Returns the readiness of a request that needs an action of a user or administrator.
     pub(super) const fn stuck(reason: Reason, message: String) -> Self {
         Self { progress: Progress::Stuck, reason, message }
     }
@@ -62,7 +62,7 @@ impl Readiness {
         self.message.push_str(remark);
     }
 
-    /// Returns `Ready`, and what says why it is not True.
+    /// Returns `Ready`, and the condition that explains why it is not True.
     pub(super) fn findings(self) -> Vec<Finding> {
         let Self { progress, reason, message } = self;
         let finding = |kind, holds| Finding { kind, holds, reason, message: message.clone() };
@@ -74,7 +74,7 @@ impl Readiness {
     }
 }
 
-/// Returns conditions; each keeps the time of its last transition while its status stays.
+/// Returns conditions. Each keeps the time of its last transition until its status changes.
 pub(super) fn conditions(
     before: &[Condition],
     findings: Vec<Finding>,
@@ -98,7 +98,7 @@ pub(super) fn conditions(
     findings.into_iter().map(condition).collect()
 }
 
-/// Returns `before` with the conditions of `readiness` in place of its own, the others unchanged.
+/// Returns `before` with its readiness conditions replaced by those of `readiness`. The others are unchanged.
 pub(super) fn replace_conditions(
     before: &[Condition],
     readiness: Readiness,
@@ -112,7 +112,7 @@ pub(super) fn replace_conditions(
     conditions
 }
 
-/// Returns what to know of an object that was created at a time which is still to come.
+/// Returns the message for an object whose creation time is in the future.
 #[must_use]
 pub fn arrival_in_future(arrival: Timestamp) -> String {
     format!(

@@ -1,4 +1,4 @@
-//! Events: what a committed decision is worth telling, once.
+//! Events about a committed decision. Each is published once.
 
 #[cfg(test)]
 mod tests;
@@ -16,24 +16,24 @@ use flashgate_ledger::refusal::Refusal;
 use super::condition::STALLED;
 use super::ready_condition::describe_plan;
 
-/// An Event before it is published. It names its object, unless that is the Subscription.
+/// An Event before it is published. Without an object it is about the Subscription.
 pub type AccountEvent = Event<Option<ObjectName>>;
 
-/// Returns the events of a decision, in order; an ordinary charge gives none.
+/// Returns the Events of a decision, in order. An ordinary charge has no Event.
 #[must_use]
 pub fn events(decision: &Decision) -> Vec<AccountEvent> {
     let gaps = decision.closed_gaps.iter().map(|(source, gap)| gap_closed(source, *gap));
     decision.entries.iter().filter_map(entry_event).chain(gaps).chain(exhausted(&decision.entries)).collect()
 }
 
-/// Returns the Event of a UsageReport, by name, that was refused.
+/// Returns the Event about the UsageReport called `report`, which was refused.
 #[must_use]
 pub fn refusal_event(report: &str, refusal: &Refusal) -> AccountEvent {
     let object = ObjectName { kind: FactKind::UsageReport, name: report.to_owned() };
     Event::warning(Some(object), refusal.reason.into(), refusal.message.clone())
 }
 
-/// Returns the Event of a Subscription that goes on with the account of an earlier one of its name.
+/// Returns the Event about a Subscription that resumes the account of an earlier one with its name.
 #[must_use]
 pub fn resumption_event(before: &Ledger, after: &Ledger) -> Option<AccountEvent> {
     if before.subscription.uid == after.subscription.uid {
@@ -53,12 +53,12 @@ pub fn resumption_event(before: &Ledger, after: &Ledger) -> Option<AccountEvent>
     })
 }
 
-/// Returns the Event of a Subscription whose stored status changes from `before` to `after`: why it stalls, or what was
-/// put off to the period's end.
+/// Returns the Event about a Subscription whose stored status changes from `before` to `after`: it is stalled,
+/// or a change is postponed to the period's end.
 ///
-/// A stored status changes once for each occurrence, whichever operator writes it and however often it restarts. The
-/// same reason is worth another Event only if the spec was edited and the message says something else: without an edit,
-/// the same fault may be worded otherwise at each try.
+/// A stored status changes once for each occurrence, even if operators restart or hand over. The same reason
+/// gets another Event only if the spec was edited and the message differs. Without an edit, the message of the
+/// same fault may differ at each try.
 #[must_use]
 pub fn status_event(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<AccountEvent> {
     let ready = condition(&after.conditions, READY)?;
@@ -78,7 +78,8 @@ pub fn status_event(before: Option<&SubscriptionStatus>, after: &SubscriptionSta
 }
 
 fn entry_event(entry: &Entry) -> Option<AccountEvent> {
-    // The Event of a refused report is given with its receipt, else each decision before that would repeat it.
+    // The Event of a refused report is published with its receipt. Otherwise each decision before the receipt
+    // would repeat it.
     if !entry.is_part_of_ledger() {
         return None;
     }
@@ -145,7 +146,7 @@ fn entry_event(entry: &Entry) -> Option<AccountEvent> {
 
 fn invoice_event(detail: &Detail) -> Option<AccountEvent> {
     match detail {
-        // An invoice that is settled when it is issued does not wait for a payment.
+        // An invoice that is settled when it is issued has no payment to wait for.
         Detail::Invoiced { amount, currency, invoice, due_time: Some(due), .. } => {
             let message =
                 format!("invoice {invoice} over {amount} {currency} waits for its payment, due at {due}");

@@ -6,9 +6,9 @@ use flashgate_ledger::ledger::Ledger;
 
 use super::amount;
 
-/// Invoices that are shown beside those that are still open.
+/// Number of the last invoices that are shown, in addition to all open ones.
 const SHOWN: usize = 12;
-/// Invoices that the schema allows.
+/// Most invoices that the schema allows.
 const MOST_SHOWN: usize = 256;
 
 /// Returns all open invoices and the last ones, oldest first.
@@ -45,7 +45,7 @@ fn show(ledger: &Ledger, invoice: &Invoice) -> subscription::Invoice {
     }
 }
 
-/// Returns what an invoice is for; the first word is the reason that entries name.
+/// Returns the purpose of an invoice as text. The first word is the reason that entries name.
 fn reason(ledger: &Ledger, purpose: &Purpose) -> String {
     match purpose {
         Purpose::Change { reason, terms } => {

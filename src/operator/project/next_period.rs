@@ -9,15 +9,16 @@ use jiff::Timestamp;
 /// The outcome at the end of the current period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NextPeriod {
-    /// When the period in force ends.
+    /// When the current period ends.
     pub(super) time: Timestamp,
-    /// Plan of the next one; absent where there is none.
+    /// Plan of the next period, or `None` if there is no next period.
     pub(super) plan: Option<PlanPeriod>,
-    /// Whether the plan in force ends because `renewal: None` asks for it.
+    /// Whether the current plan ends because of `renewal: None`.
     pub(super) ends_as_asked: bool,
 }
 
-/// Returns what follows the period in force if nothing else is asked for, or nothing while there is none.
+/// Returns the outcome at the end of the current period if the request stays the same. Returns `None` without a
+/// period.
 pub(super) fn next_period(ledger: &Ledger, catalog: &Catalog) -> Option<NextPeriod> {
     let (window, decided) = (ledger.period.window?, ledger.request.as_ref()?);
     let next = ledger.following(&decided.request, catalog)?;

@@ -1,4 +1,4 @@
-//! Where an account stands, in one condition and one sentence.
+//! The readiness of an account, as one condition with one message.
 
 use flashgate_api::Subscription;
 use flashgate_api::reason::Reason;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::condition::{Readiness, arrival_in_future};
 use super::next_period::NextPeriod;
 
-/// Returns where an account stands whose ledger does not exist yet.
+/// Returns the readiness of an account whose ledger does not exist yet.
 pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Readiness {
     if let Some(readiness) = absent(subscription, now) {
         return readiness;
@@ -27,8 +27,8 @@ pub(super) fn before_opening(subscription: &Subscription, now: Timestamp) -> Rea
     }
 }
 
-/// Returns where an account stands whose Subscription counts as absent: it is being deleted (Law 19), or it was created
-/// at a time that is still to come (Law 0).
+/// Returns the readiness of an account whose Subscription counts as absent. Either it is being deleted (Law
+/// 19), or its creation time is in the future (Law 0).
 pub(super) fn absent(subscription: &Subscription, now: Timestamp) -> Option<Readiness> {
     if subscription.metadata.deletion_timestamp.is_some() {
         let finalizers = subscription.metadata.finalizers.as_deref().unwrap_or_default().join(", ");
@@ -42,7 +42,7 @@ pub(super) fn absent(subscription: &Subscription, now: Timestamp) -> Option<Read
     (created > now).then(|| Readiness::waits(Reason::ArrivalInFuture, arrival_in_future(created)))
 }
 
-/// Returns where an account stands, with what else someone should know.
+/// Returns the readiness of an account, with remarks that a user should know.
 pub(super) fn readiness(
     ledger: &Ledger,
     subscription: &Subscription,
@@ -69,7 +69,7 @@ pub(super) fn readiness(
     readiness
 }
 
-/// Returns why what was asked for will not happen by itself, if so.
+/// Returns the readiness of a request that needs an action of the user, if there is one.
 fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Readiness> {
     let DecidedRequest { request, state } = ledger.request.as_ref()?;
     let asked = describe(&request.plan, request.billing_period);
@@ -84,7 +84,7 @@ fn unanswered(ledger: &Ledger, catalog: &Catalog) -> Option<Readiness> {
                 in_force(ledger)
             ),
         )),
-        // With renewal: None the lapse is what was asked for.
+        // With `renewal: None` the user asked for the lapse.
         RequestState::Lapsed if request.renewal == Renewal::Automatic => {
             if catalog.plan(&request.plan).is_none() {
                 return Some(plan_not_found(ledger, request, catalog));
@@ -139,7 +139,7 @@ fn not_offered(ledger: &Ledger, request: &Request, catalog: &Catalog) -> Readine
     Readiness::stuck(Reason::BillingPeriodNotOffered, message)
 }
 
-/// Returns what waits for a payment, if anything.
+/// Returns the readiness of an account whose plan invoice is open, if there is one.
 fn unpaid(ledger: &Ledger) -> Option<Readiness> {
     let invoice = ledger.invoices.iter().find(|invoice| invoice.is_open_plan_invoice())?;
     let Invoice { number, amount, currency, due_time, .. } = invoice;
@@ -161,7 +161,7 @@ fn unpaid(ledger: &Ledger) -> Option<Readiness> {
     Some(Readiness::waits(Reason::AwaitingPayment, message))
 }
 
-/// Returns how what was asked for is served.
+/// Returns the readiness of a request that is served.
 fn answered(ledger: &Ledger, following: Option<&NextPeriod>) -> Readiness {
     let Some(following) = following else {
         let message = "no plan is in force and usage becomes debt; ask for a plan with `renewal: Automatic`";
@@ -196,7 +196,7 @@ fn answered(ledger: &Ledger, following: Option<&NextPeriod>) -> Readiness {
     }
 }
 
-/// Says what is in force.
+/// Returns a text with the plan that is in force.
 pub(super) fn in_force(ledger: &Ledger) -> String {
     match &ledger.terms {
         Some(terms) => format!("{} is in force", describe(&terms.plan, terms.billing_period)),
@@ -204,7 +204,7 @@ pub(super) fn in_force(ledger: &Ledger) -> String {
     }
 }
 
-/// Names a plan with its billing period.
+/// Returns a text with a plan and its billing period.
 pub(super) fn describe_plan(plan: &PlanPeriod) -> String {
     describe(&plan.plan, plan.billing_period)
 }

@@ -1,4 +1,4 @@
-//! The statuses of reports, packs, payments and adjustments: verdicts with what they mean.
+//! The statuses of reports, packs, payments and adjustments, derived from their verdicts.
 
 use flashgate_api::reason::Reason;
 use flashgate_api::{
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::condition::{Readiness, arrival_in_future, conditions};
 use super::{amount, usage};
 
-/// Returns what a UsageReport shows.
+/// Returns the status of a UsageReport.
 #[must_use]
 pub fn report_status(
     before: Option<&UsageReportStatus>,
@@ -39,7 +39,7 @@ pub fn report_status(
     }
 }
 
-/// Returns what a UsageReport shows that was charged: the receipt, the same however often it is written.
+/// Returns the status of a UsageReport that was charged. The same charge always gives the same status.
 #[must_use]
 pub fn charge_status(
     before: Option<&UsageReportStatus>,
@@ -65,7 +65,7 @@ pub fn charge_status(
     }
 }
 
-/// Returns what a CreditPack shows; `ledger` is the account's, where there is one.
+/// Returns the status of a CreditPack. `ledger` is the account's, if there is one.
 #[must_use]
 pub fn pack_status(
     before: Option<&CreditPackStatus>,
@@ -97,7 +97,7 @@ pub fn pack_status(
     }
 }
 
-/// Returns what was sold, where the order stands, and what that means.
+/// Returns the purchase of an order, its state, and its readiness.
 fn show_order<'a>(
     order: &'a OrderState,
     ledger: Option<&Ledger>,
@@ -158,13 +158,13 @@ fn grant_time(sold: &Purchase) -> Option<Timestamp> {
     }
 }
 
-/// Says when an order was granted, and that its name is its number.
+/// Returns a text with the date and name of a granted order.
 fn granted_as(sold: &Purchase) -> String {
     let date = grant_time(sold).map(|time| format!("{} ", utc_date(time))).unwrap_or_default();
     format!("{date}as order '{}'", sold.name)
 }
 
-/// Returns what a Payment shows.
+/// Returns the status of a Payment.
 #[must_use]
 pub fn payment_status(
     before: Option<&PaymentStatus>,
@@ -178,7 +178,7 @@ pub fn payment_status(
             (Some(flashgate_api::PaymentVerdict::Refused), refused(refusal))
         }
         PaymentVerdict::Judged(applied) => {
-            (Some(flashgate_api::PaymentVerdict::Applied), payment_standing(applied))
+            (Some(flashgate_api::PaymentVerdict::Applied), payment_readiness(applied))
         }
     };
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
@@ -189,8 +189,8 @@ pub fn payment_status(
     }
 }
 
-/// Returns what applying a Payment came to.
-fn payment_standing(applied: &PaymentOutcome) -> Readiness {
+/// Returns the readiness of a Payment with this outcome.
+fn payment_readiness(applied: &PaymentOutcome) -> Readiness {
     match applied {
         PaymentOutcome::RefundDue => Readiness::stuck(
             Reason::RefundDue,
@@ -208,7 +208,7 @@ fn payment_standing(applied: &PaymentOutcome) -> Readiness {
     }
 }
 
-/// Returns what a CreditAdjustment shows.
+/// Returns the status of a CreditAdjustment.
 #[must_use]
 pub fn adjustment_status(
     before: Option<&CreditAdjustmentStatus>,
@@ -240,12 +240,12 @@ pub fn adjustment_status(
     }
 }
 
-/// Returns that a fact was refused.
+/// Returns the readiness of a fact that was refused.
 fn refused(refusal: &Refusal) -> Readiness {
     Readiness::stuck(refusal.reason.into(), refusal.message.clone())
 }
 
-/// Returns what a fact waits for, and until when.
+/// Returns the readiness of a fact that waits.
 fn waits(wait: Wait) -> Readiness {
     match wait {
         Wait::WindowNotOver(end) => {

@@ -20,15 +20,15 @@ use super::next_period::{NextPeriod, next_period};
 use super::ready_condition::{absent, before_opening, in_force, readiness};
 use super::{LedgerState, Trouble, amount, invoice, usage};
 
-/// Statements of ended periods that are shown.
+/// Number of statements of ended periods that are shown.
 const STATEMENTS_SHOWN: usize = 3;
-/// Rates that the schema allows.
+/// Most rates that the schema allows.
 const RATES_SHOWN: usize = 1_024;
 
-/// Returns what a Subscription shows.
+/// Returns the status of a Subscription.
 ///
 /// # Guarantees
-/// With the same ledger and generation nothing changes but what `now` changes: the month of the packs.
+/// With the same ledger and generation, `now` changes only the pack allowance of the month.
 #[must_use]
 pub fn subscription_status(
     before: Option<&SubscriptionStatus>,
@@ -53,7 +53,7 @@ pub fn subscription_status(
     }
 }
 
-/// Everything that a status is seen with, but the ledger.
+/// The input of a status, except the ledger.
 #[derive(Clone, Copy)]
 struct View<'a> {
     before: Option<&'a SubscriptionStatus>,
@@ -73,7 +73,7 @@ impl View<'_> {
         }
     }
 
-    /// Carries everything but the conditions: `status.ledger` is the evidence.
+    /// Keeps everything except the conditions, because `status.ledger` is needed to detect a lost ledger.
     fn troubled(self, trouble: &Trouble) -> SubscriptionStatus {
         let readiness = Readiness::stuck(trouble.reason(), trouble.to_string());
         SubscriptionStatus {
@@ -111,7 +111,8 @@ impl View<'_> {
         })
     }
 
-    /// Returns where the account stands while its Subscription counts as absent: then nothing follows its period.
+    /// Returns the readiness of the account while its Subscription counts as absent. No period follows the
+    /// current one then.
     fn absent(self, ledger: &Ledger) -> Option<Readiness> {
         let uid = self.subscription.metadata.uid.as_deref();
         let was_seen = uid == Some(ledger.subscription.uid.as_str());
@@ -157,7 +158,7 @@ impl View<'_> {
         Ok(findings)
     }
 
-    /// Returns the condition that tells whether the first threshold is reached (Law 23).
+    /// Returns the condition `CreditsLow`: whether the first threshold is reached (Law 23).
     fn credits_low(self, ledger: &Ledger) -> Result<Finding, Violation> {
         let own = self.subscription.spec.alert_thresholds_percent.as_deref();
         let own: Option<Vec<u32>> =
@@ -190,19 +191,19 @@ impl View<'_> {
     }
 }
 
-/// Returns when the status of `ledger`'s Subscription, shown at `now`, changes though nothing is committed: when the
-/// next month of packs begins.
+/// Returns when the status at `now` changes without a commit: when the next month of the pack limit begins.
 #[must_use]
 pub fn shown_until(ledger: &Ledger, now: Timestamp) -> Timestamp {
     ledger.pack_month(now).end_time
 }
 
-/// Returns a count as it travels; the schema's bounds are far below what saturates.
+/// Returns a count as `i32`. The bounds of the schema are far below its maximum.
 fn whole(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// Returns what changes at the period's end: a downgrade, or the lapse that `renewal: None` asks for (Laws 13, 16).
+/// Returns the change at the period's end: a downgrade, or the lapse that `renewal: None` asks for (Laws 13,
+/// 16).
 fn pending_change(ledger: &Ledger, following: Option<&NextPeriod>) -> Option<PendingChange> {
     let following = following?;
     if following.ends_as_asked {

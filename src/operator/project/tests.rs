@@ -24,7 +24,7 @@ use crate::operator::convert::ledger_to_wire;
 
 const START: &str = "2026-01-31T10:00:00Z";
 
-/// Returns the Subscription of an account as the API server would hand it out.
+/// Returns the Subscription of an account as the API server would return it.
 fn subscription(account: &TestAccount) -> api::Subscription {
     let fact = account.facts.subscription.clone().expect("a Subscription");
     api::Subscription {
@@ -69,8 +69,8 @@ fn of<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// Returns the conditions that are there, such as `Ready=False/AwaitingPayment`.
-fn told(conditions: &[Condition]) -> Vec<String> {
+/// Returns the conditions as texts such as `Ready=False/AwaitingPayment`.
+fn condition_summaries(conditions: &[Condition]) -> Vec<String> {
     conditions
         .iter()
         .map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason))
@@ -144,7 +144,7 @@ fn done_is_ready_alone_with_what_is_in_force_and_what_is_left() {
     let account = TestAccount::on_plan("starter", START);
     let status = shown(&account);
     assert_eq!(
-        told(&status.conditions),
+        condition_summaries(&status.conditions),
         [
             "Ready=True/InForce",
             "Active=True/PlanInForce",
@@ -157,12 +157,15 @@ fn done_is_ready_alone_with_what_is_in_force_and_what_is_left() {
 }
 
 #[test]
-fn a_start_in_the_future_is_waited_for() {
+fn an_account_with_a_future_start_waits() {
     let account = TestAccount::on_plan("starter", START);
     let mut early = subscription(&account);
     early.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
     let status = subscription_status(None, &early, LedgerState::Absent, &account.catalog, account.now);
-    assert_eq!(told(&status.conditions), ["Ready=False/NotStarted", "Reconciling=True/NotStarted"]);
+    assert_eq!(
+        condition_summaries(&status.conditions),
+        ["Ready=False/NotStarted", "Reconciling=True/NotStarted"]
+    );
     assert_eq!(
         message(&status.conditions),
         "the account starts at 2026-03-01T00:00:00Z; nothing happens before it"
@@ -175,7 +178,10 @@ fn a_start_in_the_future_is_waited_for() {
         &account.catalog,
         account.now,
     );
-    assert_eq!(told(&status.conditions), ["Ready=False/Starting", "Reconciling=True/Starting"]);
+    assert_eq!(
+        condition_summaries(&status.conditions),
+        ["Ready=False/Starting", "Reconciling=True/Starting"]
+    );
 }
 
 #[test]
@@ -183,7 +189,7 @@ fn an_unpaid_first_period_waits_without_a_plan() {
     let account = TestAccount::unpaid("starter", START);
     let status = shown(&account);
     assert_eq!(
-        told(&status.conditions),
+        condition_summaries(&status.conditions),
         ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment", "Active=False/NoPlan"]
     );
     let invoice = account.ledger().invoice_name(1);
@@ -199,15 +205,18 @@ fn an_unpaid_first_period_waits_without_a_plan() {
 }
 
 #[test]
-fn what_is_past_due_stalls_and_says_how_to_try_again() {
+fn an_overdue_invoice_stalls_with_a_remedy() {
     let mut account = TestAccount::unpaid("starter", START);
     account.until("2026-02-04T00:00:00Z");
     let status = shown(&account);
-    assert_eq!(told(&status.conditions)[..2], ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue"]);
+    assert_eq!(
+        condition_summaries(&status.conditions)[..2],
+        ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue"]
+    );
     // The remedy of the message works.
     account.set_renewal("now", Renewal::None);
     account.set_renewal("now", Renewal::Automatic);
-    assert_eq!(told(&shown(&account).conditions)[0], "Ready=False/AwaitingPayment");
+    assert_eq!(condition_summaries(&shown(&account).conditions)[0], "Ready=False/AwaitingPayment");
 }
 
 #[test]
@@ -217,7 +226,7 @@ fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
     account.until("2026-02-28T10:00:00Z");
     let status = shown(&account);
     assert_eq!(
-        told(&status.conditions)[..3],
+        condition_summaries(&status.conditions)[..3],
         ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment", "Active=True/PlanInForce"]
     );
     assert!(
@@ -226,16 +235,16 @@ fn a_renewal_waits_for_its_payment_and_then_stalls_with_what_it_lapsed_to() {
     account.until("2026-03-04T00:00:00Z");
     let status = shown(&account);
     assert_eq!(
-        told(&status.conditions)[..3],
+        condition_summaries(&status.conditions)[..3],
         ["Ready=False/PaymentOverdue", "Stalled=True/PaymentOverdue", "Active=True/PlanInForce"]
     );
     assert!(message(&status.conditions).contains("lapsed, and plan 'organization-free' Monthly is in force"));
     assert_eq!(status.plan.as_deref(), Some("organization-free"));
     // The remedy of the message works.
     account.set_renewal("now", Renewal::None);
-    assert_eq!(told(&shown(&account).conditions)[0], "Ready=True/Lapsed");
+    assert_eq!(condition_summaries(&shown(&account).conditions)[0], "Ready=True/Lapsed");
     account.set_renewal("now", Renewal::Automatic);
-    assert_eq!(told(&shown(&account).conditions)[0], "Ready=False/AwaitingPayment");
+    assert_eq!(condition_summaries(&shown(&account).conditions)[0], "Ready=False/AwaitingPayment");
 }
 
 #[test]
@@ -243,7 +252,7 @@ fn an_unknown_plan_stalls_and_names_those_that_are_known() {
     let mut account = TestAccount::on_plan("gold", START);
     let status = shown(&account);
     assert_eq!(
-        told(&status.conditions)[..3],
+        condition_summaries(&status.conditions)[..3],
         ["Ready=False/PlanNotFound", "Stalled=True/PlanNotFound", "Active=False/NoPlan"]
     );
     assert_eq!(
@@ -262,7 +271,7 @@ fn a_billing_period_that_is_not_offered_stalls() {
     account.ask_for("now", "individual", BillingPeriod::Yearly);
     let status = shown(&account);
     assert_eq!(
-        told(&status.conditions)[..2],
+        condition_summaries(&status.conditions)[..2],
         ["Ready=False/BillingPeriodNotOffered", "Stalled=True/BillingPeriodNotOffered"]
     );
     assert_eq!(
@@ -277,7 +286,7 @@ fn a_downgrade_is_ready_and_pending_until_the_period_ends() {
     let mut account = TestAccount::on_plan("growth", START);
     account.ask("now", "starter");
     let status = shown(&account);
-    assert_eq!(told(&status.conditions)[0], "Ready=True/ChangePending");
+    assert_eq!(condition_summaries(&status.conditions)[0], "Ready=True/ChangePending");
     assert_eq!(
         json_of(status.pending_change),
         json!({"plan": "starter", "billingPeriod": "Monthly", "effectiveTime": "2026-02-28T10:00:00Z"})
@@ -288,7 +297,7 @@ fn a_downgrade_is_ready_and_pending_until_the_period_ends() {
     );
     account.ask("now", "growth");
     assert_eq!(shown(&account).pending_change, None);
-    assert_eq!(told(&shown(&account).conditions)[0], "Ready=True/InForce");
+    assert_eq!(condition_summaries(&shown(&account).conditions)[0], "Ready=True/InForce");
 }
 
 #[test]
@@ -296,7 +305,7 @@ fn renewal_none_shows_the_lapse_that_comes_and_then_what_follows_by_itself() {
     let mut account = TestAccount::on_plan("starter", START);
     account.set_renewal("now", Renewal::None);
     let status = shown(&account);
-    assert_eq!(told(&status.conditions)[0], "Ready=True/NotRenewing");
+    assert_eq!(condition_summaries(&status.conditions)[0], "Ready=True/NotRenewing");
     assert_eq!(
         json_of(status.pending_change),
         json!({"plan": "organization-free", "billingPeriod": "Monthly", "effectiveTime": "2026-02-28T10:00:00Z"})
@@ -304,7 +313,10 @@ fn renewal_none_shows_the_lapse_that_comes_and_then_what_follows_by_itself() {
     assert_eq!(status.renewal_time, Some(time("2026-02-28T10:00:00Z")));
     account.until("2026-03-01T00:00:00Z");
     let status = shown(&account);
-    assert_eq!(told(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=True/PlanInForce"]);
+    assert_eq!(
+        condition_summaries(&status.conditions)[..2],
+        ["Ready=True/Lapsed", "Active=True/PlanInForce"]
+    );
     assert_eq!((status.plan.as_deref(), status.pending_change), (Some("organization-free"), None));
     assert_eq!(status.renewal_time, Some(time("2026-03-28T10:00:00Z")));
 }
@@ -314,12 +326,12 @@ fn a_plan_that_lapses_to_nothing_has_no_renewal_and_then_no_plan() {
     let mut account = TestAccount::on_plan("individual", START);
     account.set_renewal("now", Renewal::None);
     let status = shown(&account);
-    assert_eq!(told(&status.conditions)[0], "Ready=True/NotRenewing");
+    assert_eq!(condition_summaries(&status.conditions)[0], "Ready=True/NotRenewing");
     assert_eq!((status.renewal_time, status.pending_change), (None, None));
     assert!(message(&status.conditions).contains("until 2026-02-28T10:00:00Z, then no plan"));
     account.until("2026-03-01T00:00:00Z");
     let status = shown(&account);
-    assert_eq!(told(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=False/NoPlan"]);
+    assert_eq!(condition_summaries(&status.conditions)[..2], ["Ready=True/Lapsed", "Active=False/NoPlan"]);
     let SubscriptionStatus { plan, billing_period, period, renewal_time, .. } = status;
     assert_eq!((plan, billing_period, period, renewal_time), (None, None, None, None));
 }
@@ -336,7 +348,7 @@ fn a_renewal_is_shown_as_long_as_the_catalog_can_serve_it() {
 #[test]
 fn credits_are_low_from_the_first_threshold_and_exhausted_at_zero() {
     let mut account = TestAccount::on_plan("organization-free", START);
-    let warnings = |account: &TestAccount| told(&shown(account).conditions).split_off(2);
+    let warnings = |account: &TestAccount| condition_summaries(&shown(account).conditions).split_off(2);
     account.until("2026-02-01T00:00:00Z");
     account.report_hour("now", "gw", "TokensOut", "31999");
     assert_eq!(warnings(&account), ["CreditsLow=False/BelowThreshold", "CreditsExhausted=False/CreditsLeft"]);
@@ -389,7 +401,7 @@ fn settling_credits_are_shown_apart_from_the_balance() {
 }
 
 #[test]
-fn a_resumed_account_ignores_its_start_time_and_says_so() {
+fn a_resumed_account_reports_that_its_start_time_is_ignored() {
     let mut account = TestAccount::on_plan("starter", START);
     let mut resumed = subscription(&account);
     resumed.spec.start_time = Some(time("2026-03-01T00:00:00Z"));
@@ -403,7 +415,7 @@ fn a_resumed_account_ignores_its_start_time_and_says_so() {
 }
 
 #[test]
-fn an_invoice_that_was_paid_although_void_is_told() {
+fn an_invoice_that_was_paid_although_void_is_reported() {
     let mut account = TestAccount::unpaid("starter", START);
     account.until("2026-02-04T00:00:00Z");
     account.pay("now", "payment-2", 1, PaymentState::Settled);
@@ -482,7 +494,7 @@ fn the_last_three_ended_periods_have_statements_that_close_where_the_next_opens(
 }
 
 #[test]
-fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
+fn in_trouble_only_conditions_change_and_the_ledger_reference_is_kept() {
     let account = TestAccount::on_plan("starter", START);
     let before = shown(&account);
     let cases = [
@@ -504,7 +516,7 @@ fn in_trouble_only_conditions_change_and_the_evidence_is_carried() {
             account.now,
         );
         assert_eq!(
-            told(&status.conditions)[..3],
+            condition_summaries(&status.conditions)[..3],
             [
                 format!("Ready=False/{reason}"),
                 format!("Stalled=True/{reason}"),
@@ -527,7 +539,7 @@ fn a_transition_time_moves_only_with_the_status() {
     let since = |status: &SubscriptionStatus, kind: &str| {
         of(&status.conditions, kind).expect(kind).last_transition_time.0
     };
-    assert_eq!(told(&after.conditions)[0], "Ready=True/NotRenewing");
+    assert_eq!(condition_summaries(&after.conditions)[0], "Ready=True/NotRenewing");
     assert_eq!(since(&after, "Ready"), time(START));
     account.ask("now", "gold");
     account.set_renewal("now", Renewal::Automatic);
@@ -576,15 +588,21 @@ fn a_rejected_report_shows_the_rule_and_the_remedy_and_charges_nothing() {
     let window = Window { start_time: time(START), end_time: time("2026-01-31T11:00:00Z") };
     let verdict = account.report_of("now", "gw", window, &[("Public", "Unknown", "1")]);
     let waiting = report_status(None, 1, &verdict, account.now);
-    assert_eq!(told(&waiting.conditions), ["Ready=False/WindowNotOver", "Reconciling=True/WindowNotOver"]);
+    assert_eq!(
+        condition_summaries(&waiting.conditions),
+        ["Ready=False/WindowNotOver", "Reconciling=True/WindowNotOver"]
+    );
     account.until("2026-02-01T00:00:00Z");
     let status = report_status(None, 1, only(&account.decision.reports), account.now);
-    assert_eq!(told(&status.conditions), ["Ready=False/UnknownRate", "Stalled=True/UnknownRate"]);
+    assert_eq!(
+        condition_summaries(&status.conditions),
+        ["Ready=False/UnknownRate", "Stalled=True/UnknownRate"]
+    );
     assert_eq!((status.state, status.credits), (Some(api::UsageReportState::Rejected), None));
 }
 
 #[test]
-fn what_waits_says_for_what_and_until_when() {
+fn a_pending_object_shows_its_reason_and_deadline() {
     let until = time("2026-02-01T00:00:00Z");
     let cases = [
         (
@@ -633,7 +651,7 @@ fn what_waits_says_for_what_and_until_when() {
         let adjustment = adjustment_status(None, 1, &AdjustmentVerdict::Waits(wait), now);
         for conditions in [&report.conditions, &pack.conditions, &payment.conditions, &adjustment.conditions]
         {
-            assert_eq!(told(conditions), expected);
+            assert_eq!(condition_summaries(conditions), expected);
             assert_eq!(message(conditions), text);
         }
         assert_eq!((report.state, pack.state, payment.state, adjustment.state), (None, None, None, None));
@@ -652,7 +670,7 @@ fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
     let invoice = account.ledger().invoice_name(2);
     let waiting = pack_shown(&account);
     assert_eq!(
-        told(&waiting.conditions),
+        condition_summaries(&waiting.conditions),
         ["Ready=False/AwaitingPayment", "Reconciling=True/AwaitingPayment"]
     );
     assert_eq!(
@@ -667,7 +685,7 @@ fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
     let mut granted = json_of(pack_shown(&account));
     let conditions: Vec<Condition> =
         serde_json::from_value(granted["conditions"].take()).expect("conditions");
-    assert_eq!(told(&conditions), ["Ready=True/Granted"]);
+    assert_eq!(condition_summaries(&conditions), ["Ready=True/Granted"]);
     assert_eq!(message(&conditions), "granted 2026-02-01 as order 'top-up'; use a new name to buy again");
     assert_eq!(
         granted,
@@ -680,7 +698,7 @@ fn a_pack_goes_from_its_invoice_to_its_grant_to_its_refund() {
     account.buy("now", "top-up", "plus-500");
     let refunded = pack_shown(&account);
     assert_eq!(refunded.state, Some(api::CreditPackState::Refunded));
-    assert_eq!(told(&refunded.conditions), ["Ready=True/Refunded"]);
+    assert_eq!(condition_summaries(&refunded.conditions), ["Ready=True/Refunded"]);
     assert_eq!(refunded.grant_time, Some(time("2026-02-01T00:00:00Z")));
 }
 
@@ -692,7 +710,10 @@ fn a_pack_over_the_limit_says_when_the_next_may_be_bought() {
     }
     account.buy("now", "d", "plus-100");
     let status = pack_shown(&account);
-    assert_eq!(told(&status.conditions), ["Ready=False/PackLimitReached", "Stalled=True/PackLimitReached"]);
+    assert_eq!(
+        condition_summaries(&status.conditions),
+        ["Ready=False/PackLimitReached", "Stalled=True/PackLimitReached"]
+    );
     assert_eq!(status.state, Some(api::CreditPackState::Refused));
     assert_eq!(status.next_available_time, Some(time("2026-02-28T10:00:00Z")));
     assert!(message(&status.conditions).starts_with("used 3 of 3 packs of this month"));
@@ -711,16 +732,19 @@ fn a_payment_is_applied_refused_or_due_to_be_returned() {
     let mut account = TestAccount::unpaid("starter", START);
     let status = |verdict: &PaymentVerdict| payment_status(None, 1, verdict, time(START));
     let applied = status(&account.pay("now", "payment-7", 1, PaymentState::Cancelled));
-    assert_eq!(told(&applied.conditions), ["Ready=True/Applied"]);
+    assert_eq!(condition_summaries(&applied.conditions), ["Ready=True/Applied"]);
     let due = status(&account.pay("now", "payment-8", 1, PaymentState::Settled));
-    assert_eq!(told(&due.conditions), ["Ready=False/RefundDue", "Stalled=True/RefundDue"]);
+    assert_eq!(condition_summaries(&due.conditions), ["Ready=False/RefundDue", "Stalled=True/RefundDue"]);
     assert_eq!(due.state, Some(api::PaymentVerdict::Applied));
     let returned = PaymentVerdict::Judged(flashgate_ledger::payment::PaymentOutcome::Returned);
     let returned = payment_status(Some(&due), 1, &returned, time(START));
-    assert_eq!(told(&returned.conditions), ["Ready=True/Refunded"]);
+    assert_eq!(condition_summaries(&returned.conditions), ["Ready=True/Refunded"]);
     assert_eq!(returned.state, Some(api::PaymentVerdict::Applied));
     let refused = status(&account.pay("now", "payment-9", 1, PaymentState::Settled));
-    assert_eq!(told(&refused.conditions), ["Ready=False/AlreadySettled", "Stalled=True/AlreadySettled"]);
+    assert_eq!(
+        condition_summaries(&refused.conditions),
+        ["Ready=False/AlreadySettled", "Stalled=True/AlreadySettled"]
+    );
     assert_eq!(refused.state, Some(api::PaymentVerdict::Refused));
 }
 
@@ -729,11 +753,14 @@ fn an_adjustment_is_granted_or_refused() {
     let mut account = TestAccount::on_plan("starter", START);
     let verdict = account.adjust("now", "outage", "250", None);
     let status = adjustment_status(None, 1, &verdict, account.now);
-    assert_eq!(told(&status.conditions), ["Ready=True/Granted"]);
+    assert_eq!(condition_summaries(&status.conditions), ["Ready=True/Granted"]);
     assert_eq!(message(&status.conditions), "granted 250 credits 2026-01-31; use a new name to give more");
     let verdict = account.adjust("now", "outage", "251", None);
     let status = adjustment_status(None, 1, &verdict, account.now);
-    assert_eq!(told(&status.conditions), ["Ready=False/NameAlreadyUsed", "Stalled=True/NameAlreadyUsed"]);
+    assert_eq!(
+        condition_summaries(&status.conditions),
+        ["Ready=False/NameAlreadyUsed", "Stalled=True/NameAlreadyUsed"]
+    );
 }
 
 /// Returns events as `Kind/name Type/Reason`.
@@ -749,7 +776,7 @@ fn noted(decision: &Decision) -> Vec<String> {
 }
 
 #[test]
-fn events_tell_transitions_and_no_ordinary_charge() {
+fn events_report_transitions_and_no_ordinary_charge() {
     let mut account = TestAccount::new(shipped());
     let granted = "Subscription Normal/Granted";
     account.subscribe(START, "organization-free");
@@ -783,7 +810,7 @@ fn events_tell_transitions_and_no_ordinary_charge() {
 }
 
 #[test]
-fn a_closed_gap_is_told_with_what_it_means() {
+fn a_closed_gap_has_an_event_with_its_consequence() {
     let mut account = TestAccount::on_plan("starter", START);
     account.until("2026-02-10T00:00:00Z");
     let gap = Window { start_time: time("2026-02-01T00:00:00Z"), end_time: time("2026-02-02T00:00:00Z") };
@@ -842,7 +869,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_shown_to_follow_a_period_is_what_then_follows((mut account, script) in any_account()) {
+    fn the_shown_next_period_is_the_one_that_follows((mut account, script) in any_account()) {
         for (time, action) in &script.actions {
             account.now = *time;
             account.apply(action);

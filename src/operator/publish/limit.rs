@@ -1,4 +1,4 @@
-//! The rate limit of Events: a thousand refusals of one kind become a few Events with their number.
+//! The rate limit of Events. Many Events of one account and reason become a few Events with their number.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,20 +9,19 @@ use flashgate_cluster::EventObject;
 
 use crate::throttle::{Passed, Throttle};
 
-/// Events of one account and reason that are published at once; then one each period.
+/// Events of one account and reason that are published without delay. After that, one each period.
 pub const BURST: u32 = 10;
 
 /// Time between two Events of one account and reason once the burst is used up.
 pub const PERIOD: Duration = Duration::from_secs(60);
 
-/// Most pairs of account and reason that are known at once. A hundred bytes each; more accounts than that do not renew
-/// within a period.
+/// Largest number of pairs of account and reason in memory, at about 100 bytes each.
 const MOST_TOPICS: usize = 65_536;
 
-/// Longest note of an Event, in characters, by its API.
+/// Largest length of an Event's note, in characters. The API sets it.
 const NOTE_LENGTH: usize = 1_024;
 
-/// What shares a limit: namespace, account, reason.
+/// The key of a limit: namespace, account, reason.
 type Topic = (String, String, Reason);
 
 /// The rate limit of Events.
@@ -38,7 +37,8 @@ impl Default for EventLimit {
 }
 
 impl EventLimit {
-    /// Returns the Event as it is to be published now. One that is held back is counted in a later one.
+    /// Returns the Event if it may be published now. Otherwise holds it back, and a later Event includes it in
+    /// its number.
     pub fn offer(
         &self,
         account: &str,
@@ -49,7 +49,8 @@ impl EventLimit {
         self.lock().offer(topic, event, uptime).map(summed)
     }
 
-    /// Returns what was held back and may be published by now: the latest of each account and reason, with their number.
+    /// Returns the held back Events that may be published now: the latest of each account and reason, with
+    /// their number.
     pub fn due(&self, uptime: Duration) -> Vec<Event<EventObject>> {
         self.lock().due(uptime).into_iter().map(summed).collect()
     }
@@ -59,7 +60,7 @@ impl EventLimit {
     }
 }
 
-/// Says how many more there were.
+/// Returns the Event with the number of held back Events in its message.
 fn summed(passed: Passed<Event<EventObject>>) -> Event<EventObject> {
     let Passed { mut item, more } = passed;
     if more > 0 {
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_refusals_are_told_as_a_few_events_and_their_number() {
+    fn a_thousand_refusals_become_a_few_events_with_their_number() {
         let limit = EventLimit::default();
         let at = Duration::from_secs;
         let published: Vec<Event<EventObject>> = (0..1_019)

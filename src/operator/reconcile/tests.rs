@@ -1,4 +1,4 @@
-//! Reconciles before any watch has told of what they wrote: the next one knows it all the same.
+//! Reconciles whose writes no watch has delivered yet: the next reconcile must know them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -21,13 +21,13 @@ use crate::operator::convert::effort;
 
 const NOW: &str = "2026-01-31T10:00:00Z";
 
-/// An operator whose watches bring nothing by themselves, a second older whenever it looks at its clock.
+/// An operator without watches. Its clock advances by a second at each read.
 fn operator(wire: &SharedWire) -> Operator<Simulated> {
     let now = lock(wire).store.now();
     operator_with_clock(wire, move || now)
 }
 
-/// The same, with a clock that shows what `now` returns.
+/// The same, with the clock `now`.
 fn operator_with_clock(
     wire: &SharedWire,
     now: impl Fn() -> Timestamp + Send + Sync + 'static,
@@ -53,7 +53,7 @@ fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
     serde_json::from_value(value).expect("object")
 }
 
-/// Reconciles `sim/acme` until nothing is left to do, while the wire does as a healthy network would.
+/// Reconciles `sim/acme` until nothing is left to do, over a network without faults.
 fn settle(operator: &Operator<Simulated>, wire: &SharedWire) {
     while reconcile(operator, wire).expect("reconciled").after.is_some() {}
 }
@@ -67,12 +67,12 @@ fn acme() -> AccountKey {
     AccountKey { namespace: "sim".to_owned(), name: "acme".to_owned() }
 }
 
-/// Returns what `work` comes to when the wire does as a healthy network would.
+/// Returns the result of `work` over a network without faults.
 fn finished<T>(wire: &SharedWire, work: impl Future<Output = T>) -> T {
     watched(wire, work, || {})
 }
 
-/// Does the same, and calls `look` whenever `work` waits for the wire.
+/// Does the same, and calls `look` whenever `work` waits for the network.
 fn watched<T>(wire: &SharedWire, work: impl Future<Output = T>, mut look: impl FnMut()) -> T {
     let mut context = Context::from_waker(futures::task::noop_waker_ref());
     let mut work = std::pin::pin!(work);
@@ -97,7 +97,7 @@ fn subscribed(wire: &SharedWire) -> Subscription {
     created(wire, subscription)
 }
 
-/// Creates an adjustment that a watch tells of.
+/// Creates an adjustment and adds it to the cache.
 fn adjusted(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
     let spec: CreditAdjustmentSpec = of(spec);
@@ -113,7 +113,7 @@ fn shown_sequence(wire: &SharedWire) -> Option<i64> {
 }
 
 #[test]
-fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
+fn a_write_is_known_before_a_watch_delivers_it() {
     let wire = wire();
     let operator = operator(&wire);
     operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
@@ -127,13 +127,13 @@ fn what_was_just_written_is_known_before_a_watch_tells_of_it() {
 }
 
 #[test]
-fn an_account_whose_subscription_is_not_in_sight_is_not_committed_on_before_it_is_named() {
+fn nothing_is_committed_without_the_subscription_in_the_cache_before_it_names_the_ledger() {
     let wire = wire();
     let first = operator(&wire);
     let subscription = subscribed(&wire);
     first.cache.subscriptions.put(subscription.clone()).expect("taken");
     settle(&first, &wire);
-    // No status names the ledger, and the period is over when another operator sees the ledger alone.
+    // No status names the ledger. After the period's end another operator has only the ledger in its cache.
     let (ledgers, subscriptions) = (ObjectKind::CreditLedger, ObjectKind::Subscription);
     let key = |kind| ObjectKey::new(kind, "sim", "acme");
     lock(&wire).store.wipe_status(&key(subscriptions)).expect("wiped");
@@ -177,7 +177,7 @@ fn a_refund_is_shown_on_its_pack_before_its_payment_shows_that_it_was_applied() 
     assert_eq!(written, [ObjectKind::CreditLedger, ObjectKind::CreditPack, ObjectKind::Payment]);
 }
 
-/// Creates a Payment that a watch tells of, and returns what it shows once everything is settled.
+/// Creates a Payment, adds it to the cache, and returns its status after all reconciles.
 fn paid(
     operator: &Operator<Simulated>,
     wire: &SharedWire,
@@ -213,7 +213,7 @@ fn a_return_is_shown_on_the_payment_that_it_undoes_and_on_nothing_else_of_that_n
     let begins = external();
     begins.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&begins, &wire);
-    // A week later the invoice has lapsed, and its money is to be returned.
+    // A week later the invoice is void, so the payment must be returned.
     lock(&wire).store.set_now("2026-02-07T10:00:00Z".parse().expect("time"));
     let operator = external();
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
@@ -221,7 +221,7 @@ fn a_return_is_shown_on_the_payment_that_it_undoes_and_on_nothing_else_of_that_n
     operator.cache.ledgers.put(ledger.clone()).expect("taken");
     operator.cache.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
     assert_eq!(paid(&operator, &wire, ("late", &invoice(1), "Settled")), Some(PaymentVerdict::Applied));
-    // Another Payment takes the name, for an invoice that there is not.
+    // Another Payment gets the same name, for an invoice that does not exist.
     lock(&wire).store.delete(&ObjectKey::new(ObjectKind::Payment, "sim", "late")).expect("deleted");
     assert_eq!(paid(&operator, &wire, ("late", &invoice(9), "Settled")), Some(PaymentVerdict::Refused));
     assert_eq!(paid(&operator, &wire, ("back", &invoice(1), "Refunded")), Some(PaymentVerdict::Applied));
@@ -229,12 +229,12 @@ fn a_return_is_shown_on_the_payment_that_it_undoes_and_on_nothing_else_of_that_n
 }
 
 #[test]
-fn a_status_is_written_over_no_other_version_than_it_was_made_of() {
+fn a_status_is_written_only_to_the_version_that_it_was_derived_from() {
     let wire = wire();
     let operator = operator(&wire);
     operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
-    // Somebody edits the Subscription, and the watch has yet to tell of it.
+    // A user edits the Subscription, and the watch has not delivered the change yet.
     let key = ObjectKey::new(ObjectKind::Subscription, "sim", "acme");
     let note = ("note".to_owned(), "a test".to_owned());
     let edited =
@@ -260,7 +260,7 @@ fn a_verdict_is_shown_again_as_the_server_holds_it_after_a_restore_of_etcd() {
     lock(&wire).store.restore(snapshot);
     let latest = lock(&wire).store.revision().to_string();
     operator.cache.compare(operator.cache.revisions.seen(), &latest);
-    // Of the lists that follow, that of ledgers comes last.
+    // After the restore, the ledgers are listed last.
     let listed =
         |kind, name: &str| lock(&wire).store.get(&ObjectKey::new(kind, "sim", name)).expect("held").clone();
     let subscription = listed(ObjectKind::Subscription, "acme").typed().expect("kind");
@@ -287,7 +287,7 @@ fn a_receipt_that_a_restore_of_etcd_took_back_does_not_count_as_written() {
     lock(&wire).store.set_now("2026-01-31T11:00:00Z".parse().expect("time"));
     settle(&operator, &wire);
     reported(&operator, &wire, "gw", "2026-01-31T10:00:00Z", "2026-01-31T10:30:00Z");
-    // The snapshot has the charge and not its receipt.
+    // The snapshot has the charge but not its receipt.
     let mut snapshot = None;
     let reconciled = watched(&wire, operator.reconcile(&acme()), || {
         let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");
@@ -304,24 +304,24 @@ fn a_receipt_that_a_restore_of_etcd_took_back_does_not_count_as_written() {
     assert_eq!(state(), None, "the receipt is gone");
     let latest = lock(&wire).store.revision().to_string();
     operator.cache.compare(operator.cache.revisions.seen(), &latest);
-    // The list of reports comes last.
+    // The reports are listed last.
     operator.cache.subscriptions.put(stored(&wire, ObjectKind::Subscription, "acme")).expect("taken");
     operator.cache.ledgers.put(stored(&wire, ObjectKind::CreditLedger, "acme")).expect("taken");
     adjusted(&operator, &wire, "goodwill");
     settle(&operator, &wire);
-    told(&operator, &wire, "gw");
+    update_in_cache(&operator, &wire, "gw");
     settle(&operator, &wire);
     assert_eq!(state(), Some(UsageReportState::Charged), "its receipt is written again");
 }
 
-/// Creates an object of `sim` by an API server whose clock is a year ahead.
+/// Creates an object in `sim` with a creation time one year ahead.
 fn created_next_year<K: Kind>(wire: &SharedWire, object: impl Into<Object>) -> K {
     let next_year = "2027-01-31T10:00:00Z".parse().expect("time");
     let object = lock(wire).store.create_at(object.into(), next_year).expect("created");
     object.typed::<K>().expect("kind")
 }
 
-/// Returns the reasons of the conditions that an object shows.
+/// Returns the reasons of an object's conditions.
 fn reasons(conditions: &[flashgate_api::Condition]) -> Vec<String> {
     conditions.iter().map(|shown| format!("{}={}/{}", shown.type_, shown.status, shown.reason)).collect()
 }
@@ -348,7 +348,7 @@ fn an_object_from_the_future_waits_and_its_account_goes_on() {
     assert_eq!(reasons(&pack.status.expect("status").conditions), FROM_THE_FUTURE);
 }
 
-/// Creates a report about the seconds from `start` to `end` that a watch tells of.
+/// Creates a report about the seconds from `start` to `end`, and adds it to the cache.
 fn reported(operator: &Operator<Simulated>, wire: &SharedWire, name: &str, start: &str, end: &str) {
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": name, "window": {"startTime": start, "endTime": end},
@@ -384,20 +384,20 @@ fn a_charge_reads_nothing_and_hashes_its_ledger_once() {
     assert_eq!(effort::READS_OF_FIELDS.get() - reads, 0, "what was written is known");
 }
 
-/// Brings what the server holds of a report, as its watch does.
-fn told(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
+/// Updates a report in the cache from the server, as its watch does.
+fn update_in_cache(operator: &Operator<Simulated>, wire: &SharedWire, name: &str) {
     operator.cache.reports.put(stored(wire, ObjectKind::UsageReport, name)).expect("taken");
 }
 
-/// Returns the names of the reports that are asked about next; nothing where it is all.
-fn asked(operator: &Operator<Simulated>) -> Option<Vec<String>> {
+/// Returns the names of the reports that the next decision includes, or `None` if it includes all.
+fn reports_to_decide(operator: &Operator<Simulated>) -> Option<Vec<String>> {
     match operator.cache.reports.rows(&acme()).index.asked(operator.clock.now()) {
         Asked::All => None,
         Asked::Only(reports) => Some(reports.into_iter().map(|(name, _)| name).collect()),
     }
 }
 
-/// Returns why a report waits, as it shows it.
+/// Returns the reason in a waiting report's status.
 fn wait_of(wire: &SharedWire, name: &str) -> String {
     let report: UsageReport = stored(wire, ObjectKind::UsageReport, name);
     let conditions = report.status.expect("status").conditions;
@@ -405,7 +405,7 @@ fn wait_of(wire: &SharedWire, name: &str) -> String {
 }
 
 #[test]
-fn a_waiting_report_is_looked_at_again_when_it_changes_and_else_costs_nothing() {
+fn a_waiting_report_is_decided_again_only_when_it_changes() {
     let wire = wire();
     let operator = operator(&wire);
     operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
@@ -413,18 +413,22 @@ fn a_waiting_report_is_looked_at_again_when_it_changes_and_else_costs_nothing() 
     for name in ["gw-1", "gw-2"] {
         reported(&operator, &wire, name, "2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z");
     }
-    assert_eq!(asked(&operator), None, "nothing is known yet");
+    assert_eq!(reports_to_decide(&operator), None, "nothing is known yet");
     settle(&operator, &wire);
     assert_eq!(wait_of(&wire, "gw-1"), "WindowNotOver");
-    told(&operator, &wire, "gw-1");
-    told(&operator, &wire, "gw-2");
-    assert_eq!(asked(&operator), Some(vec!["gw-1".to_owned(), "gw-2".to_owned()]), "they were written");
+    update_in_cache(&operator, &wire, "gw-1");
+    update_in_cache(&operator, &wire, "gw-2");
+    assert_eq!(
+        reports_to_decide(&operator),
+        Some(vec!["gw-1".to_owned(), "gw-2".to_owned()]),
+        "they were written"
+    );
     settle(&operator, &wire);
-    assert_eq!(asked(&operator), Some(vec![]));
-    // What it shows is lost.
+    assert_eq!(reports_to_decide(&operator), Some(vec![]));
+    // Its status is lost.
     lock(&wire).store.wipe_status(&ObjectKey::new(ObjectKind::UsageReport, "sim", "gw-2")).expect("wiped");
-    told(&operator, &wire, "gw-2");
-    assert_eq!(asked(&operator), Some(vec!["gw-2".to_owned()]));
+    update_in_cache(&operator, &wire, "gw-2");
+    assert_eq!(reports_to_decide(&operator), Some(vec!["gw-2".to_owned()]));
     settle(&operator, &wire);
     assert_eq!(wait_of(&wire, "gw-2"), "WindowNotOver");
 }
@@ -439,10 +443,10 @@ fn every_waiting_report_shows_that_the_subscription_is_gone_and_that_it_is_back(
     settle(&operator, &wire);
     for name in ["gw-1", "gw-2"] {
         assert_eq!(wait_of(&wire, name), "SubscriptionMissing");
-        told(&operator, &wire, name);
+        update_in_cache(&operator, &wire, name);
     }
     settle(&operator, &wire);
-    assert_eq!(asked(&operator), Some(vec![]));
+    assert_eq!(reports_to_decide(&operator), Some(vec![]));
     operator.cache.subscriptions.put(subscribed(&wire)).expect("taken");
     settle(&operator, &wire);
     for name in ["gw-1", "gw-2"] {
@@ -460,9 +464,9 @@ fn a_report_from_the_future_shows_what_it_waits_for_once_it_has_arrived() {
     lock(&wire).store.set_now(NOW.parse().expect("time"));
     settle(&operator, &wire);
     assert_eq!(wait_of(&wire, "gw"), "ArrivalInFuture");
-    told(&operator, &wire, "gw");
+    update_in_cache(&operator, &wire, "gw");
     settle(&operator, &wire);
-    assert_eq!(asked(&operator), Some(vec![]));
+    assert_eq!(reports_to_decide(&operator), Some(vec![]));
     lock(&wire).store.set_now("2026-01-31T10:06:00Z".parse().expect("time"));
     settle(&operator, &wire);
     assert_eq!(wait_of(&wire, "gw"), "WindowNotOver");
@@ -517,7 +521,7 @@ fn a_subscription_that_a_finalizer_holds_counts_as_deleted_from_its_deletion_on(
     });
     let terminating = terminating.expect("edited").typed().expect("kind");
     operator.cache.subscriptions.put(terminating).expect("taken");
-    // Three boundaries later it has not renewed, and a pack waits for the Subscription.
+    // After three period ends it has not renewed, and a pack waits for the Subscription.
     lock(&wire).store.set_now("2026-05-15T10:00:00Z".parse().expect("time"));
     let later = self::operator(&wire);
     let ledger: CreditLedger = stored(&wire, ObjectKind::CreditLedger, "acme");

@@ -1,9 +1,9 @@
-//! One watch: lists, then follows the changes, for as long as the operator runs.
+//! One watch: lists all objects, then follows the changes while the operator runs.
 //!
-//! Written out, where the client library has a watcher, for three reasons: pages are bounded in bytes and not only in
-//! objects; a watch is compared with the server's latest version before it resumes, since after a restore of etcd it
-//! would bring nothing; and the pause after a failure is short enough that billing goes on within seconds when the API
-//! server is back.
+//! It replaces the watcher of the client library for three reasons. Pages are bounded in bytes, not only in
+//! objects. Before a watch resumes, its version is compared with the server's latest, because after a restore
+//! of etcd it would deliver nothing. The pause after a failure is short, so billing continues within seconds
+//! when the API server is back.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -26,23 +26,23 @@ use crate::operator::watch::synced::Progress;
 /// Shortest and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(5));
 
-/// How long a watch must hold until its next failure counts as a first one.
-const STEADY: Duration = Duration::from_secs(5);
+/// Time that a watch must run without failure until its next failure counts as the first.
+const STABLE_TIME: Duration = Duration::from_secs(5);
 
-/// How often a watch that holds is compared with the server.
+/// Interval at which a running watch is compared with the server.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Status code of a version that the server no longer has.
+/// Status code for a resource version that the server no longer has.
 const GONE: u16 = 410;
 
-/// Where a watch goes on.
+/// The position from which a watch continues.
 #[derive(Debug)]
 struct Position {
     epoch: u64,
     resource_version: String,
 }
 
-/// Why a list or a watch was interrupted. It is tried again.
+/// Why a list or a watch was interrupted. The feed tries again.
 #[derive(Debug, thiserror::Error)]
 enum Interruption {
     #[error(transparent)]
@@ -78,14 +78,14 @@ struct Pauses {
 }
 
 impl Pauses {
-    fn next(&mut self, asked: Option<Duration>) -> Duration {
+    fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let doubled = PAUSE.0.saturating_mul(2_u32.saturating_pow(self.count.min(16))).min(PAUSE.1);
         self.count = self.count.saturating_add(1);
-        doubled.max(asked.unwrap_or_default().min(Duration::from_secs(60)))
+        doubled.max(retry_after.unwrap_or_default().min(Duration::from_secs(60)))
     }
 }
 
-/// The watch of one kind in one namespace, or in all.
+/// The watch of one kind in one namespace or in all.
 pub(super) struct Feed<'a, R: Row> {
     pub watches: &'a Watches,
     pub table: &'a Table<R>,
@@ -95,7 +95,7 @@ pub(super) struct Feed<'a, R: Row> {
 }
 
 impl<R: Row> Feed<'_, R> {
-    /// Keeps the table as the server has it. Never ends.
+    /// Keeps the table up to date. Never ends.
     pub async fn run(self) {
         let mut pauses = Pauses::default();
         let mut position: Option<Position> = None;
@@ -109,12 +109,12 @@ impl<R: Row> Feed<'_, R> {
             };
             let begun = Instant::now();
             let followed = self.follow(from).await;
-            if begun.elapsed() >= STEADY {
+            if begun.elapsed() >= STABLE_TIME {
                 pauses = Pauses::default();
             }
             match followed {
-                Ok(true) if begun.elapsed() >= STEADY => {}
-                // A server that ends each watch at once is not asked again without a pause either.
+                Ok(true) if begun.elapsed() >= STABLE_TIME => {}
+                // The pause limits the load if the server ends each watch immediately.
                 Ok(true) => sleep(pauses.next(None)).await,
                 Ok(false) => position = None,
                 Err(error) => {
@@ -127,7 +127,7 @@ impl<R: Row> Feed<'_, R> {
         }
     }
 
-    /// Says that a list or watch was interrupted. Returns how long to wait before the next try.
+    /// Logs that a list or watch was interrupted. Returns the pause before the next try.
     fn interrupted(&self, error: &Interruption, pauses: &mut Pauses) -> Duration {
         let kind = R::Object::kind(&());
         let pause = pauses.next(error.retry_after());
@@ -142,7 +142,8 @@ impl<R: Row> Feed<'_, R> {
         R::Object::url_path(&(), self.namespace)
     }
 
-    /// Lists everything, page by page. Returns where to follow the changes from, or nothing when the list is outdated.
+    /// Lists all objects, page by page. Returns the position to follow the changes from, or `None` if the list
+    /// is outdated.
     async fn list(&self) -> Result<Option<Position>, Interruption> {
         let Watches { cache, lister, .. } = self.watches;
         let epoch = cache.revisions.seen().epoch;
@@ -171,8 +172,8 @@ impl<R: Row> Feed<'_, R> {
         Ok(Some(Position { epoch, resource_version }))
     }
 
-    /// Follows the changes since `position`, and moves it on, until the watch ends. Returns whether it can be resumed from
-    /// there; otherwise everything must be listed again.
+    /// Follows the changes since `position`, and advances it, until the watch ends. Returns whether the watch
+    /// can resume from there. Otherwise all objects must be listed again.
     async fn follow(&self, position: &mut Position) -> Result<bool, Interruption> {
         let revisions = &self.watches.cache.revisions;
         let mut epochs = revisions.epochs();
@@ -202,7 +203,7 @@ impl<R: Row> Feed<'_, R> {
                 _ = comparisons.tick() => match self.went_back(position).await {
                     Ok(true) => return Ok(false),
                     Ok(false) => self.succeeded(),
-                    // The watch itself may hold all the same.
+                    // The watch itself may still work.
                     Err(error) => self.progress.failed(in_full(&error)),
                 },
             }
@@ -236,8 +237,9 @@ impl<R: Row> Feed<'_, R> {
         Ok(())
     }
 
-    /// Returns whether the server's data went back since `position`: whether its latest version is below one that was seen
-    /// before it was asked. Only quorum reads tell: another API server's cache may lag behind.
+    /// Returns whether the server's data went back since `position`: its latest version is lower than one that
+    /// was seen before the request. Only quorum reads can show this, because the cache of another API server
+    /// may lag behind.
     async fn went_back(&self, position: &Position) -> Result<bool, CallError> {
         let cache = &self.watches.cache;
         let before = cache.revisions.seen();
@@ -247,7 +249,7 @@ impl<R: Row> Feed<'_, R> {
         }
         let call = format!("list {}", self.url());
         let compared = async {
-            // Any object will do, so it is not selected: the server would look for one.
+            // Any object is enough. A selector would make the server search for a match.
             let mut listing = Listing::of(self.url(), None).of_metadata().with_limit(1);
             let mut ignore = |_: PartialObjectMeta<R::Object>| {};
             let latest = self.watches.lister.next_page(&mut listing, &mut ignore).await?;
@@ -283,7 +285,7 @@ fn version<K: Kind>(object: &Trimmed<K>) -> String {
     }
 }
 
-/// Returns what an error says with everything that led to it.
+/// Returns the message of an error with those of all its causes.
 fn in_full(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -1,27 +1,27 @@
-//! How each watch does, as `/readyz` tells it.
+//! The state of each watch, for `/readyz`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a watch may fail before the operator is not ready: an API server that restarts is back by then.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time that a watch may fail before the operator is not ready. An API server restarts in less.
+const FAILURE_LIMIT: Duration = Duration::from_secs(30);
 
-/// How all watches do.
+/// The states of all watches.
 #[derive(Clone, Debug, Default)]
 pub struct Synced(Arc<Mutex<Vec<State>>>);
 
-/// How one watch does.
+/// The state of one watch.
 #[derive(Debug)]
 struct State {
-    /// What it brings, such as `UsageReports`.
+    /// The objects that it watches, such as `UsageReports`.
     what: String,
     /// Whether its list is complete.
     is_listed: bool,
     /// Whether the server's data went back since its last list.
     is_outdated: bool,
-    /// Since when it fails, and why.
+    /// The time of its first failure in a row, and the last error.
     failing: Option<(Instant, String)>,
 }
 
@@ -45,7 +45,7 @@ impl Synced {
         !states.is_empty() && states.iter().all(|state| state.is_listed)
     }
 
-    /// Returns why the operator is not ready because of its watches, or nothing when it is.
+    /// Returns why the watches are not ready, or `None` if they are.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
         self.unready_at(Instant::now())
@@ -56,7 +56,7 @@ impl Synced {
         let failing = states.iter().find_map(|state| {
             let (since, error) = state.failing.as_ref()?;
             let age = instant.saturating_duration_since(*since);
-            (age >= PATIENCE).then(|| {
+            (age >= FAILURE_LIMIT).then(|| {
                 format!("{} cannot be listed or watched for {} seconds: {error}", state.what, age.as_secs())
             })
         });
@@ -76,7 +76,7 @@ impl Synced {
     }
 }
 
-/// How one watch does, for the watch itself to tell.
+/// A handle with which one watch reports its state.
 #[derive(Clone, Debug)]
 pub struct Progress {
     synced: Synced,
@@ -88,23 +88,23 @@ impl Progress {
         self.synced.lock().get_mut(self.index).map(change).unwrap_or_default()
     }
 
-    /// Says that the list is complete.
+    /// Records that the list is complete.
     pub fn listed(&self) {
         self.change(|state| (state.is_listed, state.is_outdated) = (true, false));
     }
 
-    /// Says that the server's data went back: what was listed is outdated.
+    /// Records that the server's data went back, so the list is outdated.
     pub fn outdated(&self) {
         self.change(|state| (state.is_listed, state.is_outdated) = (false, true));
     }
 
-    /// Says that a call succeeded. Returns whether calls had failed before.
+    /// Records that a call succeeded. Returns whether calls had failed before.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.change(|state| state.failing.take().is_some())
     }
 
-    /// Says that a call failed.
+    /// Records that a call failed.
     pub fn failed(&self, error: String) {
         self.change(|state| {
             let since = state.failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
@@ -136,11 +136,11 @@ mod tests {
         reports.failed("first".to_owned());
         reports.failed("forbidden".to_owned());
         let begin = Instant::now();
-        assert_eq!(synced.unready_at(begin + PATIENCE / 2), None);
-        let said = synced.unready_at(begin + PATIENCE).unwrap_or_default();
-        assert_eq!(said, "UsageReports cannot be listed or watched for 30 seconds: forbidden");
+        assert_eq!(synced.unready_at(begin + FAILURE_LIMIT / 2), None);
+        let reason = synced.unready_at(begin + FAILURE_LIMIT).unwrap_or_default();
+        assert_eq!(reason, "UsageReports cannot be listed or watched for 30 seconds: forbidden");
         assert!(reports.succeeded() && !reports.succeeded());
-        assert_eq!(synced.unready_at(begin + PATIENCE), None);
+        assert_eq!(synced.unready_at(begin + FAILURE_LIMIT), None);
     }
 
     #[test]
@@ -149,8 +149,8 @@ mod tests {
         let reports = synced.add("UsageReports".to_owned());
         reports.listed();
         reports.outdated();
-        let said = synced.unready().unwrap_or_default();
-        assert!(said.contains("went back to an earlier state; listing UsageReports again"), "{said}");
+        let reason = synced.unready().unwrap_or_default();
+        assert!(reason.contains("went back to an earlier state; listing UsageReports again"), "{reason}");
         reports.listed();
         assert_eq!(synced.unready(), None);
     }

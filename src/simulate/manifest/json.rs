@@ -1,4 +1,4 @@
-//! JSON values in a row, as `kubectl` takes them.
+//! Reads consecutive JSON values, as `kubectl` does.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::scalar;
 use super::yaml::Mistake;
 
-/// Reads the values of `text`, each with the line on which it begins; nothing where the text may be YAML instead.
+/// Reads the values of `text`, each with the line on which it begins. Returns `None` if the text may be YAML.
 pub(super) fn read(text: &str, first_line: usize) -> Option<Result<Vec<(usize, Value)>, Mistake>> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn read(text: &str, first_line: usize) -> Option<Result<Vec<(usize, V
         match stream.next() {
             None => return Some(Ok(values)),
             Some(Ok(Node(value))) => values.push((line, value)),
-            // One mapping in braces may be YAML; several are only JSON.
+            // One mapping in braces may be YAML. Several can only be JSON.
             Some(Err(_)) if values.is_empty() => return None,
             Some(Err(error)) => {
                 let line = first_line.saturating_add(error.line()).saturating_sub(1);
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str, first_line: usize) -> Option<Result<Vec<(usize, V
     }
 }
 
-/// A value whose keys are given once, and whose numbers are those of the API server.
+/// A value without duplicate keys, with numbers as the API server reads them.
 struct Node(Value);
 
 impl<'de> Deserialize<'de> for Node {

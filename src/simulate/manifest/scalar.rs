@@ -1,20 +1,20 @@
-//! Unquoted YAML values as `kubectl` reads them: by YAML 1.1, where `yes` is true and `0777` is octal.
+//! Unquoted YAML values as `kubectl` reads them. It follows YAML 1.1, where `yes` is true and `0777` is octal.
 
 use serde_json::{Number, Value};
 
-/// Words that are true, false and null to YAML 1.1.
+/// Words that mean true, false and null in YAML 1.1.
 const TRUE: [&str; 11] = ["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"];
 const FALSE: [&str; 11] = ["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"];
 const NULL: [&str; 5] = ["", "~", "null", "Null", "NULL"];
-/// Words for what is a number to YAML and has no form in JSON.
+/// Words for YAML numbers that JSON cannot represent.
 const NOT_FINITE: [&str; 12] =
     [".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF"];
 
-/// Says that an unquoted value is a number that JSON cannot hold.
+/// The error that an unquoted value is a number that JSON cannot represent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotFinite;
 
-/// Returns the value that the unquoted `text` stands for.
+/// Returns the value of the unquoted `text`.
 pub(super) fn resolve(text: &str) -> Result<Value, NotFinite> {
     if TRUE.contains(&text) {
         return Ok(Value::Bool(true));
@@ -34,7 +34,7 @@ pub(super) fn resolve(text: &str) -> Result<Value, NotFinite> {
     Ok(number.unwrap_or_else(|| text.into()))
 }
 
-/// Returns the number that an unquoted text is octal for, where its digits would read as another in decimal.
+/// Returns the value of an octal number whose digits would be another number in decimal.
 pub(super) fn surprising_octal(text: &str) -> Option<i64> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = unsigned.strip_prefix('0').filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -42,7 +42,7 @@ pub(super) fn surprising_octal(text: &str) -> Option<i64> {
     (octal.unsigned_abs() != decimal).then(|| i64::try_from(octal).ok()).flatten()
 }
 
-/// Returns a float as the API server holds it: a whole number is an integer however it is written.
+/// Returns a float as the API server stores it. A whole number becomes an integer.
 pub(super) fn float(number: f64) -> Option<Number> {
     if number.fract() == 0.0
         && let Ok(whole) = format!("{number:.0}").parse::<i64>()
@@ -58,7 +58,7 @@ fn number(text: &str) -> Option<Value> {
     }
     let plain = text.replace('_', "");
     match integer(&plain) {
-        // The wire of the API server has no integers beyond 64 bits; kubectl sends them as floats.
+        // The API server has no integers beyond 64 bits. kubectl sends them as floats.
         Some(whole) => match i64::try_from(whole) {
             Ok(whole) => Some(whole.into()),
             Err(_) => decimal(&whole.to_string()).map(Value::Number),
@@ -88,7 +88,7 @@ fn integer(text: &str) -> Option<i128> {
     (whole >= i128::from(i64::MIN)).then_some(whole)
 }
 
-/// Returns a decimal number with a point or an exponent; `None` for what is text.
+/// Returns a decimal number with a point or an exponent. Returns `None` for any other text.
 fn decimal(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let is_decimal = unsigned.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))

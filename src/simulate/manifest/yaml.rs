@@ -1,4 +1,4 @@
-//! YAML documents as `kubectl` reads them: aliases, merge keys, and a line for each mistake.
+//! Reads YAML documents as `kubectl` does, with aliases and merge keys. Each mistake has its line.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::scalar;
 
-/// Collections within each other; the deepest of an object that a server printed has a dozen.
+/// Greatest nesting depth of collections. Objects from a server have about a dozen levels.
 const NESTING_LIMIT: usize = 64;
-/// Nodes that aliases may repeat in one document, before it is taken for one that only wants to be large.
+/// Largest number of nodes that aliases may repeat in one document. More is treated as an attack.
 const ALIASED_NODES: usize = 1_000_000;
 
 /// A value and the line on which it begins.
@@ -32,25 +32,25 @@ pub(super) enum Content {
 pub(super) struct Field {
     name: String,
     line: usize,
-    /// Whether it came by a merge key, so that a field of its own replaces it.
+    /// Whether it comes from a merge key, so that a field of the mapping replaces it.
     is_merged: bool,
     node: Node,
 }
 
-/// Why a document cannot be read, and on which line.
+/// Why a document cannot be read, with the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) line: usize,
     pub(super) message: String,
 }
 
-/// A document, and what its reader should know about it.
+/// A document with its warnings.
 pub(super) struct Document {
     pub(super) root: Node,
     pub(super) notes: Vec<String>,
 }
 
-/// Reads the one document of `text`, which begins on `first_line` of its file.
+/// Reads the only document of `text`, which begins on `first_line` of its file.
 pub(super) fn read(text: &str, first_line: usize) -> Result<Option<Document>, Mistake> {
     let options = options! {
         emit_comments: false,
@@ -85,9 +85,9 @@ pub(super) fn read(text: &str, first_line: usize) -> Result<Option<Document>, Mi
 struct Reader<'text> {
     events: Parser<'text, StrInput<'text>>,
     lines_before: usize,
-    /// Anchored nodes by the parser's number.
+    /// Anchored nodes by the number that the parser assigns.
     anchors: BTreeMap<usize, Node>,
-    /// Nodes that aliases have repeated so far.
+    /// Number of nodes that aliases have repeated so far.
     aliased: usize,
     notes: Vec<String>,
 }
@@ -210,7 +210,7 @@ impl<'text> Reader<'text> {
     }
 }
 
-/// Adds a field: those of its own replace those that were merged before, and no other is given twice.
+/// Adds a field. A field of the mapping replaces a merged one. Any other duplicate is a mistake.
 fn add(fields: &mut Vec<Field>, places: &mut BTreeMap<String, usize>, field: Field) -> Result<(), Mistake> {
     let Some(known) = places.get(&field.name).and_then(|place| fields.get_mut(*place)) else {
         places.insert(field.name.clone(), fields.len());
@@ -219,7 +219,7 @@ fn add(fields: &mut Vec<Field>, places: &mut BTreeMap<String, usize>, field: Fie
     };
     match (known.is_merged, field.is_merged) {
         (true, false) => *known = field,
-        // Of several mappings that are merged at once the first counts.
+        // If one merge key names several mappings, the first one with the field counts.
         (true, true) => {}
         (false, true) => {
             let Field { name, line, .. } = field;
@@ -243,7 +243,7 @@ fn add(fields: &mut Vec<Field>, places: &mut BTreeMap<String, usize>, field: Fie
     Ok(())
 }
 
-/// Returns the fields that a merge key brings: those of a mapping, or of a list of mappings.
+/// Returns the fields of a merge key: those of a mapping, or of a list of mappings.
 fn merged(node: Node) -> Result<Vec<Field>, Mistake> {
     let line = node.line;
     let of_mapping = |node: Node| match node.content {
@@ -282,7 +282,7 @@ impl Mistake {
 }
 
 impl Node {
-    /// Returns how many nodes it is made of.
+    /// Returns its number of nodes.
     fn size(&self) -> usize {
         match &self.content {
             Content::Scalar(_) => 1,
@@ -293,7 +293,7 @@ impl Node {
         }
     }
 
-    /// Returns the name of a field as JSON has it.
+    /// Returns the name of a field as JSON text.
     fn into_name(self) -> Result<String, Mistake> {
         match self.content {
             Content::Scalar(Value::String(text)) => Ok(text),

@@ -1,4 +1,5 @@
-//! The exact text of each record of a ledger, and of each kind of entry: the hash of a ledger covers it.
+//! The exact text of each record of a ledger and of each kind of entry. It must not change, because the hash of
+//! a ledger covers it.
 
 use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
 use flashgate_ledger::entry::{LapseCause, PaidBy, PlanPeriod};
@@ -287,7 +288,7 @@ fn each_record_has_exactly_this_text() {
     assert_eq!(ledger_from_wire("acme", &spec).as_ref(), Ok(&ledger_of_records()));
 }
 
-/// Fields of a ledger that hold records.
+/// Fields of a ledger with records.
 const FIELDS: [&str; 10] = [
     "grants",
     "purchases",
@@ -368,7 +369,7 @@ fn no_text_of_a_record_may_be_a_number() {
 }
 
 #[test]
-fn a_text_that_is_no_value_of_its_type_is_told_with_the_reason() {
+fn an_invalid_text_is_refused_with_the_reason() {
     let content = serde_json::to_value(spec_of_records()).expect("JSON");
     let cases = [
         ("/grants/0", r#""1100""#, r#""1e3""#, "'1e3' is not an amount: it must be a decimal such as"),
@@ -405,7 +406,7 @@ fn object(kind: FactKind) -> ObjectName {
     ObjectName { kind, name: "n".to_owned() }
 }
 
-/// Returns the details of each kind with all that a kind may have, and their text.
+/// Returns the details of each kind with all optional fields, and their text.
 #[expect(clippy::too_many_lines, reason = "one value for each kind of entry")]
 fn full_details() -> Vec<(Detail, &'static str)> {
     let amount = credits("120.5");
@@ -530,7 +531,7 @@ fn full_details() -> Vec<(Detail, &'static str)> {
     ]
 }
 
-/// Returns the details of the kinds that may lack something without all that they may lack, and their text.
+/// Returns the details of the kinds with optional fields, without these fields, and their text.
 #[expect(clippy::too_many_lines, reason = "one value for each kind of entry")]
 fn bare_details() -> Vec<(Detail, &'static str)> {
     let amount = credits("120.5");

@@ -1,4 +1,4 @@
-//! Which occurrences are worth an Event, and that each gives one.
+//! Tests of the occurrences that have an Event: each has exactly one.
 
 use flashgate_api::event::EventKind;
 use flashgate_testing::TestAccount;
@@ -8,7 +8,7 @@ use super::*;
 
 const START: &str = "2026-01-31T10:00:00Z";
 
-/// Returns a status with this Ready condition, and Stalled where that is False.
+/// Returns a status with this Ready condition. If it is False, adds Stalled.
 fn status(generation: i64, is_ready: bool, reason: &str, message: &str) -> SubscriptionStatus {
     let condition = |kind: &str, holds: bool| {
         json!({
@@ -25,52 +25,52 @@ fn status(generation: i64, is_ready: bool, reason: &str, message: &str) -> Subsc
 }
 
 /// Returns the Event about a change as `Type/Reason`.
-fn told(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<String> {
+fn event_name(before: Option<&SubscriptionStatus>, after: &SubscriptionStatus) -> Option<String> {
     status_event(before, after).map(|event| format!("{}/{}", event.kind.as_str(), event.reason))
 }
 
 #[test]
-fn what_stalls_a_subscription_is_told_when_it_begins_and_after_an_edit_that_changes_it() {
+fn a_stalled_subscription_has_an_event_at_first_and_after_an_edit_that_changes_the_message() {
     let sound = status(1, true, "InForce", "plan 'starter' Monthly is in force");
     let unknown = status(2, false, "PlanNotFound", "the catalog has no plan 'gold'");
     let warning = Some("Warning/PlanNotFound".to_owned());
-    assert_eq!(told(None, &sound), None);
-    assert_eq!(told(Some(&sound), &unknown), warning);
-    assert_eq!(told(None, &unknown), warning, "a new Subscription");
-    assert_eq!(told(Some(&unknown), &unknown), None);
+    assert_eq!(event_name(None, &sound), None);
+    assert_eq!(event_name(Some(&sound), &unknown), warning);
+    assert_eq!(event_name(None, &unknown), warning, "a new Subscription");
+    assert_eq!(event_name(Some(&unknown), &unknown), None);
     let edited = status(3, false, "PlanNotFound", "the catalog has no plan 'gold'");
-    assert_eq!(told(Some(&unknown), &edited), None, "an edit of something else");
+    assert_eq!(event_name(Some(&unknown), &edited), None, "an edit of something else");
     let other = status(4, false, "PlanNotFound", "the catalog has no plan 'silver'");
-    assert_eq!(told(Some(&edited), &other), warning, "another plan");
-    assert_eq!(told(Some(&other), &status(5, true, "InForce", "as before")), None);
+    assert_eq!(event_name(Some(&edited), &other), warning, "another plan");
+    assert_eq!(event_name(Some(&other), &status(5, true, "InForce", "as before")), None);
 }
 
 #[test]
-fn the_same_fault_in_other_words_is_not_told_again() {
+fn the_same_fault_with_another_message_has_no_second_event() {
     for reason in
         ["LedgerInconsistent", "LedgerMissing", "LedgerRegression", "LedgerNewerFormat", "CommitRefused"]
     {
         let (first, second) = (status(1, false, reason, "at 10:00"), status(1, false, reason, "at 10:01"));
-        assert_eq!(told(None, &first), Some(format!("Warning/{reason}")));
-        assert_eq!(told(Some(&first), &second), None);
+        assert_eq!(event_name(None, &first), Some(format!("Warning/{reason}")));
+        assert_eq!(event_name(Some(&first), &second), None);
     }
 }
 
 #[test]
-fn what_is_put_off_to_the_end_of_the_period_is_told_as_normal() {
+fn a_postponed_change_has_a_normal_event() {
     let before = status(1, true, "InForce", "plan 'growth' Monthly is in force");
     let pending = status(2, true, "ChangePending", "plan 'growth' until March, then plan 'starter'");
-    assert_eq!(told(Some(&before), &pending).as_deref(), Some("Normal/ChangePending"));
-    assert_eq!(told(Some(&pending), &pending), None);
+    assert_eq!(event_name(Some(&before), &pending).as_deref(), Some("Normal/ChangePending"));
+    assert_eq!(event_name(Some(&pending), &pending), None);
     let other = status(3, true, "ChangePending", "plan 'growth' until March, then plan 'individual'");
-    assert_eq!(told(Some(&pending), &other).as_deref(), Some("Normal/ChangePending"));
-    assert_eq!(told(Some(&other), &before), None, "it was taken back");
+    assert_eq!(event_name(Some(&pending), &other).as_deref(), Some("Normal/ChangePending"));
+    assert_eq!(event_name(Some(&other), &before), None, "it was taken back");
     let ends = status(4, true, "NotRenewing", "plan 'growth' until March, then no plan");
-    assert_eq!(told(Some(&before), &ends).as_deref(), Some("Normal/NotRenewing"));
+    assert_eq!(event_name(Some(&before), &ends).as_deref(), Some("Normal/NotRenewing"));
 }
 
 #[test]
-fn a_resumed_account_tells_its_debt() {
+fn the_event_of_a_resumed_account_has_its_debt() {
     let mut account = TestAccount::on_plan("starter", START);
     account.until("2026-02-10T00:00:00Z");
     account.report_hour("now", "gw", "TokensOut", "1100000");
@@ -93,7 +93,7 @@ fn a_resumed_account_tells_its_debt() {
 }
 
 #[test]
-fn a_refused_report_is_told_with_its_receipt_and_not_with_each_decision() {
+fn a_refused_report_has_one_event_with_its_receipt() {
     let mut account = TestAccount::on_plan("starter", START);
     account.until("2026-02-10T00:00:00Z");
     account.report_hour("now", "gw", "Unheard", "1");
