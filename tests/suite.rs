@@ -2,6 +2,7 @@
 //!
 //! A namespace per test; waits are on conditions, never on time.
 
+mod cluster_account;
 mod parsers;
 mod relay;
 mod script;

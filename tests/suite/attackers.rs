@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::suite::chart::{installed, list, render};
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::world::{Namespace, Operator, World, wait_for};
 
 /// Users, each with its roles: the chart's, and some of a namespace.
 const USERS: [(&str, &[&str]); 5] = [
@@ -182,13 +182,12 @@ async fn let_pass(namespace: &Namespace<'_>, name: &str) {
 async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason: &str) -> String {
     let administrator = Caller { client: namespace.client.clone() };
     let path = format!("{}/{name}", kind.path(&namespace.name));
-    eventually(&format!("{} {name} is {reason}", kind.0), async || {
+    wait_for(&format!("{} {name} is {reason}", kind.0), async || {
         let (_, object) = administrator.call("GET", &path, &Value::Null).await;
         let conditions = object.pointer("/status/conditions")?.as_array()?;
         let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         (ready["reason"] == reason).then(|| ready["message"].as_str().unwrap_or_default().to_owned())
     })
-    .await_some()
     .await
 }
 

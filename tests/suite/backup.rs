@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::suite::chart::{installed, kubeconfig_of, list, render};
 use crate::suite::runbooks::Runbook;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_for};
 
 /// Namespace of the release.
 const RELEASE_NAMESPACE: &str = "billing";
@@ -71,7 +71,7 @@ async fn live(namespace: &Namespace<'_>) {
     namespace.create::<CreditAdjustment>("gift", gift).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1225").await;
     report(namespace, "report-1", 1).await;
-    namespace.expect::<UsageReport>("report-1", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("report-1", "Charged").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
 }
 
@@ -121,13 +121,13 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     assert_eq!(ledger["spec"], before["spec"], "byte for byte");
     // Statuses are there before an operator is.
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
-    namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("order-1", "Granted").await;
 
     let _operator = world.operator(&[]);
     report(&namespace, "again", 1).await;
-    namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("again", "Rejected").await;
     report(&namespace, "new", 2).await;
-    namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("new", "Charged").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
     let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -204,9 +204,7 @@ async fn the_age_of_the_last_good_backup_is_a_metric_of_the_operator() {
         let seconds = spec.and_then(|spec| Some(spec.renew_time?.0.as_second())).unwrap_or_default();
         assert_eq!(seconds > 0, times == "first");
         let expected = format!("flashgate_billing_backup_last_success_timestamp_seconds {seconds}\n");
-        eventually(&expected, async || operator.get("/metrics")?.1.contains(&expected).then_some(()))
-            .await_some()
-            .await;
+        wait_for(&expected, async || operator.get("/metrics")?.1.contains(&expected).then_some(())).await;
         operator.terminate().await;
         take(&world, &folder).await;
     }

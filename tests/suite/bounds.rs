@@ -100,7 +100,7 @@ async fn usage_beyond_the_sum_of_a_period_is_refused_and_the_next_report_is_char
     report(&namespace, "most", 10, vec![egress("1P"); 1_000]).await;
     namespace.expect::<UsageReport>("most", "/status/credits", "1000000000").await;
     report(&namespace, "too-much", 9, vec![egress("1P"); 1_000]).await;
-    namespace.expect::<UsageReport>("too-much", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("too-much", "Rejected").await;
     let refused = namespace.get::<UsageReport>("too-much").await.expect("report");
     assert!(refused.to_string().contains("TooLarge"), "{refused:#}");
     let tokens = json!({"nodeType": "Private", "operation": "TokensOut", "quantity": "20000"});
@@ -118,7 +118,7 @@ async fn thresholds_that_are_edited_over_and_over_leave_at_most_ten() {
         api.patch("acme", &PatchParams::default(), &Patch::Merge(thresholds)).await.expect("patched");
         let name = format!("report-{edit}");
         report(&namespace, &name, 2 * i64::from(edit) + 1, vec![egress("1G")]).await;
-        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(&name, "Charged").await;
     }
     let crossed = ledger(&namespace).await["crossedThresholdsPercent"].as_array().map(Vec::len);
     assert!(crossed.is_some_and(|crossed| crossed <= 10), "{crossed:?}");
@@ -152,9 +152,9 @@ async fn orders_that_await_payment_hold_the_room_of_grants() {
     assert_eq!((waiting, refused), (55, ORDERS - 55));
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": "one more"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
-    namespace.expect::<CreditAdjustment>("gift", "/status/state", "Refused").await;
+    namespace.state_is::<CreditAdjustment>("gift", "Refused").await;
     report(&namespace, "usage", 1, vec![egress("1G")]).await;
-    namespace.expect::<UsageReport>("usage", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("usage", "Charged").await;
     balance_is(&namespace, "1099").await;
 }
 
@@ -166,13 +166,13 @@ async fn an_invoice_survives_any_number_of_failed_attempts() {
         async move {
             let name = format!("{:0>200}-{index}", "attempt");
             pay(namespace, &name, "Failed").await;
-            namespace.expect::<Payment>(&name, "/status/state", "Applied").await;
+            namespace.state_is::<Payment>(&name, "Applied").await;
         }
     });
     attempts.buffer_unordered(8).collect::<Vec<()>>().await;
     let invoice = ledger(&namespace).await["invoices"][0].as_str().expect("a record").to_owned();
     assert!(invoice.len() < 8 * 1_024, "{invoice}");
     pay(&namespace, "at-last", "Settled").await;
-    namespace.expect::<Payment>("at-last", "/status/state", "Applied").await;
+    namespace.state_is::<Payment>("at-last", "Applied").await;
     balance_is(&namespace, "1100").await;
 }

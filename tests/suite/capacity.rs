@@ -7,7 +7,7 @@ use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
 use serde_json::json;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::world::{Namespace, Operator, World, wait_for, wait_until};
 
 /// Accounts that are measured.
 const ACCOUNTS: i64 = 1_000;
@@ -41,11 +41,8 @@ async fn database_bytes(world: &World) -> f64 {
 }
 
 async fn ready(operator: &Operator) {
-    eventually("it is ready", async || {
-        operator.get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
-    })
-    .await_some()
-    .await;
+    wait_until("it is ready", async || operator.get("/readyz").is_some_and(|(status, _)| status == 200))
+        .await;
 }
 
 fn start(world: &World) -> Operator {
@@ -82,8 +79,7 @@ async fn all_are_charged(operator: &Operator) {
     };
     let mut before = i64::MAX;
     while before > 0 {
-        before =
-            eventually("fewer are pending", async || left().filter(|now| *now < before)).await_some().await;
+        before = wait_for("fewer are pending", async || left().filter(|now| *now < before)).await;
     }
 }
 

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_until};
 
 const REPORTS: usize = 500;
 const KILLS: usize = 20;
@@ -62,11 +62,10 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
             // Each operator does some of the work before it dies; the last ones may find little left.
             let before = charged(&namespace).await;
             let goal = before + 1 + round % 7;
-            eventually("the operator charges", async || {
+            wait_until("the operator charges", async || {
                 let now = charged(&namespace).await;
-                (now >= goal || now == REPORTS).then_some(())
+                now >= goal || now == REPORTS
             })
-            .await_some()
             .await;
             operator.kill();
         }
@@ -74,9 +73,7 @@ async fn killed_twenty_times_during_five_hundred_reports_each_is_charged_once() 
     let (created, ()) = tokio::join!(create, kill);
     assert_eq!(created.len(), REPORTS);
     let _operator = world.operator(&[]);
-    eventually("all are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
-        .await_some()
-        .await;
+    wait_until("all are charged", async || charged(&namespace).await == REPORTS).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "600").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("500")));
@@ -146,13 +143,13 @@ async fn a_report_that_comes_and_goes_while_no_operator_runs_is_not_charged() {
     // What is granted now was decided with all that there was to see.
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a mark"});
     namespace.create::<CreditAdjustment>("mark", spec).await;
-    namespace.expect::<CreditAdjustment>("mark", "/status/state", "Granted").await;
+    namespace.state_is::<CreditAdjustment>("mark", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1110").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("0")));
     // Its window is free: the same usage stated again is charged.
     report(&namespace, "seen", an_hour_ago()).await;
-    namespace.expect::<UsageReport>("seen", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("seen", "Charged").await;
 }
 
 #[tokio::test]
@@ -168,21 +165,19 @@ async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_righ
     let start = an_hour_ago();
     let first = report(&namespace, "gw-0001", start).await;
     let reached = world.plane.folder().join("go.reached");
-    eventually("the receipt is about to be written", async || reached.exists().then_some(()))
-        .await_some()
-        .await;
+    wait_until("the receipt is about to be written", async || reached.exists()).await;
     let api = namespace.api::<UsageReport>();
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
     let second = report(&namespace, "gw-0001", start + 3).await;
     assert_ne!(first.uid(), second.uid());
     std::fs::write(&go, "").expect("go");
-    namespace.expect::<UsageReport>("gw-0001", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("gw-0001", "Charged").await;
     namespace.expect::<UsageReport>("gw-0001", "/status/credits", "1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
     // The same window again, under the same name: the charge of the first object stands, this one is refused.
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
     report(&namespace, "gw-0001", start).await;
-    namespace.expect::<UsageReport>("gw-0001", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("gw-0001", "Rejected").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
 }
 
@@ -206,23 +201,21 @@ async fn a_refusal_of_another_operator_does_not_stand_over_a_charge() {
         let operator = world
             .operator(&[&format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())]);
         report(&namespace, name, start).await;
-        eventually("the receipt is about to be written", async || reached.exists().then_some(()))
-            .await_some()
-            .await;
+        wait_until("the receipt is about to be written", async || reached.exists()).await;
         refuse(&namespace, name).await;
         (operator, go)
     };
     // It is met while the receipt is written,
     let (operator, go) = paused("met", start).await;
     std::fs::write(&go, "").expect("go");
-    namespace.expect::<UsageReport>("met", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("met", "Charged").await;
     operator.terminate().await;
     // and it is found by an operator that knows nothing of the charge but what the ledger says.
     let (operator, _) = paused("found", start + 3).await;
     operator.kill();
-    namespace.expect::<UsageReport>("found", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("found", "Rejected").await;
     let _operator = world.operator(&[]);
-    namespace.expect::<UsageReport>("found", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("found", "Charged").await;
     namespace.expect::<UsageReport>("found", "/status/credits", "1").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
 }
@@ -249,7 +242,7 @@ async fn a_reply_that_is_lost_after_the_commit_charges_once() {
     for index in 0..10 {
         let name = format!("report-{index}");
         report(&namespace, &name, start + index * 3).await;
-        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(&name, "Charged").await;
     }
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1090").await;
 }
@@ -265,9 +258,7 @@ async fn two_operators_at_once_charge_each_report_once() {
     for index in 0..100 {
         report(&namespace, &format!("report-{index}"), start + index * 3).await;
     }
-    eventually("all are charged", async || (charged(&namespace).await == 100).then_some(()))
-        .await_some()
-        .await;
+    wait_until("all are charged", async || charged(&namespace).await == 100).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("100")));

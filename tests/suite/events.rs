@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::suite::trouble::reason_is;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_until};
 
 /// Events of one reason about one object: their type, and how often the occurrence was told.
 type Told = BTreeMap<(String, String, String), u64>;
@@ -32,10 +32,9 @@ async fn told(namespace: &Namespace<'_>) -> Told {
 /// Waits until an occurrence was told that often.
 async fn is_told(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &str, count: u64) {
     let key = (object.to_owned(), kind.to_owned(), reason.to_owned());
-    eventually(&format!("{object} has {count} Events {kind}/{reason}"), async || {
-        (told(namespace).await.get(&key).copied().unwrap_or_default() == count).then_some(())
+    wait_until(&format!("{object} has {count} Events {kind}/{reason}"), async || {
+        told(namespace).await.get(&key).copied().unwrap_or_default() == count
     })
-    .await_some()
     .await;
 }
 
@@ -99,17 +98,13 @@ async fn owe_and_come_back(namespace: &Namespace<'_>) {
     account(namespace, "owing", "organization-free").await;
     reason_is(namespace, "owing", "InForce").await;
     report(namespace, "unheard", "owing", "Unheard", "1").await;
-    namespace.expect::<UsageReport>("unheard", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("unheard", "Rejected").await;
     is_told(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;
     report(namespace, "much", "owing", "StorageEgress", "5G").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
     let subscriptions = namespace.api::<Subscription>();
     subscriptions.delete("owing", &DeleteParams::default()).await.expect("deleted");
-    eventually("it is gone", async || {
-        subscriptions.get_opt("owing").await.expect("read").is_none().then_some(())
-    })
-    .await_some()
-    .await;
+    wait_until("it is gone", async || subscriptions.get_opt("owing").await.expect("read").is_none()).await;
     account(namespace, "owing", "organization-free").await;
     namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
     is_told(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
@@ -130,7 +125,7 @@ async fn each_occurrence_is_told_by_one_event_however_often_the_operator_starts(
     for name in ["unknown", "yearly", "less", "owing"] {
         let done = format!("{name}-done");
         report(&namespace, &done, name, "TokensOut", "1").await;
-        namespace.expect::<UsageReport>(&done, "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(&done, "Charged").await;
     }
     // Those that are stuck do nothing, but conditions follow an edit.
     for name in ["missing", "tampered"] {

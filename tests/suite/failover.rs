@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::world::{Namespace, Operator, World, wait_for, wait_until};
 
 /// Where the leases of these tests are.
 const LEASE_NAMESPACE: &str = "default";
@@ -40,8 +40,8 @@ async fn candidate(world: &World, arguments: &[&str]) -> Operator {
         ["--leader-elect", "--leader-elect-namespace", LEASE_NAMESPACE, "--metrics-addr", "127.0.0.1:0"];
     let arguments: Vec<&str> = stand.into_iter().chain(arguments.iter().copied()).collect();
     let operator = world.operator(&arguments);
-    eventually("it serves its health", async || operator.listening_port()).await_some().await;
-    eventually("it is ready", async || (operator.get("/readyz")?.0 == 200).then_some(())).await_some().await;
+    wait_for("it serves its health", async || operator.listening_port()).await;
+    wait_for("it is ready", async || (operator.get("/readyz")?.0 == 200).then_some(())).await;
     operator
 }
 
@@ -51,7 +51,7 @@ fn leads(operator: &Operator) -> bool {
 }
 
 async fn until_it_leads(operator: &Operator) {
-    eventually("it leads", async || leads(operator).then_some(())).await_some().await;
+    wait_until("it leads", async || leads(operator)).await;
 }
 
 async fn leases(world: &World) -> Api<Lease> {
@@ -97,9 +97,7 @@ impl<'a> Load<'a> {
     /// Waits until `count` more reports of each account were created: the load goes on.
     async fn goes_on(&self, count: i64) {
         let goal = self.created.get() + count;
-        eventually("the load goes on", async || (self.created.get() >= goal).then_some(()))
-            .await_some()
-            .await;
+        wait_until("the load goes on", async || self.created.get() >= goal).await;
     }
 
     fn ends(&self) {
@@ -111,12 +109,11 @@ impl<'a> Load<'a> {
         let created = self.created.get();
         assert!(created > 0);
         for namespace in self.namespaces {
-            eventually("all are charged", async || {
+            wait_for("all are charged", async || {
                 let charged = ListParams::default().fields("status.state=Charged");
                 let charged = namespace.api::<UsageReport>().list(&charged).await.ok()?.items.len();
                 (i64::try_from(charged) == Ok(created)).then_some(())
             })
-            .await_some()
             .await;
             let balance = (CREDITS_OF_PLAN - created).to_string();
             namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
@@ -141,12 +138,11 @@ async fn create(namespace: &Namespace<'_>, index: i64, start: i64) {
     }))
     .expect("report");
     let api = namespace.api::<UsageReport>();
-    eventually("a report is created", async || match api.create(&PostParams::default(), &report).await {
+    wait_for("a report is created", async || match api.create(&PostParams::default(), &report).await {
         Ok(_) => Some(()),
         Err(kube::Error::Api(status)) if status.code == 409 => Some(()),
         Err(_) => None,
     })
-    .await_some()
     .await;
 }
 
@@ -166,11 +162,9 @@ async fn first_commit_of_another(
     before: &str,
     signalled: Instant,
 ) -> Duration {
-    eventually("another leads", async || holder(leases).await.filter(|now| now != before)).await_some().await;
+    wait_for("another leads", async || holder(leases).await.filter(|now| now != before)).await;
     let known = sequences(load.namespaces).await;
-    eventually("another commits", async || (sequences(load.namespaces).await > known).then_some(()))
-        .await_some()
-        .await;
+    wait_until("another commits", async || sequences(load.namespaces).await > known).await;
     signalled.elapsed()
 }
 
@@ -242,21 +236,15 @@ async fn a_leader_that_slept_for_two_leases_in_the_midst_of_a_commit_doubles_not
     let second = candidate(&world, &SHORT_TIMES).await;
     under_load(&world, async |load| {
         let reached = world.plane.folder().join("go.reached");
-        eventually("a commit is about to be sent", async || reached.exists().then_some(()))
-            .await_some()
-            .await;
+        wait_until("a commit is about to be sent", async || reached.exists()).await;
         let before = holder(&leases).await.expect("a leader");
         let signalled = Instant::now();
         first.suspend();
         std::fs::write(&go, "").expect("go");
         first_commit_of_another(load, &leases, &before, signalled).await;
-        eventually("two leases have passed", async || (signalled.elapsed() >= SHORT_LEASE * 2).then_some(()))
-            .await_some()
-            .await;
+        wait_until("two leases have passed", async || signalled.elapsed() >= SHORT_LEASE * 2).await;
         first.resume();
-        eventually("it stands by", async || (!leads(&first) && leads(&second)).then_some(()))
-            .await_some()
-            .await;
+        wait_until("it stands by", async || !leads(&first) && leads(&second)).await;
         load.goes_on(5).await;
         // It leads again when it may.
         second.ask_to_stop();
@@ -274,11 +262,10 @@ async fn a_lease_that_is_deleted_under_its_leader_has_one_holder_again() {
         for _ in 0..3 {
             load.goes_on(5).await;
             leases.delete(LEASE, &DeleteParams::default()).await.expect("deleted");
-            eventually("one leads", async || {
+            wait_for("one leads", async || {
                 holder(&leases).await?;
                 (candidates.iter().filter(|candidate| leads(candidate)).count() == 1).then_some(())
             })
-            .await_some()
             .await;
         }
     })
@@ -345,7 +332,7 @@ async fn a_leader_whose_calls_hang_still_stops_and_gives_its_lease_back() {
     let namespace = world.namespace("hanging").await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let reached = world.plane.folder().join("never.reached");
-    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    wait_until("its commit hangs", async || reached.exists()).await;
     operator.terminate().await;
     assert_eq!(holder(&leases).await, None);
     assert!(namespace.get::<CreditLedger>("acme").await.is_none());
@@ -360,7 +347,7 @@ async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
     let spec = || json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("hanging", spec()).await;
     let reached = world.plane.folder().join("go.reached");
-    eventually("its commit hangs", async || reached.exists().then_some(())).await_some().await;
+    wait_until("its commit hangs", async || reached.exists()).await;
     for index in 0..5 {
         let name = format!("other-{index}");
         namespace.create::<Subscription>(&name, spec()).await;

@@ -18,7 +18,7 @@ use crate::suite::chart::tool;
 use crate::suite::installed::shared;
 use crate::suite::payments::free_address;
 use crate::suite::runbooks::Runbook;
-use crate::world::{Namespace, Operator, World, eventually, made_by, root};
+use crate::world::{Namespace, Operator, World, made_by, root, wait_until};
 
 /// A page whose commands are run, and whose output is compared with the output that the page shows.
 struct Page {
@@ -117,10 +117,9 @@ async fn the_tutorial_leads_to_its_balance() {
     assert!(printed.contains("acme   starter   Monthly   True    1100      0"), "{printed}");
     // Usage of the second in which the account started would lie before it.
     let start = flashgate_cluster::clock::Clock::system().now().as_second();
-    eventually("the second is over", async || {
-        (flashgate_cluster::clock::Clock::system().now().as_second() > start).then_some(())
+    wait_until("the second is over", async || {
+        flashgate_cluster::clock::Clock::system().now().as_second() > start
     })
-    .await_some()
     .await;
     page.walk("Charge usage").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1080").await;
@@ -160,7 +159,7 @@ async fn a_pack_is_bought_and_refunded_as_the_page_says() {
     assert!(printed.contains("Granted"), "{printed}");
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     page.walk("Refund").await;
-    namespace.expect::<CreditPack>("acme-order-17", "/status/state", "Refunded").await;
+    namespace.state_is::<CreditPack>("acme-order-17", "Refunded").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
     page.assert_walked();
 }
@@ -197,7 +196,7 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
         "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "12G"}],
     });
     namespace.create::<UsageReport>("gw-eu-1-0300", report).await;
-    namespace.expect::<UsageReport>("gw-eu-1-0300", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("gw-eu-1-0300", "Charged").await;
     let name = namespace.name.clone();
     let variables =
         [("NAMESPACE", name), ("SUBSCRIPTION", "acme".to_owned()), ("REPORT", "gw-eu-1-0300".to_owned())];

@@ -1,16 +1,12 @@
 //! Objects that are as large as admission lets them be, by the hundred: the operator stays below the chart's limit.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use flashgate_api::{Subscription, UsageReport};
+use flashgate_cluster::Kind;
 use flashgate_control_plane::ControlPlane;
 use futures::StreamExt as _;
-use kube::Resource;
 use kube::api::PostParams;
-use kube::core::NamespaceResourceScope;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::world::{Namespace, Operator, World, eventually, root};
@@ -51,14 +47,7 @@ fn fat_report(index: usize) -> Value {
 }
 
 /// Creates an object. The API server may have created it although its answer did not come in time.
-async fn create<K>(namespace: &Namespace<'_>, metadata: &Value, spec: &Value)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
+async fn create<K: Kind>(namespace: &Namespace<'_>, metadata: &Value, spec: &Value) {
     let object = json!({
         "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
     });
@@ -116,7 +105,7 @@ async fn floods_of_the_largest_objects_leave_the_operator_below_the_charts_memor
     let mut report = fat_report(REPORTS);
     report["subscriptionRef"]["name"] = json!("acme");
     quiet.create::<UsageReport>("gw", report).await;
-    quiet.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    quiet.state_is::<UsageReport>("gw", "Charged").await;
     quiet.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
     let (peak, limit) = (operator.peak_memory_kib(), limit_kib());
     println!("peak {peak} KiB of {limit} KiB");

@@ -1,14 +1,13 @@
 //! The protocol: what survives deletion, loss of every status, and a quiet minute.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_cluster::Kind;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::suite::installed::shared;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_for, wait_while};
 
 async fn account(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -25,13 +24,13 @@ async fn report(namespace: &Namespace<'_>, account: &str, name: &str) {
         "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "10G"}],
     });
     namespace.create::<UsageReport>(name, spec).await;
-    namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>(name, "Charged").await;
 }
 
 async fn buy(namespace: &Namespace<'_>, account: &str, name: &str) {
     let spec = json!({"subscriptionRef": {"name": account}, "pack": "plus-100"});
     namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>(name, "Granted").await;
 }
 
 #[tokio::test]
@@ -44,9 +43,7 @@ async fn a_subscription_that_is_deleted_and_created_again_has_the_same_balance()
     for _ in 0..3 {
         api.delete("acme", &DeleteParams::default()).await.expect("deleted");
         let spec = json!({"plan": "starter"});
-        eventually("the Subscription is gone", async || api.get_opt("acme").await.expect("read"))
-            .await_end()
-            .await;
+        wait_while("the Subscription is gone", async || api.get_opt("acme").await.expect("read")).await;
         namespace.create::<Subscription>("acme", spec).await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
         namespace.expect::<Subscription>("acme", "/status/period/number", 11).await;
@@ -93,10 +90,10 @@ impl<'a> Settled<'a> {
         let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
         namespace.create::<CreditPack>("top-up", spec).await;
         pay(&namespace, "paid-pack", 1, "20").await;
-        namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+        namespace.state_is::<CreditPack>("top-up", "Granted").await;
         let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
         namespace.create::<CreditAdjustment>("goodwill", spec).await;
-        namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
+        namespace.state_is::<CreditAdjustment>("goodwill", "Granted").await;
         // It is charged at its end, which is soon.
         let start = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
         let end = start + jiff::SignedDuration::from_secs(1);
@@ -106,25 +103,18 @@ impl<'a> Settled<'a> {
             "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
         });
         namespace.create::<UsageReport>("gw", spec).await;
-        namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>("gw", "Charged").await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
         let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
         Self { namespace, totals: ledger["spec"]["totals"].clone() }
     }
 
     /// Deletes an object and creates one of the same name and spec.
-    async fn recreate<K>(&self, name: &str)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + serde::Serialize
-            + std::fmt::Debug,
-    {
+    async fn recreate<K: Kind>(&self, name: &str) {
         let object = self.namespace.get::<K>(name).await.expect("object");
         self.namespace.api::<K>().delete(name, &DeleteParams::default()).await.expect("deleted");
         let read = async || self.namespace.get::<K>(name).await;
-        eventually("the object is gone", read).await_end().await;
+        wait_while("the object is gone", read).await;
         self.namespace.create::<K>(name, object["spec"].clone()).await;
     }
 
@@ -132,12 +122,12 @@ impl<'a> Settled<'a> {
     async fn is_as_before(&self) {
         let Self { namespace, totals } = self;
         for name in ["paid", "paid-pack"] {
-            namespace.expect::<Payment>(name, "/status/state", "Applied").await;
+            namespace.state_is::<Payment>(name, "Applied").await;
         }
-        namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
-        namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
+        namespace.state_is::<CreditPack>("top-up", "Granted").await;
+        namespace.state_is::<CreditAdjustment>("goodwill", "Granted").await;
         // Its window was charged by a report that was deleted.
-        namespace.expect::<UsageReport>("gw", "/status/state", "Rejected").await;
+        namespace.state_is::<UsageReport>("gw", "Rejected").await;
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
         namespace.expect::<Subscription>("acme", "/status/observedGeneration", 1).await;
         let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -155,7 +145,7 @@ async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) 
         "state": "Settled", "amount": amount, "currency": "USD",
     });
     namespace.create::<Payment>(name, spec).await;
-    namespace.expect::<Payment>(name, "/status/state", "Applied").await;
+    namespace.state_is::<Payment>(name, "Applied").await;
 }
 
 #[tokio::test]
@@ -197,8 +187,8 @@ async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
     wipe::<Subscription>(&namespace, "acme").await;
     wipe::<CreditPack>(&namespace, "top-up").await;
     wipe::<UsageReport>(&namespace, "gw-1").await;
-    namespace.expect::<UsageReport>("gw-1", "/status/state", "Rejected").await;
-    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+    namespace.state_is::<UsageReport>("gw-1", "Rejected").await;
+    namespace.state_is::<CreditPack>("top-up", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     let report = namespace.get::<UsageReport>("gw-1").await.expect("report");
     assert!(report.to_string().contains("DuplicateWindow"), "{report:#}");
@@ -217,13 +207,7 @@ async fn case_19_all_statuses_wiped_come_back_without_a_commit() {
 }
 
 /// Removes the whole status, as a backup that does not hold it would.
-async fn wipe<K>(namespace: &Namespace<'_>, name: &str)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
+async fn wipe<K: Kind>(namespace: &Namespace<'_>, name: &str) {
     let api: Api<K> = namespace.api();
     let removal = json!([{"op": "remove", "path": "/status"}]);
     let removal: Patch<()> = Patch::Json(serde_json::from_value(removal).expect("patch"));
@@ -243,11 +227,10 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     namespace.create::<CreditPack>("waiting", spec).await;
     namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "100").await;
     namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    eventually("the waiting pack is seen", async || {
+    wait_for("the waiting pack is seen", async || {
         let pack = namespace.get::<CreditPack>("waiting").await?;
         (pack.pointer("/status/observedGeneration") == Some(&json!(1))).then_some(())
     })
-    .await_some()
     .await;
     let before = versions(&namespace).await;
     assert_eq!(before.len(), 2 + 2 + 1 + 2, "{before:?}");
@@ -272,8 +255,8 @@ async fn what_changes_is_told_by_events_once() {
         let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
         namespace.create::<CreditPack>(name, spec).await;
     }
-    namespace.expect::<CreditPack>("d", "/status/state", "Refused").await;
-    let told = eventually("the refusal has an Event", async || {
+    namespace.state_is::<CreditPack>("d", "Refused").await;
+    let told = wait_for("the refusal has an Event", async || {
         let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
         let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let events = events["items"].as_array().cloned().unwrap_or_default();
@@ -284,7 +267,6 @@ async fn what_changes_is_told_by_events_once() {
         let refused = of("PackLimitReached");
         (!refused.is_empty()).then_some(refused)
     })
-    .await_some()
     .await;
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!(told[0]["type"], "Warning");
@@ -303,13 +285,7 @@ async fn versions(namespace: &Namespace<'_>) -> Vec<String> {
     all
 }
 
-async fn of_kind<K>(namespace: &Namespace<'_>) -> Vec<String>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
+async fn of_kind<K: Kind>(namespace: &Namespace<'_>) -> Vec<String> {
     let objects = namespace.api::<K>().list(&ListParams::default()).await.expect("list");
     let version = |object: &K| {
         format!("{} {} {}", K::kind(&()), object.name_any(), object.resource_version().unwrap_or_default())

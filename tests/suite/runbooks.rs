@@ -16,7 +16,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::suite::trouble::ready_is;
-use crate::world::{Namespace, Operator, World, eventually, root};
+use crate::world::{Namespace, Operator, World, root, wait_for};
 
 /// Where the operator is deployed.
 const OPERATOR_NAMESPACE: &str = "flashgate-billing";
@@ -196,10 +196,9 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     let environment: Vec<(&str, &str)> =
         environment.map(|pair| (pair.name.as_str(), pair.value.as_deref().unwrap_or_default())).collect();
     let operator = world.operator_with(arguments.get(1..)?, &environment);
-    eventually("it is ready", async || {
+    wait_for("it is ready", async || {
         (operator.listening_port().is_some() && operator.get("/readyz")?.0 == 200).then_some(())
     })
-    .await_some()
     .await;
     Some(operator)
 }
@@ -222,7 +221,7 @@ async fn deploy(world: &World) {
 async fn buy(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>(name, "Granted").await;
 }
 
 /// Reports an hour of a day ago that costs 10 credits.
@@ -240,7 +239,7 @@ async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
 async fn adjust(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": "outage"});
     namespace.create::<CreditAdjustment>(name, spec).await;
-    namespace.expect::<CreditAdjustment>(name, "/status/state", "Granted").await;
+    namespace.state_is::<CreditAdjustment>(name, "Granted").await;
 }
 
 /// Makes an account that has done a bit of everything: 1,100 + 200 + 5 - 20 credits.
@@ -257,7 +256,7 @@ async fn live(namespace: &Namespace<'_>) {
     }
     for (hour, name) in ["report-1", "report-2"].into_iter().enumerate() {
         report(namespace, name, i64::try_from(hour).expect("hour")).await;
-        namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(name, "Charged").await;
     }
     adjust(namespace, "outage").await;
     balance_is(namespace, "1285").await;
@@ -374,14 +373,14 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         balance_is(&namespace, "1285").await;
         goes_on_from(&before, &namespace).await;
         for name in ["order-1", "order-2"] {
-            namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+            namespace.state_is::<CreditPack>(name, "Granted").await;
         }
-        namespace.expect::<CreditAdjustment>("outage", "/status/state", "Granted").await;
+        namespace.state_is::<CreditAdjustment>("outage", "Granted").await;
         // Sent again, one that was charged and one that was not.
         report(&namespace, "again", 0).await;
-        namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
+        namespace.state_is::<UsageReport>("again", "Rejected").await;
         report(&namespace, "new", 5).await;
-        namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>("new", "Charged").await;
         balance_is(&namespace, "1275").await;
     })
     .await;
@@ -430,7 +429,7 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         let teams = git.join("teams").display().to_string();
         let applied = namespace.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
         assert!(applied.success, "{}", applied.stderr);
-        namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
+        namespace.state_is::<CreditPack>("order-0", "Granted").await;
         buy(&namespace, "order-1").await;
         report(&namespace, "report-1", 0).await;
         balance_is(&namespace, "1290").await;
@@ -453,7 +452,7 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         page.walk("4. Let go").await;
         page.walk("Verify").await;
         balance_is(&namespace, "1290").await;
-        namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
+        namespace.state_is::<CreditPack>("order-0", "Granted").await;
         goes_on_from(&before, &namespace).await;
     })
     .await;

@@ -5,7 +5,7 @@ use std::fs;
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
 use serde_json::json;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::world::{Namespace, Operator, World, wait_for, wait_until, wait_while};
 
 async fn account(namespace: &Namespace<'_>) {
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
@@ -35,12 +35,11 @@ async fn reports_are_swept_some_time_after_their_verdict_and_stay_charged() {
     report(&namespace, "unknown", "Teleport").await;
     let _operator = world.operator(&["--catalog", &catalog]);
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1070").await;
-    eventually("every report is gone", async || {
+    wait_while("every report is gone", async || {
         let reports =
             namespace.api::<UsageReport>().list(&kube::api::ListParams::default()).await.expect("list");
         (!reports.items.is_empty()).then_some(())
     })
-    .await_end()
     .await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1070").await;
 }
@@ -63,10 +62,10 @@ async fn an_operator_that_holds_writes_nothing_and_says_that_it_is_alive() {
     let namespace = world.namespace("held").await;
     account(&namespace).await;
     let operator = world.operator(&["--hold", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"]);
-    eventually("the port is open", async || operator.listening_port()).await_some().await;
+    wait_for("the port is open", async || operator.listening_port()).await;
     let get = |path: &str| operator.get(path).expect("an answer");
     assert_eq!(get("/healthz"), (200, "ok\n".to_owned()));
-    eventually("it is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
+    wait_until("it is ready", async || get("/readyz").0 == 200).await;
     let (status, metrics) = get("/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
@@ -105,7 +104,7 @@ async fn a_catalog_that_is_broken_under_a_running_operator_changes_nothing_for_i
     fs::write(&file, "currency: USD\nplans: [\n").expect("catalog");
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("order", pack).await;
-    namespace.expect::<CreditPack>("order", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("order", "Granted").await;
     namespace.expect::<CreditPack>("order", "/status/price", "20").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     assert!(!operator.has_stopped());
@@ -120,7 +119,7 @@ async fn what_is_logged_can_be_changed_while_it_runs_and_a_mistake_changes_nothi
     let _operator = Operator::start_as(&world.plane.kubeconfig(), &["--log-filter-file", &file], &[], &log);
     let logged = async |text: &str| {
         let found = async || fs::read_to_string(&log).ok()?.contains(text).then_some(());
-        eventually(text, found).await_some().await;
+        wait_for(text, found).await;
     };
     let namespace = world.namespace("quiet").await;
     account(&namespace).await;

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use flashgate_api::{CreditLedger, Subscription, UsageReport};
+use flashgate_cluster::Kind;
 use futures::StreamExt as _;
-use kube::Resource;
 use kube::api::ListParams;
-use kube::core::NamespaceResourceScope;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::world::{Namespace, Operator, World, wait_for};
 
 const REPORTS: i64 = 10_000;
 
@@ -64,12 +62,11 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     // Patience is for progress, not for the whole.
     while is_pending(&namespace).await {
         let before = last;
-        last = eventually("reports are charged", async || {
+        last = wait_for("reports are charged", async || {
             peak = peak.max(operator.memory_kib());
             let now = commits(&namespace).await;
             (now != before || !is_pending(&namespace).await).then_some(now)
         })
-        .await_some()
         .await;
     }
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
@@ -103,13 +100,7 @@ async fn ledgers(namespace: &Namespace<'_>) -> i64 {
 }
 
 /// Reads every Subscription and every ledger, page by page, as any client would.
-async fn read_all<K>(namespace: &Namespace<'_>) -> usize
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
+async fn read_all<K: Kind>(namespace: &Namespace<'_>) -> usize {
     let (mut count, mut params) = (0, ListParams::default().limit(500));
     loop {
         let page = namespace.api::<K>().list(&params).await.expect("list");
@@ -128,11 +119,10 @@ async fn start_and_become_ready(world: &World) -> (Operator, Duration) {
     let mut memory = 0;
     // What it has read so far is its progress.
     while !is_ready() {
-        memory = eventually("it reads on", async || {
+        memory = wait_for("it reads on", async || {
             let now = operator.memory_kib();
             (now > memory || is_ready()).then_some(now)
         })
-        .await_some()
         .await;
     }
     (operator, started.elapsed())
@@ -156,11 +146,10 @@ async fn a_hundred_thousand_accounts_are_ready_about_as_fast_as_they_are_read() 
     let mut opened = ledgers(&namespace).await;
     // Patience is for progress, not for the whole.
     while opened < ACCOUNTS {
-        opened = eventually("accounts are opened", async || {
+        opened = wait_for("accounts are opened", async || {
             let now = ledgers(&namespace).await;
             (now > opened).then_some(now)
         })
-        .await_some()
         .await;
     }
     operator.terminate().await;

@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::suite::installed::shared;
-use crate::world::{Namespace, eventually};
+use crate::world::{Namespace, wait_for};
 
 async fn account(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;
@@ -18,7 +18,7 @@ async fn account(name: &str) -> Namespace<'static> {
 async fn buy(namespace: &Namespace<'_>, name: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     namespace.create::<CreditPack>(name, spec).await;
-    namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>(name, "Granted").await;
 }
 
 /// Waits until Ready has that reason; returns the Subscription.
@@ -28,13 +28,12 @@ pub async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
 
 /// Waits until Ready of a Subscription has that reason; returns it.
 pub async fn reason_is(namespace: &Namespace<'_>, name: &str, reason: &str) -> Value {
-    eventually(&format!("Ready of {name} is {reason}"), async || {
+    wait_for(&format!("Ready of {name} is {reason}"), async || {
         let object = namespace.get::<Subscription>(name).await?;
         let conditions = object.pointer("/status/conditions")?.as_array()?.clone();
         let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         (ready["reason"] == reason).then_some(object)
     })
-    .await_some()
     .await
 }
 
@@ -113,7 +112,7 @@ async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted
     namespace.create::<CreditPack>("waiting", spec).await;
     accept(&namespace, 2).await;
     ready_is(&namespace, "InForce").await;
-    namespace.expect::<CreditPack>("waiting", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("waiting", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
 }
 
@@ -135,7 +134,7 @@ async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_ot
     namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
     let spec = json!({"subscriptionRef": {"name": "other"}, "pack": "plus-100"});
     namespace.create::<CreditPack>("top-up", spec).await;
-    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("top-up", "Granted").await;
     namespace.expect::<Subscription>("other", "/status/credits/balance", "1200").await;
     let said = ready_is(&namespace, "LedgerInconsistent").await;
     assert_eq!(said.pointer("/status/credits/balance"), Some(&json!("1100")), "what was shown stays");

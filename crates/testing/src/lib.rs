@@ -5,8 +5,8 @@
 //! - [`Script`](script::Script) is a list of actions with their times; [`script`] also has the random ones.
 //! - [`catalog`] has the shipped catalog and its editions as values.
 //!
-//! - [`simulated`] is a cluster in memory with the API server's rules, and [`failpoints`] break the calls to a real one.
-//!   Both need the feature `cluster`; without it the crate knows the ledger alone.
+//! - [`objects`] converts actions to the objects that users create. [`simulated`] is a cluster in memory with the API
+//!   server's rules, and [`failpoints`] break the calls to a real one. These need the feature `cluster`; without it the crate knows the ledger alone.
 //!
 //! Only tests depend on this crate.
 
@@ -20,6 +20,8 @@ pub mod change;
 pub mod failpoints;
 #[cfg(feature = "harness")]
 pub mod harness;
+#[cfg(feature = "cluster")]
+pub mod objects;
 pub mod random;
 pub mod receipts;
 pub mod script;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::values_of;
 use crate::suite::payments::webhook::post;
-use crate::world::{Namespace, eventually, root};
+use crate::world::{Namespace, eventually, root, wait_until, wait_while};
 
 /// Returns the catalog of the life: payments come from outside, and a report is swept soon after its verdict.
 pub fn catalog() -> Value {
@@ -37,23 +37,22 @@ pub async fn live(namespace: &Namespace<'_>, webhook: Option<SocketAddr>, go: &P
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-500"});
     namespace.create::<CreditPack>("order-1", pack).await;
     pay(namespace, webhook, "evt-pack", "Settled", "50").await?;
-    namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("order-1", "Granted").await;
     pay(namespace, webhook, "evt-refund", "Refunded", "50").await?;
-    namespace.expect::<CreditPack>("order-1", "/status/state", "Refunded").await;
+    namespace.state_is::<CreditPack>("order-1", "Refunded").await;
     pay_what_is_void(namespace, webhook).await?;
 
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
     namespace.create::<CreditAdjustment>("gift", gift).await;
-    namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
+    namespace.state_is::<CreditAdjustment>("gift", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1125").await;
 
     use_some(namespace, go).await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1115").await;
-    eventually("the report is swept", async || {
+    wait_while("the report is swept", async || {
         let reports = namespace.api::<UsageReport>().list(&ListParams::default()).await.expect("list");
         (!reports.items.is_empty()).then_some(())
     })
-    .await_end()
     .await;
     Ok(())
 }
@@ -73,7 +72,7 @@ async fn pay_what_is_void(namespace: &Namespace<'_>, webhook: Option<SocketAddr>
     pay(namespace, webhook, "evt-void", "Settled", "300").await?;
     namespace.expect::<Subscription>("acme", "/status/invoices/2/state", "RefundDue").await;
     pay(namespace, webhook, "evt-return", "Refunded", "300").await?;
-    namespace.expect::<Payment>("evt-return", "/status/state", "Applied").await;
+    namespace.state_is::<Payment>("evt-return", "Applied").await;
     namespace.expect::<Payment>("evt-void", "/status/conditions/0/reason", "Refunded").await;
     Ok(())
 }
@@ -89,9 +88,7 @@ async fn use_some(namespace: &Namespace<'_>, go: &Path) {
     });
     namespace.create::<UsageReport>("gw-1", usage).await;
     let reached = go.with_extension("reached");
-    eventually("the receipt is about to be written", async || reached.exists().then_some(()))
-        .await_some()
-        .await;
+    wait_until("the receipt is about to be written", async || reached.exists()).await;
     let note = Patch::Merge(json!({"metadata": {"annotations": {"example.org/seen": "yes"}}}));
     namespace.api::<UsageReport>().patch("gw-1", &PatchParams::default(), &note).await.expect("annotated");
     std::fs::write(go, "").expect("go");

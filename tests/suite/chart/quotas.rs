@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::world::{Namespace, World, eventually, root};
+use crate::world::{Namespace, World, root, wait_for};
 
 /// Applies the quotas of `examples/quotas/`, and waits until they count. The world needs the controller
 /// `resourcequota-controller`.
@@ -15,13 +15,12 @@ pub async fn apply_quotas(namespace: &Namespace<'_>) {
         .collect();
     let quotas = quotas.join("---\n");
     // The controller looks for new kinds every 30 seconds, and counts a quota of an unknown one only when that is made.
-    eventually("the quotas count", async || {
+    wait_for("the quotas count", async || {
         let made = namespace.kubectl(&["replace", "--force", "-f", "-"], Some(&quotas)).await;
         assert!(made.success, "{}", made.stderr);
         let wait = ["wait", "--for=jsonpath={.status.used}", "--timeout=3s", "resourcequotas", "--all"];
         namespace.kubectl(&wait, None).await.success.then_some(())
     })
-    .await_some()
     .await;
 }
 
@@ -41,7 +40,7 @@ async fn a_team_with_a_quota_has_one_subscription() {
     let first = subscription("acme");
     // Until the controller has counted, the API server admits none.
     let admitted = async || namespace.kubectl(&create, Some(&first)).await.success.then_some(());
-    eventually("the first is admitted", admitted).await_some().await;
+    wait_for("the first is admitted", admitted).await;
     let refused = namespace.kubectl(&create, Some(&subscription("another"))).await;
     assert!(!refused.success && refused.stderr.contains("exceeded quota"), "{}", refused.stderr);
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::definitions::OLDER;
 use super::pod::{Container, kubeconfig_of};
 use super::{RELEASE, chart, documents, helm_in, object, tool};
-use crate::world::{Namespace, World, eventually, root};
+use crate::world::{Namespace, World, root, wait_for};
 
 /// Returns all that an account is: every byte that an upgrade must leave alone.
 async fn books(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
@@ -44,7 +44,7 @@ async fn buy(namespace: &Namespace<'_>, order: &str) -> i64 {
     let before = sequence().await;
     let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     namespace.create::<CreditPack>(order, pack).await;
-    namespace.expect::<CreditPack>(order, "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>(order, "Granted").await;
     sequence().await - before
 }
 
@@ -169,7 +169,7 @@ async fn the_test_of_a_release_takes_its_subscription_back_when_it_fails() {
         world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("read")
     };
     let pod = async || (!get("pods").await.is_empty()).then_some(());
-    eventually("the pod of the test is there", pod).await_some().await;
+    wait_for("the pod of the test is there", pod).await;
     assert!(!get("subscriptions.billing.flashgate.dev").await.is_empty());
     // A kubelet would report this if the Subscription does not become ready.
     let failed = r#"{"status": {"phase": "Failed"}}"#;

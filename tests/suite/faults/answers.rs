@@ -15,7 +15,7 @@ use super::silence::asked_of_pending_reports;
 use super::sizes::usage;
 use super::{Watched, adjust, balance_is, open_account};
 use crate::relay::{self, Interference};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for, wait_until};
 
 /// Refuses the first writes of each object with 429.
 #[derive(Default)]
@@ -141,11 +141,10 @@ async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew()
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
     balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
-    eventually("each watch has started again", async || {
+    wait_until("each watch has started again", async || {
         let forgotten = forgetful.forgotten.lock().expect("forgotten");
-        (forgotten.iter().filter(|what| what.starts_with("watch")).count() == 6).then_some(())
+        forgotten.iter().filter(|what| what.starts_with("watch")).count() == 6
     })
-    .await_some()
     .await;
     assert!(
         forgetful.forgotten.lock().expect("forgotten").contains("list usagereports"),
@@ -153,7 +152,7 @@ async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew()
         operator.said()
     );
     namespace.create::<UsageReport>("late", usage("late", 1, 10)).await;
-    namespace.expect::<UsageReport>("late", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("late", "Charged").await;
     balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
 }
 
@@ -205,7 +204,7 @@ async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged
     let kubeconfig = relay::start(&world, Arc::clone(&halting)).await;
     let Watched { operator, .. } = Watched::start_as(&world, &kubeconfig);
     let has_halted = async || halting.has_halted.load(Ordering::SeqCst).then_some(());
-    eventually("a relist is in its midst", has_halted).await_some().await;
+    wait_for("a relist is in its midst", has_halted).await;
     let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
     namespace.create::<Subscription>("acme", spec).await;
     // What it knew of before is charged while the relist hangs.
@@ -270,9 +269,9 @@ async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothin
     adjust(&namespace, "goodwill").await;
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     let is_over = async || overloaded.is_over().then_some(());
-    eventually("it no longer refuses", is_over).await_some().await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
-    namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
+    wait_for("it no longer refuses", is_over).await;
+    namespace.state_is::<UsageReport>("gw", "Charged").await;
+    namespace.state_is::<CreditAdjustment>("goodwill", "Granted").await;
     balance_is(&namespace, "1100").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/adjusted"), Some(&json!("10")));

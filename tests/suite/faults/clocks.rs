@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Watched, etcd};
 use crate::relay::{self, Interference};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -59,13 +59,12 @@ async fn commits_hold_while_the_clocks_are_apart_and_go_on_when_they_agree() {
         other.seconds.store(seconds, Ordering::Relaxed);
         other.oscillates.store(oscillates, Ordering::Relaxed);
         namespace.create::<Subscription>(name, spec.clone()).await;
-        eventually(&format!("the metric says {name}"), async || {
+        wait_for(&format!("the metric says {name}"), async || {
             let skew = watched.metrics(|line| line.starts_with("flashgate_billing_clock_skew_seconds"));
             let skew = skew.first().copied()?.to_string().parse::<i64>().ok()?;
             let off = if oscillates { skew.abs() - seconds } else { skew + seconds };
             (off.abs() <= 5).then_some(())
         })
-        .await_some()
         .await;
         let (status, said) = watched.operator.get("/readyz").expect("answer");
         assert!(status == 503 && said.starts_with("commits hold: the local clock is"), "{name}: {said}");

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Watched, adjust, balance_is, definition, open_account, redefine};
 use crate::suite::trouble::ready_is;
-use crate::world::{Namespace, World, eventually, root};
+use crate::world::{Namespace, World, root, wait_for, wait_until};
 
 async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {
     let name = format!("crd/{plural}.billing.flashgate.dev");
@@ -15,7 +15,7 @@ async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {
 async fn buy(namespace: &Namespace<'_>, name: &str, state: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
     // A kind that has just come back is not served at once.
-    eventually("the pack is ordered", async || {
+    wait_for("the pack is ordered", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditPack", "metadata": {"name": name},
             "spec": spec.clone(),
@@ -23,9 +23,8 @@ async fn buy(namespace: &Namespace<'_>, name: &str, state: &str) {
         let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).await;
         applied.success.then_some(())
     })
-    .await_some()
     .await;
-    namespace.expect::<CreditPack>(name, "/status/state", state).await;
+    namespace.state_is::<CreditPack>(name, state).await;
 }
 
 #[tokio::test]
@@ -48,24 +47,22 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
     balance_is(&namespace, "1410").await;
     remove_kind(&namespace, "subscriptions").await;
     redefine(&world, &definition("subscriptions")).await;
-    eventually("the Subscription is made again", async || {
+    wait_until("the Subscription is made again", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Subscription",
             "metadata": {"name": "acme"}, "spec": {"plan": "starter"},
         });
         let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).await;
-        applied.success.then_some(())
+        applied.success
     })
-    .await_some()
     .await;
     balance_is(&namespace, "1410").await;
     remove_kind(&namespace, "creditledgers").await;
     ready_is(&namespace, "LedgerMissing").await;
     redefine(&world, &definition("creditledgers")).await;
-    eventually("ledgers are served again", async || {
-        namespace.kubectl(&["get", "creditledgers"], None).await.success.then_some(())
+    wait_until("ledgers are served again", async || {
+        namespace.kubectl(&["get", "creditledgers"], None).await.success
     })
-    .await_some()
     .await;
     adjust(&namespace, "after").await;
     ready_is(&namespace, "LedgerMissing").await;
@@ -88,27 +85,22 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
     let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
     world.plane.kubectl(&established, None).await.expect("kubectl").succeeded().expect("established");
     let namespace = world.namespace("older").await;
-    eventually("the API server tells the schema", async || {
+    wait_until("the API server tells the schema", async || {
         let path = "/openapi/v3/apis/billing.flashgate.dev/v1alpha1";
         let told = world.plane.kubectl(&["get", "--raw", path], None).await.expect("kubectl");
-        (told.success && told.stdout.contains("v1alpha1.CreditLedger\"")).then_some(())
+        told.success && told.stdout.contains("v1alpha1.CreditLedger\"")
     })
-    .await_some()
     .await;
     namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
     let watched = Watched::start(&world);
-    eventually("it is said", async || {
+    wait_until("it is said", async || {
         let said = watched.said();
-        let names = said.contains("older than this program") && said.contains("spec.statements");
-        names.then_some(())
+        said.contains("older than this program") && said.contains("spec.statements")
     })
-    .await_some()
     .await;
-    eventually("the commit is refused", async || {
-        (watched.metric("flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}") > 1.0)
-            .then_some(())
+    wait_until("the commit is refused", async || {
+        watched.metric("flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}") > 1.0
     })
-    .await_some()
     .await;
     ready_is(&namespace, "CommitRefused").await;
     assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "no ledger without its fields");
@@ -120,11 +112,7 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
 async fn an_operator_without_definitions_says_so_and_begins_when_they_come() {
     let world = World::empty().await;
     let watched = Watched::start(&world);
-    eventually("it is said", async || {
-        watched.said().contains("the cluster does not know this kind").then_some(())
-    })
-    .await_some()
-    .await;
+    wait_until("it is said", async || watched.said().contains("the cluster does not know this kind")).await;
     world.plane.apply_crds(&root().join("crds")).await.expect("definitions");
     let namespace = world.namespace("late-definitions").await;
     open_account(&namespace).await;

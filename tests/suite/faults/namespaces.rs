@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 
 use super::sizes::usage;
 use super::{Watched, adjust, balance_is, open_account};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_while};
 
 #[tokio::test]
 async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_no_other_waiting() {
@@ -22,9 +22,7 @@ async fn a_namespace_that_is_deleted_under_load_leaves_nothing_behind_and_keeps_
     }
     let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
     namespaces.delete("gone", &DeleteParams::background()).await.expect("deleted");
-    eventually("the namespace is gone", async || namespaces.get_opt("gone").await.expect("read"))
-        .await_end()
-        .await;
+    wait_while("the namespace is gone", async || namespaces.get_opt("gone").await.expect("read")).await;
     adjust(&other, "goodwill").await;
     balance_is(&other, "1110").await;
     // What is gone is gone: the same names mean another account, which owes and has nothing of the first.
@@ -63,7 +61,7 @@ async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
     }
     for namespace in &going {
         let gone = async || namespaces.get_opt(&namespace.name).await.expect("read");
-        eventually("the namespace is gone", gone).await_end().await;
+        wait_while("the namespace is gone", gone).await;
     }
     let other = world.namespace("other").await;
     open_account(&other).await;

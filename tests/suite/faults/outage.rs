@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 /// Time from the API server's return to the first charge: the longest pause of a watch, and room for a busy machine.
 const SOON: Duration = Duration::from_secs(15);
@@ -26,11 +26,11 @@ async fn the_first_charge_after_an_outage_of_the_api_server_comes_within_seconds
         let count = watched.said().matches("watch interrupted").count();
         (count >= 6 * FAILURES).then_some(())
     };
-    eventually("the watches have failed often", has_failed_often).await_some().await;
+    wait_for("the watches have failed often", has_failed_often).await;
     world.plane.restart_apiserver().await.expect("restarted");
     let back = Instant::now();
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("gw", "Charged").await;
     let passed = back.elapsed();
     assert!(passed < SOON, "{passed:?}: {}", watched.said());
     balance_is(&namespace, "1090").await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Watched, adjust, balance_is, open_account};
 use crate::suite::trouble::ready_is;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_until};
 
 /// Reconciles that ended with a commit in doubt.
 const REFUSED: &str = "flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}";
@@ -37,11 +37,10 @@ fn policy() -> String {
 
 /// Waits until a write of the ledger is refused, as whoever tries it sees.
 async fn in_force(namespace: &Namespace<'_>) {
-    eventually("the policy is in force", async || {
+    wait_until("the policy is in force", async || {
         let note = ["annotate", "creditledger", "acme", "--overwrite", "example.org/tried=yes"];
-        (!namespace.kubectl(&note, None).await.success).then_some(())
+        !namespace.kubectl(&note, None).await.success
     })
-    .await_some()
     .await;
 }
 
@@ -58,9 +57,7 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
     // The delays double: 0.1 seconds, 0.2, …; so five refusals take more than a second, and a hot loop would have
     // made thousands by then.
     let begun = tokio::time::Instant::now();
-    eventually("five commits are refused", async || (watched.metric(REFUSED) >= 5.0).then_some(()))
-        .await_some()
-        .await;
+    wait_until("five commits are refused", async || watched.metric(REFUSED) >= 5.0).await;
     let (refusals, seconds) = (watched.metric(REFUSED), begun.elapsed().as_secs_f64());
     assert!(seconds > 0.5 && refusals < 5.0 + 10.0 * seconds, "{refusals} refusals in {seconds} seconds");
     let said = watched.said();
@@ -72,7 +69,7 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
     assert_eq!(shown.pointer("/status/credits/balance"), Some(&json!("1100")), "{shown:#}");
     namespace.kubectl(&["delete", "-f", "-"], Some(&policy())).await.succeeded().expect("deleted");
     ready_is(&namespace, "InForce").await;
-    namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
+    namespace.state_is::<CreditAdjustment>("gift", "Granted").await;
     balance_is(&namespace, "1110").await;
 }
 
@@ -124,9 +121,7 @@ async fn an_etcd_without_room_loses_nothing_and_goes_on_when_it_has_room_again()
     usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
     namespace.create::<UsageReport>("gw-1", usage).await;
     let fillers = fill(&namespace).await;
-    eventually("a commit found no room", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
-        .await_some()
-        .await;
+    wait_until("a commit found no room", async || watched.metric(REFUSED) >= 2.0).await;
     assert!(watched.said().contains("database space exceeded"), "{}", watched.said());
     for index in 0..fillers {
         let name = format!("filler-{index}");
@@ -171,12 +166,11 @@ async fn an_operator_whose_token_ends_goes_on_with_the_next_one() {
     namespace.kubectl(&["delete", "secret", "first"], None).await.succeeded().expect("deleted");
     let now = flashgate_cluster::clock::Clock::system().now().as_second();
     let mut minutes_ago = 0;
-    eventually("the token is refused", async || {
+    wait_until("the token is refused", async || {
         minutes_ago += 1;
         report(&namespace, now, minutes_ago).await;
-        watched.said().contains("Unauthorized").then_some(())
+        watched.said().contains("Unauthorized")
     })
-    .await_some()
     .await;
     write_token(&namespace, "second", &file).await;
     // The client reads the file again once a minute; a failed reconcile is retried within another minute.

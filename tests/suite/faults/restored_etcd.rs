@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 #[tokio::test]
 async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billing_goes_on() {
@@ -15,14 +15,14 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     let watched = Watched::start(&world);
     open_account(&namespace).await;
     namespace.create::<UsageReport>("kept", usage("kept", 3, 10)).await;
-    namespace.expect::<UsageReport>("kept", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("kept", "Charged").await;
     balance_is(&namespace, "1090").await;
     world.plane.save_data("before").await.expect("saved");
     namespace.create::<UsageReport>("again", usage("again", 3, 10)).await;
     for index in 0..20 {
         let name = format!("lost-{index}");
         namespace.create::<UsageReport>(&name, usage(&name, 3, 10)).await;
-        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(&name, "Charged").await;
     }
     balance_is(&namespace, "880").await;
     world.plane.restore_data("before").await.expect("restored");
@@ -30,7 +30,7 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     // What was lost with the restore is sent again, and something new is sent.
     for name in ["lost-7", "new"] {
         namespace.create::<UsageReport>(name, usage(name, 2, 10)).await;
-        namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(name, "Charged").await;
     }
     balance_is(&namespace, "1070").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
@@ -42,5 +42,5 @@ async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billin
     );
     assert!((watched.metric("flashgate_billing_server_restores_total") - 1.0).abs() < f64::EPSILON);
     let ready = async || (watched.operator.get("/readyz")? == (200, "ok\n".to_owned())).then_some(());
-    eventually("it is ready again", ready).await_some().await;
+    wait_for("it is ready again", ready).await;
 }

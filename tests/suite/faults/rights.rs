@@ -4,7 +4,7 @@ use flashgate_api::UsageReport;
 
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 const USER: &str = "operator";
 
@@ -25,10 +25,10 @@ async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_t
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
     open_account(&namespace).await;
     let is_ready = async || (watched.operator.get("/readyz")?.0 == 200).then_some(());
-    eventually("it is ready", is_ready).await_some().await;
+    wait_for("it is ready", is_ready).await;
     bind(&world, false).await;
     let unready = async || watched.operator.get("/readyz").filter(|(status, _)| *status == 503);
-    let (_, said) = eventually("it is not ready", unready).await_some().await;
+    let (_, said) = wait_for("it is not ready", unready).await;
     assert!(said.contains("cannot be listed or watched for") && said.contains("forbidden"), "{said}");
     assert_eq!(
         watched.operator.get("/healthz").map(|(status, _)| status),
@@ -37,7 +37,7 @@ async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_t
     );
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     bind(&world, true).await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("gw", "Charged").await;
     balance_is(&namespace, "1090").await;
-    eventually("it is ready again", is_ready).await_some().await;
+    wait_for("it is ready again", is_ready).await;
 }

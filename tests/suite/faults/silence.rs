@@ -13,7 +13,7 @@ use flashgate_api::UsageReport;
 use super::sizes::usage;
 use super::{Watched, balance_is, open_account};
 use crate::relay::{self, Interference};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 /// Says what is asked for of the pending reports: a list or a watch.
 pub fn asked_of_pending_reports(head: &request::Parts) -> Option<&'static str> {
@@ -51,7 +51,7 @@ async fn a_list_and_a_watch_that_are_never_answered_are_asked_for_again() {
     open_account(&namespace).await;
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.said());
     namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("gw", "Charged").await;
     balance_is(&namespace, "1090").await;
     assert_eq!(hole.swallowed.lock().expect("swallowed").len(), 2);
     assert!(watched.said().contains("no reply within 2 seconds"), "{}", watched.said());
@@ -85,10 +85,10 @@ async fn a_watch_that_falls_silent_is_begun_again_and_nothing_is_missed() {
     let kubeconfig = relay::start(&world, Arc::clone(&silent)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "4"]);
     let is_silent = async || silent.is_silent.load(Ordering::Relaxed).then_some(());
-    eventually("the watch of reports is silent", is_silent).await_some().await;
+    wait_for("the watch of reports is silent", is_silent).await;
     open_account(&namespace).await;
     namespace.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
-    namespace.expect::<UsageReport>("meanwhile", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("meanwhile", "Charged").await;
     balance_is(&namespace, "1090").await;
     assert!(watched.said().contains("a watch was silent for 4 seconds"), "{}", watched.said());
 }

@@ -38,7 +38,7 @@ async fn a_report_of_a_thousand_lines_is_charged() {
     let namespace = shared().await.namespace("thousand-lines").await;
     open_account(&namespace).await;
     namespace.create::<UsageReport>("full", usage("gw", 1, 1_000)).await;
-    namespace.expect::<UsageReport>("full", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("full", "Charged").await;
     namespace.expect::<UsageReport>("full", "/status/credits", "1000").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
 }
@@ -52,16 +52,16 @@ async fn the_1025th_source_is_one_too_many_and_the_others_are_charged() {
         async move {
             let source = format!("gw-{index}");
             namespace.create::<UsageReport>(&source, usage(&source, 1, 1)).await;
-            namespace.expect::<UsageReport>(&source, "/status/state", "Charged").await;
+            namespace.state_is::<UsageReport>(&source, "Charged").await;
         }
     });
     reports.buffer_unordered(16).collect::<Vec<()>>().await;
     namespace.create::<UsageReport>("one-more", usage("one-more", 1, 1)).await;
-    namespace.expect::<UsageReport>("one-more", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("one-more", "Rejected").await;
     let report = namespace.get::<UsageReport>("one-more").await.expect("report");
     assert!(report.to_string().contains("TooManySources"), "{report:#}");
     namespace.create::<UsageReport>("known", usage("gw-7", 3, 1)).await;
-    namespace.expect::<UsageReport>("known", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("known", "Charged").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "75").await;
     assert_eq!(count(&namespace, "/spec/coverage").await, 1_024);
 }
@@ -76,11 +76,10 @@ async fn of_sixty_grants_that_nobody_spends_those_are_refused_that_would_leave_n
     let mut granted = 0;
     for index in 0..60 {
         let name = format!("gift-{index:02}");
-        let state = crate::world::eventually("the gift has its verdict", async || {
+        let state = crate::world::wait_for("the gift has its verdict", async || {
             let gift = namespace.get::<CreditAdjustment>(&name).await?;
             gift.pointer("/status/state").and_then(Value::as_str).map(str::to_owned)
         })
-        .await_some()
         .await;
         granted += usize::from(state == "Granted");
     }

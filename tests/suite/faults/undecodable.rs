@@ -4,7 +4,7 @@ use flashgate_api::{CreditAdjustment, UsageReport};
 use serde_json::{Value, json};
 
 use super::{Watched, adjust, balance_is, definition, open_account, redefine};
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_for, wait_until};
 
 /// Definitions that let through what the right ones refuse, as those of another version might.
 async fn loosen(world: &World) {
@@ -20,11 +20,10 @@ async fn give(namespace: &Namespace<'_>, name: &str, credits: Value) {
         "spec": {"subscriptionRef": {"name": "acme"}, "credits": credits, "reason": "a test"},
     });
     // A definition that has just changed is not in force at once.
-    eventually("it is admitted", async || {
+    wait_for("it is admitted", async || {
         let applied = namespace.kubectl(&["create", "-f", "-"], Some(&manifest.to_string())).await;
         applied.success.then_some(())
     })
-    .await_some()
     .await;
 }
 
@@ -50,32 +49,29 @@ async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_ot
     give(&namespace, "words", json!("a lot")).await;
     give(&namespace, "list", json!([10])).await;
     for (name, says) in [("words", "spec.credits"), ("list", "expected a string")] {
-        let messages = eventually(&format!("{name} has an Event"), async || {
+        let messages = wait_for(&format!("{name} has an Event"), async || {
             let messages = told(&namespace, name).await;
             (!messages.is_empty()).then_some(messages)
         })
-        .await_some()
         .await;
         assert_eq!(messages.len(), 1, "{messages:?}");
         assert!(messages[0].contains(says), "{messages:?}");
     }
     // The watch lives: what comes later of the same kind, and of others, is taken.
     adjust(&namespace, "good").await;
-    namespace.expect::<CreditAdjustment>("good", "/status/state", "Granted").await;
+    namespace.state_is::<CreditAdjustment>("good", "Granted").await;
     let usage = crate::suite::faults::sizes::usage("gw", 1, 1);
     namespace.create::<UsageReport>("gw-1", usage).await;
-    namespace.expect::<UsageReport>("gw-1", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("gw-1", "Charged").await;
     balance_is(&namespace, "1109").await;
     let counted = watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}");
     assert!(counted >= 2.0, "{counted}");
     // A change that mends nothing is not told again.
     let note = ["annotate", "creditadjustment", "words", "example.org/note=seen"];
     namespace.kubectl(&note, None).await.succeeded().expect("annotated");
-    eventually("it was seen again", async || {
-        (watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}") > counted)
-            .then_some(())
+    wait_until("it was seen again", async || {
+        watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}") > counted
     })
-    .await_some()
     .await;
     assert_eq!(told(&namespace, "words").await.len(), 1);
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::states::{KINDS, Row, STATES, State, named};
 use super::{customizations, yaml};
-use crate::world::{eventually, root};
+use crate::world::{root, wait_for};
 
 /// What is recorded, by kind and name of the state.
 type Recordings = BTreeMap<(&'static str, &'static str), Value>;
@@ -67,12 +67,11 @@ impl Recorder {
 
     /// Waits until this generation of an object is ready, or not, for a reason.
     async fn reason(&self, namespace: &str, kind: &str, name: &str, reason: &str) {
-        eventually(&format!("{namespace} {kind} {name} is {reason}"), async || {
+        wait_for(&format!("{namespace} {kind} {name} is {reason}"), async || {
             let object = self.show(namespace, kind, name).await?;
             let is_so = condition(&object, "Ready")?["reason"] == reason && is_seen(&object);
             (is_so && self.shows_its_book(namespace, &object).await).then_some(())
         })
-        .await_some()
         .await;
     }
 
@@ -87,11 +86,10 @@ impl Recorder {
     async fn record(&mut self, namespace: &str, kind: &str, name: &str, state: &str) {
         let state = named(kind, state);
         let what = format!("{namespace} {kind} {name} is {}", state.name);
-        let object = eventually(&what, async || {
+        let object = wait_for(&what, async || {
             let object = self.show(namespace, kind, name).await?;
             (is_in(&object, &state) && self.shows_its_book(namespace, &object).await).then_some(object)
         })
-        .await_some()
         .await;
         let ledger = self.show(namespace, "CreditLedger", "acme").await;
         let object = mask::mask(object, ledger.as_ref());

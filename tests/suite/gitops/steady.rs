@@ -12,7 +12,7 @@ use crate::world::{Namespace, root};
 async fn team(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;
     sync(&namespace, &["--field-manager=argocd-controller"]).await;
-    namespace.expect::<CreditPack>("acme-2026-11-1", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("acme-2026-11-1", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1600").await;
     namespace
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::TOOLS;
 use crate::suite::chart::{installed, list, render};
 use crate::suite::runbooks::Runbook;
-use crate::world::{Operator, World, eventually};
+use crate::world::{Operator, World, wait_for};
 
 /// Makes an empty repository with a branch `main` below the world's folder.
 fn repository(world: &World, name: &str) -> PathBuf {
@@ -88,7 +88,7 @@ async fn the_page_for_flux_leads_from_an_empty_cluster_to_a_pack_bought_by_pull_
     let apply = ["apply", "--server-side", "--recursive", "--filename", &fleet];
     // Flux applies namespaces before what is in them; this comes to the same.
     let applied = async || world.plane.kubectl(&apply, None).await.expect("kubectl").success.then_some(());
-    eventually("the fleet is applied", applied).await_some().await;
+    wait_for("the fleet is applied", applied).await;
     // The role that the chart gives a team is enough, and no more than that.
     let user = ["--as=system:serviceaccount:acme:billing"];
     sync(&world, &repository, &user).await.succeeded().expect("synced");

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Runbook;
 use crate::suite::trouble::reason_is;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_until};
 
 /// Adjustments that are more than an account may hold open.
 const ADJUSTMENTS: usize = 60;
@@ -37,12 +37,11 @@ async fn fill(namespace: &Namespace<'_>) {
         let spec = json!({"subscriptionRef": {"name": "full"}, "credits": "1", "reason": "a test"});
         namespace.create::<CreditAdjustment>(&format!("gift-{number}"), spec).await;
     }
-    eventually("one is refused", async || {
+    wait_until("one is refused", async || {
         let listed =
             namespace.kubectl(&["get", "events", "--field-selector", "reason=LedgerFull"], None).await;
-        listed.stdout.contains("LedgerFull").then_some(())
+        listed.stdout.contains("LedgerFull")
     })
-    .await_some()
     .await;
 }
 
@@ -68,7 +67,7 @@ async fn what_is_not_charged_is_found_as_the_runbooks_say() {
     write_newer(&namespace, "newer").await;
     let end = Clock::system().now();
     report(&namespace, "first", "acme", "TokensOut", end).await;
-    namespace.expect::<UsageReport>("first", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("first", "Charged").await;
     for (name, account, operation) in [
         ("twice", "acme", "TokensOut"),
         ("stranded", "no-account", "TokensOut"),
@@ -78,7 +77,7 @@ async fn what_is_not_charged_is_found_as_the_runbooks_say() {
     }
     report(&namespace, "unheard", "acme", "Unheard", end - SignedDuration::from_hours(1)).await;
     for name in ["twice", "unheard"] {
-        namespace.expect::<UsageReport>(name, "/status/state", "Rejected").await;
+        namespace.state_is::<UsageReport>(name, "Rejected").await;
     }
     let missing = "SubscriptionMissing";
     namespace.expect::<UsageReport>("stranded", "/status/conditions/0/reason", missing).await;

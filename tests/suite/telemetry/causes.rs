@@ -14,7 +14,7 @@ use super::distance::{self, Distance};
 use super::prometheus::{Prometheus, Target};
 use crate::relay;
 use crate::suite::payments::{free_address, secrets_file, webhook};
-use crate::world::{Namespace, Operator, World, eventually, root};
+use crate::world::{Namespace, Operator, World, root, wait_for, wait_until};
 
 const CLOCK: &str = "billing.flashgate.dev/test-clock";
 
@@ -69,7 +69,7 @@ impl<'a> Scene<'a> {
     pub async fn fires(&self, alert: &str) {
         let fires =
             async || self.prometheus.firing().iter().any(|labels| labels["alertname"] == alert).then_some(());
-        eventually(&format!("{alert} fires"), fires).await_some().await;
+        wait_for(&format!("{alert} fires"), fires).await;
     }
 
     /// Lets accounts begin with their credits, and waits until Prometheus has seen them.
@@ -194,11 +194,10 @@ impl<'a> Scene<'a> {
             },
         })
         .to_string();
-        eventually("the loosened definition is in force", async || {
+        wait_until("the loosened definition is in force", async || {
             let output = self.tenants.kubectl(&["create", "--filename", "-"], Some(&payment)).await;
-            output.success.then_some(())
+            output.success
         })
-        .await_some()
         .await;
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::causes::Scene;
 use crate::suite::faults::etcd;
 use crate::suite::trouble::reason_is;
-use crate::world::eventually;
+use crate::world::{eventually, wait_until};
 
 /// Adjustments that are more than an account may hold open.
 const ADJUSTMENTS: usize = 60;
@@ -23,7 +23,7 @@ impl Scene<'_> {
     }
 
     async fn is_rejected(&self, report: &str, reason: &str) {
-        self.tenants.expect::<UsageReport>(report, "/status/state", "Rejected").await;
+        self.tenants.state_is::<UsageReport>(report, "Rejected").await;
         self.tenants.expect::<UsageReport>(report, "/status/conditions/0/reason", reason).await;
     }
 
@@ -60,14 +60,14 @@ impl Scene<'_> {
         }
         assert!(refused > 0, "none of {ADJUSTMENTS} adjustments was refused");
         self.adjust("full", "one-more").await;
-        self.tenants.expect::<CreditAdjustment>("one-more", "/status/state", "Refused").await;
+        self.tenants.state_is::<CreditAdjustment>("one-more", "Refused").await;
         self.tenants
             .expect::<CreditAdjustment>("one-more", "/status/conditions/0/reason", "LedgerFull")
             .await;
         self.report_as("full-1", "full", "StorageEgress", "6G", 1).await;
-        self.tenants.expect::<UsageReport>("full-1", "/status/state", "Charged").await;
+        self.tenants.state_is::<UsageReport>("full-1", "Charged").await;
         self.adjust("full", "one-more-then").await;
-        self.tenants.expect::<CreditAdjustment>("one-more-then", "/status/state", "Granted").await;
+        self.tenants.state_is::<CreditAdjustment>("one-more-then", "Granted").await;
     }
 
     /// Lets the commits of one account be refused, a later operator write the ledger of another, and somebody break a
@@ -98,12 +98,11 @@ impl Scene<'_> {
             "spec": ledger.spec,
         })
         .to_string();
-        eventually("the policy is in force", async || {
+        wait_until("the policy is in force", async || {
             let create = ["create", "--dry-run=server", "-f", "-"];
             let tried = self.tenants.kubectl(&create, Some(&attempt)).await;
-            tried.stderr.contains("no ledger of this name").then_some(())
+            tried.stderr.contains("no ledger of this name")
         })
-        .await_some()
         .await;
     }
 
