@@ -24,9 +24,10 @@ use crate::world::{Namespace, World, wait_while};
 /// The start of an account whose current period began before every report of the last day.
 pub const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 
-/// The account of the Subscription `acme` in a namespace, on a test clock if the test sets one.
+/// The account of a Subscription, `acme` unless another is named. It is on a test clock if the test sets one.
 pub struct ClusterAccount<'a> {
     namespace: Namespace<'a>,
+    name: String,
 }
 
 impl<'a> Deref for ClusterAccount<'a> {
@@ -40,7 +41,12 @@ impl<'a> Deref for ClusterAccount<'a> {
 impl<'a> ClusterAccount<'a> {
     /// Makes a namespace for an account that has no Subscription yet.
     pub async fn without_subscription(world: &'a World, namespace: &str) -> Self {
-        Self { namespace: world.namespace(namespace).await }
+        Self { namespace: world.namespace(namespace).await, name: "acme".to_owned() }
+    }
+
+    /// Returns another account in the same namespace, which has no Subscription yet.
+    pub fn other(&self, name: &str) -> Self {
+        Self { namespace: self.namespace.clone(), name: name.to_owned() }
     }
 
     /// Makes a namespace, and subscribes there.
@@ -72,7 +78,7 @@ impl<'a> ClusterAccount<'a> {
                 let spec = json!({"plan": plan, "billingPeriod": billing_period, "renewal": renewal});
                 self.patch(json!({"spec": spec})).await;
             }
-            Action::Unsubscribe => self.delete::<Subscription>("acme").await,
+            Action::Unsubscribe => self.delete::<Subscription>(&self.name).await,
             Action::Delete { kind: FactKind::UsageReport, name } => self.delete::<UsageReport>(&name).await,
             Action::Delete { kind: FactKind::CreditPack, name } => self.delete::<CreditPack>(&name).await,
             Action::Delete { kind: FactKind::Payment, name } => self.delete::<Payment>(&name).await,
@@ -86,10 +92,10 @@ impl<'a> ClusterAccount<'a> {
     /// Creates the object of an action, on a test clock if one is set.
     async fn create_object(&self, action: Action, clock: Option<&str>) {
         let stored = match &action {
-            Action::Pay { .. } => self.api::<CreditLedger>().get_opt("acme").await.expect("read"),
+            Action::Pay { .. } => self.api::<CreditLedger>().get_opt(&self.name).await.expect("read"),
             _ => None,
         };
-        let ledger = stored.map(|stored| ledger_from_wire("acme", &stored.spec).expect("ledger"));
+        let ledger = stored.map(|stored| ledger_from_wire(&self.name, &stored.spec).expect("ledger"));
         let find = |invoice: &InvoiceChoice| {
             let unknown = || match invoice {
                 InvoiceChoice::Name(name) => Some((name.clone(), Credits::ZERO)),
@@ -98,7 +104,7 @@ impl<'a> ClusterAccount<'a> {
             let found = ledger.and_then(|ledger| invoice.find(&ledger));
             found.or_else(unknown).expect("an invoice of the ledger")
         };
-        let Some(mut object) = created(action, "acme", find) else { return };
+        let Some(mut object) = created(action, &self.name, find) else { return };
         if let Some(now) = clock {
             object.metadata_mut().annotations = Some([(TEST_CLOCK.to_owned(), now.to_owned())].into());
         }
@@ -119,7 +125,7 @@ impl<'a> ClusterAccount<'a> {
     /// Changes the Subscription by a merge patch.
     pub async fn patch(&self, patch: Value) {
         let api = self.api::<Subscription>();
-        api.patch("acme", &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+        api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
     }
 
     /// Deletes an object, and waits until it is gone.
@@ -199,7 +205,7 @@ impl<'a> ClusterAccount<'a> {
 
     /// Waits until `pointer` of the Subscription is `expected`.
     pub async fn status(&self, pointer: &str, expected: impl Into<Value>) {
-        self.expect::<Subscription>("acme", pointer, expected).await;
+        self.expect::<Subscription>(&self.name, pointer, expected).await;
     }
 
     /// Waits until the Subscription shows this balance.
@@ -220,14 +226,14 @@ impl<'a> ClusterAccount<'a> {
     /// Returns the number of the invoice at `index`, once it is in this state.
     pub async fn invoice(&self, index: usize, state: &str) -> String {
         self.status(&format!("/status/invoices/{index}/state"), state).await;
-        let account = self.get::<Subscription>("acme").await.expect("Subscription");
+        let account = self.get::<Subscription>(&self.name).await.expect("Subscription");
         let number = account.pointer(&format!("/status/invoices/{index}/number"));
         number.and_then(Value::as_str).expect("number").to_owned()
     }
 
     /// Returns the spec of the ledger.
     pub async fn ledger(&self) -> Value {
-        self.get::<CreditLedger>("acme").await.expect("ledger")["spec"].take()
+        self.get::<CreditLedger>(&self.name).await.expect("ledger")["spec"].take()
     }
 
     /// Checks totals of the ledger as it is now.
@@ -241,7 +247,7 @@ impl<'a> ClusterAccount<'a> {
     /// Waits until the ledger has these totals.
     pub async fn totals(&self, expected: &[(&str, &str)]) {
         for (total, credits) in expected {
-            self.expect::<CreditLedger>("acme", &format!("/spec/totals/{total}"), *credits).await;
+            self.expect::<CreditLedger>(&self.name, &format!("/spec/totals/{total}"), *credits).await;
         }
     }
 

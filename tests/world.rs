@@ -273,6 +273,7 @@ impl Drop for Operator {
 }
 
 /// A namespace of its own for a test.
+#[derive(Clone)]
 pub struct Namespace<'a> {
     /// The world that it belongs to.
     pub world: &'a World,

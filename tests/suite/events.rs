@@ -8,7 +8,6 @@ use jiff::SignedDuration;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, wait_until};
 
 /// Events of one reason about one object: their type, and how often the occurrence was told.
@@ -68,11 +67,11 @@ async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
     is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
     ask(namespace, "unknown", json!({"alertThresholdsPercent": [50]})).await;
     account(namespace, "yearly", "individual").await;
-    reason_is(namespace, "yearly", "InForce").await;
+    namespace.reason_is::<Subscription>("yearly", "InForce").await;
     ask(namespace, "yearly", json!({"billingPeriod": "Yearly"})).await;
     is_told(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
     account(namespace, "less", "growth").await;
-    reason_is(namespace, "less", "InForce").await;
+    namespace.reason_is::<Subscription>("less", "InForce").await;
     ask(namespace, "less", json!({"plan": "starter"})).await;
     is_told(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
 }
@@ -81,7 +80,7 @@ async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
 async fn damage_ledgers(namespace: &Namespace<'_>) {
     for name in ["missing", "tampered"] {
         account(namespace, name, "starter").await;
-        reason_is(namespace, name, "InForce").await;
+        namespace.reason_is::<Subscription>(name, "InForce").await;
     }
     let ledgers = namespace.api::<CreditLedger>();
     ledgers.delete("missing", &DeleteParams::default()).await.expect("deleted");
@@ -96,7 +95,7 @@ async fn damage_ledgers(namespace: &Namespace<'_>) {
 /// Reports what has no rate, uses more than there is, and lets another Subscription resume the account.
 async fn owe_and_come_back(namespace: &Namespace<'_>) {
     account(namespace, "owing", "organization-free").await;
-    reason_is(namespace, "owing", "InForce").await;
+    namespace.reason_is::<Subscription>("owing", "InForce").await;
     report(namespace, "unheard", "owing", "Unheard", "1").await;
     namespace.state_is::<UsageReport>("unheard", "Rejected").await;
     is_told(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;

@@ -15,7 +15,6 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, Operator, World, root, wait_for};
 
 /// Where the operator is deployed.
@@ -277,7 +276,7 @@ async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
 
 async fn lose_ledger(namespace: &Namespace<'_>) {
     namespace.api::<CreditLedger>().delete("acme", &kube::api::DeleteParams::default()).await.expect("lost");
-    ready_is(namespace, "LedgerMissing").await;
+    namespace.reason_is::<Subscription>("acme", "LedgerMissing").await;
 }
 
 /// Overwrites the ledger, against its hash.
@@ -287,7 +286,7 @@ async fn tamper(namespace: &Namespace<'_>) {
     ledger.spec.sequence += 1;
     ledger.spec.hash = "0".repeat(64);
     ledgers.replace("acme", &PostParams::default(), &ledger).await.expect("written");
-    ready_is(namespace, "LedgerInconsistent").await;
+    namespace.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
 }
 
 #[tokio::test]
@@ -316,7 +315,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     balance_is(&namespace, "1385").await;
     lose_ledger(&namespace).await;
     page.walk("It is missing, and there is a backup").await;
-    ready_is(&namespace, "LedgerRegression").await;
+    namespace.reason_is::<Subscription>("acme", "LedgerRegression").await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerRegression") && said.contains("held:"), "{said}");
     page.walk("It is older than what was shown").await;
@@ -337,7 +336,7 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
 
     lose_ledger(&namespace).await;
     page.walk("It is missing, and there is no backup").await;
-    ready_is(&namespace, "InForce").await;
+    namespace.reason_is::<Subscription>("acme", "InForce").await;
     page.walk("Verify").await;
     balance_is(&namespace, "1100").await;
     page.assert_walked();

@@ -4,7 +4,6 @@ use flashgate_api::{CreditLedger, CreditPack, Subscription};
 use serde_json::json;
 
 use super::{Watched, adjust, balance_is, definition, open_account, redefine};
-use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, World, root, wait_for, wait_until};
 
 async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {
@@ -58,14 +57,14 @@ async fn kinds_that_are_removed_and_come_back_lose_and_double_nothing() {
     .await;
     balance_is(&namespace, "1410").await;
     remove_kind(&namespace, "creditledgers").await;
-    ready_is(&namespace, "LedgerMissing").await;
+    namespace.reason_is::<Subscription>("acme", "LedgerMissing").await;
     redefine(&world, &definition("creditledgers")).await;
     wait_until("ledgers are served again", async || {
         namespace.kubectl(&["get", "creditledgers"], None).await.success
     })
     .await;
     adjust(&namespace, "after").await;
-    ready_is(&namespace, "LedgerMissing").await;
+    namespace.reason_is::<Subscription>("acme", "LedgerMissing").await;
     assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "nothing is granted again");
     assert!(!watched.operator.has_stopped());
 }
@@ -102,7 +101,7 @@ async fn an_operator_before_older_definitions_says_so_and_drops_no_field_of_a_le
         watched.metric("flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}") > 1.0
     })
     .await;
-    ready_is(&namespace, "CommitRefused").await;
+    namespace.reason_is::<Subscription>("acme", "CommitRefused").await;
     assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "no ledger without its fields");
     world.plane.apply_crds(&root().join("crds")).await.expect("upgraded");
     balance_is(&namespace, "1100").await;

@@ -1,6 +1,6 @@
 //! Namespaces that go, with everything in them, while there is work.
 
-use flashgate_api::{CreditLedger, UsageReport};
+use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -54,7 +54,7 @@ async fn twenty_namespaces_that_are_deleted_are_no_violation_of_any_ledger() {
     }
     // A ledger that is deleted before its Subscription, as the namespace controller may do.
     going[0].api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
-    crate::suite::trouble::ready_is(&going[0], "LedgerMissing").await;
+    going[0].reason_is::<Subscription>("acme", "LedgerMissing").await;
     let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
     for namespace in &going {
         namespaces.delete(&namespace.name, &DeleteParams::background()).await.expect("deleted");

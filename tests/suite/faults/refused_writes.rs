@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use flashgate_api::{CreditAdjustment, CreditLedger, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_control_plane::ControlPlane;
 use serde_json::{Value, json};
 
 use super::{Watched, adjust, balance_is, open_account};
-use crate::suite::trouble::ready_is;
 use crate::world::{Namespace, World, wait_until};
 
 /// Reconciles that ended with a commit in doubt.
@@ -65,10 +64,10 @@ async fn a_policy_that_refuses_the_commit_makes_no_hot_loop_and_nothing_is_lost(
     assert!(said.lines().filter(|line| line.contains("no ledgers")).count() < 20, "{said}");
     assert_eq!(namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
     assert_eq!(namespace.get::<CreditAdjustment>("gift").await.expect("gift").pointer("/status/state"), None);
-    let shown = ready_is(&namespace, "CommitRefused").await;
+    let shown = namespace.reason_is::<Subscription>("acme", "CommitRefused").await;
     assert_eq!(shown.pointer("/status/credits/balance"), Some(&json!("1100")), "{shown:#}");
     namespace.kubectl(&["delete", "-f", "-"], Some(&policy())).await.succeeded().expect("deleted");
-    ready_is(&namespace, "InForce").await;
+    namespace.reason_is::<Subscription>("acme", "InForce").await;
     namespace.state_is::<CreditAdjustment>("gift", "Granted").await;
     balance_is(&namespace, "1110").await;
 }

@@ -8,7 +8,6 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use super::Runbook;
-use crate::suite::trouble::reason_is;
 use crate::world::{Namespace, World, wait_until};
 
 /// Adjustments that are more than an account may hold open.
@@ -53,7 +52,7 @@ async fn write_newer(namespace: &Namespace<'_>, name: &str) {
     ledger.spec.sequence += 1;
     ledger.spec.hash = hash_of(&ledger.spec);
     ledgers.replace(name, &PostParams::default(), &ledger).await.expect("written");
-    reason_is(namespace, name, "LedgerNewerFormat").await;
+    namespace.reason_is::<Subscription>(name, "LedgerNewerFormat").await;
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::causes::Scene;
 use crate::suite::faults::etcd;
-use crate::suite::trouble::reason_is;
 use crate::world::{eventually, wait_until};
 
 /// Adjustments that are more than an account may hold open.
@@ -83,7 +82,7 @@ impl Scene<'_> {
         for (name, reason) in
             [("newer", "LedgerNewerFormat"), ("broken", "Undecodable"), ("refused", "CommitRefused")]
         {
-            reason_is(&self.tenants, name, reason).await;
+            self.tenants.reason_is::<Subscription>(name, reason).await;
         }
         self.report_as("lost-1", "lost", "StorageEgress", "1M", 1).await;
     }
