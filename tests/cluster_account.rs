@@ -1,25 +1,23 @@
 //! An account on a real API server: applies the actions of users, and waits until the server shows their results.
 
 use std::ops::Deref;
+use std::time::Duration;
 
-use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_billing::operator::facts::TEST_CLOCK;
-use flashgate_cluster::Kind;
 use flashgate_cluster::clock::Clock;
 use flashgate_ledger::Credits;
-use flashgate_ledger::entry::FactKind;
 use flashgate_ledger::facts::Request;
 use flashgate_ledger::period::Window;
 use flashgate_testing::Action;
 use flashgate_testing::action::{InvoiceChoice, UsageLine};
 use flashgate_testing::objects::created;
-use flashgate_testing::simulated::Object;
-use flashgate_testing::values::{at, credits, time};
+use flashgate_testing::values::{HOUR, at, credits, time};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::world::{Namespace, World, wait_while};
+use crate::world::{Namespace, World, eventually, wait_while};
 
 /// The start of an account whose current period began before every report of the last day.
 pub const LONG_AGO: &str = "2026-01-01T00:00:00Z";
@@ -27,7 +25,7 @@ pub const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 /// The account of a Subscription, `acme` unless another is named. It is on a test clock if the test sets one.
 pub struct ClusterAccount<'a> {
     namespace: Namespace<'a>,
-    name: String,
+    subscription: String,
 }
 
 impl<'a> Deref for ClusterAccount<'a> {
@@ -38,15 +36,17 @@ impl<'a> Deref for ClusterAccount<'a> {
     }
 }
 
+impl<'a> Namespace<'a> {
+    /// Returns the account of a Subscription of this namespace, which need not exist yet.
+    pub fn account(&self, name: &str) -> ClusterAccount<'a> {
+        ClusterAccount { namespace: self.clone(), subscription: name.to_owned() }
+    }
+}
+
 impl<'a> ClusterAccount<'a> {
     /// Makes a namespace for an account that has no Subscription yet.
     pub async fn without_subscription(world: &'a World, namespace: &str) -> Self {
-        Self { namespace: world.namespace(namespace).await, name: "acme".to_owned() }
-    }
-
-    /// Returns another account in the same namespace, which has no Subscription yet.
-    pub fn other(&self, name: &str) -> Self {
-        Self { namespace: self.namespace.clone(), name: name.to_owned() }
+        world.namespace(namespace).await.account("acme")
     }
 
     /// Makes a namespace, and subscribes there.
@@ -70,32 +70,62 @@ impl<'a> ClusterAccount<'a> {
         account
     }
 
-    /// Applies an action to the API server.
+    /// Applies an action to the API server. A deletion ends when the object is gone.
     pub async fn apply(&self, action: Action) {
+        match self.deleted(&action) {
+            Some((kind, name)) => self.delete(kind, name).await,
+            None => self.attempt(action, None).await.expect("applied"),
+        }
+    }
+
+    /// Deletes an object in the namespace of the account, and waits until it is gone.
+    pub async fn delete(&self, kind: &str, name: &str) {
+        let objects = self.objects(kind);
+        objects.delete(name, &DeleteParams::default()).await.expect("deleted");
+        let look = async || objects.get_opt(name).await.expect("read");
+        wait_while(&format!("{kind} {name} exists"), look).await;
+    }
+
+    /// Returns kind and name of the object that an action deletes.
+    fn deleted<'b>(&'b self, action: &'b Action) -> Option<(&'static str, &'b str)> {
         match action {
-            Action::Edit { request } => {
-                let Request { plan, billing_period, renewal } = request;
+            Action::Unsubscribe => Some(("Subscription", &self.subscription)),
+            Action::Delete { kind, name } => Some((kind.as_str(), name)),
+            _ => None,
+        }
+    }
+
+    /// Applies an action, again while the API server fails. It may have been applied although its answer was lost.
+    pub async fn apply_within(&self, patience: Duration, action: Action) {
+        let attempt = async || match self.attempt(action.clone(), None).await {
+            Ok(()) => Some(()),
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Some(()),
+            Err(_) => None,
+        };
+        eventually(&format!("{action:?} is applied"), attempt).within(patience).await_some().await;
+    }
+
+    /// Applies an action once; a new Subscription is on a test clock if one is set.
+    async fn attempt(&self, action: Action, clock: Option<&str>) -> kube::Result<()> {
+        if let Some((kind, name)) = self.deleted(&action) {
+            return self.objects(kind).delete(name, &DeleteParams::default()).await.map(drop);
+        }
+        match action {
+            Action::Edit { request: Request { plan, billing_period, renewal } } => {
                 let spec = json!({"plan": plan, "billingPeriod": billing_period, "renewal": renewal});
-                self.patch(json!({"spec": spec})).await;
+                self.attempt_patch(json!({"spec": spec})).await
             }
-            Action::Unsubscribe => self.delete::<Subscription>(&self.name).await,
-            Action::Delete { kind: FactKind::UsageReport, name } => self.delete::<UsageReport>(&name).await,
-            Action::Delete { kind: FactKind::CreditPack, name } => self.delete::<CreditPack>(&name).await,
-            Action::Delete { kind: FactKind::Payment, name } => self.delete::<Payment>(&name).await,
-            Action::Delete { kind: FactKind::CreditAdjustment, name } => {
-                self.delete::<CreditAdjustment>(&name).await;
-            }
-            action => self.create_object(action, None).await,
+            action => self.create_object(action, clock).await,
         }
     }
 
     /// Creates the object of an action, on a test clock if one is set.
-    async fn create_object(&self, action: Action, clock: Option<&str>) {
+    async fn create_object(&self, action: Action, clock: Option<&str>) -> kube::Result<()> {
         let stored = match &action {
-            Action::Pay { .. } => self.api::<CreditLedger>().get_opt(&self.name).await.expect("read"),
+            Action::Pay { .. } => self.api::<CreditLedger>().get_opt(&self.subscription).await?,
             _ => None,
         };
-        let ledger = stored.map(|stored| ledger_from_wire(&self.name, &stored.spec).expect("ledger"));
+        let ledger = stored.map(|stored| ledger_from_wire(&self.subscription, &stored.spec).expect("ledger"));
         let find = |invoice: &InvoiceChoice| {
             let unknown = || match invoice {
                 InvoiceChoice::Name(name) => Some((name.clone(), Credits::ZERO)),
@@ -104,34 +134,23 @@ impl<'a> ClusterAccount<'a> {
             let found = ledger.and_then(|ledger| invoice.find(&ledger));
             found.or_else(unknown).expect("an invoice of the ledger")
         };
-        let Some(mut object) = created(action, &self.name, find) else { return };
+        let Some(mut object) = created(action, &self.subscription, find) else { return Ok(()) };
         if let Some(now) = clock {
             object.metadata_mut().annotations = Some([(TEST_CLOCK.to_owned(), now.to_owned())].into());
         }
-        match object {
-            Object::Subscription(object) => self.create_typed(&*object).await,
-            Object::CreditLedger(object) => self.create_typed(&*object).await,
-            Object::UsageReport(object) => self.create_typed(&*object).await,
-            Object::CreditPack(object) => self.create_typed(&*object).await,
-            Object::Payment(object) => self.create_typed(&*object).await,
-            Object::CreditAdjustment(object) => self.create_typed(&*object).await,
-        }
+        let objects = self.objects(object.kind().as_str());
+        let object = serde_json::from_value(object.to_json()).expect("object");
+        objects.create(&PostParams::default(), &object).await.map(drop)
     }
 
-    async fn create_typed<K: Kind>(&self, object: &K) {
-        self.api().create(&PostParams::default(), object).await.expect("created");
+    async fn attempt_patch(&self, patch: Value) -> kube::Result<()> {
+        let api = self.api::<Subscription>();
+        api.patch(&self.subscription, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
     }
 
     /// Changes the Subscription by a merge patch.
     pub async fn patch(&self, patch: Value) {
-        let api = self.api::<Subscription>();
-        api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
-    }
-
-    /// Deletes an object, and waits until it is gone.
-    pub async fn delete<K: Kind>(&self, name: &str) {
-        self.api::<K>().delete(name, &DeleteParams::default()).await.expect("deleted");
-        wait_while(&format!("{} {name} is gone", K::kind(&())), async || self.get::<K>(name).await).await;
+        self.attempt_patch(patch).await.expect("patched");
     }
 
     /// Sets the test clock.
@@ -147,7 +166,7 @@ impl<'a> ClusterAccount<'a> {
     /// Creates the Subscription on a test clock that shows `now`.
     pub async fn subscribe_at(&self, now: &str, request: Request, start_time: Option<&str>) {
         let action = Action::Subscribe { request, start_time: start_time.map(time) };
-        self.create_object(action, Some(now)).await;
+        self.attempt(action, Some(now)).await.expect("created");
     }
 
     /// Changes the request of the Subscription.
@@ -169,6 +188,12 @@ impl<'a> ClusterAccount<'a> {
     pub async fn report_from(&self, source: &str, name: &str, window: Window, usage: Vec<UsageLine>) {
         let (name, source) = (name.to_owned(), source.to_owned());
         self.apply(Action::Report { name, source, window, usage }).await;
+    }
+
+    /// Reports usage of an hour that ended so many hours ago.
+    pub async fn report_hour(&self, name: &str, hours_ago: i64, usage: Vec<UsageLine>) {
+        let this_hour = now() / HOUR * HOUR;
+        self.report(name, seconds(this_hour - (hours_ago + 1) * HOUR, HOUR), usage).await;
     }
 
     /// Gives credits that do not expire.
@@ -205,7 +230,7 @@ impl<'a> ClusterAccount<'a> {
 
     /// Waits until `pointer` of the Subscription is `expected`.
     pub async fn status(&self, pointer: &str, expected: impl Into<Value>) {
-        self.expect::<Subscription>(&self.name, pointer, expected).await;
+        self.expect::<Subscription>(&self.subscription, pointer, expected).await;
     }
 
     /// Waits until the Subscription shows this balance.
@@ -226,14 +251,28 @@ impl<'a> ClusterAccount<'a> {
     /// Returns the number of the invoice at `index`, once it is in this state.
     pub async fn invoice(&self, index: usize, state: &str) -> String {
         self.status(&format!("/status/invoices/{index}/state"), state).await;
-        let account = self.get::<Subscription>(&self.name).await.expect("Subscription");
+        let account = self.get::<Subscription>(&self.subscription).await.expect("Subscription");
         let number = account.pointer(&format!("/status/invoices/{index}/number"));
         number.and_then(Value::as_str).expect("number").to_owned()
     }
 
     /// Returns the spec of the ledger.
     pub async fn ledger(&self) -> Value {
-        self.get::<CreditLedger>(&self.name).await.expect("ledger")["spec"].take()
+        self.get::<CreditLedger>(&self.subscription).await.expect("ledger")["spec"].take()
+    }
+
+    /// Overwrites the ledger with the next sequence and what `edit` changes, as only the operator should.
+    pub async fn edit_ledger(&self, edit: impl FnOnce(&mut CreditLedgerSpec)) -> CreditLedger {
+        let ledgers = self.api::<CreditLedger>();
+        let mut ledger = ledgers.get(&self.subscription).await.expect("ledger");
+        ledger.spec.sequence += 1;
+        edit(&mut ledger.spec);
+        ledgers.replace(&self.subscription, &PostParams::default(), &ledger).await.expect("written")
+    }
+
+    /// Overwrites the ledger with one whose hash is wrong.
+    pub async fn tamper(&self) {
+        self.edit_ledger(|spec| spec.hash = "0".repeat(64)).await;
     }
 
     /// Checks totals of the ledger as it is now.
@@ -247,7 +286,7 @@ impl<'a> ClusterAccount<'a> {
     /// Waits until the ledger has these totals.
     pub async fn totals(&self, expected: &[(&str, &str)]) {
         for (total, credits) in expected {
-            self.expect::<CreditLedger>(&self.name, &format!("/spec/totals/{total}"), *credits).await;
+            self.expect::<CreditLedger>(&self.subscription, &format!("/spec/totals/{total}"), *credits).await;
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flashgate_cluster::Kind;
 use flashgate_control_plane::ControlPlane;
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
-use kube::api::PostParams;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
@@ -287,6 +287,14 @@ impl Namespace<'_> {
     /// Returns the objects of a kind.
     pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Returns the objects of the kind with this name.
+    pub fn objects(&self, kind: &str) -> Api<DynamicObject> {
+        let plural = format!("{}s", kind.to_lowercase());
+        let gvk = GroupVersionKind::gvk("billing.flashgate.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
+        Api::namespaced_with(self.client.clone(), &self.name, &resource)
     }
 
     /// Creates an object from its manifest's `kind`, `name` and `spec`.

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, CreditPack, UsageReport};
+use flashgate_testing::catalog::monthly;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
+use crate::cluster_account::{ClusterAccount, LONG_AGO, egress};
 use crate::suite::chart::{installed, kubeconfig_of, list, render};
 use crate::suite::runbooks::Runbook;
 use crate::world::{Namespace, World, wait_for};
@@ -62,29 +64,14 @@ fn restore(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// Opens an account, and lets it buy, get credits and use some: 1,100 + 100 + 25 - 10.
-async fn live(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("order-1", pack).await;
-    let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
-    namespace.create::<CreditAdjustment>("gift", gift).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1225").await;
-    report(namespace, "report-1", 1).await;
-    namespace.state_is::<UsageReport>("report-1", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
-}
-
-/// Reports the usage of an hour that ended so many hours ago.
-async fn report(namespace: &Namespace<'_>, name: &str, hours: i64) {
-    let now = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 * 3_600;
-    let time = |hours: i64| jiff::Timestamp::from_second(now - hours * 3_600).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(hours + 1), "endTime": time(hours)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-    });
-    namespace.create::<UsageReport>(name, spec).await;
+async fn live(account: &ClusterAccount<'_>) {
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.buy("order-1", "plus-100").await;
+    account.adjust("gift", "25").await;
+    account.balance("1225").await;
+    account.report_hour("report-1", 1, egress("1G")).await;
+    account.report_is("report-1", "Charged").await;
+    account.balance("1215").await;
 }
 
 async fn delete_namespace(namespace: &Namespace<'_>) {
@@ -96,41 +83,41 @@ async fn delete_namespace(namespace: &Namespace<'_>) {
 async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
     let world = World::start().await;
     install(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
-    let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    live(&account).await;
+    let before = account.get::<CreditLedger>("acme").await.expect("ledger");
     let file = take(&world, &world.plane.folder().join("backups")).await;
     let file = file.display().to_string();
 
-    // Nothing is restored where there is no namespace, and into another one nothing is written by a dry run.
+    // Nothing is restored where there is no account, and into another one nothing is written by a dry run.
     operator.terminate().await;
-    delete_namespace(&namespace).await;
+    delete_namespace(&account).await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("namespace 'team' does not exist: create it"), "{said}");
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let (code, said) = restore(&world, &["--input", &file, "--dry-run"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+    assert!(account.get::<CreditLedger>("acme").await.is_none());
 
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("CreditLedger: 1 created, 0 already there"), "{said}");
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let ledger = account.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger["spec"], before["spec"], "byte for byte");
     // Statuses are there before an operator is.
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
-    namespace.state_is::<CreditPack>("order-1", "Granted").await;
+    account.balance("1215").await;
+    account.state_is::<CreditPack>("order-1", "Granted").await;
 
     let _operator = world.operator(&[]);
-    report(&namespace, "again", 1).await;
-    namespace.state_is::<UsageReport>("again", "Rejected").await;
-    report(&namespace, "new", 2).await;
-    namespace.state_is::<UsageReport>("new", "Charged").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    account.report_hour("again", 1, egress("1G")).await;
+    account.state_is::<UsageReport>("again", "Rejected").await;
+    account.report_hour("new", 2, egress("1G")).await;
+    account.state_is::<UsageReport>("new", "Charged").await;
+    account.balance("1205").await;
+    account.status("/status/packs/used", 1).await;
+    let after = account.get::<CreditLedger>("acme").await.expect("ledger");
     for total in ["granted", "purchased", "adjusted"] {
         assert_eq!(after["spec"]["totals"][total], before["spec"]["totals"][total], "{total}");
     }
@@ -141,34 +128,33 @@ async fn a_namespace_that_was_deleted_goes_on_from_its_backup() {
 async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_run_again() {
     let world = World::start().await;
     install(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    live(&account).await;
     let file = take(&world, &world.plane.folder().join("backups")).await.display().to_string();
     // The ledger is there, and later than the backup.
-    report(&namespace, "later", 2).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1205").await;
+    account.report_hour("later", 2, egress("1G")).await;
+    account.balance("1205").await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("a restore would lose commits") && said.contains("nothing was restored"), "{said}");
 
     // Git brings the Subscription back before the ledger, and an operator that does not hold opens a new account.
-    delete_namespace(&namespace).await;
-    let namespace = world.namespace("team").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    delete_namespace(&account).await;
+    let account = ClusterAccount::subscribed(&world, "team", monthly("starter")).await;
+    account.balance("1100").await;
     operator.terminate().await;
-    let fresh = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let fresh = account.get::<CreditLedger>("acme").await.expect("ledger");
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     for says in ["CreditLedger team/acme exists at sequence", "opened a new account", "Hold the operator"] {
         assert!(said.contains(says), "{said}");
     }
-    assert_eq!(namespace.get::<CreditLedger>("acme").await, Some(fresh));
-    assert!(namespace.get::<CreditPack>("order-1").await.is_none(), "nothing was written");
+    assert_eq!(account.get::<CreditLedger>("acme").await, Some(fresh));
+    assert!(account.get::<CreditPack>("order-1").await.is_none(), "nothing was written");
 
     // As the message says: without it, the restore goes on beside the Subscription that Git made.
-    namespace.api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
+    account.api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
     for created in ["CreditLedger: 1 created, 0 already there", "CreditLedger: 0 created, 1 already there"] {
         let (code, said) = restore(&world, &["--input", &file]);
         assert_eq!(code, Some(0), "{said}");
@@ -178,8 +164,8 @@ async fn a_restore_onto_a_fresh_ledger_is_refused_and_one_that_was_begun_can_be_
         );
     }
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    account.status("/status/packs/used", 1).await;
+    account.balance("1215").await;
 }
 
 #[tokio::test]
@@ -214,13 +200,13 @@ async fn the_age_of_the_last_good_backup_is_a_metric_of_the_operator() {
 async fn backups_are_taken_and_restored_as_the_page_says() {
     let world = World::start().await;
     install(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    live(&namespace).await;
+    live(&account).await;
     let folder = world.plane.folder().join("backups");
     let file = take(&world, &folder).await.display().to_string();
     operator.terminate().await;
-    delete_namespace(&namespace).await;
+    delete_namespace(&account).await;
     let program = Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder");
     let variables =
         [("BACKUP", file), ("NAMESPACE", "team".to_owned()), ("PROGRAM", program.display().to_string())];
@@ -228,9 +214,10 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     let said = page.walk("2. Restore").await;
     assert!(said.contains("Subscription: 1 created"), "{said}");
     let namespace = Namespace { world: &world, name: "team".to_owned(), client: world.client().await };
+    let account = namespace.account("acme");
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
+    account.status("/status/packs/used", 1).await;
     page.walk("4. Verify").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1215").await;
+    account.balance("1215").await;
     page.assert_walked();
 }

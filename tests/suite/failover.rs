@@ -3,15 +3,18 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use flashgate_api::{CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, UsageReport};
+use flashgate_testing::Action;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::world::{Namespace, Operator, World, wait_for, wait_until};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, private_egress, seconds};
+use crate::world::{Operator, PATIENCE, World, wait_for, wait_until};
 
 /// Where the leases of these tests are.
 const LEASE_NAMESPACE: &str = "default";
@@ -66,7 +69,7 @@ async fn holder(leases: &Api<Lease>) -> Option<String> {
 
 /// Accounts that get a report each, over and over, until told to stop.
 struct Load<'a> {
-    namespaces: &'a [Namespace<'a>],
+    accounts: &'a [ClusterAccount<'a>],
     is_over: Cell<bool>,
     created: Cell<i64>,
 }
@@ -75,20 +78,19 @@ struct Load<'a> {
 const CREDITS_OF_PLAN: i64 = 1_100;
 
 impl<'a> Load<'a> {
-    async fn on(namespaces: &'a [Namespace<'a>]) -> Self {
-        for namespace in namespaces {
-            let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-            namespace.create::<Subscription>("acme", spec).await;
+    async fn on(accounts: &'a [ClusterAccount<'a>]) -> Self {
+        for account in accounts {
+            account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
         }
-        Self { namespaces, is_over: Cell::new(false), created: Cell::new(0) }
+        Self { accounts, is_over: Cell::new(false), created: Cell::new(0) }
     }
 
     /// Creates reports until it is over. One credit each, in windows of their own.
     async fn run(&self) {
-        let start = flashgate_cluster::clock::Clock::system().now().as_second() - 24 * 3_600;
+        let start = now() - 24 * 3_600;
         while !self.is_over.get() {
             let index = self.created.get();
-            let create = self.namespaces.iter().map(|namespace| create(namespace, index, start + index * 3));
+            let create = self.accounts.iter().map(|account| create(account, index, start + index * 3));
             futures::stream::iter(create).buffer_unordered(8).collect::<Vec<()>>().await;
             self.created.set(index + 1);
         }
@@ -108,48 +110,31 @@ impl<'a> Load<'a> {
     async fn came_out_exact(&self) {
         let created = self.created.get();
         assert!(created > 0);
-        for namespace in self.namespaces {
+        for account in self.accounts {
             wait_for("all are charged", async || {
                 let charged = ListParams::default().fields("status.state=Charged");
-                let charged = namespace.api::<UsageReport>().list(&charged).await.ok()?.items.len();
+                let charged = account.api::<UsageReport>().list(&charged).await.ok()?.items.len();
                 (i64::try_from(charged) == Ok(created)).then_some(())
             })
             .await;
-            let balance = (CREDITS_OF_PLAN - created).to_string();
-            namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-            let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-            assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!(created.to_string())));
-            assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!(CREDITS_OF_PLAN.to_string())));
+            account.balance(&(CREDITS_OF_PLAN - created).to_string()).await;
+            let granted = CREDITS_OF_PLAN.to_string();
+            account.has_totals(&[("consumed", &created.to_string()), ("granted", &granted)]).await;
         }
     }
 }
 
 /// Creates a report, also through an API server that goes away meanwhile.
-async fn create(namespace: &Namespace<'_>, index: i64, start: i64) {
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
-    let report: UsageReport = serde_json::from_value(json!({
-        "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport",
-        "metadata": {"name": format!("report-{index}")},
-        "spec": {
-            "subscriptionRef": {"name": "acme"}, "source": "gw",
-            "window": {"startTime": time(start), "endTime": time(start + 3)},
-            "usage": [{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1G"}],
-        },
-    }))
-    .expect("report");
-    let api = namespace.api::<UsageReport>();
-    wait_for("a report is created", async || match api.create(&PostParams::default(), &report).await {
-        Ok(_) => Some(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Some(()),
-        Err(_) => None,
-    })
-    .await;
+async fn create(account: &ClusterAccount<'_>, index: i64, start: i64) {
+    let (name, source, window) = (format!("report-{index}"), "gw".to_owned(), seconds(start, 3));
+    let usage = private_egress("1G");
+    account.apply_within(PATIENCE, Action::Report { name, source, window, usage }).await;
 }
 
-async fn sequences(namespaces: &[Namespace<'_>]) -> i64 {
+async fn sequences(accounts: &[ClusterAccount<'_>]) -> i64 {
     let mut sum = 0;
-    for namespace in namespaces {
-        let ledger = namespace.get::<CreditLedger>("acme").await.unwrap_or_default();
+    for account in accounts {
+        let ledger = account.get::<CreditLedger>("acme").await.unwrap_or_default();
         sum += ledger.pointer("/spec/sequence").and_then(Value::as_i64).unwrap_or_default();
     }
     sum
@@ -163,15 +148,16 @@ async fn first_commit_of_another(
     signalled: Instant,
 ) -> Duration {
     wait_for("another leads", async || holder(leases).await.filter(|now| now != before)).await;
-    let known = sequences(load.namespaces).await;
-    wait_until("another commits", async || sequences(load.namespaces).await > known).await;
+    let known = sequences(load.accounts).await;
+    wait_until("another commits", async || sequences(load.accounts).await > known).await;
     signalled.elapsed()
 }
 
 /// Two namespaces under load, and what happens meanwhile.
 async fn under_load(world: &World, scenario: impl AsyncFnOnce(&Load<'_>)) {
-    let namespaces = [world.namespace("one").await, world.namespace("two").await];
-    let load = Load::on(&namespaces).await;
+    let accounts = ["one", "two"].map(|name| ClusterAccount::without_subscription(world, name));
+    let accounts = futures::future::join_all(accounts).await;
+    let load = Load::on(&accounts).await;
     tokio::join!(load.run(), async {
         scenario(&load).await;
         load.ends();
@@ -289,10 +275,8 @@ async fn an_api_server_that_is_killed_and_comes_back_loses_nothing() {
 /// Plays load on namespaces `a`, `b`, `c` with two leaders, each of the namespaces it is given.
 async fn two_leaders(first: &[&str], second: &[&str]) {
     let world = World::start().await;
-    let mut namespaces = Vec::new();
-    for name in ["a", "b", "c"] {
-        namespaces.push(world.namespace(name).await);
-    }
+    let accounts = ["a", "b", "c"].map(|name| ClusterAccount::without_subscription(&world, name));
+    let accounts = futures::future::join_all(accounts).await;
     let leader_of = async |name: &str, namespaces: &[&str]| {
         let arguments: Vec<&str> = ["--leader-elect-name", name, "--namespace"]
             .into_iter()
@@ -302,7 +286,7 @@ async fn two_leaders(first: &[&str], second: &[&str]) {
     };
     let first = leader_of("first", first).await;
     let second = leader_of("second", second).await;
-    let load = Load::on(&namespaces).await;
+    let load = Load::on(&accounts).await;
     tokio::join!(load.run(), async {
         load.goes_on(30).await;
         assert!(leads(&first) && leads(&second), "each leads its own");
@@ -329,13 +313,12 @@ async fn a_leader_whose_calls_hang_still_stops_and_gives_its_lease_back() {
     let failpoint = format!("--failpoint=create-ledger#1@before=pause:{}", never.display());
     let operator = candidate(&world, &[&failpoint]).await;
     until_it_leads(&operator).await;
-    let namespace = world.namespace("hanging").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let account = ClusterAccount::subscribed(&world, "hanging", monthly("starter")).await;
     let reached = world.plane.folder().join("never.reached");
     wait_until("its commit hangs", async || reached.exists()).await;
     operator.terminate().await;
     assert_eq!(holder(&leases).await, None);
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+    assert!(account.get::<CreditLedger>("acme").await.is_none());
 }
 
 #[tokio::test]
@@ -344,16 +327,16 @@ async fn a_call_that_hangs_holds_its_own_account_and_no_other() {
     let go = world.plane.folder().join("go");
     let _operator = world.operator(&[&format!("--failpoint=create-ledger#1@before=pause:{}", go.display())]);
     let namespace = world.namespace("hanging").await;
-    let spec = || json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("hanging", spec()).await;
+    let hanging = namespace.account("hanging");
+    hanging.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     let reached = world.plane.folder().join("go.reached");
     wait_until("its commit hangs", async || reached.exists()).await;
     for index in 0..5 {
-        let name = format!("other-{index}");
-        namespace.create::<Subscription>(&name, spec()).await;
-        namespace.expect::<Subscription>(&name, "/status/credits/balance", "1100").await;
+        let other = namespace.account(&format!("other-{index}"));
+        other.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+        other.balance("1100").await;
     }
     assert!(namespace.get::<CreditLedger>("hanging").await.is_none());
     std::fs::write(&go, "").expect("go");
-    namespace.expect::<Subscription>("hanging", "/status/credits/balance", "1100").await;
+    hanging.balance("1100").await;
 }

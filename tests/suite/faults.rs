@@ -19,10 +19,11 @@ pub use self::refused_writes::etcd;
 
 use std::path::PathBuf;
 
-use flashgate_api::{CreditAdjustment, Subscription};
-use serde_json::{Value, json};
+use flashgate_testing::catalog::monthly;
+use serde_json::Value;
 
-use crate::world::{Namespace, Operator, World};
+use crate::cluster_account::ClusterAccount;
+use crate::world::{Operator, World};
 
 /// An operator whose log is kept, and that serves metrics.
 struct Watched {
@@ -69,22 +70,12 @@ impl Watched {
     }
 }
 
-/// Opens the account `acme` on the plan starter, which began a while ago.
-async fn open_account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    balance_is(namespace, "1100").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
-}
-
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-}
-
-/// Gives 10 credits by hand.
-async fn adjust(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
-    namespace.create::<CreditAdjustment>(name, spec).await;
+/// Opens an account on the plan starter, which began a while ago.
+async fn open_account<'a>(world: &'a World, namespace: &str) -> ClusterAccount<'a> {
+    let account = ClusterAccount::subscribed_long_ago(world, namespace, monthly("starter")).await;
+    account.balance("1100").await;
+    account.status("/status/ledger/sequence", 1).await;
+    account
 }
 
 /// Returns the definition of a kind, as it is committed.

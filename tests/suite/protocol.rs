@@ -92,7 +92,7 @@ impl<'a> Settled<'a> {
     /// Deletes an object and creates one of the same name and spec.
     async fn recreate<K: Kind>(&self, name: &str) {
         let object = self.account.get::<K>(name).await.expect("object");
-        self.account.delete::<K>(name).await;
+        self.account.delete(&K::kind(&()), name).await;
         self.account.create::<K>(name, object["spec"].clone()).await;
     }
 
@@ -184,7 +184,7 @@ async fn a_steady_state_makes_no_write_for_a_minute() {
     let account = ClusterAccount::without_subscription(&world, "steady").await;
     let operator = world.operator(&[]);
     subscribe(&account).await;
-    let globex = account.other("globex");
+    let globex = account.account("globex");
     subscribe(&globex).await;
     report(&account, "gw-1").await;
     buy(&account, "top-up").await;

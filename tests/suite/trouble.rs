@@ -1,6 +1,6 @@
 //! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
 
-use flashgate_api::{CreditLedger, CreditPack, Subscription};
+use flashgate_api::{CreditLedger, CreditLedgerSpec, CreditPack, Subscription};
 use flashgate_billing::operator::convert::hash_of;
 use flashgate_testing::catalog::monthly;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -87,11 +87,7 @@ async fn a_ledger_that_is_gone_is_said_and_its_account_can_be_reset() {
 #[tokio::test]
 async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted() {
     let account = starter("tampered").await;
-    let ledgers = account.api::<CreditLedger>();
-    let mut tampered = ledgers.get("acme").await.expect("ledger");
-    tampered.spec.sequence = 2;
-    tampered.spec.hash = "0".repeat(64);
-    ledgers.replace("acme", &PostParams::default(), &tampered).await.expect("written by an administrator");
+    account.tamper().await;
     account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
     account.buy("waiting", "plus-100").await;
     accept(&account, 2).await;
@@ -104,17 +100,17 @@ async fn a_ledger_that_was_tampered_with_is_said_and_its_content_can_be_accepted
 async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_others_live_on() {
     let account = starter("unbalanced").await;
     let ledgers = account.api::<CreditLedger>();
-    let mut unbalanced = ledgers.get("acme").await.expect("ledger");
-    unbalanced.spec.sequence = 2;
-    unbalanced.spec.totals.granted = "2100".into();
-    unbalanced.spec.hash = hash_of(&unbalanced.spec);
-    let written = ledgers.replace("acme", &PostParams::default(), &unbalanced).await.expect("written");
+    let unbalanced = |spec: &mut CreditLedgerSpec| {
+        spec.totals.granted = "2100".into();
+        spec.hash = hash_of(spec);
+    };
+    let written = account.edit_ledger(unbalanced).await;
     let said = account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
     let conditions = said["status"]["conditions"].to_string();
     assert!(!conditions.contains("hash"), "its content is what is wrong: {conditions}");
     // What does not add up cannot be accepted either, and it is this account's trouble alone.
     accept(&account, 2).await;
-    let other = account.other("other");
+    let other = account.account("other");
     other.subscribe(monthly("starter"), None).await;
     other.balance("1100").await;
     buy(&other, "top-up").await;
@@ -129,16 +125,16 @@ async fn a_ledger_that_does_not_add_up_stays_refused_though_its_hash_fits_and_ot
 async fn a_ledger_of_a_later_format_is_not_written() {
     let account = starter("newer").await;
     let ledgers = account.api::<CreditLedger>();
-    let mut newer = ledgers.get("acme").await.expect("ledger");
-    newer.spec.sequence = 2;
-    newer.spec.format_version += 1;
-    newer.spec.hash = "1".repeat(64);
-    let newer =
-        ledgers.replace("acme", &PostParams::default(), &newer).await.expect("written by a later operator");
+    let later = |spec: &mut CreditLedgerSpec| {
+        spec.format_version += 1;
+        spec.hash = "1".repeat(64);
+    };
+    let newer = account.edit_ledger(later).await;
     account.reason_is::<Subscription>("acme", "LedgerNewerFormat").await;
     account.buy("waiting", "plus-100").await;
-    account.create::<Subscription>("other", json!({"plan": "starter"})).await;
-    account.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
+    let other = account.account("other");
+    other.subscribe(monthly("starter"), None).await;
+    other.balance("1100").await;
     let held = ledgers.get("acme").await.expect("ledger");
     assert_eq!(held.metadata.resource_version, newer.metadata.resource_version);
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, UsageReport};
+use flashgate_testing::catalog::monthly;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::silence::asked_of_pending_reports;
 use super::sizes::usage;
-use super::{Watched, adjust, balance_is, open_account};
+use super::{Watched, open_account};
+use crate::cluster_account::{ClusterAccount, LONG_AGO};
 use crate::relay::{self, Interference};
 use crate::world::{World, wait_for, wait_until};
 
@@ -50,12 +52,11 @@ impl Interference for Throttle {
 #[tokio::test]
 async fn a_server_that_asks_for_patience_is_given_it_and_nothing_is_lost() {
     let world = World::start().await;
-    let namespace = world.namespace("patience").await;
     let throttle = Arc::new(Throttle::default());
     let _operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&throttle)).await);
-    open_account(&namespace).await;
-    adjust(&namespace, "goodwill").await;
-    balance_is(&namespace, "1110").await;
+    let account = open_account(&world, "patience").await;
+    account.adjust("goodwill", "10").await;
+    account.balance("1110").await;
     let tries = throttle.tries.lock().expect("tries");
     assert!(tries.keys().any(|path| path.contains("creditledgers")), "{tries:?}");
     for (path, tries) in tries.iter() {
@@ -130,17 +131,16 @@ fn give_small_pages(head: &mut request::Parts) {
 #[tokio::test]
 async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew() {
     let world = World::start().await;
-    let namespace = world.namespace("forgetful").await;
+    let account = ClusterAccount::without_subscription(&world, "forgetful").await;
     let count = i64::try_from(Forgetful::LOST_PAGE).expect("count") + 2;
     for index in 1..=count {
         let name = format!("early-{index}");
-        namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
+        account.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
     let forgetful = Arc::new(Forgetful::default());
     let operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&forgetful)).await);
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance(&(1_100 - 10 * count).to_string()).await;
     wait_until("each watch has started again", async || {
         let forgotten = forgetful.forgotten.lock().expect("forgotten");
         forgotten.iter().filter(|what| what.starts_with("watch")).count() == 6
@@ -151,9 +151,9 @@ async fn a_server_that_forgets_in_the_midst_of_lists_and_watches_is_asked_anew()
         "{}",
         operator.said()
     );
-    namespace.create::<UsageReport>("late", usage("late", 1, 10)).await;
-    namespace.state_is::<UsageReport>("late", "Charged").await;
-    balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
+    account.create::<UsageReport>("late", usage("late", 1, 10)).await;
+    account.state_is::<UsageReport>("late", "Charged").await;
+    account.balance(&(1_090 - 10 * count).to_string()).await;
 }
 
 /// Gives lists page by page, lets the first watch of pending reports find that it is too old, and stops in the midst of
@@ -194,29 +194,27 @@ impl Interference for Halting {
 #[tokio::test]
 async fn an_operator_that_dies_in_the_midst_of_a_relist_leaves_nothing_uncharged_and_nothing_twice() {
     let world = World::start().await;
-    let namespace = world.namespace("relist").await;
+    let account = ClusterAccount::without_subscription(&world, "relist").await;
     let count = i64::try_from(Halting::LAST_PAGE).expect("count") + 3;
     for index in 1..=count {
         let name = format!("early-{index}");
-        namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
+        account.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
     let halting = Arc::new(Halting::default());
     let kubeconfig = relay::start(&world, Arc::clone(&halting)).await;
     let Watched { operator, .. } = Watched::start_as(&world, &kubeconfig);
     let has_halted = async || halting.has_halted.load(Ordering::SeqCst).then_some(());
     wait_for("a relist is in its midst", has_halted).await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     // What it knew of before is charged while the relist hangs.
-    balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
+    account.balance(&(1_100 - 10 * count).to_string()).await;
     for name in ["late-1", "late-2", "late-3"] {
-        namespace.create::<UsageReport>(name, usage(name, 1, 10)).await;
+        account.create::<UsageReport>(name, usage(name, 1, 10)).await;
     }
     operator.kill();
     let _operator = Watched::start_as(&world, &kubeconfig);
-    balance_is(&namespace, &(1_100 - 10 * (count + 3)).to_string()).await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!((10 * (count + 3)).to_string())));
+    account.balance(&(1_100 - 10 * (count + 3)).to_string()).await;
+    account.has_totals(&[("consumed", &(10 * (count + 3)).to_string())]).await;
 }
 
 /// Refuses all that is asked for, for a while.
@@ -259,23 +257,20 @@ impl Interference for Overloaded {
 #[tokio::test]
 async fn a_server_that_refuses_everything_for_long_is_asked_few_times_and_nothing_is_lost() {
     let world = World::start().await;
-    let namespace = world.namespace("overloaded").await;
     let overloaded = Arc::new(Overloaded::default());
     let kubeconfig = relay::start(&world, Arc::clone(&overloaded)).await;
     // Watches end soon, so that they are refused as well.
     let _operator = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
-    open_account(&namespace).await;
+    let account = open_account(&world, "overloaded").await;
     overloaded.begin();
-    adjust(&namespace, "goodwill").await;
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.adjust("goodwill", "10").await;
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     let is_over = async || overloaded.is_over().then_some(());
     wait_for("it no longer refuses", is_over).await;
-    namespace.state_is::<UsageReport>("gw", "Charged").await;
-    namespace.state_is::<CreditAdjustment>("goodwill", "Granted").await;
-    balance_is(&namespace, "1100").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/adjusted"), Some(&json!("10")));
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("10")));
+    account.state_is::<UsageReport>("gw", "Charged").await;
+    account.state_is::<CreditAdjustment>("goodwill", "Granted").await;
+    account.balance("1100").await;
+    account.has_totals(&[("adjusted", "10"), ("consumed", "10")]).await;
     let tries = overloaded.tries.lock().expect("tries");
     // A watch is compared with the server's latest version before it resumes: that is refused already.
     assert!(tries.keys().any(|what| what.ends_with("v1alpha1/usagereports")), "{tries:?}");

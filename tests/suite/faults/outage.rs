@@ -6,7 +6,7 @@ use flashgate_api::UsageReport;
 use tokio::time::Instant;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
+use super::{Watched, open_account};
 use crate::world::{World, wait_for};
 
 /// Time from the API server's return to the first charge: the longest pause of a watch, and room for a busy machine.
@@ -18,9 +18,8 @@ const FAILURES: usize = 6;
 #[tokio::test]
 async fn the_first_charge_after_an_outage_of_the_api_server_comes_within_seconds_of_its_return() {
     let world = World::start().await;
-    let namespace = world.namespace("outage").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
+    let account = open_account(&world, "outage").await;
     world.plane.kill_apiserver().await.expect("killed");
     let has_failed_often = async || {
         let count = watched.said().matches("watch interrupted").count();
@@ -29,9 +28,9 @@ async fn the_first_charge_after_an_outage_of_the_api_server_comes_within_seconds
     wait_for("the watches have failed often", has_failed_often).await;
     world.plane.restart_apiserver().await.expect("restarted");
     let back = Instant::now();
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
-    namespace.state_is::<UsageReport>("gw", "Charged").await;
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.state_is::<UsageReport>("gw", "Charged").await;
     let passed = back.elapsed();
     assert!(passed < SOON, "{passed:?}: {}", watched.said());
-    balance_is(&namespace, "1090").await;
+    account.balance("1090").await;
 }

@@ -5,35 +5,34 @@ use flashgate_api::{CreditLedger, UsageReport};
 use serde_json::json;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
+use super::{Watched, open_account};
 use crate::world::{World, wait_for};
 
 #[tokio::test]
 async fn an_etcd_that_is_restored_under_a_running_operator_is_noticed_and_billing_goes_on() {
     let world = World::start().await;
-    let namespace = world.namespace("restored").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
-    namespace.create::<UsageReport>("kept", usage("kept", 3, 10)).await;
-    namespace.state_is::<UsageReport>("kept", "Charged").await;
-    balance_is(&namespace, "1090").await;
+    let account = open_account(&world, "restored").await;
+    account.create::<UsageReport>("kept", usage("kept", 3, 10)).await;
+    account.state_is::<UsageReport>("kept", "Charged").await;
+    account.balance("1090").await;
     world.plane.save_data("before").await.expect("saved");
-    namespace.create::<UsageReport>("again", usage("again", 3, 10)).await;
+    account.create::<UsageReport>("again", usage("again", 3, 10)).await;
     for index in 0..20 {
         let name = format!("lost-{index}");
-        namespace.create::<UsageReport>(&name, usage(&name, 3, 10)).await;
-        namespace.state_is::<UsageReport>(&name, "Charged").await;
+        account.create::<UsageReport>(&name, usage(&name, 3, 10)).await;
+        account.state_is::<UsageReport>(&name, "Charged").await;
     }
-    balance_is(&namespace, "880").await;
+    account.balance("880").await;
     world.plane.restore_data("before").await.expect("restored");
-    balance_is(&namespace, "1090").await;
+    account.balance("1090").await;
     // What was lost with the restore is sent again, and something new is sent.
     for name in ["lost-7", "new"] {
-        namespace.create::<UsageReport>(name, usage(name, 2, 10)).await;
-        namespace.state_is::<UsageReport>(name, "Charged").await;
+        account.create::<UsageReport>(name, usage(name, 2, 10)).await;
+        account.state_is::<UsageReport>(name, "Charged").await;
     }
-    balance_is(&namespace, "1070").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    account.balance("1070").await;
+    let ledger = account.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("30")), "{ledger:#}");
     assert!(
         watched.said().contains("the API server's data went back to an earlier state"),

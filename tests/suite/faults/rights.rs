@@ -3,7 +3,7 @@
 use flashgate_api::UsageReport;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
+use super::{Watched, open_account};
 use crate::world::{World, wait_for};
 
 const USER: &str = "operator";
@@ -19,11 +19,10 @@ async fn bind(world: &World, is_bound: bool) {
 #[tokio::test]
 async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_them_back() {
     let world = World::start_with_users(&[USER]).await;
-    let namespace = world.namespace("rights").await;
     bind(&world, true).await;
     let kubeconfig = world.plane.kubeconfig_for(USER).expect("user");
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
-    open_account(&namespace).await;
+    let account = open_account(&world, "rights").await;
     let is_ready = async || (watched.operator.get("/readyz")?.0 == 200).then_some(());
     wait_for("it is ready", is_ready).await;
     bind(&world, false).await;
@@ -35,9 +34,9 @@ async fn an_operator_without_its_rights_is_not_ready_and_says_why_until_it_has_t
         Some(200),
         "a restart does not help"
     );
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     bind(&world, true).await;
-    namespace.state_is::<UsageReport>("gw", "Charged").await;
-    balance_is(&namespace, "1090").await;
+    account.state_is::<UsageReport>("gw", "Charged").await;
+    account.balance("1090").await;
     wait_for("it is ready again", is_ready).await;
 }

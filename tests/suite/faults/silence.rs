@@ -11,7 +11,7 @@ use axum::response::Response;
 use flashgate_api::UsageReport;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
+use super::{Watched, open_account};
 use crate::relay::{self, Interference};
 use crate::world::{World, wait_for};
 
@@ -44,15 +44,14 @@ impl Interference for Hole {
 #[tokio::test]
 async fn a_list_and_a_watch_that_are_never_answered_are_asked_for_again() {
     let world = World::start().await;
-    let namespace = world.namespace("unanswered").await;
     let hole = Arc::new(Hole::default());
     let kubeconfig = relay::start(&world, Arc::clone(&hole)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--reply-seconds", "2"]);
-    open_account(&namespace).await;
+    let account = open_account(&world, "unanswered").await;
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.said());
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
-    namespace.state_is::<UsageReport>("gw", "Charged").await;
-    balance_is(&namespace, "1090").await;
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.state_is::<UsageReport>("gw", "Charged").await;
+    account.balance("1090").await;
     assert_eq!(hole.swallowed.lock().expect("swallowed").len(), 2);
     assert!(watched.said().contains("no reply within 2 seconds"), "{}", watched.said());
 }
@@ -80,15 +79,14 @@ impl Interference for Silent {
 #[tokio::test]
 async fn a_watch_that_falls_silent_is_begun_again_and_nothing_is_missed() {
     let world = World::start().await;
-    let namespace = world.namespace("silent").await;
     let silent = Arc::new(Silent::default());
     let kubeconfig = relay::start(&world, Arc::clone(&silent)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "4"]);
     let is_silent = async || silent.is_silent.load(Ordering::Relaxed).then_some(());
     wait_for("the watch of reports is silent", is_silent).await;
-    open_account(&namespace).await;
-    namespace.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
-    namespace.state_is::<UsageReport>("meanwhile", "Charged").await;
-    balance_is(&namespace, "1090").await;
+    let account = open_account(&world, "silent").await;
+    account.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
+    account.state_is::<UsageReport>("meanwhile", "Charged").await;
+    account.balance("1090").await;
     assert!(watched.said().contains("a watch was silent for 4 seconds"), "{}", watched.said());
 }

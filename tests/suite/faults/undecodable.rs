@@ -3,8 +3,9 @@
 use flashgate_api::{CreditAdjustment, UsageReport};
 use serde_json::{Value, json};
 
-use super::{Watched, adjust, balance_is, definition, open_account, redefine};
-use crate::world::{Namespace, World, wait_for, wait_until};
+use super::{Watched, definition, open_account, redefine};
+use crate::cluster_account::ClusterAccount;
+use crate::world::{World, wait_for, wait_until};
 
 /// Definitions that let through what the right ones refuse, as those of another version might.
 async fn loosen(world: &World) {
@@ -14,22 +15,22 @@ async fn loosen(world: &World) {
     redefine(world, &adjustments).await;
 }
 
-async fn give(namespace: &Namespace<'_>, name: &str, credits: Value) {
+async fn give(account: &ClusterAccount<'_>, name: &str, credits: Value) {
     let manifest = json!({
         "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditAdjustment", "metadata": {"name": name},
         "spec": {"subscriptionRef": {"name": "acme"}, "credits": credits, "reason": "a test"},
     });
     // A definition that has just changed is not in force at once.
     wait_for("it is admitted", async || {
-        let applied = namespace.kubectl(&["create", "-f", "-"], Some(&manifest.to_string())).await;
+        let applied = account.kubectl(&["create", "-f", "-"], Some(&manifest.to_string())).await;
         applied.success.then_some(())
     })
     .await;
 }
 
 /// Returns the messages of the events `Undecodable` about an object.
-async fn told(namespace: &Namespace<'_>, name: &str) -> Vec<String> {
-    let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
+async fn told(account: &ClusterAccount<'_>, name: &str) -> Vec<String> {
+    let output = account.kubectl(&["get", "events", "-o", "json"], None).await;
     let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
     let events = events["items"].as_array().cloned().unwrap_or_default();
     let about = events
@@ -41,16 +42,15 @@ async fn told(namespace: &Namespace<'_>, name: &str) -> Vec<String> {
 #[tokio::test]
 async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_other_waiting() {
     let world = World::start().await;
-    let namespace = world.namespace("undecodable").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
+    let account = open_account(&world, "undecodable").await;
     loosen(&world).await;
     // One that the laws do not understand, one that the wire does not.
-    give(&namespace, "words", json!("a lot")).await;
-    give(&namespace, "list", json!([10])).await;
+    give(&account, "words", json!("a lot")).await;
+    give(&account, "list", json!([10])).await;
     for (name, says) in [("words", "spec.credits"), ("list", "expected a string")] {
         let messages = wait_for(&format!("{name} has an Event"), async || {
-            let messages = told(&namespace, name).await;
+            let messages = told(&account, name).await;
             (!messages.is_empty()).then_some(messages)
         })
         .await;
@@ -58,20 +58,20 @@ async fn an_object_that_cannot_be_understood_is_told_by_an_event_and_keeps_no_ot
         assert!(messages[0].contains(says), "{messages:?}");
     }
     // The watch lives: what comes later of the same kind, and of others, is taken.
-    adjust(&namespace, "good").await;
-    namespace.state_is::<CreditAdjustment>("good", "Granted").await;
+    account.adjust("good", "10").await;
+    account.state_is::<CreditAdjustment>("good", "Granted").await;
     let usage = crate::suite::faults::sizes::usage("gw", 1, 1);
-    namespace.create::<UsageReport>("gw-1", usage).await;
-    namespace.state_is::<UsageReport>("gw-1", "Charged").await;
-    balance_is(&namespace, "1109").await;
+    account.create::<UsageReport>("gw-1", usage).await;
+    account.state_is::<UsageReport>("gw-1", "Charged").await;
+    account.balance("1109").await;
     let counted = watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}");
     assert!(counted >= 2.0, "{counted}");
     // A change that mends nothing is not told again.
     let note = ["annotate", "creditadjustment", "words", "example.org/note=seen"];
-    namespace.kubectl(&note, None).await.succeeded().expect("annotated");
+    account.kubectl(&note, None).await.succeeded().expect("annotated");
     wait_until("it was seen again", async || {
         watched.metric("flashgate_billing_objects_set_aside_total{kind=\"CreditAdjustment\"}") > counted
     })
     .await;
-    assert_eq!(told(&namespace, "words").await.len(), 1);
+    assert_eq!(told(&account, "words").await.len(), 1);
 }
