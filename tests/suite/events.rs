@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use flashgate_api::{CreditLedger, Subscription, UsageReport};
-use flashgate_cluster::clock::Clock;
-use jiff::SignedDuration;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use flashgate_api::{Subscription, UsageReport};
+use flashgate_testing::Action;
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::{monthly, yearly};
 use serde_json::{Value, json};
 
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::world::{Namespace, World, wait_until};
 
 /// Events of one reason about one object: their type, and how often the occurrence was told.
@@ -37,75 +38,67 @@ async fn is_told(namespace: &Namespace<'_>, object: &str, kind: &str, reason: &s
     .await;
 }
 
-async fn account(namespace: &Namespace<'_>, name: &str, plan: &str) {
-    let spec = json!({"plan": plan, "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>(name, spec).await;
+/// Subscribes to a plan.
+async fn account<'a>(namespace: &Namespace<'a>, name: &str, plan: &str) -> ClusterAccount<'a> {
+    let account = namespace.account(name);
+    account.subscribe(monthly(plan), Some(LONG_AGO)).await;
+    account
 }
 
-async fn ask(namespace: &Namespace<'_>, name: &str, spec: Value) {
-    let patch = Patch::Merge(json!({"spec": spec}));
-    namespace.api::<Subscription>().patch(name, &PatchParams::default(), &patch).await.expect("patched");
+/// Subscribes to a plan that the catalog has.
+async fn account_in_force<'a>(namespace: &Namespace<'a>, name: &str, plan: &str) -> ClusterAccount<'a> {
+    let account = account(namespace, name, plan).await;
+    account.reason_is::<Subscription>(name, "InForce").await;
+    account
+}
+
+/// Changes the thresholds of an account.
+async fn edit_thresholds(account: &ClusterAccount<'_>) {
+    account.patch(json!({"spec": {"alertThresholdsPercent": [50]}})).await;
 }
 
 /// Reports usage of the last minute, by a source of its own.
-async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, quantity: &str) {
-    let end = Clock::system().now();
-    let start = end - SignedDuration::from_secs(60);
-    let spec = json!({
-        "subscriptionRef": {"name": account}, "source": name,
-        "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-        "usage": [{"nodeType": "Public", "operation": operation, "quantity": quantity}],
-    });
-    namespace.create::<UsageReport>(name, spec).await;
+async fn report(account: &ClusterAccount<'_>, name: &str, operation: &str, quantity: &str) {
+    let usage = vec![UsageLine::new("Public", operation, quantity)];
+    account.report_from(name, name, seconds(now() - 60, 60), usage).await;
 }
 
 /// Asks for what the catalog does not have, and for less.
 async fn ask_for_what_cannot_be(namespace: &Namespace<'_>) {
-    account(namespace, "unknown", "gold").await;
+    let unknown = account(namespace, "unknown", "gold").await;
     is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 1).await;
-    ask(namespace, "unknown", json!({"plan": "silver"})).await;
+    unknown.edit(monthly("silver")).await;
     is_told(namespace, "Subscription/unknown", "Warning", "PlanNotFound", 2).await;
-    ask(namespace, "unknown", json!({"alertThresholdsPercent": [50]})).await;
-    account(namespace, "yearly", "individual").await;
-    namespace.reason_is::<Subscription>("yearly", "InForce").await;
-    ask(namespace, "yearly", json!({"billingPeriod": "Yearly"})).await;
+    edit_thresholds(&unknown).await;
+    let individual = account_in_force(namespace, "yearly", "individual").await;
+    individual.edit(yearly("individual")).await;
     is_told(namespace, "Subscription/yearly", "Warning", "BillingPeriodNotOffered", 1).await;
-    account(namespace, "less", "growth").await;
-    namespace.reason_is::<Subscription>("less", "InForce").await;
-    ask(namespace, "less", json!({"plan": "starter"})).await;
+    let less = account_in_force(namespace, "less", "growth").await;
+    less.edit(monthly("starter")).await;
     is_told(namespace, "Subscription/less", "Normal", "ChangePending", 1).await;
 }
 
 /// Takes one ledger away and writes over another.
 async fn damage_ledgers(namespace: &Namespace<'_>) {
-    for name in ["missing", "tampered"] {
-        account(namespace, name, "starter").await;
-        namespace.reason_is::<Subscription>(name, "InForce").await;
-    }
-    let ledgers = namespace.api::<CreditLedger>();
-    ledgers.delete("missing", &DeleteParams::default()).await.expect("deleted");
+    let missing = account_in_force(namespace, "missing", "starter").await;
+    let tampered = account_in_force(namespace, "tampered", "starter").await;
+    missing.delete("CreditLedger", "missing").await;
     is_told(namespace, "Subscription/missing", "Warning", "LedgerMissing", 1).await;
-    let mut tampered = ledgers.get("tampered").await.expect("ledger");
-    tampered.spec.sequence += 1;
-    tampered.spec.hash = "0".repeat(64);
-    ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
+    tampered.tamper().await;
     is_told(namespace, "Subscription/tampered", "Warning", "LedgerInconsistent", 1).await;
 }
 
 /// Reports what has no rate, uses more than there is, and lets another Subscription resume the account.
 async fn owe_and_come_back(namespace: &Namespace<'_>) {
-    account(namespace, "owing", "organization-free").await;
-    namespace.reason_is::<Subscription>("owing", "InForce").await;
-    report(namespace, "unheard", "owing", "Unheard", "1").await;
-    namespace.state_is::<UsageReport>("unheard", "Rejected").await;
+    let owing = account_in_force(namespace, "owing", "organization-free").await;
+    report(&owing, "unheard", "Unheard", "1").await;
+    owing.report_is("unheard", "Rejected").await;
     is_told(namespace, "UsageReport/unheard", "Warning", "UnknownRate", 1).await;
-    report(namespace, "much", "owing", "StorageEgress", "5G").await;
-    namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
-    let subscriptions = namespace.api::<Subscription>();
-    subscriptions.delete("owing", &DeleteParams::default()).await.expect("deleted");
-    wait_until("it is gone", async || subscriptions.get_opt("owing").await.expect("read").is_none()).await;
-    account(namespace, "owing", "organization-free").await;
-    namespace.expect::<Subscription>("owing", "/status/credits/debt", "10").await;
+    report(&owing, "much", "StorageEgress", "5G").await;
+    owing.status("/status/credits/debt", "10").await;
+    owing.apply(Action::Unsubscribe).await;
+    owing.subscribe(monthly("organization-free"), Some(LONG_AGO)).await;
+    owing.status("/status/credits/debt", "10").await;
     is_told(namespace, "Subscription/owing", "Warning", "Resumed", 1).await;
 }
 
@@ -123,12 +116,12 @@ async fn each_occurrence_is_told_by_one_event_however_often_the_operator_starts(
     // It has seen all accounts when each has done something more.
     for name in ["unknown", "yearly", "less", "owing"] {
         let done = format!("{name}-done");
-        report(&namespace, &done, name, "TokensOut", "1").await;
+        report(&namespace.account(name), &done, "TokensOut", "1").await;
         namespace.state_is::<UsageReport>(&done, "Charged").await;
     }
     // Those that are stuck do nothing, but conditions follow an edit.
     for name in ["missing", "tampered"] {
-        ask(&namespace, name, json!({"alertThresholdsPercent": [50]})).await;
+        edit_thresholds(&namespace.account(name)).await;
         namespace.expect::<Subscription>(name, "/status/observedGeneration", 2).await;
     }
     assert_eq!(told(&namespace).await, before);

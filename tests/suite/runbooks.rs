@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditPack, Subscription, UsageReport};
+use flashgate_testing::catalog::monthly;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::cluster_account::{ClusterAccount, LONG_AGO, egress};
 use crate::world::{Namespace, Operator, World, root, wait_for};
 
 /// Where the operator is deployed.
@@ -217,84 +219,51 @@ async fn deploy(world: &World) {
     deployments.create(&PostParams::default(), &deployment).await.expect("deployed");
 }
 
-async fn buy(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(name, spec).await;
-    namespace.state_is::<CreditPack>(name, "Granted").await;
+async fn buy(account: &ClusterAccount<'_>, name: &str) {
+    account.buy(name, "plus-100").await;
+    account.pack_is(name, "Granted").await;
 }
 
-/// Reports an hour of a day ago that costs 10 credits.
-async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() / 3_600 - 24 + hour;
-    let time = |hour: i64| jiff::Timestamp::from_second(hour * 3_600).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(start), "endTime": time(start + 1)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-    });
-    namespace.create::<UsageReport>(name, spec).await;
-}
-
-async fn adjust(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": "outage"});
-    namespace.create::<CreditAdjustment>(name, spec).await;
-    namespace.state_is::<CreditAdjustment>(name, "Granted").await;
-}
-
-/// Makes an account that has done a bit of everything: 1,100 + 200 + 5 - 20 credits.
-async fn account(namespace: &Namespace<'_>) {
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    live(namespace).await;
-}
-
-/// What happens in an account: it ends with 1,285 credits.
-async fn live(namespace: &Namespace<'_>) {
+/// Opens an account that ends with 1,285 credits: 1,100 + 200 + 5 - 20.
+async fn live(account: &ClusterAccount<'_>) {
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     for name in ["order-1", "order-2"] {
-        buy(namespace, name).await;
+        buy(account, name).await;
     }
-    for (hour, name) in ["report-1", "report-2"].into_iter().enumerate() {
-        report(namespace, name, i64::try_from(hour).expect("hour")).await;
-        namespace.state_is::<UsageReport>(name, "Charged").await;
+    for (hours_ago, name) in [(23, "report-1"), (22, "report-2")] {
+        account.report_hour(name, hours_ago, egress("1G")).await;
+        account.report_is(name, "Charged").await;
     }
-    adjust(namespace, "outage").await;
-    balance_is(namespace, "1285").await;
-}
-
-async fn balance_is(namespace: &Namespace<'_>, balance: &str) {
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
+    account.adjust("outage", "5").await;
+    account.state_is::<CreditAdjustment>("outage", "Granted").await;
+    account.balance("1285").await;
 }
 
 /// The account is the one that it was, in the period it was in, and nothing was added up since.
-async fn goes_on_from(before: &Value, namespace: &Namespace<'_>) {
-    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    for part in ["/spec/account", "/spec/startTime", "/spec/period", "/spec/totals"] {
-        assert!(before.pointer(part).is_some(), "{part}");
-        assert_eq!(before.pointer(part), after.pointer(part), "{part}");
+async fn goes_on_from(before: &Value, account: &ClusterAccount<'_>) {
+    let after = account.ledger().await;
+    for part in ["account", "startTime", "period", "totals"] {
+        assert!(before.get(part).is_some(), "{part}");
+        assert_eq!(before[part], after[part], "{part}");
     }
 }
 
-async fn lose_ledger(namespace: &Namespace<'_>) {
-    namespace.api::<CreditLedger>().delete("acme", &kube::api::DeleteParams::default()).await.expect("lost");
-    namespace.reason_is::<Subscription>("acme", "LedgerMissing").await;
+async fn lose_ledger(account: &ClusterAccount<'_>) {
+    account.delete("CreditLedger", "acme").await;
+    account.reason_is::<Subscription>("acme", "LedgerMissing").await;
 }
 
-/// Overwrites the ledger, against its hash.
-async fn tamper(namespace: &Namespace<'_>) {
-    let ledgers = namespace.api::<CreditLedger>();
-    let mut ledger = ledgers.get("acme").await.expect("ledger");
-    ledger.spec.sequence += 1;
-    ledger.spec.hash = "0".repeat(64);
-    ledgers.replace("acme", &PostParams::default(), &ledger).await.expect("written");
-    namespace.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
+async fn tamper(account: &ClusterAccount<'_>) {
+    account.tamper().await;
+    account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
 }
 
 #[tokio::test]
 async fn one_ledger_is_restored_as_the_runbook_says() {
     let world = World::start().await;
     let _operator = world.operator(&[]);
-    let namespace = world.namespace("team").await;
-    account(&namespace).await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
+    live(&account).await;
     let variables = [
         ("NAMESPACE", "team".to_owned()),
         ("SUBSCRIPTION", "acme".to_owned()),
@@ -303,42 +272,42 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     let page = Runbook::open("restore-one-ledger.md", &world, &variables);
     page.walk("Before it happens: a backup").await;
 
-    lose_ledger(&namespace).await;
+    lose_ledger(&account).await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerMissing") && !said.contains("held:"), "{said}");
     page.walk("It is missing, and there is a backup").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
     // The backup is older now.
-    buy(&namespace, "order-3").await;
-    balance_is(&namespace, "1385").await;
-    lose_ledger(&namespace).await;
+    buy(&account, "order-3").await;
+    account.balance("1385").await;
+    lose_ledger(&account).await;
     page.walk("It is missing, and there is a backup").await;
-    namespace.reason_is::<Subscription>("acme", "LedgerRegression").await;
+    account.reason_is::<Subscription>("acme", "LedgerRegression").await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerRegression") && said.contains("held:"), "{said}");
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
     page.walk("Before it happens: a backup").await;
-    tamper(&namespace).await;
+    tamper(&account).await;
     page.walk("It is inconsistent, and there is a backup").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
     // Its content is right, and is accepted without a backup.
-    tamper(&namespace).await;
+    tamper(&account).await;
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
-    lose_ledger(&namespace).await;
+    lose_ledger(&account).await;
     page.walk("It is missing, and there is no backup").await;
-    namespace.reason_is::<Subscription>("acme", "InForce").await;
+    account.reason_is::<Subscription>("acme", "InForce").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1100").await;
+    account.balance("1100").await;
     page.assert_walked();
 }
 
@@ -346,13 +315,13 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
 async fn a_namespace_is_restored_as_the_runbook_says() {
     let world = World::start().await;
     deploy(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let backup = world.plane.folder().join("team.yaml").display().to_string();
     let variables = [("NAMESPACE", "team".to_owned()), ("BACKUP", backup)];
     let page = Runbook::open("restore-a-namespace.md", &world, &variables);
     while_deployed(&world, async {
-        account(&namespace).await;
-        let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+        live(&account).await;
+        let before = account.ledger().await;
         page.walk("Before it happens: a backup").await;
         assert_eq!(page.walk("Diagnosis").await, "1\n1\n");
         let lost = ["delete", "namespace", "team", "--timeout=60s"];
@@ -360,7 +329,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
 
         page.walk("1. Hold").await;
         page.walk("2. Restore").await;
-        let held = namespace.get::<Subscription>("acme").await.expect("restored");
+        let held = account.get::<Subscription>("acme").await.expect("restored");
         assert_eq!(
             held.pointer("/status/observedGeneration"),
             Some(&json!(-1)),
@@ -369,18 +338,18 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         page.walk("3. Compare, then let go").await;
         page.walk("Verify").await;
 
-        balance_is(&namespace, "1285").await;
-        goes_on_from(&before, &namespace).await;
+        account.balance("1285").await;
+        goes_on_from(&before, &account).await;
         for name in ["order-1", "order-2"] {
-            namespace.state_is::<CreditPack>(name, "Granted").await;
+            account.state_is::<CreditPack>(name, "Granted").await;
         }
-        namespace.state_is::<CreditAdjustment>("outage", "Granted").await;
+        account.state_is::<CreditAdjustment>("outage", "Granted").await;
         // Sent again, one that was charged and one that was not.
-        report(&namespace, "again", 0).await;
-        namespace.state_is::<UsageReport>("again", "Rejected").await;
-        report(&namespace, "new", 5).await;
-        namespace.state_is::<UsageReport>("new", "Charged").await;
-        balance_is(&namespace, "1275").await;
+        account.report_hour("again", 23, egress("1G")).await;
+        account.state_is::<UsageReport>("again", "Rejected").await;
+        account.report_hour("new", 18, egress("1G")).await;
+        account.state_is::<UsageReport>("new", "Charged").await;
+        account.balance("1275").await;
     })
     .await;
     page.assert_walked();
@@ -424,35 +393,36 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
     let mut page = Runbook::open("rebuild-a-cluster-from-git.md", &lost, &variables);
     deploy(&lost).await;
     let before = while_deployed(&lost, async {
-        let namespace = lost.namespace("team").await;
+        let account = ClusterAccount::without_subscription(&lost, "team").await;
         let teams = git.join("teams").display().to_string();
-        let applied = namespace.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
+        let applied = account.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
         assert!(applied.success, "{}", applied.stderr);
-        namespace.state_is::<CreditPack>("order-0", "Granted").await;
-        buy(&namespace, "order-1").await;
-        report(&namespace, "report-1", 0).await;
-        balance_is(&namespace, "1290").await;
+        account.state_is::<CreditPack>("order-0", "Granted").await;
+        buy(&account, "order-1").await;
+        account.report_hour("report-1", 23, egress("1G")).await;
+        account.balance("1290").await;
         page.walk("Before it happens: a backup").await;
-        namespace.get::<CreditLedger>("acme").await.expect("ledger")
+        account.ledger().await
     })
     .await;
     drop(lost);
 
     page.moves_to(&fresh);
     let namespace = Namespace { world: &fresh, name: "team".to_owned(), client: fresh.client().await };
+    let account = namespace.account("acme");
     while_deployed(&fresh, async {
         let said = page.walk("Diagnosis").await;
         assert!(said.starts_with("1\n"), "{said}");
         page.walk("1. The operator, holding from its first moment").await;
         page.walk("2. The ledgers").await;
         page.walk("3. Everything else").await;
-        let held = namespace.get::<CreditPack>("order-0").await.expect("applied");
+        let held = account.get::<CreditPack>("order-0").await.expect("applied");
         assert_eq!(held.pointer("/status/state"), None, "nothing is written: {held:#}");
         page.walk("4. Let go").await;
         page.walk("Verify").await;
-        balance_is(&namespace, "1290").await;
-        namespace.state_is::<CreditPack>("order-0", "Granted").await;
-        goes_on_from(&before, &namespace).await;
+        account.balance("1290").await;
+        account.state_is::<CreditPack>("order-0", "Granted").await;
+        goes_on_from(&before, &account).await;
     })
     .await;
     page.assert_walked();
