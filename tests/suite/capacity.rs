@@ -2,11 +2,14 @@
 //! `docs/how-to/capacity.md`.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
 use serde_json::json;
 
+use crate::cluster_account::{ClusterAccount, egress, now, private_egress, seconds};
 use crate::world::{Namespace, Operator, World, wait_for, wait_until};
 
 /// Accounts that are measured.
@@ -50,22 +53,12 @@ fn start(world: &World) -> Operator {
 }
 
 /// Reports windows of two seconds, one after the other, of three lines each.
-async fn report(namespace: &Namespace<'_>) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+async fn report(account: &ClusterAccount<'_>) {
+    let start = now() - REPORTS * 2 - 60;
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
-        let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
-        let line = |node_type: &str, operation: &str, quantity: &str| {
-            json!({"nodeType": node_type, "operation": operation, "quantity": quantity})
-        };
-        let usage = [
-            line("Public", "StorageEgress", "1M"),
-            line("Private", "StorageEgress", "1M"),
-            line("Private", "TokensOut", "1"),
-        ];
-        let spec =
-            json!({"subscriptionRef": {"name": "account-0"}, "source": "gw", "window": window, "usage": usage});
-        namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
+        let tokens = vec![UsageLine::new("Private", "TokensOut", "1")];
+        let usage = [egress("1M"), private_egress("1M"), tokens].concat();
+        account.report(&format!("report-{index}"), seconds(start + index * 2, 2), usage).await;
     });
     created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
@@ -94,15 +87,14 @@ async fn the_table_of_the_page_is_measured() {
     let created = futures::stream::iter(0..ACCOUNTS).map(|index| {
         let namespace = &namespace;
         async move {
-            let name = format!("account-{index}");
-            namespace.create::<Subscription>(&name, json!({"plan": "starter"})).await;
-            namespace.expect::<Subscription>(&name, "/status/credits/balance", "1100").await;
+            let account = namespace.account(&format!("account-{index}"));
+            account.subscribe(monthly("starter"), None).await;
+            account.balance("1100").await;
         }
     });
     created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     for index in 0..3 {
-        let pack = json!({"subscriptionRef": {"name": "account-0"}, "pack": "plus-100"});
-        namespace.create::<CreditPack>(&format!("order-{index}"), pack).await;
+        namespace.account("account-0").buy(&format!("order-{index}"), "plus-100").await;
     }
     operator.terminate().await;
     let operator = start(&world);
@@ -111,7 +103,7 @@ async fn the_table_of_the_page_is_measured() {
     operator.terminate().await;
 
     let before = database_bytes(&world).await;
-    report(&namespace).await;
+    report(&namespace.account("account-0")).await;
     let with_pending_on_disk = database_bytes(&world).await;
     let operator = start(&world);
     ready(&operator).await;

@@ -4,24 +4,22 @@ use std::time::Duration;
 
 use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use flashgate_cluster::Kind;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::cluster_account::{ClusterAccount, now, private_egress, seconds};
 use crate::world::{Namespace, Operator, World, wait_for};
 
 const REPORTS: i64 = 10_000;
 
-async fn fill(namespace: &Namespace<'_>) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+async fn fill(account: &ClusterAccount<'_>) {
+    let start = now() - REPORTS * 2 - 60;
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
-        let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
-        let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
-        let spec =
-            json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
-        namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
+        let window = seconds(start + index * 2, 2);
+        account.report(&format!("report-{index}"), window, private_egress("100M")).await;
     });
     created.buffer_unordered(16).collect::<Vec<()>>().await;
 }
@@ -52,9 +50,7 @@ async fn reads_of_reports(world: &World) -> f64 {
 #[tokio::test]
 async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave_no_memory() {
     let world = World::start().await;
-    let namespace = world.namespace("many").await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    let namespace = ClusterAccount::subscribed_long_ago(&world, "many", monthly("starter")).await;
     fill(&namespace).await;
     let operator = world.operator(&[]);
     let mut peak = 0;
@@ -69,7 +65,7 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
         })
         .await;
     }
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
+    namespace.balance("100").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let commits = commits(&namespace).await.expect("ledger");
     assert!(commits <= 200, "{commits} commits");
@@ -78,9 +74,8 @@ async fn ten_thousand_pending_reports_take_at_most_two_hundred_commits_and_leave
     // A second start has nothing to read of what is charged.
     let reads = reads_of_reports(&world).await;
     let second = world.operator(&[]);
-    let fresh = world.namespace("fresh").await;
-    fresh.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    fresh.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let fresh = ClusterAccount::subscribed(&world, "fresh", monthly("starter")).await;
+    fresh.balance("1100").await;
     let memory = second.memory_kib();
     println!("commits {commits}, peak {peak} KiB, second start {memory} KiB");
     assert!(memory < 64 * 1_024, "{memory} KiB with nothing pending");

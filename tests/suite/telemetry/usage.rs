@@ -1,24 +1,25 @@
 //! Usage that is not charged, and credits that are not given: each way, done to an operator that runs.
 
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditLedgerSpec, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
 use flashgate_cluster::clock::Clock;
+use flashgate_testing::catalog::monthly;
 use jiff::SignedDuration;
 use k8s_openapi::ByteString;
-use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::causes::Scene;
 use crate::suite::faults::etcd;
-use crate::world::{eventually, wait_until};
+use crate::world::{wait_for, wait_until};
 
 /// Adjustments that are more than an account may hold open.
 const ADJUSTMENTS: usize = 60;
 
 impl Scene<'_> {
     async fn account(&self, name: &str) {
-        self.tenants.create::<Subscription>(name, json!({"plan": "organization-free"})).await;
-        self.tenants.expect::<Subscription>(name, "/status/credits/balance", "40").await;
+        let account = self.tenants.account(name);
+        account.subscribe(monthly("organization-free"), None).await;
+        account.balance("40").await;
     }
 
     async fn is_rejected(&self, report: &str, reason: &str) {
@@ -38,8 +39,7 @@ impl Scene<'_> {
     }
 
     async fn adjust(&self, account: &str, name: &str) {
-        let spec = json!({"subscriptionRef": {"name": account}, "credits": "1", "reason": "a test"});
-        self.tenants.create::<CreditAdjustment>(name, spec).await;
+        self.tenants.account(account).adjust(name, "1").await;
     }
 
     /// Gives more adjustments than an account holds, then makes room as the runbook says: usage that uses some up.
@@ -51,11 +51,12 @@ impl Scene<'_> {
         let mut refused = 0;
         for number in 0..ADJUSTMENTS {
             let name = format!("gift-{number}");
-            let state = eventually(&format!("{name} is judged"), async || {
+            let state = wait_for(&format!("{name} is judged"), async || {
                 let adjustment = self.tenants.get::<CreditAdjustment>(&name).await?;
                 adjustment.pointer("/status/state").cloned()
-            });
-            refused += usize::from(state.await_some().await == "Refused");
+            })
+            .await;
+            refused += usize::from(state == "Refused");
         }
         assert!(refused > 0, "none of {ADJUSTMENTS} adjustments was refused");
         self.adjust("full", "one-more").await;
@@ -75,10 +76,10 @@ impl Scene<'_> {
         for name in ["newer", "broken"] {
             self.account(name).await;
         }
-        self.edit_ledger("newer", |ledger| ledger.spec.format_version = 99).await;
-        self.edit_ledger("broken", |ledger| ledger.spec.grants = vec!["no grant".to_owned()]).await;
+        self.edit_ledger("newer", |spec| spec.format_version = 99).await;
+        self.edit_ledger("broken", |spec| spec.grants = vec!["no grant".to_owned()]).await;
         self.no_ledger_may_be_called("refused").await;
-        self.tenants.create::<Subscription>("refused", json!({"plan": "organization-free"})).await;
+        self.tenants.account("refused").subscribe(monthly("organization-free"), None).await;
         for (name, reason) in
             [("newer", "LedgerNewerFormat"), ("broken", "Undecodable"), ("refused", "CommitRefused")]
         {
@@ -105,14 +106,13 @@ impl Scene<'_> {
         .await;
     }
 
-    /// Writes over a ledger, as only the operator should.
-    async fn edit_ledger(&self, name: &str, edit: impl FnOnce(&mut CreditLedger)) {
-        let ledgers = self.tenants.api::<CreditLedger>();
-        let mut ledger = ledgers.get(name).await.expect("ledger");
-        edit(&mut ledger);
-        ledger.spec.sequence += 1;
-        ledger.spec.hash = hash_of(&ledger.spec);
-        ledgers.replace(name, &PostParams::default(), &ledger).await.expect("written");
+    /// Overwrites a ledger with a hash that fits.
+    async fn edit_ledger(&self, name: &str, edit: impl FnOnce(&mut CreditLedgerSpec)) {
+        let edit = |spec: &mut CreditLedgerSpec| {
+            edit(spec);
+            spec.hash = hash_of(spec);
+        };
+        self.tenants.account(name).edit_ledger(edit).await;
     }
 
     /// Stores an object as an API server does whose clock is an hour ahead.
