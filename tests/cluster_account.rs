@@ -97,16 +97,18 @@ impl<'a> ClusterAccount<'a> {
 
     /// Applies an action, again while the API server fails. It may have been applied although its answer was lost.
     pub async fn apply_within(&self, patience: Duration, action: Action) {
+        let is_deletion = self.deleted(&action).is_some();
         let attempt = async || match self.attempt(action.clone(), None).await {
             Ok(()) => Some(()),
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Some(()),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Some(()),
+            Err(kube::Error::Api(status)) if is_deletion && status.is_not_found() => Some(()),
             Err(_) => None,
         };
         eventually(&format!("{action:?} is applied"), attempt).within(patience).await_some().await;
     }
 
     /// Applies an action once; a new Subscription is on a test clock if one is set.
-    async fn attempt(&self, action: Action, clock: Option<&str>) -> kube::Result<()> {
+    pub async fn attempt(&self, action: Action, clock: Option<&str>) -> kube::Result<()> {
         if let Some((kind, name)) = self.deleted(&action) {
             return self.objects(kind).delete(name, &DeleteParams::default()).await.map(drop);
         }

@@ -4,6 +4,8 @@
 //! `cargo test --test soak` plays a short one; `-- --minutes 30 --subscriptions 2000 --output FOLDER` a long one, and
 //! keeps its measurements and their graph.
 
+#[expect(dead_code, reason = "the suite asks more of its accounts")]
+mod cluster_account;
 mod relay;
 #[expect(dead_code, reason = "the suite asks more of its world")]
 mod world;

@@ -86,7 +86,7 @@ impl Samples {
     }
 
     /// Says what came of it.
-    pub fn summary(&self, time: Duration, load: &Load, chaos: &Chaos) -> String {
+    pub fn summary(&self, time: Duration, load: &Load<'_>, chaos: &Chaos) -> String {
         let (middle, last) = self.memory_kib();
         let most = self.all().iter().flat_map(|sample| sample.memory_kib).max().unwrap_or_default();
         let mut text = format!(
