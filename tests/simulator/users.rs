@@ -1,4 +1,4 @@
-//! Does the items of a workload to the server.
+//! Applies the items of a workload to the API server in memory.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use flashgate_testing::values::credits;
 use crate::oracle::{NAMESPACE, key};
 use crate::simulator::workload::Item;
 
-/// Does `item`. An object that does not exist cannot be edited or deleted; then nothing happens. Returns the account that
+/// Applies `item`. An object that does not exist cannot be edited or deleted; then nothing happens. Returns the account that
 /// was reset, if one was.
 pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
     match item {

@@ -158,31 +158,24 @@ async fn milliseconds_of_an_edit(namespace: &Namespace<'_>, operator: &Operator)
 #[ignore = "takes some minutes and measures: make capacity"]
 async fn an_edit_beside_waiting_reports_is_measured() {
     let world = World::start().await;
-    let namespace = world.namespace("edited").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let account = ClusterAccount::subscribed(&world, "edited", monthly("starter")).await;
     let operator = start(&world);
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    milliseconds_of_an_edit(&namespace, &operator).await;
-    let alone = milliseconds_of_an_edit(&namespace, &operator).await;
-    let end = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_hours(12);
+    account.balance("1100").await;
+    milliseconds_of_an_edit(&account, &operator).await;
+    let alone = milliseconds_of_an_edit(&account, &operator).await;
+    let window = seconds(now() - 3_600, 13 * 3_600);
     let created = futures::stream::iter(0..WAITING).map(|index| {
-        let namespace = &namespace;
-        let window = json!({
-            "startTime": (end - jiff::SignedDuration::from_hours(13)).to_string(), "endTime": end.to_string(),
-        });
-        let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
-        let source = format!("gw-{index}");
-        let spec =
-            json!({"subscriptionRef": {"name": "acme"}, "source": source, "window": window, "usage": usage});
-        async move { namespace.create::<UsageReport>(&format!("report-{index}"), spec).await }
+        let account = &account;
+        let (source, name) = (format!("gw-{index}"), format!("report-{index}"));
+        async move { account.report_from(&source, &name, window, private_egress("100M")).await }
     });
     created.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     for index in 0..WAITING {
         let name = format!("report-{index}");
-        namespace.expect::<UsageReport>(&name, "/status/conditions/0/reason", "WindowNotOver").await;
+        account.expect::<UsageReport>(&name, "/status/conditions/0/reason", "WindowNotOver").await;
     }
-    milliseconds_of_an_edit(&namespace, &operator).await;
-    let beside = milliseconds_of_an_edit(&namespace, &operator).await;
+    milliseconds_of_an_edit(&account, &operator).await;
+    let beside = milliseconds_of_an_edit(&account, &operator).await;
     println!("| measured | figure |\n|---|---|");
     println!("| operator's processor time for an edit of a Subscription | {alone:.1} ms |");
     println!("| the same, beside {WAITING} waiting reports of the account | {beside:.1} ms |");

@@ -1,4 +1,4 @@
-//! Crash and doubt: nothing is lost and nothing happens twice, whenever the operator dies.
+//! Crashes: no charge is lost or made twice, whenever the operator is killed or a reply is lost.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -166,7 +166,7 @@ async fn a_report_created_again_between_its_commit_and_its_receipt_both_are_righ
     account.balance("1098").await;
 }
 
-/// Refuses a report in the operator's stead, as another operator would that saw no room for it.
+/// Refuses a report, as another operator does that sees no room for it.
 async fn refuse(account: &ClusterAccount<'_>, name: &str) {
     let status = json!({"status": {"observedGeneration": 1, "state": "Rejected"}});
     let api = account.api::<UsageReport>();

@@ -1,4 +1,4 @@
-//! Events on a real control plane: each occurrence gives one, however often the operator looks, and starts.
+//! Events on a real control plane: each occurrence gives one Event, however often the operator reconciles or restarts.
 
 use std::collections::BTreeMap;
 

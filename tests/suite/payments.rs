@@ -1,6 +1,6 @@
-//! Payments from outside: invoices that gate what they are for, the webhook, and death at any moment of it.
+//! External payments: invoices that gate plans and packs, the webhook, and an operator that is killed at any call.
 //!
-//! Everything here runs by the catalog of `examples/payments/`. Where time matters, accounts live by a test clock.
+//! Everything here runs by the catalog of `examples/payments/`. Where time matters, accounts are on a test clock.
 
 mod deaths;
 mod examples;

@@ -1,4 +1,4 @@
-//! The protocol: what survives deletion, loss of every status, and a quiet minute.
+//! The protocol: objects that are deleted and created again, statuses that are lost, and a minute without writes.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::Kind;

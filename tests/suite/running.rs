@@ -1,4 +1,4 @@
-//! How an operator is run: what it sweeps, what it leaves alone, and what it says of itself.
+//! How an operator runs: its sweep of reports, its namespaces, its logs, and its health checks.
 
 use std::fs;
 

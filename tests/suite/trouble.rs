@@ -1,4 +1,5 @@
-//! A book that is wrong, old or gone: nothing is written over, it is said, and an administrator has a way out.
+//! A ledger that is wrong, old or missing: the operator reports it and does not overwrite it, and an administrator can
+//! accept or reset it.
 
 use flashgate_api::{CreditLedger, CreditLedgerSpec, CreditPack, Subscription};
 use flashgate_billing::operator::convert::hash_of;

@@ -37,14 +37,11 @@ async fn references_are_known(world: &World) -> bool {
 
 /// Buys a pack, and returns by how much the sequence of the ledger rose.
 async fn buy(namespace: &Namespace<'_>, order: &str) -> i64 {
-    let sequence = async || {
-        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-        ledger["spec"]["sequence"].as_i64().expect("sequence")
-    };
+    let account = namespace.account("acme");
+    let sequence = async || account.ledger().await["sequence"].as_i64().expect("sequence");
     let before = sequence().await;
-    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(order, pack).await;
-    namespace.state_is::<CreditPack>(order, "Granted").await;
+    account.buy(order, "plus-100").await;
+    account.pack_is(order, "Granted").await;
     sequence().await - before
 }
 

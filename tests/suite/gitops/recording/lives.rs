@@ -1,4 +1,4 @@
-//! The lives whose moments are recorded. Accounts live by a test clock, so that their times are always the same.
+//! The accounts whose states are recorded. They are on a test clock, so that their times are always the same.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{Recorder, Recordings};
 use crate::cluster_account::egress;
 use crate::world::{Operator, World, root};
 
-/// What keeps a deleted object for a moment.
+/// The finalizer that keeps a deleted object.
 pub const FINALIZER: &str = "example.org/hold";
 
 const START: &str = "2026-03-01T10:00:00Z";
@@ -37,7 +37,7 @@ const INTERNAL: [&str; 10] = [
 /// Namespaces where payments come from outside.
 const EXTERNAL: [&str; 2] = ["paying", "overdue"];
 
-/// Plays all lives.
+/// Plays all accounts and returns their recordings.
 pub async fn play() -> Recordings {
     let world = World::start().await;
     for namespace in [UNSEEN].iter().chain(&INTERNAL).chain(&EXTERNAL) {
@@ -153,7 +153,7 @@ async fn record_one_of_each(recorder: &mut Recorder<'_>, namespace: &str, state:
     }
 }
 
-/// An account with everything that can be stated about it, and with what is refused.
+/// An account with objects of every kind, accepted and refused.
 async fn shop(recorder: &mut Recorder<'_>) {
     recorder.subscribe("shop", monthly("starter")).await;
     recorder.account("shop", "in_force").await;
@@ -181,7 +181,7 @@ async fn shop(recorder: &mut Recorder<'_>) {
     recorder.record("shop", "CreditAdjustment", "outage-too-late", "already_expired").await;
 }
 
-/// What a plan can come to without a payment.
+/// The states of a plan without a payment.
 async fn plans(recorder: &mut Recorder<'_>) {
     recorder.subscribe("changing", monthly("growth")).await;
     recorder.subscribe("ending", without_renewal("starter")).await;
@@ -220,7 +220,7 @@ async fn spending(recorder: &mut Recorder<'_>) {
     recorder.account("spending", "credits_exhausted").await;
 }
 
-/// An account whose book is deleted.
+/// An account whose ledger is deleted.
 async fn bookless(recorder: &mut Recorder<'_>) {
     recorder.subscribe("bookless", monthly("starter")).await;
     recorder.reason("bookless", "Subscription", "acme", "InForce").await;
