@@ -123,8 +123,10 @@ async fn what_does_not_fit_its_invoice_is_refused_with_the_reason() {
         assert!(message.contains(says), "{payment}: {message}");
     }
     let payment = |amount: &str, currency: &str| {
-        let account = json!({"name": "acme"});
-        json!({"subscriptionRef": account, "invoice": invoice, "state": "Settled", "amount": amount, "currency": currency})
+        json!({
+            "subscriptionRef": {"name": "acme"}, "invoice": invoice, "state": "Settled", "amount": amount,
+            "currency": currency,
+        })
     };
     account.create::<Payment>("euros", payment("100", "EUR")).await;
     account.state_is::<Payment>("euros", "Refused").await;
