@@ -4,6 +4,8 @@
 //! `cargo test --test soak` runs a short test. `-- --minutes 30 --subscriptions 2000 --output FOLDER` runs a
 //! long one and writes its measurements and a graph.
 
+#[expect(dead_code, reason = "the suite asks more of its accounts")]
+mod cluster_account;
 mod relay;
 #[expect(dead_code, reason = "the suite asks more of its world")]
 mod world;

@@ -2,6 +2,7 @@
 //!
 //! Each test has its own namespace. Tests wait for conditions, never for a fixed time.
 
+mod cluster_account;
 mod parsers;
 mod relay;
 mod script;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use flashgate_cluster::Kind;
 use flashgate_control_plane::ControlPlane;
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
-use kube::api::PostParams;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -273,6 +273,7 @@ impl Drop for Operator {
 }
 
 /// A namespace of its own for a test.
+#[derive(Clone)]
 pub struct Namespace<'a> {
     /// The world that it belongs to.
     pub world: &'a World,
@@ -288,27 +289,21 @@ impl Namespace<'_> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
+    /// Returns the objects of the kind with this name.
+    pub fn objects(&self, kind: &str) -> Api<DynamicObject> {
+        let plural = format!("{}s", kind.to_lowercase());
+        let gvk = GroupVersionKind::gvk("billing.flashgate.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
+        Api::namespaced_with(self.client.clone(), &self.name, &resource)
+    }
+
     /// Creates an object from its manifest's `kind`, `name` and `spec`.
-    pub async fn create<K>(&self, name: &str, spec: Value) -> K
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + serde::Serialize
-            + std::fmt::Debug,
-    {
+    pub async fn create<K: Kind>(&self, name: &str, spec: Value) -> K {
         self.create_with(json!({"name": name}), spec).await
     }
 
     /// Creates an object with that `metadata`.
-    pub async fn create_with<K>(&self, metadata: Value, spec: Value) -> K
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + serde::Serialize
-            + std::fmt::Debug,
-    {
+    pub async fn create_with<K: Kind>(&self, metadata: Value, spec: Value) -> K {
         let object = json!({
             "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
         });
@@ -317,27 +312,13 @@ impl Namespace<'_> {
     }
 
     /// Returns an object as JSON, or nothing.
-    pub async fn get<K>(&self, name: &str) -> Option<Value>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + serde::Serialize
-            + std::fmt::Debug,
-    {
+    pub async fn get<K: Kind>(&self, name: &str) -> Option<Value> {
         let object: Option<K> = self.api().get_opt(name).await.expect("read");
         object.map(|object| serde_json::to_value(object).expect("JSON"))
     }
 
     /// Waits until `pointer` of an object is `expected`.
-    pub async fn expect<K>(&self, name: &str, pointer: &str, expected: impl Into<Value>)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + serde::Serialize
-            + std::fmt::Debug,
-    {
+    pub async fn expect<K: Kind>(&self, name: &str, pointer: &str, expected: impl Into<Value>) {
         let expected = expected.into();
         let mut found = Value::Null;
         let deadline = Instant::now() + PATIENCE;
@@ -353,12 +334,54 @@ impl Namespace<'_> {
         assert_eq!(found, expected, "{pointer} of {} {name}: {object:#}", K::kind(&()));
     }
 
+    /// Waits until `status.state` of an object is `state`.
+    pub async fn state_is<K: Kind>(&self, name: &str, state: &str) {
+        self.expect::<K>(name, "/status/state", state).await;
+    }
+
+    /// Returns reason and message of the condition Ready of an object.
+    pub async fn ready<K: Kind>(&self, name: &str) -> (String, String) {
+        ready(&self.get::<K>(name).await.expect("object")).expect("the condition Ready")
+    }
+
+    /// Waits until the condition Ready of an object has this reason, and returns the object.
+    pub async fn reason_is<K: Kind>(&self, name: &str, reason: &str) -> Value {
+        wait_for(&format!("Ready of {name} is {reason}"), async || {
+            let object = self.get::<K>(name).await?;
+            (ready(&object)?.0 == reason).then_some(object)
+        })
+        .await
+    }
+
     /// Runs kubectl in this namespace.
     pub async fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> flashgate_control_plane::Output {
         let arguments: Vec<&str> =
             ["--namespace", &self.name].into_iter().chain(arguments.iter().copied()).collect();
         self.world.plane.kubectl(&arguments, stdin).await.expect("kubectl")
     }
+}
+
+/// Returns reason and message of the condition Ready.
+fn ready(object: &Value) -> Option<(String, String)> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
+    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
+    Some((text("reason"), text("message")))
+}
+
+/// Waits until `look` returns a value, and returns it.
+pub async fn wait_for<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually(what, look).await_some().await
+}
+
+/// Waits until `holds` returns true.
+pub async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    wait_for(what, async || holds().await.then_some(())).await;
+}
+
+/// Waits while `look` returns a value.
+pub async fn wait_while<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) {
+    wait_until(what, async || look().await.is_none()).await;
 }
 
 /// A condition that is looked at until it holds.
@@ -390,15 +413,6 @@ where
             if let Some(found) = (self.look)().await {
                 return found;
             }
-            assert!(Instant::now() < deadline, "not within {:?}: {}", self.patience, self.what);
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Waits until the condition gives nothing any more.
-    pub async fn await_end(mut self) {
-        let deadline = Instant::now() + self.patience;
-        while (self.look)().await.is_some() {
             assert!(Instant::now() < deadline, "not within {:?}: {}", self.patience, self.what);
             tokio::time::sleep(LOOK).await;
         }

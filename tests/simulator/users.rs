@@ -1,30 +1,22 @@
-//! Applies the items of a workload to the server.
+//! Applies the items of a workload to the API server in memory.
 
 use std::collections::BTreeSet;
 
-use flashgate_api as api;
-use flashgate_api::credit_pack::CreditPackSpec;
+use flashgate_api::Subscription;
 use flashgate_api::subscription::BillingDetails;
-use flashgate_api::usage_report::UsageWindow;
-use flashgate_api::{
-    Amount, CreditAdjustment, CreditAdjustmentSpec, CreditPack, Payment, PaymentSpec, Quantity, Subscription,
-    SubscriptionRef, SubscriptionSpec, UsageReport, UsageReportSpec,
-};
 use flashgate_billing::operator::convert::ledger_from_wire;
-use flashgate_cluster::Kind;
 use flashgate_ledger::Credits;
-use flashgate_ledger::entry::FactKind;
-use flashgate_ledger::facts::{PaymentState, Request};
 use flashgate_testing::Action;
-use flashgate_testing::action::{InvoiceChoice, UsageLine};
+use flashgate_testing::action::InvoiceChoice;
+use flashgate_testing::objects::{created, kind_of, requesting};
 use flashgate_testing::simulated::{Object, ObjectKey, ObjectKind, Store};
 use flashgate_testing::values::credits;
 
 use crate::oracle::{NAMESPACE, key};
 use crate::simulator::workload::Item;
 
-/// Applies `item`. An edit or deletion of an object that does not exist does nothing. Returns the account
-/// that was reset, if any.
+/// Applies `item`. An object that does not exist cannot be edited or deleted; then nothing happens. Returns the account that
+/// was reset, if one was.
 pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
     match item {
         Item::Act { account, action } => act(store, account, action.clone()),
@@ -50,47 +42,34 @@ pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
 }
 
 fn act(store: &mut Store, account: &str, action: Action) {
-    let subscription_ref = SubscriptionRef { name: account.to_owned() };
     match action {
-        // The catalog does not change during a run.
-        Action::Rest | Action::ChangeCatalog { .. } => {}
-        Action::Subscribe { request, start_time } => {
-            let spec = SubscriptionSpec { start_time, ..requesting(request, SubscriptionSpec::default()) };
-            create(store, Subscription::new(account, spec));
-        }
         Action::Edit { request } => edit(store, account, |subscription| {
             subscription.spec = requesting(request, subscription.spec.clone());
         }),
         Action::Unsubscribe => drop(store.delete(&key(ObjectKind::Subscription, account))),
-        Action::Report { name, source, window, usage } => {
-            let window = UsageWindow { start_time: window.start_time, end_time: window.end_time };
-            let usage = usage.into_iter().map(line).collect();
-            let spec = UsageReportSpec { subscription_ref, source, window, usage };
-            replace(store, UsageReport::new(&name, spec));
-        }
-        Action::Buy { name, pack } => {
-            replace(store, CreditPack::new(&name, CreditPackSpec { subscription_ref, pack }));
-        }
-        Action::Pay { name, invoice, state, amount } => {
-            let spec = payment_of(store, account, &invoice, state, amount);
-            replace(store, Payment::new(&name, spec));
-        }
-        Action::Adjust { name, credits, expiration_time } => {
-            let (credits, reason) = (credits.to_string().as_str().into(), "because".to_owned());
-            let spec = CreditAdjustmentSpec { subscription_ref, credits, reason, expiration_time };
-            replace(store, CreditAdjustment::new(&name, spec));
-        }
         Action::Delete { kind, name } => drop(store.delete(&key(kind_of(kind), &name))),
+        action => {
+            let Some(mut object) = created(action, account, |invoice| find(store, account, invoice)) else {
+                return;
+            };
+            object.metadata_mut().namespace = Some(NAMESPACE.to_owned());
+            if object.kind() != ObjectKind::Subscription {
+                drop(store.delete(&object.key()));
+            }
+            drop(store.create(object));
+        }
     }
 }
 
-const fn kind_of(kind: FactKind) -> ObjectKind {
-    match kind {
-        FactKind::UsageReport => ObjectKind::UsageReport,
-        FactKind::CreditPack => ObjectKind::CreditPack,
-        FactKind::Payment => ObjectKind::Payment,
-        FactKind::CreditAdjustment => ObjectKind::CreditAdjustment,
-    }
+/// Returns name and amount of an invoice of the stored ledger, or of one that no account has.
+fn find(store: &Store, account: &str, invoice: &InvoiceChoice) -> (String, Credits) {
+    let found = match store.get(&key(ObjectKind::CreditLedger, account)) {
+        Some(Object::CreditLedger(stored)) => {
+            ledger_from_wire(account, &stored.spec).ok().and_then(|ledger| invoice.find(&ledger))
+        }
+        _ => None,
+    };
+    found.unwrap_or_else(|| (format!("{account}-00000000-0009"), credits("100")))
 }
 
 /// Completes a reset. A status that still names the removed ledger, or names it again because its write was
@@ -118,61 +97,6 @@ fn forget_ledger(store: &mut Store, account: &str) {
             status.ledger = None;
         }
     });
-}
-
-fn requesting(request: Request, spec: SubscriptionSpec) -> SubscriptionSpec {
-    let Request { plan, billing_period, renewal } = request;
-    SubscriptionSpec { plan, billing_period, renewal, ..spec }
-}
-
-fn line(line: UsageLine) -> api::usage_report::UsageLine {
-    let UsageLine { node_type, operation, quantity } = line;
-    let quantity = Quantity(quantity);
-    api::usage_report::UsageLine { node_type, operation, quantity, ..Default::default() }
-}
-
-/// Returns a payment of an invoice in the stored ledger, or of an invoice that no account has.
-fn payment_of(
-    store: &Store,
-    account: &str,
-    invoice: &InvoiceChoice,
-    state: PaymentState,
-    amount: Option<Credits>,
-) -> PaymentSpec {
-    let found = match store.get(&key(ObjectKind::CreditLedger, account)) {
-        Some(Object::CreditLedger(stored)) => {
-            ledger_from_wire(account, &stored.spec).ok().and_then(|ledger| invoice.find(&ledger))
-        }
-        _ => None,
-    };
-    let (invoice, due) = found.unwrap_or_else(|| (format!("{account}-00000000-0009"), credits("100")));
-    PaymentSpec {
-        subscription_ref: SubscriptionRef { name: account.to_owned() },
-        invoice,
-        state: serde_json::from_value(state.as_str().into()).expect("state"),
-        amount: Amount(amount.unwrap_or(due).to_string()),
-        currency: "USD".to_owned(),
-        reference: None,
-    }
-}
-
-fn create<K: Kind>(store: &mut Store, mut object: K)
-where
-    Object: From<K>,
-{
-    object.meta_mut().namespace = Some(NAMESPACE.to_owned());
-    drop(store.create(object.into()));
-}
-
-fn replace<K: Kind>(store: &mut Store, object: K)
-where
-    Object: From<K>,
-{
-    let name = object.meta().name.clone().unwrap_or_default();
-    if let Some(kind) = ObjectKind::of::<K>() {
-        drop(store.delete(&key(kind, &name)));
-    }
-    create(store, object);
 }
 
 fn edit(store: &mut Store, account: &str, change: impl FnOnce(&mut Subscription)) {

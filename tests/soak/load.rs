@@ -8,17 +8,16 @@ use std::time::Duration;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
 use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::Credits;
-use flashgate_testing::Random;
+use flashgate_testing::catalog::monthly;
+use flashgate_testing::values::at;
+use flashgate_testing::{Action, Random};
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::NamespaceResourceScope;
+use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::cluster_account::{ClusterAccount, now, private_egress, seconds};
 use crate::soak::chaos::lock;
 use crate::world::World;
 
@@ -46,9 +45,9 @@ const PAGE: u32 = 200;
 /// Maximum time until every status matches its ledger and all reports are swept.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// An account, with the expected counts.
-struct Account {
-    namespace: String,
+/// An account as its users know it.
+struct Account<'a> {
+    cluster: ClusterAccount<'a>,
     name: String,
     /// Start of the first window.
     base: i64,
@@ -58,11 +57,25 @@ struct Account {
     is_upgraded: bool,
 }
 
-impl Account {
-    /// Returns the spec of the Subscription.
-    fn subscription(&self) -> Value {
+impl Account<'_> {
+    /// Returns the action that creates its Subscription.
+    fn subscribe(&self) -> Action {
         let plan = if self.is_upgraded { "growth" } else { "starter" };
-        json!({"plan": plan, "startTime": time(self.base - 3_600)})
+        Action::Subscribe { request: monthly(plan), start_time: Some(at(self.base - 3_600)) }
+    }
+
+    /// Applies an action, also through an API server that goes away meanwhile. `done` is the status code of an action that
+    /// was applied before.
+    async fn retry(&self, done: u16, action: Action) {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            match self.cluster.attempt(action.clone(), None).await {
+                Ok(()) => return,
+                Err(kube::Error::Api(status)) if status.code == done => return,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Returns credits granted, purchased, adjusted and consumed.
@@ -73,61 +86,35 @@ impl Account {
 }
 
 /// The load.
-pub struct Load {
+pub struct Load<'a> {
     client: Client,
-    accounts: Vec<tokio::sync::Mutex<Account>>,
+    accounts: Vec<tokio::sync::Mutex<Account<'a>>>,
     random: Mutex<Random>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-fn now() -> i64 {
-    flashgate_cluster::clock::Clock::system().now().as_second()
-}
-
-fn time(second: i64) -> String {
-    jiff::Timestamp::from_second(second).expect("time").to_string()
-}
-
-impl Load {
-    /// Creates the accounts.
-    pub async fn start(world: &World, subscriptions: usize, seed: u64) -> Self {
+impl<'a> Load<'a> {
+    /// Opens the accounts.
+    pub async fn start(world: &'a World, subscriptions: usize, seed: u64) -> Self {
         let base = now() - 5 * 3_600;
-        let account = |index: usize| Account {
-            namespace: format!("soak-{}", index % NAMESPACES),
-            name: format!("acme-{index}"),
-            base,
-            reports: 0,
-            packs: 0,
-            adjustments: 0,
-            is_upgraded: false,
+        let mut namespaces = Vec::new();
+        for index in 0..NAMESPACES {
+            namespaces.push(world.namespace(&format!("soak-{index}")).await);
+        }
+        let account = |index: usize| {
+            let name = format!("acme-{index}");
+            let cluster = namespaces[index % NAMESPACES].account(&name);
+            Account { cluster, name, base, reports: 0, packs: 0, adjustments: 0, is_upgraded: false }
         };
         let accounts = (0..subscriptions).map(|index| tokio::sync::Mutex::new(account(index))).collect();
         let random = Mutex::new(Random::new(seed, 2));
         let load = Self { client: world.client().await, accounts, random, counts: Mutex::default() };
-        for index in 0..NAMESPACES {
-            let namespace = NamespaceObject {
-                metadata: kube::core::ObjectMeta {
-                    name: Some(format!("soak-{index}")),
-                    ..Default::default()
-                },
-                ..Default::default()
-            };
-            let namespaces: Api<NamespaceObject> = Api::all(load.client.clone());
-            namespaces.create(&PostParams::default(), &namespace).await.expect("namespace");
-        }
         let subscribe = load.accounts.iter().map(|account| async {
             let account = account.lock().await;
-            load.create::<Subscription>(&account, &account.name, account.subscription()).await;
+            account.retry(409, account.subscribe()).await;
         });
         futures::stream::iter(subscribe).buffer_unordered(8).collect::<()>().await;
         load
-    }
-
-    fn api<K>(&self, account: &Account) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(self.client.clone(), &account.namespace)
     }
 
     fn count(&self, what: &'static str) {
@@ -138,24 +125,7 @@ impl Load {
         lock(&self.random).chance(permille)
     }
 
-    /// Creates an object. Retries while the API server is unavailable.
-    async fn create<K>(&self, account: &Account, name: &str, spec: Value)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + fmt::Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let object = json!({
-            "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec,
-        });
-        let object: K = serde_json::from_value(object).expect("object");
-        let api = self.api::<K>(account);
-        retry(409, async || api.create(&PostParams::default(), &object).await.map(|_| ())).await;
-    }
-
-    /// Makes each account report once a minute, and sometimes perform another action.
+    /// Lets each account report once a minute, and do other things now and then.
     pub async fn run_until(&self, end: Instant) {
         let count = u32::try_from(self.accounts.len()).expect("count");
         let interval = (Duration::from_secs(60) / count).min(Duration::from_millis(250));
@@ -173,49 +143,42 @@ impl Load {
         if self.chance(10) && account.packs < 3 {
             self.count("packs");
             account.packs += 1;
-            let spec = json!({"subscriptionRef": {"name": account.name}, "pack": "plus-100"});
-            self.create::<CreditPack>(&account, &format!("{}-{}", account.name, account.packs), spec).await;
+            let name = format!("{}-{}", account.name, account.packs);
+            account.retry(409, Action::Buy { name, pack: "plus-100".to_owned() }).await;
         }
         if self.chance(10) {
             self.count("adjustments");
             account.adjustments += 1;
-            let spec = json!({
-                "subscriptionRef": {"name": account.name}, "credits": ADJUSTMENT.to_string(), "reason": "a soak",
-            });
             let name = format!("{}-{}", account.name, account.adjustments);
-            self.create::<CreditAdjustment>(&account, &name, spec).await;
+            let credits = credits(ADJUSTMENT);
+            account.retry(409, Action::Adjust { name, credits, expiration_time: None }).await;
         }
         if self.chance(5) && !account.is_upgraded {
             self.count("upgrades");
             account.is_upgraded = true;
-            let patch = Patch::Merge(json!({"spec": {"plan": "growth"}}));
-            let api = self.api::<Subscription>(&account);
-            retry(200, async || api.patch(&account.name, &PatchParams::default(), &patch).await.map(|_| ()))
-                .await;
+            account.retry(200, Action::Edit { request: monthly("growth") }).await;
         }
         if self.chance(5) {
             self.count("subscriptions deleted and created again");
-            let api = self.api::<Subscription>(&account);
-            retry(404, async || api.delete(&account.name, &DeleteParams::default()).await.map(|_| ())).await;
-            self.create::<Subscription>(&account, &account.name, account.subscription()).await;
+            account.retry(404, Action::Unsubscribe).await;
+            account.retry(409, account.subscribe()).await;
         }
     }
 
-    /// Reports 1 GB of private egress. Sometimes reports the same window again under another name.
-    async fn report(&self, account: &mut Account) {
+    /// Reports 1 GB of private egress, now and then twice under two names.
+    async fn report(&self, account: &mut Account<'_>) {
         let start = account.base + 2 * account.reports;
         account.reports += 1;
         self.count("reports");
-        let spec = json!({
-            "subscriptionRef": {"name": account.name}, "source": "gw",
-            "window": {"startTime": time(start), "endTime": time(start + 2)},
-            "usage": [{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1G"}],
-        });
         let name = format!("{}-{}", account.name, account.reports);
-        self.create::<UsageReport>(account, &name, spec.clone()).await;
+        let report = |name: String| {
+            let (source, usage) = ("gw".to_owned(), private_egress("1G"));
+            Action::Report { name, source, window: seconds(start, 2), usage }
+        };
+        account.retry(409, report(name.clone())).await;
         if self.chance(30) {
             self.count("reports of a window that was reported");
-            self.create::<UsageReport>(account, &format!("{name}-again"), spec).await;
+            account.retry(409, report(format!("{name}-again"))).await;
         }
     }
 
@@ -244,7 +207,7 @@ impl Load {
         let ledgers: BTreeMap<(String, String), CreditLedger> = self.all().await;
         for account in &self.accounts {
             let account = account.lock().await;
-            let key = (account.namespace.clone(), account.name.clone());
+            let key = (account.cluster.name.clone(), account.name.clone());
             assert!(ledgers.contains_key(&key), "{key:?} has no ledger");
             let stored = &ledgers[&key];
             let ledger = ledger_from_wire(&account.name, &stored.spec).expect("ledger");
@@ -340,20 +303,7 @@ fn credits(whole: i64) -> Credits {
     whole.to_string().parse().expect("credits")
 }
 
-/// Retries until the call succeeds. The status code `done` means that an earlier try succeeded.
-async fn retry(done: u16, call: impl AsyncFn() -> Result<(), kube::Error>) {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        match call().await {
-            Ok(()) => return,
-            Err(kube::Error::Api(status)) if status.code == done => return,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-impl fmt::Display for Load {
+impl fmt::Display for Load<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} accounts", self.accounts.len())?;
         for (what, count) in lock(&self.counts).iter() {

@@ -85,8 +85,8 @@ impl Samples {
         (mean(&all[third..2 * third]), mean(&all[2 * third..]))
     }
 
-    /// Returns a summary of the run.
-    pub fn summary(&self, time: Duration, load: &Load, chaos: &Chaos) -> String {
+    /// Says what came of it.
+    pub fn summary(&self, time: Duration, load: &Load<'_>, chaos: &Chaos) -> String {
         let (middle, last) = self.memory_kib();
         let most = self.all().iter().flat_map(|sample| sample.memory_kib).max().unwrap_or_default();
         let mut text = format!(

@@ -91,11 +91,10 @@ async fn the_ledger_rule_accepts_annotations_identical_writes_and_deletion_but_n
     ledgers.replace("fenced", &PostParams::default(), &put(6, 'b')).await.expect("next commit");
     let foreground = DeleteParams::foreground();
     ledgers.delete("fenced", &foreground).await.expect("foreground deletion");
-    crate::world::eventually("the ledger is gone", async || {
+    crate::world::wait_while("the ledger is gone", async || {
         let held = ledgers.get_opt("fenced").await.expect("read")?;
         (held.metadata.uid == created.metadata.uid).then_some(())
     })
-    .await_end()
     .await;
 }
 

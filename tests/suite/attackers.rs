@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 use crate::suite::accounts::{self, open_account};
 use crate::suite::chart::{installed, list, render};
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::world::{Namespace, Operator, World, wait_for};
 
 /// Users with their roles: roles of the chart, and roles of a namespace.
 const USERS: [(&str, &[&str]); 5] = [
@@ -177,13 +177,12 @@ async fn wait_for_operator(namespace: &Namespace<'_>, name: &str) {
 async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason: &str) -> String {
     let administrator = Caller { client: namespace.client.clone() };
     let path = format!("{}/{name}", kind.path(&namespace.name));
-    eventually(&format!("{} {name} is {reason}", kind.0), async || {
+    wait_for(&format!("{} {name} is {reason}", kind.0), async || {
         let (_, object) = administrator.call("GET", &path, &Value::Null).await;
         let conditions = object.pointer("/status/conditions")?.as_array()?;
         let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         (ready["reason"] == reason).then(|| ready["message"].as_str().unwrap_or_default().to_owned())
     })
-    .await_some()
     .await
 }
 

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
-use flashgate_cluster::clock::Clock;
-use jiff::Timestamp;
+use flashgate_api::{CreditLedger, CreditPack, UsageReport};
+use flashgate_testing::catalog::monthly;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
-use crate::suite::accounts::{balance_is, create_account, hour_until, usage};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, egress};
 use crate::suite::chart::{installed, kubeconfig_of, list, render};
 use crate::suite::runbooks::Runbook;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_for};
 
 /// Namespace of the release.
 const RELEASE_NAMESPACE: &str = "billing";
@@ -65,25 +64,15 @@ fn restore(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Creates an account with 1,100 + 100 + 25 - 10 credits.
-async fn use_account(namespace: &Namespace<'_>) {
-    create_account(namespace, "acme", "starter").await;
-    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("order-1", pack).await;
-    let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "25", "reason": "a test"});
-    namespace.create::<CreditAdjustment>("gift", gift).await;
-    balance_is(namespace, "1225").await;
-    report(namespace, "report-1", 1).await;
-    namespace.expect::<UsageReport>("report-1", "/status/state", "Charged").await;
-    balance_is(namespace, "1215").await;
-}
-
-/// Reports usage of an hour that ended some hours ago.
-async fn report(namespace: &Namespace<'_>, name: &str, hours: i64) {
-    let hour = Clock::system().now().as_second() / 3_600 - hours;
-    let end = Timestamp::from_second(hour * 3_600).expect("time");
-    let spec = usage("acme", "gw", hour_until(end), "StorageEgress", "1G");
-    namespace.create::<UsageReport>(name, spec).await;
+/// Opens an account, and lets it buy, get credits and use some: 1,100 + 100 + 25 - 10.
+async fn live(account: &ClusterAccount<'_>) {
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.buy("order-1", "plus-100").await;
+    account.adjust("gift", "25").await;
+    account.balance("1225").await;
+    account.report_hour("report-1", 1, egress("1G")).await;
+    account.report_is("report-1", "Charged").await;
+    account.balance("1215").await;
 }
 
 async fn delete_namespace(namespace: &Namespace<'_>) {
@@ -95,41 +84,41 @@ async fn delete_namespace(namespace: &Namespace<'_>) {
 async fn a_deleted_namespace_continues_from_its_backup() {
     let world = World::start().await;
     install(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    use_account(&namespace).await;
-    let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    live(&account).await;
+    let before = account.get::<CreditLedger>("acme").await.expect("ledger");
     let file = take(&world, &world.plane.folder().join("backups")).await;
     let file = file.display().to_string();
 
-    // A restore needs an existing namespace. A dry run writes nothing into another namespace.
+    // Nothing is restored where there is no account, and into another one nothing is written by a dry run.
     operator.terminate().await;
-    delete_namespace(&namespace).await;
+    delete_namespace(&account).await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("namespace 'team' does not exist: create it"), "{said}");
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let (code, said) = restore(&world, &["--input", &file, "--dry-run"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+    assert!(account.get::<CreditLedger>("acme").await.is_none());
 
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("CreditLedger: 1 created, 0 already there"), "{said}");
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger["spec"], before["spec"], "the spec is unchanged");
-    // Statuses are restored before an operator runs.
-    balance_is(&namespace, "1215").await;
-    namespace.expect::<CreditPack>("order-1", "/status/state", "Granted").await;
+    let ledger = account.get::<CreditLedger>("acme").await.expect("ledger");
+    assert_eq!(ledger["spec"], before["spec"], "byte for byte");
+    // Statuses are there before an operator is.
+    account.balance("1215").await;
+    account.state_is::<CreditPack>("order-1", "Granted").await;
 
     let _operator = world.operator(&[]);
-    report(&namespace, "again", 1).await;
-    namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
-    report(&namespace, "new", 2).await;
-    namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
-    balance_is(&namespace, "1205").await;
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    account.report_hour("again", 1, egress("1G")).await;
+    account.state_is::<UsageReport>("again", "Rejected").await;
+    account.report_hour("new", 2, egress("1G")).await;
+    account.state_is::<UsageReport>("new", "Charged").await;
+    account.balance("1205").await;
+    account.status("/status/packs/used", 1).await;
+    let after = account.get::<CreditLedger>("acme").await.expect("ledger");
     for total in ["granted", "purchased", "adjusted"] {
         assert_eq!(after["spec"]["totals"][total], before["spec"]["totals"][total], "{total}");
     }
@@ -140,35 +129,33 @@ async fn a_deleted_namespace_continues_from_its_backup() {
 async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_repeated() {
     let world = World::start().await;
     install(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    use_account(&namespace).await;
+    live(&account).await;
     let file = take(&world, &world.plane.folder().join("backups")).await.display().to_string();
-    // The ledger exists, and is later than the backup.
-    report(&namespace, "later", 2).await;
-    balance_is(&namespace, "1205").await;
+    // The ledger is there, and later than the backup.
+    account.report_hour("later", 2, egress("1G")).await;
+    account.balance("1205").await;
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("a restore would lose commits") && said.contains("nothing was restored"), "{said}");
 
-    // GitOps restores the Subscription before the ledger, and a running operator opens a new account.
-    delete_namespace(&namespace).await;
-    let namespace = world.namespace("team").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    balance_is(&namespace, "1100").await;
+    // Git brings the Subscription back before the ledger, and an operator that does not hold opens a new account.
+    delete_namespace(&account).await;
+    let account = ClusterAccount::subscribed(&world, "team", monthly("starter")).await;
+    account.balance("1100").await;
     operator.terminate().await;
-    let fresh = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    let fresh = account.get::<CreditLedger>("acme").await.expect("ledger");
     let (code, said) = restore(&world, &["--input", &file]);
     assert_eq!(code, Some(1), "{said}");
     for says in ["CreditLedger team/acme exists at sequence", "opened a new account", "Hold the operator"] {
         assert!(said.contains(says), "{said}");
     }
-    assert_eq!(namespace.get::<CreditLedger>("acme").await, Some(fresh));
-    assert!(namespace.get::<CreditPack>("order-1").await.is_none(), "nothing was written");
+    assert_eq!(account.get::<CreditLedger>("acme").await, Some(fresh));
+    assert!(account.get::<CreditPack>("order-1").await.is_none(), "nothing was written");
 
-    // As the message says, the restore continues with the Subscription from Git once the new ledger is
-    // deleted.
-    namespace.api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
+    // As the message says: without it, the restore goes on beside the Subscription that Git made.
+    account.api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
     for created in ["CreditLedger: 1 created, 0 already there", "CreditLedger: 0 created, 1 already there"] {
         let (code, said) = restore(&world, &["--input", &file]);
         assert_eq!(code, Some(0), "{said}");
@@ -178,8 +165,8 @@ async fn a_restore_onto_a_new_ledger_is_refused_and_a_partial_restore_can_be_rep
         );
     }
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    balance_is(&namespace, "1215").await;
+    account.status("/status/packs/used", 1).await;
+    account.balance("1215").await;
 }
 
 #[tokio::test]
@@ -204,9 +191,7 @@ async fn the_age_of_the_last_good_backup_is_a_metric_of_the_operator() {
         let seconds = spec.and_then(|spec| Some(spec.renew_time?.0.as_second())).unwrap_or_default();
         assert_eq!(seconds > 0, times == "first");
         let expected = format!("flashgate_billing_backup_last_success_timestamp_seconds {seconds}\n");
-        eventually(&expected, async || operator.get("/metrics")?.1.contains(&expected).then_some(()))
-            .await_some()
-            .await;
+        wait_for(&expected, async || operator.get("/metrics")?.1.contains(&expected).then_some(())).await;
         operator.terminate().await;
         take(&world, &folder).await;
     }
@@ -216,13 +201,13 @@ async fn the_age_of_the_last_good_backup_is_a_metric_of_the_operator() {
 async fn backups_are_taken_and_restored_as_the_page_says() {
     let world = World::start().await;
     install(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    use_account(&namespace).await;
+    live(&account).await;
     let folder = world.plane.folder().join("backups");
     let file = take(&world, &folder).await.display().to_string();
     operator.terminate().await;
-    delete_namespace(&namespace).await;
+    delete_namespace(&account).await;
     let program = Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder");
     let variables =
         [("BACKUP", file), ("NAMESPACE", "team".to_owned()), ("PROGRAM", program.display().to_string())];
@@ -230,9 +215,10 @@ async fn backups_are_taken_and_restored_as_the_page_says() {
     let said = page.walk("2. Restore").await;
     assert!(said.contains("Subscription: 1 created"), "{said}");
     let namespace = Namespace { world: &world, name: "team".to_owned(), client: world.client().await };
+    let account = namespace.account("acme");
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
+    account.status("/status/packs/used", 1).await;
     page.walk("4. Verify").await;
-    balance_is(&namespace, "1215").await;
+    account.balance("1215").await;
     page.assert_complete();
 }

@@ -1,14 +1,16 @@
 //! The limits of an account (Laws 10, 23 and 26) on a real API server with the shipped CRDs. Input beyond a
 //! limit is refused with a reason, and the account continues.
 
-use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditPack, UsageReport};
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::monthly;
+use flashgate_testing::values::at;
 use futures::StreamExt as _;
-use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::suite::accounts::balance_is;
-use crate::world::{Namespace, Operator, World, root};
+use crate::cluster_account::{ClusterAccount, now, private_egress, seconds};
+use crate::world::{Operator, World, root, wait_for};
 
 /// Number of orders: more than the 56 that may be open.
 const ORDERS: usize = 60;
@@ -39,105 +41,76 @@ async fn bounded() -> &'static Bounded {
     BOUNDED.get_or_init(start).await
 }
 
-/// Opens an account that started two hours ago.
-async fn open(name: &str, plan: &str) -> Namespace<'static> {
-    let namespace = bounded().await.world.namespace(name).await;
-    let now = flashgate_cluster::clock::Clock::system().now().as_second();
-    let start = jiff::Timestamp::from_second(now - 7_200).expect("time");
-    namespace.create::<Subscription>("acme", json!({"plan": plan, "startTime": start})).await;
-    namespace
+/// Opens an account of a plan that started two hours ago.
+async fn open(name: &str, plan: &str) -> ClusterAccount<'static> {
+    let account = ClusterAccount::without_subscription(&bounded().await.world, name).await;
+    account.subscribe(monthly(plan), Some(&at(now() - 7_200).to_string())).await;
+    account
 }
 
-/// Opens an account on a free plan, which needs no payment.
-async fn free_account(name: &str) -> Namespace<'static> {
-    let namespace = open(name, "organization-free").await;
-    balance_is(&namespace, "40").await;
-    namespace
+/// Opens an account of a free plan, which needs no payment.
+async fn free_account(name: &str) -> ClusterAccount<'static> {
+    let account = open(name, "organization-free").await;
+    account.balance("40").await;
+    account
 }
 
-async fn ledger(namespace: &Namespace<'_>) -> Value {
-    namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"].take()
+/// Reports usage of the minute that ended so many minutes ago.
+async fn report(account: &ClusterAccount<'_>, name: &str, minutes_ago: i64, usage: Vec<UsageLine>) {
+    account.report(name, seconds(now() - (minutes_ago + 1) * 60, 60), usage).await;
 }
 
-/// Reports usage of a minute that ended some minutes ago.
-async fn report(namespace: &Namespace<'_>, name: &str, minutes_ago: i64, usage: Vec<Value>) {
-    let now = flashgate_cluster::clock::Clock::system().now().as_second();
-    let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw", "usage": usage,
-        "window": {"startTime": time(minutes_ago + 1), "endTime": time(minutes_ago)},
-    });
-    namespace.create::<UsageReport>(name, spec).await;
-}
-
-fn egress(quantity: &str) -> Value {
-    json!({"nodeType": "Private", "operation": "StorageEgress", "quantity": quantity})
-}
-
-/// Reports a settlement or a failure of the account's first invoice.
-async fn pay(namespace: &Namespace<'_>, name: &str, state: &str) {
-    let account = namespace.get::<Subscription>("acme").await.expect("account");
-    let invoice = account.pointer("/status/invoices/0/number").expect("invoice").clone();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "invoice": invoice, "state": state, "amount": "100", "currency": "USD",
-    });
-    namespace.create::<Payment>(name, spec).await;
-}
-
-/// Opens an account on a paid plan. Returns once its first invoice is open.
-async fn unpaid_account(name: &str) -> Namespace<'static> {
-    let namespace = open(name, "starter").await;
-    namespace.expect::<Subscription>("acme", "/status/invoices/0/state", "Open").await;
-    namespace
+/// Opens an account of a paid plan, and returns it with its first invoice once that is open.
+async fn unpaid_account(name: &str) -> (ClusterAccount<'static>, String) {
+    let account = open(name, "starter").await;
+    let invoice = account.invoice(0, "Open").await;
+    (account, invoice)
 }
 
 #[tokio::test]
 async fn usage_beyond_the_sum_of_a_period_is_refused_and_the_next_report_is_charged() {
-    let namespace = free_account("bounds-usage").await;
-    report(&namespace, "most", 10, vec![egress("1P"); 1_000]).await;
-    namespace.expect::<UsageReport>("most", "/status/credits", "1000000000").await;
-    report(&namespace, "too-much", 9, vec![egress("1P"); 1_000]).await;
-    namespace.expect::<UsageReport>("too-much", "/status/state", "Rejected").await;
-    let refused = namespace.get::<UsageReport>("too-much").await.expect("report");
+    let account = free_account("bounds-usage").await;
+    report(&account, "most", 10, vec![private_egress("1P").remove(0); 1_000]).await;
+    account.expect::<UsageReport>("most", "/status/credits", "1000000000").await;
+    report(&account, "too-much", 9, vec![private_egress("1P").remove(0); 1_000]).await;
+    account.state_is::<UsageReport>("too-much", "Rejected").await;
+    let refused = account.get::<UsageReport>("too-much").await.expect("report");
     assert!(refused.to_string().contains("TooLarge"), "{refused:#}");
-    let tokens = json!({"nodeType": "Private", "operation": "TokensOut", "quantity": "20000"});
-    report(&namespace, "next", 8, vec![tokens]).await;
-    namespace.expect::<UsageReport>("next", "/status/credits", "1").await;
-    namespace.expect::<Subscription>("acme", "/status/thisPeriod/usedPercent", "999999").await;
+    report(&account, "next", 8, vec![UsageLine::new("Private", "TokensOut", "20000")]).await;
+    account.expect::<UsageReport>("next", "/status/credits", "1").await;
+    account.status("/status/thisPeriod/usedPercent", "999999").await;
 }
 
 #[tokio::test]
 async fn repeated_edits_of_thresholds_keep_at_most_ten() {
-    let namespace = free_account("bounds-thresholds").await;
-    let api = namespace.api::<Subscription>();
+    let account = free_account("bounds-thresholds").await;
     for edit in 0..EDITS {
         let thresholds = json!({"spec": {"alertThresholdsPercent": [edit * 2 + 1, edit * 2 + 2]}});
-        api.patch("acme", &PatchParams::default(), &Patch::Merge(thresholds)).await.expect("patched");
+        account.patch(thresholds).await;
         let name = format!("report-{edit}");
-        report(&namespace, &name, 2 * i64::from(edit) + 1, vec![egress("1G")]).await;
-        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+        report(&account, &name, 2 * i64::from(edit) + 1, private_egress("1G")).await;
+        account.state_is::<UsageReport>(&name, "Charged").await;
     }
-    let crossed = ledger(&namespace).await["crossedThresholdsPercent"].as_array().map(Vec::len);
+    let crossed = account.ledger().await["crossedThresholdsPercent"].as_array().map(Vec::len);
     assert!(crossed.is_some_and(|crossed| crossed <= 10), "{crossed:?}");
 }
 
 #[tokio::test]
 async fn orders_that_await_payment_reserve_room_for_their_grants() {
-    let namespace = unpaid_account("bounds-orders").await;
-    pay(&namespace, "first", "Settled").await;
-    balance_is(&namespace, "1100").await;
+    let (account, invoice) = unpaid_account("bounds-orders").await;
+    account.pay("first", &invoice, "Settled", "100").await;
+    account.balance("1100").await;
     for index in 0..ORDERS {
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-        namespace.create::<CreditPack>(&format!("order-{index:02}"), spec).await;
+        account.buy(&format!("order-{index:02}"), "plus-100").await;
     }
     let (mut waiting, mut refused) = (0, 0);
     for index in 0..ORDERS {
         let name = format!("order-{index:02}");
-        let pack = crate::world::eventually("the order has a state", async || {
-            let pack = namespace.get::<CreditPack>(&name).await?;
+        let pack = wait_for("the order has a state", async || {
+            let pack = account.get::<CreditPack>(&name).await?;
             pack.pointer("/status/state").is_some().then_some(pack)
-        });
-        let pack = pack.await_some().await;
+        })
+        .await;
         if pack.pointer("/status/state") == Some(&json!("AwaitingPayment")) {
             waiting += 1;
         } else {
@@ -147,29 +120,26 @@ async fn orders_that_await_payment_reserve_room_for_their_grants() {
     }
     // The plan's grant is one of the 56.
     assert_eq!((waiting, refused), (55, ORDERS - 55));
-    let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": "one more"});
-    namespace.create::<CreditAdjustment>("gift", gift).await;
-    namespace.expect::<CreditAdjustment>("gift", "/status/state", "Refused").await;
-    report(&namespace, "usage", 1, vec![egress("1G")]).await;
-    namespace.expect::<UsageReport>("usage", "/status/state", "Charged").await;
-    balance_is(&namespace, "1099").await;
+    account.adjust("gift", "5").await;
+    account.state_is::<CreditAdjustment>("gift", "Refused").await;
+    report(&account, "usage", 1, private_egress("1G")).await;
+    account.state_is::<UsageReport>("usage", "Charged").await;
+    account.balance("1099").await;
 }
 
 #[tokio::test]
 async fn an_invoice_survives_any_number_of_failed_attempts() {
-    let namespace = unpaid_account("bounds-attempts").await;
+    let (account, invoice) = unpaid_account("bounds-attempts").await;
     let attempts = futures::stream::iter(0..ATTEMPTS).map(|index| {
-        let namespace = &namespace;
+        let (account, invoice) = (&account, &invoice);
         async move {
             let name = format!("{:0>200}-{index}", "attempt");
-            pay(namespace, &name, "Failed").await;
-            namespace.expect::<Payment>(&name, "/status/state", "Applied").await;
+            account.apply_payment(&name, invoice, "Failed", "100").await;
         }
     });
     attempts.buffer_unordered(8).collect::<Vec<()>>().await;
-    let invoice = ledger(&namespace).await["invoices"][0].as_str().expect("a record").to_owned();
-    assert!(invoice.len() < 8 * 1_024, "{invoice}");
-    pay(&namespace, "at-last", "Settled").await;
-    namespace.expect::<Payment>("at-last", "/status/state", "Applied").await;
-    balance_is(&namespace, "1100").await;
+    let record = account.ledger().await["invoices"][0].as_str().expect("a record").to_owned();
+    assert!(record.len() < 8 * 1_024, "{record}");
+    account.apply_payment("at-last", &invoice, "Settled", "100").await;
+    account.balance("1100").await;
 }

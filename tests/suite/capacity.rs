@@ -2,12 +2,15 @@
 //! `docs/how-to/capacity.md`.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
 use serde_json::json;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::cluster_account::{ClusterAccount, egress, now, private_egress, seconds};
+use crate::world::{Namespace, Operator, World, wait_for, wait_until};
 
 /// Number of accounts.
 const ACCOUNTS: i64 = 1_000;
@@ -41,34 +44,21 @@ async fn database_bytes(world: &World) -> f64 {
 }
 
 async fn ready(operator: &Operator) {
-    eventually("the operator is ready", async || {
-        operator.get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
-    })
-    .await_some()
-    .await;
+    wait_until("it is ready", async || operator.get("/readyz").is_some_and(|(status, _)| status == 200))
+        .await;
 }
 
 fn start(world: &World) -> Operator {
     world.operator(&["--metrics-addr", "127.0.0.1:0"])
 }
 
-/// Reports consecutive windows of two seconds, with three lines each.
-async fn report(namespace: &Namespace<'_>) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+/// Reports windows of two seconds, one after the other, of three lines each.
+async fn report(account: &ClusterAccount<'_>) {
+    let start = now() - REPORTS * 2 - 60;
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
-        let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
-        let line = |node_type: &str, operation: &str, quantity: &str| {
-            json!({"nodeType": node_type, "operation": operation, "quantity": quantity})
-        };
-        let usage = [
-            line("Public", "StorageEgress", "1M"),
-            line("Private", "StorageEgress", "1M"),
-            line("Private", "TokensOut", "1"),
-        ];
-        let spec =
-            json!({"subscriptionRef": {"name": "account-0"}, "source": "gw", "window": window, "usage": usage});
-        namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
+        let tokens = vec![UsageLine::new("Private", "TokensOut", "1")];
+        let usage = [egress("1M"), private_egress("1M"), tokens].concat();
+        account.report(&format!("report-{index}"), seconds(start + index * 2, 2), usage).await;
     });
     created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
@@ -82,9 +72,7 @@ async fn all_are_charged(operator: &Operator) {
     };
     let mut before = i64::MAX;
     while before > 0 {
-        before = eventually("fewer reports are pending", async || left().filter(|now| *now < before))
-            .await_some()
-            .await;
+        before = wait_for("fewer are pending", async || left().filter(|now| *now < before)).await;
     }
 }
 
@@ -99,15 +87,14 @@ async fn the_table_on_the_page_is_measured() {
     let created = futures::stream::iter(0..ACCOUNTS).map(|index| {
         let namespace = &namespace;
         async move {
-            let name = format!("account-{index}");
-            namespace.create::<Subscription>(&name, json!({"plan": "starter"})).await;
-            namespace.expect::<Subscription>(&name, "/status/credits/balance", "1100").await;
+            let account = namespace.account(&format!("account-{index}"));
+            account.subscribe(monthly("starter"), None).await;
+            account.balance("1100").await;
         }
     });
     created.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     for index in 0..3 {
-        let pack = json!({"subscriptionRef": {"name": "account-0"}, "pack": "plus-100"});
-        namespace.create::<CreditPack>(&format!("order-{index}"), pack).await;
+        namespace.account("account-0").buy(&format!("order-{index}"), "plus-100").await;
     }
     operator.terminate().await;
     let operator = start(&world);
@@ -116,7 +103,7 @@ async fn the_table_on_the_page_is_measured() {
     operator.terminate().await;
 
     let before = database_bytes(&world).await;
-    report(&namespace).await;
+    report(&namespace.account("account-0")).await;
     let with_pending_on_disk = database_bytes(&world).await;
     let operator = start(&world);
     ready(&operator).await;
@@ -171,31 +158,24 @@ async fn milliseconds_of_an_edit(namespace: &Namespace<'_>, operator: &Operator)
 #[ignore = "takes some minutes and measures: make capacity"]
 async fn an_edit_beside_waiting_reports_is_measured() {
     let world = World::start().await;
-    let namespace = world.namespace("edited").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let account = ClusterAccount::subscribed(&world, "edited", monthly("starter")).await;
     let operator = start(&world);
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    milliseconds_of_an_edit(&namespace, &operator).await;
-    let alone = milliseconds_of_an_edit(&namespace, &operator).await;
-    let end = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_hours(12);
+    account.balance("1100").await;
+    milliseconds_of_an_edit(&account, &operator).await;
+    let alone = milliseconds_of_an_edit(&account, &operator).await;
+    let window = seconds(now() - 3_600, 13 * 3_600);
     let created = futures::stream::iter(0..WAITING).map(|index| {
-        let namespace = &namespace;
-        let window = json!({
-            "startTime": (end - jiff::SignedDuration::from_hours(13)).to_string(), "endTime": end.to_string(),
-        });
-        let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
-        let source = format!("gw-{index}");
-        let spec =
-            json!({"subscriptionRef": {"name": "acme"}, "source": source, "window": window, "usage": usage});
-        async move { namespace.create::<UsageReport>(&format!("report-{index}"), spec).await }
+        let account = &account;
+        let (source, name) = (format!("gw-{index}"), format!("report-{index}"));
+        async move { account.report_from(&source, &name, window, private_egress("100M")).await }
     });
     created.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     for index in 0..WAITING {
         let name = format!("report-{index}");
-        namespace.expect::<UsageReport>(&name, "/status/conditions/0/reason", "WindowNotOver").await;
+        account.expect::<UsageReport>(&name, "/status/conditions/0/reason", "WindowNotOver").await;
     }
-    milliseconds_of_an_edit(&namespace, &operator).await;
-    let beside = milliseconds_of_an_edit(&namespace, &operator).await;
+    milliseconds_of_an_edit(&account, &operator).await;
+    let beside = milliseconds_of_an_edit(&account, &operator).await;
     println!("| measured | figure |\n|---|---|");
     println!("| operator's processor time for an edit of a Subscription | {alone:.1} ms |");
     println!("| the same, beside {WAITING} waiting reports of the account | {beside:.1} ms |");

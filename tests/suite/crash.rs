@@ -1,17 +1,19 @@
-//! Crashes and unknown results: nothing is lost and nothing is charged twice.
+//! Crashes: no charge is lost or made twice, whenever the operator is killed or a reply is lost.
 
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, UsageReport};
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Namespace, World, eventually};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, private_egress, seconds};
+use crate::world::{World, wait_until};
 
 const REPORTS: usize = 500;
 const KILLS: usize = 20;
@@ -21,52 +23,43 @@ const LONGEST_MOMENT: Duration = Duration::from_secs(1);
 /// Number of runs in a row without a charge before the run time is increased.
 const STUCK_LIVES: usize = 10;
 
-/// Creates a report of 1 GB of private egress (1 credit), with its own window.
-async fn report(namespace: &Namespace<'_>, name: &str, start: i64) -> UsageReport {
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw",
-        "window": {"startTime": time(start), "endTime": time(start + 3)},
-        "usage": [{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1G"}],
-    });
-    namespace.create::<UsageReport>(name, spec).await
+/// Reports 1 GB of private egress, which costs 1 credit, in the three seconds from `start`.
+async fn report(account: &ClusterAccount<'_>, name: &str, start: i64) {
+    account.report(name, seconds(start, 3), private_egress("1G")).await;
 }
 
 fn an_hour_ago() -> i64 {
-    flashgate_cluster::clock::Clock::system().now().as_second() - 3_600
+    now() - 3_600
 }
 
-async fn charged(namespace: &Namespace<'_>) -> usize {
+async fn charged(account: &ClusterAccount<'_>) -> usize {
     let charged = ListParams::default().fields("status.state=Charged");
-    namespace.api::<UsageReport>().list(&charged).await.expect("list").items.len()
+    account.api::<UsageReport>().list(&charged).await.expect("list").items.len()
 }
 
 #[tokio::test]
 async fn an_operator_killed_twenty_times_charges_each_of_five_hundred_reports_once() {
     let world = World::start().await;
-    let namespace = world.namespace("killed").await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    let account = ClusterAccount::subscribed_long_ago(&world, "killed", monthly("starter")).await;
     let start = an_hour_ago();
     let create = futures::stream::iter(0..REPORTS)
         .map(|index| {
-            let namespace = &namespace;
+            let account = &account;
             let offset = 3 * i64::try_from(index).expect("offset");
-            async move { report(namespace, &format!("report-{index}"), start + offset).await }
+            async move { report(account, &format!("report-{index}"), start + offset).await }
         })
         .buffer_unordered(4)
         .collect::<Vec<_>>();
     let kill = async {
         for round in 0..KILLS {
             let operator = world.operator(&[]);
-            // Each operator does part of the work before it is killed. The last ones may find little left.
-            let before = charged(&namespace).await;
+            // Each operator does some of the work before it dies; the last ones may find little left.
+            let before = charged(&account).await;
             let goal = before + 1 + round % 7;
-            eventually("the operator charges", async || {
-                let now = charged(&namespace).await;
-                (now >= goal || now == REPORTS).then_some(())
+            wait_until("the operator charges", async || {
+                let now = charged(&account).await;
+                now >= goal || now == REPORTS
             })
-            .await_some()
             .await;
             operator.kill();
         }
@@ -74,27 +67,21 @@ async fn an_operator_killed_twenty_times_charges_each_of_five_hundred_reports_on
     let (created, ()) = tokio::join!(create, kill);
     assert_eq!(created.len(), REPORTS);
     let _operator = world.operator(&[]);
-    eventually("all reports are charged", async || (charged(&namespace).await == REPORTS).then_some(()))
-        .await_some()
-        .await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "600").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("500")));
-    assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!("1100")));
+    wait_until("all are charged", async || charged(&account).await == REPORTS).await;
+    account.balance("600").await;
+    account.has_totals(&[("consumed", "500"), ("granted", "1100")]).await;
 }
 
 #[tokio::test]
 async fn an_operator_in_a_crash_loop_makes_progress_under_load_and_charges_exactly() {
     let world = World::start().await;
-    let namespace = world.namespace("moments").await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    let account = ClusterAccount::subscribed_long_ago(&world, "moments", monthly("starter")).await;
     let a_day_ago = an_hour_ago() - 23 * 3_600;
     let (is_over, created) = (Cell::new(false), Cell::new(0));
     let load = async {
         while !is_over.get() {
             let index = created.get();
-            report(&namespace, &format!("report-{index}"), a_day_ago + 3 * index).await;
+            report(&account, &format!("report-{index}"), a_day_ago + 3 * index).await;
             created.set(index + 1);
             // Adds a few reports in each run. A backlog makes the next start longer.
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -108,7 +95,7 @@ async fn an_operator_in_a_crash_loop_makes_progress_under_load_and_charges_exact
             // The timeout is expected.
             tokio::time::sleep(moment).await;
             operator.kill();
-            charged_after.push(charged(&namespace).await);
+            charged_after.push(charged(&account).await);
             if charged_after.iter().rev().nth(STUCK_LIVES) == charged_after.last() {
                 // A slow machine needs longer to start a program. The test time starts when the run time is
                 // long enough.
@@ -128,113 +115,102 @@ async fn an_operator_in_a_crash_loop_makes_progress_under_load_and_charges_exact
         "each third must make progress: {charged_after:?}"
     );
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", (1_100 - created).to_string()).await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!(created.to_string())));
-    assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!("1100")));
+    account.balance(&(1_100 - created).to_string()).await;
+    account.has_totals(&[("consumed", &created.to_string()), ("granted", "1100")]).await;
 }
 
 #[tokio::test]
 async fn a_report_created_and_deleted_while_no_operator_runs_is_not_charged() {
     let world = World::start().await;
-    let namespace = world.namespace("unseen").await;
+    let account = ClusterAccount::without_subscription(&world, "unseen").await;
     let operator = world.operator(&[]);
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
     operator.terminate().await;
-    report(&namespace, "unseen", an_hour_ago()).await;
-    let reports = namespace.api::<UsageReport>();
+    report(&account, "unseen", an_hour_ago()).await;
+    let reports = account.api::<UsageReport>();
     reports.delete("unseen", &DeleteParams::default()).await.expect("deleted");
     let _operator = world.operator(&[]);
-    // The operator had seen everything when it decided this grant.
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a mark"});
-    namespace.create::<CreditAdjustment>("mark", spec).await;
-    namespace.expect::<CreditAdjustment>("mark", "/status/state", "Granted").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1110").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("0")));
-    // The window is free: a new report of the same usage is charged.
-    report(&namespace, "seen", an_hour_ago()).await;
-    namespace.expect::<UsageReport>("seen", "/status/state", "Charged").await;
+    // What is granted now was decided with all that there was to see.
+    account.adjust("mark", "10").await;
+    account.state_is::<CreditAdjustment>("mark", "Granted").await;
+    account.balance("1110").await;
+    account.has_totals(&[("consumed", "0")]).await;
+    // Its window is free: the same usage stated again is charged.
+    report(&account, "seen", an_hour_ago()).await;
+    account.state_is::<UsageReport>("seen", "Charged").await;
 }
 
 #[tokio::test]
 async fn a_report_recreated_between_its_commit_and_its_receipt_gets_its_own_verdict() {
     let world = World::start().await;
-    let namespace = world.namespace("between").await;
+    let account = ClusterAccount::without_subscription(&world, "between").await;
     let go = world.plane.folder().join("go");
     let failpoint = format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display());
     let _operator = world.operator(&[&failpoint]);
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
     let start = an_hour_ago();
-    let first = report(&namespace, "gw-0001", start).await;
+    report(&account, "gw-0001", start).await;
     let reached = world.plane.folder().join("go.reached");
-    eventually("the receipt is about to be written", async || reached.exists().then_some(()))
-        .await_some()
-        .await;
-    let api = namespace.api::<UsageReport>();
+    wait_until("the receipt is about to be written", async || reached.exists()).await;
+    let api = account.api::<UsageReport>();
+    let first = api.get("gw-0001").await.expect("report").uid();
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
-    let second = report(&namespace, "gw-0001", start + 3).await;
-    assert_ne!(first.uid(), second.uid());
+    report(&account, "gw-0001", start + 3).await;
+    assert_ne!(first, api.get("gw-0001").await.expect("report").uid());
     std::fs::write(&go, "").expect("go");
-    namespace.expect::<UsageReport>("gw-0001", "/status/state", "Charged").await;
-    namespace.expect::<UsageReport>("gw-0001", "/status/credits", "1").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
-    // The same window under the same name: the charge of the first object stands, and this report is refused.
+    account.state_is::<UsageReport>("gw-0001", "Charged").await;
+    account.expect::<UsageReport>("gw-0001", "/status/credits", "1").await;
+    account.balance("1098").await;
+    // The same window again, under the same name: the charge of the first object stands, this one is refused.
     api.delete("gw-0001", &DeleteParams::default()).await.expect("deleted");
-    report(&namespace, "gw-0001", start).await;
-    namespace.expect::<UsageReport>("gw-0001", "/status/state", "Rejected").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
+    report(&account, "gw-0001", start).await;
+    account.state_is::<UsageReport>("gw-0001", "Rejected").await;
+    account.balance("1098").await;
 }
 
-/// Refuses a report, as another operator would if it saw no room for it.
-async fn refuse(namespace: &Namespace<'_>, name: &str) {
+/// Refuses a report, as another operator does that sees no room for it.
+async fn refuse(account: &ClusterAccount<'_>, name: &str) {
     let status = json!({"status": {"observedGeneration": 1, "state": "Rejected"}});
-    let api = namespace.api::<UsageReport>();
+    let api = account.api::<UsageReport>();
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.expect("refused");
 }
 
 #[tokio::test]
 async fn a_refusal_of_another_operator_does_not_override_a_charge() {
     let world = World::start().await;
-    let namespace = world.namespace("refused").await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    let account = ClusterAccount::subscribed_long_ago(&world, "refused", monthly("starter")).await;
     let start = an_hour_ago();
     let paused = async |name: &str, start: i64| {
         let go = world.plane.folder().join(format!("go-{name}"));
         let reached = world.plane.folder().join(format!("go-{name}.reached"));
         let operator = world
             .operator(&[&format!("--failpoint=replace-status/UsageReport#1@before=pause:{}", go.display())]);
-        report(&namespace, name, start).await;
-        eventually("the receipt is about to be written", async || reached.exists().then_some(()))
-            .await_some()
-            .await;
-        refuse(&namespace, name).await;
+        report(&account, name, start).await;
+        wait_until("the receipt is about to be written", async || reached.exists()).await;
+        refuse(&account, name).await;
         (operator, go)
     };
     // The operator finds the refusal when it writes the receipt.
     let (operator, go) = paused("met", start).await;
     std::fs::write(&go, "").expect("go");
-    namespace.expect::<UsageReport>("met", "/status/state", "Charged").await;
+    account.state_is::<UsageReport>("met", "Charged").await;
     operator.terminate().await;
     // A new operator, which knows only the ledger, finds it too.
     let (operator, _) = paused("found", start + 3).await;
     operator.kill();
-    namespace.expect::<UsageReport>("found", "/status/state", "Rejected").await;
+    account.state_is::<UsageReport>("found", "Rejected").await;
     let _operator = world.operator(&[]);
-    namespace.expect::<UsageReport>("found", "/status/state", "Charged").await;
-    namespace.expect::<UsageReport>("found", "/status/credits", "1").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1098").await;
+    account.state_is::<UsageReport>("found", "Charged").await;
+    account.expect::<UsageReport>("found", "/status/credits", "1").await;
+    account.balance("1098").await;
 }
 
 #[tokio::test]
 async fn a_lost_reply_to_a_commit_charges_once() {
     let world = World::start().await;
-    let namespace = world.namespace("lost").await;
+    let account = ClusterAccount::without_subscription(&world, "lost").await;
     let lost: Vec<String> = (1..=6)
         .flat_map(|nth| {
             [
@@ -247,62 +223,54 @@ async fn a_lost_reply_to_a_commit_charges_once() {
         .collect();
     let lost: Vec<&str> = lost.iter().map(String::as_str).collect();
     let _operator = world.operator(&lost);
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     let start = an_hour_ago();
     for index in 0..10 {
         let name = format!("report-{index}");
-        report(&namespace, &name, start + index * 3).await;
-        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+        report(&account, &name, start + index * 3).await;
+        account.state_is::<UsageReport>(&name, "Charged").await;
     }
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1090").await;
+    account.balance("1090").await;
 }
 
 #[tokio::test]
 async fn two_concurrent_operators_charge_each_report_once() {
     let world = World::start().await;
-    let namespace = world.namespace("two").await;
+    let account = ClusterAccount::without_subscription(&world, "two").await;
     let _operators = (world.operator(&[]), world.operator(&[]));
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     let start = an_hour_ago();
     for index in 0..100 {
-        report(&namespace, &format!("report-{index}"), start + index * 3).await;
+        report(&account, &format!("report-{index}"), start + index * 3).await;
     }
-    eventually("all reports are charged", async || (charged(&namespace).await == 100).then_some(()))
-        .await_some()
-        .await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("100")));
-    let uids: HashSet<Value> = unacknowledged(&ledger);
+    wait_until("all are charged", async || charged(&account).await == 100).await;
+    account.balance("1000").await;
+    account.has_totals(&[("consumed", "100")]).await;
+    let uids: HashSet<Value> = unacknowledged(&account.ledger().await);
     assert!(uids.len() <= 128);
 }
 
 #[tokio::test]
 async fn a_terminated_operator_finishes_the_work_in_progress() {
     let world = World::start().await;
-    let namespace = world.namespace("stopped").await;
+    let account = ClusterAccount::without_subscription(&world, "stopped").await;
     let operator = world.operator(&[]);
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
     let start = an_hour_ago();
     for index in 0..20 {
-        report(&namespace, &format!("report-{index}"), start + index * 3).await;
+        report(&account, &format!("report-{index}"), start + index * 3).await;
     }
     operator.terminate().await;
-    // Every charge in the ledger has its receipt.
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    let consumed =
-        ledger.pointer("/spec/totals/consumed").and_then(Value::as_str).expect("consumed").to_owned();
-    assert_eq!(charged(&namespace).await.to_string(), consumed);
+    // Every charge in the ledger has its receipt: nothing was left half done.
+    let ledger = account.ledger().await;
+    let consumed = ledger.pointer("/totals/consumed").and_then(Value::as_str).expect("consumed").to_owned();
+    assert_eq!(charged(&account).await.to_string(), consumed);
     let _operator = world.operator(&[]);
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1080").await;
+    account.balance("1080").await;
 }
 
 fn unacknowledged(ledger: &Value) -> HashSet<Value> {
-    let records =
-        ledger.pointer("/spec/unacknowledged").and_then(Value::as_array).cloned().unwrap_or_default();
+    let records = ledger.pointer("/unacknowledged").and_then(Value::as_array).cloned().unwrap_or_default();
     records.into_iter().collect()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::suite::installed::shared;
-use crate::world::{Namespace, eventually, root};
+use crate::world::{Namespace, root, wait_until};
 
 fn examples() -> Vec<PathBuf> {
     let folder = fs::read_dir(root().join("examples")).expect("folder");
@@ -51,11 +51,10 @@ async fn every_example_applies_alone_and_has_its_expected_results() {
 async fn expect(namespace: &Namespace<'_>, object: &str, path: &str, value: &str) {
     let path = format!("jsonpath={path}");
     let mut last = String::new();
-    eventually(&format!("{object} {path} is {value}"), async || {
+    wait_until(&format!("{object} {path} is {value}"), async || {
         let output = namespace.kubectl(&["get", object, "-o", &path], None).await;
         last = output.stdout;
-        (last.trim() == value).then_some(())
+        last.trim() == value
     })
-    .await_some()
     .await;
 }

@@ -3,15 +3,18 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use flashgate_api::{CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, UsageReport};
+use flashgate_testing::Action;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, private_egress, seconds};
+use crate::world::{Operator, PATIENCE, World, wait_for, wait_until};
 
 /// Namespace of the leases in these tests.
 const LEASE_NAMESPACE: &str = "default";
@@ -40,10 +43,8 @@ async fn candidate(world: &World, arguments: &[&str]) -> Operator {
         ["--leader-elect", "--leader-elect-namespace", LEASE_NAMESPACE, "--metrics-addr", "127.0.0.1:0"];
     let arguments: Vec<&str> = stand.into_iter().chain(arguments.iter().copied()).collect();
     let operator = world.operator(&arguments);
-    eventually("the health port is open", async || operator.listening_port()).await_some().await;
-    eventually("the operator is ready", async || (operator.get("/readyz")?.0 == 200).then_some(()))
-        .await_some()
-        .await;
+    wait_for("it serves its health", async || operator.listening_port()).await;
+    wait_for("it is ready", async || (operator.get("/readyz")?.0 == 200).then_some(())).await;
     operator
 }
 
@@ -53,7 +54,7 @@ fn leads(operator: &Operator) -> bool {
 }
 
 async fn until_it_leads(operator: &Operator) {
-    eventually("the operator is the leader", async || leads(operator).then_some(())).await_some().await;
+    wait_until("it leads", async || leads(operator)).await;
 }
 
 async fn leases(world: &World) -> Api<Lease> {
@@ -68,7 +69,7 @@ async fn holder(leases: &Api<Lease>) -> Option<String> {
 
 /// Accounts that get reports in a loop.
 struct Load<'a> {
-    namespaces: &'a [Namespace<'a>],
+    accounts: &'a [ClusterAccount<'a>],
     is_over: Cell<bool>,
     created: Cell<i64>,
 }
@@ -77,20 +78,19 @@ struct Load<'a> {
 const CREDITS_OF_PLAN: i64 = 1_100;
 
 impl<'a> Load<'a> {
-    async fn on(namespaces: &'a [Namespace<'a>]) -> Self {
-        for namespace in namespaces {
-            let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-            namespace.create::<Subscription>("acme", spec).await;
+    async fn on(accounts: &'a [ClusterAccount<'a>]) -> Self {
+        for account in accounts {
+            account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
         }
-        Self { namespaces, is_over: Cell::new(false), created: Cell::new(0) }
+        Self { accounts, is_over: Cell::new(false), created: Cell::new(0) }
     }
 
     /// Creates reports until the end. Each costs one credit and has its own window.
     async fn run(&self) {
-        let start = flashgate_cluster::clock::Clock::system().now().as_second() - 24 * 3_600;
+        let start = now() - 24 * 3_600;
         while !self.is_over.get() {
             let index = self.created.get();
-            let create = self.namespaces.iter().map(|namespace| create(namespace, index, start + index * 3));
+            let create = self.accounts.iter().map(|account| create(account, index, start + index * 3));
             futures::stream::iter(create).buffer_unordered(8).collect::<Vec<()>>().await;
             self.created.set(index + 1);
         }
@@ -99,9 +99,7 @@ impl<'a> Load<'a> {
     /// Waits until each account has `count` more reports.
     async fn wait_for_more(&self, count: i64) {
         let goal = self.created.get() + count;
-        eventually("more reports are created", async || (self.created.get() >= goal).then_some(()))
-            .await_some()
-            .await;
+        wait_until("the load goes on", async || self.created.get() >= goal).await;
     }
 
     fn ends(&self) {
@@ -112,50 +110,31 @@ impl<'a> Load<'a> {
     async fn assert_exact_totals(&self) {
         let created = self.created.get();
         assert!(created > 0);
-        for namespace in self.namespaces {
-            eventually("all reports are charged", async || {
+        for account in self.accounts {
+            wait_for("all are charged", async || {
                 let charged = ListParams::default().fields("status.state=Charged");
-                let charged = namespace.api::<UsageReport>().list(&charged).await.ok()?.items.len();
+                let charged = account.api::<UsageReport>().list(&charged).await.ok()?.items.len();
                 (i64::try_from(charged) == Ok(created)).then_some(())
             })
-            .await_some()
             .await;
-            let balance = (CREDITS_OF_PLAN - created).to_string();
-            namespace.expect::<Subscription>("acme", "/status/credits/balance", balance).await;
-            let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-            assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!(created.to_string())));
-            assert_eq!(ledger.pointer("/spec/totals/granted"), Some(&json!(CREDITS_OF_PLAN.to_string())));
+            account.balance(&(CREDITS_OF_PLAN - created).to_string()).await;
+            let granted = CREDITS_OF_PLAN.to_string();
+            account.has_totals(&[("consumed", &created.to_string()), ("granted", &granted)]).await;
         }
     }
 }
 
-/// Creates a report. Retries while the API server is unavailable.
-async fn create(namespace: &Namespace<'_>, index: i64, start: i64) {
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
-    let report: UsageReport = serde_json::from_value(json!({
-        "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageReport",
-        "metadata": {"name": format!("report-{index}")},
-        "spec": {
-            "subscriptionRef": {"name": "acme"}, "source": "gw",
-            "window": {"startTime": time(start), "endTime": time(start + 3)},
-            "usage": [{"nodeType": "Private", "operation": "StorageEgress", "quantity": "1G"}],
-        },
-    }))
-    .expect("report");
-    let api = namespace.api::<UsageReport>();
-    eventually("a report is created", async || match api.create(&PostParams::default(), &report).await {
-        Ok(_) => Some(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Some(()),
-        Err(_) => None,
-    })
-    .await_some()
-    .await;
+/// Creates a report, also through an API server that goes away meanwhile.
+async fn create(account: &ClusterAccount<'_>, index: i64, start: i64) {
+    let (name, source, window) = (format!("report-{index}"), "gw".to_owned(), seconds(start, 3));
+    let usage = private_egress("1G");
+    account.apply_within(PATIENCE, Action::Report { name, source, window, usage }).await;
 }
 
-async fn sequences(namespaces: &[Namespace<'_>]) -> i64 {
+async fn sequences(accounts: &[ClusterAccount<'_>]) -> i64 {
     let mut sum = 0;
-    for namespace in namespaces {
-        let ledger = namespace.get::<CreditLedger>("acme").await.unwrap_or_default();
+    for account in accounts {
+        let ledger = account.get::<CreditLedger>("acme").await.unwrap_or_default();
         sum += ledger.pointer("/spec/sequence").and_then(Value::as_i64).unwrap_or_default();
     }
     sum
@@ -168,20 +147,17 @@ async fn time_to_commit_of_another(
     before: &str,
     signalled: Instant,
 ) -> Duration {
-    eventually("another operator is the leader", async || holder(leases).await.filter(|now| now != before))
-        .await_some()
-        .await;
-    let known = sequences(load.namespaces).await;
-    eventually("another operator commits", async || (sequences(load.namespaces).await > known).then_some(()))
-        .await_some()
-        .await;
+    wait_for("another leads", async || holder(leases).await.filter(|now| now != before)).await;
+    let known = sequences(load.accounts).await;
+    wait_until("another commits", async || sequences(load.accounts).await > known).await;
     signalled.elapsed()
 }
 
 /// Runs a scenario in two namespaces under load.
 async fn under_load(world: &World, scenario: impl AsyncFnOnce(&Load<'_>)) {
-    let namespaces = [world.namespace("one").await, world.namespace("two").await];
-    let load = Load::on(&namespaces).await;
+    let accounts = ["one", "two"].map(|name| ClusterAccount::without_subscription(world, name));
+    let accounts = futures::future::join_all(accounts).await;
+    let load = Load::on(&accounts).await;
     tokio::join!(load.run(), async {
         scenario(&load).await;
         load.ends();
@@ -246,23 +222,17 @@ async fn a_leader_paused_for_two_leases_during_a_commit_charges_nothing_twice() 
     let second = candidate(&world, &SHORT_TIMES).await;
     under_load(&world, async |load| {
         let reached = world.plane.folder().join("go.reached");
-        eventually("a commit is about to be sent", async || reached.exists().then_some(()))
-            .await_some()
-            .await;
+        wait_until("a commit is about to be sent", async || reached.exists()).await;
         let before = holder(&leases).await.expect("a leader");
         let signalled = Instant::now();
         first.suspend();
         std::fs::write(&go, "").expect("go");
         time_to_commit_of_another(load, &leases, &before, signalled).await;
-        eventually("two leases have passed", async || (signalled.elapsed() >= SHORT_LEASE * 2).then_some(()))
-            .await_some()
-            .await;
+        wait_until("two leases have passed", async || signalled.elapsed() >= SHORT_LEASE * 2).await;
         first.resume();
-        eventually("the operator is a standby", async || (!leads(&first) && leads(&second)).then_some(()))
-            .await_some()
-            .await;
+        wait_until("it stands by", async || !leads(&first) && leads(&second)).await;
         load.wait_for_more(5).await;
-        // It leads again once it can.
+        // It leads again when it may.
         second.ask_to_stop();
         until_it_leads(&first).await;
     })
@@ -278,11 +248,10 @@ async fn a_deleted_lease_gets_exactly_one_holder_again() {
         for _ in 0..3 {
             load.wait_for_more(5).await;
             leases.delete(LEASE, &DeleteParams::default()).await.expect("deleted");
-            eventually("there is a leader", async || {
+            wait_for("one leads", async || {
                 holder(&leases).await?;
                 (candidates.iter().filter(|candidate| leads(candidate)).count() == 1).then_some(())
             })
-            .await_some()
             .await;
         }
     })
@@ -306,10 +275,8 @@ async fn a_restart_of_the_api_server_loses_nothing() {
 /// Runs load in the namespaces `a`, `b` and `c`, with two leaders for the given namespaces.
 async fn two_leaders(first: &[&str], second: &[&str]) {
     let world = World::start().await;
-    let mut namespaces = Vec::new();
-    for name in ["a", "b", "c"] {
-        namespaces.push(world.namespace(name).await);
-    }
+    let accounts = ["a", "b", "c"].map(|name| ClusterAccount::without_subscription(&world, name));
+    let accounts = futures::future::join_all(accounts).await;
     let leader_of = async |name: &str, namespaces: &[&str]| {
         let arguments: Vec<&str> = ["--leader-elect-name", name, "--namespace"]
             .into_iter()
@@ -319,7 +286,7 @@ async fn two_leaders(first: &[&str], second: &[&str]) {
     };
     let first = leader_of("first", first).await;
     let second = leader_of("second", second).await;
-    let load = Load::on(&namespaces).await;
+    let load = Load::on(&accounts).await;
     tokio::join!(load.run(), async {
         load.wait_for_more(30).await;
         assert!(leads(&first) && leads(&second), "each operator must lead its own namespaces");
@@ -346,13 +313,12 @@ async fn a_leader_with_hanging_calls_still_stops_and_releases_its_lease() {
     let failpoint = format!("--failpoint=create-ledger#1@before=pause:{}", never.display());
     let operator = candidate(&world, &[&failpoint]).await;
     until_it_leads(&operator).await;
-    let namespace = world.namespace("hanging").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    let account = ClusterAccount::subscribed(&world, "hanging", monthly("starter")).await;
     let reached = world.plane.folder().join("never.reached");
-    eventually("the commit hangs", async || reached.exists().then_some(())).await_some().await;
+    wait_until("its commit hangs", async || reached.exists()).await;
     operator.terminate().await;
     assert_eq!(holder(&leases).await, None);
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
+    assert!(account.get::<CreditLedger>("acme").await.is_none());
 }
 
 #[tokio::test]
@@ -361,16 +327,16 @@ async fn a_hanging_call_blocks_only_its_own_account() {
     let go = world.plane.folder().join("go");
     let _operator = world.operator(&[&format!("--failpoint=create-ledger#1@before=pause:{}", go.display())]);
     let namespace = world.namespace("hanging").await;
-    let spec = || json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("hanging", spec()).await;
+    let hanging = namespace.account("hanging");
+    hanging.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     let reached = world.plane.folder().join("go.reached");
-    eventually("the commit hangs", async || reached.exists().then_some(())).await_some().await;
+    wait_until("its commit hangs", async || reached.exists()).await;
     for index in 0..5 {
-        let name = format!("other-{index}");
-        namespace.create::<Subscription>(&name, spec()).await;
-        namespace.expect::<Subscription>(&name, "/status/credits/balance", "1100").await;
+        let other = namespace.account(&format!("other-{index}"));
+        other.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+        other.balance("1100").await;
     }
     assert!(namespace.get::<CreditLedger>("hanging").await.is_none());
     std::fs::write(&go, "").expect("go");
-    namespace.expect::<Subscription>("hanging", "/status/credits/balance", "1100").await;
+    hanging.balance("1100").await;
 }

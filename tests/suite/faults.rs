@@ -21,11 +21,11 @@ pub use self::refused_writes::etcd;
 
 use std::path::PathBuf;
 
-use flashgate_api::CreditAdjustment;
-use serde_json::{Value, json};
+use flashgate_testing::catalog::monthly;
+use serde_json::Value;
 
-use crate::suite::accounts::{balance_is, open_account};
-use crate::world::{Namespace, Operator, World};
+use crate::cluster_account::ClusterAccount;
+use crate::world::{Operator, World};
 
 /// An operator with metrics, whose log is kept.
 struct Watched {
@@ -72,10 +72,12 @@ impl Watched {
     }
 }
 
-/// Creates an adjustment of 10 credits.
-async fn adjust(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
-    namespace.create::<CreditAdjustment>(name, spec).await;
+/// Opens an account on the plan starter, which began a while ago.
+async fn open_account<'a>(world: &'a World, namespace: &str) -> ClusterAccount<'a> {
+    let account = ClusterAccount::subscribed_long_ago(world, namespace, monthly("starter")).await;
+    account.balance("1100").await;
+    account.status("/status/ledger/sequence", 1).await;
+    account
 }
 
 /// Returns the committed CRD of a kind.

@@ -6,19 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditLedger, CreditPack, UsageReport};
+use flashgate_testing::catalog::monthly;
+use flashgate_testing::values::{HOUR, at};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use crate::cluster_account::{ClusterAccount, egress, now, seconds};
 use crate::suite::chart::pod::Container;
 use crate::suite::chart::tool;
 use crate::suite::installed::shared;
 use crate::suite::payments::free_address;
 use crate::suite::runbooks::Runbook;
-use crate::world::{Namespace, Operator, World, eventually, made_by, root};
+use crate::world::{Operator, World, made_by, root, wait_until};
 
 /// A page whose commands are run. Their output is compared with the output on the page.
 struct Page {
@@ -103,30 +106,26 @@ fn output_below_a_heading_is_compared_without_its_numbers() {
 }
 
 /// Creates a Subscription called `acme` on `plan`, and returns the variables of a page about it.
-async fn subscribed(namespace: &Namespace<'_>, plan: &str) -> [(&'static str, String); 2] {
-    namespace.create::<Subscription>("acme", json!({"plan": plan})).await;
-    namespace.expect::<Subscription>("acme", "/status/plan", plan).await;
-    [("NAMESPACE", namespace.name.clone()), ("SUBSCRIPTION", "acme".to_owned())]
+async fn subscribed(account: &ClusterAccount<'_>, plan: &str) -> [(&'static str, String); 2] {
+    account.subscribe(monthly(plan), None).await;
+    account.status("/status/plan", plan).await;
+    [("NAMESPACE", account.name.clone()), ("SUBSCRIPTION", "acme".to_owned())]
 }
 
 #[tokio::test]
 async fn the_tutorial_ends_with_its_printed_balance() {
     let world = shared().await;
-    let namespace = world.namespace("tutorial").await;
-    let page = Page::tutorial("first-balance.md", world, &[("NAMESPACE", namespace.name.clone())]);
+    let account = ClusterAccount::without_subscription(world, "tutorial").await;
+    let page = Page::tutorial("first-balance.md", world, &[("NAMESPACE", account.name.clone())]);
     let printed = page.walk("Create an account").await;
     assert!(printed.contains("acme   starter   Monthly   True    1100      0"), "{printed}");
-    // Usage in the second of the start would be before the start.
-    let start = flashgate_cluster::clock::Clock::system().now().as_second();
-    eventually("the second has passed", async || {
-        (flashgate_cluster::clock::Clock::system().now().as_second() > start).then_some(())
-    })
-    .await_some()
-    .await;
+    // Usage of the second in which the account started would lie before it.
+    let start = now();
+    wait_until("the second is over", async || now() > start).await;
     page.walk("Charge usage").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1080").await;
+    account.balance("1080").await;
     page.walk("Buy credits").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1580").await;
+    account.balance("1580").await;
     let printed = page.walk("Explain the balance").await;
     for sum in [r#""granted":"1100""#, r#""purchased":"500""#, r#""consumed":"20""#] {
         assert!(printed.contains(sum), "{printed}");
@@ -137,40 +136,40 @@ async fn the_tutorial_ends_with_its_printed_balance() {
 #[tokio::test]
 async fn a_plan_is_changed_as_the_page_says() {
     let world = shared().await;
-    let namespace = world.namespace("plan-change-page").await;
-    let variables = subscribed(&namespace, "starter").await;
+    let account = ClusterAccount::without_subscription(world, "plan-change-page").await;
+    let variables = subscribed(&account, "starter").await;
     let page = Page::how_to("change-a-plan.md", world, &variables);
     page.walk("Upgrade").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "10600").await;
+    account.balance("10600").await;
     let printed = page.walk("Downgrade").await;
     assert!(printed.contains("starter") && printed.contains("effectiveTime"), "{printed}");
-    namespace.expect::<Subscription>("acme", "/status/plan", "growth").await;
+    account.status("/status/plan", "growth").await;
     page.walk("End the renewal").await;
-    namespace.expect::<Subscription>("acme", "/status/pendingChange/plan", "organization-free").await;
+    account.status("/status/pendingChange/plan", "organization-free").await;
     page.assert_complete();
 }
 
 #[tokio::test]
 async fn a_pack_is_bought_and_refunded_as_the_page_says() {
     let world = shared().await;
-    let namespace = world.namespace("refund-page").await;
-    let mut variables = subscribed(&namespace, "starter").await.to_vec();
+    let account = ClusterAccount::without_subscription(world, "refund-page").await;
+    let mut variables = subscribed(&account, "starter").await.to_vec();
     variables.push(("ORDER", "acme-order-17".to_owned()));
     let page = Page::how_to("buy-and-refund.md", world, &variables);
     let printed = page.walk("Buy").await;
     assert!(printed.contains("Granted"), "{printed}");
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    account.balance("1200").await;
     page.walk("Refund").await;
-    namespace.expect::<CreditPack>("acme-order-17", "/status/state", "Refunded").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.state_is::<CreditPack>("acme-order-17", "Refunded").await;
+    account.balance("1100").await;
     page.assert_complete();
 }
 
 #[tokio::test]
 async fn the_history_of_an_account_is_where_the_page_says() {
     let world = shared().await;
-    let namespace = world.namespace("history-page").await;
-    let variables = subscribed(&namespace, "starter").await;
+    let account = ClusterAccount::without_subscription(world, "history-page").await;
+    let variables = subscribed(&account, "starter").await;
     let page = Page::how_to("see-the-history.md", world, &variables);
     let printed = page.walk("Events").await;
     assert!(printed.contains("1100 credits of plan 'starter'"), "{printed}");
@@ -186,20 +185,12 @@ async fn the_history_of_an_account_is_where_the_page_says() {
 #[tokio::test]
 async fn a_wrong_charge_is_corrected_as_the_page_says() {
     let world = shared().await;
-    let namespace = world.namespace("wrong-charge").await;
-    let now = flashgate_cluster::clock::Clock::system().now();
-    let ago = |hours: i64| now.checked_sub(jiff::SignedDuration::from_hours(hours)).expect("a time");
-    let whole = |time: jiff::Timestamp| jiff::Timestamp::from_second(time.as_second()).expect("a time");
-    let spec = json!({"plan": "starter", "startTime": whole(ago(48))});
-    namespace.create::<Subscription>("acme", spec).await;
-    let report = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw-eu-1",
-        "window": {"startTime": whole(ago(3)), "endTime": whole(ago(2))},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "12G"}],
-    });
-    namespace.create::<UsageReport>("gw-eu-1-0300", report).await;
-    namespace.expect::<UsageReport>("gw-eu-1-0300", "/status/state", "Charged").await;
-    let name = namespace.name.clone();
+    let account = ClusterAccount::without_subscription(world, "wrong-charge").await;
+    let now = now();
+    account.subscribe(monthly("starter"), Some(&at(now - 48 * HOUR).to_string())).await;
+    account.report("gw-eu-1-0300", seconds(now - 3 * HOUR, HOUR), egress("12G")).await;
+    account.state_is::<UsageReport>("gw-eu-1-0300", "Charged").await;
+    let name = account.name.clone();
     let variables =
         [("NAMESPACE", name), ("SUBSCRIPTION", "acme".to_owned()), ("REPORT", "gw-eu-1-0300".to_owned())];
     let page = Page::how_to("correct-a-wrong-charge.md", world, &variables);
@@ -207,7 +198,7 @@ async fn a_wrong_charge_is_corrected_as_the_page_says() {
     assert!(found.starts_with("Charged: 120 credits, charged at "), "{found}");
     page.walk("Give credits back").await;
     page.walk("Charge what is missing").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1085").await;
+    account.balance("1085").await;
     page.assert_complete();
 }
 
@@ -260,8 +251,8 @@ async fn pods_are_ready(world: &World) {
 }
 
 /// Returns the ledger of `acme`, as it is stored.
-async fn ledger(namespace: &Namespace<'_>) -> Value {
-    namespace.get::<CreditLedger>("acme").await.expect("ledger")
+async fn ledger(account: &ClusterAccount<'_>) -> Value {
+    account.get::<CreditLedger>("acme").await.expect("ledger")
 }
 
 #[tokio::test]
@@ -274,12 +265,12 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     let printed = install.walk("With Helm").await;
     assert!(printed.contains("NAME: flashgate-billing"), "{printed}");
 
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let operator = world.operator(&[]);
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.subscribe(monthly("starter"), None).await;
+    account.balance("1100").await;
     operator.terminate().await;
-    let before = ledger(&namespace).await;
+    let before = ledger(&account).await;
 
     let upgrade = Page::how_to("upgrade.md", &world, &variables);
     let printed = upgrade.walk("Before you upgrade").await;
@@ -294,9 +285,9 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     let printed = upgrade.walk("Verify").await;
     let version = format!("flashgate-billing-{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(printed.matches(&version).count(), 6, "{printed}");
-    assert_eq!(ledger(&namespace).await, before);
+    assert_eq!(ledger(&account).await, before);
     upgrade.walk("Roll back").await;
-    assert_eq!(ledger(&namespace).await, before);
+    assert_eq!(ledger(&account).await, before);
     let printed = upgrade.walk("Verify").await;
     assert_eq!(printed.matches("flashgate-billing-0.0.1").count(), 6, "{printed}");
     upgrade.assert_complete();
@@ -314,7 +305,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     assert!(printed.ends_with("release \"flashgate-billing\" uninstalled\n"), "{printed}");
     let printed = uninstall.walk("Check what is left").await;
     assert!(printed.contains("creditledgers.billing.flashgate.dev") && printed.contains("acme"), "{printed}");
-    assert_eq!(ledger(&namespace).await, before);
+    assert_eq!(ledger(&account).await, before);
     let printed = uninstall.walk("Remove everything, ledgers included").await;
     assert!(printed.contains("creditadjustments.billing.flashgate.dev\" deleted"), "{printed}");
     let backup = fs::read_to_string(world.plane.folder().join("page/ledgers.yaml")).expect("backup");
@@ -372,9 +363,8 @@ async fn stripe_is_connected_as_the_page_says() {
     page.walk("1. Turn on external payments").await;
     let (webhook, _operator) = start_release(&world).await;
     set_environment(&world, &format!("WEBHOOK=http://{webhook}/v1/payments\n"));
-    let namespace = world.namespace("tenant-a").await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("acme", "/status/invoices/0/state", "Open").await;
+    let account = ClusterAccount::subscribed(&world, "tenant-a", monthly("starter")).await;
+    account.status("/status/invoices/0/state", "Open").await;
     let _adapter = Started(folder.join("adapter.pid"));
     page.walk("2. Start the adapter").await;
     let printed = page.walk("3. Find the open invoice").await;
@@ -386,7 +376,7 @@ async fn stripe_is_connected_as_the_page_says() {
         ),
         "{printed}"
     );
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.balance("1100").await;
     page.walk("5. Run the adapter in the cluster").await;
     page.assert_complete();
 }

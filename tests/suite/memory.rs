@@ -1,18 +1,16 @@
 //! Hundreds of objects of the maximum size: the operator stays below the chart's memory limit.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use flashgate_api::{Subscription, UsageReport};
+use flashgate_cluster::Kind;
 use flashgate_control_plane::ControlPlane;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
-use kube::Resource;
 use kube::api::PostParams;
-use kube::core::NamespaceResourceScope;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::cluster_account::ClusterAccount;
 use crate::world::{Namespace, Operator, World, eventually, root};
 
 /// Reports with as many lines and labels as admission accepts, about 590 KB each.
@@ -50,15 +48,8 @@ fn fat_report(index: usize) -> Value {
     })
 }
 
-/// Creates an object. It may already exist if an earlier answer was lost.
-async fn create<K>(namespace: &Namespace<'_>, metadata: &Value, spec: &Value)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
+/// Creates an object. The API server may have created it although its answer did not come in time.
+async fn create<K: Kind>(namespace: &Namespace<'_>, metadata: &Value, spec: &Value) {
     let object = json!({
         "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
     });
@@ -106,18 +97,16 @@ async fn hundreds_of_the_largest_objects_keep_the_operator_below_the_charts_memo
     // etcd keeps several versions of each object until it is compacted.
     let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=8589934592");
     let world = World::start_with_builder(builder).await.with_definitions().await;
-    let (flooded, quiet) = (world.namespace("flooded").await, world.namespace("quiet").await);
-    flood(&flooded).await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    quiet.create::<Subscription>("acme", spec).await;
+    flood(&world.namespace("flooded").await).await;
+    let quiet = ClusterAccount::subscribed_long_ago(&world, "quiet", monthly("starter")).await;
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
     wait_until_all_are_seen(&operator).await;
-    quiet.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    quiet.balance("1100").await;
     let mut report = fat_report(REPORTS);
     report["subscriptionRef"]["name"] = json!("acme");
     quiet.create::<UsageReport>("gw", report).await;
-    quiet.expect::<UsageReport>("gw", "/status/state", "Charged").await;
-    quiet.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
+    quiet.state_is::<UsageReport>("gw", "Charged").await;
+    quiet.balance("100").await;
     let (peak, limit) = (operator.peak_memory_kib(), limit_kib());
     println!("peak {peak} KiB of {limit} KiB");
     assert!(!operator.has_stopped());

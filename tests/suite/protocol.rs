@@ -1,149 +1,115 @@
-//! State survives the deletion of objects and of statuses, and an idle operator writes nothing.
+//! The protocol: objects that are deleted and created again, statuses that are lost, and a minute without writes.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use flashgate_cluster::Kind;
+use flashgate_testing::Action;
+use flashgate_testing::catalog::monthly;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::suite::accounts::{buy_pack, create_account, last_hour, usage};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, egress, now, seconds};
 use crate::suite::installed::shared;
-use crate::world::{Namespace, World, eventually};
+use crate::world::{World, wait_for};
 
-async fn account(namespace: &Namespace<'_>, name: &str) {
-    create_account(namespace, name, "starter").await;
-    namespace.expect::<Subscription>(name, "/status/credits/balance", "1100").await;
+/// Subscribes to the plan `starter`, and waits until its credits are granted.
+async fn subscribe(account: &ClusterAccount<'_>) {
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
 }
 
-async fn report(namespace: &Namespace<'_>, account: &str, name: &str) {
-    let spec = usage(account, name, last_hour(), "StorageEgress", "10G");
-    namespace.create::<UsageReport>(name, spec).await;
-    namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+/// Reports 100 credits of usage of the last hour.
+async fn report(account: &ClusterAccount<'_>, name: &str) {
+    account.report_from(name, name, seconds(now() - 3_600, 3_600), egress("10G")).await;
+    account.report_is(name, "Charged").await;
+}
+
+async fn buy(account: &ClusterAccount<'_>, name: &str) {
+    account.buy(name, "plus-100").await;
+    account.pack_is(name, "Granted").await;
 }
 
 #[tokio::test]
 async fn a_recreated_subscription_has_the_same_balance() {
-    let namespace = shared().await.namespace("recreated").await;
-    account(&namespace, "acme").await;
-    report(&namespace, "acme", "gw-1").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
-    let api = namespace.api::<Subscription>();
+    let account = ClusterAccount::without_subscription(shared().await, "recreated").await;
+    subscribe(&account).await;
+    report(&account, "gw-1").await;
+    account.balance("1000").await;
     for _ in 0..3 {
-        api.delete("acme", &DeleteParams::default()).await.expect("deleted");
-        let spec = json!({"plan": "starter"});
-        eventually("the Subscription is gone", async || api.get_opt("acme").await.expect("read"))
-            .await_end()
-            .await;
-        namespace.create::<Subscription>("acme", spec).await;
-        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
-        namespace.expect::<Subscription>("acme", "/status/period/number", 11).await;
+        account.apply(Action::Unsubscribe).await;
+        account.subscribe(monthly("starter"), None).await;
+        account.balance("1000").await;
+        account.status("/status/period/number", 11).await;
     }
 }
 
 #[tokio::test]
 async fn a_plan_change_that_is_reverted_before_a_reconcile_grants_and_invoices_nothing() {
     let world = World::start().await;
-    let namespace = world.namespace("unseen").await;
+    let account = ClusterAccount::without_subscription(&world, "unseen").await;
     let operator = world.operator(&[]);
-    account(&namespace, "acme").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 1).await;
-    let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    subscribe(&account).await;
+    account.status("/status/ledger/sequence", 1).await;
+    let before = account.ledger().await;
     operator.suspend();
     for plan in ["growth", "starter"] {
-        let change = Patch::Merge(json!({"spec": {"plan": plan}}));
-        let api = namespace.api::<Subscription>();
-        api.patch("acme", &PatchParams::default(), &change).await.expect("changed");
+        account.edit(monthly(plan)).await;
     }
     operator.resume();
-    namespace.expect::<Subscription>("acme", "/status/observedGeneration", 3).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    namespace.expect::<Subscription>("acme", "/status/plan", "starter").await;
-    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    account.status("/status/observedGeneration", 3).await;
+    account.balance("1100").await;
+    account.status("/status/plan", "starter").await;
+    let after = account.ledger().await;
     for field in ["totals", "invoices", "nextInvoice", "period"] {
-        let pointer = format!("/spec/{field}");
-        assert!(before.pointer(&pointer).is_some(), "{field}");
-        assert_eq!(before.pointer(&pointer), after.pointer(&pointer), "{field}");
+        assert!(before.get(field).is_some(), "{field}");
+        assert_eq!(before[field], after[field], "{field}");
     }
 }
 
 /// An account with external payments, and one object of each kind with its verdict.
 struct Settled<'a> {
-    namespace: Namespace<'a>,
+    account: ClusterAccount<'a>,
     totals: Value,
 }
 
 impl<'a> Settled<'a> {
     async fn begin(world: &'a World) -> Self {
-        let namespace = world.namespace("settled").await;
-        namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-        pay(&namespace, "paid", 0, "100").await;
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-        namespace.create::<CreditPack>("top-up", spec).await;
-        pay(&namespace, "paid-pack", 1, "20").await;
-        namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
-        namespace.create::<CreditAdjustment>("goodwill", spec).await;
-        namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // The report is charged at the end of its window, within seconds.
-        let start = flashgate_cluster::clock::Clock::system().now() + jiff::SignedDuration::from_secs(1);
-        let end = start + jiff::SignedDuration::from_secs(1);
-        let spec = json!({
-            "subscriptionRef": {"name": "acme"}, "source": "gw",
-            "window": {"startTime": start.to_string(), "endTime": end.to_string()},
-            "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"}],
-        });
-        namespace.create::<UsageReport>("gw", spec).await;
-        namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
-        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
-        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-        Self { namespace, totals: ledger["spec"]["totals"].clone() }
+        let account = ClusterAccount::subscribed(world, "settled", monthly("starter")).await;
+        account.apply_payment("paid", &account.invoice(0, "Open").await, "Settled", "100").await;
+        account.buy("top-up", "plus-100").await;
+        account.apply_payment("paid-pack", &account.invoice(1, "Open").await, "Settled", "20").await;
+        account.state_is::<CreditPack>("top-up", "Granted").await;
+        account.adjust("goodwill", "10").await;
+        account.state_is::<CreditAdjustment>("goodwill", "Granted").await;
+        // It is charged at its end, which is soon.
+        account.report("gw", seconds(now() + 1, 1), egress("1G")).await;
+        account.state_is::<UsageReport>("gw", "Charged").await;
+        account.balance("1200").await;
+        let totals = account.ledger().await["totals"].take();
+        Self { account, totals }
     }
 
-    /// Deletes an object, and creates one with the same name and spec.
-    async fn recreate<K>(&self, name: &str)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + serde::Serialize
-            + std::fmt::Debug,
-    {
-        let object = self.namespace.get::<K>(name).await.expect("object");
-        self.namespace.api::<K>().delete(name, &DeleteParams::default()).await.expect("deleted");
-        let read = async || self.namespace.get::<K>(name).await;
-        eventually("the object is gone", read).await_end().await;
-        self.namespace.create::<K>(name, object["spec"].clone()).await;
+    /// Deletes an object and creates one of the same name and spec.
+    async fn recreate<K: Kind>(&self, name: &str) {
+        let object = self.account.get::<K>(name).await.expect("object");
+        self.account.delete(&K::kind(&()), name).await;
+        self.account.create::<K>(name, object["spec"].clone()).await;
     }
 
     /// Asserts that every new object shows the old verdict, and that no balance changed.
     async fn is_as_before(&self) {
-        let Self { namespace, totals } = self;
+        let Self { account, totals } = self;
         for name in ["paid", "paid-pack"] {
-            namespace.expect::<Payment>(name, "/status/state", "Applied").await;
+            account.state_is::<Payment>(name, "Applied").await;
         }
-        namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
-        namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-        // A deleted report has already charged the window.
-        namespace.expect::<UsageReport>("gw", "/status/state", "Rejected").await;
-        namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
-        namespace.expect::<Subscription>("acme", "/status/observedGeneration", 1).await;
-        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-        assert_eq!(ledger["spec"]["totals"], *totals);
+        account.state_is::<CreditPack>("top-up", "Granted").await;
+        account.state_is::<CreditAdjustment>("goodwill", "Granted").await;
+        // Its window was charged by a report that was deleted.
+        account.state_is::<UsageReport>("gw", "Rejected").await;
+        account.balance("1200").await;
+        account.status("/status/observedGeneration", 1).await;
+        assert_eq!(account.ledger().await["totals"], *totals);
     }
-}
-
-/// Settles invoice number `index` once it is open.
-async fn pay(namespace: &Namespace<'_>, name: &str, index: usize, amount: &str) {
-    let invoice = format!("/status/invoices/{index}");
-    namespace.expect::<Subscription>("acme", &format!("{invoice}/state"), "Open").await;
-    let account = namespace.get::<Subscription>("acme").await.expect("account");
-    let spec = json!({
-        "subscriptionRef": {"name": "acme"}, "invoice": account.pointer(&format!("{invoice}/number")),
-        "state": "Settled", "amount": amount, "currency": "USD",
-    });
-    namespace.create::<Payment>(name, spec).await;
-    namespace.expect::<Payment>(name, "/status/state", "Applied").await;
 }
 
 #[tokio::test]
@@ -171,24 +137,24 @@ async fn a_recreated_object_of_any_kind_shows_its_verdict_and_changes_no_balance
 
 #[tokio::test]
 async fn case_19_removed_statuses_are_restored_without_a_commit() {
-    let namespace = shared().await.namespace("wiped").await;
-    account(&namespace, "acme").await;
-    report(&namespace, "acme", "gw-1").await;
-    buy_pack(&namespace, "acme", "top-up").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    // The commit of one more report drops the first receipt, so the first report is only in the coverage.
-    report(&namespace, "acme", "gw-2").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
-    let subscription = namespace.get::<Subscription>("acme").await.expect("subscription");
-    let pack = namespace.get::<CreditPack>("top-up").await.expect("pack");
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    wipe::<Subscription>(&namespace, "acme").await;
-    wipe::<CreditPack>(&namespace, "top-up").await;
-    wipe::<UsageReport>(&namespace, "gw-1").await;
-    namespace.expect::<UsageReport>("gw-1", "/status/state", "Rejected").await;
-    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
-    let report = namespace.get::<UsageReport>("gw-1").await.expect("report");
+    let account = ClusterAccount::without_subscription(shared().await, "wiped").await;
+    subscribe(&account).await;
+    report(&account, "gw-1").await;
+    buy(&account, "top-up").await;
+    account.balance("1100").await;
+    // One report more: its commit drops the first one's receipt, so the first is charged long ago.
+    report(&account, "gw-2").await;
+    account.balance("1000").await;
+    let subscription = account.get::<Subscription>("acme").await.expect("subscription");
+    let pack = account.get::<CreditPack>("top-up").await.expect("pack");
+    let ledger = account.ledger().await;
+    wipe::<Subscription>(&account, "acme").await;
+    wipe::<CreditPack>(&account, "top-up").await;
+    wipe::<UsageReport>(&account, "gw-1").await;
+    account.state_is::<UsageReport>("gw-1", "Rejected").await;
+    account.state_is::<CreditPack>("top-up", "Granted").await;
+    account.balance("1000").await;
+    let report = account.get::<UsageReport>("gw-1").await.expect("report");
     assert!(report.to_string().contains("DuplicateWindow"), "{report:#}");
     let same = |before: &Value, after: &Value, fields: &[&str]| {
         for field in fields {
@@ -196,23 +162,17 @@ async fn case_19_removed_statuses_are_restored_without_a_commit() {
             assert_eq!(before.pointer(&pointer), after.pointer(&pointer), "{field}");
         }
     };
-    let shown = namespace.get::<Subscription>("acme").await.expect("subscription");
+    let shown = account.get::<Subscription>("acme").await.expect("subscription");
     same(&subscription, &shown, &["plan", "period", "credits", "thisPeriod", "packs", "invoices", "ledger"]);
-    let shown = namespace.get::<CreditPack>("top-up").await.expect("pack");
+    let shown = account.get::<CreditPack>("top-up").await.expect("pack");
     same(&pack, &shown, &["state", "credits", "price", "invoice", "grantTime"]);
-    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec"), after.pointer("/spec"), "no new commit");
+    let after = account.ledger().await;
+    assert_eq!(ledger, after, "no new commit");
 }
 
-/// Removes the whole status, as a restore without statuses does.
-async fn wipe<K>(namespace: &Namespace<'_>, name: &str)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let api: Api<K> = namespace.api();
+/// Removes the whole status, as a backup that does not hold it would.
+async fn wipe<K: Kind>(account: &ClusterAccount<'_>, name: &str) {
+    let api: Api<K> = account.api();
     let removal = json!([{"op": "remove", "path": "/status"}]);
     let removal: Patch<()> = Patch::Json(serde_json::from_value(removal).expect("patch"));
     api.patch_status(name, &PatchParams::default(), &removal).await.expect("wiped");
@@ -221,32 +181,28 @@ where
 #[tokio::test]
 async fn an_idle_operator_writes_nothing_for_a_minute() {
     let world = World::start().await;
-    let namespace = world.namespace("steady").await;
+    let account = ClusterAccount::without_subscription(&world, "steady").await;
     let operator = world.operator(&[]);
-    account(&namespace, "acme").await;
-    account(&namespace, "globex").await;
-    report(&namespace, "acme", "gw-1").await;
-    buy_pack(&namespace, "acme", "top-up").await;
+    subscribe(&account).await;
+    let globex = account.account("globex");
+    subscribe(&globex).await;
+    report(&account, "gw-1").await;
+    buy(&account, "top-up").await;
     let spec = json!({"subscriptionRef": {"name": "missing"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("waiting", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/thisPeriod/consumed", "100").await;
-    namespace.expect::<Subscription>("acme", "/status/packs/used", 1).await;
-    eventually("the waiting pack is seen", async || {
-        let pack = namespace.get::<CreditPack>("waiting").await?;
-        (pack.pointer("/status/observedGeneration") == Some(&json!(1))).then_some(())
-    })
-    .await_some()
-    .await;
-    let before = versions(&namespace).await;
+    account.create::<CreditPack>("waiting", spec).await;
+    account.status("/status/thisPeriod/consumed", "100").await;
+    account.status("/status/packs/used", 1).await;
+    account.expect::<CreditPack>("waiting", "/status/observedGeneration", 1).await;
+    let before = versions(&account).await;
     assert_eq!(before.len(), 2 + 2 + 1 + 2, "{before:?}");
     // The only wait for a fixed time: the test is about the absence of writes.
     let minute = std::time::Duration::from_secs(60);
     tokio::time::sleep(minute).await;
-    assert_eq!(versions(&namespace).await, before, "objects written in a steady state");
+    assert_eq!(versions(&account).await, before, "objects written in a steady state");
     drop(operator);
     let second = world.operator(&[]);
-    report(&namespace, "globex", "gw-2").await;
-    let after = versions(&namespace).await;
+    report(&globex, "gw-2").await;
+    let after = versions(&account).await;
     let written: Vec<_> = before.iter().filter(|version| !after.contains(version)).collect();
     assert!(
         written.iter().all(|version| version.contains("globex")),
@@ -257,15 +213,14 @@ async fn an_idle_operator_writes_nothing_for_a_minute() {
 
 #[tokio::test]
 async fn each_change_has_one_event() {
-    let namespace = shared().await.namespace("events").await;
-    account(&namespace, "acme").await;
+    let account = ClusterAccount::without_subscription(shared().await, "events").await;
+    subscribe(&account).await;
     for name in ["a", "b", "c", "d"] {
-        let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-        namespace.create::<CreditPack>(name, spec).await;
+        account.buy(name, "plus-100").await;
     }
-    namespace.expect::<CreditPack>("d", "/status/state", "Refused").await;
-    let events = eventually("the refusal has an Event", async || {
-        let output = namespace.kubectl(&["get", "events", "-o", "json"], None).await;
+    account.state_is::<CreditPack>("d", "Refused").await;
+    let events = wait_for("the refusal has an Event", async || {
+        let output = account.kubectl(&["get", "events", "-o", "json"], None).await;
         let events: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let events = events["items"].as_array().cloned().unwrap_or_default();
         let of = |reason: &str| {
@@ -275,7 +230,6 @@ async fn each_change_has_one_event() {
         let refused = of("PackLimitReached");
         (!refused.is_empty()).then_some(refused)
     })
-    .await_some()
     .await;
     assert_eq!(events.len(), 1, "{events:#?}");
     assert_eq!(events[0]["type"], "Warning");
@@ -286,25 +240,19 @@ async fn each_change_has_one_event() {
     );
 }
 
-/// Returns kind, name and resource version of every object of this product.
-async fn versions(namespace: &Namespace<'_>) -> Vec<String> {
-    let mut all = of_kind::<Subscription>(namespace).await;
-    all.extend(of_kind::<CreditLedger>(namespace).await);
-    all.extend(of_kind::<UsageReport>(namespace).await);
-    all.extend(of_kind::<CreditPack>(namespace).await);
-    all.extend(of_kind::<Payment>(namespace).await);
-    all.extend(of_kind::<CreditAdjustment>(namespace).await);
+/// Returns kind, name and version of every object of this product.
+async fn versions(account: &ClusterAccount<'_>) -> Vec<String> {
+    let mut all = of_kind::<Subscription>(account).await;
+    all.extend(of_kind::<CreditLedger>(account).await);
+    all.extend(of_kind::<UsageReport>(account).await);
+    all.extend(of_kind::<CreditPack>(account).await);
+    all.extend(of_kind::<Payment>(account).await);
+    all.extend(of_kind::<CreditAdjustment>(account).await);
     all
 }
 
-async fn of_kind<K>(namespace: &Namespace<'_>) -> Vec<String>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let objects = namespace.api::<K>().list(&ListParams::default()).await.expect("list");
+async fn of_kind<K: Kind>(account: &ClusterAccount<'_>) -> Vec<String> {
+    let objects = account.api::<K>().list(&ListParams::default()).await.expect("list");
     let version = |object: &K| {
         format!("{} {} {}", K::kind(&()), object.name_any(), object.resource_version().unwrap_or_default())
     };

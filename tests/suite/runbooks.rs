@@ -9,17 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
-use flashgate_cluster::clock::Clock;
-use jiff::Timestamp;
+use flashgate_api::{CreditAdjustment, CreditPack, Subscription, UsageReport};
+use flashgate_testing::catalog::monthly;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::suite::accounts::{balance_is, buy_pack, create_account, hour_until, usage};
-use crate::suite::trouble::ready_is;
-use crate::world::{Namespace, Operator, World, eventually, root};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, egress};
+use crate::world::{Namespace, Operator, World, root, wait_for};
 
 /// Namespace of the operator's Deployment.
 const OPERATOR_NAMESPACE: &str = "flashgate-billing";
@@ -200,10 +198,9 @@ async fn start(world: &World, deployed: &Deployment) -> Option<Operator> {
     let environment: Vec<(&str, &str)> =
         environment.map(|pair| (pair.name.as_str(), pair.value.as_deref().unwrap_or_default())).collect();
     let operator = world.operator_with(arguments.get(1..)?, &environment);
-    eventually("the operator is ready", async || {
+    wait_for("it is ready", async || {
         (operator.listening_port().is_some() && operator.get("/readyz")?.0 == 200).then_some(())
     })
-    .await_some()
     .await;
     Some(operator)
 }
@@ -223,69 +220,51 @@ async fn deploy(world: &World) {
     deployments.create(&PostParams::default(), &deployment).await.expect("deployed");
 }
 
-/// Reports an hour of the previous day that costs 10 credits.
-async fn report(namespace: &Namespace<'_>, name: &str, hour: i64) {
-    let start = Clock::system().now().as_second() / 3_600 - 24 + hour;
-    let end = Timestamp::from_second((start + 1) * 3_600).expect("time");
-    let spec = usage("acme", "gw", hour_until(end), "StorageEgress", "1G");
-    namespace.create::<UsageReport>(name, spec).await;
+async fn buy(account: &ClusterAccount<'_>, name: &str) {
+    account.buy(name, "plus-100").await;
+    account.pack_is(name, "Granted").await;
 }
 
-async fn adjust(namespace: &Namespace<'_>, name: &str) {
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": "outage"});
-    namespace.create::<CreditAdjustment>(name, spec).await;
-    namespace.expect::<CreditAdjustment>(name, "/status/state", "Granted").await;
-}
-
-/// Creates an account with some activity: 1,100 + 200 + 5 - 20 credits.
-async fn account(namespace: &Namespace<'_>) {
-    create_account(namespace, "acme", "starter").await;
-    use_account(namespace).await;
-}
-
-/// Creates the activity of an account. The balance is then 1,285 credits.
-async fn use_account(namespace: &Namespace<'_>) {
+/// Opens an account that ends with 1,285 credits: 1,100 + 200 + 5 - 20.
+async fn live(account: &ClusterAccount<'_>) {
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     for name in ["order-1", "order-2"] {
-        buy_pack(namespace, "acme", name).await;
+        buy(account, name).await;
     }
-    for (hour, name) in ["report-1", "report-2"].into_iter().enumerate() {
-        report(namespace, name, i64::try_from(hour).expect("hour")).await;
-        namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+    for (hours_ago, name) in [(23, "report-1"), (22, "report-2")] {
+        account.report_hour(name, hours_ago, egress("1G")).await;
+        account.report_is(name, "Charged").await;
     }
-    adjust(namespace, "outage").await;
-    balance_is(namespace, "1285").await;
+    account.adjust("outage", "5").await;
+    account.state_is::<CreditAdjustment>("outage", "Granted").await;
+    account.balance("1285").await;
 }
 
-/// Asserts that the account and its period are unchanged, and that nothing was granted again.
-async fn assert_continues_from(before: &Value, namespace: &Namespace<'_>) {
-    let after = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    for part in ["/spec/account", "/spec/startTime", "/spec/period", "/spec/totals"] {
-        assert!(before.pointer(part).is_some(), "{part}");
-        assert_eq!(before.pointer(part), after.pointer(part), "{part}");
+/// The account is the one that it was, in the period it was in, and nothing was added up since.
+async fn goes_on_from(before: &Value, account: &ClusterAccount<'_>) {
+    let after = account.ledger().await;
+    for part in ["account", "startTime", "period", "totals"] {
+        assert!(before.get(part).is_some(), "{part}");
+        assert_eq!(before[part], after[part], "{part}");
     }
 }
 
-async fn delete_ledger(namespace: &Namespace<'_>) {
-    namespace.api::<CreditLedger>().delete("acme", &kube::api::DeleteParams::default()).await.expect("lost");
-    ready_is(namespace, "LedgerMissing").await;
+async fn lose_ledger(account: &ClusterAccount<'_>) {
+    account.delete("CreditLedger", "acme").await;
+    account.reason_is::<Subscription>("acme", "LedgerMissing").await;
 }
 
-/// Overwrites the ledger, so that its hash is wrong.
-async fn corrupt_ledger(namespace: &Namespace<'_>) {
-    let ledgers = namespace.api::<CreditLedger>();
-    let mut ledger = ledgers.get("acme").await.expect("ledger");
-    ledger.spec.sequence += 1;
-    ledger.spec.hash = "0".repeat(64);
-    ledgers.replace("acme", &PostParams::default(), &ledger).await.expect("written");
-    ready_is(namespace, "LedgerInconsistent").await;
+async fn tamper(account: &ClusterAccount<'_>) {
+    account.tamper().await;
+    account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
 }
 
 #[tokio::test]
 async fn one_ledger_is_restored_as_the_runbook_says() {
     let world = World::start().await;
     let _operator = world.operator(&[]);
-    let namespace = world.namespace("team").await;
-    account(&namespace).await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
+    live(&account).await;
     let variables = [
         ("NAMESPACE", "team".to_owned()),
         ("SUBSCRIPTION", "acme".to_owned()),
@@ -294,42 +273,42 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
     let page = Runbook::open("restore-one-ledger.md", &world, &variables);
     page.walk("Before it happens: a backup").await;
 
-    delete_ledger(&namespace).await;
+    lose_ledger(&account).await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerMissing") && !said.contains("held:"), "{said}");
     page.walk("It is missing, and there is a backup").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
-    // The backup is now older.
-    buy_pack(&namespace, "acme", "order-3").await;
-    balance_is(&namespace, "1385").await;
-    delete_ledger(&namespace).await;
+    // The backup is older now.
+    buy(&account, "order-3").await;
+    account.balance("1385").await;
+    lose_ledger(&account).await;
     page.walk("It is missing, and there is a backup").await;
-    ready_is(&namespace, "LedgerRegression").await;
+    account.reason_is::<Subscription>("acme", "LedgerRegression").await;
     let said = page.walk("Diagnosis").await;
     assert!(said.contains("LedgerRegression") && said.contains("held:"), "{said}");
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
     page.walk("Before it happens: a backup").await;
-    corrupt_ledger(&namespace).await;
+    tamper(&account).await;
     page.walk("It is inconsistent, and there is a backup").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
-    // Its content is correct, and is accepted without a backup.
-    corrupt_ledger(&namespace).await;
+    // Its content is right, and is accepted without a backup.
+    tamper(&account).await;
     page.walk("It is older than what was shown").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1285").await;
+    account.balance("1285").await;
 
-    delete_ledger(&namespace).await;
+    lose_ledger(&account).await;
     page.walk("It is missing, and there is no backup").await;
-    ready_is(&namespace, "InForce").await;
+    account.reason_is::<Subscription>("acme", "InForce").await;
     page.walk("Verify").await;
-    balance_is(&namespace, "1100").await;
+    account.balance("1100").await;
     page.assert_complete();
 }
 
@@ -337,13 +316,13 @@ async fn one_ledger_is_restored_as_the_runbook_says() {
 async fn a_namespace_is_restored_as_the_runbook_says() {
     let world = World::start().await;
     deploy(&world).await;
-    let namespace = world.namespace("team").await;
+    let account = ClusterAccount::without_subscription(&world, "team").await;
     let backup = world.plane.folder().join("team.yaml").display().to_string();
     let variables = [("NAMESPACE", "team".to_owned()), ("BACKUP", backup)];
     let page = Runbook::open("restore-a-namespace.md", &world, &variables);
     while_deployed(&world, async {
-        account(&namespace).await;
-        let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+        live(&account).await;
+        let before = account.ledger().await;
         page.walk("Before it happens: a backup").await;
         assert_eq!(page.walk("Diagnosis").await, "1\n1\n");
         let lost = ["delete", "namespace", "team", "--timeout=60s"];
@@ -351,7 +330,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
 
         page.walk("1. Hold").await;
         page.walk("2. Restore").await;
-        let held = namespace.get::<Subscription>("acme").await.expect("restored");
+        let held = account.get::<Subscription>("acme").await.expect("restored");
         assert_eq!(
             held.pointer("/status/observedGeneration"),
             Some(&json!(-1)),
@@ -360,18 +339,18 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         page.walk("3. Compare, then let go").await;
         page.walk("Verify").await;
 
-        balance_is(&namespace, "1285").await;
-        assert_continues_from(&before, &namespace).await;
+        account.balance("1285").await;
+        goes_on_from(&before, &account).await;
         for name in ["order-1", "order-2"] {
-            namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+            account.state_is::<CreditPack>(name, "Granted").await;
         }
-        namespace.expect::<CreditAdjustment>("outage", "/status/state", "Granted").await;
-        // Sends two reports again: one was charged, the other was not.
-        report(&namespace, "again", 0).await;
-        namespace.expect::<UsageReport>("again", "/status/state", "Rejected").await;
-        report(&namespace, "new", 5).await;
-        namespace.expect::<UsageReport>("new", "/status/state", "Charged").await;
-        balance_is(&namespace, "1275").await;
+        account.state_is::<CreditAdjustment>("outage", "Granted").await;
+        // Sent again, one that was charged and one that was not.
+        account.report_hour("again", 23, egress("1G")).await;
+        account.state_is::<UsageReport>("again", "Rejected").await;
+        account.report_hour("new", 18, egress("1G")).await;
+        account.state_is::<UsageReport>("new", "Charged").await;
+        account.balance("1275").await;
     })
     .await;
     page.assert_complete();
@@ -415,35 +394,36 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
     let mut page = Runbook::open("rebuild-a-cluster-from-git.md", &lost, &variables);
     deploy(&lost).await;
     let before = while_deployed(&lost, async {
-        let namespace = lost.namespace("team").await;
+        let account = ClusterAccount::without_subscription(&lost, "team").await;
         let teams = git.join("teams").display().to_string();
-        let applied = namespace.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
+        let applied = account.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
         assert!(applied.success, "{}", applied.stderr);
-        namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
-        buy_pack(&namespace, "acme", "order-1").await;
-        report(&namespace, "report-1", 0).await;
-        balance_is(&namespace, "1290").await;
+        account.state_is::<CreditPack>("order-0", "Granted").await;
+        buy(&account, "order-1").await;
+        account.report_hour("report-1", 23, egress("1G")).await;
+        account.balance("1290").await;
         page.walk("Before it happens: a backup").await;
-        namespace.get::<CreditLedger>("acme").await.expect("ledger")
+        account.ledger().await
     })
     .await;
     drop(lost);
 
     page.moves_to(&fresh);
     let namespace = Namespace { world: &fresh, name: "team".to_owned(), client: fresh.client().await };
+    let account = namespace.account("acme");
     while_deployed(&fresh, async {
         let said = page.walk("Diagnosis").await;
         assert!(said.starts_with("1\n"), "{said}");
         page.walk("1. The operator, holding from its first moment").await;
         page.walk("2. The ledgers").await;
         page.walk("3. Everything else").await;
-        let held = namespace.get::<CreditPack>("order-0").await.expect("applied");
+        let held = account.get::<CreditPack>("order-0").await.expect("applied");
         assert_eq!(held.pointer("/status/state"), None, "nothing is written: {held:#}");
         page.walk("4. Let go").await;
         page.walk("Verify").await;
-        balance_is(&namespace, "1290").await;
-        namespace.expect::<CreditPack>("order-0", "/status/state", "Granted").await;
-        assert_continues_from(&before, &namespace).await;
+        account.balance("1290").await;
+        account.state_is::<CreditPack>("order-0", "Granted").await;
+        goes_on_from(&before, &account).await;
     })
     .await;
     page.assert_complete();

@@ -1,68 +1,71 @@
-//! How to run an operator: sweeps, namespaces, hold, logs and probes.
+//! How an operator runs: its sweep of reports, its namespaces, its logs, and its health checks.
 
 use std::fs;
 
-use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
-use serde_json::json;
+use flashgate_api::{CreditLedger, CreditPack, UsageReport};
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::monthly;
 
-use crate::suite::accounts::{create_account, last_hour, usage};
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
+use crate::world::{Operator, World, wait_for, wait_until, wait_while};
 
-async fn report(namespace: &Namespace<'_>, name: &str, operation: &str) {
-    let spec = usage("acme", name, last_hour(), operation, "1G");
-    namespace.create::<UsageReport>(name, spec).await;
+/// Reports 10 credits of the last hour, if the operation has a rate.
+async fn report(account: &ClusterAccount<'_>, name: &str, operation: &str) {
+    let usage = vec![UsageLine::new("Public", operation, "1G")];
+    account.report_from(name, name, seconds(now() - 3_600, 3_600), usage).await;
 }
 
 #[tokio::test]
 async fn reports_are_swept_after_their_retention_and_stay_charged() {
     let world = World::start().await;
-    let namespace = world.namespace("swept").await;
+    let account = ClusterAccount::without_subscription(&world, "swept").await;
     let catalog = world.catalog_that_keeps_reports_for(2);
-    create_account(&namespace, "acme", "starter").await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     for name in ["a", "b", "c"] {
-        report(&namespace, name, "StorageEgress").await;
+        report(&account, name, "StorageEgress").await;
     }
-    report(&namespace, "unknown", "Teleport").await;
+    report(&account, "unknown", "Teleport").await;
     let _operator = world.operator(&["--catalog", &catalog]);
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1070").await;
-    eventually("every report is gone", async || {
+    account.balance("1070").await;
+    wait_while("every report is gone", async || {
         let reports =
-            namespace.api::<UsageReport>().list(&kube::api::ListParams::default()).await.expect("list");
+            account.api::<UsageReport>().list(&kube::api::ListParams::default()).await.expect("list");
         (!reports.items.is_empty()).then_some(())
     })
-    .await_end()
     .await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1070").await;
+    account.balance("1070").await;
 }
 
 #[tokio::test]
 async fn an_operator_of_one_namespace_ignores_the_others() {
     let world = World::start().await;
-    let (mine, other) = (world.namespace("mine").await, world.namespace("other").await);
-    create_account(&other, "acme", "starter").await;
+    let (mine, other) = (
+        ClusterAccount::without_subscription(&world, "mine").await,
+        ClusterAccount::without_subscription(&world, "other").await,
+    );
+    other.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     let _operator = world.operator(&["--namespace", "mine"]);
-    create_account(&mine, "acme", "starter").await;
-    mine.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    mine.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    mine.balance("1100").await;
     assert!(other.get::<CreditLedger>("acme").await.is_none());
-    other.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
+    other.status("/status/observedGeneration", -1).await;
 }
 
 #[tokio::test]
 async fn a_paused_operator_writes_nothing_and_is_healthy() {
     let world = World::start().await;
-    let namespace = world.namespace("held").await;
-    create_account(&namespace, "acme", "starter").await;
+    let account = ClusterAccount::subscribed_long_ago(&world, "held", monthly("starter")).await;
     let operator = world.operator(&["--hold", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"]);
-    eventually("the port is open", async || operator.listening_port()).await_some().await;
+    wait_for("the port is open", async || operator.listening_port()).await;
     let get = |path: &str| operator.get(path).expect("an answer");
     assert_eq!(get("/healthz"), (200, "ok\n".to_owned()));
-    eventually("the operator is ready", async || (get("/readyz").0 == 200).then_some(())).await_some().await;
+    wait_until("it is ready", async || get("/readyz").0 == 200).await;
     let (status, metrics) = get("/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("flashgate_billing_commits_total 0"), "{metrics}");
     assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none());
-    namespace.expect::<Subscription>("acme", "/status/observedGeneration", -1).await;
+    assert!(account.get::<CreditLedger>("acme").await.is_none());
+    account.status("/status/observedGeneration", -1).await;
 }
 
 #[tokio::test]
@@ -85,19 +88,18 @@ async fn an_invalid_catalog_prevents_the_start_and_names_the_line() {
 #[tokio::test]
 async fn a_catalog_that_becomes_invalid_does_not_affect_a_running_operator() {
     let world = World::start().await;
-    let namespace = world.namespace("broken-catalog").await;
+    let account = ClusterAccount::without_subscription(&world, "broken-catalog").await;
     let file = world.plane.folder().join("catalog.yaml");
     let shipped = fs::read_to_string(crate::world::root().join("src/catalog/shipped.yaml")).expect("catalog");
     fs::write(&file, shipped).expect("catalog");
     let operator = world.operator(&["--catalog", &file.display().to_string()]);
-    create_account(&namespace, "acme", "starter").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
     fs::write(&file, "currency: USD\nplans: [\n").expect("catalog");
-    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("order", pack).await;
-    namespace.expect::<CreditPack>("order", "/status/state", "Granted").await;
-    namespace.expect::<CreditPack>("order", "/status/price", "20").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    account.buy("order", "plus-100").await;
+    account.state_is::<CreditPack>("order", "Granted").await;
+    account.expect::<CreditPack>("order", "/status/price", "20").await;
+    account.balance("1200").await;
     assert!(!operator.has_stopped());
 }
 
@@ -110,19 +112,16 @@ async fn the_log_filter_can_change_at_run_time_and_an_invalid_filter_is_ignored(
     let _operator = Operator::start_as(&world.plane.kubeconfig(), &["--log-filter-file", &file], &[], &log);
     let logged = async |text: &str| {
         let found = async || fs::read_to_string(&log).ok()?.contains(text).then_some(());
-        eventually(text, found).await_some().await;
+        wait_for(text, found).await;
     };
-    let namespace = world.namespace("quiet").await;
-    create_account(&namespace, "acme", "starter").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let account = ClusterAccount::subscribed_long_ago(&world, "quiet", monthly("starter")).await;
+    account.balance("1100").await;
     assert_eq!(fs::read_to_string(&log).expect("log"), "", "errors alone are logged");
     fs::write(&filter, "info").expect("filter");
     logged("what is logged has changed").await;
     fs::write(&filter, "info,kube=loud").expect("filter");
     logged("what is logged stays").await;
-    namespace
-        .create::<CreditPack>("order", json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"}))
-        .await;
+    account.buy("order", "plus-100").await;
     logged("Purchased").await;
 }
 

@@ -3,27 +3,23 @@
 use std::time::Duration;
 
 use flashgate_api::{CreditLedger, Subscription, UsageReport};
+use flashgate_cluster::Kind;
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
-use kube::Resource;
 use kube::api::ListParams;
-use kube::core::NamespaceResourceScope;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Namespace, Operator, World, eventually};
+use crate::cluster_account::{ClusterAccount, now, private_egress, seconds};
+use crate::world::{Namespace, Operator, World, wait_for};
 
 const REPORTS: i64 = 10_000;
 
-async fn fill(namespace: &Namespace<'_>) {
-    let start = flashgate_cluster::clock::Clock::system().now().as_second() - REPORTS * 2 - 60;
-    let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
+async fn fill(account: &ClusterAccount<'_>) {
+    let start = now() - REPORTS * 2 - 60;
     let created = futures::stream::iter(0..REPORTS).map(|index| async move {
-        let window = json!({"startTime": time(start + index * 2), "endTime": time(start + index * 2 + 2)});
-        let usage = json!([{"nodeType": "Private", "operation": "StorageEgress", "quantity": "100M"}]);
-        let spec =
-            json!({"subscriptionRef": {"name": "acme"}, "source": "gw", "window": window, "usage": usage});
-        namespace.create::<UsageReport>(&format!("report-{index}"), spec).await;
+        let window = seconds(start + index * 2, 2);
+        account.report(&format!("report-{index}"), window, private_egress("100M")).await;
     });
     created.buffer_unordered(16).collect::<Vec<()>>().await;
 }
@@ -54,9 +50,7 @@ async fn reads_of_reports(world: &World) -> f64 {
 #[tokio::test]
 async fn ten_thousand_pending_reports_need_at_most_two_hundred_commits_and_their_memory_is_freed() {
     let world = World::start().await;
-    let namespace = world.namespace("many").await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
+    let namespace = ClusterAccount::subscribed_long_ago(&world, "many", monthly("starter")).await;
     fill(&namespace).await;
     let operator = world.operator(&[]);
     let mut peak = 0;
@@ -64,15 +58,14 @@ async fn ten_thousand_pending_reports_need_at_most_two_hundred_commits_and_their
     // The timeout applies to each step of progress.
     while is_pending(&namespace).await {
         let before = last;
-        last = eventually("reports are charged", async || {
+        last = wait_for("reports are charged", async || {
             peak = peak.max(operator.memory_kib());
             let now = commits(&namespace).await;
             (now != before || !is_pending(&namespace).await).then_some(now)
         })
-        .await_some()
         .await;
     }
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "100").await;
+    namespace.balance("100").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     let commits = commits(&namespace).await.expect("ledger");
     assert!(commits <= 200, "{commits} commits");
@@ -81,9 +74,8 @@ async fn ten_thousand_pending_reports_need_at_most_two_hundred_commits_and_their
     // After a restart, the operator reads no charged report.
     let reads = reads_of_reports(&world).await;
     let second = world.operator(&[]);
-    let fresh = world.namespace("fresh").await;
-    fresh.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    fresh.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    let fresh = ClusterAccount::subscribed(&world, "fresh", monthly("starter")).await;
+    fresh.balance("1100").await;
     let memory = second.memory_kib();
     println!("commits {commits}, peak {peak} KiB, second start {memory} KiB");
     assert!(memory < 64 * 1_024, "{memory} KiB with nothing pending");
@@ -102,14 +94,8 @@ async fn ledgers(namespace: &Namespace<'_>) -> i64 {
     first + page.metadata.remaining_item_count.unwrap_or_default()
 }
 
-/// Reads every Subscription and every ledger in pages, as any client would.
-async fn read_all<K>(namespace: &Namespace<'_>) -> usize
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
+/// Reads every Subscription and every ledger, page by page, as any client would.
+async fn read_all<K: Kind>(namespace: &Namespace<'_>) -> usize {
     let (mut count, mut params) = (0, ListParams::default().limit(500));
     loop {
         let page = namespace.api::<K>().list(&params).await.expect("list");
@@ -128,11 +114,10 @@ async fn start_and_become_ready(world: &World) -> (Operator, Duration) {
     let mut memory = 0;
     // Progress is the amount of data that it has read.
     while !is_ready() {
-        memory = eventually("the operator reads more", async || {
+        memory = wait_for("it reads on", async || {
             let now = operator.memory_kib();
             (now > memory || is_ready()).then_some(now)
         })
-        .await_some()
         .await;
     }
     (operator, started.elapsed())
@@ -156,11 +141,10 @@ async fn a_hundred_thousand_accounts_are_ready_about_as_fast_as_they_are_read() 
     let mut opened = ledgers(&namespace).await;
     // The timeout applies to each step of progress.
     while opened < ACCOUNTS {
-        opened = eventually("accounts are opened", async || {
+        opened = wait_for("accounts are opened", async || {
             let now = ledgers(&namespace).await;
             (now > opened).then_some(now)
         })
-        .await_some()
         .await;
     }
     operator.terminate().await;

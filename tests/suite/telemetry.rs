@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use self::causes::{STRANGER, Scene};
 use self::prometheus::{Prometheus, get, promtool};
-use crate::world::{World, eventually, root};
+use crate::world::{World, root, wait_while};
 
 fn alerts_file() -> PathBuf {
     root().join("charts/flashgate-billing/files/alerts.yaml")
@@ -265,7 +265,7 @@ async fn metrics_of_an_account_end_with_it(scene: &Scene<'_>) {
     scene.prometheus.expect(&balance("gone")).await;
     scene.tenants.api::<Subscription>().delete("gone", &DeleteParams::default()).await.expect("deleted");
     let shown = async || (!scene.prometheus.query(&balance("gone")).is_empty()).then_some(());
-    eventually("the metrics of the account are gone", shown).await_end().await;
+    wait_while("the account is not shown any more", shown).await;
     assert!(!scene.prometheus.query(&balance("low")).is_empty());
     assert!(scene.tenants.get::<CreditLedger>("gone").await.is_some(), "its ledger stays");
 }

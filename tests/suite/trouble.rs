@@ -1,55 +1,44 @@
-//! A ledger that is wrong, old or missing: the operator reports it and does not overwrite it, and an
-//! administrator can repair it.
+//! A ledger that is wrong, old or missing: the operator reports it and does not overwrite it, and an administrator can
+//! accept or reset it.
 
-use flashgate_api::{CreditLedger, CreditPack, Subscription};
+use flashgate_api::{CreditLedger, CreditLedgerSpec, CreditPack, Subscription};
 use flashgate_billing::operator::convert::hash_of;
+use flashgate_testing::catalog::monthly;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::suite::accounts::{balance_is, buy_pack};
+use crate::cluster_account::ClusterAccount;
 use crate::suite::installed::shared;
-use crate::world::{Namespace, eventually};
 
-async fn account(name: &str) -> Namespace<'static> {
-    let namespace = shared().await.namespace(name).await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    balance_is(&namespace, "1100").await;
-    namespace
+/// Subscribes to the plan `starter` in a namespace of the shared world.
+async fn starter(namespace: &str) -> ClusterAccount<'static> {
+    let account = ClusterAccount::subscribed(shared().await, namespace, monthly("starter")).await;
+    account.balance("1100").await;
+    account
 }
 
-/// Waits until the condition Ready has this reason. Returns the Subscription.
-pub async fn ready_is(namespace: &Namespace<'_>, reason: &str) -> Value {
-    reason_is(namespace, "acme", reason).await
+/// Buys a pack, and waits until it is granted.
+async fn buy(account: &ClusterAccount<'_>, name: &str) {
+    account.buy(name, "plus-100").await;
+    account.pack_is(name, "Granted").await;
 }
 
-/// Waits until the condition Ready of a Subscription has this reason. Returns the Subscription.
-pub async fn reason_is(namespace: &Namespace<'_>, name: &str, reason: &str) -> Value {
-    eventually(&format!("Ready of {name} is {reason}"), async || {
-        let object = namespace.get::<Subscription>(name).await?;
-        let conditions = object.pointer("/status/conditions")?.as_array()?.clone();
-        let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
-        (ready["reason"] == reason).then_some(object)
-    })
-    .await_some()
-    .await
-}
-
-async fn accept(namespace: &Namespace<'_>, sequence: i64) {
+async fn accept(account: &ClusterAccount<'_>, sequence: i64) {
     let annotation =
         json!({"metadata": {"annotations": {"billing.flashgate.dev/accept-sequence": sequence.to_string()}}});
-    let ledgers = namespace.api::<CreditLedger>();
+    let ledgers = account.api::<CreditLedger>();
     ledgers.patch("acme", &PatchParams::default(), &Patch::Merge(annotation)).await.expect("annotated");
 }
 
 #[tokio::test]
 async fn an_older_ledger_from_a_backup_is_reported_and_can_be_accepted() {
-    let namespace = account("regression").await;
-    let ledgers = namespace.api::<CreditLedger>();
+    let account = starter("regression").await;
+    let ledgers = account.api::<CreditLedger>();
     let backup = ledgers.get("acme").await.expect("ledger");
-    buy_pack(&namespace, "acme", "top-up").await;
-    namespace.expect::<Subscription>("acme", "/status/ledger/sequence", 2).await;
+    buy(&account, "top-up").await;
+    account.status("/status/ledger/sequence", 2).await;
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
-    let gone = ready_is(&namespace, "LedgerMissing").await;
+    let gone = account.reason_is::<Subscription>("acme", "LedgerMissing").await;
     assert_eq!(
         gone.pointer("/status/credits/balance"),
         Some(&json!("1200")),
@@ -58,17 +47,13 @@ async fn an_older_ledger_from_a_backup_is_reported_and_can_be_accepted() {
     let mut restored = backup.clone();
     restored.metadata = kube::core::ObjectMeta { name: Some("acme".to_owned()), ..Default::default() };
     ledgers.create(&PostParams::default(), &restored).await.expect("restored");
-    let old = ready_is(&namespace, "LedgerRegression").await;
-    assert_eq!(
-        old.pointer("/status/ledger/sequence"),
-        Some(&json!(2)),
-        "the last known ledger is unchanged: {old:#}"
-    );
+    let old = account.reason_is::<Subscription>("acme", "LedgerRegression").await;
+    assert_eq!(old.pointer("/status/ledger/sequence"), Some(&json!(2)), "the evidence stays: {old:#}");
     let held = ledgers.get("acme").await.expect("ledger");
-    assert_eq!(held.spec, backup.spec, "the ledger is not overwritten");
-    accept(&namespace, 1).await;
-    ready_is(&namespace, "InForce").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    assert_eq!(held.spec, backup.spec, "nothing is written over");
+    accept(&account, 1).await;
+    account.reason_is::<Subscription>("acme", "InForce").await;
+    account.balance("1100").await;
     let held = ledgers.get("acme").await.expect("ledger");
     assert_eq!(held.spec.sequence, 2);
     assert!(
@@ -76,88 +61,81 @@ async fn an_older_ledger_from_a_backup_is_reported_and_can_be_accepted() {
         "{:?}",
         held.spec.entries
     );
-    buy_pack(&namespace, "acme", "another").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    buy(&account, "another").await;
+    account.balance("1200").await;
 }
 
 #[tokio::test]
 async fn a_missing_ledger_is_reported_and_its_account_can_be_reset() {
-    let namespace = account("missing").await;
-    buy_pack(&namespace, "acme", "top-up").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
-    let ledgers = namespace.api::<CreditLedger>();
+    let account = starter("missing").await;
+    buy(&account, "top-up").await;
+    account.balance("1200").await;
+    let ledgers = account.api::<CreditLedger>();
     ledgers.delete("acme", &DeleteParams::default()).await.expect("deleted");
-    ready_is(&namespace, "LedgerMissing").await;
-    assert!(ledgers.get_opt("acme").await.expect("read").is_none(), "no new ledger is created");
+    account.reason_is::<Subscription>("acme", "LedgerMissing").await;
+    assert!(ledgers.get_opt("acme").await.expect("read").is_none(), "no ledger is begun in its place");
     let reset: Patch<()> = Patch::Json(
         serde_json::from_value(json!([{"op": "remove", "path": "/status/ledger"}])).expect("patch"),
     );
-    let subscriptions = namespace.api::<Subscription>();
+    let subscriptions = account.api::<Subscription>();
     subscriptions.patch_status("acme", &PatchParams::default(), &reset).await.expect("reset");
-    ready_is(&namespace, "InForce").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
+    account.reason_is::<Subscription>("acme", "InForce").await;
+    account.balance("1100").await;
     let ledger = ledgers.get("acme").await.expect("ledger");
     assert_eq!(ledger.spec.sequence, 1);
 }
 
 #[tokio::test]
 async fn a_modified_ledger_is_reported_and_its_content_can_be_accepted() {
-    let namespace = account("tampered").await;
-    let ledgers = namespace.api::<CreditLedger>();
-    let mut tampered = ledgers.get("acme").await.expect("ledger");
-    tampered.spec.sequence = 2;
-    tampered.spec.hash = "0".repeat(64);
-    ledgers.replace("acme", &PostParams::default(), &tampered).await.expect("written by an administrator");
-    ready_is(&namespace, "LedgerInconsistent").await;
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("waiting", spec).await;
-    accept(&namespace, 2).await;
-    ready_is(&namespace, "InForce").await;
-    namespace.expect::<CreditPack>("waiting", "/status/state", "Granted").await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
+    let account = starter("tampered").await;
+    account.tamper().await;
+    account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
+    account.buy("waiting", "plus-100").await;
+    accept(&account, 2).await;
+    account.reason_is::<Subscription>("acme", "InForce").await;
+    account.state_is::<CreditPack>("waiting", "Granted").await;
+    account.balance("1200").await;
 }
 
 #[tokio::test]
 async fn a_ledger_with_wrong_totals_stays_refused_despite_a_valid_hash_and_others_continue() {
-    let namespace = account("unbalanced").await;
-    let ledgers = namespace.api::<CreditLedger>();
-    let mut unbalanced = ledgers.get("acme").await.expect("ledger");
-    unbalanced.spec.sequence = 2;
-    unbalanced.spec.totals.granted = "2100".into();
-    unbalanced.spec.hash = hash_of(&unbalanced.spec);
-    let written = ledgers.replace("acme", &PostParams::default(), &unbalanced).await.expect("written");
-    let said = ready_is(&namespace, "LedgerInconsistent").await;
+    let account = starter("unbalanced").await;
+    let ledgers = account.api::<CreditLedger>();
+    let unbalanced = |spec: &mut CreditLedgerSpec| {
+        spec.totals.granted = "2100".into();
+        spec.hash = hash_of(spec);
+    };
+    let written = account.edit_ledger(unbalanced).await;
+    let said = account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
     let conditions = said["status"]["conditions"].to_string();
-    assert!(!conditions.contains("hash"), "the message is about the content: {conditions}");
-    // Wrong content cannot be accepted, and other accounts continue.
-    accept(&namespace, 2).await;
-    namespace.create::<Subscription>("other", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
-    let spec = json!({"subscriptionRef": {"name": "other"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("top-up", spec).await;
-    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
-    namespace.expect::<Subscription>("other", "/status/credits/balance", "1200").await;
-    let said = ready_is(&namespace, "LedgerInconsistent").await;
-    assert_eq!(said.pointer("/status/credits/balance"), Some(&json!("1100")), "the status is unchanged");
+    assert!(!conditions.contains("hash"), "its content is what is wrong: {conditions}");
+    // What does not add up cannot be accepted either, and it is this account's trouble alone.
+    accept(&account, 2).await;
+    let other = account.account("other");
+    other.subscribe(monthly("starter"), None).await;
+    other.balance("1100").await;
+    buy(&other, "top-up").await;
+    other.balance("1200").await;
+    let said = account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
+    assert_eq!(said.pointer("/status/credits/balance"), Some(&json!("1100")), "what was shown stays");
     let held = ledgers.get("acme").await.expect("ledger");
     assert_eq!(held.spec, written.spec, "the ledger is not overwritten");
 }
 
 #[tokio::test]
 async fn a_ledger_of_a_later_format_is_not_overwritten() {
-    let namespace = account("newer").await;
-    let ledgers = namespace.api::<CreditLedger>();
-    let mut newer = ledgers.get("acme").await.expect("ledger");
-    newer.spec.sequence = 2;
-    newer.spec.format_version += 1;
-    newer.spec.hash = "1".repeat(64);
-    let newer =
-        ledgers.replace("acme", &PostParams::default(), &newer).await.expect("written by a later operator");
-    ready_is(&namespace, "LedgerNewerFormat").await;
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>("waiting", spec).await;
-    namespace.create::<Subscription>("other", json!({"plan": "starter"})).await;
-    namespace.expect::<Subscription>("other", "/status/credits/balance", "1100").await;
+    let account = starter("newer").await;
+    let ledgers = account.api::<CreditLedger>();
+    let later = |spec: &mut CreditLedgerSpec| {
+        spec.format_version += 1;
+        spec.hash = "1".repeat(64);
+    };
+    let newer = account.edit_ledger(later).await;
+    account.reason_is::<Subscription>("acme", "LedgerNewerFormat").await;
+    account.buy("waiting", "plus-100").await;
+    let other = account.account("other");
+    other.subscribe(monthly("starter"), None).await;
+    other.balance("1100").await;
     let held = ledgers.get("acme").await.expect("ledger");
     assert_eq!(held.metadata.resource_version, newer.metadata.resource_version);
 }

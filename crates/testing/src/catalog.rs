@@ -138,3 +138,13 @@ pub fn editions(mode: PaymentMode) -> [Catalog; EDITIONS] {
 pub fn monthly(plan: &str) -> Request {
     Request { plan: plan.to_owned(), billing_period: BillingPeriod::Monthly, renewal: Renewal::Automatic }
 }
+
+/// Returns the request for `plan` by the year with automatic renewal.
+pub fn yearly(plan: &str) -> Request {
+    Request { billing_period: BillingPeriod::Yearly, ..monthly(plan) }
+}
+
+/// Returns the request for `plan` by the month without renewal.
+pub fn without_renewal(plan: &str) -> Request {
+    Request { renewal: Renewal::None, ..monthly(plan) }
+}

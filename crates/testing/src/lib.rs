@@ -5,9 +5,8 @@
 //! - [`Script`](script::Script) is a list of actions with their times. [`script`] also generates random
 //!   scripts.
 //! - [`catalog`] has the shipped catalog and its editions as values.
-//!
-//! - [`simulated`] is a cluster in memory with the API server's rules. [`failpoints`] break the calls to a real
-//!   cluster. Both need the feature `cluster`; without it the crate depends only on the ledger crate.
+//! - `objects` converts actions to the objects that users create. `simulated` is a cluster in memory with the API server's
+//!   rules. `failpoints` break the calls to a real one. These three need the feature `cluster`.
 //!
 //! Only tests depend on this crate.
 
@@ -21,6 +20,8 @@ pub mod change;
 pub mod failpoints;
 #[cfg(feature = "harness")]
 pub mod harness;
+#[cfg(feature = "cluster")]
+pub mod objects;
 pub mod random;
 pub mod receipts;
 pub mod script;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Caller, KINDS, attacked};
 use crate::suite::payments::webhook::post;
 use crate::suite::payments::{free_address, paid, secrets_file};
-use crate::world::eventually;
+use crate::world::wait_for;
 
 /// More connections than a server accepts at once.
 const FLOOD: u16 = 300;
@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Sends the head of a request without its body. Returns the status and the answer.
 async fn ask(address: SocketAddr, request: String) -> (u16, String) {
     let listens = async || TcpStream::connect(address).ok();
-    let mut stream = eventually("the port is open", listens).await_some().await;
+    let mut stream = wait_for("somebody listens", listens).await;
     let answered = tokio::task::spawn_blocking(move || {
         stream.set_read_timeout(Some(SOON)).expect("limit");
         stream.write_all(request.as_bytes()).expect("sent");
@@ -79,7 +79,7 @@ async fn health_and_metrics_need_no_token_and_name_no_account() {
     let namespace = attacked().await.namespace("attacked-metrics", &[]).await;
     namespace.create::<Subscription>("unnamed", json!({"plan": "starter"})).await;
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0", "--namespace", "attacked-metrics"]);
-    let port = eventually("the port is open", async || operator.listening_port()).await_some().await;
+    let port = wait_for("it listens", async || operator.listening_port()).await;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     namespace.expect::<Subscription>("unnamed", "/status/credits/balance", "1100").await;
     for path in TRICKS {
@@ -129,7 +129,7 @@ async fn idle_and_half_sent_connections_block_no_signed_callback_and_no_probe() 
     arguments.extend(["--payments-addr", &at_webhook, "--payments-secret-file", &secrets]);
     let _operator = world.operator(&arguments);
     for address in [webhook, health] {
-        eventually("the port is open", async || TcpStream::connect(address).ok()).await_some().await;
+        wait_for("it listens", async || TcpStream::connect(address).ok()).await;
     }
     let probe = "GET /healthz HTTP/1.1\r\nHost: here\r\n";
     for (text, is_answered) in [

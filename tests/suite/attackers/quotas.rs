@@ -38,11 +38,10 @@ async fn latency(namespace: &Namespace<'_>, neighbour: &Caller, source: &str) ->
         let started = Instant::now();
         let created = neighbour.create(QUIET, REPORT, &name, usage(source, (first, last), "1M")).await;
         assert_eq!(created.0, 201, "{created:?}");
-        crate::world::eventually("the report has its verdict", async || {
+        crate::world::wait_for("the report has its verdict", async || {
             let report = namespace.get::<UsageReport>(&name).await?;
             report.pointer("/status/state").map(|_| ())
         })
-        .await_some()
         .await;
         times.push(started.elapsed());
     }

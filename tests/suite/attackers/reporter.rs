@@ -35,7 +35,7 @@ async fn a_reporter_can_charge_each_window_once_and_do_nothing_else() {
     let reporter = attacked.caller("reporter").await;
     let spec = usage("gw", (-30, -1), "10G");
     assert_eq!(reporter.create(NAMESPACE, REPORT, "first", spec.clone()).await.0, 201);
-    namespace.expect::<UsageReport>("first", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("first", "Charged").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     for name in ["again", "and-again", "first-2"] {
         assert_eq!(reporter.create(NAMESPACE, REPORT, name, spec.clone()).await.0, 201);
@@ -45,7 +45,7 @@ async fn a_reporter_can_charge_each_window_once_and_do_nothing_else() {
     part["window"] = usage("gw", (-29, -28), "1T")["window"].clone();
     part["usage"][0]["quantity"] = json!("1T");
     assert_eq!(reporter.create(NAMESPACE, REPORT, "part", part).await.0, 201);
-    namespace.expect::<UsageReport>("part", "/status/state", "Rejected").await;
+    namespace.state_is::<UsageReport>("part", "Rejected").await;
     let path = format!("{}/first", REPORT.path(NAMESPACE));
     let more =
         json!({"spec": {"usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "0"}]}});
@@ -95,11 +95,11 @@ async fn a_flood_of_zero_reports_uses_no_source_and_no_space_in_the_ledger() {
     });
     zeros.buffer_unordered(16).collect::<Vec<()>>().await;
     for index in 0..ZEROS {
-        namespace.expect::<UsageReport>(&format!("zero-{index}"), "/status/state", "Charged").await;
+        namespace.state_is::<UsageReport>(&format!("zero-{index}"), "Charged").await;
     }
     let honest = usage("gw", (-30, -1), "10G");
     assert_eq!(reporter.create(FLOODED, REPORT, "honest", honest).await.0, 201);
-    namespace.expect::<UsageReport>("honest", "/status/state", "Charged").await;
+    namespace.state_is::<UsageReport>("honest", "Charged").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1000").await;
     let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger["spec"]["coverage"].as_object().map(serde_json::Map::len), Some(1));

@@ -9,7 +9,7 @@ use super::{
     ADJUSTMENT, Caller, KINDS, LEDGER, PACK, PAYMENT, REPORT, SUBSCRIPTION, attacked, money, open_account,
     ready_reason, usage, wait_for_operator,
 };
-use crate::world::{Namespace, eventually};
+use crate::world::{Namespace, wait_until, wait_while};
 
 /// The namespace of the tenant.
 pub const NAMESPACE: &str = "attacked-tenant";
@@ -46,13 +46,9 @@ async fn a_flood_of_refused_packs_creates_few_events() {
         assert_eq!(tenant.create(FLOODED, PACK, &name, pack("plus-100")).await.0, 201);
     }
     for number in 0..flood {
-        namespace.expect::<CreditPack>(&format!("refused-{number}"), "/status/state", "Refused").await;
+        namespace.state_is::<CreditPack>(&format!("refused-{number}"), "Refused").await;
     }
-    eventually("the first Events are published", async || {
-        (events(&namespace, "PlanNotEligible").await >= 10).then_some(())
-    })
-    .await_some()
-    .await;
+    wait_until("the burst is published", async || events(&namespace, "PlanNotEligible").await >= 10).await;
     let minutes = usize::try_from(started.elapsed().as_secs() / 60).expect("a few");
     let published = events(&namespace, "PlanNotEligible").await;
     assert!(published <= 10 + minutes, "{published} Events in {minutes} minutes");
@@ -62,11 +58,10 @@ async fn a_flood_of_refused_packs_creates_few_events() {
 async fn may_edit(tenant: &Caller, namespace: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}});
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-    eventually("the tenant edits the namespace", async || {
+    wait_until("the tenant edits the namespace", async || {
         let (status, _) = tenant.call("POST", &path, &object).await;
-        matches!(status, 201 | 409).then_some(())
+        matches!(status, 201 | 409)
     })
-    .await_some()
     .await;
 }
 
@@ -101,7 +96,7 @@ async fn a_tenant_can_write_only_specs_of_its_own_objects() {
     let tenant = attacked.caller("tenant").await;
     may_edit(&tenant, NAMESPACE).await;
     assert_eq!(tenant.create(NAMESPACE, PACK, "top-up", pack("plus-100")).await.0, 201);
-    namespace.expect::<CreditPack>("top-up", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("top-up", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1200").await;
     let before = money(&namespace).await;
     try_writes_of_other_roles(&tenant, NAMESPACE).await;
@@ -162,9 +157,9 @@ async fn writes_to_own_objects_change_no_balance(namespace: &Namespace<'_>, tena
     assert_ne!(created["status"]["state"], "Granted", "{created}");
     assert_ne!(created["metadata"]["uid"], forged["metadata"]["uid"]);
     assert_ne!(created["metadata"]["creationTimestamp"], forged["metadata"]["creationTimestamp"]);
-    // The pack is a normal purchase, with an invoice.
-    namespace.expect::<CreditPack>("forged", "/status/state", "Granted").await;
-    // The pack and the Subscription of an order cannot change.
+    // It is a purchase like any other: paid for by an invoice.
+    namespace.state_is::<CreditPack>("forged", "Granted").await;
+    // What is ordered does not change, nor where it belongs.
     for spec in [json!({"pack": "plus-1000"}), json!({"subscriptionRef": {"name": "other"}})] {
         let path = format!("{}/top-up", PACK.path(NAMESPACE));
         assert_eq!(tenant.call("PATCH", &path, &json!({"spec": spec})).await.0, 422);
@@ -226,7 +221,7 @@ async fn deleting_and_recreating_gives_no_new_grant_and_no_new_limit() {
     let owner = attacked.caller("owner").await;
     for name in ["a", "b", "c"] {
         assert_eq!(owner.create(OWNED, PACK, name, pack("plus-100")).await.0, 201);
-        namespace.expect::<CreditPack>(name, "/status/state", "Granted").await;
+        namespace.state_is::<CreditPack>(name, "Granted").await;
     }
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1400").await;
     let before = money(&namespace).await;
@@ -236,7 +231,7 @@ async fn deleting_and_recreating_gives_no_new_grant_and_no_new_limit() {
     assert_eq!(owner.create(OWNED, PACK, "d", pack("plus-100")).await.0, 201);
     ready_reason(&namespace, PACK, "d", "PackLimitReached").await;
     assert_eq!(owner.create(OWNED, PACK, "a", pack("plus-100")).await.0, 201);
-    namespace.expect::<CreditPack>("a", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("a", "Granted").await;
     assert_eq!(owner.create(OWNED, PACK, "b", pack("plus-1000")).await.0, 201);
     ready_reason(&namespace, PACK, "b", "NameAlreadyUsed").await;
     let acme = format!("{}/acme", SUBSCRIPTION.path(OWNED));
@@ -244,9 +239,7 @@ async fn deleting_and_recreating_gives_no_new_grant_and_no_new_limit() {
     for spec in [json!({"plan": "starter"}), json!({"plan": "starter", "startTime": "2020-01-01T00:00:00Z"})]
     {
         assert_eq!(owner.call("DELETE", &acme, &Value::Null).await.0, 200);
-        eventually("the Subscription is gone", async || namespace.get::<Subscription>("acme").await)
-            .await_end()
-            .await;
+        wait_while("the Subscription is gone", async || namespace.get::<Subscription>("acme").await).await;
         assert_eq!(owner.create(OWNED, SUBSCRIPTION, "acme", spec).await.0, 201);
         namespace.expect::<Subscription>("acme", "/status/credits/balance", "1400").await;
         namespace.expect::<Subscription>("acme", "/status/packs/used", 3).await;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::world::{Namespace, World, eventually, root};
+use crate::world::{Namespace, World, root, wait_for};
 
 /// Applies the quotas of `examples/quotas/`, and waits until they are enforced. The world needs the
 /// controller `resourcequota-controller`.
@@ -14,14 +14,13 @@ pub async fn apply_quotas(namespace: &Namespace<'_>) {
         .map(|file| fs::read_to_string(file.expect("entry").path()).expect("manifest"))
         .collect();
     let quotas = quotas.join("---\n");
-    // The controller looks for new kinds every 30 seconds. Only then does it count a quota of a new kind.
-    eventually("the quotas are enforced", async || {
+    // The controller looks for new kinds every 30 seconds, and counts a quota of an unknown one only when that is made.
+    wait_for("the quotas count", async || {
         let made = namespace.kubectl(&["replace", "--force", "-f", "-"], Some(&quotas)).await;
         assert!(made.success, "{}", made.stderr);
         let wait = ["wait", "--for=jsonpath={.status.used}", "--timeout=3s", "resourcequotas", "--all"];
         namespace.kubectl(&wait, None).await.success.then_some(())
     })
-    .await_some()
     .await;
 }
 
@@ -41,7 +40,7 @@ async fn a_team_with_a_quota_has_one_subscription() {
     let first = subscription("acme");
     // Until the controller has counted, the API server accepts no object.
     let admitted = async || namespace.kubectl(&create, Some(&first)).await.success.then_some(());
-    eventually("the first Subscription is admitted", admitted).await_some().await;
+    wait_for("the first is admitted", admitted).await;
     let refused = namespace.kubectl(&create, Some(&subscription("another"))).await;
     assert!(!refused.success && refused.stderr.contains("exceeded quota"), "{}", refused.stderr);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::definitions::OLDER;
 use super::pod::{Container, kubeconfig_of};
 use super::{RELEASE, chart, documents, helm_in, object, tool};
-use crate::world::{Namespace, World, eventually, root};
+use crate::world::{Namespace, World, root, wait_for};
 
 /// Returns the parts of an account that an upgrade must not change.
 async fn account_state(namespace: &Namespace<'_>) -> [Option<Value>; 3] {
@@ -38,14 +38,11 @@ async fn references_are_known(world: &World) -> bool {
 
 /// Buys a pack. Returns the increase of the ledger's sequence.
 async fn buy(namespace: &Namespace<'_>, order: &str) -> i64 {
-    let sequence = async || {
-        let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-        ledger["spec"]["sequence"].as_i64().expect("sequence")
-    };
+    let account = namespace.account("acme");
+    let sequence = async || account.ledger().await["sequence"].as_i64().expect("sequence");
     let before = sequence().await;
-    let pack = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    namespace.create::<CreditPack>(order, pack).await;
-    namespace.expect::<CreditPack>(order, "/status/state", "Granted").await;
+    account.buy(order, "plus-100").await;
+    account.pack_is(order, "Granted").await;
     sequence().await - before
 }
 
@@ -170,7 +167,7 @@ async fn the_test_of_a_release_deletes_its_subscription_when_it_fails() {
         world.plane.kubectl(&get, None).await.expect("kubectl").succeeded().expect("read")
     };
     let pod = async || (!get("pods").await.is_empty()).then_some(());
-    eventually("the test pod exists", pod).await_some().await;
+    wait_for("the pod of the test is there", pod).await;
     assert!(!get("subscriptions.billing.flashgate.dev").await.is_empty());
     // A kubelet would report this if the Subscription did not become ready.
     let failed = r#"{"status": {"phase": "Failed"}}"#;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::pod::kubeconfig_of;
 use super::{list, render};
-use crate::world::{Namespace, World, eventually};
+use crate::world::{Namespace, World, wait_until};
 
 /// Creates a report of `source` as a dry run, with the given kubeconfig.
 async fn report(namespace: &Namespace<'_>, kubeconfig: &str, source: &str) -> Output {
@@ -45,11 +45,10 @@ async fn a_user_can_report_only_as_itself() {
     let relay = kubeconfig_of(&world, "guarded", "relay").await.display().to_string();
     let user = world.plane.kubeconfig_for("gw-us-1").expect("user").display().to_string();
 
-    eventually("the policy is in force", async || {
+    wait_until("the policy is in force", async || {
         let refused = report(&namespace, &gateway, "gw-us-1").await;
-        (!refused.success && refused.stderr.contains("must be 'gw-eu-1'")).then_some(())
+        !refused.success && refused.stderr.contains("must be 'gw-eu-1'")
     })
-    .await_some()
     .await;
     for (caller, source, is_its_own) in [
         (&gateway, "gw-eu-1", true),

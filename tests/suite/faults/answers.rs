@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header, request};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, UsageReport};
+use flashgate_testing::catalog::monthly;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::silence::asked_of_pending_reports;
 use super::sizes::usage;
-use super::{Watched, adjust, balance_is, open_account};
+use super::{Watched, open_account};
+use crate::cluster_account::{ClusterAccount, LONG_AGO};
 use crate::relay::{self, Interceptor};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for, wait_until};
 
 /// Rejects the first writes of each object with 429.
 #[derive(Default)]
@@ -50,12 +52,11 @@ impl Interceptor for Throttle {
 #[tokio::test]
 async fn the_operator_obeys_retry_after_and_loses_nothing() {
     let world = World::start().await;
-    let namespace = world.namespace("patience").await;
     let throttle = Arc::new(Throttle::default());
     let _operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&throttle)).await);
-    open_account(&namespace).await;
-    adjust(&namespace, "goodwill").await;
-    balance_is(&namespace, "1110").await;
+    let account = open_account(&world, "patience").await;
+    account.adjust("goodwill", "10").await;
+    account.balance("1110").await;
     let tries = throttle.tries.lock().expect("tries");
     assert!(tries.keys().any(|path| path.contains("creditledgers")), "{tries:?}");
     for (path, tries) in tries.iter() {
@@ -130,31 +131,29 @@ fn use_small_pages(head: &mut request::Parts) {
 #[tokio::test]
 async fn expired_lists_and_watches_are_repeated() {
     let world = World::start().await;
-    let namespace = world.namespace("expiring").await;
+    let account = ClusterAccount::without_subscription(&world, "expiring").await;
     let count = i64::try_from(Expiring::LOST_PAGE).expect("count") + 2;
     for index in 1..=count {
         let name = format!("early-{index}");
-        namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
+        account.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
     let expiring = Arc::new(Expiring::default());
     let operator = Watched::start_as(&world, &relay::start(&world, Arc::clone(&expiring)).await);
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
-    eventually("each watch has started again", async || {
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance(&(1_100 - 10 * count).to_string()).await;
+    wait_until("each watch has started again", async || {
         let expired = expiring.expired.lock().expect("expired");
-        (expired.iter().filter(|what| what.starts_with("watch")).count() == 6).then_some(())
+        expired.iter().filter(|what| what.starts_with("watch")).count() == 6
     })
-    .await_some()
     .await;
     assert!(
         expiring.expired.lock().expect("expired").contains("list usagereports"),
         "{}",
         operator.read_log()
     );
-    namespace.create::<UsageReport>("late", usage("late", 1, 10)).await;
-    namespace.expect::<UsageReport>("late", "/status/state", "Charged").await;
-    balance_is(&namespace, &(1_090 - 10 * count).to_string()).await;
+    account.create::<UsageReport>("late", usage("late", 1, 10)).await;
+    account.state_is::<UsageReport>("late", "Charged").await;
+    account.balance(&(1_090 - 10 * count).to_string()).await;
 }
 
 /// Serves lists in pages. The first watch of pending reports expires, and the list after it stops halfway.
@@ -194,29 +193,27 @@ impl Interceptor for StuckRelist {
 #[tokio::test]
 async fn an_operator_killed_during_a_relist_charges_every_report_once() {
     let world = World::start().await;
-    let namespace = world.namespace("relist").await;
+    let account = ClusterAccount::without_subscription(&world, "relist").await;
     let count = i64::try_from(StuckRelist::LAST_PAGE).expect("count") + 3;
     for index in 1..=count {
         let name = format!("early-{index}");
-        namespace.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
+        account.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
     let relist = Arc::new(StuckRelist::default());
     let kubeconfig = relay::start(&world, Arc::clone(&relist)).await;
     let Watched { operator, .. } = Watched::start_as(&world, &kubeconfig);
     let is_stuck = async || relist.is_stuck.load(Ordering::SeqCst).then_some(());
-    eventually("the relist is stuck", is_stuck).await_some().await;
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
-    namespace.create::<Subscription>("acme", spec).await;
-    // Reports that it already knew are charged while the list is stuck.
-    balance_is(&namespace, &(1_100 - 10 * count).to_string()).await;
+    wait_for("a relist has stopped halfway", is_stuck).await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    // The reports of the first list are charged while the relist hangs.
+    account.balance(&(1_100 - 10 * count).to_string()).await;
     for name in ["late-1", "late-2", "late-3"] {
-        namespace.create::<UsageReport>(name, usage(name, 1, 10)).await;
+        account.create::<UsageReport>(name, usage(name, 1, 10)).await;
     }
     operator.kill();
     let _operator = Watched::start_as(&world, &kubeconfig);
-    balance_is(&namespace, &(1_100 - 10 * (count + 3)).to_string()).await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!((10 * (count + 3)).to_string())));
+    account.balance(&(1_100 - 10 * (count + 3)).to_string()).await;
+    account.has_totals(&[("consumed", &(10 * (count + 3)).to_string())]).await;
 }
 
 /// Rejects all requests for a while.
@@ -259,23 +256,20 @@ impl Interceptor for Overloaded {
 #[tokio::test]
 async fn an_overloaded_server_gets_few_requests_and_nothing_is_lost() {
     let world = World::start().await;
-    let namespace = world.namespace("overloaded").await;
     let overloaded = Arc::new(Overloaded::default());
     let kubeconfig = relay::start(&world, Arc::clone(&overloaded)).await;
     // Watches end quickly, so that they are rejected as well.
     let _operator = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
-    open_account(&namespace).await;
+    let account = open_account(&world, "overloaded").await;
     overloaded.begin();
-    adjust(&namespace, "goodwill").await;
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.adjust("goodwill", "10").await;
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     let is_over = async || overloaded.is_over().then_some(());
-    eventually("the rejections end", is_over).await_some().await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
-    namespace.expect::<CreditAdjustment>("goodwill", "/status/state", "Granted").await;
-    balance_is(&namespace, "1100").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    assert_eq!(ledger.pointer("/spec/totals/adjusted"), Some(&json!("10")));
-    assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("10")));
+    wait_for("it no longer refuses", is_over).await;
+    account.state_is::<UsageReport>("gw", "Charged").await;
+    account.state_is::<CreditAdjustment>("goodwill", "Granted").await;
+    account.balance("1100").await;
+    account.has_totals(&[("adjusted", "10"), ("consumed", "10")]).await;
     let tries = overloaded.tries.lock().expect("tries");
     // Before a watch resumes, the operator reads the server's latest version. That request is rejected.
     assert!(tries.keys().any(|what| what.ends_with("v1alpha1/usagereports")), "{tries:?}");

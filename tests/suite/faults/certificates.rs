@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Watched, adjust, balance_is, open_account};
+use super::{Watched, open_account};
 use crate::world::{Namespace, World};
 
 /// Runs openssl in `folder`.
@@ -50,13 +50,12 @@ async fn a_new_server_certificate_of_the_same_authority_needs_no_restart() {
     let world = World::start().await;
     make_certificates(world.plane.folder());
     show(&world, "first").await;
-    let namespace = world.namespace("certificates").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
+    let account = open_account(&world, "certificates").await;
     show(&world, "second").await;
-    let namespace = Namespace { client: world.client().await, ..namespace };
-    adjust(&namespace, "goodwill").await;
-    balance_is(&namespace, "1110").await;
+    let account = Namespace { client: world.client().await, ..(*account).clone() }.account("acme");
+    account.adjust("goodwill", "10").await;
+    account.balance("1110").await;
     assert!(!watched.operator.has_stopped());
     let ready = watched.operator.get("/readyz").map(|(status, _)| status);
     assert_eq!(ready, Some(200), "{}", watched.read_log());

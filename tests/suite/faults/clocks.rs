@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use axum::http::{HeaderValue, header, request};
 use axum::response::Response;
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription};
+use flashgate_api::{CreditAdjustment, CreditLedger};
 use flashgate_cluster::clock::Clock;
+use flashgate_testing::catalog::monthly;
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use k8s_openapi::ByteString;
@@ -14,8 +15,9 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::{Watched, etcd};
+use crate::cluster_account::{ClusterAccount, LONG_AGO};
 use crate::relay::{self, Interceptor};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -51,21 +53,19 @@ async fn commits_stop_while_the_clocks_differ_and_continue_when_they_agree() {
     let other = Arc::new(WrongClock::default());
     other.seconds.store(-HOUR, Ordering::Relaxed);
     let watched = Watched::start_as(&world, &relay::start(&world, Arc::clone(&other)).await);
-    // Each account needs its own commit, because a failed account is not retried for a while.
-    let spec = json!({"plan": "starter", "startTime": "2026-01-01T00:00:00Z"});
+    // Each account asks for a commit of its own, since one that failed is left alone for a while.
     for (name, seconds, oscillates) in
         [("behind", -HOUR, false), ("ahead", 400 * DAY, false), ("either-way", HOUR, true)]
     {
         other.seconds.store(seconds, Ordering::Relaxed);
         other.oscillates.store(oscillates, Ordering::Relaxed);
-        namespace.create::<Subscription>(name, spec.clone()).await;
-        eventually(&format!("the metric shows {name}"), async || {
+        namespace.account(name).subscribe(monthly("starter"), Some(LONG_AGO)).await;
+        wait_for(&format!("the metric says {name}"), async || {
             let skew = watched.metrics(|line| line.starts_with("flashgate_billing_clock_skew_seconds"));
             let skew = skew.first().copied()?.to_string().parse::<i64>().ok()?;
             let off = if oscillates { skew.abs() - seconds } else { skew + seconds };
             (off.abs() <= 5).then_some(())
         })
-        .await_some()
         .await;
         let (status, said) = watched.operator.get("/readyz").expect("answer");
         assert!(status == 503 && said.starts_with("commits hold: the local clock is"), "{name}: {said}");
@@ -76,9 +76,9 @@ async fn commits_stop_while_the_clocks_differ_and_continue_when_they_agree() {
     other.seconds.store(0, Ordering::Relaxed);
     for name in ["behind", "ahead", "either-way", "agreed"] {
         if name == "agreed" {
-            namespace.create::<Subscription>(name, spec.clone()).await;
+            namespace.account(name).subscribe(monthly("starter"), Some(LONG_AGO)).await;
         }
-        namespace.expect::<Subscription>(name, "/status/credits/balance", "1100").await;
+        namespace.account(name).balance("1100").await;
     }
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())));
 }
@@ -102,19 +102,18 @@ fn store_from_the_future(world: &World, of: &str, name: &str) {
 #[tokio::test]
 async fn an_object_from_the_future_waits_and_its_account_continues() {
     let world = World::start().await;
-    let namespace = world.namespace("ahead").await;
+    let account = ClusterAccount::without_subscription(&world, "ahead").await;
     let _operator = world.operator(&[]);
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    let spec = json!({"subscriptionRef": {"name": "acme"}, "credits": "10", "reason": "a test"});
-    namespace.create::<CreditAdjustment>("today", spec.clone()).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1110").await;
+    account.subscribe(monthly("starter"), None).await;
+    account.adjust("today", "10").await;
+    account.balance("1110").await;
     store_from_the_future(&world, "today", "in-400-days");
     let reason = "/status/conditions/0/reason";
-    namespace.expect::<CreditAdjustment>("in-400-days", reason, "ArrivalInFuture").await;
-    namespace.create::<CreditAdjustment>("today-as-well", spec).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1120").await;
-    namespace.expect::<Subscription>("acme", "/status/period/number", 1).await;
-    let ledger = namespace.api::<CreditLedger>().get("acme").await.expect("ledger");
+    account.expect::<CreditAdjustment>("in-400-days", reason, "ArrivalInFuture").await;
+    account.adjust("today-as-well", "10").await;
+    account.balance("1120").await;
+    account.status("/status/period/number", 1).await;
+    let ledger = account.api::<CreditLedger>().get("acme").await.expect("ledger");
     let ahead = ledger.spec.clock_time.duration_since(Clock::system().now());
     assert!(ahead.as_secs() <= 60, "the clock of the account is {}", ledger.spec.clock_time);
 }

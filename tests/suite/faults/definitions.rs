@@ -1,75 +1,72 @@
 //! CRDs that are removed, recreated, or of another version.
 
 use flashgate_api::{CreditLedger, CreditPack, Subscription};
+use flashgate_testing::catalog::monthly;
 use serde_json::json;
 
-use super::{Watched, adjust, balance_is, definition, open_account, redefine};
-use crate::suite::trouble::ready_is;
-use crate::world::{Namespace, World, eventually, root};
+use super::{Watched, definition, open_account, redefine};
+use crate::cluster_account::ClusterAccount;
+use crate::world::{World, root, wait_for, wait_until};
 
-async fn remove_kind(namespace: &Namespace<'_>, plural: &str) {
+async fn remove_kind(account: &ClusterAccount<'_>, plural: &str) {
     let name = format!("crd/{plural}.billing.flashgate.dev");
-    namespace.kubectl(&["delete", &name, "--timeout=60s"], None).await.succeeded().expect("removed");
+    account.kubectl(&["delete", &name, "--timeout=60s"], None).await.succeeded().expect("removed");
 }
 
-async fn buy(namespace: &Namespace<'_>, name: &str, state: &str) {
+async fn buy(account: &ClusterAccount<'_>, name: &str, state: &str) {
     let spec = json!({"subscriptionRef": {"name": "acme"}, "pack": "plus-100"});
-    // A CRD that was just recreated is not served at once.
-    eventually("the pack is ordered", async || {
+    // A kind that has just come back is not served at once.
+    wait_for("the pack is ordered", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditPack", "metadata": {"name": name},
             "spec": spec.clone(),
         });
-        let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).await;
+        let applied = account.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).await;
         applied.success.then_some(())
     })
-    .await_some()
     .await;
-    namespace.expect::<CreditPack>(name, "/status/state", state).await;
+    account.state_is::<CreditPack>(name, state).await;
 }
 
 #[tokio::test]
 async fn removed_and_recreated_crds_lose_and_repeat_no_charge() {
     let world = World::start().await;
-    let namespace = world.namespace("removed-kinds").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
+    let account = open_account(&world, "removed-kinds").await;
     for name in ["a", "b", "c"] {
-        buy(&namespace, name, "Granted").await;
+        buy(&account, name, "Granted").await;
     }
-    balance_is(&namespace, "1400").await;
-    remove_kind(&namespace, "creditpacks").await;
-    // Other kinds continue in the meantime.
-    adjust(&namespace, "meanwhile").await;
-    balance_is(&namespace, "1410").await;
+    account.balance("1400").await;
+    remove_kind(&account, "creditpacks").await;
+    // What has another kind goes on meanwhile.
+    account.adjust("meanwhile", "10").await;
+    account.balance("1410").await;
     redefine(&world, &definition("creditpacks")).await;
-    buy(&namespace, "d", "Refused").await;
-    buy(&namespace, "a", "Granted").await;
-    balance_is(&namespace, "1410").await;
-    remove_kind(&namespace, "subscriptions").await;
+    buy(&account, "d", "Refused").await;
+    buy(&account, "a", "Granted").await;
+    account.balance("1410").await;
+    remove_kind(&account, "subscriptions").await;
     redefine(&world, &definition("subscriptions")).await;
-    eventually("the Subscription is recreated", async || {
+    wait_until("the Subscription is made again", async || {
         let manifest = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "Subscription",
             "metadata": {"name": "acme"}, "spec": {"plan": "starter"},
         });
-        let applied = namespace.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).await;
-        applied.success.then_some(())
+        let applied = account.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).await;
+        applied.success
     })
-    .await_some()
     .await;
-    balance_is(&namespace, "1410").await;
-    remove_kind(&namespace, "creditledgers").await;
-    ready_is(&namespace, "LedgerMissing").await;
+    account.balance("1410").await;
+    remove_kind(&account, "creditledgers").await;
+    account.reason_is::<Subscription>("acme", "LedgerMissing").await;
     redefine(&world, &definition("creditledgers")).await;
-    eventually("ledgers are served again", async || {
-        namespace.kubectl(&["get", "creditledgers"], None).await.success.then_some(())
+    wait_until("ledgers are served again", async || {
+        account.kubectl(&["get", "creditledgers"], None).await.success
     })
-    .await_some()
     .await;
-    adjust(&namespace, "after").await;
-    ready_is(&namespace, "LedgerMissing").await;
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "nothing is granted again");
+    account.adjust("after", "10").await;
+    account.reason_is::<Subscription>("acme", "LedgerMissing").await;
+    assert!(account.get::<CreditLedger>("acme").await.is_none(), "nothing is granted again");
     assert!(!watched.operator.has_stopped());
 }
 
@@ -87,45 +84,36 @@ async fn an_operator_before_a_crd_upgrade_reports_it_and_drops_no_field_of_a_led
     redefine(&world, &older).await;
     let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
     world.plane.kubectl(&established, None).await.expect("kubectl").succeeded().expect("established");
-    let namespace = world.namespace("older").await;
-    eventually("the API server serves the schema", async || {
+    let account = ClusterAccount::without_subscription(&world, "older").await;
+    wait_until("the API server tells the schema", async || {
         let path = "/openapi/v3/apis/billing.flashgate.dev/v1alpha1";
         let told = world.plane.kubectl(&["get", "--raw", path], None).await.expect("kubectl");
-        (told.success && told.stdout.contains("v1alpha1.CreditLedger\"")).then_some(())
+        told.success && told.stdout.contains("v1alpha1.CreditLedger\"")
     })
-    .await_some()
     .await;
-    namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+    account.subscribe(monthly("starter"), None).await;
     let watched = Watched::start(&world);
-    eventually("the operator logs the problem", async || {
-        let said = watched.read_log();
-        let names = said.contains("older than this program") && said.contains("spec.statements");
-        names.then_some(())
+    wait_until("it is said", async || {
+        let read_log = watched.read_log();
+        read_log.contains("older than this program") && read_log.contains("spec.statements")
     })
-    .await_some()
     .await;
-    eventually("the commit is refused", async || {
-        (watched.metric("flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}") > 1.0)
-            .then_some(())
+    wait_until("the commit is refused", async || {
+        watched.metric("flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}") > 1.0
     })
-    .await_some()
     .await;
-    ready_is(&namespace, "CommitRefused").await;
-    assert!(namespace.get::<CreditLedger>("acme").await.is_none(), "no ledger without its fields");
+    account.reason_is::<Subscription>("acme", "CommitRefused").await;
+    assert!(account.get::<CreditLedger>("acme").await.is_none(), "no ledger without its fields");
     world.plane.apply_crds(&root().join("crds")).await.expect("upgraded");
-    balance_is(&namespace, "1100").await;
+    account.balance("1100").await;
 }
 
 #[tokio::test]
 async fn an_operator_without_crds_reports_it_and_starts_when_they_exist() {
     let world = World::empty().await;
     let watched = Watched::start(&world);
-    eventually("the operator logs the problem", async || {
-        watched.read_log().contains("the cluster does not know this kind").then_some(())
-    })
-    .await_some()
-    .await;
+    wait_until("it is read_log", async || watched.read_log().contains("the cluster does not know this kind"))
+        .await;
     world.plane.apply_crds(&root().join("crds")).await.expect("definitions");
-    let namespace = world.namespace("late-definitions").await;
-    open_account(&namespace).await;
+    open_account(&world, "late-definitions").await;
 }

@@ -1,42 +1,37 @@
 //! Namespaces that are deleted while the operator works in them.
 
-use flashgate_api::{CreditLedger, UsageReport};
+use flashgate_api::{CreditLedger, Subscription, UsageReport};
 use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
 use kube::Api;
 use kube::api::DeleteParams;
 
 use super::sizes::usage;
-use super::{Watched, adjust, balance_is, open_account};
-use crate::world::{World, eventually};
+use super::{Watched, open_account};
+use crate::world::{World, wait_while};
 
 #[tokio::test]
 async fn a_namespace_deleted_under_load_leaves_nothing_and_delays_no_other() {
     let world = World::start().await;
     let watched = Watched::start(&world);
-    let (gone, other) = (world.namespace("gone").await, world.namespace("other").await);
-    open_account(&gone).await;
-    open_account(&other).await;
+    let (gone, other) = (open_account(&world, "gone").await, open_account(&world, "other").await);
     for index in 0..20 {
         let name = format!("gw-{index}");
         gone.create::<UsageReport>(&name, usage(&name, 1, 10)).await;
     }
     let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
     namespaces.delete("gone", &DeleteParams::background()).await.expect("deleted");
-    eventually("the namespace is gone", async || namespaces.get_opt("gone").await.expect("read"))
-        .await_end()
-        .await;
-    adjust(&other, "goodwill").await;
-    balance_is(&other, "1110").await;
-    // The same names are now a new account, without debt or credits of the old one.
-    let again = world.namespace("gone").await;
-    open_account(&again).await;
+    wait_while("the namespace is gone", async || namespaces.get_opt("gone").await.expect("read")).await;
+    other.adjust("goodwill", "10").await;
+    other.balance("1110").await;
+    // What is gone is gone: the same names mean another account, which owes and has nothing of the first.
+    let again = open_account(&world, "gone").await;
     again.expect::<CreditLedger>("acme", "/spec/totals/consumed", "0").await;
-    adjust(&again, "goodwill").await;
-    balance_is(&again, "1110").await;
-    // The operator does not retry writes into a deleted namespace.
+    again.adjust("goodwill", "10").await;
+    again.balance("1110").await;
+    // The operator does not retry writes into a namespace that is gone.
     let before = watched.failures();
-    adjust(&other, "more").await;
-    balance_is(&other, "1120").await;
+    other.adjust("more", "10").await;
+    other.balance("1120").await;
     assert_eq!(watched.failures(), before, "{}", watched.read_log());
 }
 
@@ -46,27 +41,25 @@ async fn twenty_deleted_namespaces_are_not_reported_as_ledger_faults() {
     let watched = Watched::start(&world);
     let mut going = Vec::new();
     for index in 0..20 {
-        let namespace = world.namespace(&format!("going-{index}")).await;
-        open_account(&namespace).await;
-        namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
-        going.push(namespace);
+        let account = open_account(&world, &format!("going-{index}")).await;
+        account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+        going.push(account);
     }
-    for namespace in &going {
-        balance_is(namespace, "1090").await;
+    for account in &going {
+        account.balance("1090").await;
     }
     // The namespace controller may delete a ledger before its Subscription.
     going[0].api::<CreditLedger>().delete("acme", &DeleteParams::default()).await.expect("deleted");
-    crate::suite::trouble::ready_is(&going[0], "LedgerMissing").await;
+    going[0].reason_is::<Subscription>("acme", "LedgerMissing").await;
     let namespaces: Api<NamespaceObject> = Api::all(world.client().await);
-    for namespace in &going {
-        namespaces.delete(&namespace.name, &DeleteParams::background()).await.expect("deleted");
+    for account in &going {
+        namespaces.delete(&account.name, &DeleteParams::background()).await.expect("deleted");
     }
-    for namespace in &going {
-        let gone = async || namespaces.get_opt(&namespace.name).await.expect("read");
-        eventually("the namespace is gone", gone).await_end().await;
+    for account in &going {
+        let gone = async || namespaces.get_opt(&account.name).await.expect("read");
+        wait_while("the namespace is gone", gone).await;
     }
-    let other = world.namespace("other").await;
-    open_account(&other).await;
+    open_account(&world, "other").await;
     let violations = watched.metric("flashgate_billing_ledger_invariant_violations_total");
     assert!((violations - 0.0).abs() < f64::EPSILON, "{violations} violations: {}", watched.read_log());
     assert!(!watched.read_log().contains("ERROR"), "{}", watched.read_log());

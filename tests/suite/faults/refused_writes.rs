@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use flashgate_api::{CreditAdjustment, CreditLedger, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_control_plane::ControlPlane;
+use flashgate_testing::catalog::monthly;
 use serde_json::{Value, json};
 
-use super::{Watched, adjust, balance_is, open_account};
-use crate::suite::trouble::ready_is;
-use crate::world::{Namespace, World, eventually};
+use super::{Watched, open_account};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, egress, now, seconds};
+use crate::world::{World, wait_until};
 
 /// Reconciles whose commit has an unknown result.
 const REFUSED: &str = "flashgate_billing_reconcile_total{kind=\"Subscription\",result=\"commit\"}";
@@ -35,45 +36,41 @@ fn policy() -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [policy, binding]}).to_string()
 }
 
-/// Waits until a write of the ledger is denied.
-async fn in_force(namespace: &Namespace<'_>) {
-    eventually("the policy is in force", async || {
+/// Waits until a write of the ledger is refused, as whoever tries it sees.
+async fn in_force(account: &ClusterAccount<'_>) {
+    wait_until("the policy is in force", async || {
         let note = ["annotate", "creditledger", "acme", "--overwrite", "example.org/tried=yes"];
-        (!namespace.kubectl(&note, None).await.success).then_some(())
+        !account.kubectl(&note, None).await.success
     })
-    .await_some()
     .await;
 }
 
 #[tokio::test]
 async fn a_policy_that_denies_commits_causes_no_hot_loop_and_nothing_is_lost() {
     let world = World::start().await;
-    let namespace = world.namespace("refused").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
-    namespace.kubectl(&["apply", "-f", "-"], Some(&policy())).await.succeeded().expect("applied");
-    in_force(&namespace).await;
-    let before = namespace.get::<CreditLedger>("acme").await.expect("ledger");
-    adjust(&namespace, "gift").await;
-    // The delays double: 0.1 seconds, 0.2, and so on. So five refusals take more than a second. A hot loop
-    // would make thousands in that time.
+    let account = open_account(&world, "refused").await;
+    account.kubectl(&["apply", "-f", "-"], Some(&policy())).await.succeeded().expect("applied");
+    in_force(&account).await;
+    let before = account.get::<CreditLedger>("acme").await.expect("ledger");
+    account.adjust("gift", "10").await;
+    // The delays double: 0.1 seconds, 0.2, …; so five refusals take more than a second, and a hot loop would have
+    // made thousands by then.
     let begun = tokio::time::Instant::now();
-    eventually("five commits are refused", async || (watched.metric(REFUSED) >= 5.0).then_some(()))
-        .await_some()
-        .await;
+    wait_until("five commits are refused", async || watched.metric(REFUSED) >= 5.0).await;
     let (refusals, seconds) = (watched.metric(REFUSED), begun.elapsed().as_secs_f64());
     assert!(seconds > 0.5 && refusals < 5.0 + 10.0 * seconds, "{refusals} refusals in {seconds} seconds");
     let said = watched.read_log();
     assert!(said.contains("no ledgers in this cluster"), "{said}");
     assert!(said.lines().filter(|line| line.contains("no ledgers")).count() < 20, "{said}");
-    assert_eq!(namespace.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
-    assert_eq!(namespace.get::<CreditAdjustment>("gift").await.expect("gift").pointer("/status/state"), None);
-    let shown = ready_is(&namespace, "CommitRefused").await;
+    assert_eq!(account.get::<CreditLedger>("acme").await.expect("ledger")["spec"], before["spec"]);
+    assert_eq!(account.get::<CreditAdjustment>("gift").await.expect("gift").pointer("/status/state"), None);
+    let shown = account.reason_is::<Subscription>("acme", "CommitRefused").await;
     assert_eq!(shown.pointer("/status/credits/balance"), Some(&json!("1100")), "{shown:#}");
-    namespace.kubectl(&["delete", "-f", "-"], Some(&policy())).await.succeeded().expect("deleted");
-    ready_is(&namespace, "InForce").await;
-    namespace.expect::<CreditAdjustment>("gift", "/status/state", "Granted").await;
-    balance_is(&namespace, "1110").await;
+    account.kubectl(&["delete", "-f", "-"], Some(&policy())).await.succeeded().expect("deleted");
+    account.reason_is::<Subscription>("acme", "InForce").await;
+    account.state_is::<CreditAdjustment>("gift", "Granted").await;
+    account.balance("1110").await;
 }
 
 /// Sends a request to etcd's HTTP gateway.
@@ -90,15 +87,15 @@ pub fn etcd(world: &World, path: &str, body: &Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-/// Fills etcd until it rejects writes.
-async fn fill(namespace: &Namespace<'_>) -> usize {
+/// Fills etcd until it takes nothing more.
+async fn fill(account: &ClusterAccount<'_>) -> usize {
     let mut count = 0;
     loop {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("filler-{count}")},
             "data": {"text": "x".repeat(900_000)},
         });
-        let created = namespace.kubectl(&["create", "-f", "-"], Some(&object.to_string())).await;
+        let created = account.kubectl(&["create", "-f", "-"], Some(&object.to_string())).await;
         if !created.success {
             assert!(created.stderr.contains("database space exceeded"), "{}", created.stderr);
             return count;
@@ -112,25 +109,22 @@ async fn fill(namespace: &Namespace<'_>) -> usize {
 async fn a_full_etcd_loses_nothing_and_billing_continues_when_it_has_space() {
     let builder = ControlPlane::builder().etcd_flag("--quota-backend-bytes=33554432");
     let world = World::start_with_builder(builder).await.with_definitions().await;
-    let namespace = world.namespace("full").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
-    adjust(&namespace, "before").await;
-    balance_is(&namespace, "1110").await;
-    // Creates a report with an open window before etcd is full.
-    let now = flashgate_cluster::clock::Clock::system().now().as_second();
+    let account = open_account(&world, "full").await;
+    account.adjust("before", "10").await;
+    account.balance("1110").await;
+    // A report with an open window exists before etcd is full.
+    let now = now();
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let mut usage = crate::suite::faults::sizes::usage("gw", 1, 10);
     usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
-    namespace.create::<UsageReport>("gw-1", usage).await;
-    let fillers = fill(&namespace).await;
-    eventually("a commit fails for lack of space", async || (watched.metric(REFUSED) >= 2.0).then_some(()))
-        .await_some()
-        .await;
+    account.create::<UsageReport>("gw-1", usage).await;
+    let fillers = fill(&account).await;
+    wait_until("a commit found no room", async || watched.metric(REFUSED) >= 2.0).await;
     assert!(watched.read_log().contains("database space exceeded"), "{}", watched.read_log());
     for index in 0..fillers {
         let name = format!("filler-{index}");
-        namespace.kubectl(&["delete", "configmap", &name], None).await.succeeded().expect("deleted");
+        account.kubectl(&["delete", "configmap", &name], None).await.succeeded().expect("deleted");
     }
     let status = etcd(&world, "/v3/maintenance/status", &json!({}));
     let revision = status["header"]["revision"].as_str().expect("revision").to_owned();
@@ -139,15 +133,15 @@ async fn a_full_etcd_loses_nothing_and_billing_continues_when_it_has_space() {
     let disarm =
         json!({"action": "DEACTIVATE", "alarm": "NOSPACE", "memberID": status["header"]["member_id"]});
     etcd(&world, "/v3/maintenance/alarm", &disarm);
-    balance_is(&namespace, "1100").await;
-    adjust(&namespace, "after").await;
-    balance_is(&namespace, "1110").await;
+    account.balance("1100").await;
+    account.adjust("after", "10").await;
+    account.balance("1110").await;
 }
 
 #[tokio::test]
 async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
     let world = World::start().await;
-    let namespace = world.namespace("tokens").await;
+    let account = ClusterAccount::without_subscription(&world, "tokens").await;
     for arguments in [
         "create serviceaccount operator",
         "create clusterrolebinding operator --clusterrole=cluster-admin --serviceaccount=tokens:operator",
@@ -155,10 +149,10 @@ async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
         "create secret generic second",
     ] {
         let arguments: Vec<&str> = arguments.split(' ').collect();
-        namespace.kubectl(&arguments, None).await.succeeded().expect("made");
+        account.kubectl(&arguments, None).await.succeeded().expect("made");
     }
     let file = world.plane.folder().join("token");
-    write_token(&namespace, "first", &file).await;
+    write_token(&account, "first", &file).await;
     let kubeconfig = world.plane.write_kubeconfig("by-file", "").expect("kubeconfig");
     let text = std::fs::read_to_string(&kubeconfig).expect("kubeconfig");
     let by_file = serde_json::from_str::<Value>(&text).or_else(|_| serde_yaml::from_str::<Value>(&text));
@@ -166,41 +160,40 @@ async fn an_operator_with_an_expired_token_continues_with_the_next_one() {
     by_file["users"][0]["user"] = json!({"tokenFile": file});
     std::fs::write(&kubeconfig, by_file.to_string()).expect("kubeconfig");
     let watched = Watched::start_as(&world, &kubeconfig);
-    open_account(&namespace).await;
-    // The token is bound to this object, and is valid as long as it exists.
-    namespace.kubectl(&["delete", "secret", "first"], None).await.succeeded().expect("deleted");
-    let now = flashgate_cluster::clock::Clock::system().now().as_second();
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
+    account.status("/status/ledger/sequence", 1).await;
+    // Its token is good while the object is there that it was made for.
+    account.kubectl(&["delete", "secret", "first"], None).await.succeeded().expect("deleted");
+    let now = now();
     let mut minutes_ago = 0;
-    eventually("the token is refused", async || {
+    wait_until("the token is refused", async || {
         minutes_ago += 1;
-        report(&namespace, now, minutes_ago).await;
-        watched.read_log().contains("Unauthorized").then_some(())
+        report(&account, now, minutes_ago).await;
+        watched.read_log().contains("Unauthorized")
     })
-    .await_some()
     .await;
-    write_token(&namespace, "second", &file).await;
-    // The client reads the file once a minute. A failed reconcile is retried within another minute.
+    write_token(&account, "second", &file).await;
+    // The client reads the file again once a minute; a failed reconcile is retried within another minute.
     let mut is_charged = false;
     let begun = tokio::time::Instant::now();
     while !is_charged && begun.elapsed() < 3 * crate::world::PATIENCE {
-        let report = namespace.get::<UsageReport>(&format!("gw-{minutes_ago}")).await.expect("report");
+        let report = account.get::<UsageReport>(&format!("gw-{minutes_ago}")).await.expect("report");
         is_charged = report.pointer("/status/state") == Some(&json!("Charged"));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(is_charged, "{}", watched.read_log());
-    balance_is(&namespace, &(1_100 - minutes_ago).to_string()).await;
+    account.balance(&(1_100 - minutes_ago).to_string()).await;
 }
 
-/// Reports 1 credit over a minute that began some minutes before `now`.
-async fn report(namespace: &Namespace<'_>, now: i64, minutes_ago: i64) {
-    let mut usage = crate::suite::faults::sizes::usage("gw", minutes_ago, 1);
-    let time = |minutes: i64| jiff::Timestamp::from_second(now - minutes * 60).expect("time").to_string();
-    usage["window"] = json!({"startTime": time(minutes_ago), "endTime": time(minutes_ago - 1)});
-    namespace.create::<UsageReport>(&format!("gw-{minutes_ago}"), usage).await;
+/// Reports 1 credit over the minute that is so many minutes before `now`.
+async fn report(account: &ClusterAccount<'_>, now: i64, minutes_ago: i64) {
+    let window = seconds(now - minutes_ago * 60, 60);
+    account.report(&format!("gw-{minutes_ago}"), window, egress("100M")).await;
 }
 
-async fn write_token(namespace: &Namespace<'_>, secret: &str, file: &std::path::Path) {
+async fn write_token(account: &ClusterAccount<'_>, secret: &str, file: &std::path::Path) {
     let create = ["create", "token", "operator", "--bound-object-kind=Secret", "--bound-object-name", secret];
-    let token = namespace.kubectl(&create, None).await.succeeded().expect("token");
+    let token = account.kubectl(&create, None).await.succeeded().expect("token");
     std::fs::write(file, token.trim()).expect("token");
 }

@@ -5,35 +5,34 @@ use flashgate_api::{CreditLedger, UsageReport};
 use serde_json::json;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
-use crate::world::{World, eventually};
+use super::{Watched, open_account};
+use crate::world::{World, wait_for};
 
 #[tokio::test]
 async fn a_restore_of_etcd_under_a_running_operator_is_detected_and_billing_continues() {
     let world = World::start().await;
-    let namespace = world.namespace("restored").await;
     let watched = Watched::start(&world);
-    open_account(&namespace).await;
-    namespace.create::<UsageReport>("kept", usage("kept", 3, 10)).await;
-    namespace.expect::<UsageReport>("kept", "/status/state", "Charged").await;
-    balance_is(&namespace, "1090").await;
+    let account = open_account(&world, "restored").await;
+    account.create::<UsageReport>("kept", usage("kept", 3, 10)).await;
+    account.state_is::<UsageReport>("kept", "Charged").await;
+    account.balance("1090").await;
     world.plane.save_data("before").await.expect("saved");
-    namespace.create::<UsageReport>("again", usage("again", 3, 10)).await;
+    account.create::<UsageReport>("again", usage("again", 3, 10)).await;
     for index in 0..20 {
         let name = format!("lost-{index}");
-        namespace.create::<UsageReport>(&name, usage(&name, 3, 10)).await;
-        namespace.expect::<UsageReport>(&name, "/status/state", "Charged").await;
+        account.create::<UsageReport>(&name, usage(&name, 3, 10)).await;
+        account.state_is::<UsageReport>(&name, "Charged").await;
     }
-    balance_is(&namespace, "880").await;
+    account.balance("880").await;
     world.plane.restore_data("before").await.expect("restored");
-    balance_is(&namespace, "1090").await;
-    // The lost objects are sent again, with a new one.
+    account.balance("1090").await;
+    // What was lost with the restore is sent again, and something new is sent.
     for name in ["lost-7", "new"] {
-        namespace.create::<UsageReport>(name, usage(name, 2, 10)).await;
-        namespace.expect::<UsageReport>(name, "/status/state", "Charged").await;
+        account.create::<UsageReport>(name, usage(name, 2, 10)).await;
+        account.state_is::<UsageReport>(name, "Charged").await;
     }
-    balance_is(&namespace, "1070").await;
-    let ledger = namespace.get::<CreditLedger>("acme").await.expect("ledger");
+    account.balance("1070").await;
+    let ledger = account.get::<CreditLedger>("acme").await.expect("ledger");
     assert_eq!(ledger.pointer("/spec/totals/consumed"), Some(&json!("30")), "{ledger:#}");
     assert!(
         watched.read_log().contains("the API server's data went back to an earlier state"),
@@ -42,5 +41,5 @@ async fn a_restore_of_etcd_under_a_running_operator_is_detected_and_billing_cont
     );
     assert!((watched.metric("flashgate_billing_server_restores_total") - 1.0).abs() < f64::EPSILON);
     let ready = async || (watched.operator.get("/readyz")? == (200, "ok\n".to_owned())).then_some(());
-    eventually("the operator is ready again", ready).await_some().await;
+    wait_for("it is ready again", ready).await;
 }

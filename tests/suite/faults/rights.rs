@@ -3,8 +3,8 @@
 use flashgate_api::UsageReport;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
-use crate::world::{World, eventually};
+use super::{Watched, open_account};
+use crate::world::{World, wait_for};
 
 const USER: &str = "operator";
 
@@ -19,25 +19,24 @@ async fn bind(world: &World, is_bound: bool) {
 #[tokio::test]
 async fn an_operator_without_rights_is_not_ready_and_reports_why() {
     let world = World::start_with_users(&[USER]).await;
-    let namespace = world.namespace("rights").await;
     bind(&world, true).await;
     let kubeconfig = world.plane.kubeconfig_for(USER).expect("user");
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "3"]);
-    open_account(&namespace).await;
+    let account = open_account(&world, "rights").await;
     let is_ready = async || (watched.operator.get("/readyz")?.0 == 200).then_some(());
-    eventually("the operator is ready", is_ready).await_some().await;
+    wait_for("it is ready", is_ready).await;
     bind(&world, false).await;
     let unready = async || watched.operator.get("/readyz").filter(|(status, _)| *status == 503);
-    let (_, said) = eventually("the operator is not ready", unready).await_some().await;
+    let (_, said) = wait_for("it is not ready", unready).await;
     assert!(said.contains("cannot be listed or watched for") && said.contains("forbidden"), "{said}");
     assert_eq!(
         watched.operator.get("/healthz").map(|(status, _)| status),
         Some(200),
         "a restart does not help"
     );
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
     bind(&world, true).await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
-    balance_is(&namespace, "1090").await;
-    eventually("the operator is ready again", is_ready).await_some().await;
+    account.state_is::<UsageReport>("gw", "Charged").await;
+    account.balance("1090").await;
+    wait_for("it is ready again", is_ready).await;
 }

@@ -11,9 +11,9 @@ use axum::response::Response;
 use flashgate_api::UsageReport;
 
 use super::sizes::usage;
-use super::{Watched, balance_is, open_account};
+use super::{Watched, open_account};
 use crate::relay::{self, Interceptor};
-use crate::world::{World, eventually};
+use crate::world::{World, wait_for};
 
 /// Returns whether a request lists or watches pending reports.
 pub fn asked_of_pending_reports(head: &request::Parts) -> Option<&'static str> {
@@ -44,16 +44,15 @@ impl Interceptor for NoAnswer {
 #[tokio::test]
 async fn an_unanswered_list_or_watch_is_repeated() {
     let world = World::start().await;
-    let namespace = world.namespace("unanswered").await;
-    let relay_rules = Arc::new(NoAnswer::default());
-    let kubeconfig = relay::start(&world, Arc::clone(&relay_rules)).await;
+    let no_answer = Arc::new(NoAnswer::default());
+    let kubeconfig = relay::start(&world, Arc::clone(&no_answer)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--reply-seconds", "2"]);
-    open_account(&namespace).await;
+    let account = open_account(&world, "unanswered").await;
     assert_eq!(watched.operator.get("/readyz"), Some((200, "ok\n".to_owned())), "{}", watched.read_log());
-    namespace.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
-    namespace.expect::<UsageReport>("gw", "/status/state", "Charged").await;
-    balance_is(&namespace, "1090").await;
-    assert_eq!(relay_rules.swallowed.lock().expect("swallowed").len(), 2);
+    account.create::<UsageReport>("gw", usage("gw", 1, 10)).await;
+    account.state_is::<UsageReport>("gw", "Charged").await;
+    account.balance("1090").await;
+    assert_eq!(no_answer.swallowed.lock().expect("swallowed").len(), 2);
     assert!(watched.read_log().contains("no reply within 2 seconds"), "{}", watched.read_log());
 }
 
@@ -80,15 +79,14 @@ impl Interceptor for SilentWatch {
 #[tokio::test]
 async fn a_silent_watch_is_restarted_and_no_event_is_missed() {
     let world = World::start().await;
-    let namespace = world.namespace("silent").await;
     let silent = Arc::new(SilentWatch::default());
     let kubeconfig = relay::start(&world, Arc::clone(&silent)).await;
     let watched = Watched::start_with(&world, &kubeconfig, &["--silence-seconds", "4"]);
     let is_silent = async || silent.is_silent.load(Ordering::Relaxed).then_some(());
-    eventually("the watch of reports is silent", is_silent).await_some().await;
-    open_account(&namespace).await;
-    namespace.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
-    namespace.expect::<UsageReport>("meanwhile", "/status/state", "Charged").await;
-    balance_is(&namespace, "1090").await;
+    wait_for("the watch of reports is silent", is_silent).await;
+    let account = open_account(&world, "silent").await;
+    account.create::<UsageReport>("meanwhile", usage("gw", 1, 10)).await;
+    account.state_is::<UsageReport>("meanwhile", "Charged").await;
+    account.balance("1090").await;
     assert!(watched.read_log().contains("a watch was silent for 4 seconds"), "{}", watched.read_log());
 }

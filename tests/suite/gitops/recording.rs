@@ -7,33 +7,34 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::DynamicObject;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::states::{KINDS, Row, STATES, State, named};
 use super::{customizations, yaml};
-use crate::world::{eventually, root};
+use crate::cluster_account::ClusterAccount;
+use crate::world::{Namespace, World, root, wait_for};
 
 /// Recorded objects by kind and name of the state.
 type Recordings = BTreeMap<(&'static str, &'static str), Value>;
 
-/// Changes objects, and records them.
-struct Recorder {
+/// Records objects of accounts.
+struct Recorder<'a> {
+    world: &'a World,
     client: Client,
     recordings: Recordings,
 }
 
-impl Recorder {
+impl<'a> Recorder<'a> {
+    /// Returns the account `acme` of a namespace.
+    fn account_in(&self, namespace: &str) -> ClusterAccount<'a> {
+        let (name, client) = (namespace.to_owned(), self.client.clone());
+        Namespace { world: self.world, name, client }.account("acme")
+    }
+
     fn objects(&self, namespace: &str, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource {
-            group: "billing.flashgate.dev".to_owned(),
-            version: "v1alpha1".to_owned(),
-            api_version: "billing.flashgate.dev/v1alpha1".to_owned(),
-            kind: kind.to_owned(),
-            plural: format!("{}s", kind.to_lowercase()),
-        };
-        Api::namespaced_with(self.client.clone(), namespace, &resource)
+        self.account_in(namespace).objects(kind)
     }
 
     /// Returns an object as the API server returns it.
@@ -42,56 +43,31 @@ impl Recorder {
         Some(serde_json::to_value(object).expect("JSON"))
     }
 
-    async fn create(&self, namespace: &str, kind: &str, metadata: Value, spec: Value) {
-        let object = json!({
-            "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec,
-        });
-        let object: DynamicObject = serde_json::from_value(object).expect("object");
-        self.objects(namespace, kind).create(&PostParams::default(), &object).await.expect("created");
-    }
-
-    /// Creates an object that refers to the account `acme`.
-    async fn state(&self, namespace: &str, kind: &str, name: &str, mut spec: Value) {
-        spec["subscriptionRef"] = json!({"name": "acme"});
-        self.create(namespace, kind, json!({"name": name}), spec).await;
-    }
-
-    async fn patch(&self, namespace: &str, kind: &str, name: &str, patch: Value) {
-        let objects = self.objects(namespace, kind);
-        objects.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
-    }
-
-    async fn delete(&self, namespace: &str, kind: &str, name: &str) {
-        self.objects(namespace, kind).delete(name, &DeleteParams::default()).await.expect("deleted");
-    }
-
-    /// Waits until this generation of an object has this reason in its condition Ready.
+    /// Waits until this generation of an object is ready, or not, for a reason.
     async fn reason(&self, namespace: &str, kind: &str, name: &str, reason: &str) {
-        eventually(&format!("{namespace} {kind} {name} is {reason}"), async || {
+        wait_for(&format!("{namespace} {kind} {name} is {reason}"), async || {
             let object = self.show(namespace, kind, name).await?;
             let is_so = condition(&object, "Ready")?["reason"] == reason && is_seen(&object);
-            (is_so && self.shows_its_book(namespace, &object).await).then_some(())
+            (is_so && self.shows_its_ledger(namespace, &object).await).then_some(())
         })
-        .await_some()
         .await;
     }
 
-    /// Returns whether the status of an object matches the ledger. The status may lag.
-    async fn shows_its_book(&self, namespace: &str, object: &Value) -> bool {
+    /// Returns whether an object shows the ledger as it is. The status of an account may be a moment behind.
+    async fn shows_its_ledger(&self, namespace: &str, object: &Value) -> bool {
         let Some(shown) = object.pointer("/status/ledger/hash") else { return true };
-        let book = self.show(namespace, "CreditLedger", "acme").await;
-        book.is_none_or(|book| book["spec"]["hash"] == *shown)
+        let ledger = self.show(namespace, "CreditLedger", "acme").await;
+        ledger.is_none_or(|ledger| ledger["spec"]["hash"] == *shown)
     }
 
     /// Waits until an object is in a state, and records it.
     async fn record(&mut self, namespace: &str, kind: &str, name: &str, state: &str) {
         let state = named(kind, state);
         let what = format!("{namespace} {kind} {name} is {}", state.name);
-        let object = eventually(&what, async || {
+        let object = wait_for(&what, async || {
             let object = self.show(namespace, kind, name).await?;
-            (is_in(&object, &state) && self.shows_its_book(namespace, &object).await).then_some(object)
+            (is_in(&object, &state) && self.shows_its_ledger(namespace, &object).await).then_some(object)
         })
-        .await_some()
         .await;
         let ledger = self.show(namespace, "CreditLedger", "acme").await;
         let object = mask::mask(object, ledger.as_ref());

@@ -1,18 +1,19 @@
 //! There is no diff after a sync: a spec is not changed, and its metadata is not copied.
 
-use flashgate_api::{CreditLedger, CreditPack, Subscription, UsageReport};
-use flashgate_cluster::clock::Clock;
-use jiff::SignedDuration;
+use flashgate_api::{CreditLedger, CreditPack, Subscription};
+use flashgate_testing::catalog::monthly;
+use flashgate_testing::values::{HOUR, at};
 use serde_json::{Value, json};
 
 use super::yaml;
+use crate::cluster_account::{ClusterAccount, egress, now, seconds};
 use crate::suite::installed::shared;
 use crate::world::{Namespace, root};
 
 async fn team(name: &str) -> Namespace<'static> {
     let namespace = shared().await.namespace(name).await;
     sync(&namespace, &["--field-manager=argocd-controller"]).await;
-    namespace.expect::<CreditPack>("acme-2026-11-1", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("acme-2026-11-1", "Granted").await;
     namespace.expect::<Subscription>("acme", "/status/credits/balance", "1600").await;
     namespace
 }
@@ -115,21 +116,14 @@ fn without_churn(mut object: Value) -> Value {
 
 #[tokio::test]
 async fn a_charge_changes_only_what_argo_cd_is_told_to_ignore() {
-    let namespace = shared().await.namespace("gitops-churn").await;
-    let now = Clock::system().now();
-    let hours_ago = |hours| now - SignedDuration::from_hours(hours);
-    let plan = json!({"plan": "starter", "startTime": hours_ago(3)});
-    namespace.create::<Subscription>("acme", plan).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "1100").await;
-    let before = namespace.get::<Subscription>("acme").await.expect("Subscription");
-    let report = json!({
-        "subscriptionRef": {"name": "acme"}, "source": "gw-eu-1",
-        "window": {"startTime": hours_ago(2), "endTime": hours_ago(1)},
-        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": "12G"}],
-    });
-    namespace.create::<UsageReport>("acme-gw-eu-1-0001", report).await;
-    namespace.expect::<Subscription>("acme", "/status/credits/balance", "980").await;
-    let after = namespace.get::<Subscription>("acme").await.expect("Subscription");
+    let account = ClusterAccount::without_subscription(shared().await, "gitops-churn").await;
+    let three_hours_ago = now() - 3 * HOUR;
+    account.subscribe(monthly("starter"), Some(&at(three_hours_ago).to_string())).await;
+    account.balance("1100").await;
+    let before = account.get::<Subscription>("acme").await.expect("Subscription");
+    account.report("acme-gw-eu-1-0001", seconds(three_hours_ago + HOUR, HOUR), egress("12G")).await;
+    account.balance("980").await;
+    let after = account.get::<Subscription>("acme").await.expect("Subscription");
     assert_ne!(before, after);
     assert_eq!(without_churn(before), without_churn(after));
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::TOOLS;
 use crate::suite::chart::{installed, list, render};
 use crate::suite::runbooks::Runbook;
-use crate::world::{Operator, World, eventually};
+use crate::world::{Operator, World, wait_for};
 
 /// Creates an empty repository with a branch `main` in the folder of the world.
 fn repository(world: &World, name: &str) -> PathBuf {
@@ -88,8 +88,8 @@ async fn the_commands_of_the_flux_page_buy_a_pack_by_pull_request_in_an_empty_cl
     let apply = ["apply", "--server-side", "--recursive", "--filename", &fleet];
     // Flux applies namespaces before their content. This has the same result.
     let applied = async || world.plane.kubectl(&apply, None).await.expect("kubectl").success.then_some(());
-    eventually("the repository is applied", applied).await_some().await;
-    // The chart's role for a team is sufficient.
+    wait_for("the fleet is applied", applied).await;
+    // The role that the chart gives a team is enough, and no more than that.
     let user = ["--as=system:serviceaccount:acme:billing"];
     sync(&world, &repository, &user).await.succeeded().expect("synced");
     let account = page.walk("3. The account").await;

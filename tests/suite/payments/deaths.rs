@@ -1,12 +1,14 @@
 //! The operator dies at every call of buy, settle, grant and refund, before it and after it. What is paid once is given
 //! once, and every object says so in the end.
 
-use flashgate_api::{CreditLedger, CreditPack, Payment, Subscription};
+use flashgate_api::{CreditPack, Payment, Subscription};
+use flashgate_testing::catalog::monthly;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::{Account, catalog};
-use crate::world::{World, eventually};
+use super::catalog;
+use crate::cluster_account::ClusterAccount;
+use crate::world::{World, wait_until};
 
 /// Calls of an account that buys a plan and a pack, each paid from outside, in the order in which they are made.
 const PURCHASE: [&str; 14] = [
@@ -47,9 +49,7 @@ async fn survive<T>(world: &World, namespace: &str, moment: &str, life: impl Fut
     let mortal: Vec<&str> = arguments.into_iter().chain([failpoint.as_str()]).collect();
     let first = world.operator(&mortal);
     let succession = async {
-        eventually(&format!("the operator dies at {moment}"), async || first.has_stopped().then_some(()))
-            .await_some()
-            .await;
+        wait_until(&format!("the operator dies at {moment}"), async || first.has_stopped()).await;
         world.operator(&arguments)
     };
     let (lived, _second) = tokio::join!(life, succession);
@@ -57,25 +57,25 @@ async fn survive<T>(world: &World, namespace: &str, moment: &str, life: impl Fut
 }
 
 /// Buys a plan and a pack, and pays both.
-async fn purchase(account: &Account<'_>) {
-    account.namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    account.apply("evt-1", &account.invoice(0, "Open").await, "Settled", "100").await;
+async fn purchase(account: &ClusterAccount<'_>) {
+    account.subscribe(monthly("starter"), None).await;
+    account.apply_payment("evt-1", &account.invoice(0, "Open").await, "Settled", "100").await;
     account.balance("1100").await;
     account.buy("top-up", "plus-500").await;
-    account.apply("evt-2", &account.invoice(1, "Open").await, "Settled", "50").await;
+    account.apply_payment("evt-2", &account.invoice(1, "Open").await, "Settled", "50").await;
     account.pack_is("top-up", "Granted").await;
     account.balance("1600").await;
 }
 
 /// Checks what the book says in the end: everything once.
-async fn totals(account: &Account<'_>, refunded: &str) {
-    let ledger = account.namespace.get::<CreditLedger>("acme").await.expect("ledger");
+async fn totals(account: &ClusterAccount<'_>, refunded: &str) {
+    let ledger = account.ledger().await;
     let expected = json!({
         "granted": "1100", "purchased": "500", "adjusted": "0", "consumed": "0", "expired": "0",
         "refunded": refunded,
     });
-    assert_eq!(ledger.pointer("/spec/totals"), Some(&expected), "{ledger:#}");
-    let shown = account.namespace.get::<Subscription>("acme").await.expect("Subscription");
+    assert_eq!(ledger["totals"], expected, "{ledger:#}");
+    let shown = account.get::<Subscription>("acme").await.expect("Subscription");
     let invoices = shown.pointer("/status/invoices").and_then(Value::as_array).expect("invoices");
     let numbers: Vec<&str> = invoices.iter().filter_map(|invoice| invoice["number"].as_str()).collect();
     assert_eq!(numbers.len(), 2, "{invoices:#?}");
@@ -88,7 +88,7 @@ async fn killed_at_any_moment_of_a_purchase_it_is_granted_once() {
     let world = &world;
     let lives = PURCHASE.iter().enumerate().map(|(index, moment)| async move {
         let name = format!("purchase-{index}");
-        let account = Account { namespace: world.namespace(&name).await };
+        let account = ClusterAccount::without_subscription(world, &name).await;
         survive(world, &name, moment, purchase(&account)).await;
         totals(&account, "0").await;
     });
@@ -101,13 +101,13 @@ async fn killed_at_any_moment_of_a_refund_it_is_taken_once_and_shown_on_the_pack
     let world = &world;
     let lives = REFUND.iter().enumerate().map(|(index, moment)| async move {
         let name = format!("refund-{index}");
-        let account = Account { namespace: world.namespace(&name).await };
+        let account = ClusterAccount::without_subscription(world, &name).await;
         let operator = world.operator(&["--namespace", &name, "--catalog", &catalog()]);
         purchase(&account).await;
         let invoice = account.invoice(1, "Settled").await;
         operator.terminate().await;
         survive(world, &name, moment, async {
-            account.apply("evt-3", &invoice, "Refunded", "50").await;
+            account.apply_payment("evt-3", &invoice, "Refunded", "50").await;
             account.pack_is("top-up", "Refunded").await;
             account.balance("1100").await;
         })
@@ -120,25 +120,25 @@ async fn killed_at_any_moment_of_a_refund_it_is_taken_once_and_shown_on_the_pack
 #[tokio::test]
 async fn a_refund_that_overtakes_the_receipt_of_its_grant_is_shown_all_the_same() {
     let world = World::start().await;
-    let account = Account { namespace: world.namespace("overtaken").await };
+    let account = ClusterAccount::without_subscription(&world, "overtaken").await;
     let catalog = catalog();
     let operator = world.operator(&["--catalog", &catalog]);
-    account.namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
-    account.apply("evt-1", &account.invoice(0, "Open").await, "Settled", "100").await;
+    account.subscribe(monthly("starter"), None).await;
+    account.apply_payment("evt-1", &account.invoice(0, "Open").await, "Settled", "100").await;
     account.buy("top-up", "plus-500").await;
     let invoice = account.invoice(1, "Open").await;
     account.pack_is("top-up", "AwaitingPayment").await;
     operator.terminate().await;
     // Both happen while no operator runs. The settlement comes first by name and by time.
-    account.state("evt-2", &invoice, "Settled", "50").await;
-    account.state("evt-3", &invoice, "Refunded", "50").await;
+    account.pay("evt-2", &invoice, "Settled", "50").await;
+    account.pay("evt-3", &invoice, "Refunded", "50").await;
     let _operator = world.operator(&["--catalog", &catalog]);
     account.pack_is("top-up", "Refunded").await;
     for payment in ["evt-2", "evt-3"] {
-        account.namespace.expect::<Payment>(payment, "/status/state", "Applied").await;
+        account.state_is::<Payment>(payment, "Applied").await;
     }
     account.balance("1100").await;
     totals(&account, "500").await;
-    let pack = account.namespace.get::<CreditPack>("top-up").await.expect("pack");
+    let pack = account.get::<CreditPack>("top-up").await.expect("pack");
     assert!(pack.pointer("/status/grantTime").is_some(), "{pack:#}");
 }

@@ -11,8 +11,8 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::{Account, Paid, SECRET, free_address, paid};
-use crate::world::{World, eventually, root};
+use super::{Paid, SECRET, free_address, paid, starter};
+use crate::world::{World, root, wait_for, wait_until};
 
 fn example(name: &str) -> PathBuf {
     root().join("examples/payments").join(name)
@@ -68,22 +68,22 @@ async fn by_kubectl_alone_an_invoice_is_paid_and_refunded() {
     // By its name, a payment is the same however often it is applied.
     assert!(apply(&payment).await.contains("unchanged"));
     apply(&text("03-pack.yaml")).await;
-    namespace.expect::<CreditPack>("wayne-top-up-1", "/status/state", "AwaitingPayment").await;
+    namespace.state_is::<CreditPack>("wayne-top-up-1", "AwaitingPayment").await;
     namespace.expect::<Subscription>("wayne", "/status/invoices/1/state", "Open").await;
     apply(&pay(&["wayne", "Settled"])).await;
-    namespace.expect::<CreditPack>("wayne-top-up-1", "/status/state", "Granted").await;
+    namespace.state_is::<CreditPack>("wayne-top-up-1", "Granted").await;
     balance("1600").await;
     let pack = namespace.get::<CreditPack>("wayne-top-up-1").await.expect("pack");
     let invoice = pack.pointer("/status/invoice").and_then(Value::as_str).expect("invoice");
     apply(&pay(&["wayne", "Refunded", invoice])).await;
-    namespace.expect::<CreditPack>("wayne-top-up-1", "/status/state", "Refunded").await;
+    namespace.state_is::<CreditPack>("wayne-top-up-1", "Refunded").await;
     balance("1100").await;
 }
 
 #[tokio::test]
 async fn the_script_signs_what_the_webhook_believes() {
     let Paid { world, webhook, .. } = paid().await;
-    let account = Account::begin(world, "by-script", json!({"plan": "starter"})).await;
+    let account = starter("by-script").await;
     let invoice = account.invoice(0, "Open").await;
     let folder = world.plane.folder();
     let (secret, body) = (folder.join("script.secret"), folder.join("script.json"));
@@ -186,23 +186,21 @@ async fn a_failed_attempt_leaves_the_invoice_open_and_an_expired_checkout_voids_
         ("by-stripe-expired", "checkout.session.expired"),
         ("by-stripe-cancelled", "payment_intent.canceled"),
     ] {
-        let account = Account::begin(world, namespace, json!({"plan": "starter"})).await;
+        let account = starter(namespace).await;
         let invoice = account.invoice(0, "Open").await;
         deliver(namespace, "payment_intent.payment_failed", &invoice).await;
-        eventually("the attempt is applied", async || {
-            let payments =
-                account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+        wait_until("the attempt is applied", async || {
+            let payments = account.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
             let is_applied =
                 |payment: &Payment| payment.status.as_ref().is_some_and(|status| status.state.is_some());
-            payments.iter().all(is_applied).then_some(())
+            payments.iter().all(is_applied)
         })
-        .await_some()
         .await;
         account.invoice(0, "Open").await;
         deliver(namespace, gives_up, &invoice).await;
         account.invoice(0, "Void").await;
     }
-    let account = Account::begin(world, "by-stripe-again", json!({"plan": "starter"})).await;
+    let account = starter("by-stripe-again").await;
     let invoice = account.invoice(0, "Open").await;
     deliver("by-stripe-again", "payment_intent.payment_failed", &invoice).await;
     deliver("by-stripe-again", "checkout.session.completed", &invoice).await;
@@ -212,7 +210,7 @@ async fn a_failed_attempt_leaves_the_invoice_open_and_an_expired_checkout_voids_
 #[tokio::test]
 async fn an_event_that_stripe_signed_comes_through_the_adapter_as_a_payment() {
     let Paid { world, webhook, .. } = paid().await;
-    let account = Account::begin(world, "by-stripe", json!({"plan": "starter"})).await;
+    let account = starter("by-stripe").await;
     let invoice = account.invoice(0, "Open").await;
     let adapter = Adapter::start(world, *webhook, "stripe");
     let about = |event: &str| stripe_event(event, "by-stripe", &invoice);
@@ -227,9 +225,8 @@ async fn an_event_that_stripe_signed_comes_through_the_adapter_as_a_payment() {
     assert_eq!(deliver(&about("charge.refunded"), STRIPE_SECRET).await, "201");
     account.balance("0").await;
     account.invoice(0, "Refunded").await;
-    eventually("both are applied", async || {
-        let payments =
-            account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+    wait_for("both are applied", async || {
+        let payments = account.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
         let names: Vec<String> = payments.iter().map(kube::ResourceExt::name_any).collect();
         assert!(names.len() <= 2, "{names:?}");
         let applied = |payment: &Payment| {
@@ -238,6 +235,5 @@ async fn an_event_that_stripe_signed_comes_through_the_adapter_as_a_payment() {
         };
         (payments.len() == 2 && payments.iter().all(applied)).then_some(())
     })
-    .await_some()
     .await;
 }

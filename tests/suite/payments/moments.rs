@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use flashgate_api::Subscription;
 use flashgate_cluster::clock::Clock;
+use flashgate_testing::catalog::monthly;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Account;
+use super::starter;
+use crate::cluster_account::ClusterAccount;
 use crate::suite::installed::shared;
 use crate::world::Namespace;
 
@@ -77,17 +79,17 @@ async fn a_lapse_takes_effect_within_two_seconds_of_its_time() {
 
 #[tokio::test]
 async fn an_upgrade_takes_effect_within_two_seconds_of_being_asked_or_paid() {
-    let account = Account::begin(shared().await, "upgrade-soon", json!({"plan": "starter"})).await;
+    let account = ClusterAccount::subscribed(shared().await, "upgrade-soon", monthly("starter")).await;
     account.balance("1100").await;
     let asked = Instant::now();
-    account.patch(json!({"spec": {"plan": "growth"}})).await;
+    account.edit(monthly("growth")).await;
     account.status("/status/plan", "growth").await;
     println!("an upgrade was seen {:?} after it was asked", asked.elapsed());
     assert!(asked.elapsed() < LATEST, "{:?}", asked.elapsed());
-    let account = Account::begin(&super::paid().await.world, "paid-soon", json!({"plan": "starter"})).await;
+    let account = starter("paid-soon").await;
     let invoice = account.invoice(0, "Open").await;
     let paid = Instant::now();
-    account.state("evt-1", &invoice, "Settled", "100").await;
+    account.pay("evt-1", &invoice, "Settled", "100").await;
     account.balance("1100").await;
     println!("a payment was seen {:?} after it was stated", paid.elapsed());
     assert!(paid.elapsed() < LATEST, "{:?}", paid.elapsed());

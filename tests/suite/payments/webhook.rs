@@ -8,14 +8,16 @@ use base64::Engine as _;
 use flashgate_api::Payment;
 use flashgate_billing::payments::secrets::BASE64;
 use flashgate_cluster::clock::Clock;
+use flashgate_testing::catalog::monthly;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{Account, Paid, SECRET, free_address, paid, secrets_file};
+use super::{Paid, SECRET, free_address, paid, secrets_file, starter};
+use crate::cluster_account::ClusterAccount;
 use crate::suite::chart::pod::secret_of;
-use crate::world::{Namespace, bare, eventually};
+use crate::world::{Namespace, bare, wait_until};
 
 fn tag(secret: &str, time: i64, body: &str) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("key");
@@ -81,8 +83,8 @@ async fn post_raw(address: SocketAddr, namespace: String, head: String, body: St
 
 #[tokio::test]
 async fn replayed_a_hundred_times_at_once_it_is_one_payment_and_one_grant() {
-    let Paid { world, webhook, .. } = paid().await;
-    let account = Account::begin(world, "replayed", json!({"plan": "starter"})).await;
+    let Paid { webhook, .. } = paid().await;
+    let account = starter("replayed").await;
     let invoice = account.invoice(0, "Open").await;
     let body = callback("replayed", "evt_Replayed", &invoice);
     let answers = (0..100).map(|_| post(*webhook, "replayed", &body));
@@ -90,32 +92,27 @@ async fn replayed_a_hundred_times_at_once_it_is_one_payment_and_one_grant() {
     let with = |status: u16| answers.iter().filter(|(given, _)| *given == status).count();
     assert_eq!((with(201), with(200)), (1, 99), "{answers:?}");
     account.balance("1100").await;
-    let payments = account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+    let payments = account.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
     assert_eq!(payments.len(), 1);
-    account.granted("1100").await;
+    account.has_totals(&[("granted", "1100")]).await;
     // Another event about the same invoice is another Payment, which is refused; the status of the first never changes.
     assert_eq!(post(*webhook, "replayed", &callback("replayed", "evt_Other", &invoice)).await.0, 201);
-    eventually("both are judged", async || {
-        let judged =
-            account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
-        judged
-            .iter()
-            .all(|payment| payment.status.as_ref().is_some_and(|status| status.state.is_some()))
-            .then_some(())
+    wait_until("both are judged", async || {
+        let judged = account.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+        judged.iter().all(|payment| payment.status.as_ref().is_some_and(|status| status.state.is_some()))
     })
-    .await_some()
     .await;
     let mut changed = body.clone();
     changed["state"] = json!("Refunded");
     assert_eq!(post(*webhook, "replayed", &changed).await, (409, "PaymentDiffers".to_owned()));
     account.balance("1100").await;
-    account.granted("1100").await;
+    account.has_totals(&[("granted", "1100")]).await;
 }
 
 #[tokio::test]
 async fn what_is_not_signed_now_by_who_knows_the_secret_is_refused_and_leaves_nothing() {
-    let Paid { world, webhook, .. } = paid().await;
-    let account = Account::begin(world, "unsigned", json!({"plan": "starter"})).await;
+    let Paid { webhook, .. } = paid().await;
+    let account = starter("unsigned").await;
     let body = callback("unsigned", "evt-1", &account.invoice(0, "Open").await).to_string();
     let time = now();
     let other = tag(SECRET, time, &body.replace("\"100\"", "\"1\""));
@@ -132,7 +129,7 @@ async fn what_is_not_signed_now_by_who_knows_the_secret_is_refused_and_leaves_no
         let (status, answer) = send(*webhook, "unsigned", &signature, &body).expect("answer");
         assert_eq!((status, answer["error"].as_str()), (401, Some("SignatureRefused")), "{signature}");
     }
-    let payments = account.namespace.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
+    let payments = account.api::<Payment>().list(&ListParams::default()).await.expect("list").items;
     assert_eq!(payments.len(), 0);
     account.balance("0").await;
 }
@@ -183,12 +180,11 @@ async fn a_secret_of_a_namespace_counts_there_alone_and_changes_without_a_restar
     let file = world.plane.folder().join("webhook/payment-secrets/secret-one/bank");
     for (text, old_counts) in [(format!("{secret}\n{new}\n"), true), (format!("{new}\n"), false)] {
         std::fs::write(&file, text).expect("file");
-        eventually("the new secrets count", async || {
+        wait_until("the new secrets count", async || {
             let known = post_signed(*webhook, "secret-one", new, &body).await.0 == 200;
             let old = post_signed(*webhook, "secret-one", &secret, &body).await.0 == 200;
-            (known && old == old_counts).then_some(())
+            known && old == old_counts
         })
-        .await_some()
         .await;
     }
     assert_eq!(payments_in(&one).await, ["evt-1"]);
@@ -197,12 +193,12 @@ async fn a_secret_of_a_namespace_counts_there_alone_and_changes_without_a_restar
 #[tokio::test]
 async fn a_callback_in_the_form_of_standard_webhooks_is_acknowledged() {
     let Paid { world, webhook, .. } = paid().await;
-    let account = Account::begin(world, "secret-standard", json!({"plan": "starter"})).await;
+    let account = starter("secret-standard").await;
     let key = [7; 32];
     let file = world.plane.folder().join("webhook/payment-secrets/secret-standard/bank");
     std::fs::write(&file, format!("whsec_{}\n", BASE64.encode(key))).expect("file");
     let body = callback("secret-standard", "evt-1", &account.invoice(0, "Open").await).to_string();
-    eventually("the secret counts", async || {
+    wait_until("the secret counts", async || {
         let time = now();
         let mac = Hmac::<Sha256>::new_from_slice(&key).expect("key");
         let mac = mac.chain_update(format!("msg_1.{time}.{body}")).finalize().into_bytes();
@@ -212,17 +208,16 @@ async fn a_callback_in_the_form_of_standard_webhooks_is_acknowledged() {
         );
         let (status, _) = post_raw(*webhook, "secret-standard".to_owned(), head, body.clone()).await;
         assert!(matches!(status, 201 | 401), "{status}");
-        (status == 201).then_some(())
+        status == 201
     })
-    .await_some()
     .await;
     account.balance("1100").await;
 }
 
 #[tokio::test]
 async fn what_the_api_server_refuses_is_passed_on() {
-    let Paid { world, webhook, .. } = paid().await;
-    let account = Account::begin(world, "passed-on", json!({"plan": "starter"})).await;
+    let Paid { webhook, .. } = paid().await;
+    let account = starter("passed-on").await;
     let invoice = account.invoice(0, "Open").await;
     for (field, value, says) in [
         ("currency", "dollars", "spec.currency"),
@@ -258,17 +253,16 @@ async fn an_operator_that_stops_answers_first_and_acknowledges_nothing_without_t
         &secrets,
     ]);
     let invoice =
-        Account::begin(&world, "stopping", json!({"plan": "starter"})).await.invoice(0, "Open").await;
+        ClusterAccount::subscribed(&world, "stopping", monthly("starter")).await.invoice(0, "Open").await;
     world.plane.kill_apiserver().await.expect("killed");
     let body = callback("stopping", "evt-1", &invoice);
     assert_eq!(post(address, "stopping", &body).await, (503, "Unavailable".to_owned()));
     world.plane.restart_apiserver().await.expect("restarted");
-    eventually("it is taken when the API server is back", async || {
+    wait_until("it is taken when the API server is back", async || {
         let (status, _) = post(address, "stopping", &body).await;
         assert!(matches!(status, 200 | 201 | 503), "{status}");
-        (status != 503).then_some(())
+        status != 503
     })
-    .await_some()
     .await;
     operator.terminate().await;
     assert!(TcpStream::connect(address).is_err(), "the port is closed");

@@ -1,56 +1,51 @@
 //! The runbooks of alerts about usage that is not charged and credits that are not granted. Their commands
 //! find the cause.
 
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditLedgerSpec, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
-use flashgate_cluster::clock::Clock;
-use jiff::{SignedDuration, Timestamp};
-use kube::api::PostParams;
-use serde_json::json;
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::monthly;
 
 use super::Runbook;
-use crate::suite::accounts::{create_account, hour_until, usage};
-use crate::suite::trouble::reason_is;
-use crate::world::{Namespace, World, eventually};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
+use crate::world::{Namespace, World, wait_until};
 
 /// Number of adjustments: more than an account may have open.
 const ADJUSTMENTS: usize = 60;
 
-async fn account(namespace: &Namespace<'_>, name: &str) {
-    create_account(namespace, name, "organization-free").await;
-    namespace.expect::<Subscription>(name, "/status/credits/balance", "40").await;
+/// Opens an account of a free plan.
+async fn account<'a>(namespace: &Namespace<'a>, name: &str) -> ClusterAccount<'a> {
+    let account = namespace.account(name);
+    account.subscribe(monthly("organization-free"), Some(LONG_AGO)).await;
+    account.balance("40").await;
+    account
 }
 
-/// Reports the same hour of one source under a name.
-async fn report(namespace: &Namespace<'_>, name: &str, account: &str, operation: &str, end: Timestamp) {
-    let spec = usage(account, "gw-eu-1", hour_until(end), operation, "1");
-    namespace.create::<UsageReport>(name, spec).await;
+/// Reports one unit of the same hour of one source under a name.
+async fn report(account: &ClusterAccount<'_>, name: &str, operation: &str, end: i64) {
+    account.report(name, seconds(end - 3_600, 3_600), vec![UsageLine::new("Public", operation, "1")]).await;
 }
 
-/// Creates more adjustments than the account has room for.
-async fn fill(namespace: &Namespace<'_>) {
+/// Gives one adjustment more than fits, and more.
+async fn fill(account: &ClusterAccount<'_>) {
     for number in 0..ADJUSTMENTS {
-        let spec = json!({"subscriptionRef": {"name": "full"}, "credits": "1", "reason": "a test"});
-        namespace.create::<CreditAdjustment>(&format!("gift-{number}"), spec).await;
+        account.adjust(&format!("gift-{number}"), "1").await;
     }
-    eventually("an adjustment is refused", async || {
-        let listed =
-            namespace.kubectl(&["get", "events", "--field-selector", "reason=LedgerFull"], None).await;
-        listed.stdout.contains("LedgerFull").then_some(())
+    wait_until("one is refused", async || {
+        let listed = account.kubectl(&["get", "events", "--field-selector", "reason=LedgerFull"], None).await;
+        listed.stdout.contains("LedgerFull")
     })
-    .await_some()
     .await;
 }
 
-/// Writes a ledger as a later version of the operator would.
-async fn write_newer(namespace: &Namespace<'_>, name: &str) {
-    let ledgers = namespace.api::<CreditLedger>();
-    let mut ledger = ledgers.get(name).await.expect("ledger");
-    ledger.spec.format_version = 99;
-    ledger.spec.sequence += 1;
-    ledger.spec.hash = hash_of(&ledger.spec);
-    ledgers.replace(name, &PostParams::default(), &ledger).await.expect("written");
-    reason_is(namespace, name, "LedgerNewerFormat").await;
+/// Overwrites a ledger as a later version of the operator does.
+async fn write_newer(account: &ClusterAccount<'_>) {
+    let later = |spec: &mut CreditLedgerSpec| {
+        spec.format_version = 99;
+        spec.hash = hash_of(spec);
+    };
+    account.edit_ledger(later).await;
+    account.reason_is::<Subscription>("newer", "LedgerNewerFormat").await;
 }
 
 #[tokio::test]
@@ -58,27 +53,22 @@ async fn the_runbooks_find_the_cause_of_uncharged_usage() {
     let world = World::start().await;
     let _operator = world.operator(&[]);
     let namespace = world.namespace("team").await;
-    for name in ["acme", "newer", "full"] {
-        account(&namespace, name).await;
+    let acme = account(&namespace, "acme").await;
+    write_newer(&account(&namespace, "newer").await).await;
+    let full = account(&namespace, "full").await;
+    let end = now();
+    report(&acme, "first", "TokensOut", end).await;
+    namespace.state_is::<UsageReport>("first", "Charged").await;
+    for (name, account) in [("twice", "acme"), ("stranded", "no-account"), ("waiting", "newer")] {
+        report(&namespace.account(account), name, "TokensOut", end).await;
     }
-    write_newer(&namespace, "newer").await;
-    let end = Clock::system().now();
-    report(&namespace, "first", "acme", "TokensOut", end).await;
-    namespace.expect::<UsageReport>("first", "/status/state", "Charged").await;
-    for (name, account, operation) in [
-        ("twice", "acme", "TokensOut"),
-        ("stranded", "no-account", "TokensOut"),
-        ("waiting", "newer", "TokensOut"),
-    ] {
-        report(&namespace, name, account, operation, end).await;
-    }
-    report(&namespace, "unheard", "acme", "Unheard", end - SignedDuration::from_hours(1)).await;
+    report(&acme, "unheard", "Unheard", end - 3_600).await;
     for name in ["twice", "unheard"] {
-        namespace.expect::<UsageReport>(name, "/status/state", "Rejected").await;
+        namespace.state_is::<UsageReport>(name, "Rejected").await;
     }
     let missing = "SubscriptionMissing";
     namespace.expect::<UsageReport>("stranded", "/status/conditions/0/reason", missing).await;
-    fill(&namespace).await;
+    fill(&full).await;
     let variables = [
         ("NAMESPACE", "team".to_owned()),
         ("SUBSCRIPTION", "full".to_owned()),

@@ -4,20 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flashgate_api::{CreditLedger, CreditPack, Payment, Subscription, UsageReport};
-use flashgate_cluster::clock::Clock;
-use jiff::{SignedDuration, Timestamp};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use flashgate_testing::action::UsageLine;
+use flashgate_testing::catalog::monthly;
+use flashgate_testing::values::{HOUR, at};
 use serde_json::{Value, json};
 
 use super::distance::{self, DistantServer};
 use super::prometheus::{Prometheus, Target};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
 use crate::suite::accounts::{hour_until, usage};
 use crate::suite::payments::{free_address, secrets_file, webhook};
-use crate::world::{Namespace, Operator, World, eventually, root};
-
-const CLOCK: &str = "billing.flashgate.dev/test-clock";
+use crate::world::{Namespace, Operator, World, root, wait_for, wait_until};
 
 /// The user without any right.
 pub const STRANGER: &str = "stranger";
@@ -70,14 +68,13 @@ impl<'a> Scene<'a> {
     pub async fn fires(&self, alert: &str) {
         let fires =
             async || self.prometheus.firing().iter().any(|labels| labels["alertname"] == alert).then_some(());
-        eventually(&format!("{alert} fires"), fires).await_some().await;
+        wait_for(&format!("{alert} fires"), fires).await;
     }
 
     /// Creates accounts with credits, and waits until Prometheus has their metrics.
     pub async fn create_accounts(&self) {
         for name in ["low", "gone", "late", "lost", "tampered"] {
-            let spec = json!({"plan": "organization-free", "startTime": "2026-01-01T00:00:00Z"});
-            self.tenants.create::<Subscription>(name, spec).await;
+            self.tenants.account(name).subscribe(monthly("organization-free"), Some(LONG_AGO)).await;
         }
         self.prometheus.expect("count(flashgate_billing_credits_balance == 40) == 5").await;
     }
@@ -89,8 +86,8 @@ impl<'a> Scene<'a> {
         self.report("gone", "5G", 1).await;
         self.report("late", "100M", 4).await;
         self.report("missing", "1G", 1).await;
-        self.tenants.expect::<Subscription>("low", "/status/credits/balance", "5").await;
-        self.tenants.expect::<Subscription>("gone", "/status/credits/balance", "-10").await;
+        self.tenants.account("low").balance("5").await;
+        self.tenants.account("gone").balance("-10").await;
     }
 
     /// Reports the usage of an hour that began `hours_ago`.
@@ -107,72 +104,43 @@ impl<'a> Scene<'a> {
         quantity: &str,
         hours_ago: i64,
     ) {
-        let end = now() - SignedDuration::from_hours(hours_ago - 1);
-        let spec = usage(account, "gw", hour_until(end), operation, quantity);
-        self.tenants.create::<UsageReport>(name, spec).await;
+        let window = seconds(now() - hours_ago * HOUR, HOUR);
+        let usage = vec![UsageLine::new("Public", operation, quantity)];
+        self.tenants.account(account).report(name, window, usage).await;
     }
 
-    /// Leaves the first invoice of one account open for two days, and makes the renewal of another due. Sends
-    /// a callback that cannot be decoded.
+    /// Leaves one account's first invoice open for two days, lets another's renewal fall due, and sends a callback that
+    /// cannot be decoded.
     pub async fn cause_payment_alerts(&self) {
-        self.subscribe("owing", &(now() - SignedDuration::from_hours(48)).to_string()).await;
-        self.invoice("owing", 0).await;
-        self.subscribe("lapsing", "2026-01-31T10:00:00Z").await;
-        let invoice = self.invoice("lapsing", 0).await;
-        let spec = json!({
-            "subscriptionRef": {"name": "lapsing"}, "invoice": invoice, "state": "Settled", "amount": "100",
-            "currency": "USD",
-        });
-        self.clocked.create::<Payment>("first", spec).await;
-        self.clocked.expect::<Subscription>("lapsing", "/status/plan", "starter").await;
-        self.move_clock("lapsing", "2026-02-28T10:00:01Z").await;
-        self.invoice("lapsing", 1).await;
-        self.move_clock("lapsing", "2026-03-05T10:00:00Z").await;
-        self.clocked.expect::<Subscription>("lapsing", "/status/plan", "organization-free").await;
-        let order = json!({"subscriptionRef": {"name": "lapsing"}, "pack": "plus-100"});
-        self.clocked.create::<CreditPack>("too-late", order).await;
+        let owing = self.clocked.account("owing");
+        owing.subscribe_at(&at(now() - 48 * HOUR).to_string(), monthly("starter"), None).await;
+        owing.invoice(0, "Open").await;
+        let lapsing = self.clocked.account("lapsing");
+        lapsing.subscribe_at("2026-01-31T10:00:00Z", monthly("starter"), None).await;
+        lapsing.pay("first", &lapsing.invoice(0, "Open").await, "Settled", "100").await;
+        lapsing.status("/status/plan", "starter").await;
+        lapsing.clock("2026-02-28T10:00:01Z").await;
+        lapsing.invoice(1, "Open").await;
+        lapsing.clock("2026-03-05T10:00:00Z").await;
+        lapsing.status("/status/plan", "organization-free").await;
+        lapsing.buy("too-late", "plus-100").await;
         webhook::post(self.webhook, "clocked", &json!({"id": "evt_1"})).await;
-    }
-
-    async fn subscribe(&self, name: &str, clock: &str) {
-        let metadata = json!({"name": name, "annotations": {CLOCK: clock}});
-        self.clocked.create_with::<Subscription>(metadata, json!({"plan": "starter"})).await;
-    }
-
-    async fn move_clock(&self, name: &str, clock: &str) {
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {CLOCK: clock}}}));
-        let subscriptions = self.clocked.api::<Subscription>();
-        subscriptions.patch(name, &PatchParams::default(), &patch).await.expect("patched");
-    }
-
-    /// Returns the number of an account's open invoice, once it exists.
-    async fn invoice(&self, name: &str, index: usize) -> String {
-        self.clocked.expect::<Subscription>(name, &format!("/status/invoices/{index}/state"), "Open").await;
-        let subscription = self.clocked.get::<Subscription>(name).await.expect("Subscription");
-        let number = subscription.pointer(&format!("/status/invoices/{index}/number"));
-        number.and_then(Value::as_str).expect("number").to_owned()
     }
 
     /// Deletes a ledger.
     pub async fn delete_ledger(&self) {
-        let ledgers = self.tenants.api::<CreditLedger>();
-        ledgers.delete("lost", &DeleteParams::default()).await.expect("deleted");
+        self.tenants.account("lost").delete("CreditLedger", "lost").await;
     }
 
     /// Writes a ledger whose hash is wrong.
     pub async fn corrupt_ledger(&self) {
-        let ledgers = self.tenants.api::<CreditLedger>();
-        let mut tampered = ledgers.get("tampered").await.expect("ledger");
-        tampered.spec.sequence += 1;
-        tampered.spec.hash = "0".repeat(64);
-        ledgers.replace("tampered", &PostParams::default(), &tampered).await.expect("written");
+        self.tenants.account("tampered").tamper().await;
     }
 
     /// Creates accounts behind the relay, which is slow or fails, and has another clock.
     pub async fn create_accounts_behind_relay(&self) {
         for name in [distance::SLOW, distance::FAILING] {
-            let namespace = self.world.namespace(name).await;
-            namespace.create::<Subscription>("acme", json!({"plan": "starter"})).await;
+            ClusterAccount::subscribed(self.world, name, monthly("starter")).await;
         }
     }
 
@@ -190,20 +158,15 @@ impl<'a> Scene<'a> {
             },
         })
         .to_string();
-        eventually("the loosened definition is in force", async || {
+        wait_until("the loosened definition is in force", async || {
             let output = self.tenants.kubectl(&["create", "--filename", "-"], Some(&payment)).await;
-            output.success.then_some(())
+            output.success
         })
-        .await_some()
         .await;
     }
 }
 
-fn now() -> Timestamp {
-    Clock::system().now()
-}
-
-/// Starts the working operator, with external payments.
+/// Starts the operator that does its work, with payments from outside.
 fn start_worker(world: &World, metrics: SocketAddr, webhook: SocketAddr, log: &Path) -> Operator {
     let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
     let secrets = secrets_file(world).display().to_string();

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use crate::suite::payments::free_address;
-use crate::world::{GUARD, eventually, root};
+use crate::world::{GUARD, root, wait_for};
 
 /// Folder with prometheus and promtool.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -80,7 +80,7 @@ impl Prometheus {
         std::io::BufReader::new(output).read_line(&mut process).expect("process");
         let prometheus = Self { guard, address };
         let ready = async || matches!(get(address, "/-/ready"), Some((200, _))).then_some(());
-        eventually("Prometheus is ready", ready).await_some().await;
+        wait_for("Prometheus is ready", ready).await;
         prometheus
     }
 
@@ -96,7 +96,7 @@ impl Prometheus {
     /// Waits until a query has a result.
     pub async fn expect(&self, query: &str) -> Vec<Value> {
         let found = async || Some(self.query(query)).filter(|found| !found.is_empty());
-        eventually(query, found).await_some().await
+        wait_for(query, found).await
     }
 
     /// Returns the labels of the firing alerts.

@@ -1,29 +1,29 @@
 //! Each way in which usage is not charged or credits are not granted, caused on a running operator.
 
-use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditLedger, CreditLedgerSpec, Subscription, UsageReport};
 use flashgate_billing::operator::convert::hash_of;
 use flashgate_cluster::clock::Clock;
+use flashgate_testing::catalog::monthly;
 use jiff::SignedDuration;
 use k8s_openapi::ByteString;
-use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::causes::Scene;
 use crate::suite::faults::etcd;
-use crate::suite::trouble::reason_is;
-use crate::world::eventually;
+use crate::world::{wait_for, wait_until};
 
 /// Number of adjustments: more than an account may have open.
 const ADJUSTMENTS: usize = 60;
 
 impl Scene<'_> {
     async fn account(&self, name: &str) {
-        self.tenants.create::<Subscription>(name, json!({"plan": "organization-free"})).await;
-        self.tenants.expect::<Subscription>(name, "/status/credits/balance", "40").await;
+        let account = self.tenants.account(name);
+        account.subscribe(monthly("organization-free"), None).await;
+        account.balance("40").await;
     }
 
     async fn is_rejected(&self, report: &str, reason: &str) {
-        self.tenants.expect::<UsageReport>(report, "/status/state", "Rejected").await;
+        self.tenants.state_is::<UsageReport>(report, "Rejected").await;
         self.tenants.expect::<UsageReport>(report, "/status/conditions/0/reason", reason).await;
     }
 
@@ -39,8 +39,7 @@ impl Scene<'_> {
     }
 
     async fn adjust(&self, account: &str, name: &str) {
-        let spec = json!({"subscriptionRef": {"name": account}, "credits": "1", "reason": "a test"});
-        self.tenants.create::<CreditAdjustment>(name, spec).await;
+        self.tenants.account(account).adjust(name, "1").await;
     }
 
     /// Creates more adjustments than an account can hold. Then makes room as the runbook says, with usage
@@ -53,22 +52,23 @@ impl Scene<'_> {
         let mut refused = 0;
         for number in 0..ADJUSTMENTS {
             let name = format!("gift-{number}");
-            let state = eventually(&format!("{name} has its verdict"), async || {
+            let state = wait_for(&format!("{name} is judged"), async || {
                 let adjustment = self.tenants.get::<CreditAdjustment>(&name).await?;
                 adjustment.pointer("/status/state").cloned()
-            });
-            refused += usize::from(state.await_some().await == "Refused");
+            })
+            .await;
+            refused += usize::from(state == "Refused");
         }
         assert!(refused > 0, "none of {ADJUSTMENTS} adjustments was refused");
         self.adjust("full", "one-more").await;
-        self.tenants.expect::<CreditAdjustment>("one-more", "/status/state", "Refused").await;
+        self.tenants.state_is::<CreditAdjustment>("one-more", "Refused").await;
         self.tenants
             .expect::<CreditAdjustment>("one-more", "/status/conditions/0/reason", "LedgerFull")
             .await;
         self.report_as("full-1", "full", "StorageEgress", "6G", 1).await;
-        self.tenants.expect::<UsageReport>("full-1", "/status/state", "Charged").await;
+        self.tenants.state_is::<UsageReport>("full-1", "Charged").await;
         self.adjust("full", "one-more-then").await;
-        self.tenants.expect::<CreditAdjustment>("one-more-then", "/status/state", "Granted").await;
+        self.tenants.state_is::<CreditAdjustment>("one-more-then", "Granted").await;
     }
 
     /// Denies the commits of one account, writes the ledger of another as a later operator would, and breaks
@@ -77,14 +77,14 @@ impl Scene<'_> {
         for name in ["newer", "broken"] {
             self.account(name).await;
         }
-        self.edit_ledger("newer", |ledger| ledger.spec.format_version = 99).await;
-        self.edit_ledger("broken", |ledger| ledger.spec.grants = vec!["no grant".to_owned()]).await;
+        self.edit_ledger("newer", |spec| spec.format_version = 99).await;
+        self.edit_ledger("broken", |spec| spec.grants = vec!["no grant".to_owned()]).await;
         self.deny_ledgers_named("refused").await;
-        self.tenants.create::<Subscription>("refused", json!({"plan": "organization-free"})).await;
+        self.tenants.account("refused").subscribe(monthly("organization-free"), None).await;
         for (name, reason) in
             [("newer", "LedgerNewerFormat"), ("broken", "Undecodable"), ("refused", "CommitRefused")]
         {
-            reason_is(&self.tenants, name, reason).await;
+            self.tenants.reason_is::<Subscription>(name, reason).await;
         }
         self.report_as("lost-1", "lost", "StorageEgress", "1M", 1).await;
     }
@@ -99,23 +99,21 @@ impl Scene<'_> {
             "spec": ledger.spec,
         })
         .to_string();
-        eventually("the policy is in force", async || {
+        wait_until("the policy is in force", async || {
             let create = ["create", "--dry-run=server", "-f", "-"];
             let tried = self.tenants.kubectl(&create, Some(&attempt)).await;
-            tried.stderr.contains("no ledger of this name").then_some(())
+            tried.stderr.contains("no ledger of this name")
         })
-        .await_some()
         .await;
     }
 
-    /// Overwrites a ledger.
-    async fn edit_ledger(&self, name: &str, edit: impl FnOnce(&mut CreditLedger)) {
-        let ledgers = self.tenants.api::<CreditLedger>();
-        let mut ledger = ledgers.get(name).await.expect("ledger");
-        edit(&mut ledger);
-        ledger.spec.sequence += 1;
-        ledger.spec.hash = hash_of(&ledger.spec);
-        ledgers.replace(name, &PostParams::default(), &ledger).await.expect("written");
+    /// Overwrites a ledger with a hash that fits.
+    async fn edit_ledger(&self, name: &str, edit: impl FnOnce(&mut CreditLedgerSpec)) {
+        let edit = |spec: &mut CreditLedgerSpec| {
+            edit(spec);
+            spec.hash = hash_of(spec);
+        };
+        self.tenants.account(name).edit_ledger(edit).await;
     }
 
     /// Stores an object as an API server with a clock one hour ahead would.

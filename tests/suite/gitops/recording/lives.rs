@@ -1,16 +1,21 @@
-//! The lives whose moments are recorded. Accounts live by a test clock, so that their times are always the same.
+//! The accounts whose states are recorded. They are on a test clock, so that their times are always the same.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use flashgate_api::CreditAdjustment;
+use flashgate_ledger::facts::Request;
+use flashgate_testing::catalog::{monthly, without_renewal};
+use flashgate_testing::values::window;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
 
 use super::{Recorder, Recordings};
+use crate::cluster_account::egress;
 use crate::world::{Operator, World, root};
 
-/// What keeps a deleted object for a moment.
+/// The finalizer that keeps a deleted object.
 pub const FINALIZER: &str = "example.org/hold";
 
-const CLOCK: &str = "billing.flashgate.dev/test-clock";
 const START: &str = "2026-03-01T10:00:00Z";
 const A_MONTH_LATER: &str = "2026-04-01T10:00:00Z";
 
@@ -32,13 +37,14 @@ const INTERNAL: [&str; 10] = [
 /// Namespaces where payments come from outside.
 const EXTERNAL: [&str; 2] = ["paying", "overdue"];
 
-/// Plays all lives.
+/// Plays all accounts and returns their recordings.
 pub async fn play() -> Recordings {
     let world = World::start().await;
     for namespace in [UNSEEN].iter().chain(&INTERNAL).chain(&EXTERNAL) {
         world.namespace(namespace).await;
     }
-    let mut recorder = Recorder { client: world.client().await, recordings: BTreeMap::new() };
+    let client = world.client().await;
+    let mut recorder = Recorder { world: &world, client, recordings: BTreeMap::new() };
     not_seen(&mut recorder).await;
     let internal = operator(&world, &[], &INTERNAL);
     orphans(&mut recorder).await;
@@ -63,15 +69,13 @@ fn operator(world: &World, arguments: &[&str], namespaces: &[&str]) -> Operator 
     world.operator(&arguments)
 }
 
-impl Recorder {
-    async fn subscribe(&self, namespace: &str, spec: Value) {
-        let metadata = json!({"name": "acme", "annotations": {CLOCK: START}});
-        self.create(namespace, "Subscription", metadata, spec).await;
+impl Recorder<'_> {
+    async fn subscribe(&self, namespace: &str, request: Request) {
+        self.account_in(namespace).subscribe_at(START, request, None).await;
     }
 
     async fn clock(&self, namespace: &str, now: &str) {
-        let patch = json!({"metadata": {"annotations": {CLOCK: now}}});
-        self.patch(namespace, "Subscription", "acme", patch).await;
+        self.account_in(namespace).clock(now).await;
     }
 
     async fn account(&mut self, namespace: &str, state: &str) {
@@ -79,19 +83,12 @@ impl Recorder {
     }
 
     async fn buy(&self, namespace: &str, name: &str) {
-        self.state(namespace, "CreditPack", name, json!({"pack": "plus-100"})).await;
+        self.account_in(namespace).buy(name, "plus-100").await;
     }
 
-    async fn report(&self, namespace: &str, name: &str, window: [&str; 2], gigabytes: &str) {
-        let usage = json!([{"nodeType": "Public", "operation": "StorageEgress", "quantity": gigabytes}]);
-        let window = json!({"startTime": window[0], "endTime": window[1]});
-        self.state(
-            namespace,
-            "UsageReport",
-            name,
-            json!({"source": "gw-eu-1", "window": window, "usage": usage}),
-        )
-        .await;
+    async fn report(&self, namespace: &str, name: &str, [start, end]: [&str; 2], gigabytes: &str) {
+        let window = window(start, end);
+        self.account_in(namespace).report_from("gw-eu-1", name, window, egress(gigabytes)).await;
     }
 
     /// Reports usage of a window that is not over, and waits until the operator has seen it.
@@ -100,28 +97,37 @@ impl Recorder {
         self.reason(namespace, "UsageReport", name, "WindowNotOver").await;
     }
 
-    /// States what happened to an account's invoice, by its number.
+    /// Creates a Payment for the invoice with this number.
     async fn pay(&self, namespace: &str, name: &str, invoice: u8, state: &str, amount: &str) {
-        let account = self.show(namespace, "CreditLedger", "acme").await;
-        let account =
-            account.as_ref().and_then(|ledger| ledger["spec"]["account"].as_str()).unwrap_or("00000000");
-        let invoice = format!("acme-{account}-{invoice:04}");
-        let spec = json!({"invoice": invoice, "state": state, "amount": amount, "currency": "USD"});
-        self.state(namespace, "Payment", name, spec).await;
+        let ledger = self.show(namespace, "CreditLedger", "acme").await;
+        let id = ledger.as_ref().and_then(|ledger| ledger["spec"]["account"].as_str()).unwrap_or("00000000");
+        let invoice = format!("acme-{id}-{invoice:04}");
+        self.account_in(namespace).pay(name, &invoice, state, amount).await;
+    }
+
+    /// Creates a CreditAdjustment of 250 credits.
+    async fn adjust(&self, namespace: &str, name: &str, expiration_time: Option<&str>) {
+        let mut spec = json!({
+            "subscriptionRef": {"name": "acme"}, "credits": "250", "reason": "outage 2026-03-01",
+        });
+        if let Some(time) = expiration_time {
+            spec["expirationTime"] = json!(time);
+        }
+        self.account_in(namespace).create::<CreditAdjustment>(name, spec).await;
     }
 }
 
-/// One of each kind that somebody states, as the API server takes it.
-async fn not_seen(recorder: &mut Recorder) {
-    recorder.create(UNSEEN, "Subscription", json!({"name": "acme"}), json!({"plan": "starter"})).await;
-    state_one_of_each(recorder, UNSEEN).await;
+/// Creates one object of each kind that users create, without an operator.
+async fn not_seen(recorder: &mut Recorder<'_>) {
+    recorder.account_in(UNSEEN).subscribe(monthly("starter"), None).await;
+    create_one_of_each(recorder, UNSEEN).await;
     recorder.account(UNSEEN, "not_seen").await;
     record_one_of_each(recorder, UNSEEN, "not_seen").await;
 }
 
 /// The same without their Subscription.
-async fn orphans(recorder: &mut Recorder) {
-    state_one_of_each(recorder, "orphans").await;
+async fn orphans(recorder: &mut Recorder<'_>) {
+    create_one_of_each(recorder, "orphans").await;
     record_one_of_each(recorder, "orphans", "subscription_missing").await;
 }
 
@@ -132,25 +138,24 @@ const ONE_OF_EACH: [(&str, &str); 4] = [
     ("CreditAdjustment", "outage-2026-03-01"),
 ];
 
-async fn state_one_of_each(recorder: &mut Recorder, namespace: &str) {
+async fn create_one_of_each(recorder: &mut Recorder<'_>, namespace: &str) {
     recorder.buy(namespace, "acme-2026-03-1").await;
     // By the wall clock a window of the past would be too late.
     let window = ["2099-03-01T09:00:00Z", "2099-03-01T10:00:00Z"];
     recorder.report(namespace, "acme-gw-eu-1-0001", window, "12G").await;
     recorder.pay(namespace, "evt-0001", 1, "Settled", "100").await;
-    let adjustment = json!({"credits": "250", "reason": "outage 2026-03-01"});
-    recorder.state(namespace, "CreditAdjustment", "outage-2026-03-01", adjustment).await;
+    recorder.adjust(namespace, "outage-2026-03-01", None).await;
 }
 
-async fn record_one_of_each(recorder: &mut Recorder, namespace: &str, state: &str) {
+async fn record_one_of_each(recorder: &mut Recorder<'_>, namespace: &str, state: &str) {
     for (kind, name) in ONE_OF_EACH {
         recorder.record(namespace, kind, name, state).await;
     }
 }
 
-/// An account with everything that can be stated about it, and with what is refused.
-async fn shop(recorder: &mut Recorder) {
-    recorder.subscribe("shop", json!({"plan": "starter"})).await;
+/// An account with objects of every kind, accepted and refused.
+async fn shop(recorder: &mut Recorder<'_>) {
+    recorder.subscribe("shop", monthly("starter")).await;
     recorder.account("shop", "in_force").await;
     recorder.record("shop", "CreditLedger", "acme", "open").await;
     recorder.buy("shop", "acme-2026-03-1").await;
@@ -170,28 +175,27 @@ async fn shop(recorder: &mut Recorder) {
     recorder.record("shop", "UsageReport", "acme-gw-eu-1-0001", "charged").await;
     recorder.report("shop", "acme-gw-eu-1-0001-again", hour, "12G").await;
     recorder.record("shop", "UsageReport", "acme-gw-eu-1-0001-again", "duplicate_window").await;
-    let mut adjustment = json!({"credits": "250", "reason": "outage 2026-03-01"});
-    recorder.state("shop", "CreditAdjustment", "outage-2026-03-01", adjustment.clone()).await;
+    recorder.adjust("shop", "outage-2026-03-01", None).await;
     recorder.record("shop", "CreditAdjustment", "outage-2026-03-01", "granted").await;
-    adjustment["expirationTime"] = json!(START);
-    recorder.state("shop", "CreditAdjustment", "outage-too-late", adjustment).await;
+    recorder.adjust("shop", "outage-too-late", Some(START)).await;
     recorder.record("shop", "CreditAdjustment", "outage-too-late", "already_expired").await;
 }
 
-/// What a plan can come to without a payment.
-async fn plans(recorder: &mut Recorder) {
-    recorder.subscribe("changing", json!({"plan": "growth"})).await;
-    recorder.subscribe("ending", json!({"plan": "starter", "renewal": "None"})).await;
-    recorder.subscribe("ended", json!({"plan": "individual", "renewal": "None"})).await;
-    recorder.subscribe("unknown-plan", json!({"plan": "gold"})).await;
-    recorder.subscribe("not-started", json!({"plan": "starter", "startTime": A_MONTH_LATER})).await;
-    recorder.subscribe("not-eligible", json!({"plan": "organization-free"})).await;
+/// The states of a plan without a payment.
+async fn plans(recorder: &mut Recorder<'_>) {
+    recorder.subscribe("changing", monthly("growth")).await;
+    recorder.subscribe("ending", without_renewal("starter")).await;
+    recorder.subscribe("ended", without_renewal("individual")).await;
+    recorder.subscribe("unknown-plan", monthly("gold")).await;
+    let not_started = recorder.account_in("not-started");
+    not_started.subscribe_at(START, monthly("starter"), Some(A_MONTH_LATER)).await;
+    recorder.subscribe("not-eligible", monthly("organization-free")).await;
     recorder.account("unknown-plan", "plan_not_found").await;
     recorder.account("not-started", "not_started").await;
     recorder.buy("not-eligible", "acme-2026-03-1").await;
     recorder.record("not-eligible", "CreditPack", "acme-2026-03-1", "plan_not_eligible").await;
     recorder.reason("changing", "Subscription", "acme", "InForce").await;
-    recorder.patch("changing", "Subscription", "acme", json!({"spec": {"plan": "starter"}})).await;
+    recorder.account_in("changing").edit(monthly("starter")).await;
     recorder.account("changing", "change_pending").await;
     recorder.account("ending", "not_renewing").await;
     recorder.reason("ended", "Subscription", "acme", "NotRenewing").await;
@@ -203,8 +207,8 @@ async fn plans(recorder: &mut Recorder) {
 }
 
 /// An account that runs low, then out of credits.
-async fn spending(recorder: &mut Recorder) {
-    recorder.subscribe("spending", json!({"plan": "starter"})).await;
+async fn spending(recorder: &mut Recorder<'_>) {
+    recorder.subscribe("spending", monthly("starter")).await;
     recorder.reason("spending", "Subscription", "acme", "InForce").await;
     let hour = [START, "2026-03-01T11:00:00Z"];
     recorder.use_credits("spending", "one", hour, "100G").await;
@@ -216,17 +220,17 @@ async fn spending(recorder: &mut Recorder) {
     recorder.account("spending", "credits_exhausted").await;
 }
 
-/// An account whose book is deleted.
-async fn bookless(recorder: &mut Recorder) {
-    recorder.subscribe("bookless", json!({"plan": "starter"})).await;
+/// An account whose ledger is deleted.
+async fn bookless(recorder: &mut Recorder<'_>) {
+    recorder.subscribe("bookless", monthly("starter")).await;
     recorder.reason("bookless", "Subscription", "acme", "InForce").await;
-    recorder.delete("bookless", "CreditLedger", "acme").await;
+    recorder.account_in("bookless").delete("CreditLedger", "acme").await;
     recorder.account("bookless", "ledger_missing").await;
 }
 
 /// An account whose invoices are paid, refunded, and paid too late.
-async fn paying(recorder: &mut Recorder) {
-    recorder.subscribe("paying", json!({"plan": "starter"})).await;
+async fn paying(recorder: &mut Recorder<'_>) {
+    recorder.subscribe("paying", monthly("starter")).await;
     recorder.account("paying", "awaiting_payment").await;
     recorder.buy("paying", "acme-2026-03-1").await;
     recorder.record("paying", "CreditPack", "acme-2026-03-1", "first_period_awaited").await;
@@ -253,17 +257,16 @@ async fn paying(recorder: &mut Recorder) {
 }
 
 /// An account that is not paid in time.
-async fn overdue(recorder: &mut Recorder) {
-    recorder.subscribe("overdue", json!({"plan": "starter"})).await;
+async fn overdue(recorder: &mut Recorder<'_>) {
+    recorder.subscribe("overdue", monthly("starter")).await;
     recorder.reason("overdue", "Subscription", "acme", "AwaitingPayment").await;
     recorder.clock("overdue", A_MONTH_LATER).await;
     recorder.account("overdue", "payment_overdue").await;
 }
 
 /// Edited while the operator stands still, and deleted.
-async fn last_moments(recorder: &mut Recorder) {
-    let edit = json!({"spec": {"renewal": "None"}});
-    recorder.patch("shop", "Subscription", "acme", edit).await;
+async fn last_moments(recorder: &mut Recorder<'_>) {
+    recorder.account_in("shop").edit(without_renewal("starter")).await;
     recorder.account("shop", "edit_not_seen").await;
     for (namespace, kind, name) in [
         ("spending", "Subscription", "acme"),
@@ -273,9 +276,10 @@ async fn last_moments(recorder: &mut Recorder) {
         ("shop", "CreditAdjustment", "outage-2026-03-01"),
         ("shop", "CreditLedger", "acme"),
     ] {
-        let held = json!({"metadata": {"finalizers": [FINALIZER]}});
-        recorder.patch(namespace, kind, name, held).await;
-        recorder.delete(namespace, kind, name).await;
+        let (objects, held) =
+            (recorder.objects(namespace, kind), json!({"metadata": {"finalizers": [FINALIZER]}}));
+        objects.patch(name, &PatchParams::default(), &Patch::Merge(held)).await.expect("held");
+        objects.delete(name, &DeleteParams::default()).await.expect("deleted");
         recorder.record(namespace, kind, name, "terminating").await;
     }
 }
