@@ -9,7 +9,6 @@ mod script;
 mod world;
 
 mod suite {
-    mod accounts;
     mod admission;
     mod attackers;
     mod backup;

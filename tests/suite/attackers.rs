@@ -11,6 +11,7 @@ mod tenant;
 
 use flashgate_api::{CreditLedger, Subscription};
 use flashgate_cluster::clock::Clock;
+use flashgate_testing::catalog::monthly;
 use http_body_util::BodyExt as _;
 use jiff::SignedDuration;
 use kube::Client;
@@ -18,7 +19,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::suite::accounts::{self, open_account};
+use crate::cluster_account::LONG_AGO;
 use crate::suite::chart::{installed, list, render};
 use crate::world::{Namespace, Operator, World, wait_for};
 
@@ -186,9 +187,21 @@ async fn ready_reason(namespace: &Namespace<'_>, kind: Kind, name: &str, reason:
     .await
 }
 
+/// Opens the account `acme` on the plan `starter`. It starts in the past, so that earlier usage can be charged.
+async fn open_account(namespace: &Namespace<'_>) {
+    let account = namespace.account("acme");
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    account.balance("1100").await;
+    account.status("/status/ledger/sequence", 1).await;
+}
+
 /// Returns the spec of a report. The window is given in minutes from now.
 fn usage(source: &str, minutes: (i64, i64), quantity: &str) -> Value {
     let now = Clock::system().now();
     let time = |minutes| now + SignedDuration::from_mins(minutes);
-    accounts::usage("acme", source, [time(minutes.0), time(minutes.1)], "StorageEgress", quantity)
+    json!({
+        "subscriptionRef": {"name": "acme"}, "source": source,
+        "window": {"startTime": time(minutes.0).to_string(), "endTime": time(minutes.1).to_string()},
+        "usage": [{"nodeType": "Public", "operation": "StorageEgress", "quantity": quantity}],
+    })
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The remedy for CRDs of another version.
 const REMEDY: &str = "apply the definitions of this version (`crds/`, or the chart with `crds.enabled`)";
 
-/// Path of the API server's OpenAPI schemas, which every authenticated client may read.
+/// Path of the API server's `OpenAPI` schemas, which every authenticated client may read.
 const SCHEMAS: &str = "/openapi/v3/apis/";
 
 /// Number of reads of the schemas before something is reported as missing, and the pause between. An API server

@@ -13,7 +13,7 @@ use super::distance::{self, DistantServer};
 use super::prometheus::{Prometheus, Target};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
-use crate::suite::accounts::{hour_until, usage};
+
 use crate::suite::payments::{free_address, secrets_file, webhook};
 use crate::world::{Namespace, Operator, World, root, wait_for, wait_until};
 
