@@ -108,6 +108,35 @@ fn the_text_uses_plain_words() {
     assert!(problems.is_empty(), "{} phrases to replace:\n{}", problems.len(), problems.join("\n"));
 }
 
+/// Words with which no comment begins: a sentence begins with its subject (rule 1).
+const CLAUSES: [&str; 6] = ["How ", "What ", "Whatever ", "Where ", "Who ", "Whoever "];
+
+/// Returns whether a line of Rust is a comment that begins with a clause instead of its subject.
+fn begins_with_a_clause(line: &str) -> bool {
+    let line = line.trim_start();
+    let comment = ["/// ", "//! ", "// "].iter().find_map(|mark| line.strip_prefix(mark));
+    comment.is_some_and(|text| CLAUSES.iter().any(|clause| text.starts_with(clause)))
+}
+
+#[test]
+fn comments_begin_with_their_subject() {
+    let mut problems = Vec::new();
+    for file in files(root()).into_iter().filter(|file| has_extension(file, &["rs"])) {
+        let text = fs::read_to_string(&file).expect("text");
+        let lines = text.lines().enumerate().filter(|(_, line)| begins_with_a_clause(line));
+        problems.extend(lines.map(|(index, line)| format!("{}:{}: {line}", file.display(), index + 1)));
+    }
+    assert!(problems.is_empty(), "begin with the subject, in the third person:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn a_clause_is_found_at_the_beginning_of_a_comment_only() {
+    assert!(begins_with_a_clause("    /// What is kept."));
+    assert!(begins_with_a_clause("//! How it runs."));
+    assert!(!begins_with_a_clause("/// Returns what is kept."));
+    assert!(!begins_with_a_clause("let What = 1;"));
+}
+
 #[test]
 fn a_phrase_is_found_whole_in_any_case_and_across_a_wrapped_comment() {
     let lines = |text| found(text).into_iter().map(|(line, phrase)| (line, phrase.text)).collect::<Vec<_>>();

@@ -28,7 +28,7 @@ static ADMISSION: LazyLock<Admission> = LazyLock::new(|| Admission::new().expect
 /// The key that signs callbacks in these tests.
 const SECRET: &[u8] = b"what callbacks of the fuzz targets are signed with";
 
-/// How far decisions continue on a ledger: beyond the end of a yearly period.
+/// The time that decisions on a ledger cover: more than a yearly period.
 const PLAYED_ON: SignedDuration = SignedDuration::from_hours(24 * 400);
 
 /// The parser of quantities accepts exactly what admission accepts.

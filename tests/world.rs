@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// Longest time to wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
+/// The interval between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// A control plane, most often with the definitions applied.

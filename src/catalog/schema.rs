@@ -131,7 +131,7 @@ struct Pack {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Policies {
-    /// How many packs an account may buy a month, counted from its start.
+    /// Limit of the packs that an account may buy a month, counted from its start.
     pack_limit: Option<PackLimit>,
     /// Seconds after an expiration in which usage from before it may still consume the expired credits.
     #[schemars(
@@ -139,9 +139,9 @@ struct Policies {
         extend("default" = Defaults::default().settlement_grace_seconds)
     )]
     settlement_grace_seconds: Option<u32>,
-    /// Until when late usage is accepted.
+    /// Acceptance of late usage.
     late_usage: Option<LateUsage>,
-    /// How invoices are settled.
+    /// Settlement of invoices.
     payments: Option<Payments>,
     /// Retention and limits of usage reports.
     reports: Option<Reports>,
@@ -154,7 +154,7 @@ struct Policies {
     alert_thresholds_percent: Option<Vec<u32>>,
 }
 
-/// How many packs an account may buy a month.
+/// Limit of the packs that an account may buy a month.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct PackLimit {
@@ -178,7 +178,7 @@ enum PackLimitScope {
     PerPack,
 }
 
-/// Until when late usage is accepted.
+/// Acceptance of late usage.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct LateUsage {
@@ -190,7 +190,7 @@ struct LateUsage {
     accept_for_seconds: Option<u32>,
 }
 
-/// How invoices are settled.
+/// Settlement of invoices.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Payments {

@@ -41,7 +41,7 @@ pub struct Runner {
     pub client: usize,
     /// Whether it is paused.
     pub is_paused: bool,
-    /// How far its clock is ahead of the server's.
+    /// The seconds by which its clock is ahead of the server's.
     pub skew_seconds: Arc<AtomicI64>,
     /// Number of changes of each kind that its watches delivered.
     pub views: [usize; 6],

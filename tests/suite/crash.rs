@@ -131,7 +131,7 @@ async fn a_report_created_and_deleted_while_no_operator_runs_is_not_charged() {
     let reports = account.api::<UsageReport>();
     reports.delete("unseen", &DeleteParams::default()).await.expect("deleted");
     let _operator = world.operator(&[]);
-    // What is granted now was decided with all that there was to see.
+    // The grants of now were decided with all objects in view.
     account.adjust("mark", "10").await;
     account.state_is::<CreditAdjustment>("mark", "Granted").await;
     account.balance("1110").await;

@@ -1,4 +1,4 @@
-//! How GitOps tools read our objects, tested with the tools' own code: kstatus (Helm, Flux), Flux's health
+//! Tests of GitOps tools with our objects, by the tools' own code: kstatus (Helm, Flux), Flux's health
 //! expressions, Argo CD's Lua interpreter, and the CRDs of both. The objects are recorded from a real control
 //! plane.
 

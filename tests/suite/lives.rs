@@ -1,6 +1,6 @@
 //! The numbers of the shipped catalog and the numbered cases, through the real API server.
 //!
-//! Where time matters, the account is on a test clock.
+//! Tests that depend on time use a test clock.
 
 use flashgate_api::{CreditPack, Subscription, UsageReport};
 use flashgate_ledger::facts::Request;

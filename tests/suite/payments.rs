@@ -40,7 +40,7 @@ const TEST_CLOCK_NAMESPACES: [&str; 12] = [
 pub struct Paid {
     /// The world.
     pub world: World,
-    /// Where its webhook listens.
+    /// The address of its webhook.
     pub webhook: SocketAddr,
     _operators: [Operator; 2],
 }
@@ -48,7 +48,7 @@ pub struct Paid {
 /// Namespace of the operator that serves the webhook.
 const WEBHOOK_NAMESPACE: &str = "webhook";
 
-/// What the senders of this world sign with, in every namespace.
+/// The secret of the senders of this world, in every namespace.
 pub const SECRET: &str = "what the senders of the tests sign with";
 
 /// Namespaces of this world that have a secret of their own.

@@ -1,4 +1,4 @@
-//! How an operator runs: its sweep of reports, its namespaces, its logs, and its health checks.
+//! The running operator: its sweep of reports, its namespaces, its logs, and its health checks.
 
 use std::fs;
 

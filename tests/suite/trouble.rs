@@ -109,7 +109,7 @@ async fn a_ledger_with_wrong_totals_stays_refused_despite_a_valid_hash_and_other
     let said = account.reason_is::<Subscription>("acme", "LedgerInconsistent").await;
     let conditions = said["status"]["conditions"].to_string();
     assert!(!conditions.contains("hash"), "its content is what is wrong: {conditions}");
-    // What does not add up cannot be accepted either, and it is this account's trouble alone.
+    // A ledger with wrong totals cannot be accepted either. Other accounts are not affected.
     accept(&account, 2).await;
     let other = account.account("other");
     other.subscribe(monthly("starter"), None).await;

@@ -102,7 +102,7 @@ pub struct Policies {
     pub accept_usage_for_seconds: u32,
     /// Seconds after a report's arrival by which its window must end.
     pub accept_ahead_seconds: u32,
-    /// How invoices are settled.
+    /// The settlement of invoices.
     pub payments: PaymentPolicy,
     /// Limits of usage reports.
     pub reports: ReportPolicy,
@@ -137,7 +137,7 @@ pub enum PackLimitScope {
     PerPack,
 }
 
-/// How invoices are settled.
+/// The settlement of invoices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentPolicy {
     /// The mode of settlement.

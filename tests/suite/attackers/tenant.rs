@@ -159,7 +159,7 @@ async fn writes_to_own_objects_change_no_balance(namespace: &Namespace<'_>, tena
     assert_ne!(created["metadata"]["creationTimestamp"], forged["metadata"]["creationTimestamp"]);
     // It is a purchase like any other: paid for by an invoice.
     namespace.state_is::<CreditPack>("forged", "Granted").await;
-    // What is ordered does not change, nor where it belongs.
+    // The pack and the Subscription of an order do not change.
     for spec in [json!({"pack": "plus-1000"}), json!({"subscriptionRef": {"name": "other"}})] {
         let path = format!("{}/top-up", PACK.path(NAMESPACE));
         assert_eq!(tenant.call("PATCH", &path, &json!({"spec": spec})).await.0, 422);

@@ -38,7 +38,7 @@ async fn removed_and_recreated_crds_lose_and_repeat_no_charge() {
     }
     account.balance("1400").await;
     remove_kind(&account, "creditpacks").await;
-    // What has another kind goes on meanwhile.
+    // Objects of other kinds continue meanwhile.
     account.adjust("meanwhile", "10").await;
     account.balance("1410").await;
     redefine(&world, &definition("creditpacks")).await;

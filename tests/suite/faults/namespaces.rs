@@ -23,7 +23,7 @@ async fn a_namespace_deleted_under_load_leaves_nothing_and_delays_no_other() {
     wait_while("the namespace is gone", async || namespaces.get_opt("gone").await.expect("read")).await;
     other.adjust("goodwill", "10").await;
     other.balance("1110").await;
-    // What is gone is gone: the same names mean another account, which owes and has nothing of the first.
+    // The same names mean another account now, without the balance and debt of the first.
     let again = open_account(&world, "gone").await;
     again.expect::<CreditLedger>("acme", "/spec/totals/consumed", "0").await;
     again.adjust("goodwill", "10").await;

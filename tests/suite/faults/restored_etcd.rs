@@ -26,7 +26,7 @@ async fn a_restore_of_etcd_under_a_running_operator_is_detected_and_billing_cont
     account.balance("880").await;
     world.plane.restore_data("before").await.expect("restored");
     account.balance("1090").await;
-    // What was lost with the restore is sent again, and something new is sent.
+    // The lost reports are sent again, with a new one.
     for name in ["lost-7", "new"] {
         account.create::<UsageReport>(name, usage(name, 2, 10)).await;
         account.state_is::<UsageReport>(name, "Charged").await;

@@ -118,7 +118,7 @@ fn stripes_events_become_the_callbacks_they_are_documented_to_become() {
     }
 }
 
-/// What Stripe signs with in these tests.
+/// The secret with which Stripe signs in these tests.
 const STRIPE_SECRET: &str = "whsec_of_the_tests";
 
 /// The adapter for Stripe as a process, which ends with this value.

@@ -68,7 +68,7 @@ async fn a_pack_holds_its_place_until_its_payment_is_cancelled_or_overdue() {
     account.pack_is("e", "Refused").await;
     account.status("/status/packs/used", 1).await;
     account.balance("1200").await;
-    // What is paid after that is to be paid back, and gives nothing.
+    // A later payment must be returned, and grants nothing.
     account.apply_payment("evt-c", &overdue, "Settled", "20").await;
     account.invoice(3, "RefundDue").await;
     account.pack_is("c", "Refused").await;

@@ -1,4 +1,4 @@
-//! What happens by the clock happens within two seconds of its time, by timers and not by polling.
+//! Changes at a time take effect within two seconds of it, by timers and not by polling.
 //!
 //! These run on the machine's clock. A boundary that comes in a few seconds needs no long wait: an account that started
 //! some months before that instant crosses a boundary at it. What is measured is the whole way to the object's status as
@@ -19,10 +19,10 @@ use crate::cluster_account::ClusterAccount;
 use crate::suite::installed::shared;
 use crate::world::Namespace;
 
-/// How long after its time an effect may be seen.
+/// The largest delay of an effect after its time.
 const LATEST: Duration = Duration::from_secs(2);
 
-/// How long before its time an account is created: enough to see that nothing happens early.
+/// The time from the creation of an account to its effect, long enough to detect an early effect.
 const AHEAD_SECONDS: i64 = 8;
 
 /// Returns an instant that is near, and a start that has a monthly boundary there.

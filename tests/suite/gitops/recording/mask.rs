@@ -1,20 +1,20 @@
-//! What differs from one recording to the next: identities, hashes, and times of the wall clock.
+//! Masks the values that differ between recordings: identities, hashes, and times of the wall clock.
 
 use flashgate_cluster::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// What stands for a time of the wall clock. Accounts that live by a test clock show their own times.
+/// The mask of a time of the wall clock. Times of a test clock are not masked.
 const TIME: &str = "2026-03-01T00:00:00Z";
-/// How long `2026-03-01T00:00:00Z` is.
+/// The length of `2026-03-01T00:00:00Z`.
 const TIME_LENGTH: usize = 20;
-/// How far from now a time may lie that the wall clock gave: whoever waits for a Subscription does so for a day.
+/// The largest distance from now of a time of the wall clock: an object waits a day for its Subscription.
 const NEAR: SignedDuration = SignedDuration::from_hours(72);
 
-/// What stands for the account in the numbers of invoices.
+/// The mask of the account id in the numbers of invoices.
 const ACCOUNT: &str = "1f3a9c2e";
 
-/// Where identities are, with what stands for them.
+/// The places of identities, with their masks.
 const IDENTITIES: [(&str, &str); 8] = [
     ("/metadata/uid", "00000000-0000-4000-8000-000000000001"),
     ("/status/ledger/uid", "00000000-0000-4000-8000-000000000002"),
@@ -41,7 +41,7 @@ pub fn mask(mut object: Value, ledger: Option<&Value>) -> Value {
             }
         }
     }
-    // Where the book is gone its invoices still name the account.
+    // The invoices of a missing ledger still name the account.
     let invoice = object.pointer("/status/invoices/0/number").and_then(Value::as_str);
     if let Some(account) = invoice.and_then(|number| number.rsplit('-').nth(1)) {
         text = text.replace(account, ACCOUNT);
