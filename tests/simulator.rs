@@ -44,7 +44,7 @@ struct Arguments {
     /// Run only this seed, and print a trace
     #[arg(long)]
     seed: Option<u64>,
-    /// What to do when a seed fails
+    /// Reaction to a seed that fails
     #[arg(long, value_enum, default_value_t)]
     failures: Failures,
     #[command(flatten)]
