@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::{AccountKey, Kind, Version};
+use flashgate_ledger::decide::Verdict;
 use kube::ResourceExt;
 
 use crate::operator::convert::ConvertError;
@@ -362,6 +363,14 @@ impl<K: CachedKind> Row for Pending<K> {
 
     fn resource_version(&self) -> &str {
         &self.version.resource_version
+    }
+}
+
+impl<K: CachedKind> Rows<Pending<K>> {
+    /// Returns the object that `verdict` is about. An object with its name and another UID is a later one.
+    #[must_use]
+    pub fn judged<V>(&self, verdict: &Verdict<V>) -> Option<&Arc<Pending<K>>> {
+        self.get(&verdict.name).filter(|pending| pending.version.uid == verdict.uid)
     }
 }
 

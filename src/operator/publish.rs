@@ -129,7 +129,7 @@ fn arrivals_ahead<K: CachedKind>(
     };
     K::verdicts(decision).iter().filter_map(move |verdict| {
         let Some(Wait::ArrivalInFuture(arrival)) = verdict.verdict.wait() else { return None };
-        let row = rows.get(&verdict.name).filter(|row| row.version.uid == verdict.uid)?;
+        let row = rows.judged(verdict)?;
         let is_new = !row.status.as_ref().is_some_and(shows);
         let object = ObjectName { kind: K::KIND, name: verdict.name.clone() };
         is_new.then(|| Event::warning(Some(object), reason, project::arrival_in_future(arrival)))

@@ -114,12 +114,12 @@ impl<C: Cluster> Context<'_, C> {
         decision: &'d Decision,
         failure: &mut Option<CallError>,
     ) -> Vec<&'d Verdict<K::Verdict>> {
-        let due = K::verdicts(decision).iter().filter_map(|verdict| {
-            let pending = rows.get(&verdict.name).filter(|pending| pending.version.uid == verdict.uid)?;
+        let shown = K::verdicts(decision).iter().filter(|verdict| K::is_shown(&verdict.verdict));
+        let due = shown.filter_map(|verdict| {
+            let pending = rows.judged(verdict)?;
             let before = pending.status.as_ref();
             let status = K::show(before, pending.generation, &verdict.verdict, self.ledger, self.now);
-            let is_due = K::is_shown(&verdict.verdict) && before != Some(&status);
-            is_due.then_some((verdict, pending, status))
+            (before != Some(&status)).then_some((verdict, pending, status))
         });
         let mut writes: Vec<BoxFuture<'_, _>> = Vec::new();
         for (verdict, pending, status) in due {
