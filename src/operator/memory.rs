@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::operator::history::RecordedLedger;
+
 /// Minimum time between two writes of a Subscription's status while more changes are pending.
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -15,6 +17,8 @@ pub struct Memory {
     pub is_in_doubt: bool,
     /// Charged reports whose receipt is confirmed.
     pub acknowledged: HashSet<(String, String)>,
+    /// The last version of the ledger whose entries this process recorded in the history store.
+    pub recorded: Option<RecordedLedger>,
     /// Message of the last Event about a test clock that is ignored.
     pub ignored_clock: Option<String>,
     /// When the Subscription's status was written last, by the clock's uptime.
@@ -27,6 +31,7 @@ impl Memory {
     pub fn is_worth_keeping(&self, uptime: Duration) -> bool {
         self.is_in_doubt
             || !self.acknowledged.is_empty()
+            || self.recorded.is_some()
             || self.ignored_clock.is_some()
             || self.status_written.is_some_and(|written| uptime.saturating_sub(written) < STATUS_INTERVAL)
     }

@@ -5,6 +5,7 @@ mod bounds;
 mod cases;
 mod lapse;
 mod messages;
+mod months;
 mod packs;
 mod payments;
 mod periods;
