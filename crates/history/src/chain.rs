@@ -32,7 +32,9 @@ pub fn canonical(subscription: &str, entry: &EntryRecord) -> String {
         ("subscription", Value::String(subscription.to_owned())),
         ("time", Value::String(time.to_string())),
     ];
-    canonical_json(&fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into())
+    canonical_json(
+        &fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into(),
+    )
 }
 
 /// Returns the hash of an entry: SHA-256 of `previous` followed by [`canonical`], as 64 lower-case hexadecimal digits.
@@ -123,7 +125,8 @@ impl EntryRecord {
     /// Returns an error if `text` is not the canonical text of an entry.
     pub fn from_canonical(text: &str, number: i64, previous_hash: &str) -> Result<Self, ParseEntryError> {
         let parsed: CanonicalEntry = serde_json::from_str(text).map_err(ParseEntryError)?;
-        let CanonicalEntry { balance, credits, detail, index, kind, sequence, _subscription: _, time } = parsed;
+        let CanonicalEntry { balance, credits, detail, index, kind, sequence, _subscription: _, time } =
+            parsed;
         let hash = hash_of_text(previous_hash, text);
         Ok(Self { number, sequence, index, time, kind, credits, balance, detail, hash })
     }

@@ -88,7 +88,8 @@ async fn copy_branch(
             let Some(newest) = page.last() else { break };
             after = newest.entry.number;
             if branch.branch == last.branch {
-                let usage = source.usage(account, page.first().map_or(0, |row| row.entry.number), after).await?;
+                let usage =
+                    source.usage(account, page.first().map_or(0, |row| row.entry.number), after).await?;
                 let batches = batches(&account.id, &mut state, page, usage)?;
                 *copied = batches.iter().fold(*copied, |sum, batch| {
                     sum.saturating_add(u64::try_from(batch.entries.len()).unwrap_or(u64::MAX))

@@ -1,12 +1,15 @@
 //! Connections to both databases behind one type. A statement has one text for each, and the same values and columns.
 
-use jiff::Timestamp;
 use flashgate_ledger::{Credits, Quantity};
+use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{PgConnection, PgPool, Postgres, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction as SqlxTransaction};
+use sqlx::{
+    PgConnection, PgPool, Postgres, Row as _, Sqlite, SqliteConnection, SqlitePool,
+    Transaction as SqlxTransaction,
+};
 
 use crate::error::StoreError;
 use crate::text;
@@ -115,7 +118,8 @@ impl DataRow {
 
     /// Returns the quantity of three columns.
     pub fn quantity(&self, column: usize) -> Result<Quantity, StoreError> {
-        let (whole, nanos, attos) = (self.integer(column)?, self.integer(column + 1)?, self.integer(column + 2)?);
+        let (whole, nanos, attos) =
+            (self.integer(column)?, self.integer(column + 1)?, self.integer(column + 2)?);
         let digits = format!("{whole}.{nanos:09}{attos:09}");
         let plain = digits.trim_end_matches('0').trim_end_matches('.');
         Quantity::from_total(plain)
@@ -215,9 +219,10 @@ impl Connection<'_> {
             Self::Sqlite(connection) => {
                 bind_sqlite(sqlx::query(sql.sqlite), values).execute(&mut **connection).await?.rows_affected()
             }
-            Self::Postgres(connection) => {
-                bind_postgres(sqlx::query(sql.postgres), values).execute(&mut **connection).await?.rows_affected()
-            }
+            Self::Postgres(connection) => bind_postgres(sqlx::query(sql.postgres), values)
+                .execute(&mut **connection)
+                .await?
+                .rows_affected(),
         })
     }
 
@@ -229,7 +234,8 @@ impl Connection<'_> {
                 rows.into_iter().map(DataRow::Sqlite).collect()
             }
             Self::Postgres(connection) => {
-                let rows = bind_postgres(sqlx::query(sql.postgres), values).fetch_all(&mut **connection).await?;
+                let rows =
+                    bind_postgres(sqlx::query(sql.postgres), values).fetch_all(&mut **connection).await?;
                 rows.into_iter().map(DataRow::Postgres).collect()
             }
         })
@@ -276,7 +282,10 @@ impl Connection<'_> {
     }
 }
 
-fn bind_sqlite(query: Query<'_, Sqlite, SqliteArguments>, values: Vec<Value>) -> Query<'_, Sqlite, SqliteArguments> {
+fn bind_sqlite(
+    query: Query<'_, Sqlite, SqliteArguments>,
+    values: Vec<Value>,
+) -> Query<'_, Sqlite, SqliteArguments> {
     values.into_iter().fold(query, |query, value| match value {
         Value::Integer(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
@@ -285,7 +294,10 @@ fn bind_sqlite(query: Query<'_, Sqlite, SqliteArguments>, values: Vec<Value>) ->
     })
 }
 
-fn bind_postgres(query: Query<'_, Postgres, PgArguments>, values: Vec<Value>) -> Query<'_, Postgres, PgArguments> {
+fn bind_postgres(
+    query: Query<'_, Postgres, PgArguments>,
+    values: Vec<Value>,
+) -> Query<'_, Postgres, PgArguments> {
     values.into_iter().fold(query, |query, value| match value {
         Value::Integer(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
@@ -302,7 +314,10 @@ enum Column {
 }
 
 /// Binds one array for each column. All rows have the same types.
-fn bind_columns(query: Query<'_, Postgres, PgArguments>, rows: Vec<Vec<Value>>) -> Query<'_, Postgres, PgArguments> {
+fn bind_columns(
+    query: Query<'_, Postgres, PgArguments>,
+    rows: Vec<Vec<Value>>,
+) -> Query<'_, Postgres, PgArguments> {
     let mut columns: Vec<Column> = Vec::new();
     for row in rows {
         for (index, value) in row.into_iter().enumerate() {

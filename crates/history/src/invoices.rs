@@ -126,10 +126,10 @@ impl InvoiceRow {
 }
 
 /// Applies entries to the invoices of an account.
-pub(crate) async fn apply<'e>(
+pub(crate) async fn apply(
     connection: &mut Connection<'_>,
     account: i64,
-    entries: impl IntoIterator<Item = &'e EntryRecord>,
+    entries: &[&EntryRecord],
 ) -> Result<(), StoreError> {
     for entry in entries {
         let number = entry.detail.get("invoice").and_then(Json::as_str);
@@ -162,6 +162,7 @@ pub(crate) async fn rebuild(
             return Ok(());
         };
         last = end.entry.number;
-        apply(connection, account, entries.iter().map(|row| &row.entry)).await?;
+        let entries: Vec<&EntryRecord> = entries.iter().map(|row| &row.entry).collect();
+        apply(connection, account, &entries).await?;
     }
 }

@@ -69,7 +69,11 @@ pub(crate) fn check(batch: &Batch) -> Result<(), RecordError> {
     for entry in &batch.entries {
         expected = expected.saturating_add(1);
         if entry.number != expected {
-            return Err(invalid(format!("entry {} follows entry {}", entry.number, expected.saturating_sub(1))));
+            return Err(invalid(format!(
+                "entry {} follows entry {}",
+                entry.number,
+                expected.saturating_sub(1)
+            )));
         }
     }
     Ok(())

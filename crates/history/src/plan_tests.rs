@@ -134,10 +134,12 @@ fn a_new_branch_begins_after_the_entries_that_it_shares() {
 
 #[test]
 fn the_last_branch_that_begins_before_a_number_holds_it() {
-    let branch = |name: &str, position, first_number| BranchRow { branch: name.to_owned(), position, first_number };
+    let branch =
+        |name: &str, position, first_number| BranchRow { branch: name.to_owned(), position, first_number };
     let branches = [branch("", 0, 0), branch("a", 1, 60), branch("b", 2, 50), branch("c", 3, 90)];
-    let owners: Vec<&str> =
-        [49, 50, 70, 90].map(|number| owner(&branches, number).map_or("", |row| row.branch.as_str())).to_vec();
+    let owners: Vec<&str> = [49, 50, 70, 90]
+        .map(|number| owner(&branches, number).map_or("", |row| row.branch.as_str()))
+        .to_vec();
     assert_eq!(owners, ["", "b", "b", "c"]);
     for number in 0..100 {
         let holders: Vec<usize> = (0..branches.len())

@@ -67,7 +67,8 @@ async fn kept_row(
     let since = [account, cut.as_second()].map(Value::Integer).to_vec();
     let newer = connection.fetch(sql::FIRST_SINCE, since).await?;
     let first_newer = newer.first().map(|row| row.integer(0)).transpose()?.unwrap_or(i64::MAX);
-    let before = connection.fetch(sql::PREVIOUS_NUMBER, [account, first_newer].map(Value::Integer).to_vec()).await?;
+    let before =
+        connection.fetch(sql::PREVIOUS_NUMBER, [account, first_newer].map(Value::Integer).to_vec()).await?;
     before.first().map(|row| row.integer(0)).transpose()
 }
 

@@ -249,7 +249,11 @@ impl Store {
     }
 
     /// Returns the usage of the entries of `page`, each with its branch.
-    pub(crate) async fn usage_of(&self, account: &StoredAccount, page: &[Row]) -> Result<Vec<BranchUsage>, StoreError> {
+    pub(crate) async fn usage_of(
+        &self,
+        account: &StoredAccount,
+        page: &[Row],
+    ) -> Result<Vec<BranchUsage>, StoreError> {
         match (page.first(), page.last()) {
             (Some(first), Some(last)) => self.usage(account, first.number(), last.number()).await,
             _ => Ok(Vec::new()),
@@ -260,7 +264,11 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if the store is not available, or if a stored value cannot be read.
-    pub async fn invoice(&self, account: &StoredAccount, number: &str) -> Result<Option<InvoiceRow>, StoreError> {
+    pub async fn invoice(
+        &self,
+        account: &StoredAccount,
+        number: &str,
+    ) -> Result<Option<InvoiceRow>, StoreError> {
         let values = vec![Value::Integer(account.key), Value::text(number)];
         let mut session = self.pool.session().await?;
         let rows = session.connection().fetch(sql::INVOICE, values).await?;
@@ -272,7 +280,11 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if the store is not available, or if a stored value cannot be read.
-    pub async fn invoices(&self, account: &StoredAccount, after: &str) -> Result<Vec<InvoiceRow>, StoreError> {
+    pub async fn invoices(
+        &self,
+        account: &StoredAccount,
+        after: &str,
+    ) -> Result<Vec<InvoiceRow>, StoreError> {
         let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
         let values = vec![Value::Integer(account.key), Value::text(after), Value::Integer(limit)];
         let mut session = self.pool.session().await?;

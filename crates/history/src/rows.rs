@@ -116,8 +116,10 @@ impl EntryRow {
 /// Returns the key of a group of usage within an entry. A key of the texts themselves could exceed the size that an index
 /// of PostgreSQL accepts.
 pub(crate) fn group_key(usage: &UsageRecord) -> String {
-    let labels: Json = usage.labels.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
-    let group = Json::from(vec![Json::from(usage.node_type.as_str()), Json::from(usage.operation.as_str()), labels]);
+    let labels: Json =
+        usage.labels.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
+    let group =
+        Json::from(vec![Json::from(usage.node_type.as_str()), Json::from(usage.operation.as_str()), labels]);
     hex(&Sha256::digest(canonical_json(&group).as_bytes()))
 }
 

@@ -172,7 +172,8 @@ pub(crate) const INVOICES: Sql = Sql {
 };
 
 /// Deletes the invoices whose state is from an entry or later.
-pub(crate) const DELETE_INVOICES: Sql = same("DELETE FROM invoices WHERE account_id = $1 AND state_entry >= $2");
+pub(crate) const DELETE_INVOICES: Sql =
+    same("DELETE FROM invoices WHERE account_id = $1 AND state_entry >= $2");
 
 /// Deletes the invoices that are not open and did not change since an entry.
 pub(crate) const PRUNE_INVOICES: Sql =

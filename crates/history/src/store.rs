@@ -1,11 +1,11 @@
 //! An open store.
 
-use std::time::Duration;
 use std::str::FromStr;
+use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::ConnectOptions;
 
 use crate::database::Pool;
 use crate::error::StoreError;
@@ -69,7 +69,10 @@ impl Store {
                     .application_name("flashgate-billing")
                     .disable_statement_logging();
                 let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(wait);
-                (Pool::Postgres(pool.connect_lazy_with(options.clone())), Options::Postgres(Box::new(options)))
+                (
+                    Pool::Postgres(pool.connect_lazy_with(options.clone())),
+                    Options::Postgres(Box::new(options)),
+                )
             }
         };
         Ok(Some(Self { pool, options, url: url.clone() }))

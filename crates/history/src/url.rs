@@ -31,7 +31,9 @@ pub enum ParseUrlError {
     #[error("the history must be 'none', 'sqlite:PATH' or 'postgres://USER:PASSWORD@HOST/DATABASE'")]
     UnknownForm,
     /// The path of the file is missing.
-    #[error("'sqlite:' must be followed by the path of a file, such as 'sqlite:/var/lib/flashgate-billing/history.db'")]
+    #[error(
+        "'sqlite:' must be followed by the path of a file, such as 'sqlite:/var/lib/flashgate-billing/history.db'"
+    )]
     NoPath,
     /// The URL of PostgreSQL is malformed. The message does not repeat it, because it can have a password.
     #[error("the URL of PostgreSQL is malformed: {0}")]
@@ -129,8 +131,12 @@ mod tests {
         let shown = |url: &str| HistoryUrl::Postgres(url.to_owned()).to_string();
         assert_eq!(shown("postgres://u:p@ss@db/x"), "postgres://u:***@db/x");
         assert_eq!(shown("postgres://u@db/x"), "postgres://u@db/x");
-        assert_eq!(shown("postgres://db/x?user=u&password=s&sslmode=require"),
-            "postgres://db/x?user=u&password=***&sslmode=require");
-        assert!(!format!("{:?}", HistoryUrl::Postgres("postgres://u:secret@db/x".to_owned())).contains("secret"));
+        assert_eq!(
+            shown("postgres://db/x?user=u&password=s&sslmode=require"),
+            "postgres://db/x?user=u&password=***&sslmode=require"
+        );
+        assert!(
+            !format!("{:?}", HistoryUrl::Postgres("postgres://u:secret@db/x".to_owned())).contains("secret")
+        );
     }
 }

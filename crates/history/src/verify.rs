@@ -50,7 +50,9 @@ pub enum Problem {
         number: i64,
     },
     /// A balance is wrong.
-    #[error("entry {number} has balance {balance}, but the balance before it and its credits make {expected}")]
+    #[error(
+        "entry {number} has balance {balance}, but the balance before it and its credits make {expected}"
+    )]
     Balance {
         /// Number of the entry.
         number: i64,

@@ -6,7 +6,7 @@ use crate::database::{Connection, Value};
 use crate::error::{RecordError, StoreError};
 use crate::invoices;
 use crate::plan::{self, BranchRow, Plan, StoredRow, StoredRows};
-use crate::record::{AccountId, Batch, Recorded};
+use crate::record::{AccountId, Batch, EntryRecord, Recorded};
 use crate::rows::{self, RowKey};
 use crate::statements as sql;
 use crate::store::Store;
@@ -72,7 +72,8 @@ pub(crate) async fn lock_account(
     connection: &mut Connection<'_>,
     account: &AccountId,
 ) -> Result<LockedAccount, StoreError> {
-    let key = || vec![Value::text(&account.namespace), Value::text(&account.name), Value::text(&account.account)];
+    let key =
+        || vec![Value::text(&account.namespace), Value::text(&account.name), Value::text(&account.account)];
     let mut rows = connection.fetch(sql::ACCOUNT, key()).await?;
     if rows.is_empty() {
         connection.execute(sql::INSERT_ACCOUNT, key()).await?;
@@ -83,10 +84,15 @@ pub(crate) async fn lock_account(
 }
 
 /// Returns the branches of an account in their order.
-pub(crate) async fn branches(connection: &mut Connection<'_>, account: i64) -> Result<Vec<BranchRow>, StoreError> {
+pub(crate) async fn branches(
+    connection: &mut Connection<'_>,
+    account: i64,
+) -> Result<Vec<BranchRow>, StoreError> {
     let rows = connection.fetch(sql::BRANCHES, vec![Value::Integer(account)]).await?;
     rows.iter()
-        .map(|row| Ok(BranchRow { branch: row.text(0)?, position: row.integer(1)?, first_number: row.integer(2)? }))
+        .map(|row| {
+            Ok(BranchRow { branch: row.text(0)?, position: row.integer(1)?, first_number: row.integer(2)? })
+        })
         .collect()
 }
 
@@ -174,7 +180,9 @@ async fn extend_branch(
     let move_cover = vec![Value::Integer(account), Value::Integer(cover), name.clone()];
     connection.execute(sql::MOVE_COVER, move_cover).await?;
     supersede(connection, account, earlier, first_number).await?;
-    connection.execute(sql::SET_FIRST_NUMBER, vec![Value::Integer(account), name, Value::Integer(first_number)]).await?;
+    connection
+        .execute(sql::SET_FIRST_NUMBER, vec![Value::Integer(account), name, Value::Integer(first_number)])
+        .await?;
     branch.first_number = first_number;
     Ok(true)
 }
@@ -212,7 +220,11 @@ impl RowsOfBatch<'_> {
         RowKey { account: self.account, branch: owner, superseded: owner != current }
     }
 
-    async fn write(&self, connection: &mut Connection<'_>, are_some_superseded: bool) -> Result<(), RecordError> {
+    async fn write(
+        &self,
+        connection: &mut Connection<'_>,
+        are_some_superseded: bool,
+    ) -> Result<(), RecordError> {
         let Self { batch, plan, .. } = self;
         let replaced = plan.replaced.iter().map(|number| {
             vec![Value::Integer(self.account), Value::Integer(*number), Value::text(self.key(*number).branch)]
@@ -224,7 +236,8 @@ impl RowsOfBatch<'_> {
         }
         for entry in &plan.entries {
             // The content that an administrator accepts can have any balance and totals.
-            let is_restart = entry.kind == "Accepted" && entry.number == batch.opening.number.saturating_add(1);
+            let is_restart =
+                entry.kind == "Accepted" && entry.number == batch.opening.number.saturating_add(1);
             let totals = is_restart.then_some(&batch.opening.totals);
             entries.push(rows::entry_values(self.key(entry.number), entry, totals));
         }
@@ -235,8 +248,9 @@ impl RowsOfBatch<'_> {
             let first_number = self.until.last().map_or(0, |branch| branch.first_number);
             invoices::rebuild(connection, self.account, first_number).await?;
         } else {
-            let current = plan.entries.iter().filter(|entry| !self.key(entry.number).superseded);
-            invoices::apply(connection, self.account, current.copied()).await?;
+            let is_current = |entry: &&&EntryRecord| !self.key(entry.number).superseded;
+            let current: Vec<&EntryRecord> = plan.entries.iter().filter(is_current).copied().collect();
+            invoices::apply(connection, self.account, &current).await?;
         }
         Ok(())
     }

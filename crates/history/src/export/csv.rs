@@ -8,7 +8,17 @@ use crate::chain::canonical_json;
 use crate::error::StoreError;
 
 const HEADER: [&str; 11] = [
-    "subscription", "account", "number", "sequence", "index", "time", "kind", "credits", "balance", "detail", "hash",
+    "subscription",
+    "account",
+    "number",
+    "sequence",
+    "index",
+    "time",
+    "kind",
+    "credits",
+    "balance",
+    "detail",
+    "hash",
 ];
 
 /// Writes one line an entry, with the detail as JSON.

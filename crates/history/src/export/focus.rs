@@ -17,9 +17,9 @@ use std::io::Write;
 
 use flashgate_ledger::Credits;
 use jiff::Timestamp;
+use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::ToSpan;
 use serde_json::Value;
 
 use super::csv::from_csv;
@@ -33,29 +33,121 @@ use crate::totals;
 ///
 /// `ChargeType` is the name that version 0.5 has for `ChargeCategory`. A rule of focus-validator 1.0.0 needs it.
 const COLUMNS_1_0: &[&str] = &[
-    "AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
-    "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd",
-    "ChargePeriodStart", "ChargeType", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName",
-    "CommitmentDiscountStatus", "CommitmentDiscountType", "ConsumedQuantity", "ConsumedUnit", "ContractedCost",
-    "ContractedUnitPrice", "EffectiveCost", "InvoiceIssuer", "ListCost", "ListUnitPrice", "PricingCategory",
-    "PricingQuantity", "PricingUnit", "Provider", "Publisher", "RegionId", "RegionName", "ResourceID", "ResourceName",
-    "ResourceType", "ServiceCategory", "ServiceName", "SkuId", "SkuPriceId", "SubAccountId", "SubAccountName", "Tags",
-    "x_Credits", "x_EntryKind", "x_EntryNumber", "x_Report", "x_Source",
+    "AvailabilityZone",
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "ChargeType",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountName",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ContractedCost",
+    "ContractedUnitPrice",
+    "EffectiveCost",
+    "InvoiceIssuer",
+    "ListCost",
+    "ListUnitPrice",
+    "PricingCategory",
+    "PricingQuantity",
+    "PricingUnit",
+    "Provider",
+    "Publisher",
+    "RegionId",
+    "RegionName",
+    "ResourceID",
+    "ResourceName",
+    "ResourceType",
+    "ServiceCategory",
+    "ServiceName",
+    "SkuId",
+    "SkuPriceId",
+    "SubAccountId",
+    "SubAccountName",
+    "Tags",
+    "x_Credits",
+    "x_EntryKind",
+    "x_EntryNumber",
+    "x_Report",
+    "x_Source",
 ];
 
 /// Columns of version 1.2 in the order of the specification, then those of this project.
 const COLUMNS_1_2: &[&str] = &[
-    "AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency",
-    "BillingPeriodEnd", "BillingPeriodStart", "CapacityReservationId", "CapacityReservationStatus", "ChargeCategory",
-    "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart",
-    "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName", "CommitmentDiscountQuantity",
-    "CommitmentDiscountStatus", "CommitmentDiscountType", "CommitmentDiscountUnit", "ConsumedQuantity", "ConsumedUnit",
-    "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName", "ListCost",
-    "ListUnitPrice", "PricingCategory", "PricingCurrency", "PricingCurrencyContractedUnitPrice",
-    "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice", "PricingQuantity", "PricingUnit", "ProviderName",
-    "PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory",
-    "ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId",
-    "SubAccountName", "SubAccountType", "Tags", "x_Credits", "x_EntryKind", "x_EntryNumber", "x_Report", "x_Source",
+    "AvailabilityZone",
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingAccountType",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "CapacityReservationId",
+    "CapacityReservationStatus",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountName",
+    "CommitmentDiscountQuantity",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
+    "CommitmentDiscountUnit",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ContractedCost",
+    "ContractedUnitPrice",
+    "EffectiveCost",
+    "InvoiceId",
+    "InvoiceIssuerName",
+    "ListCost",
+    "ListUnitPrice",
+    "PricingCategory",
+    "PricingCurrency",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "RegionId",
+    "RegionName",
+    "ResourceId",
+    "ResourceName",
+    "ResourceType",
+    "ServiceCategory",
+    "ServiceName",
+    "ServiceSubcategory",
+    "SkuId",
+    "SkuMeter",
+    "SkuPriceDetails",
+    "SkuPriceId",
+    "SubAccountId",
+    "SubAccountName",
+    "SubAccountType",
+    "Tags",
+    "x_Credits",
+    "x_EntryKind",
+    "x_EntryNumber",
+    "x_Report",
+    "x_Source",
 ];
 
 /// The code of ISO 4217 for amounts that are not in a currency.
@@ -171,7 +263,10 @@ fn charges<'a>(page: &'a Page<'_>, row: &'a Row) -> Vec<Charge<'a>> {
             .collect(),
         "Purchased" => {
             let sku = format!("Pack/{}", text("pack"));
-            vec![Charge { credits: amount, ..base("Purchase", format!("credits of {}", text("object")), sku) }]
+            vec![Charge {
+                credits: amount,
+                ..base("Purchase", format!("credits of {}", text("object")), sku)
+            }]
         }
         "Adjusted" => {
             let description = format!("{}: {}", text("object"), text("reason"));
@@ -210,14 +305,18 @@ impl Charge<'_> {
     fn field(&self, column: &str) -> String {
         let subscription = self.account.subscription();
         match column {
-            "BilledCost" => decimal(&self.money.as_ref().map_or(Credits::ZERO, |(amount, _)| *amount).to_string()),
+            "BilledCost" => {
+                decimal(&self.money.as_ref().map_or(Credits::ZERO, |(amount, _)| *amount).to_string())
+            }
             // Money buys credits, whose use is the effective cost.
             "EffectiveCost" if self.money.is_some() => decimal("0"),
             "ListCost" | "ContractedCost" | "EffectiveCost" => decimal(&self.cost().to_string()),
             "BillingAccountId" | "BillingAccountName" => subscription,
             "SubAccountId" => format!("{subscription}/{}", self.account.account),
             "SubAccountName" => self.account.to_string(),
-            "BillingCurrency" => self.money.as_ref().map_or(NO_CURRENCY.to_owned(), |(_, currency)| currency.clone()),
+            "BillingCurrency" => {
+                self.money.as_ref().map_or(NO_CURRENCY.to_owned(), |(_, currency)| currency.clone())
+            }
             "BillingPeriodStart" => date_time(month(self.entry.time, 0)),
             "BillingPeriodEnd" => date_time(month(self.entry.time, 1)),
             "ChargeCategory" | "ChargeType" => self.category.to_owned(),
@@ -226,9 +325,8 @@ impl Charge<'_> {
             "ChargeFrequency" => self.frequency.to_owned(),
             "ChargePeriodStart" => date_time(self.period().0),
             "ChargePeriodEnd" => date_time(self.period().1),
-            "InvoiceIssuer" | "InvoiceIssuerName" | "Provider" | "ProviderName" | "Publisher" | "PublisherName" => {
-                PROVIDER.to_owned()
-            }
+            "InvoiceIssuer" | "InvoiceIssuerName" | "Provider" | "ProviderName" | "Publisher"
+            | "PublisherName" => PROVIDER.to_owned(),
             "PricingCategory" => "Standard".to_owned(),
             "ServiceCategory" => "Other".to_owned(),
             "ServiceName" => self.usage.map_or("Credits".to_owned(), |usage| usage.node_type.clone()),
@@ -262,7 +360,8 @@ impl Charge<'_> {
             ("PricingCurrencyEffectiveCost", _) => self.field("EffectiveCost"),
             ("SkuMeter", Some(usage)) => usage.operation.clone(),
             ("Tags", Some(usage)) => {
-                Value::from_iter(usage.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))).to_string()
+                Value::from_iter(usage.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+                    .to_string()
             }
             ("Tags", None) => "{}".to_owned(),
             ("x_Report", Some(usage)) => usage.report.clone(),

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use flashgate_ledger::Credits;
 use parquet::basic::Compression;
-use parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type};
+use parquet::data_type::{
+    ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
+};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
-use flashgate_ledger::Credits;
 
 use super::json::Line;
 use super::{Page, Sink};
@@ -92,7 +94,10 @@ fn text(value: &str) -> ByteArray {
 }
 
 impl Columns {
-    fn write<W: Write + Send>(self, group: &mut SerializedRowGroupWriter<'_, W>) -> parquet::errors::Result<()> {
+    fn write<W: Write + Send>(
+        self,
+        group: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> parquet::errors::Result<()> {
         macro_rules! column {
             ($type:ty, $values:expr) => {
                 if let Some(mut column) = group.next_column()? {

@@ -109,7 +109,8 @@ async fn retention_keeps_the_last_row_before_the_cut(place: Place) {
 
 async fn retention_keeps_open_invoices(place: Place) {
     let mut ledger = Ledger::new("acme");
-    for (number, kind) in [("a-1", "Invoiced"), ("a-2", "Invoiced"), ("a-1", "Settled"), ("a-3", "Invoiced")] {
+    for (number, kind) in [("a-1", "Invoiced"), ("a-2", "Invoiced"), ("a-1", "Settled"), ("a-3", "Invoiced")]
+    {
         let due = if kind == "Invoiced" { "2026-03-09T10:00:00Z" } else { "" };
         let detail = serde_json::json!({
             "amount": "5", "currency": "EUR", "invoice": number, "reason": "Pack", "dueTime": due, "state": "Settled",

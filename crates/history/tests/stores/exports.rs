@@ -39,13 +39,21 @@ fn ledger_of_every_kind() -> Ledger {
     ledger.commit("Invoiced", "0", money("acme-1", json!({"reason": "Start", "dueTime": due})));
     ledger.commit("Settled", "0", money("acme-1", json!({"state": "Settled"})));
     ledger.grant("100");
-    ledger.commit("Invoiced", "0", money("acme-2", json!({"reason": "Renewal", "dueTime": due, "amount": "0.5"})));
+    ledger.commit(
+        "Invoiced",
+        "0",
+        money("acme-2", json!({"reason": "Renewal", "dueTime": due, "amount": "0.5"})),
+    );
     ledger.commit("Voided", "0", money("acme-2", json!({"cause": "Superseded", "amount": "0.5"})));
     ledger.commit("Settled", "0", money("acme-2", json!({"state": "RefundDue", "amount": "0.5"})));
-    let object = |name: &str| json!({"amount": "20", "object": name, "pack": "small", "reason": "outage, \"long\""});
+    let object =
+        |name: &str| json!({"amount": "20", "object": name, "pack": "small", "reason": "outage, \"long\""});
     ledger.commit("Purchased", "20", object("CreditPack/a"));
     ledger.commit("Adjusted", "20", object("CreditAdjustment/a"));
-    ledger.charge("r1", &[("TokensOut", &[("model", "a\u{0}")], "5000", "1.5"), ("StorageEgress", &[], "0.5", "7")]);
+    ledger.charge(
+        "r1",
+        &[("TokensOut", &[("model", "a\u{0}")], "5000", "1.5"), ("StorageEgress", &[], "0.5", "7")],
+    );
     ledger.charge("r2", &[]);
     ledger.commit("Expired", "-10", json!({"amount": "10", "grant": "plan/1"}));
     ledger.commit("Refunded", "-2", json!({"amount": "2", "invoice": "acme-2", "object": "Payment/p"}));
@@ -56,7 +64,8 @@ async fn json_lines_are_entries_of_the_schema_with_sequence_and_index(place: Pla
     let mut ledger = ledger_of(1);
     ledger.charge("r1", &[("TokensOut", &[], "5", "1.5")]);
     record(&place.store, &ledger).await;
-    let text = String::from_utf8(exported(&place.store, Format::JsonLines, &Filter::default()).await).unwrap();
+    let text =
+        String::from_utf8(exported(&place.store, Format::JsonLines, &Filter::default()).await).unwrap();
     let first = r#"{"time":"2026-03-01T10:00:00Z","subscription":"team/acme","kind":"Granted","credits":"100","balance":"100","detail":{"#;
     assert!(text.starts_with(first), "{text}");
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/entries.schema.json");
@@ -94,7 +103,10 @@ async fn a_filter_selects_times_and_a_subscription(place: Place) {
         shown(Filter { from, to, subscription: None }).await,
         ["team/acme 2", "team/acme 3", "team/acme2 2", "team/acme2 3"]
     );
-    assert_eq!(shown(Filter { from, to, subscription: subscription.clone() }).await, ["team/acme2 2", "team/acme2 3"]);
+    assert_eq!(
+        shown(Filter { from, to, subscription: subscription.clone() }).await,
+        ["team/acme2 2", "team/acme2 3"]
+    );
     assert_eq!(shown(Filter { subscription, ..Filter::default() }).await.len(), 4);
     let from = Some(time("2026-03-01T13:00:00.000000001Z"));
     assert_eq!(shown(Filter { from, ..Filter::default() }).await, [] as [String; 0]);
@@ -110,7 +122,8 @@ async fn csv_and_parquet_have_the_rows_of_json_lines(place: Place) {
     let csv = exported(&place.store, Format::Csv, &Filter::default()).await;
     let parquet = exported(&place.store, Format::Parquet, &Filter::default()).await;
     let reader = SerializedFileReader::new(bytes::Bytes::from(parquet)).unwrap();
-    let rows: Vec<Value> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect();
+    let rows: Vec<Value> =
+        reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect();
     assert_eq!((lines.len(), records(&csv).len(), rows.len()), (699, 699, 699));
     for ((line, csv), row) in lines.iter().zip(records(&csv)).zip(&rows) {
         for key in ["subscription", "kind", "sequence", "index", "credits", "balance", "time"] {
@@ -130,7 +143,11 @@ async fn csv_and_parquet_have_the_rows_of_json_lines(place: Place) {
 }
 
 /// Returns sums of a column of the rows of a category.
-fn sum(rows: &[BTreeMap<String, String>], column: &str, is_included: impl Fn(&BTreeMap<String, String>) -> bool) -> Credits {
+fn sum(
+    rows: &[BTreeMap<String, String>],
+    column: &str,
+    is_included: impl Fn(&BTreeMap<String, String>) -> bool,
+) -> Credits {
     Credits::sum(rows.iter().filter(|row| is_included(row)).map(|row| amount(&row[column]))).unwrap()
 }
 

@@ -159,7 +159,8 @@ impl Ledger {
 
     /// Returns a batch with the entries after number `opening` up to `last`.
     pub fn batch_of(&self, opening: usize, last: usize) -> Batch {
-        let held = |number: i64| usize::try_from(number).is_ok_and(|number| number > opening && number <= last);
+        let held =
+            |number: i64| usize::try_from(number).is_ok_and(|number| number > opening && number <= last);
         Batch {
             account: self.id.clone(),
             branch: self.branch.clone(),

@@ -127,7 +127,8 @@ async fn results_are_in_the_order_of_the_batches(place: Place) {
     let numbers: Vec<i64> =
         place.store.record(&batches).await.unwrap().iter().map(|recorded| recorded.number).collect();
     assert_eq!(numbers, [3, 1, 2]);
-    let names: Vec<String> = accounts(&place.store).await.into_iter().map(|account| account.id.name).collect();
+    let names: Vec<String> =
+        accounts(&place.store).await.into_iter().map(|account| account.id.name).collect();
     assert_eq!(names, ["a", "b", "c"]);
 }
 
@@ -190,13 +191,21 @@ async fn every_value_is_read_back(place: Place) {
     let mut ledger = Ledger::new("acme");
     ledger.id.account = "a\u{0}\\0 \u{1F600}".into();
     let most = "999999999999999999.999999999";
-    ledger.commit_at("-000001-01-01T00:00:00.000000001Z".parse().unwrap(), "Adjusted", amount(most), json!({}));
+    ledger.commit_at(
+        "-000001-01-01T00:00:00.000000001Z".parse().unwrap(),
+        "Adjusted",
+        amount(most),
+        json!({}),
+    );
     let detail = json!({"amount": "0", "text": "nul \u{0}, quote ', \u{2028}", "list": [1, null, {"b": {}, "a": 1.5}]});
     let least = amount("-0.000000001");
     ledger.commit_at("9999-12-29T22:00:00.123456789Z".parse().unwrap(), "Charged", least, detail);
     let labels = [("\u{0}", "\\"), ("model", "\u{0}\u{0}'\"\u{e9}")];
     let exact = "999999999999999.000000000000000001";
-    ledger.charge("r\u{0}\\0", &[("TokensOut", &labels, exact, "0.000000001"), ("StorageEgress", &[], exact, "0")]);
+    ledger.charge(
+        "r\u{0}\\0",
+        &[("TokensOut", &labels, exact, "0.000000001"), ("StorageEgress", &[], exact, "0")],
+    );
     ledger.usage[0].labels_known = false;
     ledger.usage[0].quantity = Quantity::TOTAL_LIMIT;
     record(&place.store, &ledger).await;
@@ -233,7 +242,9 @@ async fn an_invoice_has_the_state_of_its_last_entry(place: Place) {
     ledger.commit("Settled", "0", money(json!({"state": "RefundDue"})));
     ledger.commit("Refunded", "0", json!({"amount": "0", "invoice": invoice, "object": "Payment/p"}));
     // The state first, then the entry that issued the invoice.
-    for (opening, last, state) in [(2, 3, "RefundDue"), (0, 2, "RefundDue"), (3, 4, "Refunded"), (1, 3, "Refunded")] {
+    for (opening, last, state) in
+        [(2, 3, "RefundDue"), (0, 2, "RefundDue"), (3, 4, "Refunded"), (1, 3, "Refunded")]
+    {
         place.store.record(&[ledger.batch_of(opening, last)]).await.unwrap();
         let account = only_account(&place.store).await;
         let row = place.store.invoice(&account, invoice).await.unwrap().unwrap();
@@ -242,7 +253,10 @@ async fn an_invoice_has_the_state_of_its_last_entry(place: Place) {
         assert_eq!(place.store.invoices(&account, "").await.unwrap(), [row.clone()]);
         if opening != 2 {
             assert_eq!(row.billing_details.as_deref(), Some(r#"{"name":"A\u0000"}"#));
-            assert_eq!((row.lines.as_deref(), row.issued_entry, row.time), (Some("[1]"), 1, ledger.entries[0].time));
+            assert_eq!(
+                (row.lines.as_deref(), row.issued_entry, row.time),
+                (Some("[1]"), 1, ledger.entries[0].time)
+            );
         }
     }
     // An accepted ledger takes the refund back.
@@ -295,7 +309,8 @@ async fn every_statement_uses_an_index(place: Place) {
     let scan = if place.is_sqlite() { "SCAN " } else { "Seq Scan" };
     for (name, plan) in plans {
         // The parts of a union are scanned after they are searched.
-        let is_part = |line: &&String| ["row_before", "row_after", "row_last"].iter().any(|part| line.contains(part));
+        let is_part =
+            |line: &&String| ["row_before", "row_after", "row_last"].iter().any(|part| line.contains(part));
         let scans: Vec<&String> = plan.iter().filter(|line| line.contains(scan) && !is_part(line)).collect();
         assert!(scans.is_empty(), "{name}: {plan:#?}");
         let is_search = |line: &String| line.contains("SEARCH") || line.contains("Index");

@@ -61,7 +61,10 @@ impl World {
                 self.ledger.grant("10");
             } else {
                 let report = format!("r{}", self.ledger.number());
-                self.ledger.charge(&report, &[("TokensOut", &[("model", "a")], "3", "1.5"), ("Egress", &[], "1", "2")]);
+                self.ledger.charge(
+                    &report,
+                    &[("TokensOut", &[("model", "a")], "3", "1.5"), ("Egress", &[], "1", "2")],
+                );
             }
         }
     }
@@ -128,7 +131,11 @@ impl World {
             rows.iter().any(|row| row.number() == number && matches!(row.content, RowContent::Entry { .. }))
         };
         for entry in &self.ledger.entries {
-            assert!(!self.received.contains(&entry.hash) || is_entry(entry.number), "{} is lost", entry.number);
+            assert!(
+                !self.received.contains(&entry.hash) || is_entry(entry.number),
+                "{} is lost",
+                entry.number
+            );
         }
         let report = verify(&place.store).await.unwrap().remove(0);
         assert_eq!(report.problems, []);

@@ -57,7 +57,8 @@ async fn sums_are_right_from_an_opening_and_a_gap_on(place: Place) {
 
 async fn every_changed_column_is_a_problem(place: Place) {
     record(&place.store, &ledger()).await;
-    let amount_column = |name: &str| if place.is_sqlite() { format!("{name}_nanos") } else { name.to_owned() };
+    let amount_column =
+        |name: &str| if place.is_sqlite() { format!("{name}_nanos") } else { name.to_owned() };
     let hash = "UPDATE entries SET hash = REPLACE(hash, SUBSTR(hash, 1, 4), 'ffff') WHERE number = 5";
     let changes = [
         ("UPDATE entries SET kind = 'Adjusted' WHERE number = 3".to_owned(), "Hash { number: 3 }"),
@@ -102,10 +103,14 @@ async fn a_row_of_another_branch_is_a_second_entry(place: Place) {
     } else {
         "credits, balance"
     };
-    let columns = format!("number, sequence, entry_index, time_seconds, time_nanos, kind, {columns}, detail, hash, \
-                           is_cover, superseded");
-    let copy = format!("INSERT INTO entries (account_id, branch, {columns}) SELECT account_id, 'x', {columns} \
-                        FROM entries WHERE number = 3");
+    let columns = format!(
+        "number, sequence, entry_index, time_seconds, time_nanos, kind, {columns}, detail, hash, \
+                           is_cover, superseded"
+    );
+    let copy = format!(
+        "INSERT INTO entries (account_id, branch, {columns}) SELECT account_id, 'x', {columns} \
+                        FROM entries WHERE number = 3"
+    );
     assert_eq!(place.execute(&copy).await, 1);
     assert!(report(&place).await.problems.contains(&Problem::Twice { number: 3 }));
 }
