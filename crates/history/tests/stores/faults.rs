@@ -1,0 +1,71 @@
+//! The recorder, and a store that is down.
+
+use flashgate_history::{HistoryUrl, RecordError, Recorder, Store, StoreError};
+
+use crate::ledger::Ledger;
+use crate::on_both_stores;
+use crate::place::{Place, Server};
+use crate::recording::{ledger_of, story};
+
+fn named(name: &str, entries: usize) -> Ledger {
+    let mut ledger = Ledger::new(name);
+    (0..entries).for_each(|_| drop(ledger.grant("1")));
+    ledger
+}
+
+async fn one_account_does_not_block_the_others(place: Place) {
+    let mut changed = named("b", 2);
+    place.store.record(&[changed.batch()]).await.unwrap();
+    changed.entries[1].hash = "0".repeat(64);
+    let recorder = Recorder::start(place.store.clone());
+    let (a, b, c) = tokio::join!(
+        recorder.record(named("a", 3).batch()),
+        recorder.record(changed.batch()),
+        recorder.record(named("c", 1).batch()),
+    );
+    assert!(matches!(b, Err(RecordError::Conflict { number: 2, .. })), "{b:?}");
+    assert_eq!((a.unwrap().number, c.unwrap().number), (3, 1));
+}
+
+async fn many_batches_are_recorded(place: Place) {
+    let recorder = Recorder::start(place.store.clone());
+    let calls: Vec<_> = (0..600)
+        .map(|index| {
+            let recorder = recorder.clone();
+            let batch = named(&format!("account-{:03}", index % 300), 1 + index / 300).batch();
+            tokio::spawn(async move { recorder.record(batch).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(story(&place.store).await, ["Granted 1", "Granted 2"].repeat(300));
+}
+
+on_both_stores!(one_account_does_not_block_the_others, many_batches_are_recorded);
+
+#[tokio::test]
+async fn recording_goes_on_when_a_server_is_back() {
+    let server = Server::start();
+    let place = server.database().await;
+    place.store.migrate().await.unwrap();
+    place.store.record(&[ledger_of(1).batch()]).await.unwrap();
+    server.order("stop");
+    let recorder = Recorder::start(place.store.clone());
+    for _ in 0..2 {
+        let error = recorder.record(ledger_of(2).batch()).await.unwrap_err();
+        assert!(matches!(error, RecordError::Unavailable(_)), "{error:?}");
+    }
+    server.order("start");
+    assert_eq!(recorder.record(ledger_of(2).batch()).await.unwrap().number, 2);
+    assert_eq!(story(&place.store).await, ["Granted 100", "Granted 200"]);
+}
+
+#[tokio::test]
+async fn a_store_opens_while_its_server_is_down() {
+    let url: HistoryUrl = "postgres://history@127.0.0.1:1/history".parse().unwrap();
+    let store = Store::open(&url).unwrap().unwrap();
+    assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.record(&[ledger_of(1).batch()]).await, Err(RecordError::Unavailable(_))));
+    assert!(Store::open(&HistoryUrl::None).unwrap().is_none());
+}
