@@ -44,6 +44,9 @@ impl From {
 pub struct VerifyArgs {
     #[command(flatten)]
     from: From,
+    /// Namespaces of the CreditLedgers to compare with; all when absent
+    #[arg(long = "namespace", value_name = "NAMESPACE", num_args = 1..)]
+    namespaces: Vec<String>,
 }
 
 /// Options of `history copy`.
@@ -60,7 +63,7 @@ pub struct CopyArgs {
 pub struct ExportArgs {
     #[command(flatten)]
     from: From,
-    /// Format: jsonl and csv have a row for each entry, focus and parquet one for each charge
+    /// Format: focus has a row for each charge, the others one for each entry
     #[arg(long, value_enum)]
     format: ExportFormat,
     /// First instant of the rows, as a date or a time in UTC
@@ -86,7 +89,7 @@ enum ExportFormat {
     Csv,
     /// Entries as one JSON object a line
     Jsonl,
-    /// Charges as Apache Parquet
+    /// Entries as Apache Parquet
     Parquet,
 }
 
@@ -119,7 +122,7 @@ pub fn run(command: &HistoryCommand) -> anyhow::Result<ExitCode> {
 
 async fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let store = args.from.open()?;
-    let found = compare_with_cluster(&store).await?;
+    let found = compare_with_cluster(&store, &args.namespaces).await?;
     for finding in &found.findings {
         anstream::println!("{finding}");
     }
@@ -136,9 +139,14 @@ async fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 async fn copy_store(args: &CopyArgs) -> anyhow::Result<ExitCode> {
     let (from, to) = (open(&args.from)?, open(&args.to)?);
     to.migrate().await.with_context(|| format!("the tables of {} cannot be created", args.to))?;
-    let copied = copy(&from, &to).await?;
-    anstream::println!("{copied}");
-    Ok(ExitCode::SUCCESS)
+    let progress = Progress::new();
+    let report = copy(&from, &to, &mut |entries| progress.show(entries, "entries")).await?;
+    progress.end();
+    for problem in &report.problems {
+        anstream::println!("{problem}");
+    }
+    anstream::println!("{} accounts, {} entries copied to {}", report.accounts, report.entries, args.to);
+    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn export_rows(args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -146,7 +154,7 @@ async fn export_rows(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         (ExportFormat::Focus, FocusVersion::V1_0) => Format::Focus(export::FocusVersion::V1_0),
         (ExportFormat::Focus, FocusVersion::V1_2) => Format::Focus(export::FocusVersion::V1_2),
         (ExportFormat::Csv, _) => Format::Csv,
-        (ExportFormat::Jsonl, _) => Format::Jsonl,
+        (ExportFormat::Jsonl, _) => Format::JsonLines,
         (ExportFormat::Parquet, _) => Format::Parquet,
     };
     if args.format == ExportFormat::Parquet && io::stdout().is_terminal() {
@@ -154,17 +162,37 @@ async fn export_rows(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     }
     let store = args.from.open()?;
     let filter = Filter { from: args.first, to: args.to, subscription: args.account.clone() };
-    let shows_progress = io::stderr().is_terminal();
-    let mut progress = |rows: u64| {
-        if shows_progress {
-            anstream::eprint!("\r{rows} rows");
-        }
-    };
-    let mut output = io::BufWriter::new(io::stdout().lock());
-    let rows = export::write(&store, format, &filter, &mut output, &mut progress).await?;
+    let progress = Progress::new();
+    let mut output = io::BufWriter::new(io::stdout());
+    let rows = export::write(&store, format, &filter, &mut output, &mut |rows| progress.show(rows, "rows")).await?;
     output.flush()?;
-    anstream::eprintln!("{}{rows} rows of {}", if shows_progress { "\r" } else { "" }, args.from.history);
+    progress.end();
+    anstream::eprintln!("{rows} rows of {}", args.from.history);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The progress of a command, which a terminal on stderr shows.
+struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_shown: io::stderr().is_terminal() }
+    }
+
+    fn show(&self, count: u64, what: &str) {
+        if self.is_shown {
+            anstream::eprint!("\r{count} {what}");
+        }
+    }
+
+    /// Ends the line.
+    fn end(&self) {
+        if self.is_shown {
+            anstream::eprintln!();
+        }
+    }
 }
 
 fn open(url: &HistoryUrl) -> anyhow::Result<Store> {

@@ -74,6 +74,9 @@ pub struct Args {
     /// File with the log filter, instead of --log-filter; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     log_filter_file: Option<PathBuf>,
+    /// Seconds for which reports are kept after their verdict, instead of the catalog's reports.keepForSeconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=31_536_000))]
+    reports_keep_for_seconds: Option<u32>,
     /// Namespaces whose Subscriptions may use a test clock; never in production
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
@@ -123,10 +126,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging(&args, traces.as_ref().map(Traces::layer))?;
     #[cfg(not(feature = "otlp"))]
     start_logging(&args, None)?;
-    let catalog = match &args.catalog {
+    let mut catalog = match &args.catalog {
         Some(file) => catalog::load(file)?,
         None => catalog::shipped(),
     };
+    if let Some(seconds) = args.reports_keep_for_seconds {
+        catalog.policies.reports.keep_for_seconds = seconds;
+    }
     let clock = Clock::system();
     let webhook = args.payments.webhook(&args.namespaces, &clock)?;
     let election = args.leader_election.settings(&host())?;
@@ -217,7 +223,7 @@ async fn serve<C: Cluster>(
     tokio::spawn(definitions::log_missing_fields(client.clone()));
     tokio::spawn(report_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     if let Some(store) = history {
-        tokio::spawn(args.history.prune_while_leading(store, candidacy.leadership.clone()));
+        tokio::spawn(args.history.prune_while_leading(store, operator.clock.clone(), candidacy.leadership.clone()));
     }
     let concurrency = usize::from(args.concurrency);
     let leadership = candidacy.leadership.clone();

@@ -290,7 +290,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 41] = [
+pub const ALL: [&Description; 43] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,

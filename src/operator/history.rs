@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 use crate::operator::convert::{self, ConvertError, LabelGroups, Recording, label_groups, unrecorded_charges, usage_of};
 use crate::operator::memory::Memory;
+use crate::operator::project::AccountEvent;
 use crate::operator::publish::publish_events;
 use crate::operator::reconcile::{Operator, ReconcileError};
 use crate::operator::stored_ledger::StoredLedger;
@@ -122,7 +123,7 @@ pub(super) fn withhold_charges(decision: &mut Decision) {
 }
 
 /// Returns the Event about a recording that left a gap or failed for a reason that a retry does not remove.
-fn event_about<O>(recording: &Recording, recorded: Result<&Recorded, &HistoryError>) -> Option<Event<O>> {
+fn event_about(recording: &Recording, recorded: Result<&Recorded, &HistoryError>) -> Option<AccountEvent> {
     match recorded {
         Ok(Recorded { gap: Some(gap), .. }) => {
             let message = format!(

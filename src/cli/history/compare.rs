@@ -41,10 +41,18 @@ struct Last {
 ///
 /// # Errors
 /// When the store or the cluster cannot be read.
-pub async fn compare_with_cluster(store: &Store) -> anyhow::Result<Comparison> {
+pub async fn compare_with_cluster(store: &Store, namespaces: &[String]) -> anyhow::Result<Comparison> {
     // The ledgers are read first: what they have must be in a history that is read later.
     let ledgers = match Config::infer().await {
-        Ok(config) => last_entries(Client::try_from(config)?).await.context("the CreditLedgers cannot be listed")?,
+        Ok(config) => {
+            let client = Client::try_from(config)?;
+            let scopes: Vec<Api<CreditLedger>> = if namespaces.is_empty() {
+                vec![Api::all(client)]
+            } else {
+                namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+            };
+            last_entries(&scopes).await.context("the CreditLedgers cannot be listed")?
+        }
         Err(_) => {
             anstream::eprintln!("no cluster is configured, so the history is not compared with its CreditLedgers");
             BTreeMap::new()
@@ -64,10 +72,16 @@ pub async fn compare_with_cluster(store: &Store) -> anyhow::Result<Comparison> {
 }
 
 /// Returns the last entry of each ledger that has numbered entries.
-async fn last_entries(client: Client) -> kube::Result<BTreeMap<AccountId, Last>> {
-    let ledgers: Api<CreditLedger> = Api::all(client);
-    let mut params = ListParams::default().limit(PAGE);
+async fn last_entries(scopes: &[Api<CreditLedger>]) -> kube::Result<BTreeMap<AccountId, Last>> {
     let mut last = BTreeMap::new();
+    for ledgers in scopes {
+        add_last_entries(ledgers, &mut last).await?;
+    }
+    Ok(last)
+}
+
+async fn add_last_entries(ledgers: &Api<CreditLedger>, last: &mut BTreeMap<AccountId, Last>) -> kube::Result<()> {
+    let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = ledgers.list(&params).await?;
         for ledger in page.items {
@@ -79,7 +93,7 @@ async fn last_entries(client: Client) -> kube::Result<BTreeMap<AccountId, Last>>
         }
         match page.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => params = params.continue_token(&next),
-            None => return Ok(last),
+            None => return Ok(()),
         }
     }
 }

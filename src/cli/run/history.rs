@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flashgate_cluster::Cluster;
+use flashgate_cluster::clock::Clock;
 use flashgate_history::prune::prune;
 #[cfg(feature = "failpoints")]
 use flashgate_history::{Batch, RecordError, Recorded};
@@ -60,16 +61,16 @@ impl HistoryArgs {
     }
 
     /// Deletes old rows at each interval while this operator leads, if rows have an age limit. Never returns then.
-    pub async fn prune_while_leading(self, store: Store, mut leadership: Leadership) {
+    pub async fn prune_while_leading(self, store: Store, clock: Clock, mut leadership: Leadership) {
         if self.keep_days == 0 {
             return;
         }
         loop {
             leadership.begins().await;
-            match prune(&store, self.keep_days).await {
+            match prune(&store, clock.now(), self.keep_days).await {
                 Ok(deleted) => tracing::debug!(deleted, "deleted old rows of the history"),
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
+                    let error = format!("{:#}", anyhow::Error::new(error));
                     tracing::warn!(error, "old rows of the history could not be deleted; trying again");
                 }
             }
@@ -96,7 +97,7 @@ impl History for FailingRecorder {
 /// Creates or upgrades the tables. Tries until it succeeds.
 async fn migrate(store: Store) {
     while let Err(error) = store.migrate().await {
-        let error: &dyn std::error::Error = &error;
+        let error = format!("{:#}", anyhow::Error::new(error));
         tracing::warn!(error, "the tables of the history could not be created or upgraded; trying again");
         tokio::time::sleep(MIGRATE_RETRY).await;
     }

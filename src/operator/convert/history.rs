@@ -93,7 +93,7 @@ impl Held {
         for (entry, index) in entries.zip(0_u32..) {
             let record = entry_record(subscription, entry, sequence, index);
             self.number = self.number.saturating_add(1);
-            self.hash = chain::hash(&self.hash, &record);
+            self.hash = chain::hash_of_text(&self.hash, &record);
             self.numbered.push_back(record);
         }
     }
@@ -122,8 +122,10 @@ impl Held {
             if !is_full && recording.is_some_and(|recording| entry.sequence > recording.sequence) {
                 break;
             }
+            if self.opening.advance(&entry).is_err() {
+                break;
+            }
             bytes = bytes.saturating_sub(record.len());
-            self.opening.advance(&entry);
             self.numbered.pop_front();
         }
     }

@@ -2,7 +2,7 @@
 //! a ledger covers it.
 
 use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
-use flashgate_ledger::entry::{LapseCause, PaidBy, PlanPeriod};
+use flashgate_ledger::entry::{BillingDetails, InvoiceLine, LapseCause, PaidBy, PlanPeriod};
 use flashgate_ledger::grant::{Expiration, Grant, GrantSource};
 use flashgate_ledger::invoice::{
     Attempts, ChangeReason, Invoice, InvoiceReason, InvoiceState, Purpose, VoidCause,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flashgate_history::{AccountId, chain};
-use flashgate_ledger::ledger::RatedUsage;
+use flashgate_ledger::ledger::{Charge, RatedUsage};
 use flashgate_ledger::{Credits, Quantity};
 
 use super::super::history::UnrecordedCharge;
@@ -161,7 +161,7 @@ fn the_usage_of_a_charge_is_split_over_its_labels() {
     let unrecorded = UnrecordedCharge { number: 7, source: "gw".into(), window, charge };
     let mut report = report();
     report.spec.usage = ["a", "b", "a", "c"]
-        .map(|model| api::usage_report::UsageLine {
+        .map(|model| UsageLine {
             node_type: "Public".into(),
             operation: "TokensOut".into(),
             quantity: api::Quantity(if model == "a" { "0.5" } else { "1" }.into()),
