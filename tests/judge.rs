@@ -46,7 +46,7 @@ pub struct Judge {
     expired: Credits,
 }
 
-/// What an entry contradicts.
+/// The contradiction of an entry.
 type Contradiction = String;
 
 fn add(one: Credits, other: Credits) -> Credits {

@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::operator::convert::{self, ConvertError, LabelGroups, Recording, label_groups, unrecorded_charges, usage_of};
-use crate::operator::memory::Memory;
+use crate::operator::memory::{Memory, RecordedLedger};
 use crate::operator::project::AccountEvent;
 use crate::operator::publish::publish_events;
 use crate::operator::reconcile::{Operator, ReconcileError};
@@ -60,29 +60,6 @@ impl HistoryError {
     }
 }
 
-/// A version of a ledger whose entries are all recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedLedger {
-    /// Hash of the ledger.
-    pub hash: String,
-    /// Id of the store.
-    pub store: String,
-}
-
-/// Returns what is known about the recording of the entries of `stored`: all are recorded if it is the version
-/// `recorded`, else those that the ledger says.
-#[must_use]
-pub fn recording_of(stored: Option<&StoredLedger>, recorded: Option<&RecordedLedger>) -> Recording {
-    let Some(stored) = stored else { return Recording { store: None, sequence: 0 } };
-    match recorded.filter(|recorded| recorded.hash == stored.spec.hash) {
-        Some(recorded) => Recording { store: Some(recorded.store.clone()), sequence: stored.spec.sequence },
-        None => Recording {
-            store: stored.spec.history_store.clone(),
-            sequence: stored.spec.recorded_sequence.unwrap_or_default().min(stored.spec.sequence),
-        },
-    }
-}
-
 impl<C: Cluster> Operator<C> {
     /// Records entries in `history` from now on.
     pub fn record_in(&mut self, history: Arc<dyn History>) {
@@ -104,7 +81,7 @@ impl<C: Cluster> Operator<C> {
         if memory.recorded.as_ref().is_some_and(is_recorded) {
             return Ok(());
         }
-        let recording = recording_of(Some(stored), memory.recorded.as_ref());
+        let recording = memory.recording_of(Some(stored));
         let recorded = record_entries(&**history, &self.cluster, view, (stored, ledger), &recording).await;
         self.metrics
             .count_recording(recorded.as_ref().map(|recorded| recorded.gap.is_some()).map_err(HistoryError::name));

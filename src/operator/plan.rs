@@ -14,7 +14,6 @@ use flashgate_ledger::purchase::OrderState;
 
 use crate::operator::convert::{self, ConvertError};
 use crate::operator::facts::{AccountClock, facts_of, is_there, not_before_arrivals};
-use crate::operator::history::recording_of;
 use crate::operator::memory::Memory;
 use crate::operator::project::Trouble;
 use crate::operator::view::View;
@@ -173,7 +172,7 @@ fn decide_on(
 
 /// Returns the size of the entries that are not known to be recorded in the history store.
 fn unrecorded_bytes(view: &View, memory: &Memory) -> usize {
-    let recording = recording_of(view.ledger.as_deref(), memory.recorded.as_ref());
+    let recording = memory.recording_of(view.ledger.as_deref());
     view.ledger.as_ref().map_or(0, |stored| convert::unrecorded_bytes(&stored.spec, recording.sequence))
 }
 

@@ -25,7 +25,7 @@ use crate::operator::cache::report_index::Shown;
 use crate::operator::commit::{write_accepted_ledger, write_ledger};
 use crate::operator::convert::ConvertError;
 use crate::operator::facts::{AccountClock, ignored_test_clock};
-use crate::operator::history::{History, HistoryError, recording_of, withhold_charges};
+use crate::operator::history::{History, HistoryError, withhold_charges};
 use crate::operator::memory::{Memory, STATUS_INTERVAL};
 use crate::operator::plan::{Action, Context, Part, Step, plan};
 use crate::operator::project::{self, LedgerState, Trouble};
@@ -337,7 +337,7 @@ impl<C: Cluster> Operator<C> {
         }
         let next = Ledger { sequence: ledger.sequence.saturating_add(1), ..ledger.clone() };
         let shown_hash = view.shown_ledger().map(|shown| shown.hash.as_str()).unwrap_or_default();
-        let recording = self.history.is_some().then(|| recording_of(Some(stored), None));
+        let recording = self.history.is_some().then(|| Memory::default().recording_of(Some(stored)));
         let commit = (shown_hash, self.writer.as_str(), recording.as_ref());
         let written = write_accepted_ledger(&self.cluster, &view.key, stored, next, commit).await;
         let written =
@@ -354,8 +354,7 @@ impl<C: Cluster> Operator<C> {
         decision: &Decision,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        let recording =
-            self.history.is_some().then(|| recording_of(view.ledger.as_deref(), memory.recorded.as_ref()));
+        let recording = self.history.is_some().then(|| memory.recording_of(view.ledger.as_deref()));
         let written = write_ledger(&self.cluster, view, next, &decision.entries, &self.writer, recording.as_ref())
             .await
             .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;

@@ -370,7 +370,7 @@ impl Detail {
     ];
 
     /// Returns the credits that an entry of this kind moves: those that arrived, were consumed, expired or were
-    /// taken back. It is zero for other kinds, whose amounts are money or credits that move no more.
+    /// taken back. It is zero for other kinds, whose amounts are money or credits that moved before.
     #[must_use]
     pub const fn amount(&self) -> Credits {
         match self {

@@ -18,7 +18,7 @@ use super::labels::{LabelGroup, LabelGroups};
 use super::ledger::{read_record, read_totals};
 use super::{BRANCH_LENGTH, ConvertError, ENTRIES_KEPT, ENTRY_BYTES, Problem, entry_record, sha256};
 
-/// What is known about the recording of a ledger's entries in a history store.
+/// The known state of the recording of a ledger's entries in a history store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Id of the store. Absent until the store was reached.
@@ -65,7 +65,7 @@ impl Held {
         }
     }
 
-    /// Returns what a stored ledger holds if its history begins anew from its present state: an earlier version
+    /// Returns what a stored ledger holds if its history restarts from its present state: an earlier version
     /// wrote it, or an administrator accepted its content, which begins `branch`.
     pub(super) fn from_now(stored: &CreditLedgerSpec, branch: Option<String>) -> Self {
         // The ledger was read before, so its totals have a valid form.

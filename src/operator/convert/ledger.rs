@@ -155,14 +155,14 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
     })
 }
 
-/// What a commit is made with.
+/// The context of a commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Commit<'a> {
     /// The account, as `namespace/name` of its Subscription.
     pub subscription: &'a str,
     /// The process that commits.
     pub writer: &'a str,
-    /// What is known about the history store. Absent if there is none.
+    /// The known state of the recording of earlier entries. Absent if there is no history store.
     pub recording: Option<&'a Recording>,
 }
 

@@ -14,7 +14,7 @@ use super::*;
 use crate::catalog;
 use crate::operator::cache::Cache;
 use crate::operator::convert::{Commit, Recording, ledger_from_wire, ledger_to_wire, new_account_id, subscription_fact};
-use crate::operator::history::RecordedLedger;
+use crate::operator::memory::RecordedLedger;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
 
 const START: &str = "2026-01-31T10:00:00Z";

@@ -11,5 +11,6 @@ mod payments;
 mod periods;
 mod properties;
 mod receipts;
+mod split;
 mod statements;
 mod usage;
