@@ -40,8 +40,8 @@ impl Container {
             let folder = world.plane.folder().join(&namespace).join(text(&mount["name"]));
             fill(world, &folder, pod, &mount["name"], rendered);
             let (inside, outside) = (text(&mount["mountPath"]), folder.display().to_string());
-            for text in arguments.iter_mut().chain(environment.iter_mut().map(|(_, value)| value)) {
-                *text = text.replace(&inside, &outside);
+            for given in arguments.iter_mut().chain(environment.iter_mut().map(|(_, value)| value)) {
+                *given = given.replace(&inside, &outside);
             }
         }
         let webhook = arguments.iter().any(|argument| argument.starts_with("--payments-addr="));
