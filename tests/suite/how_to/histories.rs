@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Page, release_variables, set_environment};
 use crate::cluster_account::ClusterAccount;
 use crate::suite::postgres::Postgres;
-use crate::world::{Operator, World};
+use crate::world::{Operator, World, wait_until};
 
 /// The program, whose folder is the variable `PROGRAM` of the pages.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flashgate-billing");
@@ -34,6 +34,17 @@ fn variables(account: &ClusterAccount<'_>, history: &str) -> Vec<(&'static str, 
         ("PROGRAM", program_folder()),
         ("HISTORY", history.to_owned()),
     ]
+}
+
+/// Waits until the operator has recorded every entry of the cluster.
+async fn recorded(world: &World, history: &str) {
+    wait_until("every entry is recorded", async || {
+        let mut verify = Command::new(PROGRAM);
+        verify.args(["history", "verify", "--history", history]).env("KUBECONFIG", world.plane.kubeconfig());
+        let output = tokio::task::spawn_blocking(move || verify.output()).await.expect("joined").expect("runs");
+        output.status.success()
+    })
+    .await;
 }
 
 /// Returns the lines of an export of a store in JSON.
@@ -148,19 +159,20 @@ async fn a_history_is_backed_up_and_restored_as_the_page_says() {
         let environment = format!("PATH='{}':$PATH\nexport HISTORY='{history}'\n", Postgres::programs().display());
         set_environment(&world, &environment);
         let before = operator(&world, &history);
-        // It waits until the operator has recorded.
-        page.walk("Verify").await;
+        recorded(&world, &history).await;
         page.walk(back_up).await;
         // The backup does not have this entry, but the ledger has it.
         account.buy(order, "plus-100").await;
         account.balance(balance).await;
-        page.walk("Verify").await;
+        recorded(&world, &history).await;
         let later = exported(&history);
         before.terminate().await;
         page.walk(restore).await;
         assert_ne!(exported(&history), later);
         let _after = operator(&world, &history);
-        page.walk("Verify").await;
+        recorded(&world, &history).await;
+        let printed = page.walk("Verify").await;
+        assert!(printed.ends_with(" entries: no gap\n"), "{printed}");
         assert_eq!(exported(&history), later);
     }
     page.assert_complete();
