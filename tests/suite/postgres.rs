@@ -45,7 +45,13 @@ impl Postgres {
             run("chown", &["--recursive", &owner, &folder.display().to_string()]);
         }
         let initialize = as_user(is_root, "initdb")
-            .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .args([
+                "--username=postgres",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ])
             .arg(format!("--pgdata={}", data.display()))
             .arg(format!("--pwfile={}", password.display()))
             .output()
@@ -114,7 +120,8 @@ fn as_user(is_root: bool, program: &str) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    let user = [format!("--reuid={UNPRIVILEGED}"), format!("--regid={UNPRIVILEGED}"), "--clear-groups".to_owned()];
+    let user =
+        [format!("--reuid={UNPRIVILEGED}"), format!("--regid={UNPRIVILEGED}"), "--clear-groups".to_owned()];
     command.args(user).arg(program).current_dir(std::env::temp_dir());
     command
 }

@@ -41,7 +41,8 @@ async fn recorded(world: &World, history: &str) {
     wait_until("every entry is recorded", async || {
         let mut verify = Command::new(PROGRAM);
         verify.args(["history", "verify", "--history", history]).env("KUBECONFIG", world.plane.kubeconfig());
-        let output = tokio::task::spawn_blocking(move || verify.output()).await.expect("joined").expect("runs");
+        let output =
+            tokio::task::spawn_blocking(move || verify.output()).await.expect("joined").expect("runs");
         output.status.success()
     })
     .await;
@@ -118,7 +119,8 @@ async fn a_history_moves_from_sqlite_to_postgresql_as_the_page_says() {
     account.buy("order-1", "plus-100").await;
     account.balance("1200").await;
     page.walk("Move from SQLite to PostgreSQL").await;
-    let job = account.kubectl(&["get", "job", "copy-history", "--namespace", "flashgate-billing", "-o", "json"], None);
+    let job = account
+        .kubectl(&["get", "job", "copy-history", "--namespace", "flashgate-billing", "-o", "json"], None);
     let job: Value = serde_json::from_str(&job.await.succeeded().expect("job")).expect("JSON");
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["args"], json!(["history", "copy", "sqlite:/history/history.db", "$(TO)"]));
@@ -156,7 +158,8 @@ async fn a_history_is_backed_up_and_restored_as_the_page_says() {
         (url, ["Back up PostgreSQL", "Restore PostgreSQL"], "order-2", "1300"),
     ] {
         let [back_up, restore] = steps;
-        let environment = format!("PATH='{}':$PATH\nexport HISTORY='{history}'\n", Postgres::programs().display());
+        let environment =
+            format!("PATH='{}':$PATH\nexport HISTORY='{history}'\n", Postgres::programs().display());
         set_environment(&world, &environment);
         let before = operator(&world, &history);
         recorded(&world, &history).await;

@@ -73,7 +73,9 @@ impl Scene<'_> {
 
     /// The runbooks name the accounts with a gap and with a conflict.
     pub async fn runbooks_find_the_accounts_of_the_history(&self) {
-        for (name, account) in [("FlashgateHistoryGap.md", "gapped"), ("FlashgateHistoryConflict.md", "changed")] {
+        for (name, account) in
+            [("FlashgateHistoryGap.md", "gapped"), ("FlashgateHistoryConflict.md", "changed")]
+        {
             let page = Runbook::open(name, self.world, &[]);
             let printed = page.walk("Diagnosis").await;
             assert!(printed.contains(&format!("subscription/{account}")), "{name}:\n{printed}");
