@@ -22,7 +22,7 @@ pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), 
     let mut connection: SqliteConnection = options.create_if_missing(true).connect().await?;
     let migrator = migrator(&[("entries", include_str!("../migrations/sqlite/0001_entries.sql"))]);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    migrator.run(&mut transaction).await.map_err(StoreError::Migrate)?;
+    migrator.run(&mut transaction).await.map_err(|error| StoreError::Migrate(Box::new(error)))?;
     transaction.commit().await?;
     connection.close().await?;
     Ok(())
@@ -34,7 +34,7 @@ pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), 
 pub(crate) async fn migrate_postgres(options: PgConnectOptions) -> Result<(), StoreError> {
     let mut connection: PgConnection = options.connect().await?;
     let migrator = migrator(&[("entries", include_str!("../migrations/postgres/0001_entries.sql"))]);
-    migrator.run(&mut connection).await.map_err(StoreError::Migrate)?;
+    migrator.run(&mut connection).await.map_err(|error| StoreError::Migrate(Box::new(error)))?;
     connection.close().await?;
     Ok(())
 }

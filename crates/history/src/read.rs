@@ -176,9 +176,9 @@ impl Store {
         &self,
         subscription: Option<(String, String)>,
     ) -> impl Stream<Item = Result<StoredAccount, StoreError>> + Send + '_ {
-        let (namespace, name) = subscription.clone().unwrap_or_default();
-        let first = AccountId { namespace, name, account: String::new() };
         let is_all = subscription.is_none();
+        let (namespace, name) = subscription.unwrap_or_default();
+        let first = AccountId { namespace, name, account: String::new() };
         let state = (first, VecDeque::new(), false);
         stream::try_unfold(state, move |(mut last, mut page, mut is_done)| async move {
             if page.is_empty() && !is_done {

@@ -143,7 +143,7 @@ pub(crate) fn usage_values(key: RowKey<'_>, usage: &UsageRecord) -> Vec<Value> {
         Value::text(node_type),
         Value::text(operation),
         // A map is sorted, and JSON escapes NUL characters.
-        Value::Text(Json::from_iter(labels.clone()).to_string()),
+        Value::Text(labels.clone().into_iter().collect::<Json>().to_string()),
         Value::Flag(*labels_known),
     ]);
     push_quantity(&mut values, *quantity);

@@ -33,7 +33,7 @@ pub struct Store {
 
 #[derive(Clone)]
 enum Options {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -62,7 +62,7 @@ impl Store {
                     .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                     .disable_statement_logging();
                 let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(wait);
-                (Pool::Sqlite(pool.connect_lazy_with(options.clone())), Options::Sqlite(options))
+                (Pool::Sqlite(pool.connect_lazy_with(options.clone())), Options::Sqlite(Box::new(options)))
             }
             HistoryUrl::Postgres(text) => {
                 let options = PgConnectOptions::from_str(text)?
@@ -91,7 +91,7 @@ impl Store {
     /// Returns an error if the store is not available, if a migration fails, or if a later version upgraded the tables.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.options {
-            Options::Sqlite(options) => migrate::migrate_sqlite(options.clone()).await,
+            Options::Sqlite(options) => migrate::migrate_sqlite(SqliteConnectOptions::clone(options)).await,
             Options::Postgres(options) => migrate::migrate_postgres(PgConnectOptions::clone(options)).await,
         }
     }

@@ -266,7 +266,7 @@ impl RowsOfBatch<'_> {
                     "entry {} has two rows of usage for {} {} {:?}",
                     usage.entry, usage.node_type, usage.operation, usage.labels
                 );
-                return Err(RecordError::Invalid { account: self.batch.account.clone(), problem });
+                return Err(RecordError::Invalid { account: Box::new(self.batch.account.clone()), problem });
             }
             rows.push(rows::usage_values(self.key(usage.entry), usage));
         }

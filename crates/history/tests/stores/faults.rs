@@ -7,21 +7,15 @@ use crate::on_both_stores;
 use crate::place::{Place, Server};
 use crate::recording::{ledger_of, story};
 
-fn named(name: &str, entries: usize) -> Ledger {
-    let mut ledger = Ledger::new(name);
-    (0..entries).for_each(|_| drop(ledger.grant("1")));
-    ledger
-}
-
 async fn one_account_does_not_block_the_others(place: Place) {
-    let mut changed = named("b", 2);
+    let mut changed = Ledger::with_entries("b", 2);
     place.store.record(&[changed.batch()]).await.unwrap();
     changed.entries[1].hash = "0".repeat(64);
     let recorder = Recorder::start(place.store.clone());
     let (a, b, c) = tokio::join!(
-        recorder.record(named("a", 3).batch()),
+        recorder.record(Ledger::with_entries("a", 3).batch()),
         recorder.record(changed.batch()),
-        recorder.record(named("c", 1).batch()),
+        recorder.record(Ledger::with_entries("c", 1).batch()),
     );
     assert!(matches!(b, Err(RecordError::Conflict { number: 2, .. })), "{b:?}");
     assert_eq!((a.unwrap().number, c.unwrap().number), (3, 1));
@@ -32,7 +26,7 @@ async fn many_batches_are_recorded(place: Place) {
     let calls: Vec<_> = (0..600)
         .map(|index| {
             let recorder = recorder.clone();
-            let batch = named(&format!("account-{:03}", index % 300), 1 + index / 300).batch();
+            let batch = Ledger::with_entries(&format!("account-{:03}", index % 300), 1 + index / 300).batch();
             tokio::spawn(async move { recorder.record(batch).await })
         })
         .collect();
