@@ -134,7 +134,9 @@ impl Ledger {
         branch.clone_into(&mut self.branch);
         let totals = Totals { granted: amount(balance), ..Totals::default() };
         self.accepted.insert(number + 1, totals);
-        let entry = self.commit("Accepted", "0", json!({"sequence": 7}));
+        // Each acceptance is another entry, also of the same content.
+        let sequence = i64::from_str_radix(branch, 16).unwrap();
+        let entry = self.commit("Accepted", "0", json!({ "sequence": sequence }));
         let before = self.entries.iter().rev().nth(1).map_or("", |entry| &entry.hash).to_owned();
         let accepted = self.entries.last_mut().unwrap();
         accepted.balance = amount(balance);
