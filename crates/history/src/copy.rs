@@ -171,7 +171,8 @@ fn batches(
         let is_next = row.entry.number == state.number.saturating_add(1);
         let is_restart = row.totals.is_some();
         if row.is_cover || !is_next {
-            // A cover, the first row that retention kept, or a row after a hole: the copy begins with the state after it.
+            // A cover, the first row that retention kept, or a row after a hole: the copy begins with the state after
+            // it.
             advance(state, row)?;
             batches.push(empty(state));
             is_open = true;

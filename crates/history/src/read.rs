@@ -208,8 +208,8 @@ impl Store {
             .collect()
     }
 
-    /// Returns the rows of an account in the order of their numbers, which is the order of sequence and index. Rows that
-    /// a later branch supersedes are left out. The Subscription of `filter` has no effect.
+    /// Returns the rows of an account in the order of their numbers, which is the order of sequence and index. Rows
+    /// that a later branch supersedes are left out. The Subscription of `filter` has no effect.
     ///
     /// It reads page by page. Rows that are written meanwhile are read if they come later in the order.
     ///

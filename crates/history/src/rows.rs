@@ -113,8 +113,8 @@ impl EntryRow {
     }
 }
 
-/// Returns the key of a group of usage within an entry. A key of the texts themselves could exceed the size that an index
-/// of PostgreSQL accepts.
+/// Returns the key of a group of usage within an entry. A key of the texts themselves could exceed the size that an
+/// index of PostgreSQL accepts.
 pub(crate) fn group_key(usage: &UsageRecord) -> String {
     let labels: Json =
         usage.labels.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();

@@ -384,7 +384,8 @@ impl Charge<'_> {
     }
 }
 
-/// Returns a decimal with a fractional part. Readers that infer types would take a column of whole numbers for integers.
+/// Returns a decimal with a fractional part. Readers that infer types would take a column of whole numbers for
+/// integers.
 fn decimal(text: &str) -> String {
     if text.contains('.') { text.to_owned() } else { format!("{text}.0") }
 }
