@@ -13,7 +13,8 @@ if command -v initdb >/dev/null && command -v pg_ctl >/dev/null && installed=$(c
   exit
 fi
 # Debian installs them outside of PATH. The highest version counts.
-installed=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | sort --version-sort | tail -n 1)
+newest() { find "$1" -path '*/bin/initdb' 2>/dev/null | sort --version-sort | tail -n 1; }
+installed=$(newest /usr/lib/postgresql || true)
 if [[ -n $installed ]]; then
   dirname "$installed"
   exit
@@ -41,10 +42,11 @@ if [[ ! -e $folder/complete ]]; then
   packages=("$package" libpq5)
   while read -r library; do packages+=("$library"); done < <(apt-cache depends "$package" |
     awk '/Depends: lib(llvm|icu|ldap|xml2|xslt|gssapi|krb5)/ { print $2 }')
-  (cd "$download" && { apt-get download "${packages[@]}" || { apt-get update && apt-get download "${packages[@]}"; }; }) >&2 ||
+  fetch() { (cd "$download" && apt-get download "${packages[@]}") >&2; }
+  fetch || { apt-get update >&2 && fetch; } ||
     fail "PostgreSQL could not be fetched: apt-get install $package"
   for archive in "$download"/*.deb; do dpkg-deb --extract "$archive" "$folder"; done
   chmod -R go+rX "$folder"
   touch "$folder/complete"
 fi
-dirname "$(find "$folder/usr/lib/postgresql" -path '*/bin/initdb' | sort --version-sort | tail -n 1)"
+dirname "$(newest "$folder/usr/lib/postgresql")"

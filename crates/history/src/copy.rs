@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::database::Value;
 use crate::error::StoreError;
 use crate::plan::{BranchRow, owned_range};
-use crate::read::{PAGE, StoredAccount};
+use crate::read::{BranchUsage, PAGE, StoredAccount};
 use crate::record::{AccountId, Batch, Opening};
 use crate::rows::EntryRow;
 use crate::statements as sql;
@@ -90,7 +90,7 @@ async fn copy_branch(
             if branch.branch == last.branch {
                 let usage =
                     source.usage(account, page.first().map_or(0, |row| row.entry.number), after).await?;
-                let batches = batches(&account.id, &mut state, page, usage)?;
+                let batches = batches(&account.id, &mut state, page, &usage)?;
                 *copied = batches.iter().fold(*copied, |sum, batch| {
                     sum.saturating_add(u64::try_from(batch.entries.len()).unwrap_or(u64::MAX))
                 });
@@ -155,7 +155,7 @@ fn batches(
     account: &AccountId,
     state: &mut Opening,
     page: Vec<EntryRow>,
-    usage: Vec<(String, crate::record::UsageRecord)>,
+    usage: &[BranchUsage],
 ) -> Result<Vec<Batch>, StoreError> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut is_open = false;
@@ -171,7 +171,8 @@ fn batches(
         let is_next = row.entry.number == state.number.saturating_add(1);
         let is_restart = row.totals.is_some();
         if row.is_cover || !is_next {
-            // A cover, the first row that retention kept, or a row after a hole: the copy begins with the state after it.
+            // A cover, the first row that retention kept, or a row after a hole: the copy begins with the state after
+            // it.
             advance(state, row)?;
             batches.push(empty(state));
             is_open = true;
@@ -200,9 +201,9 @@ fn batches(
 /// Returns the differences of an account between the two stores.
 async fn compare(source: &Store, target: &Store, account: &StoredAccount) -> Result<Vec<String>, StoreError> {
     let id = &account.id;
-    let mut copies = std::pin::pin!(target.accounts(Some((id.namespace.clone(), id.name.clone()))));
+    let mut candidates = std::pin::pin!(target.accounts(Some((id.namespace.clone(), id.name.clone()))));
     let mut copy = None;
-    while let Some(found) = copies.try_next().await? {
+    while let Some(found) = candidates.try_next().await? {
         if found.id == *id {
             copy = Some(found);
         }

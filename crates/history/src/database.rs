@@ -199,10 +199,11 @@ impl Transaction {
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(match self {
+        match self {
             Self::Sqlite(transaction) => transaction.commit().await?,
             Self::Postgres(transaction) => transaction.commit().await?,
-        })
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ pub enum StoreError {
     NotMigrated,
     /// The tables cannot be created or upgraded.
     #[error("the tables of the history store cannot be upgraded")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] Box<sqlx::migrate::MigrateError>),
     /// A stored value is outside of its range or cannot be parsed.
     #[error("the history store has a value of '{column}' that cannot be read: {problem}")]
     Corrupt {
@@ -70,7 +70,7 @@ pub enum RecordError {
     )]
     Conflict {
         /// The account.
-        account: AccountId,
+        account: Box<AccountId>,
         /// Number of the entry.
         number: i64,
         /// Recorded hash.
@@ -82,7 +82,7 @@ pub enum RecordError {
     #[error("the batch of {account} cannot be recorded: {problem}")]
     Invalid {
         /// The account.
-        account: AccountId,
+        account: Box<AccountId>,
         /// The contradiction.
         problem: String,
     },

@@ -28,14 +28,25 @@ pub enum FocusVersion {
     V1_2,
 }
 
+/// The error for a text that is not a format of exports.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseFormatError {
+    /// No such format.
+    #[error("'{0}' is not a format: it must be jsonl, csv, focus or parquet")]
+    Format(String),
+    /// No such version of FOCUS.
+    #[error("'{0}' is not a supported version of FOCUS: it must be 1.0 or 1.2")]
+    FocusVersion(String),
+}
+
 impl FromStr for FocusVersion {
-    type Err = String;
+    type Err = ParseFormatError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "1.0" => Ok(Self::V1_0),
             "1.2" => Ok(Self::V1_2),
-            _ => Err(format!("'{text}' is not a supported version of FOCUS: it must be 1.0 or 1.2")),
+            _ => Err(ParseFormatError::FocusVersion(text.to_owned())),
         }
     }
 }
@@ -54,7 +65,7 @@ pub enum Format {
 }
 
 impl FromStr for Format {
-    type Err = String;
+    type Err = ParseFormatError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
@@ -62,7 +73,7 @@ impl FromStr for Format {
             "csv" => Ok(Self::Csv),
             "focus" => Ok(Self::Focus(FocusVersion::default())),
             "parquet" => Ok(Self::Parquet),
-            _ => Err(format!("'{text}' is not a format: it must be jsonl, csv, focus or parquet")),
+            _ => Err(ParseFormatError::Format(text.to_owned())),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | the entries and their hash chain | [`record`], [`chain`] |
 //! | record | [`Store::record`], [`Recorder`] |
-//! | read | [`Store::accounts`], [`Store::rows`], [`Store::usage`], [`Store::invoice`] |
+//! | read | [`Store::accounts`], [`Store::rows`], [`Store::usage`], [`Store::usage_sums`], [`Store::invoice`] |
 //! | check | [`verify`](verify::verify) |
 //! | export | [`export`] |
 //! | copy to another store | [`copy`](copy::copy) |
@@ -31,6 +31,7 @@ mod recorder;
 mod rows;
 mod statements;
 mod store;
+mod sums;
 mod text;
 pub mod totals;
 mod url;
@@ -43,4 +44,5 @@ pub use read::{Filter, Row, RowContent, StoredAccount};
 pub use record::{AccountId, Batch, EntryRecord, Gap, Opening, Recorded, UsageRecord};
 pub use recorder::Recorder;
 pub use store::Store;
+pub use sums::UsageSum;
 pub use url::{HistoryUrl, ParseUrlError};

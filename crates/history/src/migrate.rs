@@ -8,12 +8,12 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, SqlSafeStr, SqliteConnection};
 
-use tokio::time::timeout;
-
 use crate::error::StoreError;
 
-/// Longest time to connect.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Longest time to connect to a server.
+const CONNECT: Duration = Duration::from_secs(10);
+
+// sqlx hides `Migrator::run_direct` in its documentation. The future of `Migrator::run` cannot be sent to another thread.
 
 /// Returns the migrations. Each one is applied once, in this order. A released migration never changes.
 fn migrator(texts: &[(&'static str, &'static str)]) -> Migrator {
@@ -23,17 +23,15 @@ fn migrator(texts: &[(&'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(migrations.collect())
 }
 
-/// Returns the connection, or an error if the server does not reply in time. A stopping operator waits for it.
-async fn connected<T>(connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    Ok(timeout(CONNECT, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)??)
-}
-
 /// Creates the file and its tables, or upgrades them, in one transaction that locks the file.
 pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), StoreError> {
-    let mut connection: SqliteConnection = connected(options.create_if_missing(true).connect()).await?;
+    let mut connection: SqliteConnection = options.create_if_missing(true).connect().await?;
     let migrator = migrator(&[("entries", include_str!("../migrations/sqlite/0001_entries.sql"))]);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    migrator.run(&mut transaction).await.map_err(StoreError::Migrate)?;
+    migrator
+        .run_direct(None, &mut *transaction, false)
+        .await
+        .map_err(|error| StoreError::Migrate(Box::new(error)))?;
     transaction.commit().await?;
     connection.close().await?;
     Ok(())
@@ -43,9 +41,13 @@ pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), 
 ///
 /// It uses a connection of its own: the lock ends with the connection, also after an error.
 pub(crate) async fn migrate_postgres(options: PgConnectOptions) -> Result<(), StoreError> {
-    let mut connection: PgConnection = connected(options.connect()).await?;
+    let connecting = tokio::time::timeout(CONNECT, options.connect());
+    let mut connection: PgConnection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     let migrator = migrator(&[("entries", include_str!("../migrations/postgres/0001_entries.sql"))]);
-    migrator.run(&mut connection).await.map_err(StoreError::Migrate)?;
+    migrator
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(|error| StoreError::Migrate(Box::new(error)))?;
     connection.close().await?;
     Ok(())
 }

@@ -61,7 +61,8 @@ pub(crate) fn owned_range(branches: &[BranchRow], index: usize) -> (i64, i64) {
 
 /// Returns an error if the numbers of a batch are not consecutive, or if usage belongs to no `Charged` entry number.
 pub(crate) fn check(batch: &Batch) -> Result<(), RecordError> {
-    let invalid = |problem: String| RecordError::Invalid { account: batch.account.clone(), problem };
+    let invalid =
+        |problem: String| RecordError::Invalid { account: Box::new(batch.account.clone()), problem };
     let mut expected = batch.opening.number;
     if expected < 0 {
         return Err(invalid(format!("its opening has number {expected}")));
@@ -105,7 +106,7 @@ pub(crate) fn plan<'b>(batch: &'b Batch, stored: &StoredRows, pruned: i64) -> Re
     let opening = &batch.opening;
     let is_stored = |number: i64, given: &str| match stored.get(&number) {
         Some(row) if row.hash != given => Err(RecordError::Conflict {
-            account: batch.account.clone(),
+            account: Box::new(batch.account.clone()),
             number,
             stored: row.hash.clone(),
             given: given.to_owned(),

@@ -17,8 +17,8 @@ use crate::{totals, write};
 /// entries. 0 days keep everything.
 ///
 /// The last row before the cut stays as the first row, with the lifetime totals up to it, so that chain and sums still
-/// verify from there. Invoices that are open or changed since then stay too. An account without newer rows keeps its last
-/// row.
+/// verify from there. Invoices that are open or changed since then stay too. An account without newer rows keeps its
+/// last row.
 ///
 /// # Errors
 /// Returns an error if the store is not available. Accounts before it in the order are pruned then.

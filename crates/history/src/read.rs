@@ -176,9 +176,9 @@ impl Store {
         &self,
         subscription: Option<(String, String)>,
     ) -> impl Stream<Item = Result<StoredAccount, StoreError>> + Send + '_ {
-        let (namespace, name) = subscription.clone().unwrap_or_default();
-        let first = AccountId { namespace, name, account: String::new() };
         let is_all = subscription.is_none();
+        let (namespace, name) = subscription.unwrap_or_default();
+        let first = AccountId { namespace, name, account: String::new() };
         let state = (first, VecDeque::new(), false);
         stream::try_unfold(state, move |(mut last, mut page, mut is_done)| async move {
             if page.is_empty() && !is_done {
@@ -208,8 +208,8 @@ impl Store {
             .collect()
     }
 
-    /// Returns the rows of an account in the order of their numbers, which is the order of sequence and index. Rows that
-    /// a later branch supersedes are left out. The Subscription of `filter` has no effect.
+    /// Returns the rows of an account in the order of their numbers, which is the order of sequence and index. Rows
+    /// that a later branch supersedes are left out. The Subscription of `filter` has no effect.
     ///
     /// It reads page by page. Rows that are written meanwhile are read if they come later in the order.
     ///

@@ -54,7 +54,8 @@ impl Recorder {
         Self { requests }
     }
 
-    /// Records a batch together with those of other accounts: after at most 50 ms, or when the running transaction ends.
+    /// Records a batch together with those of other accounts: after at most 50 ms, or when the running transaction
+    /// ends.
     ///
     /// # Errors
     /// As [`Store::record`]. An error of one account does not affect the others.

@@ -113,8 +113,8 @@ impl EntryRow {
     }
 }
 
-/// Returns the key of a group of usage within an entry. A key of the texts themselves could exceed the size that an index
-/// of PostgreSQL accepts.
+/// Returns the key of a group of usage within an entry. A key of the texts themselves could exceed the size that an
+/// index of PostgreSQL accepts.
 pub(crate) fn group_key(usage: &UsageRecord) -> String {
     let labels: Json =
         usage.labels.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
@@ -143,7 +143,7 @@ pub(crate) fn usage_values(key: RowKey<'_>, usage: &UsageRecord) -> Vec<Value> {
         Value::text(node_type),
         Value::text(operation),
         // A map is sorted, and JSON escapes NUL characters.
-        Value::Text(Json::from_iter(labels.clone()).to_string()),
+        Value::Text(labels.clone().into_iter().collect::<Json>().to_string()),
         Value::Flag(*labels_known),
     ]);
     push_quantity(&mut values, *quantity);

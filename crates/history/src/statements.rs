@@ -153,6 +153,28 @@ pub(crate) const USAGE: Sql = Sql {
      FROM usage WHERE account_id = $1 AND entry >= $2 AND entry <= $3 ORDER BY entry, branch, group_key",
 };
 
+/// The sums of an account's usage by node type, operation and labels, charged in seconds from $2 to $3. SQLite sums parts
+/// of at most nine digits, so that no sum exceeds 64 bits.
+pub(crate) const USAGE_SUMS: Sql = Sql {
+    sqlite: "SELECT usage.node_type, usage.operation, usage.labels, COUNT(*), \
+       SUM(usage.quantity_whole / 1000000000), SUM(usage.quantity_whole % 1000000000), SUM(usage.quantity_nanos), \
+       SUM(usage.quantity_attos), SUM(usage.credits_whole / 1000000000), SUM(usage.credits_whole % 1000000000), \
+       SUM(usage.credits_nanos) \
+     FROM usage CROSS JOIN entries ON entries.account_id = usage.account_id AND entries.number = usage.entry \
+       AND entries.branch = usage.branch \
+     WHERE usage.account_id = $1 AND usage.charge_seconds >= $2 AND usage.charge_seconds < $3 \
+       AND NOT entries.superseded \
+     GROUP BY usage.node_type, usage.operation, usage.labels ORDER BY 1, 2, 3",
+    postgres: "SELECT usage.node_type, usage.operation, usage.labels, COUNT(*), SUM(usage.quantity)::text, \
+       SUM(usage.credits)::text \
+     FROM usage JOIN entries ON entries.account_id = usage.account_id AND entries.number = usage.entry \
+       AND entries.branch = usage.branch \
+     WHERE usage.account_id = $1 AND usage.charge_seconds >= $2 AND usage.charge_seconds < $3 \
+       AND NOT entries.superseded \
+     GROUP BY usage.node_type, usage.operation, usage.labels \
+     ORDER BY usage.node_type COLLATE \"C\", usage.operation COLLATE \"C\", usage.labels COLLATE \"C\"",
+};
+
 pub(crate) const INVOICE: Sql = Sql {
     sqlite: "SELECT invoice, issued_entry, state_entry, time_seconds, time_nanos, reason, amount_whole, amount_nanos, \
        currency, state, billing_details, lines FROM invoices WHERE account_id = $1 AND invoice = $2",
@@ -227,6 +249,7 @@ pub(crate) fn indexed() -> Vec<(&'static str, Sql, Vec<Value>)> {
         ("rows of a branch", ROWS_OF_BRANCH, vec![number(1), text(), number(2), number(9), number(1)]),
         ("previous number", PREVIOUS_NUMBER, vec![number(1), number(2)]),
         ("usage", USAGE, vec![number(1), number(2), number(3)]),
+        ("usage sums", USAGE_SUMS, vec![number(1), number(2), number(3)]),
         ("invoice", INVOICE, vec![number(1), text()]),
         ("invoices", INVOICES, vec![number(1), text(), number(1)]),
         ("delete invoices", DELETE_INVOICES, vec![number(1), number(2)]),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use tokio::runtime::Handle;
 
 use crate::database::{Connection, Pool};
 use crate::error::StoreError;
@@ -34,7 +33,7 @@ pub struct Store {
 
 #[derive(Clone)]
 enum Options {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -65,7 +64,7 @@ impl Store {
                     .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                     .disable_statement_logging();
                 let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(wait);
-                (Pool::Sqlite(pool.connect_lazy_with(options.clone())), Options::Sqlite(options))
+                (Pool::Sqlite(pool.connect_lazy_with(options.clone())), Options::Sqlite(Box::new(options)))
             }
             HistoryUrl::Postgres(text) => {
                 let options = PgConnectOptions::from_str(text)?
@@ -93,17 +92,10 @@ impl Store {
     /// # Errors
     /// Returns an error if the store is not available, if a migration fails, or if a later version upgraded the tables.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let (options, runtime) = (self.options.clone(), Handle::current());
-        // The future of a migration is not `Send`, so another thread waits for it.
-        let migrated = tokio::task::spawn_blocking(move || {
-            runtime.block_on(async {
-                match options {
-                    Options::Sqlite(options) => migrate::migrate_sqlite(options).await,
-                    Options::Postgres(options) => migrate::migrate_postgres(*options).await,
-                }
-            })
-        });
-        migrated.await.map_err(|_| StoreError::Unavailable(sqlx::Error::WorkerCrashed))?
+        match &self.options {
+            Options::Sqlite(options) => migrate::migrate_sqlite(SqliteConnectOptions::clone(options)).await,
+            Options::Postgres(options) => migrate::migrate_postgres(PgConnectOptions::clone(options)).await,
+        }
     }
 
     /// Returns the id of the store, which the first migration creates. An empty new store has another id.

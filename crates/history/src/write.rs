@@ -23,8 +23,8 @@ impl Store {
     /// nothing.
     ///
     /// For each account it inserts the entries that the store does not have. If entries are lost between the store and
-    /// the batch, it writes a row of kind `Gap` with the balance, hash and totals after them, or of kind `Opening` if the
-    /// store has nothing of the account.
+    /// the batch, it writes a row of kind `Gap` with the balance, hash and totals after them, or of kind `Opening` if
+    /// the store has nothing of the account.
     ///
     /// # Errors
     /// Returns an error if the store is not available, if an entry is stored with another hash, or if a batch
@@ -123,8 +123,8 @@ async fn window(
 
 /// Adds the branch of a batch to the account. Returns true if it may have superseded rows.
 ///
-/// The branch without a name is the oldest, also if it arrives late. Any other new branch is the newest: it replaces the
-/// rows of earlier branches from its first entry on.
+/// The branch without a name is the oldest, also if it arrives late. Any other new branch is the newest: it replaces
+/// the rows of earlier branches from its first entry on.
 async fn add_branch(
     connection: &mut Connection<'_>,
     account: i64,
@@ -153,8 +153,8 @@ async fn add_branch(
     Ok(!batch.branch.is_empty())
 }
 
-/// Moves the beginning of a known branch to an earlier entry, if the batch shows that it begins earlier. Returns true if
-/// it does.
+/// Moves the beginning of a known branch to an earlier entry, if the batch shows that it begins earlier. Returns true
+/// if it does.
 ///
 /// The first batch of a branch can lack its first entries. A late batch or a copy can have them.
 async fn extend_branch(
@@ -268,7 +268,7 @@ impl RowsOfBatch<'_> {
                     "entry {} has two rows of usage for {} {} {:?}",
                     usage.entry, usage.node_type, usage.operation, usage.labels
                 );
-                return Err(RecordError::Invalid { account: self.batch.account.clone(), problem });
+                return Err(RecordError::Invalid { account: Box::new(self.batch.account.clone()), problem });
             }
             rows.push(rows::usage_values(self.key(usage.entry), usage));
         }

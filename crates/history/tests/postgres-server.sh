@@ -16,8 +16,8 @@ folder=$(mktemp -d /tmp/flashgate-postgres.XXXXXX)
 # initdb refuses root.
 as=()
 if (( EUID == 0 )); then
-  chown nobody "$folder"
-  as=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
+  chown 65534:65534 "$folder"
+  as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
 
 # Unpacked packages have their libraries next to the programs.
@@ -25,9 +25,12 @@ for libraries in "$programs"/../../../*-linux-gnu; do
   [[ $programs != /usr/lib/* && -d $libraries ]] && export LD_LIBRARY_PATH="$libraries"
 done
 
-server() { (cd "$folder" && "${as[@]}" "$programs/pg_ctl" --pgdata="$folder/data" --silent "$@") >>"$folder/log" 2>&1 </dev/null; }
+server() {
+  (cd "$folder" && "${as[@]}" "$programs/pg_ctl" --pgdata="$folder/data" --silent "$@") >>"$folder/log" 2>&1 </dev/null
+}
 # The data is temporary, so nothing is written to disk for safety.
-start() { server start --wait --log="$folder/server.log" --options="-k $folder -c listen_addresses='' -c fsync=off -c max_connections=200"; }
+options="-k $folder -c listen_addresses='' -c fsync=off -c max_connections=200"
+start() { server start --wait --log="$folder/server.log" --options="$options"; }
 stop() { server stop --mode=immediate || true; }
 clean_up() { stop; rm -rf -- "$folder"; }
 

@@ -1,5 +1,5 @@
-//! Tests of the history on both databases. They need PostgreSQL, which `control-plane/postgres.sh` finds, and Python for
-//! the validator of FOCUS.
+//! Tests of the history on both databases. They need PostgreSQL, which `control-plane/postgres.sh` finds, and Python
+//! for the validator of FOCUS.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 

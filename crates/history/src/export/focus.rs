@@ -351,18 +351,18 @@ impl Charge<'_> {
             ("PricingQuantity", None) if is_in_credits => decimal(&self.credits.to_string()),
             ("PricingQuantity", None) => decimal("1"),
             ("ConsumedQuantity", None) if self.category == "Usage" => decimal(&self.credits.to_string()),
-            ("ConsumedUnit" | "PricingUnit", Some(usage)) => usage.operation.clone(),
+            ("ConsumedUnit" | "PricingUnit" | "SkuMeter", Some(usage)) => usage.operation.clone(),
             ("ConsumedUnit", None) if self.category == "Usage" => "Credits".to_owned(),
-            ("PricingUnit", None) if is_in_credits => "Credits".to_owned(),
+            ("PricingUnit", None) | ("PricingCurrency", _) if is_in_credits => "Credits".to_owned(),
             ("PricingUnit", None) => "Invoices".to_owned(),
-            ("PricingCurrency", _) if is_in_credits => "Credits".to_owned(),
             ("PricingCurrency", _) => self.field("BillingCurrency"),
             ("PricingCurrencyEffectiveCost", _) => self.field("EffectiveCost"),
-            ("SkuMeter", Some(usage)) => usage.operation.clone(),
-            ("Tags", Some(usage)) => {
-                Value::from_iter(usage.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-                    .to_string()
-            }
+            ("Tags", Some(usage)) => usage
+                .labels
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect::<Value>()
+                .to_string(),
             ("Tags", None) => "{}".to_owned(),
             ("x_Report", Some(usage)) => usage.report.clone(),
             ("x_Source", Some(usage)) => usage.source.clone(),
@@ -384,7 +384,8 @@ impl Charge<'_> {
     }
 }
 
-/// Returns a decimal with a fractional part. Readers that infer types would take a column of whole numbers for integers.
+/// Returns a decimal with a fractional part. Readers that infer types would take a column of whole numbers for
+/// integers.
 fn decimal(text: &str) -> String {
     if text.contains('.') { text.to_owned() } else { format!("{text}.0") }
 }

@@ -34,8 +34,11 @@ const SCHEMA: &str = "
     }
 ";
 
-/// Rows of a row group. Readers skip row groups by their statistics.
-const GROUP: usize = 10_000;
+/// Most rows of a row group. Readers skip row groups by their statistics.
+const GROUP_ROWS: usize = 10_000;
+
+/// Bytes of details after which a row group ends. It bounds the memory of an export.
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// The columns of a row group, in the order of the schema.
 #[derive(Default)]
@@ -51,6 +54,8 @@ struct Columns {
     balances: Vec<FixedLenByteArray>,
     details: Vec<ByteArray>,
     hashes: Vec<ByteArray>,
+    /// Bytes of the details.
+    bytes: usize,
 }
 
 /// Writes row groups.
@@ -136,9 +141,11 @@ impl Sink for Parquet<'_> {
             columns.kinds.push(text(line.kind));
             columns.credits.push(amount(line.credits));
             columns.balances.push(amount(line.balance));
-            columns.details.push(text(&canonical_json(&line.detail)));
+            let detail = canonical_json(&line.detail);
+            columns.bytes = columns.bytes.saturating_add(detail.len());
+            columns.details.push(text(&detail));
             columns.hashes.push(text(Line::hash(row)));
-            if columns.numbers.len() >= GROUP {
+            if columns.numbers.len() >= GROUP_ROWS || columns.bytes >= GROUP_BYTES {
                 self.write_group()?;
             }
         }

@@ -10,7 +10,7 @@ use jiff::ToSpan;
 use crate::ledger::{Ledger, amount};
 use crate::on_both_stores;
 use crate::place::{self, Place};
-use crate::recording::{ledger_of, lines, only_account, record, story};
+use crate::recording::{ledger_of, lines, only_account, record, summary};
 
 /// Returns a ledger with a former branch, a gap, usage and more than one page of entries.
 async fn varied(place: &Place) -> Ledger {
@@ -54,12 +54,12 @@ async fn a_copy_replaces_the_opening_of_a_store_that_began_later(source: Place) 
     newer.grant("3");
     newer.drop_to(600);
     record(&target.store, &newer).await;
-    assert_eq!(story(&target.store).await[0], format!("Opening ..600 {}", newer.entries[599].balance));
+    assert_eq!(summary(&target.store).await[0], format!("Opening ..600 {}", newer.entries[599].balance));
     let report = copy(&source.store, &target.store, &mut |_| ()).await.unwrap();
     assert_eq!(report.problems, [] as [String; 0]);
-    let mut expected = story(&source.store).await;
+    let mut expected = summary(&source.store).await;
     expected.push(format!("Granted {}", newer.balance()));
-    assert_eq!(story(&target.store).await, expected);
+    assert_eq!(summary(&target.store).await, expected);
 }
 
 async fn a_copy_of_another_history_is_a_conflict(source: Place) {
@@ -97,14 +97,14 @@ async fn retention_keeps_the_last_row_before_the_cut(place: Place) {
     // The ledger still holds entries that are pruned.
     ledger.grant("1");
     assert_eq!(record(&place.store, &ledger).await.number, 31);
-    assert_eq!(story(&place.store).await.len(), 22);
+    assert_eq!(summary(&place.store).await.len(), 22);
     let target = place::sqlite().await;
     assert_eq!(copy(&place.store, &target.store, &mut |_| ()).await.unwrap().problems, [] as [String; 0]);
     assert_eq!(verify(&target.store).await.unwrap()[0].totals, ledger.totals(31));
     // An account without newer rows keeps its last one.
     let much_later = now.checked_add(2400.hours()).unwrap();
     prune(&place.store, much_later, 1).await.unwrap();
-    assert_eq!(story(&place.store).await, ["Granted 879"]);
+    assert_eq!(summary(&place.store).await, ["Granted 879"]);
 }
 
 async fn retention_keeps_open_invoices(place: Place) {

@@ -84,7 +84,7 @@ async fn a_filter_selects_times_and_a_subscription(place: Place) {
     for name in ["acme", "acme2"] {
         let mut ledger = ledger_of(4);
         ledger.id.name = name.to_owned();
-        ledger.id.account = "2".to_owned();
+        "2".clone_into(&mut ledger.id.account);
         let subscription = ledger.id.subscription();
         ledger.entries.iter_mut().fold(String::new(), |before, entry| {
             entry.hash = chain::hash(&before, &subscription, entry);

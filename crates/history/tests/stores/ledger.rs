@@ -40,6 +40,15 @@ impl Ledger {
         Self { id, branch: String::new(), entries, usage, dropped: 0, accepted: BTreeMap::new() }
     }
 
+    /// Returns a ledger with entries that grant one credit each.
+    pub fn with_entries(name: &str, entries: usize) -> Self {
+        let mut ledger = Self::new(name);
+        for _ in 0..entries {
+            ledger.grant("1");
+        }
+        ledger
+    }
+
     pub fn number(&self) -> i64 {
         i64::try_from(self.entries.len()).unwrap()
     }
@@ -121,10 +130,13 @@ impl Ledger {
     pub fn accept(&mut self, number: i64, branch: &str, balance: &str) -> i64 {
         self.entries.truncate(usize::try_from(number).unwrap());
         self.usage.retain(|usage| usage.entry <= number);
+        self.accepted.retain(|accepted, _| *accepted <= number);
         branch.clone_into(&mut self.branch);
         let totals = Totals { granted: amount(balance), ..Totals::default() };
         self.accepted.insert(number + 1, totals);
-        let entry = self.commit("Accepted", "0", json!({"sequence": 7}));
+        // Each acceptance is another entry, also of the same content.
+        let sequence = i64::from_str_radix(branch, 16).unwrap();
+        let entry = self.commit("Accepted", "0", json!({ "sequence": sequence }));
         let before = self.entries.iter().rev().nth(1).map_or("", |entry| &entry.hash).to_owned();
         let accepted = self.entries.last_mut().unwrap();
         accepted.balance = amount(balance);
