@@ -103,7 +103,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // A backup copies objects of the API server. It does not use the billing code.
     ("backup", &["backup", "flashgate_api", "metrics"]),
     // The operator executes plans. It may use all its submodules.
-    ("operator", &["catalog", "flashgate_api", "flashgate_cluster", "flashgate_history", "metrics", "operator"]),
+    (
+        "operator",
+        &["catalog", "flashgate_api", "flashgate_cluster", "flashgate_history", "metrics", "operator"],
+    ),
     // Commands, and the binary.
     (
         "cli",
@@ -197,7 +200,6 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "sqlx",
             "thiserror",
             "tokio",
-            "tracing",
         ],
     ),
     (

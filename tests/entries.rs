@@ -32,6 +32,7 @@ pub fn account_of(object: &Object, spec: &CreditLedgerSpec) -> (String, String) 
 
 /// Returns the UIDs of the reports that users deleted: their labels may be lost.
 pub fn deleted_by_users(store: &Store) -> BTreeSet<String> {
-    let deleted = store.changes().iter().filter(|change| change.after.is_none() && change.writer == Writer::User);
+    let deleted =
+        store.changes().iter().filter(|change| change.after.is_none() && change.writer == Writer::User);
     deleted.filter_map(|change| change.before.as_ref()).map(|object| object.uid().to_owned()).collect()
 }

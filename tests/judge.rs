@@ -102,7 +102,9 @@ impl Judge {
                 self.grants.remove(detail["grant"].as_str().unwrap_or_default());
             }
             "Refunded" => self.refund(detail)?,
-            "Renewed" | "PlanChanged" => self.begin_period(detail["periodNumber"].as_u64().unwrap_or_default())?,
+            "Renewed" | "PlanChanged" => {
+                self.begin_period(detail["periodNumber"].as_u64().unwrap_or_default())?
+            }
             "Lapsed" if detail["to"].is_null() => self.has_period = false,
             "Lapsed" => self.begin_period(self.period + 1)?,
             _ => expect("the change of the balance", &amount(&entry["credits"]), &Credits::ZERO)?,
@@ -231,7 +233,8 @@ impl Judge {
         let statements = spec["statements"].as_array().cloned().unwrap_or_default();
         let mut opening = None;
         for record in &statements {
-            let statement: Value = serde_json::from_str(record.as_str().unwrap_or_default()).unwrap_or_default();
+            let statement: Value =
+                serde_json::from_str(record.as_str().unwrap_or_default()).unwrap_or_default();
             let book = |line: &str| amount(&statement["book"][line]);
             let number = statement["periodNumber"].as_u64().unwrap_or_default();
             if let Some(opening) = opening {

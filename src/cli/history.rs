@@ -164,7 +164,8 @@ async fn export_rows(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let filter = Filter { from: args.first, to: args.to, subscription: args.account.clone() };
     let progress = Progress::new();
     let mut output = io::BufWriter::new(io::stdout());
-    let rows = export::write(&store, format, &filter, &mut output, &mut |rows| progress.show(rows, "rows")).await?;
+    let rows =
+        export::write(&store, format, &filter, &mut output, &mut |rows| progress.show(rows, "rows")).await?;
     output.flush()?;
     progress.end();
     anstream::eprintln!("{rows} rows of {}", args.from.history);
@@ -209,7 +210,8 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 
 fn subscription(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('/').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
-    let (namespace, name) = parts.ok_or_else(|| format!("'{text}' must be NAMESPACE/NAME, such as 'team-a/acme'"))?;
+    let (namespace, name) =
+        parts.ok_or_else(|| format!("'{text}' must be NAMESPACE/NAME, such as 'team-a/acme'"))?;
     Ok((namespace.to_owned(), name.to_owned()))
 }
 

@@ -223,7 +223,11 @@ async fn serve<C: Cluster>(
     tokio::spawn(definitions::log_missing_fields(client.clone()));
     tokio::spawn(report_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
     if let Some(store) = history {
-        tokio::spawn(args.history.prune_while_leading(store, operator.clock.clone(), candidacy.leadership.clone()));
+        tokio::spawn(args.history.prune_while_leading(
+            store,
+            operator.clock.clone(),
+            candidacy.leadership.clone(),
+        ));
     }
     let concurrency = usize::from(args.concurrency);
     let leadership = candidacy.leadership.clone();

@@ -38,7 +38,8 @@ pub use facts::{adjustment_fact, pack_fact, payment_fact, report_fact, subscript
 pub use history::{Recording, UnrecordedCharge, batch_of, unrecorded_bytes, unrecorded_charges, usage_of};
 pub use labels::{LabelGroup, LabelGroups, label_groups};
 pub use ledger::{
-    Commit, accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire, unacknowledged,
+    Commit, accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire,
+    unacknowledged,
 };
 
 /// Version of the ledger's format that is written, and the newest that is read. A ledger of format 1, which

@@ -13,7 +13,9 @@ use flashgate_ledger::ledger::{Charge, Ledger};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::operator::convert::{self, ConvertError, LabelGroups, Recording, label_groups, unrecorded_charges, usage_of};
+use crate::operator::convert::{
+    self, ConvertError, LabelGroups, Recording, label_groups, unrecorded_charges, usage_of,
+};
 use crate::operator::memory::{Memory, RecordedLedger};
 use crate::operator::project::AccountEvent;
 use crate::operator::publish::publish_events;
@@ -74,7 +76,8 @@ impl<C: Cluster> Operator<C> {
         ledger: Option<&Ledger>,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        let (Some(history), Some(stored), Some(ledger)) = (&self.history, view.ledger.as_deref(), ledger) else {
+        let (Some(history), Some(stored), Some(ledger)) = (&self.history, view.ledger.as_deref(), ledger)
+        else {
             return Ok(());
         };
         let is_recorded = |recorded: &RecordedLedger| recorded.hash == stored.spec.hash;
@@ -83,11 +86,13 @@ impl<C: Cluster> Operator<C> {
         }
         let recording = memory.recording_of(Some(stored));
         let recorded = record_entries(&**history, &self.cluster, view, (stored, ledger), &recording).await;
-        self.metrics
-            .count_recording(recorded.as_ref().map(|recorded| recorded.gap.is_some()).map_err(HistoryError::name));
+        self.metrics.count_recording(
+            recorded.as_ref().map(|recorded| recorded.gap.is_some()).map_err(HistoryError::name),
+        );
         let event = event_about(&recording, recorded.as_ref());
         publish_events(&self.publisher(), view, event.into_iter().collect()).await;
-        let recorded = recorded.map_err(|source| ReconcileError::Record { account: view.key.clone(), source })?;
+        let recorded =
+            recorded.map_err(|source| ReconcileError::Record { account: view.key.clone(), source })?;
         memory.recorded = Some(RecordedLedger { hash: stored.spec.hash.clone(), store: recorded.store });
         Ok(())
     }

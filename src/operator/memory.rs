@@ -42,7 +42,9 @@ impl Memory {
     pub fn recording_of(&self, stored: Option<&StoredLedger>) -> Recording {
         let Some(stored) = stored else { return Recording { store: None, sequence: 0 } };
         match self.recorded.as_ref().filter(|recorded| recorded.hash == stored.spec.hash) {
-            Some(recorded) => Recording { store: Some(recorded.store.clone()), sequence: stored.spec.sequence },
+            Some(recorded) => {
+                Recording { store: Some(recorded.store.clone()), sequence: stored.spec.sequence }
+            }
             None => Recording {
                 store: stored.spec.history_store.clone(),
                 sequence: stored.spec.recorded_sequence.unwrap_or_default().min(stored.spec.sequence),

@@ -355,9 +355,10 @@ impl<C: Cluster> Operator<C> {
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
         let recording = self.history.is_some().then(|| memory.recording_of(view.ledger.as_deref()));
-        let written = write_ledger(&self.cluster, view, next, &decision.entries, &self.writer, recording.as_ref())
-            .await
-            .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
+        let written =
+            write_ledger(&self.cluster, view, next, &decision.entries, &self.writer, recording.as_ref())
+                .await
+                .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
         self.metrics.count_commit(decision);
         self.keep_ledger(&view.key, &written);
         if let Ok(ledger) = written.ledger() {

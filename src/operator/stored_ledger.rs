@@ -81,7 +81,10 @@ mod tests {
 
     fn written() -> (CreditLedger, Ledger) {
         let ledger = TestAccount::on_plan("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");
-        (CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], Commit::of("sim/acme", "test"))), ledger)
+        (
+            CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], Commit::of("sim/acme", "test"))),
+            ledger,
+        )
     }
 
     #[test]

@@ -222,7 +222,8 @@ fn of_write(workload: &str, call: &str, nth: u32) -> Vec<Plan> {
 
 /// Returns the plans in which the operator is killed before or after it records the entries of a commit.
 fn of_recordings(workload: &str, writes: &BTreeMap<String, u32>) -> Vec<Plan> {
-    let commits = writes.iter().filter(|(call, _)| call.ends_with("-ledger")).map(|(_, count)| count).sum::<u32>();
+    let commits =
+        writes.iter().filter(|(call, _)| call.ends_with("-ledger")).map(|(_, count)| count).sum::<u32>();
     let moments = [Fault::KillBeforeSending, Fault::KillAfterReply];
     let plans = (1..=commits).flat_map(|nth| moments.map(|death| (nth, death)));
     let plans = plans.map(|(nth, death)| Plan {

@@ -21,8 +21,8 @@ use crate::campaign::final_state::FinalState;
 use crate::campaign::history::{History, Objects, Recorder};
 use crate::campaign::plans::{CallCounts, Plan, ProcessPlan, SecondOperator};
 use crate::campaign::processes::Process;
-use crate::campaign::recorded;
 use crate::campaign::proxy::{ProcessFaults, Proxy, Traffic, Write};
+use crate::campaign::recorded;
 use crate::campaign::users::{ACCOUNT, Moved, Users};
 use crate::campaign::workloads::{Step, Workload};
 use crate::oracle::Violation;
@@ -87,7 +87,8 @@ pub async fn play(
     let changes = execution.history.changes();
     let mut end = result.and_then(|()| FinalState::check(&changes, &workload.catalog));
     if let Ok(state) = &end
-        && let Err(violation) = recorded::check(&history_file(environment, namespace), state.cluster()).await?
+        && let Err(violation) =
+            recorded::check(&history_file(environment, namespace), state.cluster()).await?
     {
         end = Err(violation);
     }

@@ -59,7 +59,9 @@ fn compare(recorded: &BTreeMap<(String, String), Rows>, cluster: &simulated::Sto
             check_usage(&entry, usage, &deleted)?;
         }
         let ledger = cluster.objects().find_map(|object| match object {
-            Object::CreditLedger(ledger) if account_of(object, &ledger.spec) == *account => Some(&ledger.spec),
+            Object::CreditLedger(ledger) if account_of(object, &ledger.spec) == *account => {
+                Some(&ledger.spec)
+            }
             _ => None,
         });
         let spec = ledger.map(|spec| serde_json::to_value(spec).unwrap_or_default());
@@ -74,10 +76,16 @@ fn compare(recorded: &BTreeMap<(String, String), Rows>, cluster: &simulated::Sto
 }
 
 fn compare_entries(entries: &Entries, rows: &Rows) -> Result<(), Violation> {
-    let found: Vec<(i64, &str)> = rows.iter().map(|(number, (record, _))| (*number, record.as_str())).collect();
-    let expected: Vec<(i64, &str)> = entries.iter().map(|(number, record)| (*number, record.as_str())).collect();
+    let found: Vec<(i64, &str)> =
+        rows.iter().map(|(number, (record, _))| (*number, record.as_str())).collect();
+    let expected: Vec<(i64, &str)> =
+        entries.iter().map(|(number, record)| (*number, record.as_str())).collect();
     let is_equal = found == expected && expected.iter().map(|(number, _)| *number).eq(1..=found.len() as i64);
-    if is_equal { Ok(()) } else { Err(Violation(format!("I9: recorded {found:#?}\ncommitted {expected:#?}"))) }
+    if is_equal {
+        Ok(())
+    } else {
+        Err(Violation(format!("I9: recorded {found:#?}\ncommitted {expected:#?}")))
+    }
 }
 
 /// Checks that the usage of a charge adds up to it, and that its labels are known unless a user deleted the report.

@@ -139,7 +139,8 @@ impl SharedHistory {
             let rows = history.rows.of(account);
             for (number, record) in entries {
                 match rows.range(number..).next() {
-                    Some((found, Row { record: Some(stored), .. })) if found == number && stored == record => {}
+                    Some((found, Row { record: Some(stored), .. }))
+                        if found == number && stored == record => {}
                     Some((_, Row { record: None, .. })) => {}
                     // A ledger that was deleted can be gone before its last entries are recorded.
                     None if !is_live => {}
@@ -150,7 +151,9 @@ impl SharedHistory {
                     }
                 }
             }
-            if let Some(number) = rows.keys().next_back().filter(|number| entries.keys().next_back() < Some(number)) {
+            if let Some(number) =
+                rows.keys().next_back().filter(|number| entries.keys().next_back() < Some(number))
+            {
                 return Err(Violation(format!(
                     "I9: the history has entry {number} of {account:?}, which is not committed"
                 )));
@@ -218,7 +221,9 @@ impl Rows {
         for entry in entries {
             let key = (account.clone(), entry.number);
             match self.entries.get(&key) {
-                Some(row) if row.hash != entry.hash => return Err(conflict(entry.number, &row.hash, &entry.hash)),
+                Some(row) if row.hash != entry.hash => {
+                    return Err(conflict(entry.number, &row.hash, &entry.hash));
+                }
                 Some(Row { record: Some(_), .. }) => continue,
                 Some(Row { record: None, .. }) | None => {}
             }
@@ -227,7 +232,8 @@ impl Rows {
             let usage = usage.iter().filter(|usage| usage.entry == entry.number).cloned();
             self.usage.insert(key, usage.collect());
         }
-        let last = entries.last().map_or((opening.number, opening.sequence), |entry| (entry.number, entry.sequence));
+        let last =
+            entries.last().map_or((opening.number, opening.sequence), |entry| (entry.number, entry.sequence));
         Ok(Recorded { store: STORE.to_owned(), number: last.0, sequence: last.1, gap })
     }
 
@@ -235,9 +241,12 @@ impl Rows {
     /// report before its verdict was shown.
     fn check_usage(&self, deleted: &BTreeSet<String>) -> Result<(), Violation> {
         for ((account, number), row) in &self.entries {
-            let Some(text) = row.record.as_ref().filter(|text| text.contains(r#""kind":"Charged""#)) else { continue };
+            let Some(text) = row.record.as_ref().filter(|text| text.contains(r#""kind":"Charged""#)) else {
+                continue;
+            };
             let entry: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-            let charged = entry["detail"]["amount"].as_str().and_then(|amount| amount.parse::<Credits>().ok());
+            let charged =
+                entry["detail"]["amount"].as_str().and_then(|amount| amount.parse::<Credits>().ok());
             let usage = self.usage.get(&(account.clone(), *number)).map(Vec::as_slice).unwrap_or_default();
             let sum = Credits::sum(usage.iter().map(|usage| usage.credits)).ok();
             let is_lost = |usage: &UsageRecord| !usage.labels_known && !deleted.contains(&usage.report_uid);
@@ -274,7 +283,8 @@ impl History for HistoryClient {
             *self.history.lock().waiting.entry(self.client).or_default() += 1;
             let waiting = Waiting(self.history.clone(), self.client);
             let mut is_sent = false;
-            poll_fn(|_| if std::mem::replace(&mut is_sent, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+            poll_fn(|_| if std::mem::replace(&mut is_sent, true) { Poll::Ready(()) } else { Poll::Pending })
+                .await;
             drop(waiting);
             self.history.lock().take(&batch)
         }

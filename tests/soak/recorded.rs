@@ -40,7 +40,9 @@ pub async fn judge_all(world: &World) -> usize {
         let (account, rows) = complete.within(CATCH_UP).await_some().await;
         let mut judge = Judge::default();
         for (row, number) in rows.iter().zip(1..) {
-            let RowContent::Entry { entry, .. } = &row.content else { panic!("a gap or an opening: {row:?}") };
+            let RowContent::Entry { entry, .. } = &row.content else {
+                panic!("a gap or an opening: {row:?}")
+            };
             assert_eq!(entry.number, number, "{name}");
             let record = chain::canonical(&account.id.subscription(), entry);
             let record: Value = serde_json::from_str(&record).expect("an entry");

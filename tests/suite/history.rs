@@ -46,9 +46,7 @@ async fn is_complete(world: &World, file: &Path, account: &ClusterAccount<'_>) -
 
 /// Creates a report of two models for an hour of the past.
 async fn report(account: &ClusterAccount<'_>, name: &str, hours_ago: i64) {
-    let line = |model: &str, tokens: &str| {
-        json!({"nodeType": "Public", "operation": "TokensOut", "quantity": tokens, "labels": {"model": model}})
-    };
+    let line = |model: &str, tokens: &str| json!({"nodeType": "Public", "operation": "TokensOut", "quantity": tokens, "labels": {"model": model}});
     let Window { start_time, end_time } = seconds(now() - hours_ago * 3_600, 3_600);
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": "gw-1",
@@ -79,7 +77,8 @@ async fn every_entry_is_recorded_verified_exported_and_judged() {
     assert_eq!(text(&verified.stdout).lines().last(), Some(expected.as_str()));
     let ledger = account.get::<CreditLedger>("acme").await.expect("ledger");
     let held = ledger["spec"]["entries"].as_array().expect("entries").iter();
-    let held: Vec<Value> = held.map(|record| serde_json::from_str(record.as_str().expect("text")).expect("JSON")).collect();
+    let held: Vec<Value> =
+        held.map(|record| serde_json::from_str(record.as_str().expect("text")).expect("JSON")).collect();
     assert_eq!(entries, held);
     let mut judge = Judge::default();
     for entry in &entries {

@@ -59,8 +59,8 @@ impl<'a> Replay<'a> {
         is_new: bool,
         now: Timestamp,
     ) -> Self {
-        let charging_is_stuck =
-            receipts_are_full(&account.ledger.unacknowledged) || facts.unrecorded_bytes >= Some(UNRECORDED_BYTES);
+        let charging_is_stuck = receipts_are_full(&account.ledger.unacknowledged)
+            || facts.unrecorded_bytes >= Some(UNRECORDED_BYTES);
         let Ledger { subscription: identity, start_time, clock_time, .. } = &account.ledger;
         let subscription = facts.subscription.as_ref();
         let arrival = subscription.and_then(|subscription| {

@@ -325,7 +325,8 @@ impl TestAccount {
         let newest = self.months.keys().next_back().map(|month| months_of(month));
         let is_kept = |month: &str| newest.is_some_and(|newest| newest - months_of(month) < 24);
         let expected = self.months.iter().filter(|(month, _)| is_kept(month));
-        let kept = ledger.months.iter().map(|month| (month.first_day.to_string(), (month.sums, month.closing)));
+        let kept =
+            ledger.months.iter().map(|month| (month.first_day.to_string(), (month.sums, month.closing)));
         let expected = expected.map(|(month, sums)| (format!("{month}-01"), *sums));
         assert_eq!(kept.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }

@@ -54,7 +54,9 @@ pub async fn compare_with_cluster(store: &Store, namespaces: &[String]) -> anyho
             last_entries(&scopes).await.context("the CreditLedgers cannot be listed")?
         }
         Err(_) => {
-            anstream::eprintln!("no cluster is configured, so the history is not compared with its CreditLedgers");
+            anstream::eprintln!(
+                "no cluster is configured, so the history is not compared with its CreditLedgers"
+            );
             BTreeMap::new()
         }
     };
@@ -80,7 +82,10 @@ async fn last_entries(scopes: &[Api<CreditLedger>]) -> kube::Result<BTreeMap<Acc
     Ok(last)
 }
 
-async fn add_last_entries(ledgers: &Api<CreditLedger>, last: &mut BTreeMap<AccountId, Last>) -> kube::Result<()> {
+async fn add_last_entries(
+    ledgers: &Api<CreditLedger>,
+    last: &mut BTreeMap<AccountId, Last>,
+) -> kube::Result<()> {
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = ledgers.list(&params).await?;
@@ -107,9 +112,13 @@ fn findings_of(report: &AccountReport) -> impl Iterator<Item = String> + '_ {
 
 /// Returns where the history differs from the ledgers.
 fn findings_about(ledgers: &BTreeMap<AccountId, Last>, reports: &[AccountReport]) -> BTreeSet<String> {
-    let known: BTreeMap<&AccountId, &AccountReport> = reports.iter().map(|report| (&report.account, report)).collect();
+    let known: BTreeMap<&AccountId, &AccountReport> =
+        reports.iter().map(|report| (&report.account, report)).collect();
     let findings = ledgers.iter().filter_map(|(account, ledger)| match known.get(account) {
-        None => Some(format!("{account}: it is not in the history; the CreditLedger has {} entries", ledger.number)),
+        None => Some(format!(
+            "{account}: it is not in the history; the CreditLedger has {} entries",
+            ledger.number
+        )),
         Some(report) if report.number < ledger.number => Some(format!(
             "{account}: the history ends at entry {}, and the CreditLedger at entry {}",
             report.number, ledger.number

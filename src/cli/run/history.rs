@@ -31,7 +31,14 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(3_600);
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
     /// Store of the history: none, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
-    #[arg(id = "history", long = "history", env = "FLASHGATE_HISTORY", hide_env_values = true, value_name = "URL", default_value = "none")]
+    #[arg(
+        id = "history",
+        long = "history",
+        env = "FLASHGATE_HISTORY",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "none"
+    )]
     url: HistoryUrl,
     /// Days after which the rows of the history are deleted; 0 keeps them
     #[arg(id = "history_keep_days", long = "history-keep-days", value_name = "DAYS", default_value_t = 0)]

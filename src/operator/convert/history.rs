@@ -53,7 +53,9 @@ impl Held {
         };
         let opening: Opening = opening.unwrap_or_default();
         let count = usize::try_from(number.saturating_sub(opening.number)).unwrap_or(usize::MAX);
-        let Some(first) = stored.entries.len().checked_sub(count) else { return Self::from_now(stored, None) };
+        let Some(first) = stored.entries.len().checked_sub(count) else {
+            return Self::from_now(stored, None);
+        };
         let (unnumbered, numbered) = stored.entries.split_at(first);
         Self {
             unnumbered: unnumbered.to_vec(),
@@ -115,8 +117,11 @@ impl Held {
                 break;
             }
             // Each record was written by this version, so it can be read.
-            let Ok(entry) = EntryRecord::from_canonical(record, self.opening.number.saturating_add(1), &self.opening.hash)
-            else {
+            let Ok(entry) = EntryRecord::from_canonical(
+                record,
+                self.opening.number.saturating_add(1),
+                &self.opening.hash,
+            ) else {
                 break;
             };
             if !is_full && recording.is_some_and(|recording| entry.sequence > recording.sequence) {
@@ -258,7 +263,8 @@ pub fn usage_of(unrecorded: &UnrecordedCharge, groups: Option<&LabelGroups>) -> 
         match split(line.credits, &quantities) {
             Ok(parts) if !parts.is_empty() => {
                 let rows = groups.into_iter().zip(parts);
-                rows.map(|(group, part)| row(line, group.labels.clone(), true, group.quantity, part)).collect()
+                rows.map(|(group, part)| row(line, group.labels.clone(), true, group.quantity, part))
+                    .collect()
             }
             // The quantities were added before, so their sum does not overflow.
             Ok(_) | Err(_) => vec![row(line, BTreeMap::new(), false, line.quantity, line.credits)],

@@ -10,11 +10,11 @@ use flashgate_api::credit_ledger::{
     LedgerSubscription, LedgerTerms, LedgerTotals, Unknown,
 };
 use flashgate_api::{Amount, CreditLedgerSpec};
+use flashgate_history::Opening;
 use flashgate_ledger::Credits;
 use flashgate_ledger::coverage::Coverage;
 use flashgate_ledger::entry::Entry;
 use flashgate_ledger::facts::Request;
-use flashgate_history::Opening;
 use flashgate_ledger::ledger::{
     AdjustmentRecord, Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity,
     Terms, Totals,

@@ -24,7 +24,12 @@ mod forms;
 mod history;
 
 fn stored(account: &TestAccount, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
-    ledger_to_wire(account.ledger(), previous, &account.decision.entries, Commit::of("default/acme", "operator-0"))
+    ledger_to_wire(
+        account.ledger(),
+        previous,
+        &account.decision.entries,
+        Commit::of("default/acme", "operator-0"),
+    )
 }
 
 /// Returns the ledger as the API server would return it.
@@ -165,7 +170,8 @@ fn a_ledger_of_0_1_0_is_read_as_it_is_and_becomes_one_of_format_2_with_its_next_
     assert_eq!(ledger.balance().expect("balance").to_string(), "-75");
     assert_eq!(ledger.refusals.len(), 2);
     let next = Ledger { sequence: ledger.sequence + 1, ..ledger };
-    let written = through_json(&ledger_to_wire(&next, Some(&spec), &[], Commit::of("default/acme", "operator-0")));
+    let written =
+        through_json(&ledger_to_wire(&next, Some(&spec), &[], Commit::of("default/acme", "operator-0")));
     assert_eq!((written.format_version, &written.previous_hash), (2, &spec.hash));
     assert_eq!(ledger_from_wire("acme", &written).expect("what this version wrote"), next);
 }

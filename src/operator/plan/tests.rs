@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalog;
 use crate::operator::cache::Cache;
-use crate::operator::convert::{Commit, Recording, ledger_from_wire, ledger_to_wire, new_account_id, subscription_fact};
+use crate::operator::convert::{
+    Commit, Recording, ledger_from_wire, ledger_to_wire, new_account_id, subscription_fact,
+};
 use crate::operator::memory::RecordedLedger;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
 
@@ -331,7 +333,12 @@ fn the_history_is_behind(situation: &mut Situation) {
     let ledger = ledger_from_wire("acme", &stored.spec).expect("a ledger");
     let next = Ledger { sequence: ledger.sequence + 1, ..ledger };
     let balance = next.balance().expect("balance");
-    let entry = Entry { time: time(START), credits: Credits::ZERO, balance, detail: Detail::Threshold { percent: 80 } };
+    let entry = Entry {
+        time: time(START),
+        credits: Credits::ZERO,
+        balance,
+        detail: Detail::Threshold { percent: 80 },
+    };
     let recording = Recording { store: None, sequence: 0 };
     let commit = Commit { subscription: "sim/acme", writer: "test", recording: Some(&recording) };
     stored.spec = ledger_to_wire(&next, Some(&stored.spec), &vec![entry; 300], commit);

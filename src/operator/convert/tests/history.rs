@@ -15,7 +15,11 @@ fn account_id() -> AccountId {
     AccountId { namespace: "default".into(), name: "acme".into(), account: "1f3a9c2e".into() }
 }
 
-fn commit(account: &TestAccount, previous: Option<&CreditLedgerSpec>, recorded: Option<i64>) -> CreditLedgerSpec {
+fn commit(
+    account: &TestAccount,
+    previous: Option<&CreditLedgerSpec>,
+    recorded: Option<i64>,
+) -> CreditLedgerSpec {
     let recording = recorded.map(|sequence| Recording { store: Some("s".into()), sequence });
     let commit = Commit { subscription: ACCOUNT, writer: "operator-0", recording: recording.as_ref() };
     ledger_to_wire(account.ledger(), previous, &account.decision.entries, commit)
@@ -28,7 +32,12 @@ fn numbers(spec: &CreditLedgerSpec) -> Vec<i64> {
 }
 
 /// Gives `count` adjustments, one commit each.
-fn adjust(account: &mut TestAccount, mut spec: CreditLedgerSpec, count: u32, recorded: Option<i64>) -> CreditLedgerSpec {
+fn adjust(
+    account: &mut TestAccount,
+    mut spec: CreditLedgerSpec,
+    count: u32,
+    recorded: Option<i64>,
+) -> CreditLedgerSpec {
     for _ in 0..count {
         let name = format!("gift-{}", spec.sequence);
         account.adjust("now", &name, "1", None);
@@ -42,7 +51,10 @@ fn entries_are_numbered_and_chained_from_the_first() {
     let mut account = TestAccount::on_plan("starter", "2026-01-31T10:00:00Z");
     let first = commit(&account, None, None);
     let count = i64::try_from(first.entries.len()).expect("count");
-    assert_eq!((first.entry_number, &first.entries_opening, &first.entry_branch), (Some(count), &None, &None));
+    assert_eq!(
+        (first.entry_number, &first.entries_opening, &first.entry_branch),
+        (Some(count), &None, &None)
+    );
     account.adjust("now", "gift", "1", None);
     let second = commit(&account, Some(&first), None);
     assert_eq!(second.entry_number, Some(count + 1));
@@ -63,7 +75,8 @@ fn without_a_store_the_last_entries_are_kept_and_the_opening_has_the_sums_before
     assert_eq!(batch.entries[0].number, batch.opening.number + 1);
     let mut totals = batch.opening.totals;
     for entry in &batch.entries {
-        let amount = entry.detail["amount"].as_str().map_or(Credits::ZERO, |amount| amount.parse().expect("amount"));
+        let amount =
+            entry.detail["amount"].as_str().map_or(Credits::ZERO, |amount| amount.parse().expect("amount"));
         totals.add(&entry.kind, amount, entry.credits).expect("sum");
     }
     assert_eq!(totals, account.ledger().totals);
@@ -120,8 +133,9 @@ fn an_accepted_ledger_begins_a_branch_that_is_new_each_time() {
         balance: next.balance().expect("balance"),
         detail: Detail::Accepted { sequence: stored.sequence },
     };
-    let accept =
-        |shown: &str| accepted_ledger_to_wire(&next, &stored, &entry, shown, Commit::of(ACCOUNT, "operator-0"));
+    let accept = |shown: &str| {
+        accepted_ledger_to_wire(&next, &stored, &entry, shown, Commit::of(ACCOUNT, "operator-0"))
+    };
     let (once, again) = (accept("one"), accept("other"));
     assert_ne!(once.entry_branch, again.entry_branch);
     assert_eq!(once.entry_branch.as_ref().map(String::len), Some(16));
@@ -156,8 +170,7 @@ fn the_usage_of_a_charge_is_split_over_its_labels() {
         period_number: Some(1),
         charge_time: time("2026-02-01T00:00:00Z"),
     };
-    let window =
-        Window { start_time: time("2026-01-31T23:00:00Z"), end_time: time("2026-02-01T00:00:00Z") };
+    let window = Window { start_time: time("2026-01-31T23:00:00Z"), end_time: time("2026-02-01T00:00:00Z") };
     let unrecorded = UnrecordedCharge { number: 7, source: "gw".into(), window, charge };
     let mut report = report();
     report.spec.usage = ["a", "b", "a", "c"]
@@ -183,7 +196,10 @@ fn the_usage_of_a_charge_is_split_over_its_labels() {
         ]
     );
     let lost = usage_of(&unrecorded, None);
-    assert_eq!((lost.len(), lost[0].labels_known, lost[0].credits.to_string()), (1, false, "0.00000001".to_owned()));
+    assert_eq!(
+        (lost.len(), lost[0].labels_known, lost[0].credits.to_string()),
+        (1, false, "0.00000001".to_owned())
+    );
     assert_eq!(lost[0].quantity, "3".parse::<Quantity>().expect("quantity"));
 }
 

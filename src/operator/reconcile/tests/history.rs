@@ -54,9 +54,7 @@ fn begun() -> (SharedWire, Operator<Simulated>, Arc<Kept>) {
 
 /// Creates a report with two models, and adds it to the cache.
 fn labelled(operator: &Operator<Simulated>, wire: &SharedWire, source: &str) {
-    let line = |model: &str| {
-        json!({"nodeType": "Public", "operation": "TokensOut", "quantity": "1000", "labels": {"model": model}})
-    };
+    let line = |model: &str| json!({"nodeType": "Public", "operation": "TokensOut", "quantity": "1000", "labels": {"model": model}});
     let mut report = UsageReport::new(
         source,
         of(json!({
@@ -91,7 +89,10 @@ fn each_version_of_a_ledger_is_recorded_once_with_the_usage_of_its_charges() {
     assert_eq!(batches.len(), usize::try_from(ledger(&wire).spec.sequence).expect("a count"));
     let last = batches.last().expect("a batch");
     assert_eq!(last.entries.last().map(|entry| entry.kind.as_str()), Some("Charged"));
-    assert_eq!((last.entries.last().map(|entry| entry.hash.clone()), last.entries[0].number), (ledger(&wire).spec.entry_hash, 1));
+    assert_eq!(
+        (last.entries.last().map(|entry| entry.hash.clone()), last.entries[0].number),
+        (ledger(&wire).spec.entry_hash, 1)
+    );
     assert_eq!(models(last), ["small", "large"]);
     settle(&operator, &wire);
     assert_eq!(store.batches().len(), batches.len());
@@ -103,7 +104,10 @@ fn a_commit_names_the_store_and_the_last_commit_that_is_recorded_there() {
     adjusted(&operator, &wire, "goodwill");
     settle(&operator, &wire);
     let spec = ledger(&wire).spec;
-    assert_eq!((spec.history_store.as_deref(), spec.recorded_sequence), (Some("store-1"), Some(spec.sequence - 1)));
+    assert_eq!(
+        (spec.history_store.as_deref(), spec.recorded_sequence),
+        (Some("store-1"), Some(spec.sequence - 1))
+    );
 }
 
 #[test]
@@ -118,7 +122,10 @@ fn while_the_store_is_down_grants_are_shown_and_receipts_of_charges_wait() {
     let result = reconcile(&operator, &wire);
     assert!(matches!(result, Err(ReconcileError::Record { .. })), "{result:?}");
     let adjustment: CreditAdjustment = stored(&wire, ObjectKind::CreditAdjustment, "goodwill");
-    assert_eq!(adjustment.status.and_then(|status| status.state).map(|state| format!("{state:?}")), Some("Granted".to_owned()));
+    assert_eq!(
+        adjustment.status.and_then(|status| status.state).map(|state| format!("{state:?}")),
+        Some("Granted".to_owned())
+    );
     assert_eq!(shown_sequence(&wire), Some(ledger(&wire).spec.sequence));
     store.set_down(false);
     settle(&operator, &wire);
@@ -159,8 +166,13 @@ fn charging_pauses_while_entries_cannot_be_recorded_and_no_entry_is_lost() {
     let spec = ledger(&wire).spec;
     let charged = spec.unacknowledged.len();
     assert!((50..=UNACKNOWLEDGED_LIMIT).contains(&charged), "{charged}");
-    let opening: Value = serde_json::from_str(spec.entries_opening.as_deref().expect("an opening")).expect("JSON");
-    assert_eq!(opening["sequence"].as_i64(), spec.recorded_sequence, "the ledger still has all that is not recorded");
+    let opening: Value =
+        serde_json::from_str(spec.entries_opening.as_deref().expect("an opening")).expect("JSON");
+    assert_eq!(
+        opening["sequence"].as_i64(),
+        spec.recorded_sequence,
+        "the ledger still has all that is not recorded"
+    );
     store.set_down(false);
     for _ in 0..20 {
         settle(&operator, &wire);
