@@ -47,7 +47,7 @@ const CALLBACK_RESULTS: [&str; 13] = [
 ];
 
 /// Results of a recording: `ok`, or the name of an error.
-const RECORDING_RESULTS: [&str; 5] = ["ok", "Unavailable", "Conflict", "Labels", "Entries"];
+const RECORDING_RESULTS: [&str; 6] = ["ok", "Unavailable", "Refused", "Conflict", "Labels", "Entries"];
 
 /// Servers that close connections by themselves.
 const SERVERS: [&str; 2] = ["health", "payments"];

@@ -55,7 +55,8 @@ impl HistoryError {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Store(RecordError::Conflict { .. }) => "Conflict",
-            Self::Store(_) => "Unavailable",
+            Self::Store(RecordError::Unavailable(_)) => "Unavailable",
+            Self::Store(RecordError::Refused(_) | RecordError::Invalid { .. }) => "Refused",
             Self::Labels(_) => "Labels",
             Self::Entries(_) => "Entries",
         }

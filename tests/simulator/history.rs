@@ -197,7 +197,7 @@ impl Rows {
     fn record(&mut self, batch: &Batch) -> Result<Recorded, RecordError> {
         let Batch { account, opening, entries, usage, .. } = batch;
         let conflict = |number: i64, stored: &str, given: &str| RecordError::Conflict {
-            account: account.clone(),
+            account: Box::new(account.clone()),
             number,
             stored: stored.to_owned(),
             given: given.to_owned(),

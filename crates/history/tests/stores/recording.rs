@@ -6,9 +6,9 @@ use flashgate_ledger::Quantity;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 
-use crate::ledger::{Ledger, amount};
 use crate::on_both_stores;
-use crate::place::{self, Place};
+use crate::stores::ledger::{Ledger, amount};
+use crate::stores::place::{self, Place};
 
 /// Returns the JSON lines of a store.
 pub async fn lines(store: &Store) -> Vec<Value> {
