@@ -83,7 +83,14 @@ impl Judge {
         self.last_time = Some(now);
         let (detail, before) = (&entry["detail"], self.balance);
         match entry["kind"].as_str().unwrap_or_default() {
-            "Granted" => self.credit(detail, 0, now)?,
+            "Granted" => {
+                // The first period begins with its grant.
+                let number = detail["periodNumber"].as_u64().unwrap_or_default();
+                if number > self.period {
+                    self.begin_period(number)?;
+                }
+                self.credit(detail, 0, now)?;
+            }
             "Adjusted" => self.credit(detail, 1, now)?,
             "Purchased" => self.credit(detail, 2, now)?,
             "Charged" => self.charge(detail)?,
