@@ -48,7 +48,7 @@ const EVENT_INTERVAL: Duration = Duration::from_secs(10);
 const MOST_PUBLISHED: usize = 10_000;
 
 /// Time between two tries of a sweep that failed.
-const SWEEP_RETRY: Duration = Duration::from_secs(60);
+const SWEEP_RETRY: Duration = Duration::from_mins(1);
 
 /// Runs the operator until `stop` turns true. Running reconciles are completed first.
 ///

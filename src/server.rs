@@ -44,7 +44,7 @@ const HEAD_BYTES: usize = 16 * 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Minimum time between two log lines about one reason.
-const LOG_PERIOD: Duration = Duration::from_secs(60);
+const LOG_PERIOD: Duration = Duration::from_mins(1);
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

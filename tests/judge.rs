@@ -110,7 +110,7 @@ impl Judge {
             }
             "Refunded" => self.refund(detail)?,
             "Renewed" | "PlanChanged" => {
-                self.begin_period(detail["periodNumber"].as_u64().unwrap_or_default())?
+                self.begin_period(detail["periodNumber"].as_u64().unwrap_or_default())?;
             }
             "Lapsed" if detail["to"].is_null() => self.has_period = false,
             "Lapsed" => self.begin_period(self.period + 1)?,

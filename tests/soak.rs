@@ -37,7 +37,7 @@ use crate::soak::sample::Samples;
 use crate::world::World;
 
 /// Maximum time for all work to finish after the last fault.
-const CATCH_UP: Duration = Duration::from_secs(600);
+const CATCH_UP: Duration = Duration::from_mins(10);
 
 /// Time at the end in which nothing may be written.
 const REST: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ async fn run(arguments: &Arguments, time: Duration) {
     let totals = LedgerTotals::watch(world.client().await);
     let mut load = Load::start(&world, arguments.subscriptions, arguments.seed).await;
     totals
-        .until("every account is open", Duration::from_secs(600), |totals| {
+        .until("every account is open", Duration::from_mins(10), |totals| {
             totals.accounts() == arguments.subscriptions
         })
         .await;

@@ -21,7 +21,7 @@ use crate::servers::{self, API_SERVER, CERTIFICATE, CONTROLLER_MANAGER, ETCD};
 pub(crate) const ADMINISTRATOR: &str = "admin";
 
 /// A start takes 3 seconds. Several starts on a busy machine can take a minute.
-const READY_WITHIN: Duration = Duration::from_secs(3 * 60);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 
 /// This is short compared with a start, and long compared with the 80 ms of a kubectl call.
 const ASK_EVERY: Duration = Duration::from_millis(50);

@@ -15,7 +15,7 @@ use crate::backup::restore::Restore;
 use crate::backup::{LEDGER, beat};
 
 /// Time limit of one call. Without it a backup could hang unnoticed.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+const CALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// Exit code of a restore that was not started.
 const REFUSED: u8 = 1;

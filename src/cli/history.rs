@@ -28,7 +28,7 @@ pub enum HistoryCommand {
 /// The store that a command reads.
 #[derive(Debug, clap::Args)]
 struct From {
-    /// Store of the history: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
+    /// Store of the history: sqlite:PATH, or the URL of a PostgreSQL database
     #[arg(long = "history", env = "FLASHGATE_HISTORY", hide_env_values = true, value_name = "URL")]
     history: HistoryUrl,
 }
@@ -44,7 +44,7 @@ impl From {
 pub struct VerifyArgs {
     #[command(flatten)]
     from: From,
-    /// Namespaces of the CreditLedgers to compare with; all when absent
+    /// Namespaces of the cluster to compare with; all when absent
     #[arg(long = "namespace", value_name = "NAMESPACE", num_args = 1..)]
     namespaces: Vec<String>,
 }

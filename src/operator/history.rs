@@ -92,8 +92,10 @@ impl<C: Cluster> Operator<C> {
         );
         let event = event_about(&recording, recorded.as_ref());
         publish_events(&self.publisher(), view, event.into_iter().collect()).await;
-        let recorded =
-            recorded.map_err(|source| ReconcileError::Record { account: view.key.clone(), source })?;
+        let recorded = recorded.map_err(|source| ReconcileError::Record {
+            account: view.key.clone(),
+            source: Box::new(source),
+        })?;
         memory.recorded = Some(RecordedLedger { hash: stored.spec.hash.clone(), store: recorded.store });
         Ok(())
     }

@@ -56,6 +56,15 @@ pub struct Action {
     pub clock: AccountClock,
 }
 
+/// Whether a history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryMode {
+    /// Only the ledger keeps its last entries.
+    Off,
+    /// Entries are recorded in a history store.
+    Recorded,
+}
+
 /// The input of a plan besides the account.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -65,8 +74,8 @@ pub struct Context<'a> {
     pub is_paused: bool,
     /// Whether the local clock agrees with the API server's.
     pub trusts_the_clock: bool,
-    /// Whether entries are recorded in a history store.
-    pub has_history: bool,
+    /// The history.
+    pub history: HistoryMode,
     /// Whether Subscriptions of the account's namespace may have a test clock.
     pub allows_test_clocks: bool,
 }
@@ -159,7 +168,8 @@ fn decide_on(
     let mut clock = AccountClock::of(subscription, before, context.allows_test_clocks, view.time);
     let mut facts = facts_of(view, before, memory.acknowledged.iter().cloned().collect(), clock)?;
     clock.now = not_before_arrivals(&facts, clock.now);
-    facts.unrecorded_bytes = context.has_history.then(|| unrecorded_bytes(view, memory));
+    facts.unrecorded_bytes =
+        (context.history == HistoryMode::Recorded).then(|| unrecorded_bytes(view, memory));
     let mut decision = decide(before, &facts, context.catalog, clock.now);
     let rests_on_another =
         decision.as_ref().is_ok_and(|decision| !view.reports.index.rests_on(decision.wait_basis));

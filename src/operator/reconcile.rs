@@ -27,7 +27,7 @@ use crate::operator::convert::ConvertError;
 use crate::operator::facts::{AccountClock, ignored_test_clock};
 use crate::operator::history::{History, HistoryError, withhold_charges};
 use crate::operator::memory::{Memory, STATUS_INTERVAL};
-use crate::operator::plan::{Action, Context, Part, Step, plan};
+use crate::operator::plan::{Action, Context, HistoryMode, Part, Step, plan};
 use crate::operator::project::{self, LedgerState, Trouble};
 use crate::operator::publish::limit::EventLimit;
 use crate::operator::publish::{Publisher, arrival_events, due_status, publish_about, publish_events};
@@ -114,7 +114,7 @@ pub enum ReconcileError {
         account: AccountKey,
         /// The error.
         #[source]
-        source: HistoryError,
+        source: Box<HistoryError>,
     },
     /// A field of the Subscription is invalid.
     #[error("the Subscription of account {account} is invalid")]
@@ -244,7 +244,7 @@ impl<C: Cluster> Operator<C> {
             catalog: &self.catalog,
             is_paused: self.hold,
             trusts_the_clock: self.trusts_the_clock(),
-            has_history: self.history.is_some(),
+            history: if self.history.is_some() { HistoryMode::Recorded } else { HistoryMode::Off },
             allows_test_clocks: self.test_clock_namespaces.contains(&key.namespace),
         }
     }

@@ -15,7 +15,7 @@ use crate::operator::receipts::confirm_charges;
 use crate::operator::reconcile::Operator;
 
 /// Longest time between two sweeps.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
+const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Shortest time between two sweeps.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);

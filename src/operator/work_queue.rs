@@ -21,7 +21,7 @@ use crate::operator::election::leadership::Leadership;
 use crate::operator::reconcile::{Next, ReconcileError};
 
 /// Shortest and longest delay before a failed reconcile is tried again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
 
 /// Longest time for which a failed account is not reconciled although it changed. A repair takes effect within
 /// that time, and many changes cannot make the account fail more often.
@@ -39,7 +39,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// Longest time between two iterations of a working loop: a few of its longest sleeps.
-const LONGEST_ITERATION: Duration = Duration::from_secs(120);
+const LONGEST_ITERATION: Duration = Duration::from_mins(2);
 
 /// The heartbeat of this process's loop, which `/healthz` checks.
 pub static HEARTBEAT: Heartbeat = Heartbeat::new();
@@ -504,7 +504,7 @@ mod tests {
             }
             tokio::task::yield_now().await;
             assert!(reconciled.try_recv().is_err(), "nothing before it leads");
-            until.send_replace(Instant::now() + Duration::from_secs(3_600));
+            until.send_replace(Instant::now() + Duration::from_hours(1));
             assert_eq!(reconciled.recv().await.as_deref(), Some("a"));
             assert_eq!(reconciled.recv().await.as_deref(), Some("b"));
             until.send_replace(Instant::now());

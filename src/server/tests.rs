@@ -15,7 +15,7 @@ use super::{Cut, Limits, Server};
 use crate::metrics::Metrics;
 use crate::metrics::description::NothingElse;
 
-const LONG: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_hours(1);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// Time limit of a test for an answer or for the end of a connection.

@@ -29,7 +29,7 @@ use crate::oracle::Violation;
 use crate::script::comparable;
 
 /// Maximum time of a step, including an unanswered call, a backoff and a slow machine.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Time without a write after which held requests are released.
 const HOLD_TIME: Duration = Duration::from_millis(600);

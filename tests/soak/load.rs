@@ -43,7 +43,7 @@ const AT_ONCE: usize = 64;
 const PAGE: u32 = 200;
 
 /// Maximum time until every status matches its ledger and all reports are swept.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// An account as its users know it.
 struct Account<'a> {
@@ -128,7 +128,7 @@ impl<'a> Load<'a> {
     /// Lets each account report once a minute, and do other things now and then.
     pub async fn run_until(&self, end: Instant) {
         let count = u32::try_from(self.accounts.len()).expect("count");
-        let interval = (Duration::from_secs(60) / count).min(Duration::from_millis(250));
+        let interval = (Duration::from_mins(1) / count).min(Duration::from_millis(250));
         let ticks = futures::stream::unfold(tokio::time::interval(interval), |mut ticks| async {
             ticks.tick().await;
             Some(((), ticks))

@@ -14,7 +14,7 @@ use crate::judge::Judge;
 use crate::world::{World, eventually};
 
 /// Maximum time for the last entries to be recorded.
-const CATCH_UP: Duration = Duration::from_secs(120);
+const CATCH_UP: Duration = Duration::from_mins(2);
 
 /// Returns the file in which both operators record the history.
 pub fn file(world: &World) -> PathBuf {
@@ -35,22 +35,23 @@ pub async fn judge_all(world: &World) -> usize {
             let accounts: Vec<_> = accounts.try_collect().await.expect("accounts");
             let account = accounts.into_iter().find(|account| account.id.account == ledger.spec.account)?;
             let rows: Vec<_> = store.rows(&account, &filter).try_collect().await.expect("rows");
-            (rows.last().map(|row| row.number()) == ledger.spec.entry_number).then_some((account, rows))
+            (rows.last().map(flashgate_history::Row::number) == ledger.spec.entry_number)
+                .then_some((account, rows))
         });
         let (account, rows) = complete.within(CATCH_UP).await_some().await;
         let mut judge = Judge::default();
         for (row, number) in rows.iter().zip(1..) {
             let RowContent::Entry { entry, .. } = &row.content else {
-                panic!("a gap or an opening: {row:?}")
+                unreachable!("a gap or an opening: {row:?}")
             };
             assert_eq!(entry.number, number, "{name}");
             let record = chain::canonical(&account.id.subscription(), entry);
             let record: Value = serde_json::from_str(&record).expect("an entry");
-            judge.replay(&record).unwrap_or_else(|text| panic!("{name}: {text}"));
+            judge.replay(&record).expect(&name);
             entries += 1;
         }
         let spec = serde_json::to_value(&ledger.spec).expect("JSON");
-        judge.judge_ledger(&spec).unwrap_or_else(|text| panic!("{name}: {text}"));
+        judge.judge_ledger(&spec).expect(&name);
     }
     entries
 }

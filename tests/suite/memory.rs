@@ -88,7 +88,7 @@ async fn wait_until_all_are_seen(operator: &Operator) {
         (reports + subscriptions >= f64::from(expected)).then_some(())
     };
     // The operator reads 300 MB of JSON in a debug build, beside other tests.
-    let patience = Duration::from_secs(600);
+    let patience = Duration::from_mins(10);
     eventually("the operator has seen all objects", has_seen).within(patience).await_some().await;
 }
 

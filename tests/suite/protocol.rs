@@ -196,7 +196,7 @@ async fn an_idle_operator_writes_nothing_for_a_minute() {
     let before = versions(&account).await;
     assert_eq!(before.len(), 2 + 2 + 1 + 2, "{before:?}");
     // The only wait for a fixed time: the test is about the absence of writes.
-    let minute = std::time::Duration::from_secs(60);
+    let minute = std::time::Duration::from_mins(1);
     tokio::time::sleep(minute).await;
     assert_eq!(versions(&account).await, before, "objects written in a steady state");
     drop(operator);

@@ -30,6 +30,7 @@ pub struct Months(Vec<Month>);
 
 impl Months {
     /// Returns the records, oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Month> + ExactSizeIterator {
         self.0.iter()
     }

@@ -43,22 +43,19 @@ struct Last {
 /// When the store or the cluster cannot be read.
 pub async fn compare_with_cluster(store: &Store, namespaces: &[String]) -> anyhow::Result<Comparison> {
     // The ledgers are read first: what they have must be in a history that is read later.
-    let ledgers = match Config::infer().await {
-        Ok(config) => {
-            let client = Client::try_from(config)?;
-            let scopes: Vec<Api<CreditLedger>> = if namespaces.is_empty() {
-                vec![Api::all(client)]
-            } else {
-                namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
-            };
-            last_entries(&scopes).await.context("the CreditLedgers cannot be listed")?
-        }
-        Err(_) => {
-            anstream::eprintln!(
-                "no cluster is configured, so the history is not compared with its CreditLedgers"
-            );
-            BTreeMap::new()
-        }
+    let ledgers = if let Ok(config) = Config::infer().await {
+        let client = Client::try_from(config)?;
+        let scopes: Vec<Api<CreditLedger>> = if namespaces.is_empty() {
+            vec![Api::all(client)]
+        } else {
+            namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+        };
+        last_entries(&scopes).await.context("the CreditLedgers cannot be listed")?
+    } else {
+        anstream::eprintln!(
+            "no cluster is configured, so the history is not compared with its CreditLedgers"
+        );
+        BTreeMap::new()
     };
     let end = Instant::now() + CATCH_UP;
     loop {

@@ -25,12 +25,12 @@ use crate::operator::reconcile::Operator;
 const MIGRATE_RETRY: Duration = Duration::from_secs(5);
 
 /// Time between two deletions of old rows.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(3_600);
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Options of the history store.
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
-    /// Store of the history: none, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
+    /// Store of the history: none, sqlite:PATH, or the URL of a PostgreSQL database
     #[arg(
         id = "history",
         long = "history",

@@ -72,7 +72,7 @@ mod tests {
     const TERM: Duration = Duration::from_millis(40);
 
     /// Long enough for any test.
-    const AGE: Duration = Duration::from_secs(3_600);
+    const AGE: Duration = Duration::from_hours(1);
 
     #[tokio::test]
     async fn leadership_ends_by_itself_unless_it_is_renewed() {

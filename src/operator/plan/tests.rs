@@ -31,7 +31,7 @@ struct Situation {
     reads: Vec<Part>,
     is_paused: bool,
     trusts_the_clock: bool,
-    has_history: bool,
+    history: HistoryMode,
     memory: Memory,
 }
 
@@ -65,7 +65,7 @@ impl Situation {
             reads: Vec::new(),
             is_paused: false,
             trusts_the_clock: true,
-            has_history: false,
+            history: HistoryMode::Off,
             memory: Memory::default(),
         }
     }
@@ -131,7 +131,7 @@ impl Situation {
             catalog: &self.catalog,
             is_paused: self.is_paused,
             trusts_the_clock: self.trusts_the_clock,
-            has_history: self.has_history,
+            history: self.history,
             allows_test_clocks: false,
         };
         let planned = name(&plan(&view, &self.memory, &context));
@@ -328,7 +328,7 @@ fn a_commit_is_in_doubt(situation: &mut Situation) {
 
 /// The history store has none of the ledger's entries, which fill the room for them.
 fn the_history_is_behind(situation: &mut Situation) {
-    situation.has_history = true;
+    situation.history = HistoryMode::Recorded;
     let stored = situation.stored();
     let ledger = ledger_from_wire("acme", &stored.spec).expect("a ledger");
     let next = Ledger { sequence: ledger.sequence + 1, ..ledger };

@@ -13,7 +13,7 @@ use crate::throttle::{Passed, Throttle};
 pub const BURST: u32 = 10;
 
 /// Time between two Events of one account and reason once the burst is used up.
-pub const PERIOD: Duration = Duration::from_secs(60);
+pub const PERIOD: Duration = Duration::from_mins(1);
 
 /// Largest number of pairs of account and reason in memory, at about 100 bytes each.
 const MOST_TOPICS: usize = 65_536;

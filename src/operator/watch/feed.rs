@@ -81,7 +81,7 @@ impl Pauses {
     fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let doubled = PAUSE.0.saturating_mul(2_u32.saturating_pow(self.count.min(16))).min(PAUSE.1);
         self.count = self.count.saturating_add(1);
-        doubled.max(retry_after.unwrap_or_default().min(Duration::from_secs(60)))
+        doubled.max(retry_after.unwrap_or_default().min(Duration::from_mins(1)))
     }
 }
 

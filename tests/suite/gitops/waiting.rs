@@ -11,7 +11,7 @@ use crate::suite::installed::shared;
 use crate::world::{Namespace, root};
 
 /// Far above the time of an answer on a slow machine, and far below Helm's timeout.
-const FAST: Duration = Duration::from_secs(120);
+const FAST: Duration = Duration::from_mins(2);
 
 /// Returns a chart that installs the manifests of examples.
 fn chart_of(name: &str, examples: &[&str]) -> PathBuf {
