@@ -114,6 +114,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cli",
             "flashgate_api",
             "flashgate_cluster",
+            "flashgate_portal",
             "metrics",
             "operator",
             "payments",
@@ -181,6 +182,33 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    // The API for customers. It makes its own calls, with the tokens of its callers.
+    (
+        "portal",
+        &[
+            "axum",
+            "flashgate-api",
+            "flashgate-cluster",
+            "flashgate-ledger",
+            "flashgate-preview",
+            "futures",
+            "getrandom",
+            "http",
+            "http-body-util",
+            "jiff",
+            "k8s-openapi",
+            "kube",
+            "serde",
+            "serde_json",
+            "serde_yaml",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tower-http",
+            "tracing",
+            "utoipa",
+        ],
+    ),
     (
         "testing",
         &[
@@ -207,7 +235,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
-const CRATES: [&str; 2] = ["flashgate_api", "flashgate_cluster"];
+const CRATES: [&str; 3] = ["flashgate_api", "flashgate_cluster", "flashgate_portal"];
 
 /// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {

@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::kubernetes::CallError;
 use crate::portal::Portal;
 use crate::refused::{Refused, of_subscription};
-use crate::verdict::await_verdict;
+use crate::verdict::Wait;
 
 /// Attempts to change an object that others, such as the operator, change at the same time.
 const ATTEMPTS: u32 = 5;
@@ -94,13 +94,15 @@ impl Portal {
     /// # Errors
     /// When a call fails.
     pub(crate) async fn decided(&self, caller: &Caller, generation: i64) -> Result<Option<Account>, Refused> {
-        let observed = await_verdict(async || {
+        let mut wait = Wait::begin();
+        loop {
             let subscription = self.subscription(caller).await?;
-            Ok(observes(&subscription, generation).then_some(()))
-        });
-        match observed.await? {
-            Some(()) => self.account(caller).await.map(Some),
-            None => Ok(None),
+            if observes(&subscription, generation) {
+                return self.account(caller).await.map(Some);
+            }
+            if !wait.pause().await {
+                return Ok(None);
+            }
         }
     }
 }

@@ -98,7 +98,7 @@ impl PublicLists {
 /// The packs of the catalog.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PacksAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: Vec<PackItem>,
 }
@@ -113,10 +113,10 @@ pub struct PackItem {
     /// Name of the pack in the catalog.
     code: String,
     /// Credits that it gives.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     credits: Number,
     /// Price in units of the catalog's currency.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     price: Number,
 }
 
@@ -134,7 +134,7 @@ fn packs(catalog: &Catalog) -> PacksAnswer {
 /// The rates of the catalog.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RatesAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: Vec<RateItem>,
 }
@@ -158,7 +158,7 @@ pub struct RateItem {
     #[schema(required)]
     unit: Option<&'static str>,
     /// Credits for one unit.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     rate: Number,
 }
 
@@ -170,11 +170,11 @@ fn rates(catalog: &Catalog) -> RatesAnswer {
             operations.push(&rate.operation);
         }
     }
-    let of_operation = |operation: &str| {
-        catalog.rates.iter().filter(move |rate| rate.operation == operation).filter_map(rate_item)
-    };
-    let data = operations.into_iter().flat_map(|operation| of_operation(operation).collect::<Vec<_>>());
-    RatesAnswer { success: Success, data: data.collect() }
+    let mut data = Vec::new();
+    for operation in operations {
+        data.extend(catalog.rates.iter().filter(|rate| rate.operation == operation).filter_map(rate_item));
+    }
+    RatesAnswer { success: Success, data }
 }
 
 fn rate_item(rate: &Rate) -> Option<RateItem> {
@@ -194,7 +194,7 @@ fn rate_item(rate: &Rate) -> Option<RateItem> {
 /// The plans of the catalog.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SubscriptionsAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: Vec<PlanItem>,
 }
@@ -227,13 +227,12 @@ pub struct PeriodItem {
     /// Name of the plan.
     subscription_id: String,
     /// Length of the period.
-    #[schema(inline)]
     period_type: PeriodType,
     /// Price of a period in units of the catalog's currency.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     price: Number,
     /// Credits of a period.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     credits_granted: Number,
 }
 

@@ -5,9 +5,6 @@ use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Serialize, Serializer, ser};
 use serde_json::value::RawValue;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
-use utoipa::openapi::{RefOr, schema};
-use utoipa::{PartialSchema, ToSchema};
 
 /// An amount as a JSON number. It has all its digits, and clients with floating-point numbers round it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,15 +21,6 @@ impl Serialize for Number {
         RawValue::from_string(self.0.to_string()).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
-
-impl PartialSchema for Number {
-    fn schema() -> RefOr<Schema> {
-        let format = SchemaFormat::KnownFormat(KnownFormat::Double);
-        ObjectBuilder::new().schema_type(Type::Number).format(Some(format)).into()
-    }
-}
-
-impl ToSchema for Number {}
 
 /// A time such as `2026-01-31T10:00:00.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,15 +41,6 @@ impl Serialize for Time {
     }
 }
 
-impl PartialSchema for Time {
-    fn schema() -> RefOr<Schema> {
-        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
-    }
-}
-
-impl ToSchema for Time {}
-
 /// The field `success` of an answer, which is true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Success;
@@ -71,14 +50,6 @@ impl Serialize for Success {
         serializer.serialize_bool(true)
     }
 }
-
-impl PartialSchema for Success {
-    fn schema() -> RefOr<Schema> {
-        schema::ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).into()
-    }
-}
-
-impl ToSchema for Success {}
 
 #[cfg(test)]
 mod tests {

@@ -155,13 +155,12 @@ pub struct Failure {
     /// It is false.
     pub success: bool,
     /// The reason in one word.
-    #[schema(inline)]
     pub error_code: ErrorCode,
     /// The reason and the remedy in a sentence.
     pub message: String,
     /// Time from which the same request is allowed. Absent if waiting does not help.
     #[serde(rename = "nextAvailableAt", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, inline)]
+    #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
     pub next_available_at: Option<Time>,
     /// The object to apply instead, as YAML. Absent if this server writes objects.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -58,6 +58,8 @@ impl PlanRequests {
 
 #[cfg(test)]
 mod tests {
+    use flashgate_api::SubscriptionSpec;
+
     use super::*;
 
     fn request(key: &str) -> PlanRequest {
@@ -71,14 +73,14 @@ mod tests {
     }
 
     fn annotated(text: &str) -> Subscription {
-        let mut subscription = Subscription::default();
+        let mut subscription = Subscription::new("acme", SubscriptionSpec::default());
         subscription.metadata.annotations = Some([(REQUESTS.to_owned(), text.to_owned())].into());
         subscription
     }
 
     #[test]
     fn the_last_requests_are_kept_and_found_by_their_key() {
-        let mut subscription = Subscription::default();
+        let mut subscription = Subscription::new("acme", SubscriptionSpec::default());
         for number in 0..12 {
             let text = PlanRequests::of(&subscription).with(request(&number.to_string()));
             subscription = annotated(&text);

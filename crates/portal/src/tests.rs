@@ -40,7 +40,7 @@ pub fn clock() -> Clock {
     Clock::from_fn(|| NOW.parse().expect("time"))
 }
 
-/// Returns a portal without a cluster.
+/// Returns a portal without a cluster. It needs a runtime.
 pub fn portal() -> Portal {
     let nothing = tower::service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::builder().status(503).body(Body::empty()).expect("response"))

@@ -8,8 +8,6 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
-use crate::refused::Refused;
-
 /// Longest wait for a verdict. A client then asks for the state of the session.
 pub const WAIT: Duration = Duration::from_secs(5);
 
@@ -19,24 +17,28 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(40);
 /// Longest interval between two reads.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(320);
 
-/// Reads an object until `read` returns a verdict. Returns `None` if there is none in time.
-///
-/// # Errors
-/// When a read fails.
-pub async fn await_verdict<T>(
-    mut read: impl AsyncFnMut() -> Result<Option<T>, Refused>,
-) -> Result<Option<T>, Refused> {
-    let deadline = Instant::now() + WAIT;
-    let mut interval = FIRST_INTERVAL;
-    loop {
-        if let Some(verdict) = read().await? {
-            return Ok(Some(verdict));
+/// A wait for a verdict, with growing pauses between the reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    deadline: Instant,
+    interval: Duration,
+}
+
+impl Wait {
+    /// Begins to wait.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { deadline: Instant::now() + WAIT, interval: FIRST_INTERVAL }
+    }
+
+    /// Pauses until the next read. Returns false if there is no time for another one.
+    pub async fn pause(&mut self) -> bool {
+        let has_time = Instant::now() + self.interval <= self.deadline;
+        if has_time {
+            sleep(self.interval).await;
+            self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
         }
-        if Instant::now() + interval > deadline {
-            return Ok(None);
-        }
-        sleep(interval).await;
-        interval = (interval * 2).min(LONGEST_INTERVAL);
+        has_time
     }
 }
 
@@ -94,19 +96,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_wait_ends_with_the_verdict_or_after_five_seconds() {
-        let mut reads = 0;
-        let found = await_verdict(async || {
+    async fn the_wait_ends_after_five_seconds_at_most() {
+        let (started, mut wait, mut reads) = (Instant::now(), Wait::begin(), 1);
+        while wait.pause().await {
             reads += 1;
-            Ok((reads == 3).then_some(reads))
-        });
-        assert_eq!(found.await, Ok(Some(3)));
-        let started = Instant::now();
-        assert_eq!(await_verdict(async || Ok(None::<u32>)).await, Ok(None));
+        }
         let waited = started.elapsed();
         assert!(waited <= WAIT && waited > WAIT - LONGEST_INTERVAL, "{waited:?}");
-        let failed = Refused::missing();
-        assert_eq!(await_verdict(async || Err::<Option<u32>, _>(failed.clone())).await, Err(failed.clone()));
+        assert!((10..30).contains(&reads), "{reads} reads");
     }
 
     #[test]

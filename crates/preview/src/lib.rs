@@ -1,4 +1,3 @@
 //! Conversion between custom resources and the types of the laws.
 
-#[path = "../../../src/operator/convert.rs"]
 pub mod convert;

@@ -23,7 +23,7 @@ use crate::refused::Refused;
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BalanceAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: Balance,
     /// Rights that the caller lacks. The parts that need them are left out. Absent if there are none.
@@ -36,18 +36,18 @@ pub struct BalanceAnswer {
 #[serde(rename_all = "camelCase")]
 pub struct Balance {
     /// Credits left, minus debt. Negative while there is debt.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     credit_balance: Number,
     /// Time up to which consumption is charged. Null if there is no charge yet, or the caller may not know it.
-    #[schema(required, inline)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     date_balance: Option<Time>,
     /// Credits left when the pending consumption is charged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, inline)]
+    #[schema(nullable = false, value_type = Option<f64>)]
     realtime_balance: Option<Number>,
     /// Consumption of reports that arrived and are not charged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, inline)]
+    #[schema(nullable = false, value_type = Option<f64>)]
     pending_consumption: Option<Number>,
     /// The pending consumption by its kind.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,10 +59,10 @@ pub struct Balance {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Breakdown {
     /// Credits for storage egress.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     storage: Number,
     /// Credits for everything else.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     ai: Number,
 }
 

@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use flashgate_api::{CreditPack, CreditPackSpec, CreditPackState, READY, SubscriptionRef, condition};
 use flashgate_ledger::catalog::{Pack, PackLimitScope, PackPurchases};
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +18,7 @@ use crate::number::Success;
 use crate::orders::{idempotency_key, key_hash, new_ulid, order_name};
 use crate::portal::Portal;
 use crate::refused::{ErrorCode, Refused};
-use crate::verdict::{SessionStatus, await_verdict, checkout_url};
+use crate::verdict::{SessionStatus, Wait, checkout_url};
 use crate::{body, sessions};
 
 /// The pack to buy.
@@ -32,7 +33,7 @@ pub struct BuyPackBody {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuyPackAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// Page on which the order is paid. Null if nothing is left to pay.
     #[schema(required)]
@@ -40,7 +41,6 @@ pub struct BuyPackAnswer {
     /// Identifier of the session: the number of the invoice, or `pack_` and the name of the CreditPack.
     session_id: String,
     /// State of the session.
-    #[schema(inline)]
     status: SessionStatus,
 }
 
@@ -85,12 +85,7 @@ pub async fn buy_credits_pack(
             portal.create_order(&caller, &name, &pack_id).await?
         }
     };
-    let decided = await_verdict(async || {
-        let current =
-            if is_decided(&order) { Some(order.clone()) } else { portal.order(&caller, &name).await? };
-        Ok(current.filter(is_decided))
-    });
-    let decided = decided.await?;
+    let decided = portal.decided_order(&caller, order).await?;
     answer(&portal, &name, decided.as_ref()).map(Answer)
 }
 
@@ -101,6 +96,20 @@ impl Portal {
             Ok(order) => Ok(Some(order)),
             Err(CallError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the operator has decided on an order. Returns it then, or `None` if there is no decision in time.
+    async fn decided_order(&self, caller: &Caller, order: CreditPack) -> Result<Option<CreditPack>, Refused> {
+        let (name, mut current, mut wait) = (order.name_any(), Some(order), Wait::begin());
+        loop {
+            if let Some(decided) = current.filter(is_decided) {
+                return Ok(Some(decided));
+            }
+            if !wait.pause().await {
+                return Ok(None);
+            }
+            current = self.order(caller, &name).await?;
         }
     }
 

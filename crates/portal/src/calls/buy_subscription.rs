@@ -34,7 +34,7 @@ pub struct BuySubscriptionBody {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuySubscriptionAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// Page on which the invoice is paid. Null if nothing is to be paid now.
     #[schema(required)]
@@ -49,7 +49,6 @@ pub struct BuySubscriptionAnswer {
     /// Whether the requested plan is free.
     is_free_subscription: bool,
     /// State of the session.
-    #[schema(inline)]
     status: SessionStatus,
 }
 

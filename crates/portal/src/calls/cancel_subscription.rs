@@ -18,7 +18,7 @@ use crate::refused::Refused;
 /// The confirmation of a cancellation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CancelAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// The effect in a sentence.
     message: String,

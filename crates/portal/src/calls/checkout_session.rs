@@ -30,15 +30,13 @@ pub struct SessionPath {
 /// The state of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SessionAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// Identifier of the session.
     id: String,
     /// State of the session.
-    #[schema(inline)]
     status: SessionStatus,
     /// State of its payment.
-    #[schema(inline)]
     payment_status: PaymentStatus,
     /// Plan that the session is for. Null for a pack, or if it is not known any more.
     #[serde(rename = "subscriptionId")]

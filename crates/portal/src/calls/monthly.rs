@@ -41,7 +41,7 @@ pub struct MonthlyParameters {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MonthlyAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// Months in ascending order, up to the current one.
     data: Vec<MonthItem>,
@@ -56,19 +56,19 @@ pub struct MonthlyAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MonthItem {
     /// Start of the month.
-    #[schema(inline)]
+    #[schema(value_type = String, format = DateTime)]
     month: Time,
     /// Credits consumed.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     consumption: Number,
     /// Credits from packs.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     purchases: Number,
     /// Credits from plans and adjustments.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     grants: Number,
     /// `grants` + `purchases` - `consumption`.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     balance: Number,
 }
 
@@ -76,16 +76,16 @@ pub struct MonthItem {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MonthFigures {
     /// Credits consumed.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     consumption: Number,
     /// Credits from packs.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     purchases: Number,
     /// Credits from plans and adjustments.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     grants: Number,
     /// `grants` + `purchases` - `consumption`.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     balance: Number,
 }
 

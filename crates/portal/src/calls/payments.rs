@@ -35,7 +35,7 @@ pub struct PaymentParameters {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentsAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: Vec<PaymentItem>,
     /// False if there is no history: `data` then has only the invoices that the ledger keeps. Otherwise absent.
@@ -54,10 +54,9 @@ pub struct PaymentItem {
     /// Currency in lower case, such as `usd`.
     currency: String,
     /// State of the payment.
-    #[schema(inline)]
     status: PaymentState,
     /// Time at which the invoice was issued.
-    #[schema(inline)]
+    #[schema(value_type = String, format = DateTime)]
     timestamp: Time,
 }
 

@@ -16,12 +16,12 @@ use crate::number::{Number, Success, Time};
 use crate::offers::{PeriodType, period_id, plan_description, plan_name};
 use crate::portal::Portal;
 use crate::refused::{ErrorCode, Refused};
-use crate::verdict::{SessionStatus, await_verdict, checkout_url};
+use crate::verdict::{SessionStatus, Wait, checkout_url};
 
 /// The open plan invoice.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PendingPaymentAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: PendingPayment,
 }
@@ -35,15 +35,14 @@ pub struct PendingPayment {
     /// Number of the invoice: the reference that a payment provider gets.
     stripe_payment_id: String,
     /// Amount in units of the currency.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     amount: Number,
     /// Currency in lower case, such as `usd`.
     currency: String,
     /// State of the payment.
-    #[schema(inline)]
     status: PendingState,
     /// Time at which the invoice was issued.
-    #[schema(inline)]
+    #[schema(value_type = String, format = DateTime)]
     created_at: Time,
     /// Plan that the invoice is for.
     subscription: PendingPlan,
@@ -53,7 +52,7 @@ pub struct PendingPayment {
     #[schema(required)]
     checkout_url: Option<String>,
     /// State of the session of the invoice.
-    #[schema(required, inline)]
+    #[schema(required)]
     session_status: Option<SessionStatus>,
 }
 
@@ -83,10 +82,9 @@ pub struct PendingPeriod {
     /// Identifier.
     id: String,
     /// Length of the period.
-    #[schema(inline)]
     period_type: PeriodType,
     /// Price of the period in units of the currency.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     price: Number,
 }
 
@@ -155,7 +153,7 @@ fn requested(account: &Account, invoice: &AccountInvoice) -> InvoicedPlan {
 /// The confirmation of a cancelled payment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CancelledPaymentAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// The effect in a sentence.
     message: String,
@@ -171,7 +169,7 @@ pub struct CancelledPayment {
     /// Number of the invoice: the reference that a payment provider gets.
     stripe_payment_id: String,
     /// Time of the cancellation.
-    #[schema(inline)]
+    #[schema(value_type = String, format = DateTime)]
     cancelled_at: Time,
 }
 
@@ -198,15 +196,9 @@ pub async fn cancel_pending_payment(
     };
     let (account, changed) = portal.change_account(&caller, decide).await?;
     let number = cancelled.unwrap_or_default();
-    let is_void = await_verdict(async || {
-        let account = portal.account(&caller).await?;
-        let is_open =
-            |invoice: &AccountInvoice| invoice.number == number && invoice.state == InvoiceState::Open;
-        Ok((!account.invoices().iter().any(is_open)).then_some(()))
-    });
-    let message = match is_void.await? {
-        Some(()) => format!("Invoice {number} is void. The plan in force stays."),
-        None => format!(
+    let message = match portal.voided(&caller, &number).await? {
+        true => format!("Invoice {number} is void. The plan in force stays."),
+        false => format!(
             "Invoice {number} becomes void when the operator decides on generation {}.",
             changed.metadata.generation.unwrap_or_default()
         ),
@@ -217,6 +209,24 @@ pub async fn cancel_pending_payment(
         cancelled_at: account.now.into(),
     };
     Ok(Answer(CancelledPaymentAnswer { success: Success, message, data }))
+}
+
+impl Portal {
+    /// Waits until an invoice is no longer open. Returns false if it is open for too long.
+    async fn voided(&self, caller: &Caller, number: &str) -> Result<bool, Refused> {
+        let mut wait = Wait::begin();
+        loop {
+            let account = self.account(caller).await?;
+            let is_open =
+                |invoice: &AccountInvoice| invoice.number == number && invoice.state == InvoiceState::Open;
+            if !account.invoices().iter().any(is_open) {
+                return Ok(true);
+            }
+            if !wait.pause().await {
+                return Ok(false);
+            }
+        }
+    }
 }
 
 /// Returns the fields of the spec that request the plan in force again.
@@ -241,8 +251,8 @@ mod tests {
     use crate::tests::accounts::{known, unpaid, upgrading};
     use crate::tests::portal;
 
-    #[test]
-    fn the_open_invoice_is_shown_with_the_plan_that_it_is_for() {
+    #[tokio::test]
+    async fn the_open_invoice_is_shown_with_the_plan_that_it_is_for() {
         let account = unpaid("starter");
         let invoice = open_invoice(&account).expect("invoice");
         let shown = serde_json::to_value(show(&portal(), &account, invoice)).expect("JSON");
@@ -267,8 +277,8 @@ mod tests {
         assert_eq!(refused.code, ErrorCode::NoPendingPayment);
     }
 
-    #[test]
-    fn an_upgrade_is_cancelled_by_requesting_the_plan_in_force() {
+    #[tokio::test]
+    async fn an_upgrade_is_cancelled_by_requesting_the_plan_in_force() {
         let account = upgrading("starter", "growth");
         let invoice = open_invoice(&account).expect("invoice");
         assert_eq!(show(&portal(), &account, invoice.clone()).amount.0.to_string(), "300");

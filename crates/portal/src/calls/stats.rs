@@ -61,7 +61,7 @@ pub struct StatsParameters {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     meta: StatsMeta,
     /// Figures over the buckets of `creditsTotal`, including empty ones.
@@ -83,17 +83,14 @@ pub struct StatsMeta {
     /// End of the window in milliseconds since 1970.
     end: i64,
     /// Scope of the query.
-    #[schema(inline)]
     scope: Scope,
     /// Value of the label that `scope` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope_id: Option<String>,
     /// The window.
-    #[schema(inline)]
     window: Window,
     /// Length of a bucket.
-    #[schema(inline)]
     time_bucket_size: BucketSize,
 }
 
@@ -104,19 +101,19 @@ pub struct StatsPoint {
     /// Start of the bucket in milliseconds since 1970. The bucket excludes its start and includes its end.
     pub ts: i64,
     /// Credits consumed by everything but storage.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_ai: crate::number::Number,
     /// Credits consumed by storage egress.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_storage: crate::number::Number,
     /// Credits consumed.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_total: crate::number::Number,
     /// Credits from packs.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_purchased: crate::number::Number,
     /// Credits from plans and adjustments.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_granted: crate::number::Number,
 }
 
@@ -285,7 +282,7 @@ mod tests {
             })
         );
         assert_eq!(found["series"][3]["creditsPurchased"], 100);
-        assert_eq!((&found["summary"]["total"], &found["summary"]["avg"]), (&json!(20), &json!(5)));
+        assert_eq!((&found["summary"]["total"], &found["summary"]["avg"]), (&json!(20), &json!(5.0)));
         assert_eq!(found.get("historyAvailable"), None);
     }
 

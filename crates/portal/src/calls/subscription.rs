@@ -18,7 +18,7 @@ use crate::refused::{ErrorCode, Refused};
 /// The plan in force.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MySubscriptionAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// The plan in force. Null if there is none.
     #[schema(required)]
@@ -42,19 +42,17 @@ pub struct MySubscription {
     /// Identifier of the billing period.
     period_id: String,
     /// Length of the period.
-    #[schema(inline)]
     period_type: PeriodType,
     /// Price of a period in units of the catalog's currency.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     price: Number,
     /// Start of the current period.
-    #[schema(inline)]
+    #[schema(value_type = String, format = DateTime)]
     date_from: Time,
     /// End of the current period, which is not part of it.
-    #[schema(required, inline)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     date_to: Option<Time>,
     /// State of the plan.
-    #[schema(inline)]
     status: PlanStatus,
     /// Whether another period of the plan follows.
     auto_renew: bool,
@@ -144,7 +142,7 @@ fn reason(account: &Account) -> String {
 /// The address of the billing page.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct BillingPortalAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     /// Absolute URL of the page of this account.
     url: String,
@@ -182,8 +180,8 @@ mod tests {
         serde_json::to_value(answer(&portal(), account)).expect("JSON")
     }
 
-    #[test]
-    fn the_plan_in_force_has_its_period_and_the_price_of_its_terms() {
+    #[tokio::test]
+    async fn the_plan_in_force_has_its_period_and_the_price_of_its_terms() {
         let expected = json!({
             "success": true,
             "data": {
@@ -198,15 +196,15 @@ mod tests {
         assert_eq!(shown(&forbidden("1100")), expected, "the status has the same");
     }
 
-    #[test]
-    fn a_plan_that_is_cancelled_does_not_renew() {
+    #[tokio::test]
+    async fn a_plan_that_is_cancelled_does_not_renew() {
         let mut account = known("starter");
         account.subscription.spec.renewal = Renewal::None;
         assert_eq!(shown(&account)["data"]["autoRenew"], false);
     }
 
-    #[test]
-    fn without_a_plan_data_is_null_and_the_message_says_why() {
+    #[tokio::test]
+    async fn without_a_plan_data_is_null_and_the_message_says_why() {
         let expected = json!({
             "success": true, "data": null, "message": "No plan is in force: choose one of `subscriptions`.",
         });

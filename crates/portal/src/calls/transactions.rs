@@ -51,7 +51,7 @@ pub struct TransactionParameters {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionsAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     data: Vec<TransactionItem>,
     pagination: Pagination,
@@ -94,17 +94,16 @@ pub struct TransactionItem {
     /// Identifier within the account.
     id: String,
     /// Credits: negative for consumption. They are the whole charge, also if expired credits paid a part of it.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     credit_amount: Number,
     /// Time at which it took effect.
-    #[schema(inline)]
+    #[schema(value_type = String, format = DateTime)]
     created_at: Time,
     /// Description in a sentence.
     #[schema(required)]
     description: Option<String>,
     /// Kind of the transaction.
     #[serde(rename = "type")]
-    #[schema(inline)]
     kind: TransactionType,
     /// Type of the node of the usage, such as `Public Node`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +115,7 @@ pub struct TransactionItem {
     rate_concept: Option<String>,
     /// Credits for one unit of the concept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, inline)]
+    #[schema(nullable = false, value_type = Option<f64>)]
     rate_used: Option<Number>,
     /// Label `repo` of the usage.
     #[serde(skip_serializing_if = "Option::is_none")]

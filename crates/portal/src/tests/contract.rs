@@ -64,12 +64,12 @@ fn template_of(document: &Value, path: &str) -> Option<String> {
 fn strict(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => {
-            let mut strict: serde_json::Map<String, Value> =
-                fields.iter().map(|(name, value)| (name.clone(), self::strict(value))).collect();
+            let mut closed: serde_json::Map<String, Value> =
+                fields.iter().map(|(name, value)| (name.clone(), strict(value))).collect();
             if fields.get("type") == Some(&json!("object")) {
-                strict.insert("additionalProperties".to_owned(), json!(false));
+                closed.insert("additionalProperties".to_owned(), json!(false));
             }
-            Value::Object(strict)
+            Value::Object(closed)
         }
         Value::Array(items) => Value::Array(items.iter().map(strict).collect()),
         other => other.clone(),

@@ -75,7 +75,7 @@ pub struct BreakdownParameters {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakdownAnswer {
-    #[schema(inline)]
+    #[schema(value_type = bool)]
     success: Success,
     meta: BreakdownMeta,
     summary: BreakdownSummary,
@@ -96,7 +96,6 @@ pub struct BreakdownMeta {
     /// End of the window in milliseconds since 1970.
     end: i64,
     /// Scope of the query.
-    #[schema(inline)]
     scope: Scope,
     /// Value of the label that `scope` names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +117,7 @@ pub struct BreakdownMeta {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct BreakdownSummary {
     /// Credits that all entities consumed.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     total: Number,
 }
 

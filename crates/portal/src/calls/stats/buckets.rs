@@ -194,19 +194,19 @@ impl Span {
 #[serde(rename_all = "camelCase")]
 pub struct CreditFigures {
     /// Credits consumed by everything but storage.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_ai: Number,
     /// Credits consumed by storage egress.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_storage: Number,
     /// Credits consumed.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_total: Number,
     /// Credits from packs.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_purchased: Number,
     /// Credits from plans and adjustments.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub credits_granted: Number,
 }
 

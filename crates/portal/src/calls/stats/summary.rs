@@ -14,7 +14,7 @@ const NANOS: f64 = 1e9;
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Sum, with all digits.
-    #[schema(inline)]
+    #[schema(value_type = f64)]
     pub total: Number,
     /// Mean.
     pub avg: f64,
