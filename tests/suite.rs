@@ -28,6 +28,7 @@ mod suite {
     mod memory;
     mod named;
     mod payments;
+    mod portal;
     mod protocol;
     mod replay;
     mod runbooks;

@@ -117,7 +117,10 @@ async fn serve(args: Args, catalog: Catalog, tls: Option<Arc<Tls>>) -> anyhow::R
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, tls = tls.is_some(), "serving the HTTP API");
     let limits = Limits { handling: HANDLING, ..args.server_limits.limits() };
     let stop = stop_signal()?;
-    Server::new("portal", limits, Metrics::default()).with_tls(tls).serve(listener, router(portal), stop).await;
+    Server::new("portal", limits, Metrics::default())
+        .with_tls(tls)
+        .serve(listener, router(portal), stop)
+        .await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -156,7 +159,9 @@ mod tests {
         ] {
             assert_eq!(public_url(text).expect(text), url);
         }
-        for text in ["", "billing.example.com", "/base", "ftp://x", "https://x/?a=1", "https://x/#a", "javascript:x"] {
+        for text in
+            ["", "billing.example.com", "/base", "ftp://x", "https://x/?a=1", "https://x/#a", "javascript:x"]
+        {
             assert!(public_url(text).is_err(), "{text}");
         }
     }

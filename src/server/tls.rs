@@ -78,7 +78,10 @@ impl Tls {
             match self.reload() {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("the new certificate is used"),
-                Err(error) => tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "the last certificate stays in use"),
+                Err(error) => tracing::warn!(
+                    error = format!("{:#}", anyhow::Error::new(error)),
+                    "the last certificate stays in use"
+                ),
             }
         }
     }
@@ -96,12 +99,13 @@ impl Tls {
 }
 
 fn read(certificate_file: &PathBuf, key_file: &PathBuf) -> Result<(Content, Arc<ServerConfig>), TlsError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source })
-    };
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source });
     let content = Content { certificate: read(certificate_file)?, key: read(key_file)? };
-    let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&content.certificate).collect();
-    let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+    let chain: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(&content.certificate).collect();
+    let chain =
+        chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
     let chain = chain.map_err(|source| TlsError::Pem {
         path: certificate_file.clone(),
         wanted: "a certificate chain",

@@ -1,9 +1,11 @@
 //! The OpenAPI 3.1 document of the published API, generated from the calls.
 
+use serde_json::{Map, Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
+use crate::answer::JSON;
 use crate::{calls, lists, refused};
 
 /// The published API.
@@ -73,4 +75,55 @@ pub fn document() -> Document {
 pub fn json() -> Result<String, serde_json::Error> {
     let document = serde_json::to_value(document())?;
     Ok(format!("{document:#}\n"))
+}
+
+/// Returns the JSON Schema of the answers to `method` and `path` with this status, or `None` if the document has none.
+/// Paths without a call have the schema of errors.
+///
+/// The schema refuses fields that the document does not name, so that a test notices an undocumented one. Clients should
+/// accept further fields.
+///
+/// # Errors
+/// When the document has no form in JSON.
+pub fn answer_schema(method: &str, path: &str, status: u16) -> Result<Option<Value>, serde_json::Error> {
+    let document = serde_json::to_value(document())?;
+    let method = method.to_lowercase();
+    let call = document["paths"]
+        .as_object()
+        .and_then(|paths| paths.iter().find(|(template, _)| matches(template, path)))
+        .and_then(|(_, call)| call.get(&method));
+    let schema = match call {
+        Some(call) => {
+            call["responses"].get(status.to_string()).map(|response| &response["content"][JSON]["schema"])
+        }
+        None => Some(&document["components"]["schemas"]["Failure"]),
+    };
+    Ok(schema.map(|schema| {
+        let mut whole = closed(schema);
+        whole["components"] = closed(&document["components"]);
+        whole
+    }))
+}
+
+/// Returns whether a path of the document, such as `/api/{namespace}`, matches a path of a request.
+fn matches(template: &str, path: &str) -> bool {
+    let (parts, given): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
+    parts.len() == given.len()
+        && parts.iter().zip(given).all(|(part, given)| part.starts_with('{') || *part == given)
+}
+
+/// Returns a schema that refuses fields that it does not name.
+fn closed(schema: &Value) -> Value {
+    match schema {
+        Value::Object(fields) => {
+            let mut fields: Map<String, Value> =
+                fields.iter().map(|(name, value)| (name.clone(), closed(value))).collect();
+            if fields.get("type") == Some(&json!("object")) {
+                fields.insert("additionalProperties".to_owned(), json!(false));
+            }
+            Value::Object(fields)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(closed).collect()),
+        other => other.clone(),
+    }
 }

@@ -11,31 +11,12 @@ use crate::openapi;
 /// Checks an answer against the response of its call in the document. Answers of paths without a call are errors, which
 /// have the same body everywhere.
 pub fn check_answer(method: &str, path: &str, answered: &Answered) {
-    let document = document();
     if answered.status == 304 || !path.starts_with("/api/") {
         return;
     }
-    let template = template_of(&document, path);
-    let pointer = match template {
-        Some(template) if document["paths"][&template].get(method.to_lowercase()).is_some() => {
-            let template = template.replace('~', "~0").replace('/', "~1");
-            let status = answered.status;
-            format!(
-                "/paths/{template}/{}/responses/{status}/content/application~1json/schema",
-                method.to_lowercase()
-            )
-        }
-        _ => "/components/schemas/Failure".to_owned(),
-    };
-    let schema = document.pointer(&pointer);
-    assert!(
-        schema.is_some(),
-        "{method} {path}: the document has no answer {}: {answered:?}",
-        answered.status
-    );
-    let mut whole = strict(schema.unwrap_or(&Value::Null));
-    whole["components"] = strict(&document["components"]);
-    let validator = jsonschema::draft202012::new(&whole).expect("schema");
+    let schema = openapi::answer_schema(method, path, answered.status).expect("document");
+    let schema = schema.unwrap_or_else(|| unreachable!("{method} {path}: not documented: {answered:?}"));
+    let validator = jsonschema::draft202012::new(&schema).expect("schema");
     let errors: Vec<String> = validator
         .iter_errors(&answered.body)
         .map(|error| format!("{}: {error}", error.instance_path()))
@@ -46,34 +27,6 @@ pub fn check_answer(method: &str, path: &str, answered: &Answered) {
 /// Returns the document.
 pub fn document() -> Value {
     serde_json::to_value(openapi::document()).expect("JSON")
-}
-
-/// Returns the path of the document that a path of a request matches.
-fn template_of(document: &Value, path: &str) -> Option<String> {
-    let matches = |template: &str| {
-        let (parts, given): (Vec<&str>, Vec<&str>) =
-            (template.split('/').collect(), path.split('/').collect());
-        parts.len() == given.len()
-            && parts.iter().zip(given).all(|(part, given)| part.starts_with('{') || *part == given)
-    };
-    let paths = document["paths"].as_object().expect("paths");
-    paths.keys().find(|template| matches(template)).cloned()
-}
-
-/// Returns a schema that refuses fields that it does not name, so that an answer cannot have an undocumented one.
-fn strict(schema: &Value) -> Value {
-    match schema {
-        Value::Object(fields) => {
-            let mut closed: serde_json::Map<String, Value> =
-                fields.iter().map(|(name, value)| (name.clone(), strict(value))).collect();
-            if fields.get("type") == Some(&json!("object")) {
-                closed.insert("additionalProperties".to_owned(), json!(false));
-            }
-            Value::Object(closed)
-        }
-        Value::Array(items) => Value::Array(items.iter().map(strict).collect()),
-        other => other.clone(),
-    }
 }
 
 #[test]
