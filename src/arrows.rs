@@ -189,6 +189,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "axum",
             "flashgate-api",
             "flashgate-cluster",
+            "flashgate-history",
             "flashgate-ledger",
             "flashgate-preview",
             "futures",

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use flashgate_cluster::clock::Clock;
+use flashgate_history::{HistoryUrl, Store};
 use flashgate_ledger::catalog::Catalog;
+use flashgate_portal::history::History;
+use flashgate_portal::history::store::StoreHistory;
 use flashgate_portal::{Portal, REQUESTS_PER_SECOND, Settings, Writes, connect, router};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +37,16 @@ pub struct Args {
     /// Catalog of the operator in YAML; the shipped catalog when absent
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
+    /// History store of the operator, such as sqlite:/var/lib/flashgate-billing/history.db; only the ledger's entries are
+    /// shown when absent
+    #[arg(
+        long,
+        env = "FLASHGATE_HISTORY",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "none"
+    )]
+    history: HistoryUrl,
     /// Namespaces in which the list of accounts looks for callers that may not list all
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     namespaces: Vec<String>,
@@ -110,11 +123,14 @@ async fn serve(args: Args, catalog: Catalog, tls: Option<Arc<Tls>>) -> anyhow::R
         writes: args.writes.into(),
         requests_per_second: args.requests_per_second,
     };
-    let portal = Portal::new(settings, kubernetes, None, Clock::system());
+    let store = Store::open(&args.history).context("`--history` cannot be used")?;
+    let history = store.map(|store| -> Arc<dyn History> { Arc::new(StoreHistory::new(store)) });
+    let portal = Portal::new(settings, kubernetes, history, Clock::system());
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).follow());
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, tls = tls.is_some(), "serving the HTTP API");
+    let (version, history) = (env!("CARGO_PKG_VERSION"), &args.history);
+    tracing::info!(version, %address, tls = tls.is_some(), %history, "serving the HTTP API");
     let limits = Limits { handling: HANDLING, ..args.server_limits.limits() };
     let stop = stop_signal()?;
     Server::new("portal", limits, Metrics::default())

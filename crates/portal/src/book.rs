@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-/// Length of the id of an entry without a number.
-const ID_LENGTH: usize = 8;
+use crate::hash::short_hash;
+
+/// Bytes of the hash that identifies an entry.
+const ID_BYTES: usize = 8;
 
 /// A ledger that was read.
 #[derive(Clone, Debug)]
@@ -141,7 +142,8 @@ impl Book {
 fn kept_entries(spec: &CreditLedgerSpec) -> Vec<KeptEntry> {
     let read = |record: &String| {
         let content = serde_json::from_str(record).ok()?;
-        Some(KeptEntry { id: id_of(record), content })
+        // The hash does not depend on the entries that are kept.
+        Some(KeptEntry { id: short_hash(record, ID_BYTES), content })
     };
     spec.entries.iter().filter_map(read).collect()
 }
@@ -151,10 +153,4 @@ fn months(spec: &CreditLedgerSpec) -> Vec<Month> {
     let records = spec.other.get("months").and_then(Value::as_array);
     let records = records.into_iter().flatten().filter_map(Value::as_str);
     records.filter_map(|record| serde_json::from_str(record).ok()).collect()
-}
-
-/// Returns the identifier of an entry: the start of its hash, so that it does not depend on the entries that are kept.
-fn id_of(record: &str) -> String {
-    let digest = Sha256::digest(record);
-    digest.iter().take(ID_LENGTH).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -18,24 +18,23 @@ pub const REQUEST_TIME: Duration = Duration::from_secs(30);
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Checks a request, handles it within the time limit, and logs it. Neither its query nor its headers are logged.
-pub async fn guard(State(portal): State<Portal>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(portal): State<Portal>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let checked = check_origin(&portal.settings, &request).and_then(|()| check_length(&request));
     let mut response = match checked {
-        Ok(()) => match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => {
-                let message = format!("the request took more than {} seconds", REQUEST_TIME.as_secs());
-                Refused::new(ErrorCode::Timeout, message).into_response()
-            }
-        },
+        Ok(()) => tokio::time::timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| timed_out()),
         Err(refused) => refused.into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     tracing::debug!(%method, path, status = response.status().as_u16(), "request handled");
     response
+}
+
+fn timed_out() -> Response {
+    let message = format!("the request took more than {} seconds", REQUEST_TIME.as_secs());
+    Refused::new(ErrorCode::Timeout, message).into_response()
 }
 
 /// Refuses a request that changes something and comes from a page of another origin. Tokens are sent by scripts only,

@@ -8,7 +8,7 @@ use crate::portal::Portal;
 
 /// Answers 200 if everything that the process was given can be read: the catalog, which is read at the start, and the
 /// history.
-pub async fn healthz(State(portal): State<Portal>) -> Response {
+pub(crate) async fn healthz(State(portal): State<Portal>) -> Response {
     let Some(history) = &portal.history else { return (StatusCode::OK, "ok\n").into_response() };
     match history.check().await {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
@@ -20,6 +20,6 @@ pub async fn healthz(State(portal): State<Portal>) -> Response {
 }
 
 /// Returns the OpenAPI document.
-pub async fn openapi(State(portal): State<Portal>, headers: HeaderMap) -> Response {
+pub(crate) async fn openapi(State(portal): State<Portal>, headers: HeaderMap) -> Response {
     portal.lists.openapi.answer(&headers)
 }

@@ -5,6 +5,7 @@
 
 pub mod ledger_only;
 pub mod query;
+pub mod store;
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::invoice::InvoiceState;

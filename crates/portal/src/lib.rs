@@ -10,7 +10,7 @@
 //! | token, names and rights | [`token`], [`caller`], [`account`] |
 //! | changes and the wait for the verdict | [`changes`], [`verdict`], [`orders`], [`requests`], [`sessions`] |
 //! | what happened | [`history`], [`book`] |
-//! | limits | [`guards`], [`body`], [`throttle`] |
+//! | limits | `guards`, [`body`], [`throttle`] |
 
 pub mod account;
 mod answer;
@@ -20,8 +20,9 @@ pub mod caller;
 pub mod calls;
 pub mod changes;
 pub mod connect;
-pub mod guards;
-pub mod health;
+mod guards;
+mod hash;
+mod health;
 pub mod history;
 pub mod kubernetes;
 pub mod lists;

@@ -5,11 +5,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flashgate_ledger::catalog::{Catalog, Plan, Rate};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::answer::JSON;
 use crate::calls::AccountPath;
+use crate::hash::short_hash;
 use crate::number::{Number, Success};
 use crate::offers::{BILLING_PERIODS, PeriodType, RateWords, period_id, plan_description};
 use crate::portal::Portal;
@@ -34,8 +34,7 @@ impl FixedBody {
     /// Returns a body with its entity tag. The tag is weak, because a compressed body has the same one.
     #[must_use]
     pub fn new(body: Vec<u8>) -> Self {
-        let digest = Sha256::digest(&body);
-        let hash: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let hash = short_hash(&body, 16);
         Self { body, tag: format!("W/\"{hash}\"") }
     }
 
@@ -267,7 +266,7 @@ fn period_item(plan: &Plan, billing_period: flashgate_ledger::catalog::BillingPe
     params(AccountPath),
     responses((status = 200, description = "The packs", body = PacksAnswer), (status = 500, description = "The list cannot be read", body = Failure))
 )]
-pub async fn get_credits_packs(State(portal): State<Portal>, headers: HeaderMap) -> Response {
+pub(crate) async fn get_credits_packs(State(portal): State<Portal>, headers: HeaderMap) -> Response {
     portal.lists.packs.answer(&headers)
 }
 
@@ -280,7 +279,7 @@ pub async fn get_credits_packs(State(portal): State<Portal>, headers: HeaderMap)
     params(AccountPath),
     responses((status = 200, description = "The rates", body = RatesAnswer), (status = 500, description = "The list cannot be read", body = Failure))
 )]
-pub async fn get_credits_rates(State(portal): State<Portal>, headers: HeaderMap) -> Response {
+pub(crate) async fn get_credits_rates(State(portal): State<Portal>, headers: HeaderMap) -> Response {
     portal.lists.rates.answer(&headers)
 }
 
@@ -293,7 +292,7 @@ pub async fn get_credits_rates(State(portal): State<Portal>, headers: HeaderMap)
     params(AccountPath),
     responses((status = 200, description = "The plans", body = SubscriptionsAnswer), (status = 500, description = "The list cannot be read", body = Failure))
 )]
-pub async fn get_subscriptions(State(portal): State<Portal>, headers: HeaderMap) -> Response {
+pub(crate) async fn get_subscriptions(State(portal): State<Portal>, headers: HeaderMap) -> Response {
     portal.lists.subscriptions.answer(&headers)
 }
 

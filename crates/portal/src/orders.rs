@@ -2,8 +2,8 @@
 
 use axum::http::HeaderMap;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
+use crate::hash::short_hash;
 use crate::refused::Refused;
 
 /// Header with which a client marks repetitions of one request.
@@ -15,8 +15,8 @@ const KEY_LENGTH: usize = 255;
 /// Longest name of an object.
 const NAME_LENGTH: usize = 253;
 
-/// Hexadecimal digits of a hash in a name.
-const HASH_LENGTH: usize = 32;
+/// Bytes of a hash in a name.
+const HASH_BYTES: usize = 16;
 
 /// Digits of a ULID: Crockford's base 32 in lower case.
 const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -41,9 +41,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refused> {
 #[must_use]
 pub fn key_hash(namespace: &str, subscription: &str, key: &str) -> String {
     // No name has a NUL or a '/', so different inputs never give the same text.
-    let digest = Sha256::digest(format!("{namespace}/{subscription}\0{key}"));
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.chars().take(HASH_LENGTH).collect()
+    short_hash(format!("{namespace}/{subscription}\0{key}"), HASH_BYTES)
 }
 
 /// Returns the name of an order: the Subscription's, cut to fit, and `unique`.

@@ -100,6 +100,7 @@ fn instant(name: &str, text: &str, is_end: bool) -> Result<Timestamp, Refused> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "parameters are optional")]
     fn text(text: &str) -> Option<String> {
         Some(text.to_owned())
     }

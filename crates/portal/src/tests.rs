@@ -6,6 +6,7 @@ mod fake;
 mod limits;
 mod purchases;
 mod rights;
+mod stored;
 
 use std::convert::Infallible;
 

@@ -34,6 +34,7 @@ pub struct BalanceAnswer {
 /// Credits of an account.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the published API has these names")]
 pub struct Balance {
     /// Credits left, minus debt. Negative while there is debt.
     #[schema(value_type = f64)]
@@ -76,7 +77,7 @@ pub struct Breakdown {
     responses((status = 200, description = "The balance", body = BalanceAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_credits_balance(
+pub(crate) async fn get_credits_balance(
     State(portal): State<Portal>,
     caller: Caller,
 ) -> Result<Answer<BalanceAnswer>, Refused> {

@@ -59,7 +59,7 @@ pub struct BuyPackAnswer {
     responses((status = 200, description = "The order", body = BuyPackAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn buy_credits_pack(
+pub(crate) async fn buy_credits_pack(
     State(portal): State<Portal>,
     caller: Caller,
     request: Request,
@@ -77,13 +77,12 @@ pub async fn buy_credits_pack(
         Some(_) => portal.order(&caller, &name).await?,
         None => None,
     };
-    let order = match known {
-        Some(order) => same_order(&caller, &pack_id, order)?,
-        None => {
-            let pack = portal.catalog().pack(&pack_id).ok_or_else(|| unknown_pack(&portal))?;
-            check_status(&portal, &account, pack)?;
-            portal.create_order(&caller, &name, &pack_id).await?
-        }
+    let order = if let Some(order) = known {
+        same_order(&caller, &pack_id, order)?
+    } else {
+        let pack = portal.catalog().pack(&pack_id).ok_or_else(|| unknown_pack(&portal))?;
+        check_status(&portal, &account, pack)?;
+        portal.create_order(&caller, &name, &pack_id).await?
     };
     let decided = portal.decided_order(&caller, order).await?;
     answer(&portal, &name, decided.as_ref()).map(Answer)
@@ -234,9 +233,9 @@ fn answer(portal: &Portal, name: &str, decided: Option<&CreditPack>) -> Result<B
 fn refusal(order: Option<&CreditPack>) -> Refused {
     let status = order.and_then(|order| order.status.as_ref());
     let ready = status.and_then(|status| condition(&status.conditions, READY));
-    let (reason, message) = ready
-        .map(|ready| (ready.reason.as_str(), ready.message.clone()))
-        .unwrap_or(("", "the order was refused".to_owned()));
+    let unknown = || ("", "the order was refused".to_owned());
+    let (reason, message) =
+        ready.map_or_else(unknown, |ready| (ready.reason.as_str(), ready.message.clone()));
     match reason {
         "PlanNotEligible" => Refused::new(ErrorCode::PlanNotEligible, message),
         "UnknownPack" => Refused::new(ErrorCode::PackNotFound, message),

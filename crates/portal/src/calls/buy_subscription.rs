@@ -85,7 +85,7 @@ struct Wanted {
     responses((status = 200, description = "The change", body = BuySubscriptionAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn buy_subscription(
+pub(crate) async fn buy_subscription(
     State(portal): State<Portal>,
     caller: Caller,
     request: Request,
@@ -191,7 +191,8 @@ impl Wanted {
             let text = PlanRequests::of(&account.subscription).with(self.request(account));
             json!({ REQUESTS: text })
         });
-        (!spec.is_empty() || annotations.is_some()).then(|| Change { spec: Value::Object(spec), annotations })
+        let is_made = spec.is_empty() && annotations.is_none();
+        (!is_made).then_some(Change { spec: Value::Object(spec), annotations })
     }
 
     /// Returns whether the Subscription requests this plan already, and that request has no effect any more: the

@@ -34,7 +34,7 @@ pub struct CancelAnswer {
     responses((status = 200, description = "The plan does not renew", body = CancelAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn cancel_subscription(
+pub(crate) async fn cancel_subscription(
     State(portal): State<Portal>,
     caller: Caller,
 ) -> Result<Answer<CancelAnswer>, Refused> {

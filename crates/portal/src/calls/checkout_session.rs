@@ -54,7 +54,7 @@ pub struct SessionAnswer {
     responses((status = 200, description = "The session", body = SessionAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_checkout_session_status(
+pub(crate) async fn get_checkout_session_status(
     State(portal): State<Portal>,
     caller: Caller,
     Path(path): Path<HashMap<String, String>>,
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::tests::accounts::{known, unpaid, without_ledger};
 
-    fn order(subscription: &str, status: serde_json::Value) -> CreditPack {
+    fn order(subscription: &str, status: &serde_json::Value) -> CreditPack {
         let object = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "CreditPack", "metadata": {"name": "one"},
             "spec": {"subscriptionRef": {"name": subscription}, "pack": "plus-100"}, "status": status,
@@ -189,10 +189,10 @@ mod tests {
             (json!({"state": "Refunded", "invoice": "a"}), (SessionStatus::Complete, PaymentStatus::Paid)),
             (json!({"state": "Refused"}), (SessionStatus::Expired, PaymentStatus::Unpaid)),
         ] {
-            let found = of_order(&account, &order("acme", status.clone()));
+            let found = of_order(&account, &order("acme", &status));
             assert_eq!(found, Some(Found(expected.0, expected.1, None)), "{status}");
         }
-        assert_eq!(of_order(&account, &order("other", json!(null))), None, "another account's order");
+        assert_eq!(of_order(&account, &order("other", &json!(null))), None, "another account's order");
     }
 
     #[test]

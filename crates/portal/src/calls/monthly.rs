@@ -99,7 +99,7 @@ pub struct MonthFigures {
     responses((status = 200, description = "The months", body = MonthlyAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_credits_monthly_stats(
+pub(crate) async fn get_credits_monthly_stats(
     State(portal): State<Portal>,
     caller: Caller,
     query: Result<Query<MonthlyParameters>, QueryRejection>,

@@ -92,7 +92,7 @@ impl From<InvoiceState> for PaymentState {
     responses((status = 200, description = "The invoices", body = PaymentsAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_payments(
+pub(crate) async fn get_payments(
     State(portal): State<Portal>,
     caller: Caller,
     query: Result<Query<PaymentParameters>, QueryRejection>,

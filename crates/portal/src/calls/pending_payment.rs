@@ -98,7 +98,7 @@ pub struct PendingPeriod {
     responses((status = 200, description = "The open invoice", body = PendingPaymentAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_pending_payment(
+pub(crate) async fn get_pending_payment(
     State(portal): State<Portal>,
     caller: Caller,
 ) -> Result<Answer<PendingPaymentAnswer>, Refused> {
@@ -183,7 +183,7 @@ pub struct CancelledPayment {
     responses((status = 200, description = "The payment is cancelled", body = CancelledPaymentAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn cancel_pending_payment(
+pub(crate) async fn cancel_pending_payment(
     State(portal): State<Portal>,
     caller: Caller,
 ) -> Result<Answer<CancelledPaymentAnswer>, Refused> {
@@ -196,12 +196,13 @@ pub async fn cancel_pending_payment(
     };
     let (account, changed) = portal.change_account(&caller, decide).await?;
     let number = cancelled.unwrap_or_default();
-    let message = match portal.voided(&caller, &number).await? {
-        true => format!("Invoice {number} is void. The plan in force stays."),
-        false => format!(
+    let message = if portal.voided(&caller, &number).await? {
+        format!("Invoice {number} is void. The plan in force stays.")
+    } else {
+        format!(
             "Invoice {number} becomes void when the operator decides on generation {}.",
             changed.metadata.generation.unwrap_or_default()
-        ),
+        )
     };
     let data = CancelledPayment {
         payment_id: number.clone(),

@@ -165,7 +165,7 @@ impl Selection {
     responses((status = 200, description = "The series", body = StatsAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_credit_stats(
+pub(crate) async fn get_credit_stats(
     State(portal): State<Portal>,
     caller: Caller,
     query: Result<Query<StatsParameters>, QueryRejection>,
@@ -236,6 +236,7 @@ mod tests {
     use super::*;
     use crate::refused::ErrorCode;
 
+    #[expect(clippy::unnecessary_wraps, reason = "parameters are optional")]
     fn text(text: &str) -> Option<String> {
         Some(text.to_owned())
     }

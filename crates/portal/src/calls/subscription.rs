@@ -76,7 +76,7 @@ pub enum PlanStatus {
     responses((status = 200, description = "The plan in force", body = MySubscriptionAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_my_subscription(
+pub(crate) async fn get_my_subscription(
     State(portal): State<Portal>,
     caller: Caller,
 ) -> Result<Answer<MySubscriptionAnswer>, Refused> {
@@ -99,18 +99,15 @@ fn answer(portal: &Portal, account: &Account) -> MySubscriptionAnswer {
 /// Returns the plan in force: that of the ledger, or else of the status.
 fn in_force(portal: &Portal, account: &Account) -> Option<MySubscription> {
     let catalog = portal.catalog();
-    let (plan, billing_period, price, start, end) = match account.book.known() {
-        Some(book) => {
-            let (terms, window) = (book.ledger.terms.as_ref()?, book.ledger.period.window?);
-            (terms.plan.clone(), terms.billing_period, terms.price, window.start_time, window.end_time)
-        }
-        None => {
-            let status = account.status();
-            let (plan, billing_period, period) = (status.plan?, status.billing_period?, status.period?);
-            let offer = catalog.plan(&plan).and_then(|(_, plan)| plan.offer(billing_period));
-            let price = offer.map_or(Credits::ZERO, |offer| offer.price);
-            (plan, billing_period, price, period.start_time, period.end_time)
-        }
+    let (plan, billing_period, price, start, end) = if let Some(book) = account.book.known() {
+        let (terms, window) = (book.ledger.terms.as_ref()?, book.ledger.period.window?);
+        (terms.plan.clone(), terms.billing_period, terms.price, window.start_time, window.end_time)
+    } else {
+        let status = account.status();
+        let (plan, billing_period, period) = (status.plan?, status.billing_period?, status.period?);
+        let offer = catalog.plan(&plan).and_then(|(_, plan)| plan.offer(billing_period));
+        let price = offer.map_or(Credits::ZERO, |offer| offer.price);
+        (plan, billing_period, price, period.start_time, period.end_time)
     };
     let is_lapsed = account.book.known().is_some_and(|book| book.ledger.lapsed);
     Some(MySubscription {
@@ -158,7 +155,7 @@ pub struct BillingPortalAnswer {
     responses((status = 200, description = "The URL", body = BillingPortalAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn create_billing_portal(
+pub(crate) async fn create_billing_portal(
     State(portal): State<Portal>,
     caller: Caller,
 ) -> Result<Answer<BillingPortalAnswer>, Refused> {

@@ -157,7 +157,7 @@ pub struct TransactionItem {
     responses((status = 200, description = "A page of transactions", body = TransactionsAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_credits_transactions(
+pub(crate) async fn get_credits_transactions(
     State(portal): State<Portal>,
     caller: Caller,
     query: Result<Query<TransactionParameters>, QueryRejection>,

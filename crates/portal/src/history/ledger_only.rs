@@ -36,7 +36,8 @@ fn is_requested(transaction: &Transaction, query: &TransactionQuery) -> bool {
 }
 
 /// Returns the transaction of an entry, if it is one: credits of plans, packs and adjustments, and consumption.
-fn transaction(entry: &KeptEntry) -> Option<Transaction> {
+#[must_use]
+pub fn transaction(entry: &KeptEntry) -> Option<Transaction> {
     let KeptEntry { id, content } = entry;
     let credits = content.amount();
     let (credits, cause) = match content.kind.as_str() {

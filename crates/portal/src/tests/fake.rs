@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::contract::check_answer;
+use crate::history::History;
 use crate::kubernetes::Kubernetes;
 use crate::portal::{Portal, Settings};
 
@@ -58,6 +59,15 @@ pub struct Answered {
 impl Fake {
     /// Starts an API server with objects of the namespace `team`.
     pub fn start(settings: Settings, objects: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        Self::start_with(settings, objects, None)
+    }
+
+    /// Starts an API server with objects of the namespace `team`, and a portal with a history.
+    pub fn start_with(
+        settings: Settings,
+        objects: impl IntoIterator<Item = (&'static str, Value)>,
+        history: Option<Arc<dyn History>>,
+    ) -> Self {
         let objects = objects.into_iter().map(|(path, object)| (path.to_owned(), object)).collect();
         let content = Arc::new(Mutex::new(Content { objects, ..Content::default() }));
         let served = Arc::clone(&content);
@@ -66,7 +76,7 @@ impl Fake {
             async move { Ok::<_, Infallible>(answer(&served, request).await) }
         });
         let kubernetes = Kubernetes::new(Client::new(service, "default"));
-        let portal = Portal::new(settings, kubernetes, None, super::clock());
+        let portal = Portal::new(settings, kubernetes, history, super::clock());
         Self { content, router: crate::router(portal) }
     }
 

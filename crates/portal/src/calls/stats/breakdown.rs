@@ -155,7 +155,7 @@ struct Page {
     responses((status = 200, description = "The entities", body = BreakdownAnswer), AccountErrors),
     security(("token" = []))
 )]
-pub async fn get_credit_breakdown(
+pub(crate) async fn get_credit_breakdown(
     State(portal): State<Portal>,
     caller: Caller,
     Path(path): Path<HashMap<String, String>>,
@@ -288,18 +288,18 @@ mod tests {
         serde_json::to_value(answer(selection, "models", &span, page, found)).expect("JSON")
     }
 
-    fn found() -> Option<Vec<UsageSum>> {
-        Some(vec![
+    fn found() -> Vec<UsageSum> {
+        vec![
             sum(0, "small", false, "1"),
             sum(0, "large", false, "5"),
             sum(1, "large", true, "2.5"),
             sum(1, "b", false, "1"),
-        ])
+        ]
     }
 
     #[test]
     fn entities_are_ranked_by_consumption_and_the_total_counts_all_pages() {
-        let page = shown(found(), ["2", "", ""]);
+        let page = shown(Some(found()), ["2", "", ""]);
         let names: Vec<_> =
             page["entities"].as_array().expect("list").iter().map(|item| &item["entityId"]).collect();
         assert_eq!(json!(names), json!(["large", "b"]));
@@ -311,13 +311,13 @@ mod tests {
             })
         );
         assert_eq!(page["entities"][0].get("series"), None);
-        let rest = shown(found(), ["2", "2", ""]);
+        let rest = shown(Some(found()), ["2", "2", ""]);
         assert_eq!((&rest["entities"][0]["entityId"], &rest["meta"]["offset"]), (&json!("small"), &json!(2)));
     }
 
     #[test]
     fn each_entity_has_its_series_on_request() {
-        let page = shown(found(), ["", "", "true"]);
+        let page = shown(Some(found()), ["", "", "true"]);
         let series = &page["entities"][0]["series"];
         assert_eq!((&series[0]["creditsTotal"], &series[1]["creditsTotal"]), (&json!(5), &json!(2.5)));
         assert_eq!(series.as_array().map(Vec::len), Some(2));
