@@ -4,7 +4,7 @@ mod backups;
 mod definitions;
 mod leader_election;
 mod limits;
-pub mod servers;
+pub(super) mod servers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -31,14 +31,13 @@ pub struct Args {
     /// Address of the API, such as 127.0.0.1:8082
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// URL under which clients reach this address, such as https://billing.example.com; the address when absent
+    /// Base URL that clients use, with https:// or http://; the address when absent
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
     /// Catalog of the operator in YAML; the shipped catalog when absent
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
-    /// History store of the operator, such as sqlite:/var/lib/flashgate-billing/history.db; only the ledger's entries are
-    /// shown when absent
+    /// Store of the history that the operator records: none, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(
         long,
         env = "FLASHGATE_HISTORY",
@@ -67,7 +66,7 @@ pub struct Args {
     /// Format of the log lines
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
-    /// Log filter, such as info,flashgate_portal=debug
+    /// Log filter, such as info,kube=debug
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 }

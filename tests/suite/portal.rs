@@ -7,6 +7,7 @@ mod client;
 mod limits;
 mod plans;
 mod purchases;
+mod recorded;
 mod rights;
 
 use std::net::SocketAddr;
@@ -105,6 +106,14 @@ pub fn serve(world: &World, arguments: &[&str], log: Option<&PathBuf>) -> Operat
     Operator::start_command("serve", &world.plane.kubeconfig(), arguments, &[], log)
 }
 
+/// Returns the token of a user of a world.
+fn token_of(world: &World, user: &str) -> String {
+    let file = world.plane.kubeconfig_for(user).expect("user");
+    let text = std::fs::read_to_string(file).expect("kubeconfig");
+    let kubeconfig: Value = serde_yaml::from_str(&text).expect("YAML");
+    kubeconfig["users"][0]["user"]["token"].as_str().expect("token").to_owned()
+}
+
 /// Returns the role of a user for every namespace in which it is bound.
 fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
     let rule = |(resource, verbs): &(&str, &[&str])| json!({"apiGroups": ["billing.flashgate.dev"], "resources": [resource], "verbs": verbs});
@@ -141,10 +150,7 @@ impl Served {
 
     /// Returns the token of a user.
     pub fn token(&self, user: &str) -> String {
-        let file = self.world.plane.kubeconfig_for(user).expect("user");
-        let text = std::fs::read_to_string(file).expect("kubeconfig");
-        let kubeconfig: Value = serde_yaml::from_str(&text).expect("YAML");
-        kubeconfig["users"][0]["user"]["token"].as_str().expect("token").to_owned()
+        token_of(&self.world, user)
     }
 
     /// Returns a client of a user for an account whose invoices are settled when they are issued.
