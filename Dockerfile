@@ -41,8 +41,8 @@ LABEL org.opencontainers.image.title="flashgate-billing" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.version="${VERSION}" \
   org.opencontainers.image.revision="${REVISION}"
-# The CA of the API server comes with the ServiceAccount. The program calls no other server, so the image has no CA
-# certificates.
+# The CA of the API server comes with the ServiceAccount, and that of PostgreSQL from a Secret. The program calls no
+# other server, so the image has no CA certificates.
 COPY --from=program /flashgate-billing /flashgate-billing
 # The chart sets the same user.
 USER 65532:65532

@@ -39,6 +39,8 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 
 .PHONY: test
 test: check control-plane chart-tools gitops-tools simulate bounds ## runs all checks, the simulator, and all tests on a real control plane
+	$(say) 'testing the history on SQLite and PostgreSQL'
+	@cargo test --package flashgate-history --test stores
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'

@@ -10,7 +10,7 @@ helm=$(control-plane/tools.sh)/helm
 
 # Helm's annotations and labels and the chart's tests are only for Helm.
 render() {
-  "$helm" template "$name" "$chart" --namespace "$name" --skip-tests "$@" |
+  "$helm" template "$name" "$chart" --namespace "$name" --skip-tests --set history.sqlite.keep=false "$@" |
     grep -v -e '^# Source: ' -e 'helm.sh/resource-policy: keep' -e 'helm.sh/chart: ' |
     sed 's|app.kubernetes.io/managed-by: Helm|app.kubernetes.io/managed-by: kubectl|'
 }

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
-    ("operator/convert", &["flashgate_api", "operator::convert"]),
+    ("operator/convert", &["flashgate_api", "flashgate_history", "operator::convert"]),
     // `catalog` only in its tests.
     ("operator/project", &["catalog", "flashgate_api", "operator::convert"]),
     (
@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // The table of the tests builds each situation from objects of the API server.
     ("operator/plan/tests", &["catalog", "flashgate_api", "flashgate_cluster", "operator"]),
-    ("operator/memory", &[]),
+    ("operator/memory", &["operator::convert", "operator::stored_ledger"]),
     // The steps of a fact. The simulation uses them too, so they must not use a client.
     ("operator/judged_kind", &["flashgate_api", "operator::convert", "operator::project"]),
     ("operator/facts", &["flashgate_api", "operator::convert", "operator::cache", "operator::view"]),
@@ -103,7 +103,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // A backup copies objects of the API server. It does not use the billing code.
     ("backup", &["backup", "flashgate_api", "metrics"]),
     // The operator executes plans. It may use all its submodules.
-    ("operator", &["catalog", "flashgate_api", "flashgate_cluster", "metrics", "operator"]),
+    (
+        "operator",
+        &["catalog", "flashgate_api", "flashgate_cluster", "flashgate_history", "metrics", "operator"],
+    ),
     // Commands, and the binary.
     (
         "cli",
@@ -114,6 +117,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cli",
             "flashgate_api",
             "flashgate_cluster",
+            "flashgate_history",
             "flashgate_portal",
             "metrics",
             "operator",
@@ -182,6 +186,23 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    // The store of the history: no client of Kubernetes, and no clock.
+    (
+        "history",
+        &[
+            "csv",
+            "flashgate-ledger",
+            "futures",
+            "jiff",
+            "parquet",
+            "serde",
+            "serde_json",
+            "sha2",
+            "sqlx",
+            "thiserror",
+            "tokio",
+        ],
+    ),
     // The API for customers. It makes its own calls, with the tokens of its callers.
     (
         "portal",
@@ -236,7 +257,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
-const CRATES: [&str; 3] = ["flashgate_api", "flashgate_cluster", "flashgate_portal"];
+const CRATES: [&str; 4] = ["flashgate_api", "flashgate_cluster", "flashgate_history", "flashgate_portal"];
 
 /// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {

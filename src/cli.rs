@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod catalog;
+pub mod history;
 pub mod run;
 pub mod serve;
 pub mod simulate;
@@ -31,6 +32,9 @@ pub enum Command {
     Backup(backup::BackupArgs),
     /// Restores the objects of a backup in a cluster, ledgers first
     Restore(backup::RestoreArgs),
+    /// Checks, copies and exports the history of all accounts
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// Simulates manifests on a virtual clock, without a cluster
     Simulate(simulate::Args),
     /// Prints the custom resource definitions
@@ -62,6 +66,7 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(*args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
+        Command::History(command) => history::run(&command),
         Command::Simulate(args) => Ok(simulate::run(&args)),
         Command::Crds => {
             anstream::print!("{}", flashgate_api::definitions::all_yaml()?);

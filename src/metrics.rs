@@ -46,6 +46,9 @@ const CALLBACK_RESULTS: [&str; 13] = [
     "Unavailable",
 ];
 
+/// Results of a recording: `ok`, or the name of an error.
+const RECORDING_RESULTS: [&str; 6] = ["ok", "Unavailable", "Refused", "Conflict", "Labels", "Entries"];
+
 /// Servers that close connections by themselves.
 const SERVERS: [&str; 2] = ["health", "payments"];
 
@@ -72,6 +75,8 @@ pub struct Metrics {
     lapses: Counters,
     refusals: Counters,
     gaps_closed: Counter,
+    recordings: Counters,
+    history_gaps: Counter,
     lateness_seconds: Histogram,
     violations: Counter,
     watch_errors: Counters,
@@ -99,6 +104,8 @@ impl Default for Metrics {
             lapses: Family::default(),
             refusals: Family::default(),
             gaps_closed: Counter::default(),
+            recordings: Family::default(),
+            history_gaps: Counter::default(),
             lateness_seconds: Histogram::new(LATENESS_SECONDS),
             violations: Counter::default(),
             watch_errors: Family::default(),
@@ -123,6 +130,9 @@ impl Default for Metrics {
             for kind in reason.kinds() {
                 create_series(&metrics.refusals, &description::REFUSALS, &[kind.as_str(), reason.as_str()]);
             }
+        }
+        for result in RECORDING_RESULTS {
+            create_series(&metrics.recordings, &description::RECORDINGS, &[result]);
         }
         for result in CALLBACK_RESULTS {
             create_series(&metrics.callbacks, &description::CALLBACKS, &[result]);
@@ -188,6 +198,13 @@ impl Metrics {
             _ => {}
         }
         count(&self.entries, &description::ENTRIES, &[entry.detail.kind()]);
+    }
+
+    /// Counts a recording in the history store with its result, and whether it left a gap: `Ok` with that, or the name
+    /// of an error.
+    pub fn count_recording(&self, result: Result<bool, &str>) {
+        count(&self.recordings, &description::RECORDINGS, &[result.err().unwrap_or("ok")]);
+        self.history_gaps.inc_by(u64::from(result == Ok(true)));
     }
 
     /// Counts a refusal of an object of `kind`.
@@ -265,6 +282,8 @@ impl Metrics {
             lapses,
             refusals,
             gaps_closed,
+            recordings,
+            history_gaps,
             lateness_seconds,
             violations,
             watch_errors,
@@ -288,6 +307,8 @@ impl Metrics {
         register(&mut registry, &description::LAPSES, lapses);
         register(&mut registry, &description::REFUSALS, refusals);
         register(&mut registry, &description::GAPS_CLOSED, gaps_closed);
+        register(&mut registry, &description::RECORDINGS, recordings);
+        register(&mut registry, &description::HISTORY_GAPS, history_gaps);
         register(&mut registry, &description::LATENESS_SECONDS, lateness_seconds);
         register(&mut registry, &description::VIOLATIONS, violations);
         register(&mut registry, &description::WATCH_ERRORS, watch_errors);

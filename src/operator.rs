@@ -7,6 +7,7 @@ pub mod convert;
 pub mod election;
 pub mod facts;
 pub mod health;
+pub mod history;
 pub mod judged_kind;
 pub mod memory;
 pub mod plan;

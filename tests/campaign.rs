@@ -5,6 +5,8 @@
 //! plan;
 //! `-- --plan NAME` runs one and prints the operator's writes.
 
+mod entries;
+mod judge;
 #[expect(
     dead_code,
     reason = "the simulator uses the rest of the oracle for resets and reads, which no workload has"
@@ -22,6 +24,7 @@ mod campaign {
     pub mod play;
     pub mod processes;
     pub mod proxy;
+    pub mod recorded;
     pub mod table;
     pub mod users;
     pub mod workloads;

@@ -125,7 +125,8 @@ pub fn ledger(bytes: &[u8]) {
         spec.hash = convert::hash_of(&spec);
     }
     let Ok(ledger) = convert::ledger_from_wire("acme", &spec) else { return };
-    let written = convert::ledger_to_wire(&ledger, Some(&spec), &[], "default/acme", "fuzz");
+    let written =
+        convert::ledger_to_wire(&ledger, Some(&spec), &[], convert::Commit::of("default/acme", "fuzz"));
     assert_eq!(convert::ledger_from_wire("acme", &written).as_ref(), Ok(&ledger));
     let facts = Facts { name: "acme".to_owned(), ..Facts::default() };
     let later = ledger.clock_time.saturating_add(PLAYED_ON).unwrap_or(ledger.clock_time);

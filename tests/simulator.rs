@@ -3,11 +3,13 @@
 //! `cargo test --test simulator -- --seeds 500` runs seeds 0 to 499, each with faults and once without.
 //! `--seed 42` runs one seed and prints a trace. If the seed fails, it also prints a minimal failing case.
 
+mod entries;
 mod oracle;
 mod outcome;
 
 mod simulator {
     pub mod faults;
+    pub mod history;
     pub mod reads;
     pub mod runner;
     pub mod users;
@@ -101,7 +103,7 @@ fn play(seed: u64, omissions: &Omissions, is_traced: bool) -> Run {
         result,
         steps: world.steps,
         faults: world.faults.count,
-        injected: world.faults.injected,
+        injected: world.injected(),
         trace: world.trace.unwrap_or_default(),
     }
 }

@@ -6,6 +6,7 @@
 
 #[expect(dead_code, reason = "the suite asks more of its accounts")]
 mod cluster_account;
+mod judge;
 mod relay;
 #[expect(dead_code, reason = "the suite asks more of its world")]
 mod world;
@@ -15,6 +16,7 @@ mod soak {
     pub mod graph;
     pub mod ledger_totals;
     pub mod load;
+    pub mod recorded;
     pub mod sample;
 }
 
@@ -30,6 +32,7 @@ use crate::soak::chaos::{self, Chaos, Pair};
 use crate::soak::graph;
 use crate::soak::ledger_totals::LedgerTotals;
 use crate::soak::load::Load;
+use crate::soak::recorded;
 use crate::soak::sample::Samples;
 use crate::world::World;
 
@@ -106,6 +109,7 @@ async fn run(arguments: &Arguments, time: Duration) {
     );
     load.assert_exact_totals(&world).await;
     load.assert_no_writes_at_rest(REST).await;
+    println!("a judge agrees with {} entries of the history", recorded::judge_all(&world).await);
     let summary = samples.summary(time, &load, &chaos);
     println!("{summary}");
     if let Some(folder) = &arguments.output {

@@ -3,6 +3,7 @@
 //! Each test has its own namespace. Tests wait for conditions, never for a fixed time.
 
 mod cluster_account;
+mod judge;
 mod parsers;
 mod relay;
 mod script;
@@ -22,6 +23,7 @@ mod suite {
     mod failover;
     mod faults;
     mod gitops;
+    mod history;
     mod how_to;
     mod installed;
     mod lives;
@@ -29,6 +31,7 @@ mod suite {
     mod named;
     mod payments;
     mod portal;
+    mod postgres;
     mod protocol;
     mod replay;
     mod runbooks;

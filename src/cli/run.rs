@@ -2,6 +2,7 @@
 
 mod backups;
 mod definitions;
+mod history;
 mod leader_election;
 mod limits;
 pub(super) mod servers;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::catalog;
 use crate::cli::run::backups::Backups;
+use crate::cli::run::history::HistoryArgs;
 use crate::cli::run::leader_election::LeaderElection;
 use crate::cli::run::limits::Limits;
 use crate::cli::run::servers::{PaymentArgs, ServerLimits};
@@ -72,6 +74,9 @@ pub struct Args {
     /// File with the log filter, instead of --log-filter; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     log_filter_file: Option<PathBuf>,
+    /// Seconds for which reports are kept after their verdict, instead of the catalog's reports.keepForSeconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=31_536_000))]
+    reports_keep_for_seconds: Option<u32>,
     /// Namespaces whose Subscriptions may use a test clock; never in production
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     allow_test_clocks: Vec<String>,
@@ -86,6 +91,8 @@ pub struct Args {
     leader_election: LeaderElection,
     #[command(flatten)]
     backups: Backups,
+    #[command(flatten)]
+    history: HistoryArgs,
     /// Number of accounts that are reconciled concurrently
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -119,10 +126,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging(&args, traces.as_ref().map(Traces::layer))?;
     #[cfg(not(feature = "otlp"))]
     start_logging(&args, None)?;
-    let catalog = match &args.catalog {
+    let mut catalog = match &args.catalog {
         Some(file) => catalog::load(file)?,
         None => catalog::shipped(),
     };
+    if let Some(seconds) = args.reports_keep_for_seconds {
+        catalog.policies.reports.keep_for_seconds = seconds;
+    }
     let clock = Clock::system();
     let webhook = args.payments.webhook(&args.namespaces, &clock)?;
     let election = args.leader_election.settings(&host())?;
@@ -158,7 +168,7 @@ async fn operate(args: Args, given: Given, clock: Clock) -> anyhow::Result<ExitC
     let writer = writer();
     let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
     #[cfg(feature = "failpoints")]
-    let cluster = Failing::new(cluster, args.failpoints.clone());
+    let cluster = Failing::new(cluster, args.failpoints.clone().into());
     serve(args, given, client, cluster, clock, writer).await
 }
 
@@ -175,6 +185,11 @@ async fn serve<C: Cluster>(
     let mut operator = Operator::new(cluster, catalog, clock, writer);
     operator.hold = args.hold;
     operator.test_clock_namespaces = args.allow_test_clocks.iter().cloned().collect();
+    let history = args.history.record(
+        &mut operator,
+        #[cfg(feature = "failpoints")]
+        args.failpoints.clone().into(),
+    )?;
     let operator = Arc::new(operator);
     let webhook = match webhook {
         Some((address, secrets)) => {
@@ -207,6 +222,13 @@ async fn serve<C: Cluster>(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
     tokio::spawn(definitions::log_missing_fields(client.clone()));
     tokio::spawn(report_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
+    if let Some(store) = history {
+        tokio::spawn(args.history.prune_while_leading(
+            store,
+            operator.clock.clone(),
+            candidacy.leadership.clone(),
+        ));
+    }
     let concurrency = usize::from(args.concurrency);
     let leadership = candidacy.leadership.clone();
     crate::operator::run(operator, client, args.namespaces, concurrency, synced, leadership, stop).await;

@@ -86,6 +86,18 @@ pub const GAPS_CLOSED: Description = counter(
     &[],
     "Gaps between charged windows that were closed because a source or an account had too many",
 );
+/// Recordings in the history store.
+pub const RECORDINGS: Description = counter(
+    "history_recordings",
+    &["result"],
+    "Recordings of the entries of an account in the history store, by result: `ok`, or why they are tried again",
+);
+/// Gaps in the history.
+pub const HISTORY_GAPS: Description = counter(
+    "history_gaps",
+    &[],
+    "Gaps in the history of an account: its CreditLedger no longer had the entries when the store could record again",
+);
 /// Lateness of reports.
 pub const LATENESS_SECONDS: Description = histogram(
     "usage_report_lateness_seconds",
@@ -278,7 +290,7 @@ pub const CONDITION: Description = gauge(
 );
 
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 41] = [
+pub const ALL: [&Description; 43] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -288,6 +300,8 @@ pub const ALL: [&Description; 41] = [
     &LAPSES,
     &REFUSALS,
     &GAPS_CLOSED,
+    &RECORDINGS,
+    &HISTORY_GAPS,
     &LATENESS_SECONDS,
     &VIOLATIONS,
     &WATCH_ERRORS,

@@ -8,6 +8,7 @@ pub mod revisions;
 pub mod rows;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
@@ -15,13 +16,16 @@ use flashgate_cluster::{AccountKey, Kind, Version};
 use flashgate_ledger::decide::Verdict;
 use kube::ResourceExt;
 
-use crate::operator::convert::ConvertError;
+use crate::operator::convert::{ConvertError, LabelGroups};
 use crate::operator::judged_kind::JudgedKind;
 use crate::operator::stored_ledger::StoredLedger;
 
 use self::report_index::ReportIndex;
 use self::revisions::{Comparison, Revisions, Seen};
 use self::rows::{CachedRow, Index, Rows};
+
+/// Most bytes of labels of one report that are kept. Those of a larger report are read when it is recorded.
+const LABEL_BYTES: usize = 4 * 1_024;
 
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct Pending<K: JudgedKind> {
     pub generation: i64,
     /// Its status, if the operator has written one.
     pub status: Option<K::Status>,
+    /// The usage by labels of a report, if it is needed and small. It can be read again.
+    pub labels: Option<Arc<LabelGroups>>,
 }
 
 /// A kind whose objects are kept while they have no verdict.
@@ -67,6 +73,9 @@ pub trait Row: Sized + Send + Sync + 'static {
     /// Returns its resource version.
     fn resource_version(&self) -> &str;
 
+    /// Drops the parts that only a history needs.
+    fn drop_labels(&mut self) {}
+
     /// Returns whether `self`, which was just read, adds nothing to `held`.
     fn adds_nothing_to(&self, held: &Self) -> bool {
         let (version, held) = (self.version(), held.version());
@@ -77,11 +86,12 @@ pub trait Row: Sized + Send + Sync + 'static {
 /// Rows by account and name.
 pub struct Table<R: Row> {
     accounts: Mutex<HashMap<AccountKey, Rows<R>>>,
+    keeps_labels: AtomicBool,
 }
 
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
-        Self { accounts: Mutex::default() }
+        Self { accounts: Mutex::default(), keeps_labels: AtomicBool::default() }
     }
 }
 
@@ -136,7 +146,10 @@ impl<R: Row> Table<R> {
     pub fn put(&self, object: R::Object) -> Result<Option<AccountKey>, ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
         match R::keep(object) {
-            Ok(row) => {
+            Ok(mut row) => {
+                if !self.keeps_labels.load(Ordering::Relaxed) {
+                    row.drop_labels();
+                }
                 let mut accounts = self.lock();
                 let is_changed = put(accounts.entry(key.clone()).or_default(), &name, Arc::new(row));
                 Ok(is_changed.then_some(key))
@@ -271,6 +284,11 @@ pub fn came_before(version: &str, other: &str) -> bool {
 }
 
 impl Cache {
+    /// Keeps the labels of pending reports from now on, because a history needs them.
+    pub fn keep_labels(&self) {
+        self.reports.keeps_labels.store(true, Ordering::Relaxed);
+    }
+
     /// Compares `resource_version`, the latest version of the server, with the versions that were seen at
     /// `before`. If the server's data went back, for example because etcd was restored from a snapshot, all
     /// rows become outdated and every watch must list again.
@@ -354,7 +372,12 @@ impl<K: CachedKind> Row for Pending<K> {
         let fact = object.fact()?;
         let version = Version::of(&object);
         let generation = object.meta().generation.unwrap_or_default();
-        Ok(Self { fact, version, generation, status: object.take_written_status() })
+        let labels = object.labels().filter(|labels| labels.bytes() <= LABEL_BYTES).map(Arc::new);
+        Ok(Self { fact, version, generation, status: object.take_written_status(), labels })
+    }
+
+    fn drop_labels(&mut self) {
+        self.labels = None;
     }
 
     fn version(&self) -> Version {

@@ -10,7 +10,7 @@ use flashgate_ledger::entry::{Detail, Entry};
 use flashgate_ledger::ledger::Ledger;
 use kube::ResourceExt;
 
-use crate::operator::convert;
+use crate::operator::convert::{self, Commit, Recording};
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;
 
@@ -27,10 +27,12 @@ pub async fn write_ledger(
     next: Ledger,
     entries: &[Entry],
     writer: &str,
+    recording: Option<&Recording>,
 ) -> Result<Arc<StoredLedger>, CallError> {
     let previous = view.ledger.as_deref();
     let stored = previous.map(|ledger| &ledger.spec);
-    let spec = convert::ledger_to_wire(&next, stored, entries, &view.key.to_string(), writer);
+    let commit = Commit { subscription: &view.key.to_string(), writer, recording };
+    let spec = convert::ledger_to_wire(&next, stored, entries, commit);
     write(cluster, &view.key, previous.map(|previous| &**previous), spec, next, entries).await
 }
 
@@ -43,8 +45,7 @@ pub async fn write_accepted_ledger(
     key: &AccountKey,
     stored: &CreditLedger,
     next: Ledger,
-    shown_hash: &str,
-    writer: &str,
+    (shown_hash, writer, recording): (&str, &str, Option<&Recording>),
 ) -> Result<Arc<StoredLedger>, CallError> {
     let entry = Entry {
         time: next.clock_time,
@@ -52,8 +53,8 @@ pub async fn write_accepted_ledger(
         balance: next.balance().unwrap_or_default(),
         detail: Detail::Accepted { sequence: stored.spec.sequence },
     };
-    let spec =
-        convert::accepted_ledger_to_wire(&next, &stored.spec, &entry, shown_hash, &key.to_string(), writer);
+    let commit = Commit { subscription: &key.to_string(), writer, recording };
+    let spec = convert::accepted_ledger_to_wire(&next, &stored.spec, &entry, shown_hash, commit);
     write(cluster, key, Some(stored), spec, next, &[entry]).await
 }
 
@@ -80,11 +81,15 @@ async fn write(
     Ok(Arc::new(StoredLedger::written(written, &ledger.spec, next)))
 }
 
-/// Logs each committed entry as one line of JSON. Collected logs have the full history of the account.
+/// Logs each committed entry as one line of JSON, without billing details, which are personal data. Collected logs have
+/// the full history of the account.
 fn log_entries(key: &AccountKey, ledger: &CreditLedger, entries: &[Entry]) {
     let subscription = key.to_string();
     for entry in entries.iter().filter(|entry| entry.is_part_of_ledger()) {
-        let line = convert::entry_to_json(&subscription, entry);
+        let mut line = convert::entry_to_json(&subscription, entry);
+        if let Some(detail) = line["detail"].as_object_mut() {
+            detail.remove("billingDetails");
+        }
         tracing::info!(
             target: "ledger",
             sequence = ledger.spec.sequence,

@@ -98,6 +98,7 @@ pub fn facts_of(
         payments: view.payments.iter().map(|pending| pending.fact.clone()).collect(),
         adjustments: view.adjustments.iter().map(|pending| pending.fact.clone()).collect(),
         acknowledged,
+        unrecorded_bytes: None,
     };
     if clock.is_test {
         arrive_by_test_clock(&mut facts, view, ledger, clock.now);

@@ -16,7 +16,7 @@ use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
 use jiff::Timestamp;
 
-use crate::operator::convert::{self, ConvertError};
+use crate::operator::convert::{self, ConvertError, LabelGroups};
 use crate::operator::project;
 
 /// Whether a verdict can still change.
@@ -45,6 +45,11 @@ pub trait JudgedKind: FactObject {
     /// # Errors
     /// The first field with an invalid value.
     fn fact(&self) -> Result<Self::Fact, ConvertError>;
+
+    /// Returns the usage by labels of a report. Other kinds have none.
+    fn labels(&self) -> Option<LabelGroups> {
+        None
+    }
 
     /// Returns when the fact arrived.
     fn arrival(fact: &Self::Fact) -> Timestamp;
@@ -82,6 +87,10 @@ impl JudgedKind for UsageReport {
 
     fn fact(&self) -> Result<Arc<facts::Report>, ConvertError> {
         convert::report_fact(self).map(Arc::new)
+    }
+
+    fn labels(&self) -> Option<LabelGroups> {
+        convert::label_groups(self).ok()
     }
 
     fn arrival(fact: &Arc<facts::Report>) -> Timestamp {

@@ -12,7 +12,7 @@ use flashgate_ledger::facts::Asked;
 use flashgate_ledger::ledger::{Ledger, Violation};
 use flashgate_ledger::purchase::OrderState;
 
-use crate::operator::convert::ConvertError;
+use crate::operator::convert::{self, ConvertError};
 use crate::operator::facts::{AccountClock, facts_of, is_there, not_before_arrivals};
 use crate::operator::memory::Memory;
 use crate::operator::project::Trouble;
@@ -65,6 +65,8 @@ pub struct Context<'a> {
     pub is_paused: bool,
     /// Whether the local clock agrees with the API server's.
     pub trusts_the_clock: bool,
+    /// Whether entries are recorded in a history store.
+    pub has_history: bool,
     /// Whether Subscriptions of the account's namespace may have a test clock.
     pub allows_test_clocks: bool,
 }
@@ -157,6 +159,7 @@ fn decide_on(
     let mut clock = AccountClock::of(subscription, before, context.allows_test_clocks, view.time);
     let mut facts = facts_of(view, before, memory.acknowledged.iter().cloned().collect(), clock)?;
     clock.now = not_before_arrivals(&facts, clock.now);
+    facts.unrecorded_bytes = context.has_history.then(|| unrecorded_bytes(view, memory));
     let mut decision = decide(before, &facts, context.catalog, clock.now);
     let rests_on_another =
         decision.as_ref().is_ok_and(|decision| !view.reports.index.rests_on(decision.wait_basis));
@@ -165,6 +168,12 @@ fn decide_on(
         decision = decide(before, &facts, context.catalog, clock.now);
     }
     Ok(decision.map(|decision| Action { decision, clock }))
+}
+
+/// Returns the size of the entries that are not known to be recorded in the history store.
+fn unrecorded_bytes(view: &View, memory: &Memory) -> usize {
+    let recording = memory.recording_of(view.ledger.as_deref());
+    view.ledger.as_ref().map_or(0, |stored| convert::unrecorded_bytes(&stored.spec, recording.sequence))
 }
 
 /// Returns the part that must be read from the API server before `decision`, made on `before`, may be executed.

@@ -25,6 +25,7 @@ use crate::operator::cache::report_index::Shown;
 use crate::operator::commit::{write_accepted_ledger, write_ledger};
 use crate::operator::convert::ConvertError;
 use crate::operator::facts::{AccountClock, ignored_test_clock};
+use crate::operator::history::{History, HistoryError, withhold_charges};
 use crate::operator::memory::{Memory, STATUS_INTERVAL};
 use crate::operator::plan::{Action, Context, Part, Step, plan};
 use crate::operator::project::{self, LedgerState, Trouble};
@@ -54,6 +55,8 @@ pub struct Operator<C> {
     pub test_clock_namespaces: HashSet<String>,
     /// Whether the operator is paused: it commits and writes nothing.
     pub hold: bool,
+    /// The history store, if entries are recorded in one.
+    pub history: Option<Arc<dyn History>>,
     /// The metrics.
     pub metrics: Metrics,
     /// The rate limit of Events.
@@ -104,6 +107,15 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
+    /// The committed entries could not be recorded in the history store. The receipts of charges wait for it.
+    #[error("the entries of account {account} could not be recorded in the history")]
+    Record {
+        /// The account.
+        account: AccountKey,
+        /// The error.
+        #[source]
+        source: HistoryError,
+    },
     /// A field of the Subscription is invalid.
     #[error("the Subscription of account {account} is invalid")]
     Convert {
@@ -135,7 +147,7 @@ impl ReconcileError {
             Self::Read { source, .. } | Self::Commit { source, .. } | Self::Project { source, .. } => {
                 Some(source)
             }
-            Self::Convert { .. } | Self::Clock { .. } | Self::Panicked { .. } => None,
+            Self::Record { .. } | Self::Convert { .. } | Self::Clock { .. } | Self::Panicked { .. } => None,
         }
     }
 
@@ -146,6 +158,7 @@ impl ReconcileError {
             Self::Read { .. } => "read",
             Self::Commit { .. } => "commit",
             Self::Project { .. } => "project",
+            Self::Record { .. } => "record",
             Self::Convert { .. } => "convert",
             Self::Clock { .. } => "clock",
             Self::Panicked { .. } => "panic",
@@ -165,6 +178,7 @@ impl<C: Cluster> Operator<C> {
             writer,
             test_clock_namespaces: HashSet::new(),
             hold: false,
+            history: None,
             metrics,
             event_limit: EventLimit::default(),
             memories: Mutex::default(),
@@ -230,6 +244,7 @@ impl<C: Cluster> Operator<C> {
             catalog: &self.catalog,
             is_paused: self.hold,
             trusts_the_clock: self.trusts_the_clock(),
+            has_history: self.history.is_some(),
             allows_test_clocks: self.test_clock_namespaces.contains(&key.namespace),
         }
     }
@@ -252,6 +267,10 @@ impl<C: Cluster> Operator<C> {
         self.report_ignored_clock(&view, clock, memory).await;
         let stored = view.ledger.clone();
         let ledger = stored.as_ref().and_then(|stored| stored.ledger().ok());
+        let recorded = self.record(&view, ledger, memory).await;
+        if recorded.is_err() {
+            withhold_charges(&mut decision);
+        }
         // A failed receipt does not block the others or the status.
         let receipts = self.write_receipts_and_events(&view, &decision, ledger, clock, memory).await;
         if is_committed {
@@ -263,6 +282,7 @@ impl<C: Cluster> Operator<C> {
         publish_events(&self.publisher(), &view, arrival_events(&view, &decision)).await;
         let delay = self.show(&mut view, clock, memory).await?;
         receipts?;
+        recorded?;
         let shown = Shown { basis: decision.wait_basis, time: clock.now };
         self.cache.reports.record_shown(&view.key, &view.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
@@ -317,8 +337,9 @@ impl<C: Cluster> Operator<C> {
         }
         let next = Ledger { sequence: ledger.sequence.saturating_add(1), ..ledger.clone() };
         let shown_hash = view.shown_ledger().map(|shown| shown.hash.as_str()).unwrap_or_default();
-        let written =
-            write_accepted_ledger(&self.cluster, &view.key, stored, next, shown_hash, &self.writer).await;
+        let recording = self.history.is_some().then(|| Memory::default().recording_of(Some(stored)));
+        let commit = (shown_hash, self.writer.as_str(), recording.as_ref());
+        let written = write_accepted_ledger(&self.cluster, &view.key, stored, next, commit).await;
         let written =
             written.map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
         tracing::warn!(account = %view.key, sequence = stored.spec.sequence, "an administrator accepted the ledger");
@@ -333,9 +354,11 @@ impl<C: Cluster> Operator<C> {
         decision: &Decision,
         memory: &mut Memory,
     ) -> Result<(), ReconcileError> {
-        let written = write_ledger(&self.cluster, view, next, &decision.entries, &self.writer)
-            .await
-            .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
+        let recording = self.history.is_some().then(|| memory.recording_of(view.ledger.as_deref()));
+        let written =
+            write_ledger(&self.cluster, view, next, &decision.entries, &self.writer, recording.as_ref())
+                .await
+                .map_err(|source| ReconcileError::Commit { account: view.key.clone(), source })?;
         self.metrics.count_commit(decision);
         self.keep_ledger(&view.key, &written);
         if let Ok(ledger) = written.ledger() {

@@ -77,11 +77,14 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
     use super::*;
-    use crate::operator::convert::ledger_to_wire;
+    use crate::operator::convert::{Commit, ledger_to_wire};
 
     fn written() -> (CreditLedger, Ledger) {
         let ledger = TestAccount::on_plan("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");
-        (CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], "sim/acme", "test")), ledger)
+        (
+            CreditLedger::new("acme", ledger_to_wire(&ledger, None, &[], Commit::of("sim/acme", "test"))),
+            ledger,
+        )
     }
 
     #[test]

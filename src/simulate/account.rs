@@ -145,7 +145,12 @@ impl SimulatedAccount {
     fn commit(&mut self, ledger: Ledger, decision: &Decision, now: Timestamp) {
         let before = self.committed.take();
         let previous = before.as_ref().map(|committed| &committed.stored);
-        let stored = convert::ledger_to_wire(&ledger, previous, &decision.entries, &self.label, WRITER);
+        let stored = convert::ledger_to_wire(
+            &ledger,
+            previous,
+            &decision.entries,
+            convert::Commit::of(&self.label, WRITER),
+        );
         let (uid, creation_time) = before.map_or_else(
             || (uid(&["CreditLedger", &self.key.namespace, &self.key.name, "1"]), now),
             |before| (before.uid, before.creation_time),

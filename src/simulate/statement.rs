@@ -129,7 +129,16 @@ fn describe(entry: &Entry) -> String {
 /// Returns the description of an entry about an invoice.
 fn describe_invoice(detail: &Detail) -> String {
     match detail {
-        Detail::Invoiced { amount, currency, invoice, reason, object, due_time } => {
+        Detail::Invoiced {
+            amount,
+            currency,
+            invoice,
+            reason,
+            object,
+            due_time,
+            lines: _,
+            billing_details: _,
+        } => {
             let what =
                 object.as_ref().map_or_else(|| invoice_purpose(*reason).to_owned(), ToString::to_string);
             let due = due_time.map(|due| format!("; due {}", minute(due))).unwrap_or_default();

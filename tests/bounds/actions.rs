@@ -134,6 +134,7 @@ pub fn subscribe(run: &mut Run<'_>) {
         request,
         start_time: None,
         alert_thresholds_percent: None,
+        billing_details: None,
     });
 }
 

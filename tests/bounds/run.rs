@@ -3,7 +3,7 @@
 use flashgate_api as api;
 use flashgate_api::subscription::LedgerReference;
 use flashgate_api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, UsageReport};
-use flashgate_billing::operator::convert::ledger_to_wire;
+use flashgate_billing::operator::convert::{Commit, ledger_to_wire};
 use flashgate_billing::operator::project::{self, LedgerState};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, decide};
@@ -109,8 +109,7 @@ impl<'a> Run<'a> {
                 &ledger,
                 self.stored.as_ref(),
                 &decision.entries,
-                "default/acme",
-                "operator-0",
+                Commit::of("default/acme", "operator-0"),
             );
             self.stored = Some(spec);
             self.ledger = Some(*ledger);

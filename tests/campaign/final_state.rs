@@ -47,6 +47,11 @@ impl FinalState {
         Ok(Self { store, oracle, verdicts })
     }
 
+    /// Returns the cluster with all its changes.
+    pub fn cluster(&self) -> &Store {
+        &self.store
+    }
+
     /// Compares with the end of the run without faults. Objects must have the same content, times included,
     /// and each verdict must be written the same number of times.
     pub fn compare(&self, expected: &Self) -> Result<(), Violation> {

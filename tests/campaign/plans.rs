@@ -163,6 +163,7 @@ pub fn enumerate(workload: &str, calls: &CallCounts) -> Vec<Plan> {
             plans.extend(kinds.iter().map(|kind| stale_after_kill(workload, &call, nth, *kind)));
         }
     }
+    plans.extend(of_recordings(workload, &calls.writes));
     for (call, nth) in numbered(&calls.reads) {
         plans.extend(Fault::OF_READS.map(|fault| with_fault(workload, &call, nth, fault, Family::Read)));
     }
@@ -217,6 +218,19 @@ fn of_write(workload: &str, call: &str, nth: u32) -> Vec<Plan> {
         ..with_fault(workload, call, nth, Fault::Hold, Family::TwoOperators)
     });
     plans
+}
+
+/// Returns the plans in which the operator is killed before or after it records the entries of a commit.
+fn of_recordings(workload: &str, writes: &BTreeMap<String, u32>) -> Vec<Plan> {
+    let commits =
+        writes.iter().filter(|(call, _)| call.ends_with("-ledger")).map(|(_, count)| count).sum::<u32>();
+    let moments = [Fault::KillBeforeSending, Fault::KillAfterReply];
+    let plans = (1..=commits).flat_map(|nth| moments.map(|death| (nth, death)));
+    let plans = plans.map(|(nth, death)| Plan {
+        processes: vec![kill_at("record", nth, death)],
+        ..Plan::new(format!("{workload}/record#{nth}/{death}"), Family::Crash)
+    });
+    plans.collect()
 }
 
 /// Returns the plan in which the operator crashes after a commit and then gets a stale list of a kind.

@@ -22,6 +22,7 @@ use crate::campaign::history::{History, Objects, Recorder};
 use crate::campaign::plans::{CallCounts, Plan, ProcessPlan, SecondOperator};
 use crate::campaign::processes::Process;
 use crate::campaign::proxy::{ProcessFaults, Proxy, Traffic, Write};
+use crate::campaign::recorded;
 use crate::campaign::users::{ACCOUNT, Moved, Users};
 use crate::campaign::workloads::{Step, Workload};
 use crate::oracle::Violation;
@@ -84,7 +85,13 @@ pub async fn play(
     execution.version.store(version, Ordering::Relaxed);
     let result = execution.run_to_end(plan).await?;
     let changes = execution.history.changes();
-    let end = result.and_then(|()| FinalState::check(&changes, &workload.catalog));
+    let mut end = result.and_then(|()| FinalState::check(&changes, &workload.catalog));
+    if let Ok(state) = &end
+        && let Err(violation) =
+            recorded::check(&history_file(environment, namespace), state.cluster()).await?
+    {
+        end = Err(violation);
+    }
     environment.recorder.forget(namespace);
     Ok(Played {
         end,
@@ -92,6 +99,11 @@ pub async fn play(
         calls: std::mem::take(&mut execution.calls),
         record: execution.record(),
     })
+}
+
+/// Returns the file in which the operators of a plan record the history.
+fn history_file(environment: &Environment, namespace: &str) -> PathBuf {
+    environment.folder.join(format!("{namespace}.db"))
 }
 
 /// The state of a running plan.
@@ -428,6 +440,8 @@ impl Slot {
         std::fs::write(&kubeconfig, kubeconfig_of(proxy.port))?;
         let mut arguments: Vec<String> =
             ["--namespace", namespace, "--allow-test-clocks", namespace].map(str::to_owned).into();
+        let history = format!("sqlite:{}", history_file(environment, namespace).display());
+        arguments.extend(["--history".to_owned(), history]);
         if let Some(file) = &workload.catalog_file {
             arguments.extend(["--catalog".to_owned(), file.clone()]);
         }

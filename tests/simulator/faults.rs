@@ -45,6 +45,14 @@ pub enum Fault {
     Sweep,
     /// etcd is restored from a snapshot. Later writes are lost.
     RestoredEtcd,
+    /// The history store is down for a while.
+    HistoryDown,
+    /// A call of the history store fails and has no effect.
+    HistoryUnavailable,
+    /// A call of the history store takes effect, but the reply is lost.
+    LostHistoryReply,
+    /// The history store is restored from a backup. Later rows are lost.
+    RestoredHistory,
 }
 
 /// Faults of a request.

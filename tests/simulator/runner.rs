@@ -17,6 +17,8 @@ use flashgate_testing::simulated::{Change, Object, ObjectKind, SharedWire, Simul
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
+use crate::simulator::history::HistoryClient;
+
 /// Time before a failed reconcile is retried.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -55,7 +57,13 @@ pub struct Runner {
 
 impl Runner {
     /// Returns an operator with empty caches. `server_seconds` is the server's time.
-    pub fn new(client: usize, wire: &SharedWire, catalog: &Catalog, server_seconds: &Arc<AtomicI64>) -> Self {
+    pub fn new(
+        client: usize,
+        wire: &SharedWire,
+        catalog: &Catalog,
+        server_seconds: &Arc<AtomicI64>,
+        history: Option<HistoryClient>,
+    ) -> Self {
         let (skew_seconds, uptime_millis) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
         let (skew, uptime, server) =
             (Arc::clone(&skew_seconds), Arc::clone(&uptime_millis), Arc::clone(server_seconds));
@@ -67,7 +75,10 @@ impl Runner {
             move || Duration::from_millis(uptime.load(Ordering::Relaxed)),
         );
         let end = Simulated::new(Arc::clone(wire), client, clock.clone());
-        let operator = Operator::new(end, catalog.clone(), clock, format!("simulated-{client}"));
+        let mut operator = Operator::new(end, catalog.clone(), clock, format!("simulated-{client}"));
+        if let Some(history) = history {
+            operator.record_in(Arc::new(history));
+        }
         Self {
             client,
             is_paused: false,

@@ -1,6 +1,6 @@
 //! Runs a seed step by step: users, operators, requests and the server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use crate::oracle::{Oracle, Violation};
 use crate::outcome::Disorder;
 use crate::simulator::faults::{Fault, Faults};
+use crate::simulator::history::{Rows, SharedHistory};
 use crate::simulator::reads::Reads;
 use crate::simulator::runner::Runner;
 use crate::simulator::users;
@@ -44,6 +45,7 @@ pub struct Omissions {
 struct Snapshot {
     store: Store,
     oracle: Oracle,
+    history: Option<Rows>,
 }
 
 /// A running simulation.
@@ -51,6 +53,8 @@ pub struct World {
     pub wire: SharedWire,
     pub catalog: Catalog,
     pub oracle: Oracle,
+    /// The history store. Absent in half of the runs.
+    history: Option<SharedHistory>,
     reads: Reads,
     snapshot: Option<Snapshot>,
     pub faults: Faults,
@@ -79,6 +83,7 @@ enum Action {
     Reply(u64, usize),
     Stray(u64),
     Start(usize, AccountKey),
+    Record(usize),
     View(usize, ObjectKind),
 }
 
@@ -92,6 +97,7 @@ impl World {
         let wire = Wire::to(Store::new(workload.begin));
         let mut world = Self {
             oracle: Oracle::new(catalog.clone()),
+            history: (seed % 2 == 1).then(|| SharedHistory::of(seed, is_faulty)),
             reads: Reads::default(),
             snapshot: None,
             faults: Faults::of(seed, workload.disorder, omissions.faults.clone()),
@@ -131,7 +137,8 @@ impl World {
             self.advance_to(batch.time);
             if self.is_faulty && self.faults.takes_snapshot(&mut self.random) {
                 let store = lock(&self.wire).store.clone();
-                self.snapshot = Some(Snapshot { store, oracle: self.oracle.clone() });
+                let history = self.history.as_ref().map(SharedHistory::rows);
+                self.snapshot = Some(Snapshot { store, oracle: self.oracle.clone(), history });
             }
             self.play_batch(batch)?;
         }
@@ -160,10 +167,27 @@ impl World {
         self.note_changes()
     }
 
+    fn set_calm(&mut self, is_calm: bool) {
+        self.is_calm = is_calm;
+        if let Some(history) = &self.history {
+            history.set_calm(is_calm);
+        }
+    }
+
+    /// Returns the faults that occurred.
+    pub fn injected(&self) -> BTreeMap<Fault, u64> {
+        let mut injected = self.faults.injected.clone();
+        injected.extend(self.history.iter().flat_map(SharedHistory::injected));
+        injected
+    }
+
     /// Runs some steps with faults.
     fn disturb(&mut self, most: u64) -> Result<(), Violation> {
-        self.is_calm = false;
+        self.set_calm(false);
         for _ in 0..self.random.below(most) {
+            if let Some(history) = &self.history {
+                history.disturb();
+            }
             if self.disorder != Disorder::Informed && self.random.chance(30) {
                 let seconds = self.random.between(1, 3);
                 let now = seconds_after(lock(&self.wire).store.now(), seconds);
@@ -183,7 +207,7 @@ impl World {
     /// Runs without new faults until everything is quiet. A paused operator may stay paused, and delayed
     /// requests may stay delayed.
     fn run_until_quiet(&mut self) -> Result<(), Violation> {
-        self.is_calm = true;
+        self.set_calm(true);
         for runner in &mut self.runners {
             // An operator that is paused across batches may grant an order that was deleted long before.
             runner.is_paused &= self.disorder != Disorder::Informed && self.random.chance(500);
@@ -255,12 +279,16 @@ impl World {
                 describe(write)
             )));
         }
+        if let Some(history) = &self.history {
+            history.check(&store)?;
+        }
         self.oracle.check_final_state(&store)
     }
 
     fn add_runner(&mut self) {
         self.clients += 1;
-        let runner = Runner::new(self.clients, &self.wire, &self.catalog, &self.server_seconds);
+        let history = self.history.as_ref().map(|history| history.client(self.clients));
+        let runner = Runner::new(self.clients, &self.wire, &self.catalog, &self.server_seconds, history);
         self.runners.push(runner);
         let index = self.runners.len() - 1;
         let is_new = self.is_calm || self.random.chance(500);
@@ -318,6 +346,7 @@ impl World {
                 self.runners[index].start(&key);
                 self.poll(index)?;
             }
+            Action::Record(index) => self.poll(index)?,
             Action::View(index, kind) => self.deliver(index, kind)?,
         }
         self.note_changes()?;
@@ -343,6 +372,9 @@ impl World {
                 .into_iter()
                 .filter(|kind| runner.views[*kind as usize] < self.kinds[*kind as usize].len());
             actions.extend(behind.map(|kind| Action::View(index, kind)));
+            if self.history.as_ref().is_some_and(|history| history.waits(runner.client)) {
+                actions.push(Action::Record(index));
+            }
             if self.is_informed(runner) {
                 actions.extend(runner.startable().map(|key| Action::Start(index, key.clone())));
             }
@@ -441,7 +473,7 @@ impl World {
     /// every reconcile has ended. Operators keep their caches, and notice the restore before their watches
     /// resume.
     fn restore_etcd(&mut self) -> Result<(), Violation> {
-        let Some(Snapshot { store, oracle }) = self.snapshot.take() else { return Ok(()) };
+        let Some(Snapshot { store, oracle, history }) = self.snapshot.take() else { return Ok(()) };
         self.trace(|| format!("!! etcd is restored to revision {}", store.revision()));
         let revision = store.revision();
         while lock(&self.wire).cut_off() {
@@ -455,6 +487,10 @@ impl World {
             self.noted = wire.store.changes().len();
         }
         self.oracle = oracle;
+        // The history store is restored with the cluster. Otherwise it would have entries that no ledger has.
+        if let Some((shared, rows)) = self.history.as_ref().zip(history) {
+            shared.restore(rows);
+        }
         self.reads = Reads::default();
         for (kind, floor) in self.kinds.iter_mut().zip(&mut self.floor) {
             kind.retain(|change| *change < self.noted);

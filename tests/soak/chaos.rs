@@ -14,6 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use crate::relay::Interceptor;
+use crate::soak::recorded;
 use crate::world::{Operator, World};
 
 /// Requests in 1,000 that fail.
@@ -174,7 +175,8 @@ impl Pair {
             "--leader-elect-retry-seconds",
             "1",
         ];
-        let arguments = arguments.map(str::to_owned).to_vec();
+        let mut arguments = arguments.map(str::to_owned).to_vec();
+        arguments.extend(["--history".to_owned(), format!("sqlite:{}", recorded::file(world).display())]);
         let folder = world.plane.folder().to_owned();
         let pair = Self { kubeconfig, arguments, folder, operators: [Mutex::new(None), Mutex::new(None)] };
         pair.start_one(0);

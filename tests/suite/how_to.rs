@@ -1,5 +1,7 @@
 //! Runs each command of the tutorial and of the pages in `docs/how-to` as the page shows it.
 
+mod histories;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -162,23 +164,6 @@ async fn a_pack_is_bought_and_refunded_as_the_page_says() {
     page.walk("Refund").await;
     account.state_is::<CreditPack>("acme-order-17", "Refunded").await;
     account.balance("1100").await;
-    page.assert_complete();
-}
-
-#[tokio::test]
-async fn the_history_of_an_account_is_where_the_page_says() {
-    let world = shared().await;
-    let account = ClusterAccount::without_subscription(world, "history-page").await;
-    let variables = subscribed(&account, "starter").await;
-    let page = Page::how_to("see-the-history.md", world, &variables);
-    let printed = page.walk("Events").await;
-    assert!(printed.contains("1100 credits of plan 'starter'"), "{printed}");
-    let printed = page.walk("The last entries").await;
-    let kinds = printed.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let kinds: Vec<_> = kinds.map(|entry| entry["kind"].clone()).collect();
-    assert_eq!(kinds, ["Invoiced", "Settled", "Granted"]);
-    let printed = page.walk("Statements").await;
-    assert!(printed.contains(r#""granted":"1100""#), "{printed}");
     page.assert_complete();
 }
 
@@ -457,7 +442,7 @@ fn every_link_on_a_page_leads_to_a_file() {
 
 #[test]
 fn each_page_with_commands_has_a_test_that_runs_them() {
-    let sources = ["how_to.rs", "backup.rs", "gitops/walked.rs"].map(|file| {
+    let sources = ["how_to.rs", "how_to/histories.rs", "backup.rs", "gitops/walked.rs"].map(|file| {
         let file = root().join("tests/suite").join(file);
         fs::read_to_string(file).expect("source")
     });

@@ -36,7 +36,8 @@ pub struct Runbook {
 }
 
 impl Runbook {
-    fn open(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
+    /// Opens a page of `docs/runbooks`. Its commands run in the folder of the world.
+    pub fn open(name: &'static str, world: &World, variables: &[(&'static str, String)]) -> Self {
         Self::open_in("docs/runbooks", name, world, variables)
     }
 

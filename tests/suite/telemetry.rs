@@ -2,6 +2,7 @@
 
 mod causes;
 mod distance;
+mod history;
 mod prometheus;
 mod usage;
 
@@ -138,12 +139,14 @@ async fn each_alert_fires_for_its_cause_and_each_dashboard_query_has_data() {
     scene.block_accounts().await;
     scene.store_future_object().await;
     scene.write_undecodable_payment().await;
+    scene.change_a_history().await;
     for alert in alerts(&rules) {
         if alert != "FlashgateOperatorDown" {
             scene.fires(&alert).await;
         }
     }
     scene.each_cause_fires_its_alert().await;
+    scene.runbooks_find_the_accounts_of_the_history().await;
     metrics_match_the_reference(&scene);
     dashboard_queries_have_data(&scene.prometheus);
     the_forecast_reaches_zero_at_the_displayed_time(&scene.prometheus);

@@ -196,3 +196,16 @@ for a payment. It is monthly and free if the catalog has such a plan.
 {{- end -}}
 {{- toYaml $asked -}}
 {{- end -}}
+
+{{/* Name of the PersistentVolumeClaim of the history. */}}
+{{- define "flashgate-billing.historyClaim" -}}
+{{- default (include "flashgate-billing.suffixed" (list . "history")) .Values.history.sqlite.existingClaim -}}
+{{- end -}}
+
+{{/* Seconds for which reports are kept because there is a history; empty if the catalog states them, or without a history. */}}
+{{- define "flashgate-billing.reportsKeepForSeconds" -}}
+{{- $ofCatalog := dig "policies" "reports" "keepForSeconds" "unset" .Values.catalog -}}
+{{- if and (ne .Values.history.mode "none") (eq (toString $ofCatalog) "unset") -}}
+{{- .Values.history.reportsKeepForSeconds | int -}}
+{{- end -}}
+{{- end -}}

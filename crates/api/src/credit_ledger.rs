@@ -205,10 +205,41 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<64, 4096>")]
     pub statements: Vec<String>,
-    /// The last entries of the history, one record each.
+    /// Sums of the last calendar months (UTC) in which credits moved, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "records::<64, 131_072>")]
+    #[schemars(schema_with = "records::<64, 1024>")]
+    pub months: Vec<String>,
+    /// The last entries of the history, one record each. With a history store, also all entries that are not known
+    /// to be recorded there, at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "records::<1024, 131_072>")]
     pub entries: Vec<String>,
+    /// Number of the last entry. Entries are numbered from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAX_INTEGER))]
+    pub entry_number: Option<i64>,
+    /// Hash of the last entry: SHA-256, in lower-case hexadecimal, of the hash of the entry before it and the record
+    /// of the entry. Empty before the first entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("pattern" = "^([0-9a-f]{64})?$"))]
+    pub entry_hash: Option<String>,
+    /// Branch of the history to which the next entries belong. A branch begins when an administrator accepts the
+    /// content of a ledger. Absent before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), extend("pattern" = "^[0-9a-f]{16}$"))]
+    pub entry_branch: Option<String>,
+    /// State before the first of the numbered `entries`, as one record. Absent if that is the state of a new account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub entries_opening: Option<String>,
+    /// Id of the history store in which entries are recorded. Absent if there never was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub history_store: Option<String>,
+    /// Sequence of the last commit whose entries are known to be recorded in that store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAX_INTEGER))]
+    pub recorded_sequence: Option<i64>,
     /// Charged reports whose status update is not confirmed, one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<512, 262_144>")]

@@ -61,6 +61,8 @@ reasons! {
     FirstPeriodAwaited: "The account's first period has not begun: it begins with its payment, or when the Subscription requests a plan of the catalog.",
     GapClosed: "A source had more than 1,024 separate stretches, or the account more than 4,096, so its oldest gap was closed. A report that would fill it is refused: report it with another source, and report without gaps.",
     Granted: "Credits were granted.",
+    HistoryConflict: "The history store has other entries than the CreditLedger, so receipts of charges wait: an administrator must restore the store, or accept the ledger with the annotation `billing.flashgate.dev/accept-sequence`, which begins a new branch of the history.",
+    HistoryGap: "The history store has no record of some entries of the account: the message says which. Balances are not affected.",
     InForce: "The requested plan is in force.",
     InvoiceIssued: "An invoice was issued and waits for its payment.",
     InvoiceVoided: "An invoice is no longer owed.",

@@ -1,5 +1,6 @@
 //! The chain of entry hashes, which proves that no entry is missing or changed.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use flashgate_ledger::Credits;
@@ -37,7 +38,11 @@ pub fn canonical(subscription: &str, entry: &EntryRecord) -> String {
     )
 }
 
-/// Returns the hash of an entry: SHA-256 of `previous` followed by [`canonical`], as 64 lower-case hexadecimal digits.
+/// Key of the details of an entry that no hash covers, because they are personal data that may be erased.
+pub const BILLING_DETAILS: &str = "billingDetails";
+
+/// Returns the hash of an entry: SHA-256 of `previous` followed by [`canonical`] without billing details, as 64
+/// lower-case hexadecimal digits.
 ///
 /// `previous` is the hash of the entry before it, and empty for the first entry.
 #[must_use]
@@ -50,8 +55,20 @@ pub fn hash(previous: &str, subscription: &str, entry: &EntryRecord) -> String {
 pub fn hash_of_text(previous: &str, canonical: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(previous.as_bytes());
-    digest.update(canonical.as_bytes());
+    digest.update(without_billing_details(canonical).as_bytes());
     hex(&digest.finalize())
+}
+
+/// Returns a canonical text without billing details. Most entries have none and are returned as they are.
+fn without_billing_details(canonical: &str) -> Cow<'_, str> {
+    if !canonical.contains(BILLING_DETAILS) {
+        return Cow::Borrowed(canonical);
+    }
+    let Ok(mut entry) = serde_json::from_str::<Value>(canonical) else { return Cow::Borrowed(canonical) };
+    if let Some(detail) = entry.get_mut("detail").and_then(Value::as_object_mut) {
+        detail.remove(BILLING_DETAILS);
+    }
+    Cow::Owned(canonical_json(&entry))
 }
 
 /// Returns bytes as lower-case hexadecimal digits.
@@ -166,6 +183,17 @@ mod tests {
         assert_eq!(hash("abc", "team/acme", &entry()), expected);
         assert_ne!(hash("", "team/acme", &entry()), expected);
         assert_ne!(hash("abc", "team/acme2", &entry()), expected);
+    }
+
+    #[test]
+    fn billing_details_can_be_erased_without_a_change_of_the_hash() {
+        let (mut invoiced, mut erased) = (entry(), entry());
+        invoiced.detail = json!({"amount": "100", "billingDetails": {"name": "Acme"}});
+        erased.detail = json!({"amount": "100"});
+        assert!(canonical("team/acme", &invoiced).contains("Acme"));
+        assert_eq!(hash("abc", "team/acme", &invoiced), hash("abc", "team/acme", &erased));
+        erased.detail = json!({"amount": "100", "reason": "billingDetails"});
+        assert_ne!(hash("abc", "team/acme", &invoiced), hash("abc", "team/acme", &erased));
     }
 
     #[test]

@@ -136,7 +136,12 @@ pub(crate) fn plan<'b>(batch: &'b Batch, stored: &StoredRows, pruned: i64) -> Re
         .filter(|_| is_needed && !is_covered)
         .map(|(number, _)| Gap { first: number.saturating_add(1), last: opening.number });
     let (number, sequence) = last_contiguous(batch, stored);
-    Ok(Plan { replaced, adds_opening: is_needed, entries, recorded: Recorded { number, sequence, gap } })
+    Ok(Plan {
+        replaced,
+        adds_opening: is_needed,
+        entries,
+        recorded: Recorded { store: String::new(), number, sequence, gap },
+    })
 }
 
 /// Returns number and sequence of the last entry that is stored, or covered, without a hole after the opening.
@@ -153,5 +158,4 @@ fn last_contiguous(batch: &Batch, stored: &StoredRows) -> (i64, i64) {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use flashgate_ledger::credits::AmountOverflow;
 use flashgate_ledger::ledger::Totals;
 use flashgate_ledger::period::Window;
 use flashgate_ledger::{Credits, Quantity};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::totals;
 
 /// An account of the history.
 ///
@@ -61,7 +65,10 @@ pub struct EntryRecord {
 }
 
 /// The state of an account before the first entry of a batch. The chain of hashes starts from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// A ledger stores it as a record, so the names of its fields are part of the ledger's format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Opening {
     /// Number of the last entry before the batch. 0 if the account has no earlier entries.
     pub number: i64,
@@ -75,6 +82,22 @@ pub struct Opening {
     pub balance: Credits,
     /// Sums since the start of the account up to that entry.
     pub totals: Totals,
+}
+
+impl Opening {
+    /// Moves on to the state after `entry`, which must be the next one.
+    ///
+    /// # Errors
+    /// Returns an error if a sum exceeds the exact range. The state is then unchanged.
+    pub fn advance(&mut self, entry: &EntryRecord) -> Result<(), AmountOverflow> {
+        self.totals = totals::after(self.totals, entry)?;
+        self.number = entry.number;
+        self.sequence = entry.sequence;
+        self.time = entry.time;
+        self.hash.clone_from(&entry.hash);
+        self.balance = entry.balance;
+        Ok(())
+    }
 }
 
 /// Charged usage of one report, node type, operation and set of labels.
@@ -141,6 +164,8 @@ impl fmt::Display for Gap {
 /// The result of recording a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
+    /// Id of the store.
+    pub store: String,
     /// Number of the last entry that the store now has or covers with a gap.
     pub number: i64,
     /// Sequence of the commit of that entry.

@@ -7,7 +7,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::database::Pool;
+use crate::database::{Connection, Pool};
 use crate::error::StoreError;
 use crate::url::HistoryUrl;
 use crate::{migrate, query, statements};
@@ -59,6 +59,8 @@ impl Store {
                     // A recorded entry survives a loss of power, because its receipt may be written next.
                     .synchronous(SqliteSynchronous::Full)
                     .foreign_keys(true)
+                    // A container can have a read-only root file system.
+                    .pragma("temp_store", "memory")
                     .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                     .disable_statement_logging();
                 let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(wait);
@@ -101,9 +103,7 @@ impl Store {
     /// # Errors
     /// Returns [`StoreError::NotMigrated`] if there are no tables, and other errors if the store is not available.
     pub async fn id(&self) -> Result<String, StoreError> {
-        let mut session = self.pool.session().await?;
-        let rows = session.connection().fetch(statements::STORE_ID, Vec::new()).await?;
-        rows.first().ok_or(StoreError::NotMigrated)?.raw_text(0)
+        store_id(&mut self.pool.session().await?.connection()).await
     }
 
     /// Closes all connections. Later calls return an error.
@@ -124,4 +124,10 @@ impl Store {
         }
         Ok(plans)
     }
+}
+
+/// Returns the id of the store of a connection.
+pub(crate) async fn store_id(connection: &mut Connection<'_>) -> Result<String, StoreError> {
+    let rows = connection.fetch(statements::STORE_ID, Vec::new()).await?;
+    rows.first().ok_or(StoreError::NotMigrated)?.raw_text(0)
 }

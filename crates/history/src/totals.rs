@@ -10,27 +10,10 @@ use crate::record::EntryRecord;
 
 /// Returns the sums after `entry`, from the sums before it.
 ///
-/// Late usage can claim expired credits, and a refund can take them back. An entry does not name that amount. It
-/// follows from the change of the balance, which equals all credits that came in minus all that went out.
-///
 /// # Errors
 /// Returns an error if a sum exceeds the exact range.
 pub fn after(mut totals: Totals, entry: &EntryRecord) -> Result<Totals, AmountOverflow> {
-    let amount = amount(entry);
-    let (sum, is_credit) = match entry.kind.as_str() {
-        "Granted" => (&mut totals.granted, true),
-        "Purchased" => (&mut totals.purchased, true),
-        "Adjusted" => (&mut totals.adjusted, true),
-        "Charged" => (&mut totals.consumed, false),
-        "Refunded" => (&mut totals.refunded, false),
-        _ => {
-            totals.expired = totals.expired.checked_sub(entry.credits)?;
-            return Ok(totals);
-        }
-    };
-    *sum = sum.checked_add(amount)?;
-    let change = if is_credit { amount } else { amount.negated() };
-    totals.expired = totals.expired.checked_add(change.checked_sub(entry.credits)?)?;
+    totals.add(&entry.kind, amount(entry), entry.credits)?;
     Ok(totals)
 }
 

@@ -9,7 +9,7 @@ use crate::plan::{self, BranchRow, Plan, StoredRow, StoredRows};
 use crate::record::{AccountId, Batch, EntryRecord, Recorded};
 use crate::rows::{self, RowKey};
 use crate::statements as sql;
-use crate::store::Store;
+use crate::store::{Store, store_id};
 
 /// An account in a transaction that locks it.
 pub(crate) struct LockedAccount {
@@ -44,9 +44,11 @@ impl Store {
                 recorded.push((index, record(&mut transaction.connection(), batch).await?));
             }
         }
+        let store = store_id(&mut transaction.connection()).await?;
         transaction.commit().await?;
         recorded.sort_by_key(|(index, _)| *index);
-        Ok(recorded.into_iter().map(|(_, recorded)| recorded).collect())
+        let with_store = |(_, recorded): (usize, Recorded)| Recorded { store: store.clone(), ..recorded };
+        Ok(recorded.into_iter().map(with_store).collect())
     }
 }
 

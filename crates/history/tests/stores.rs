@@ -3,24 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-#[path = "stores/copies.rs"]
-mod copies;
-#[path = "stores/exports.rs"]
-mod exports;
-#[path = "stores/faults.rs"]
-mod faults;
-#[path = "stores/ledger.rs"]
-mod ledger;
-#[path = "stores/place.rs"]
-mod place;
-#[path = "stores/queries.rs"]
-mod queries;
-#[path = "stores/recording.rs"]
-mod recording;
-#[path = "stores/scripts.rs"]
-mod scripts;
-#[path = "stores/verification.rs"]
-mod verification;
+mod stores {
+    pub mod copies;
+    pub mod exports;
+    pub mod faults;
+    pub mod ledger;
+    pub mod place;
+    pub mod queries;
+    pub mod recording;
+    pub mod scripts;
+    pub mod verification;
+}
 
 /// Runs each test on both databases.
 macro_rules! on_both_stores {
@@ -28,13 +21,13 @@ macro_rules! on_both_stores {
         mod sqlite {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::place::sqlite().await).await;
+                super::$name(crate::stores::place::sqlite().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::place::postgres().await).await;
+                super::$name(crate::stores::place::postgres().await).await;
             })*
         }
     };

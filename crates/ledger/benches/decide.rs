@@ -104,6 +104,7 @@ fn subscribed(arrival: Timestamp) -> Facts {
         },
         start_time: None,
         alert_thresholds_percent: None,
+        billing_details: None,
     };
     Facts {
         name: "acme".to_owned(),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::bounds::{ORDER_BYTES, REMEMBERED_MESSAGE};
 use crate::catalog::{Catalog, PaymentMode};
 use crate::credits::Credits;
-use crate::entry::{Detail, Entry, FactKind, ObjectName, PlanPeriod};
+use crate::entry::{Detail, Entry, FactKind, InvoiceLine, ObjectName, PlanPeriod};
 use crate::facts::Subscription;
 use crate::grant::{Expiration, Grant, GrantSource, SETTLEMENT_CLOSES_AFTER_SECONDS};
 use crate::invoice::{
@@ -14,6 +14,7 @@ use crate::invoice::{
 };
 use crate::ledger::{Ledger, PeriodState, REFUSALS_KEPT, RefusalRecord, Terms, Violation};
 use crate::period::{Anchor, Window, months_begun, seconds_after};
+use crate::purchase::Purchase;
 use crate::refusal::Refusal;
 use crate::statement::{Book, BookLine, Statement};
 
@@ -80,7 +81,11 @@ impl<'a> Account<'a> {
         if !credits.is_zero() {
             self.ledger.last_balance_change_time = Some(self.time);
         }
-        self.entries.push(Entry { time: self.time, credits, balance: self.balance, detail });
+        let entry = Entry { time: self.time, credits, balance: self.balance, detail };
+        if !entry.detail.amount().is_zero() {
+            self.ledger.months.book(&entry)?;
+        }
+        self.entries.push(entry);
         Ok(())
     }
 
@@ -200,6 +205,7 @@ impl<'a> Account<'a> {
             payments: Vec::new(),
             attempts: Attempts::default(),
         };
+        let subscription = self.subscription;
         let detail = Detail::Invoiced {
             amount: price,
             currency: invoice.currency.clone(),
@@ -207,6 +213,8 @@ impl<'a> Account<'a> {
             reason: invoice.reason(),
             object,
             due_time,
+            lines: self.invoice_lines(&invoice),
+            billing_details: subscription.and_then(|subscription| subscription.billing_details.clone()),
         };
         self.record(Credits::ZERO, detail)?;
         self.ledger.invoices.push(invoice);
@@ -217,6 +225,31 @@ impl<'a> Account<'a> {
             self.settle_invoice(number, None)?;
         }
         Ok(Some(IssuedInvoice { number, is_settled, due_time }))
+    }
+
+    /// Returns the items of `invoice`: a pack, or one period of a plan.
+    fn invoice_lines(&self, invoice: &Invoice) -> Vec<InvoiceLine> {
+        let amount = invoice.amount;
+        let of_plan = |terms: &Terms| InvoiceLine {
+            plan: Some(terms.plan.clone()),
+            billing_period: Some(terms.billing_period),
+            pack: None,
+            credits: terms.credits,
+            amount,
+        };
+        let of_pack = |purchase: &Purchase| InvoiceLine {
+            plan: None,
+            billing_period: None,
+            pack: Some(purchase.pack.clone()),
+            credits: purchase.credits,
+            amount,
+        };
+        let line = match &invoice.purpose {
+            Purpose::Change { terms, .. } => Some(of_plan(terms)),
+            Purpose::Renewal { .. } => self.ledger.terms.as_ref().map(of_plan),
+            Purpose::Pack { name } => self.ledger.purchases.record(name).map(of_pack),
+        };
+        line.into_iter().collect()
     }
 
     /// Marks an open invoice as paid.

@@ -4,6 +4,7 @@
 //! fills one share, more objects of that kind are refused; usage, renewals and settlements keep their room.
 
 use crate::credits::{AmountOverflow, Credits};
+use crate::entry::{Detail, Entry};
 use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::ledger::{Charge, Ledger, RatedUsage, UNACKNOWLEDGED_LIMIT};
 use crate::purchase::{ORDER_NAME_BYTES, Purchase, PurchaseState};
@@ -33,6 +34,11 @@ pub const ATTEMPT_BYTES: usize = 64 * 1_024;
 
 /// Bytes of charges with an outstanding receipt. At this limit, further reports are pending.
 pub const RECEIPT_BYTES: usize = 96 * 1_024;
+
+/// Bytes of entries that are not recorded in a history store. At this limit, further reports are pending. The ledger
+/// has 64 KiB for them: the rest is for the entry of the last charge, and for grants, invoices and payments, which never
+/// wait.
+pub const UNRECORDED_BYTES: usize = 40 * 1_024;
 
 /// Rates for which the usage of a period is kept. Above it, rates that the catalog no longer has are summed up
 /// as one.
@@ -66,6 +72,22 @@ pub fn receipts_are_full<'a>(charges: impl IntoIterator<Item = &'a Charge>) -> b
         (count.saturating_add(1), bytes.saturating_add(charge.bytes()))
     });
     count >= UNACKNOWLEDGED_LIMIT || bytes >= RECEIPT_BYTES
+}
+
+impl Entry {
+    /// Returns an estimate of its size in a stored ledger, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts = match &self.detail {
+            Detail::Charged { object, source, paid_by, .. } => {
+                let paid_by = paid_by.iter().map(|paid| paid.grant.len().saturating_add(60));
+                object.name.len().saturating_add(source.len()).saturating_add(paid_by.sum())
+            }
+            Detail::Refused { object, refusal } => object.name.len().saturating_add(refusal.message.len()),
+            _ => 512,
+        };
+        texts.saturating_add(800)
+    }
 }
 
 impl Invoice {

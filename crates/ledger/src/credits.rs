@@ -147,6 +147,11 @@ impl Credits {
     }
 }
 
+/// Returns true if a stored record can omit an amount because it is zero.
+pub(crate) const fn is_zero(amount: &Credits) -> bool {
+    amount.is_zero()
+}
+
 impl fmt::Display for Credits {
     /// Writes a plain decimal without trailing zeros.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::Credits;
 use crate::catalog::BillingPeriod;
-pub use crate::facts::FactKind;
+pub use crate::facts::{BillingDetails, FactKind};
 use crate::invoice::{InvoiceReason, InvoiceState, VoidCause};
 use crate::period::Window;
 use crate::refusal::Refusal;
@@ -81,6 +81,26 @@ pub struct PaidBy {
     /// Id of the grant.
     pub grant: String,
     /// Credits that it paid.
+    pub amount: Credits,
+}
+
+/// An item of an invoice: a plan for one period, or a pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(rename_all = "camelCase")]
+pub struct InvoiceLine {
+    /// Plan. Absent if the item is a pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Billing period of the plan. Absent if the item is a pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing_period: Option<BillingPeriod>,
+    /// Pack of the catalog. Absent if the item is a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
+    /// Credits that it gives when the invoice is settled.
+    pub credits: Credits,
+    /// Money owed for it.
     pub amount: Credits,
 }
 
@@ -271,6 +291,11 @@ pub enum Detail {
         /// Time at which it is due. Absent if it was settled when it was issued.
         #[serde(skip_serializing_if = "Option::is_none")]
         due_time: Option<Timestamp>,
+        /// Items that it is for.
+        lines: Vec<InvoiceLine>,
+        /// Billing details of the Subscription when it was issued. Absent if there were none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        billing_details: Option<BillingDetails>,
     },
     // Law 18.
     /// An invoice was paid.
@@ -343,6 +368,30 @@ impl Detail {
         "Accepted",
         "Refused",
     ];
+
+    /// Returns the credits that an entry of this kind moves: those that arrived, were consumed, expired or were
+    /// taken back. It is zero for other kinds, whose amounts are money or credits that moved before.
+    #[must_use]
+    pub const fn amount(&self) -> Credits {
+        match self {
+            Self::Granted { amount, .. }
+            | Self::Purchased { amount, .. }
+            | Self::Adjusted { amount, .. }
+            | Self::Charged { amount, .. }
+            | Self::Expired { amount, .. }
+            | Self::Refunded { amount, .. } => *amount,
+            Self::SettlementClosed { .. }
+            | Self::PlanChanged { .. }
+            | Self::Renewed { .. }
+            | Self::Lapsed { .. }
+            | Self::Invoiced { .. }
+            | Self::Settled { .. }
+            | Self::Voided { .. }
+            | Self::Threshold { .. }
+            | Self::Accepted { .. }
+            | Self::Refused { .. } => Credits::ZERO,
+        }
+    }
 
     /// Returns the name of the kind of entry.
     #[must_use]

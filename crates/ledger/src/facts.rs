@@ -65,6 +65,9 @@ pub struct Facts {
     pub adjustments: Vec<Adjustment>,
     /// Names and UIDs of charged reports whose receipt is confirmed or not needed.
     pub acknowledged: Vec<(String, String)>,
+    /// Size of the entries that are not known to be recorded in a history store, in bytes of a stored ledger. Absent
+    /// if there is no store. While it is large, reports wait.
+    pub unrecorded_bytes: Option<usize>,
 }
 
 /// The reports whose waits are to be reported.
@@ -104,6 +107,27 @@ pub struct Subscription {
     pub start_time: Option<Timestamp>,
     /// Thresholds of this account. Absent if those of the catalog apply.
     pub alert_thresholds_percent: Option<Vec<u32>>,
+    /// Billing details that its next invoices carry. No amount depends on them.
+    pub billing_details: Option<BillingDetails>,
+}
+
+/// The billing details of a customer, as they are on an invoice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(rename_all = "camelCase")]
+pub struct BillingDetails {
+    /// Legal name of the organization or person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Email address for invoices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Tax number of the organization.
+    #[serde(rename = "taxID", skip_serializing_if = "Option::is_none")]
+    pub tax_id: Option<String>,
+    /// Postal address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// The request of a Subscription.

@@ -12,6 +12,7 @@ use crate::credits::{AmountOverflow, Credits};
 use crate::facts::{FactKind, Request};
 use crate::grant::{Grant, GrantSource};
 use crate::invoice::{Invoice, InvoiceState, Purpose};
+use crate::month::Months;
 use crate::period::{Anchor, Window};
 use crate::purchase::{OrderName, Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
@@ -19,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::shared::Shared;
 use crate::statement::Statements;
 pub use crate::terms::Terms;
+pub use crate::totals::Totals;
 
 /// Most charges that can have an outstanding receipt.
 pub const UNACKNOWLEDGED_LIMIT: usize = 128;
@@ -88,6 +90,8 @@ pub struct Ledger {
     pub crossed_thresholds_percent: Vec<u32>,
     /// Sums since the start of the account.
     pub totals: Totals,
+    /// Sums of the last calendar months (Law 28).
+    pub months: Shared<Months>,
     /// Statements of the current and earlier periods.
     pub statements: Statements,
     /// Charges whose receipt is not confirmed, oldest first.
@@ -235,23 +239,6 @@ pub struct RatedUsage {
     pub credits: Credits,
 }
 
-/// Sums since the start of an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Plan credits.
-    pub granted: Credits,
-    /// Pack credits.
-    pub purchased: Credits,
-    /// Credits of adjustments.
-    pub adjusted: Credits,
-    /// Credits consumed.
-    pub consumed: Credits,
-    /// Credits that expired, without those that late usage claimed.
-    pub expired: Credits,
-    /// Credits taken back with a refund.
-    pub refunded: Credits,
-}
-
 /// A charged report. Its receipt repeats these values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -390,6 +377,7 @@ impl Ledger {
             last_balance_change_time: None,
             crossed_thresholds_percent: Vec::new(),
             totals: Totals::default(),
+            months: Shared::default(),
             statements: Statements::default(),
             unacknowledged: Vec::new(),
         }

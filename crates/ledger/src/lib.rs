@@ -17,10 +17,11 @@
 //! | 14, 15 packs | [`sale`], [`purchase`] |
 //! | 16 lapse | `lapse` |
 //! | 18 payments | [`invoice`], [`payment`] |
-//! | 21 conservation | [`ledger`] |
+//! | 21 conservation | [`ledger`], [`totals`] |
 //! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
 //! | 25 adjustments | [`adjustment`] |
 //! | 26 bounds | [`bounds`], `room` |
+//! | 27 split over labels, 28 months | [`split`], [`month`] |
 //!
 //! Records of a ledger and details of entries implement serde. Their serialized form is stored, and the hash of
 //! the ledger covers it, so the names and the order of their fields are part of the format. The feature
@@ -45,6 +46,7 @@ mod idle;
 pub mod invoice;
 mod lapse;
 pub mod ledger;
+pub mod month;
 pub mod payment;
 pub mod period;
 pub mod plan_change;
@@ -61,10 +63,12 @@ mod room;
 pub mod sale;
 pub mod schema;
 pub mod shared;
+pub mod split;
 pub mod statement;
 pub mod terms;
 mod text;
 pub mod threshold;
+pub mod totals;
 pub mod verdict;
 
 pub use credits::Credits;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::account::Account;
-use crate::bounds::receipts_are_full;
+use crate::bounds::{UNRECORDED_BYTES, receipts_are_full};
 use crate::decision::{Decision, WaitBasis};
 use crate::entry::{Detail, Entry, FactKind, ObjectName};
 use crate::facts::{Adjustment, Facts, PackOrder, Payment, PaymentState, Report, Subscription};
@@ -40,8 +40,8 @@ pub(crate) struct Replay<'a> {
     waiting_packs: Vec<&'a PackOrder>,
     /// A start or resumption that has not taken effect, with its time.
     arrival: Option<(Timestamp, bool)>,
-    /// True if receipts must be confirmed before anything is charged.
-    receipts_are_stuck: bool,
+    /// True if receipts must be confirmed, or entries recorded, before anything is charged.
+    charging_is_stuck: bool,
     /// True if due reports are pending until receipts are confirmed.
     waits_for_receipts: bool,
     stopped: bool,
@@ -59,7 +59,8 @@ impl<'a> Replay<'a> {
         is_new: bool,
         now: Timestamp,
     ) -> Self {
-        let receipts_are_stuck = receipts_are_full(&account.ledger.unacknowledged);
+        let charging_is_stuck = receipts_are_full(&account.ledger.unacknowledged)
+            || facts.unrecorded_bytes >= Some(UNRECORDED_BYTES);
         let Ledger { subscription: identity, start_time, clock_time, .. } = &account.ledger;
         let subscription = facts.subscription.as_ref();
         let arrival = subscription.and_then(|subscription| {
@@ -92,7 +93,7 @@ impl<'a> Replay<'a> {
             waiting_usage: OnceCell::new(),
             waiting_packs: Vec::new(),
             arrival,
-            receipts_are_stuck,
+            charging_is_stuck,
             waits_for_receipts: false,
             stopped: false,
             reports: Vec::new(),
@@ -119,7 +120,7 @@ impl<'a> Replay<'a> {
             if !self.has_come(time, rank) {
                 continue;
             }
-            if rank == Rank::Usage && self.receipts_are_stuck {
+            if rank == Rank::Usage && self.charging_is_stuck {
                 is_due = true;
                 continue;
             }
@@ -128,7 +129,7 @@ impl<'a> Replay<'a> {
         }
         let mut resumed = acceptance.resumed(&facts.reports, now).filter(move |(_, report)| is_new(report));
         let mut over = acceptance.over(&facts.reports, now).filter(move |(_, report)| is_new(report));
-        if self.receipts_are_stuck {
+        if self.charging_is_stuck {
             self.waits_for_receipts = is_due || resumed.next().is_some() || over.next().is_some();
         } else {
             self.queue.draw(resumed);
@@ -272,7 +273,7 @@ impl<'a> Replay<'a> {
                 self.queue.remove_first(key);
                 self.reject_report(report, refusal);
             }
-            Ok(_) if receipts_are_full(&self.account.ledger.unacknowledged) => {
+            Ok(_) if receipts_are_full(&self.account.ledger.unacknowledged) || self.entries_are_full() => {
                 self.stopped = true;
                 self.waits_for_receipts = true;
             }
@@ -286,6 +287,14 @@ impl<'a> Replay<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Returns true if the new entries leave no room for that of another charge, because a history store has not
+    /// recorded the earlier ones.
+    fn entries_are_full(&self) -> bool {
+        let new = self.account.entries.iter().filter(|entry| entry.is_part_of_ledger()).map(Entry::bytes);
+        let unrecorded = self.facts.unrecorded_bytes;
+        unrecorded.is_some_and(|bytes| bytes.saturating_add(new.sum()) >= UNRECORDED_BYTES)
     }
 
     /// Refuses a fact for which no account began in time (Laws 15, 25).

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::BillingPeriod;
-use crate::credits::{AmountOverflow, Credits};
+use crate::credits::{AmountOverflow, Credits, is_zero};
 
 /// Closed statements that the ledger keeps in addition to the current one.
 pub const STATEMENTS_KEPT: usize = 13;
@@ -34,11 +34,6 @@ pub struct Book {
     /// Credits that expired, without those that late usage claimed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub expired: Credits,
-}
-
-/// Returns true if an amount can be omitted because it is zero.
-fn is_zero(amount: &Credits) -> bool {
-    amount.is_zero()
 }
 
 /// A line of a [`Book`].

@@ -5,13 +5,13 @@ use flashgate_ledger::Credits;
 use flashgate_ledger::ledger::Ledger;
 use flashgate_preview::convert::{self, ConvertError};
 use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::hash::short_hash;
+use crate::history::entry_id;
 
-/// Bytes of the hash that identifies an entry.
+/// Bytes of the hash that identifies an entry without a number.
 const ID_BYTES: usize = 8;
 
 /// A ledger that was read.
@@ -21,32 +21,6 @@ pub struct Book {
     pub ledger: Ledger,
     /// The entries that the ledger keeps, oldest first.
     pub entries: Vec<KeptEntry>,
-    /// The sums of the calendar months in which credits moved, oldest first.
-    pub months: Vec<Month>,
-}
-
-/// The sums of a calendar month in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Month {
-    /// First day of the month.
-    pub first_day: Date,
-    /// The sums.
-    pub sums: MonthSums,
-}
-
-/// Credits that moved in a month.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct MonthSums {
-    /// Credits from plans.
-    pub granted: Credits,
-    /// Credits from packs.
-    pub purchased: Credits,
-    /// Credits from adjustments.
-    pub adjusted: Credits,
-    /// Credits consumed.
-    pub consumed: Credits,
 }
 
 /// An entry that a ledger keeps.
@@ -125,7 +99,7 @@ impl Book {
     /// When a later operator wrote it, when its hash does not match, or when a field is not of the known format.
     pub fn of(name: &str, object: &CreditLedger) -> Result<Self, ConvertError> {
         let ledger = convert::ledger_from_wire(name, &object.spec)?;
-        Ok(Self { ledger, entries: kept_entries(&object.spec), months: months(&object.spec) })
+        Ok(Self { ledger, entries: kept_entries(&object.spec) })
     }
 
     /// Returns the current time of the account: that of its test clock, or `wall_time`.
@@ -140,17 +114,17 @@ impl Book {
 
 /// Returns the entries that a ledger keeps. A record that is not an entry is left out: no decision depends on it.
 fn kept_entries(spec: &CreditLedgerSpec) -> Vec<KeptEntry> {
-    let read = |record: &String| {
+    let branch = spec.entry_branch.as_deref().unwrap_or_default();
+    // The last entry has this number, and the others the numbers before it.
+    let numbers = (1..=spec.entry_number.unwrap_or_default()).rev();
+    let numbers = numbers.map(Some).chain(std::iter::repeat(None));
+    let read = |(record, number): (&String, Option<i64>)| {
         let content = serde_json::from_str(record).ok()?;
-        // The hash does not depend on the entries that are kept.
-        Some(KeptEntry { id: short_hash(record, ID_BYTES), content })
+        // A ledger of version 0.1.0 has no numbers.
+        let id = number.map_or_else(|| short_hash(record, ID_BYTES), |number| entry_id(branch, number));
+        Some(KeptEntry { id, content })
     };
-    spec.entries.iter().filter_map(read).collect()
-}
-
-/// Returns the months of a ledger. A ledger of version 0.1.0 has none.
-fn months(spec: &CreditLedgerSpec) -> Vec<Month> {
-    let records = spec.other.get("months").and_then(Value::as_array);
-    let records = records.into_iter().flatten().filter_map(Value::as_str);
-    records.filter_map(|record| serde_json::from_str(record).ok()).collect()
+    let mut entries: Vec<KeptEntry> = spec.entries.iter().rev().zip(numbers).filter_map(read).collect();
+    entries.reverse();
+    entries
 }

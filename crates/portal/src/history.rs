@@ -107,6 +107,12 @@ impl Transaction {
     }
 }
 
+/// Returns the identifier of an entry within an account: its number, after the branch if that has a name.
+#[must_use]
+pub fn entry_id(branch: &str, number: i64) -> String {
+    if branch.is_empty() { number.to_string() } else { format!("{branch}-{number}") }
+}
+
 /// A page of transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransactionPage {

@@ -15,23 +15,33 @@ use sha2::{Digest, Sha256};
 mod coverage;
 mod entry;
 mod facts;
+mod history;
+mod labels;
 mod ledger;
 
+use entry::entry_record;
 pub use entry::{entry_schema, entry_to_json};
 pub use facts::{adjustment_fact, pack_fact, payment_fact, report_fact, subscription_fact};
+pub use history::{Recording, UnrecordedCharge, batch_of, unrecorded_bytes, unrecorded_charges, usage_of};
+pub use labels::{LabelGroup, LabelGroups, label_groups};
 pub use ledger::{
-    accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire, unacknowledged,
+    Commit, accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire,
+    unacknowledged,
 };
 
 /// Version of the ledger's format that is written, and the newest that is read. A ledger of format 1, which
 /// version 0.1.0 wrote, gets format 2 with its next commit.
 pub const FORMAT_VERSION: i32 = 2;
 
-/// Number of entries that a ledger keeps. The log has all of them.
+/// Number of entries that a ledger keeps if all are recorded in a history store, or if there is no store. The log has
+/// all of them.
 pub const ENTRIES_KEPT: usize = 20;
 
 /// Bytes of entries above which a ledger drops the oldest. It always keeps the last.
 pub const ENTRY_BYTES: usize = 64 * 1_024;
+
+/// Characters of the id of a branch of the history.
+const BRANCH_LENGTH: usize = 16;
 
 /// Characters of the id that an account's invoice numbers carry.
 const ACCOUNT_ID_LENGTH: usize = 8;

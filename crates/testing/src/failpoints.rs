@@ -1,5 +1,5 @@
-//! Failpoints: a cluster that stops or kills the process before or after a chosen call. They test crashes and
-//! unknown outcomes.
+//! Failpoints: they stop or kill the process before or after a chosen call of the API server or of the history store.
+//! They test crashes and unknown outcomes.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -78,25 +78,29 @@ fn parse(text: &str) -> Option<Failpoint> {
     Some(Failpoint { call: call.to_owned(), nth: nth.parse().ok()?, moment, action, seen: Arc::default() })
 }
 
-/// A cluster with failpoints.
-pub struct Failing<C> {
-    inner: C,
-    failpoints: Vec<Failpoint>,
+/// The failpoints of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Failpoints(Vec<Failpoint>);
+
+impl From<Vec<Failpoint>> for Failpoints {
+    fn from(failpoints: Vec<Failpoint>) -> Self {
+        Self(failpoints)
+    }
 }
 
-impl<C: Cluster> Failing<C> {
-    /// Returns `inner` with `failpoints`.
-    pub fn new(inner: C, failpoints: Vec<Failpoint>) -> Self {
-        Self { inner, failpoints }
-    }
-
-    async fn with<T>(
+impl Failpoints {
+    /// Runs the call named `call`, with the failpoints that are due. `lost` returns the error for a reply that is lost.
+    ///
+    /// # Errors
+    /// As the call, or the error for a reply that is lost.
+    pub async fn around<T, E>(
         &self,
-        call: String,
-        exchange: impl Future<Output = Result<T, CallError>> + Send,
-    ) -> Result<T, CallError> {
+        call: &str,
+        exchange: impl Future<Output = Result<T, E>> + Send,
+        lost: impl FnOnce() -> E + Send,
+    ) -> Result<T, E> {
         let due: Vec<&Failpoint> = self
-            .failpoints
+            .0
             .iter()
             .filter(|failpoint| failpoint.call == call)
             .filter(|failpoint| failpoint.seen.fetch_add(1, Ordering::Relaxed) + 1 == failpoint.nth)
@@ -104,14 +108,34 @@ impl<C: Cluster> Failing<C> {
         for failpoint in due.iter().filter(|failpoint| failpoint.moment == Moment::Before) {
             reach(&failpoint.action).await;
         }
-        let mut result = exchange.await;
-        for failpoint in due.iter().filter(|failpoint| failpoint.moment == Moment::After) {
+        let result = exchange.await;
+        let after = || due.iter().filter(|failpoint| failpoint.moment == Moment::After);
+        for failpoint in after() {
             reach(&failpoint.action).await;
-            if failpoint.action == Action::Lose {
-                result = Err(CallError::TimedOut { call: call.clone(), limit: Duration::ZERO });
-            }
         }
-        result
+        if after().any(|failpoint| failpoint.action == Action::Lose) { Err(lost()) } else { result }
+    }
+}
+
+/// A cluster with failpoints.
+pub struct Failing<C> {
+    inner: C,
+    failpoints: Failpoints,
+}
+
+impl<C: Cluster> Failing<C> {
+    /// Returns `inner` with `failpoints`.
+    pub const fn new(inner: C, failpoints: Failpoints) -> Self {
+        Self { inner, failpoints }
+    }
+
+    async fn with<T: Send>(
+        &self,
+        call: String,
+        exchange: impl Future<Output = Result<T, CallError>> + Send,
+    ) -> Result<T, CallError> {
+        let lost = || CallError::TimedOut { call: call.clone(), limit: Duration::ZERO };
+        self.failpoints.around(&call, exchange, lost).await
     }
 }
 

@@ -14,7 +14,7 @@ use flashgate_ledger::facts::{
 };
 use flashgate_ledger::grant::Grant;
 use flashgate_ledger::invoice::Invoice;
-use flashgate_ledger::ledger::{Ledger, UNACKNOWLEDGED_LIMIT};
+use flashgate_ledger::ledger::{Ledger, Totals, UNACKNOWLEDGED_LIMIT};
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::statement::Book;
 use jiff::Timestamp;
@@ -70,6 +70,10 @@ pub struct TestAccount {
     pub periods: Vec<(u32, i64, String, bool)>,
     /// Reason and state of every invoice so far.
     pub invoice_states: BTreeMap<u32, String>,
+    /// Sums of all entries so far.
+    pub sums: Totals,
+    /// Sums and closing balance of every month in which credits moved, such as `2026-03`.
+    pub months: BTreeMap<String, (Totals, Credits)>,
     /// The sums of every period: granted, purchased, adjusted, refunded, consumed, expired.
     pub books: BTreeMap<u32, [Credits; 6]>,
     /// True if the next decision is the first since the last action.
@@ -77,6 +81,12 @@ pub struct TestAccount {
     is_down: bool,
     confirms_receipts: bool,
     objects: u32,
+}
+
+/// Returns the number of a month such as `2026-03`, counted from the year 0.
+fn months_of(month: &str) -> u32 {
+    let (year, month) = month.split_once('-').expect("a month");
+    year.parse::<u32>().expect("a year") * 12 + month.parse::<u32>().expect("a month")
 }
 
 /// Methods accept times in the form of [`time`], or `now`.
@@ -103,6 +113,8 @@ impl TestAccount {
             summaries: BTreeMap::new(),
             periods: Vec::new(),
             invoice_states: BTreeMap::new(),
+            sums: Totals::default(),
+            months: BTreeMap::new(),
             books: BTreeMap::new(),
             begins_action: true,
             is_down: false,
@@ -287,6 +299,7 @@ impl TestAccount {
             }
         }
         self.entries.extend(decision.entries.iter().cloned());
+        self.check_sums(&decision.entries);
         self.gaps.extend(decision.closed_gaps.iter().cloned());
         if self.confirms_receipts {
             confirm_receipts(&mut self.facts, self.ledger.as_ref());
@@ -294,6 +307,28 @@ impl TestAccount {
         remove_judged(&mut self.facts, &decision);
         self.keep_verdicts(&decision);
         self.add_to_action(decision);
+    }
+
+    /// Adds `entries` to the sums, and checks that the ledger has the same sums and months (Laws 21 and 28).
+    fn check_sums(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.sums.add_entry(entry).expect("sum");
+            if !entry.detail.amount().is_zero() {
+                let month = entry.time.to_string()[..7].to_owned();
+                let (sums, closing) = self.months.entry(month).or_default();
+                sums.add_entry(entry).expect("sum");
+                *closing = entry.balance;
+            }
+        }
+        let Some(ledger) = &self.ledger else { return };
+        assert_eq!(ledger.totals, self.sums);
+        let newest = self.months.keys().next_back().map(|month| months_of(month));
+        let is_kept = |month: &str| newest.is_some_and(|newest| newest - months_of(month) < 24);
+        let expected = self.months.iter().filter(|(month, _)| is_kept(month));
+        let kept =
+            ledger.months.iter().map(|month| (month.first_day.to_string(), (month.sums, month.closing)));
+        let expected = expected.map(|(month, sums)| (format!("{month}-01"), *sums));
+        assert_eq!(kept.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 
     /// Keeps the periods and invoices that the ledger can drop.
@@ -388,6 +423,7 @@ impl TestAccount {
                 request,
                 start_time,
                 alert_thresholds_percent: None,
+                billing_details: None,
             }),
             Action::Edit { request } => {
                 let before = subscription?.clone();
@@ -467,6 +503,7 @@ impl TestAccount {
             request: monthly(plan),
             start_time: None,
             alert_thresholds_percent: None,
+            billing_details: None,
         };
         set(&mut subscription);
         self.facts.subscription = Some(subscription);

@@ -21,6 +21,15 @@ pub fn entry_to_json(subscription: &str, entry: &Entry) -> Value {
     serde_json::to_value(entry).expect("an entry has a form in JSON")
 }
 
+/// Returns the record of an entry, as ledgers store it and history stores hash it: its JSON with the `sequence` of its
+/// commit and its `index` in it, keys sorted.
+pub(super) fn entry_record(subscription: &str, entry: &Entry, sequence: i64, index: u32) -> String {
+    let mut record = entry_to_json(subscription, entry);
+    record["sequence"] = sequence.into();
+    record["index"] = index.into();
+    record.to_string()
+}
+
 /// Returns the JSON Schema of an entry as text: `docs/reference/entries.schema.json`.
 #[must_use]
 pub fn entry_schema() -> String {

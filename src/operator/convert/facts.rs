@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flashgate_api as api;
+use flashgate_api::subscription::BillingDetails;
 use flashgate_api::usage_report::{UsageLine, UsageWindow};
 use flashgate_ledger::facts;
 use flashgate_ledger::period::Window;
@@ -23,7 +24,7 @@ pub fn subscription_fact(subscription: &api::Subscription) -> Result<facts::Subs
         billing_period,
         renewal,
         start_time,
-        billing_details: _, // printed on invoices; no law depends on it
+        billing_details,
         alert_thresholds_percent,
     } = &subscription.spec;
     let thresholds = alert_thresholds_percent.as_deref();
@@ -37,7 +38,14 @@ pub fn subscription_fact(subscription: &api::Subscription) -> Result<facts::Subs
         request: facts::Request { plan: plan.clone(), billing_period: *billing_period, renewal: *renewal },
         start_time: start_time.map(|time| whole_second("spec.startTime", time)).transpose()?,
         alert_thresholds_percent: thresholds.map(thresholds_percent).transpose()?,
+        billing_details: billing_details.as_ref().map(on_invoices),
     })
+}
+
+/// Returns billing details as invoices carry them.
+fn on_invoices(details: &BillingDetails) -> facts::BillingDetails {
+    let BillingDetails { name, email, tax_id, address } = details.clone();
+    facts::BillingDetails { name, email, tax_id, address }
 }
 
 /// Returns the fact that a UsageReport states, with quantities summed per pair of node type and operation.

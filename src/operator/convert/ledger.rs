@@ -10,6 +10,7 @@ use flashgate_api::credit_ledger::{
     LedgerSubscription, LedgerTerms, LedgerTotals, Unknown,
 };
 use flashgate_api::{Amount, CreditLedgerSpec};
+use flashgate_history::Opening;
 use flashgate_ledger::Credits;
 use flashgate_ledger::coverage::Coverage;
 use flashgate_ledger::entry::Entry;
@@ -18,6 +19,7 @@ use flashgate_ledger::ledger::{
     AdjustmentRecord, Charge, DecidedRequest, Ledger, PendingChange, PeriodState, SubscriptionIdentity,
     Terms, Totals,
 };
+use flashgate_ledger::month::Months;
 use flashgate_ledger::period::{Anchor, Window};
 use flashgate_ledger::purchase::{OrderName, Purchases};
 use flashgate_ledger::statement::{Book, Statements};
@@ -25,9 +27,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ConvertError, ENTRIES_KEPT, ENTRY_BYTES, FORMAT_VERSION, Problem, coverage, entry_to_json, hash_of,
-};
+use super::history::{Held, Recording, new_branch};
+use super::{ConvertError, FORMAT_VERSION, Problem, coverage, hash_of};
 
 /// Reads the ledger of the account `name`.
 ///
@@ -91,7 +92,15 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         carried,
         totals,
         statements,
-        entries: _, // history; no decision depends on it
+        months,
+        // The history. No decision depends on it.
+        entries: _,
+        entry_number: _,
+        entry_hash: _,
+        entry_branch: _,
+        entries_opening: _,
+        history_store: _,
+        recorded_sequence: _,
         unacknowledged,
         accepted: _, // checked before each decision
         other: _,    // fields of a later version: preserved
@@ -141,22 +150,53 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
             kept: read_records("statements", statements)?,
             next: carried.as_deref().map_or(Ok(Book::default()), |book| read_record("carried", book))?,
         },
+        months: Months::from(read_records("months", months)?).into(),
         unacknowledged: read_records("unacknowledged", unacknowledged)?,
     })
 }
 
+/// The context of a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The account, as `namespace/name` of its Subscription.
+    pub subscription: &'a str,
+    /// The process that commits.
+    pub writer: &'a str,
+    /// The known state of the recording of earlier entries. Absent if there is no history store.
+    pub recording: Option<&'a Recording>,
+}
+
+impl<'a> Commit<'a> {
+    /// Returns a commit without a history store.
+    #[must_use]
+    pub const fn of(subscription: &'a str, writer: &'a str) -> Self {
+        Self { subscription, writer, recording: None }
+    }
+}
+
 /// Returns the stored form of a ledger: the commit after `previous`, with `entries` added to the last entries.
-///
-/// `subscription` is `namespace/name`; `writer` is the process that commits.
 #[must_use]
-#[expect(clippy::too_many_lines, reason = "one line for each field of both sides, so that none is forgotten")]
 pub fn ledger_to_wire(
     ledger: &Ledger,
     previous: Option<&CreditLedgerSpec>,
     entries: &[Entry],
-    subscription: &str,
-    writer: &str,
+    commit: Commit<'_>,
 ) -> CreditLedgerSpec {
+    let mut held = Held::of(previous);
+    held.add(entries, ledger.sequence, commit.subscription);
+    stored_form(ledger, previous, held, commit)
+}
+
+/// Returns the stored form of a ledger that holds the entries `held`.
+#[expect(clippy::too_many_lines, reason = "one line for each field of both sides, so that none is forgotten")]
+fn stored_form(
+    ledger: &Ledger,
+    previous: Option<&CreditLedgerSpec>,
+    mut held: Held,
+    commit: Commit<'_>,
+) -> CreditLedgerSpec {
+    let Commit { subscription: _, writer, recording } = commit;
+    held.forget(recording);
     let Ledger {
         sequence,
         clock_time,
@@ -188,6 +228,7 @@ pub fn ledger_to_wire(
         crossed_thresholds_percent,
         totals,
         statements: Statements { kept, next },
+        months,
         unacknowledged,
     } = ledger;
     let mut spec = CreditLedgerSpec {
@@ -241,7 +282,20 @@ pub fn ledger_to_wire(
         carried: (*next != Book::default()).then(|| write_record(next)),
         totals: write_totals(*totals),
         statements: write_records(kept),
-        entries: last_entries(previous, entries, subscription),
+        months: months.iter().map(write_record).collect(),
+        entry_number: Some(held.number),
+        entry_hash: Some(held.hash.clone()),
+        entry_branch: held.branch.clone(),
+        entries_opening: (held.opening != Opening::default()).then(|| write_record(&held.opening)),
+        entries: held.records(),
+        history_store: match recording {
+            Some(recording) => recording.store.clone(),
+            None => previous.and_then(|previous| previous.history_store.clone()),
+        },
+        recorded_sequence: match recording {
+            Some(recording) => Some(recording.sequence),
+            None => previous.and_then(|previous| previous.recorded_sequence),
+        },
         unacknowledged: write_records(unacknowledged),
         accepted: previous.and_then(|previous| previous.accepted.clone()),
         other: previous.map(|previous| previous.other.clone()).unwrap_or_default(),
@@ -251,18 +305,19 @@ pub fn ledger_to_wire(
 }
 
 /// Returns the next commit of a ledger whose content an administrator accepted. The ledger may be older than
-/// the one with `shown_hash`, which the status shows.
+/// the one with `shown_hash`, which the status shows. A new branch of its history begins.
 #[must_use]
 pub fn accepted_ledger_to_wire(
     ledger: &Ledger,
     previous: &CreditLedgerSpec,
     accepted: &Entry,
     shown_hash: &str,
-    subscription: &str,
-    writer: &str,
+    commit: Commit<'_>,
 ) -> CreditLedgerSpec {
-    let entries = std::slice::from_ref(accepted);
-    let mut spec = ledger_to_wire(ledger, Some(previous), entries, subscription, writer);
+    let branch = new_branch(previous, shown_hash, commit.writer);
+    let mut held = Held::from_now(previous, Some(branch));
+    held.add(std::slice::from_ref(accepted), ledger.sequence, commit.subscription);
+    let mut spec = stored_form(ledger, Some(previous), held, commit);
     spec.accepted = Some(LedgerAcceptance {
         sequence: previous.sequence,
         shown_hash: shown_hash.to_owned(),
@@ -270,25 +325,6 @@ pub fn accepted_ledger_to_wire(
     });
     spec.hash = hash_of(&spec);
     spec
-}
-
-/// Returns the last entries of the ledger, oldest first, with the new `entries` at the end.
-fn last_entries(previous: Option<&CreditLedgerSpec>, entries: &[Entry], subscription: &str) -> Vec<String> {
-    let known = previous.map(|previous| previous.entries.as_slice()).unwrap_or_default();
-    let new: Vec<&Entry> = entries.iter().filter(|entry| entry.is_part_of_ledger()).collect();
-    let new = new.get(new.len().saturating_sub(ENTRIES_KEPT)..).unwrap_or_default();
-    let forgotten = known.len().saturating_add(new.len()).saturating_sub(ENTRIES_KEPT);
-    let new = new.iter().map(|entry| entry_to_json(subscription, entry).to_string());
-    let mut last: Vec<String> = known.iter().skip(forgotten).cloned().chain(new).collect();
-    let mut bytes: usize = last.iter().map(String::len).sum();
-    let surplus = last.iter().take(last.len().saturating_sub(1)).take_while(|entry| {
-        let is_surplus = bytes > ENTRY_BYTES;
-        bytes = bytes.saturating_sub(entry.len());
-        is_surplus
-    });
-    let surplus = surplus.count();
-    last.drain(..surplus);
-    last
 }
 
 /// Returns credits as an amount of the custom resources.
@@ -321,7 +357,7 @@ fn read_records<T: DeserializeOwned>(field: &str, texts: &[String]) -> Result<Ve
     texts.iter().enumerate().map(read).collect()
 }
 
-fn read_record<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, ConvertError> {
+pub(super) fn read_record<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, ConvertError> {
     serde_json::from_str(text).map_err(|error| {
         let problem = error.to_string();
         // The hash matched, so an operator wrote the field.
@@ -483,7 +519,7 @@ fn refuse_newer_fields(spec: &CreditLedgerSpec) -> Result<(), ConvertError> {
     })
 }
 
-fn read_totals(totals: &LedgerTotals) -> Result<Totals, ConvertError> {
+pub(super) fn read_totals(totals: &LedgerTotals) -> Result<Totals, ConvertError> {
     let LedgerTotals { granted, purchased, adjusted, consumed, expired, refunded, other: _ } = totals;
     Ok(Totals {
         granted: read_amount("totals.granted", granted)?,

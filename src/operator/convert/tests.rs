@@ -21,9 +21,15 @@ use serde_json::json;
 use super::*;
 
 mod forms;
+mod history;
 
 fn stored(account: &TestAccount, previous: Option<&CreditLedgerSpec>) -> CreditLedgerSpec {
-    ledger_to_wire(account.ledger(), previous, &account.decision.entries, "default/acme", "operator-0")
+    ledger_to_wire(
+        account.ledger(),
+        previous,
+        &account.decision.entries,
+        Commit::of("default/acme", "operator-0"),
+    )
 }
 
 /// Returns the ledger as the API server would return it.
@@ -164,7 +170,8 @@ fn a_ledger_of_0_1_0_is_read_as_it_is_and_becomes_one_of_format_2_with_its_next_
     assert_eq!(ledger.balance().expect("balance").to_string(), "-75");
     assert_eq!(ledger.refusals.len(), 2);
     let next = Ledger { sequence: ledger.sequence + 1, ..ledger };
-    let written = through_json(&ledger_to_wire(&next, Some(&spec), &[], "default/acme", "operator-0"));
+    let written =
+        through_json(&ledger_to_wire(&next, Some(&spec), &[], Commit::of("default/acme", "operator-0")));
     assert_eq!((written.format_version, &written.previous_hash), (2, &spec.hash));
     assert_eq!(ledger_from_wire("acme", &written).expect("what this version wrote"), next);
 }
@@ -172,16 +179,16 @@ fn a_ledger_of_0_1_0_is_read_as_it_is_and_becomes_one_of_format_2_with_its_next_
 #[test]
 fn a_field_of_a_later_version_is_hashed_and_preserved() {
     let mut content = serde_json::to_value(stored(&rich_account(), None)).expect("JSON");
-    content["recordedSequence"] = json!(7);
-    content["months"] = json!(["2026-02"]);
+    content["laterNumber"] = json!(7);
+    content["laterList"] = json!(["2026-02"]);
     let spec = hashed(content);
     let ledger = ledger_from_wire("acme", &spec).expect("its hash is right");
-    let next = ledger_to_wire(&ledger, Some(&spec), &[], "default/acme", "operator-0");
+    let next = ledger_to_wire(&ledger, Some(&spec), &[], Commit::of("default/acme", "operator-0"));
     let written = serde_json::to_value(&next).expect("JSON");
-    assert_eq!((&written["recordedSequence"], &written["months"]), (&json!(7), &json!(["2026-02"])));
+    assert_eq!((&written["laterNumber"], &written["laterList"]), (&json!(7), &json!(["2026-02"])));
     let mut read = through_json(&next);
     assert!(ledger_from_wire("acme", &read).is_ok());
-    read.other.insert("recordedSequence".to_owned(), json!(8));
+    read.other.insert("laterNumber".to_owned(), json!(8));
     assert!(matches!(ledger_from_wire("acme", &read), Err(ConvertError::WrongHash { .. })));
 }
 
@@ -271,7 +278,7 @@ fn closed_gaps_are_kept_with_the_second_before_which_more_were_closed() {
         let source = ledger.coverage.sources.get_mut("gw-eu-1").expect("source");
         source.closed_gaps.truncate(gaps);
         source.blurred_before_time = blurred;
-        let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+        let spec = ledger_to_wire(&ledger, None, &[], Commit::of("default/acme", "operator-0"));
         assert_eq!(spec.coverage["gw-eu-1"], stored);
         assert_eq!(ledger_from_wire("acme", &spec).as_ref(), Ok(&ledger));
     }
@@ -292,7 +299,7 @@ fn the_most_that_can_be_covered_fits_the_definition() {
     };
     let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.coverage.sources.insert("gw".to_owned(), coverage);
-    let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+    let spec = ledger_to_wire(&ledger, None, &[], Commit::of("default/acme", "operator-0"));
     assert!(spec.coverage["gw"].len() <= 262_144, "{} bytes", spec.coverage["gw"].len());
 }
 
@@ -305,7 +312,7 @@ fn names_of_old_orders_have_a_fixed_width() {
     let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.purchases.names =
         vec![OrderName { name: 1, pack: 2 }, OrderName { name: u64::MAX, pack: u16::MAX }].into();
-    let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+    let spec = ledger_to_wire(&ledger, None, &[], Commit::of("default/acme", "operator-0"));
     assert_eq!(spec.purchase_names, "00000000000000010002ffffffffffffffffffff");
     assert_eq!(ledger_from_wire("acme", &spec).as_ref(), Ok(&ledger));
 }
@@ -314,7 +321,7 @@ fn names_of_old_orders_have_a_fixed_width() {
 fn the_time_of_the_last_waiting_pack_is_preserved() {
     let mut ledger: Ledger = rich_account().ledger().clone();
     ledger.last_waiting_pack_time = Some(ledger.start_time);
-    let spec = ledger_to_wire(&ledger, None, &[], "default/acme", "operator-0");
+    let spec = ledger_to_wire(&ledger, None, &[], Commit::of("default/acme", "operator-0"));
     assert_eq!(ledger_from_wire("acme", &through_json(&spec)).as_ref(), Ok(&ledger));
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::AccountKey;
+use flashgate_ledger::Credits;
 use flashgate_ledger::facts::Facts;
 use flashgate_testing::values::time;
 use jiff::SignedDuration;
@@ -12,7 +13,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalog;
 use crate::operator::cache::Cache;
-use crate::operator::convert::{ledger_to_wire, new_account_id, subscription_fact};
+use crate::operator::convert::{
+    Commit, Recording, ledger_from_wire, ledger_to_wire, new_account_id, subscription_fact,
+};
+use crate::operator::memory::RecordedLedger;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
 
 const START: &str = "2026-01-31T10:00:00Z";
@@ -27,6 +31,7 @@ struct Situation {
     reads: Vec<Part>,
     is_paused: bool,
     trusts_the_clock: bool,
+    has_history: bool,
     memory: Memory,
 }
 
@@ -60,6 +65,7 @@ impl Situation {
             reads: Vec::new(),
             is_paused: false,
             trusts_the_clock: true,
+            has_history: false,
             memory: Memory::default(),
         }
     }
@@ -86,7 +92,7 @@ impl Situation {
         };
         let decision = decide(None, &facts, &self.catalog, time(START)).expect("invariants");
         let ledger = decision.commit.expect("a commit");
-        let spec = ledger_to_wire(&ledger, None, &decision.entries, "sim/acme", "test");
+        let spec = ledger_to_wire(&ledger, None, &decision.entries, Commit::of("sim/acme", "test"));
         let mut object = CreditLedger::new("acme", spec);
         object.metadata.namespace = Some("sim".to_owned());
         object.metadata.uid = Some("ledger-1".to_owned());
@@ -125,6 +131,7 @@ impl Situation {
             catalog: &self.catalog,
             is_paused: self.is_paused,
             trusts_the_clock: self.trusts_the_clock,
+            has_history: self.has_history,
             allows_test_clocks: false,
         };
         let planned = name(&plan(&view, &self.memory, &context));
@@ -319,6 +326,30 @@ fn a_commit_is_in_doubt(situation: &mut Situation) {
     situation.memory.is_in_doubt = true;
 }
 
+/// The history store has none of the ledger's entries, which fill the room for them.
+fn the_history_is_behind(situation: &mut Situation) {
+    situation.has_history = true;
+    let stored = situation.stored();
+    let ledger = ledger_from_wire("acme", &stored.spec).expect("a ledger");
+    let next = Ledger { sequence: ledger.sequence + 1, ..ledger };
+    let balance = next.balance().expect("balance");
+    let entry = Entry {
+        time: time(START),
+        credits: Credits::ZERO,
+        balance,
+        detail: Detail::Threshold { percent: 80 },
+    };
+    let recording = Recording { store: None, sequence: 0 };
+    let commit = Commit { subscription: "sim/acme", writer: "test", recording: Some(&recording) };
+    stored.spec = ledger_to_wire(&next, Some(&stored.spec), &vec![entry; 300], commit);
+    situation.show("ledger-1", 2);
+}
+
+fn the_history_caught_up(situation: &mut Situation) {
+    let hash = situation.stored().spec.hash.clone();
+    situation.memory.recorded = Some(RecordedLedger { hash, store: "store-1".to_owned() });
+}
+
 /// Each situation, with its construction and the expected step.
 const SITUATIONS: &[(&[Change], &str)] = &[
     // Nothing to do.
@@ -350,6 +381,11 @@ const SITUATIONS: &[(&[Change], &str)] = &[
     (&[begun, usage_of_later_is_reported], "write what is due"),
     (&[begun, credits_are_given], "commit"),
     (&[begun, a_pack_is_ordered], "commit"),
+    // While the history is behind, reports wait and everything else goes on.
+    (&[begun, the_history_is_behind, usage_is_reported], "read Ledger"),
+    (&[begun, the_history_is_behind, usage_is_reported, ledger_read], "write what is due"),
+    (&[begun, the_history_is_behind, credits_are_given], "commit"),
+    (&[begun, the_history_is_behind, the_history_caught_up, usage_is_reported], "commit"),
     // Refusals are final, so they need a read of the ledger. Refusals of orders then need a read of the
     // Subscription.
     (&[begun, usage_without_a_rate_is_reported], "read Ledger"),

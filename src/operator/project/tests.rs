@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::operator::convert::ledger_to_wire;
+use crate::operator::convert::{Commit, ledger_to_wire};
 
 const START: &str = "2026-01-31T10:00:00Z";
 
@@ -50,7 +50,7 @@ fn ledger_state(account: &TestAccount) -> LedgerState<'_> {
     match &account.ledger {
         None => LedgerState::Absent,
         Some(ledger) => {
-            let hash = ledger_to_wire(ledger, None, &[], "default/acme", "operator-0").hash;
+            let hash = ledger_to_wire(ledger, None, &[], Commit::of("default/acme", "operator-0")).hash;
             let reference = LedgerReference { uid: "ledger-1".to_owned(), sequence: ledger.sequence, hash };
             LedgerState::Sound { ledger, reference }
         }
@@ -902,7 +902,7 @@ proptest! {
             for report in &decision.reports {
                 assert_follows(&reports, report_status(None, 1, &report.verdict, account.now))?;
             }
-            assert_follows(&ledgers, ledger_to_wire(account.ledger(), None, &account.decision.entries, "default/acme", "operator-0"))?;
+            assert_follows(&ledgers, ledger_to_wire(account.ledger(), None, &account.decision.entries, Commit::of("default/acme", "operator-0")))?;
         }
     }
 

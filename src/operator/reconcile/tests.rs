@@ -1,5 +1,7 @@
 //! Reconciles whose writes no watch has delivered yet: the next reconcile must know them.
 
+mod history;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 

@@ -31,12 +31,17 @@ impl Container {
         let namespace = text(&deployment["metadata"]["namespace"]);
         let arguments = container["args"].as_array().expect("arguments").iter().map(text);
         let mut arguments: Vec<String> = arguments.collect();
+        let environment = container["env"].as_array().into_iter().flatten();
+        // The kubelet reads values from Secrets. A test adds those that it needs.
+        let environment = environment.filter(|entry| entry["valueFrom"].is_null());
+        let mut environment: Vec<(String, String)> =
+            environment.map(|entry| (text(&entry["name"]), text(&entry["value"]))).collect();
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
             let folder = world.plane.folder().join(&namespace).join(text(&mount["name"]));
             fill(world, &folder, pod, &mount["name"], rendered);
             let (inside, outside) = (text(&mount["mountPath"]), folder.display().to_string());
-            for argument in &mut arguments {
-                *argument = argument.replace(&inside, &outside);
+            for given in arguments.iter_mut().chain(environment.iter_mut().map(|(_, value)| value)) {
+                *given = given.replace(&inside, &outside);
             }
         }
         let webhook = arguments.iter().any(|argument| argument.starts_with("--payments-addr="));
@@ -50,10 +55,9 @@ impl Container {
             // In a pod the operator reads its namespace from a file.
             arguments.push(format!("--leader-elect-namespace={namespace}"));
         }
-        let environment = container["env"].as_array().into_iter().flatten();
         Self {
             arguments,
-            environment: environment.map(|entry| (text(&entry["name"]), text(&entry["value"]))).collect(),
+            environment,
             webhook,
             service_account: (namespace, text(&pod["serviceAccountName"])),
         }

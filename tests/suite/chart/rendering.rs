@@ -71,9 +71,31 @@ fn an_unknown_value_is_rejected_by_name() {
         (json!({"quantityWarnings": {"moreThan": "much"}}), "/quantityWarnings/moreThan"),
         (json!({"leaderElection": {"enabled": false}, "replicaCount": 2}), "/replicaCount"),
         (json!({"sourceGuard": {"exemptUsers": ["o'brien"]}}), "/sourceGuard/exemptUsers/0"),
+        (json!({"history": {"mode": "mysql"}}), "/history/mode"),
+        (json!({"history": {"mode": "postgres"}}), "/history/postgres/existingSecret"),
+        (json!({"history": {"postgres": {"url": "postgres://u:p@db/x"}}}), "'url'"),
+        (json!({"history": {"keepDays": -1}}), "/history/keepDays"),
+        (json!({"history": {"sqlite": {"accessModes": ["ReadWriteMany"]}}}), "/history/sqlite/accessModes/0"),
+        (json!({"history": {"sqlite": {"size": "large"}}}), "/history/sqlite/size"),
+        (json!({"networkPolicy": {"postgresPorts": []}}), "/networkPolicy/postgresPorts"),
     ];
     for (values, named) in refused {
         refused_naming(&values, named);
+    }
+}
+
+#[test]
+fn several_replicas_with_a_history_in_a_file_are_rejected_with_the_remedy() {
+    let two = json!({"replicaCount": 2});
+    refused_naming(&two, "at '/history/mode': value must be one of 'postgres', 'none'");
+    let chart = chart().display().to_string();
+    // Helm checks the schema before it renders the templates.
+    let said = helm(&["template", &chart, "--skip-schema-validation", "--values", "-"], &two);
+    assert!(!said.success, "{}", said.stdout);
+    assert!(said.stderr.contains("set history.mode to postgres, or to none"), "{}", said.stderr);
+    for mode in [json!({"mode": "none"}), json!({"mode": "postgres", "postgres": {"existingSecret": "s"}})] {
+        let rendered = render("billing", &json!({"replicaCount": 2, "history": mode}));
+        assert!(!rendered.iter().any(|object| object["kind"] == "PersistentVolumeClaim"), "{mode}");
     }
 }
 

@@ -10,6 +10,7 @@ use flashgate_testing::values::{HOUR, at};
 use serde_json::{Value, json};
 
 use super::distance::{self, DistantServer};
+use super::history;
 use super::prometheus::{Prometheus, Target};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
@@ -24,8 +25,8 @@ pub const STRANGER: &str = "stranger";
 const WATCHED_BY_THE_STRANGER: [&str; 12] =
     ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11", "n12"];
 
-/// Three operators and Prometheus. One operator works, one has no rights, and one has a slow and failing API
-/// server with a wrong clock.
+/// Five operators and Prometheus. One operator works, one has no rights, and one has a slow and failing API
+/// server with a wrong clock. One records a history, and the history store of the last one is not available.
 pub struct Scene<'a> {
     pub prometheus: Prometheus,
     /// The metrics addresses of the operators.
@@ -45,20 +46,28 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Starts the operators and Prometheus. Waits until Prometheus has scraped each.
     pub async fn set(world: &'a World, rules: &Value) -> Self {
-        let addresses = vec![free_address(), free_address(), free_address()];
+        let addresses: Vec<SocketAddr> = (0..5).map(|_| free_address()).collect();
         let webhook = free_address();
         let log = world.plane.folder().join("worker.log");
         let operators = vec![
             start_worker(world, addresses[0], webhook, &log),
             start_stranger(world, addresses[1]),
             start_behind_relay(world, addresses[2]).await,
+            history::start(world, history::RECORDED, addresses[3], &history::store(world)),
+            history::start(world, history::UNRECORDED, addresses[4], Path::new("/proc/no-folder/history.db")),
         ];
-        let pods = [("billing", "worker"), ("elsewhere", "stranger"), ("far-away", "relayed")];
+        let pods = [
+            ("billing", "worker"),
+            ("elsewhere", "stranger"),
+            ("far-away", "relayed"),
+            (history::RECORDED, "recorder"),
+            (history::UNRECORDED, "other"),
+        ];
         let targets = pods.iter().zip(&addresses);
         let targets: Vec<Target> =
             targets.map(|((namespace, pod), address)| Target { namespace, pod, address: *address }).collect();
         let prometheus = Prometheus::start(world.plane.folder(), &targets, rules).await;
-        prometheus.expect("sum(up) == 3").await;
+        prometheus.expect("sum(up) == 5").await;
         let tenants = world.namespace("tenants").await;
         let clocked = world.namespace("clocked").await;
         Self { prometheus, addresses, operators, log, tenants, clocked, world, webhook }

@@ -7,10 +7,10 @@ use flashgate_history::{RecordError, StoreError};
 use futures::TryStreamExt;
 use jiff::ToSpan;
 
-use crate::ledger::{Ledger, amount};
 use crate::on_both_stores;
-use crate::place::{self, Place};
-use crate::recording::{ledger_of, lines, only_account, record, summary};
+use crate::stores::ledger::{Ledger, amount};
+use crate::stores::place::{self, Place};
+use crate::stores::recording::{ledger_of, lines, only_account, record, summary};
 
 /// Returns a ledger with a former branch, a gap, usage and more than one page of entries.
 async fn varied(place: &Place) -> Ledger {

@@ -10,10 +10,10 @@ use flashgate_ledger::Credits;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
-use crate::ledger::{Ledger, amount, time};
 use crate::on_both_stores;
-use crate::place::{self, Place};
-use crate::recording::{ledger_of, lines, record};
+use crate::stores::ledger::{Ledger, amount, time};
+use crate::stores::place::{self, Place};
+use crate::stores::recording::{ledger_of, lines, record};
 
 async fn exported(store: &Store, format: Format, filter: &Filter) -> Vec<u8> {
     let mut output = Vec::new();

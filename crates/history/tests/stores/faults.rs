@@ -2,10 +2,10 @@
 
 use flashgate_history::{HistoryUrl, RecordError, Recorder, Store, StoreError};
 
-use crate::ledger::Ledger;
 use crate::on_both_stores;
-use crate::place::{Place, Server};
-use crate::recording::{ledger_of, summary};
+use crate::stores::ledger::Ledger;
+use crate::stores::place::{Place, Server};
+use crate::stores::recording::{ledger_of, summary};
 
 async fn one_account_does_not_block_the_others(place: Place) {
     let mut changed = Ledger::with_entries("b", 2);
@@ -69,7 +69,7 @@ async fn every_future_can_run_on_another_thread() {
     fn sent<F: Future + Send>(future: F) -> F {
         future
     }
-    let (place, target) = (crate::place::sqlite().await, crate::place::sqlite().await);
+    let (place, target) = (crate::stores::place::sqlite().await, crate::stores::place::sqlite().await);
     let now = jiff::Timestamp::UNIX_EPOCH;
     let (filter, mut output) = (flashgate_history::Filter::default(), Vec::new());
     sent(place.store.record(&[ledger_of(1).batch()])).await.unwrap();

@@ -5,9 +5,9 @@ use flashgate_history::{Store, StoredAccount};
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 
-use crate::ledger::{Ledger, amount, time};
 use crate::on_both_stores;
-use crate::place::Place;
+use crate::stores::ledger::{Ledger, amount, time};
+use crate::stores::place::Place;
 
 on_both_stores!(
     pages_are_newest_first_and_join_without_a_gap,

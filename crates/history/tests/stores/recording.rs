@@ -6,9 +6,9 @@ use flashgate_ledger::Quantity;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 
-use crate::ledger::{Ledger, amount};
 use crate::on_both_stores;
-use crate::place::{self, Place};
+use crate::stores::ledger::{Ledger, amount};
+use crate::stores::place::{self, Place};
 
 /// Returns the JSON lines of a store.
 pub async fn lines(store: &Store) -> Vec<Value> {
@@ -42,8 +42,11 @@ pub async fn only_account(store: &Store) -> StoredAccount {
     accounts.remove(0)
 }
 
+/// Records what `ledger` holds. Checks the id of the store, and returns the rest of the result.
 pub async fn record(store: &Store, ledger: &Ledger) -> Recorded {
-    store.record(&[ledger.batch()]).await.unwrap().remove(0)
+    let recorded = store.record(&[ledger.batch()]).await.unwrap().remove(0);
+    assert_eq!(recorded.store, store.id().await.unwrap());
+    Recorded { store: String::new(), ..recorded }
 }
 
 /// Returns a ledger with entries 1 to `last`.
@@ -58,7 +61,7 @@ pub fn ledger_of(last: i64) -> Ledger {
 async fn recording_again_adds_nothing(place: Place) {
     let mut ledger = ledger_of(1);
     ledger.charge("r1", &[("TokensOut", &[("model", "a")], "5", "1.5"), ("TokensOut", &[], "5", "0.5")]);
-    let expected = Recorded { number: 2, sequence: 4, gap: None };
+    let expected = Recorded { store: String::new(), number: 2, sequence: 4, gap: None };
     for _ in 0..3 {
         assert_eq!(record(&place.store, &ledger).await, expected);
     }
@@ -75,7 +78,10 @@ async fn lost_entries_become_a_gap_with_the_state_after_them(place: Place) {
     }
     ledger.drop_to(4);
     let recorded = record(&place.store, &ledger).await;
-    assert_eq!(recorded, Recorded { number: 5, sequence: 10, gap: Some(Gap { first: 3, last: 4 }) });
+    assert_eq!(
+        recorded,
+        Recorded { store: String::new(), number: 5, sequence: 10, gap: Some(Gap { first: 3, last: 4 }) }
+    );
     assert_eq!(record(&place.store, &ledger).await.gap, None);
     assert_eq!(summary(&place.store).await, ["Granted 100", "Granted 200", "Gap 3..4 400", "Granted 500"]);
     assert_eq!(lines(&place.store).await[2]["detail"]["totals"]["granted"], "400");
@@ -98,10 +104,16 @@ async fn recording_of_an_older_ledger_begins_with_its_state(place: Place) {
 async fn an_idle_ledger_is_recorded_as_its_opening(place: Place) {
     let mut ledger = ledger_of(3);
     ledger.drop_to(3);
-    assert_eq!(record(&place.store, &ledger).await, Recorded { number: 3, sequence: 6, gap: None });
+    assert_eq!(
+        record(&place.store, &ledger).await,
+        Recorded { store: String::new(), number: 3, sequence: 6, gap: None }
+    );
     assert_eq!(summary(&place.store).await, ["Opening ..3 300"]);
     let empty = Ledger::new("new");
-    assert_eq!(record(&place.store, &empty).await, Recorded { number: 0, sequence: 0, gap: None });
+    assert_eq!(
+        record(&place.store, &empty).await,
+        Recorded { store: String::new(), number: 0, sequence: 0, gap: None }
+    );
 }
 
 async fn another_hash_is_a_conflict_and_nothing_of_the_call_is_recorded(place: Place) {
@@ -134,7 +146,10 @@ async fn an_accepted_ledger_supersedes_the_entries_that_it_replaces(place: Place
     let former = ledger.clone();
     ledger.accept(2, "00000000000000aa", "70");
     ledger.grant("5");
-    assert_eq!(record(&place.store, &ledger).await, Recorded { number: 4, sequence: 8, gap: None });
+    assert_eq!(
+        record(&place.store, &ledger).await,
+        Recorded { store: String::new(), number: 4, sequence: 8, gap: None }
+    );
     let expected = ["Granted 100", "Granted 200", "Accepted 70", "Granted 75"];
     assert_eq!(summary(&place.store).await, expected);
     assert_eq!(record(&place.store, &ledger).await.number, 4);
@@ -177,7 +192,10 @@ async fn a_hole_in_the_store_is_filled_from_the_ledger(place: Place) {
     let ledger = ledger_of(6);
     record(&place.store, &ledger).await;
     place.execute("DELETE FROM entries WHERE number IN (3, 5, 6)").await;
-    assert_eq!(record(&place.store, &ledger).await, Recorded { number: 6, sequence: 12, gap: None });
+    assert_eq!(
+        record(&place.store, &ledger).await,
+        Recorded { store: String::new(), number: 6, sequence: 12, gap: None }
+    );
     let account = only_account(&place.store).await;
     let rows: Vec<_> = place.store.rows(&account, &Filter::default()).try_collect().await.unwrap();
     assert_eq!(rows.iter().map(flashgate_history::Row::number).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);

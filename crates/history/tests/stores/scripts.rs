@@ -8,9 +8,9 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use crate::ledger::Ledger;
-use crate::place::{self, Place};
-use crate::recording::{lines, only_account};
+use crate::stores::ledger::Ledger;
+use crate::stores::place::{self, Place};
+use crate::stores::recording::{lines, only_account};
 
 /// A step of a script.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use flashgate_history::Gap;
 use flashgate_history::verify::{AccountReport, Problem, verify};
 
-use crate::ledger::{Ledger, amount};
 use crate::on_both_stores;
-use crate::place::Place;
-use crate::recording::record;
+use crate::stores::ledger::{Ledger, amount};
+use crate::stores::place::Place;
+use crate::stores::recording::record;
 
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new("acme");

@@ -92,7 +92,7 @@ impl<'a> Replay<'a> {
     /// can never be charged has no claim on settling credits.
     fn find_waiting_usage(&self) -> Vec<&'a Report> {
         let (reports, end) = (&self.facts.reports, seconds_after(self.now, 1));
-        let acts_from = self.acceptance.presence.filter(|_| !self.receipts_are_stuck);
+        let acts_from = self.acceptance.presence.filter(|_| !self.charging_is_stuck);
         let until = acts_from.map_or(end, |presence| presence.acts_from.min(end));
         let held = self.queue.held().filter_map(|fact| match fact {
             Fact::Report(report) => Some(report),
@@ -101,7 +101,7 @@ impl<'a> Replay<'a> {
         let waits = |report: &&Report| {
             let Schedule { time, rank, .. } = self.acceptance.schedule(report);
             let effect_time = report.effect_time();
-            let is_stuck = rank == Rank::Usage && self.receipts_are_stuck;
+            let is_stuck = rank == Rank::Usage && self.charging_is_stuck;
             effect_time <= self.now && (time != effect_time || is_stuck)
         };
         let waiting = reports.effective_before(until).chain(held).filter(waits);

@@ -4,6 +4,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use flashgate_ledger::Credits;
 use flashgate_ledger::credits::AmountOverflow;
+use flashgate_ledger::ledger::Totals;
+use flashgate_ledger::month::Month;
 use flashgate_ledger::period::utc_date;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -14,7 +16,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::{AccountErrors, AccountPath};
 use crate::account::Account;
 use crate::answer::Answer;
-use crate::book::{Month, MonthSums};
 use crate::caller::Caller;
 use crate::number::{Number, Success, Time};
 use crate::parameters::{parsed, whole};
@@ -116,7 +117,8 @@ fn answer(account: &Account, months: u32) -> Result<MonthlyAnswer, Refused> {
         let data = if missing_rights.is_empty() { summed(&[], account.now, months)? } else { Vec::new() };
         return Ok(MonthlyAnswer { success: Success, data, totals: MonthFigures::default(), missing_rights });
     };
-    let data = summed(&book.months, account.now, months)?;
+    let kept: Vec<Month> = book.ledger.months.iter().copied().collect();
+    let data = summed(&kept, account.now, months)?;
     let totals = total(&data)?;
     Ok(MonthlyAnswer { success: Success, data, totals, missing_rights: Vec::new() })
 }
@@ -132,8 +134,8 @@ fn summed(kept: &[Month], now: Timestamp, months: u32) -> Result<Vec<MonthItem>,
     (0..months).rev().map(item).collect()
 }
 
-fn month_item(first_day: Date, sums: MonthSums) -> Result<MonthItem, AmountOverflow> {
-    let MonthSums { granted, purchased, adjusted, consumed } = sums;
+fn month_item(first_day: Date, sums: Totals) -> Result<MonthItem, AmountOverflow> {
+    let Totals { granted, purchased, adjusted, consumed, expired: _, refunded: _ } = sums;
     let grants = granted.checked_add(adjusted)?;
     let balance = grants.checked_add(purchased)?.checked_sub(consumed)?;
     let start = first_day.to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |day| day.timestamp());
@@ -171,13 +173,14 @@ mod tests {
 
     fn month(first_day: &str, [granted, purchased, adjusted, consumed]: [&str; 4]) -> Month {
         let amount = |text: &str| text.parse().expect("amount");
-        let sums = MonthSums {
+        let sums = Totals {
             granted: amount(granted),
             purchased: amount(purchased),
             adjusted: amount(adjusted),
             consumed: amount(consumed),
+            ..Totals::default()
         };
-        Month { first_day: first_day.parse().expect("day"), sums }
+        Month { first_day: first_day.parse().expect("day"), sums, closing: Credits::ZERO }
     }
 
     fn shown(kept: &[Month], now: &str, months: u32) -> Value {

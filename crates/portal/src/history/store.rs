@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::{
     AccountKey, Cause, CreditSum, Direction, History, HistoryError, InvoiceRecord, Transaction,
-    TransactionPage, TransactionQuery, Usage, UsageLine, UsageQuery, UsageSum, ledger_only,
+    TransactionPage, TransactionQuery, Usage, UsageLine, UsageQuery, UsageSum, entry_id, ledger_only,
 };
 use crate::book::{EntryContent, KeptEntry};
 use crate::hash::short_hash;
@@ -146,7 +146,7 @@ fn transaction(recorded: query::Transaction) -> Option<Transaction> {
                 credits: entry.credits,
                 detail: entry.detail,
             };
-            ledger_only::transaction(&KeptEntry { id: id_of(&branch, entry.number, ""), content })
+            ledger_only::transaction(&KeptEntry { id: entry_id(&branch, entry.number), content })
         }
         query::Transaction::Usage { branch, usage } => {
             let row = format!("{}/{}/{:?}", usage.node_type, usage.operation, usage.labels);
@@ -163,22 +163,13 @@ fn transaction(recorded: query::Transaction) -> Option<Transaction> {
                 line: Some(line),
             };
             Some(Transaction {
-                id: id_of(&branch, usage.entry, &row),
+                id: format!("{}-{}", entry_id(&branch, usage.entry), short_hash(row, ROW_BYTES)),
                 time: usage.charge_time,
                 credits: usage.credits.negated(),
                 cause: Cause::Usage(Box::new(cause)),
             })
         }
     }
-}
-
-/// Returns the identifier of a transaction: the branch, if it has a name, the number of the entry, and a hash of the row.
-fn id_of(branch: &str, number: i64, row: &str) -> String {
-    let branch = if branch.is_empty() { String::new() } else { format!("{branch}-") };
-    if row.is_empty() {
-        return format!("{branch}{number}");
-    }
-    format!("{branch}{number}-{}", short_hash(row, ROW_BYTES))
 }
 
 /// Returns a sum that the query selects, with its group.

@@ -2,7 +2,7 @@
 
 use flashgate_api::{CreditLedger, Subscription};
 use flashgate_ledger::facts::PaymentState;
-use flashgate_preview::convert::ledger_to_wire;
+use flashgate_preview::convert::{Commit, ledger_to_wire};
 use flashgate_testing::TestAccount;
 use kube::core::ObjectMeta;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ pub fn ledger(account: &TestAccount) -> CreditLedger {
             resource_version: Some("9".to_owned()),
             ..ObjectMeta::default()
         },
-        spec: ledger_to_wire(ledger, None, &account.entries, "team/acme", "test"),
+        spec: ledger_to_wire(ledger, None, &account.entries, Commit::of("team/acme", "test")),
     }
 }
 

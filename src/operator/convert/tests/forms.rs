@@ -2,7 +2,7 @@
 //! a ledger covers it.
 
 use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
-use flashgate_ledger::entry::{LapseCause, PaidBy, PlanPeriod};
+use flashgate_ledger::entry::{BillingDetails, InvoiceLine, LapseCause, PaidBy, PlanPeriod};
 use flashgate_ledger::grant::{Expiration, Grant, GrantSource};
 use flashgate_ledger::invoice::{
     Attempts, ChangeReason, Invoice, InvoiceReason, InvoiceState, Purpose, VoidCause,
@@ -269,7 +269,7 @@ fn ledger_of_records() -> Ledger {
 }
 
 fn spec_of_records() -> CreditLedgerSpec {
-    ledger_to_wire(&ledger_of_records(), None, &[], "default/acme", "operator-0")
+    ledger_to_wire(&ledger_of_records(), None, &[], Commit::of("default/acme", "operator-0"))
 }
 
 #[test]
@@ -492,8 +492,20 @@ fn full_details() -> Vec<(Detail, &'static str)> {
                 reason: InvoiceReason::Pack,
                 object: Some(object(FactKind::CreditPack)),
                 due_time: Some(end()),
+                lines: vec![InvoiceLine {
+                    plan: None,
+                    billing_period: None,
+                    pack: Some("plus-100".to_owned()),
+                    credits: amount,
+                    amount,
+                }],
+                billing_details: Some(BillingDetails {
+                    name: Some("Acme".to_owned()),
+                    tax_id: Some("DE1".to_owned()),
+                    ..BillingDetails::default()
+                }),
             },
-            r#"{"amount":"120.5","currency":"USD","dueTime":"2026-02-28T10:00:00Z","invoice":"acme-1f3a9c2e-0007","object":"CreditPack/n","reason":"Pack"}"#,
+            r#"{"amount":"120.5","billingDetails":{"name":"Acme","taxID":"DE1"},"currency":"USD","dueTime":"2026-02-28T10:00:00Z","invoice":"acme-1f3a9c2e-0007","lines":[{"amount":"120.5","credits":"120.5","pack":"plus-100"}],"object":"CreditPack/n","reason":"Pack"}"#,
         ),
         (
             Detail::Settled {
@@ -599,8 +611,16 @@ fn bare_details() -> Vec<(Detail, &'static str)> {
                 reason: InvoiceReason::Start,
                 object: None,
                 due_time: None,
+                lines: vec![InvoiceLine {
+                    plan: Some("starter".to_owned()),
+                    billing_period: Some(BillingPeriod::Monthly),
+                    pack: None,
+                    credits: amount,
+                    amount,
+                }],
+                billing_details: None,
             },
-            r#"{"amount":"120.5","currency":"USD","invoice":"acme-1f3a9c2e-0007","reason":"Start"}"#,
+            r#"{"amount":"120.5","currency":"USD","invoice":"acme-1f3a9c2e-0007","lines":[{"amount":"120.5","billingPeriod":"Monthly","credits":"120.5","plan":"starter"}],"reason":"Start"}"#,
         ),
         (
             Detail::Settled {
@@ -686,7 +706,16 @@ fn each_word_of_an_entry_is_its_name() {
         InvoiceReason::Pack,
     ] {
         let (currency, invoice) = (currency.clone(), invoice.clone());
-        let detail = Detail::Invoiced { amount, currency, invoice, reason, object: None, due_time: None };
+        let detail = Detail::Invoiced {
+            amount,
+            currency,
+            invoice,
+            reason,
+            object: None,
+            due_time: None,
+            lines: Vec::new(),
+            billing_details: None,
+        };
         assert_eq!(word(&detail, "reason"), reason.as_str());
     }
     for reason in RefusalReason::ALL {

@@ -49,7 +49,7 @@ fn stored(numbers: &[i64]) -> StoredRows {
 fn planned(batch: &Batch, stored: &StoredRows, pruned: i64) -> String {
     let plan = plan(batch, stored, pruned).expect("plan");
     let numbers: Vec<i64> = plan.entries.iter().map(|entry| entry.number).collect();
-    let Recorded { number, sequence, gap } = &plan.recorded;
+    let Recorded { store: _, number, sequence, gap } = &plan.recorded;
     assert_eq!(*sequence, number * 10);
     let gap = gap.map_or_else(String::new, |gap| format!(", gap {}..{}", gap.first, gap.last));
     let opening = if plan.adds_opening { "opening, " } else { "" };

@@ -1,0 +1,56 @@
+//! Checks the history at the end of a soak test: it is complete, and a judge agrees with every balance.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flashgate_api::CreditLedger;
+use flashgate_history::{Filter, HistoryUrl, RowContent, Store, chain};
+use futures::TryStreamExt as _;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+use serde_json::Value;
+
+use crate::judge::Judge;
+use crate::world::{World, eventually};
+
+/// Maximum time for the last entries to be recorded.
+const CATCH_UP: Duration = Duration::from_secs(120);
+
+/// Returns the file in which both operators record the history.
+pub fn file(world: &World) -> PathBuf {
+    world.plane.folder().join("history.db")
+}
+
+/// Waits until the history ends where the ledgers do, and judges every account. Returns the number of entries.
+pub async fn judge_all(world: &World) -> usize {
+    let store = Store::open(&HistoryUrl::Sqlite(file(world))).expect("a store").expect("a store");
+    let ledgers: Api<CreditLedger> = Api::all(world.client().await);
+    let ledgers = ledgers.list(&ListParams::default()).await.expect("ledgers").items;
+    let mut entries = 0;
+    for ledger in ledgers {
+        let (namespace, name) = (ledger.namespace().expect("a namespace"), ledger.name_any());
+        let filter = Filter::default();
+        let complete = eventually("the last entry is recorded", async || {
+            let accounts = store.accounts(Some((namespace.clone(), name.clone())));
+            let accounts: Vec<_> = accounts.try_collect().await.expect("accounts");
+            let account = accounts.into_iter().find(|account| account.id.account == ledger.spec.account)?;
+            let rows: Vec<_> = store.rows(&account, &filter).try_collect().await.expect("rows");
+            (rows.last().map(|row| row.number()) == ledger.spec.entry_number).then_some((account, rows))
+        });
+        let (account, rows) = complete.within(CATCH_UP).await_some().await;
+        let mut judge = Judge::default();
+        for (row, number) in rows.iter().zip(1..) {
+            let RowContent::Entry { entry, .. } = &row.content else {
+                panic!("a gap or an opening: {row:?}")
+            };
+            assert_eq!(entry.number, number, "{name}");
+            let record = chain::canonical(&account.id.subscription(), entry);
+            let record: Value = serde_json::from_str(&record).expect("an entry");
+            judge.replay(&record).unwrap_or_else(|text| panic!("{name}: {text}"));
+            entries += 1;
+        }
+        let spec = serde_json::to_value(&ledger.spec).expect("JSON");
+        judge.judge_ledger(&spec).unwrap_or_else(|text| panic!("{name}: {text}"));
+    }
+    entries
+}
