@@ -12,15 +12,15 @@ use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::suite::payments::free_address;
 use crate::world::{World, wait_for, wait_until};
 
-/// Creates a report of two models for an hour of the past, and waits until it is charged.
-async fn report(account: &ClusterAccount<'_>, name: &str, hours_ago: i64) {
+/// Creates a report of two models for the hour from a start time, and waits until it is charged.
+async fn report(account: &ClusterAccount<'_>, name: &str, start: i64) {
     let line = |model: &str, tokens: &str| {
         json!({
             "nodeType": "Public", "operation": "TokensOut", "quantity": tokens,
             "labels": {"model": model, "repo": "chat"},
         })
     };
-    let Window { start_time, end_time } = seconds(now() - hours_ago * 3_600, 3_600);
+    let Window { start_time, end_time } = seconds(start, 3_600);
     let egress = json!({"nodeType": "Public", "operation": "StorageEgress", "quantity": "1G"});
     let spec = json!({
         "subscriptionRef": {"name": "acme"}, "source": "gw-1",
@@ -59,8 +59,9 @@ async fn transactions_months_and_statistics_add_up_to_the_totals_of_the_ledger()
     account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
     account.buy("top-up", "plus-100").await;
     account.adjust("outage", "5.5").await;
-    for hours_ago in 2..12 {
-        report(&account, &format!("gw-1-{hours_ago}"), hours_ago).await;
+    let first = now() - 12 * 3_600;
+    for hour in 0..10 {
+        report(&account, &format!("gw-1-{hour}"), first + hour * 3_600).await;
     }
     // More entries than a ledger keeps without a history, and three lines of each report.
     let all = wait_for("the history is complete", async || {

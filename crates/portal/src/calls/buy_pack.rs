@@ -159,28 +159,25 @@ fn check_status(portal: &Portal, account: &Account, pack: &Pack) -> Result<(), R
     }
 }
 
-/// Returns why the plan or period in force does not allow packs. A pack that is ordered before the first payment is
-/// pending, and not refused (Law 14).
+/// Returns why the plan or period in force does not allow packs, if that is known. A pack that is ordered before the
+/// first period is pending, and not refused (Law 14).
 fn plan_refuses_packs(portal: &Portal, account: &Account) -> Option<String> {
-    let first_period_may_come = account.invoices().iter().any(|invoice| {
-        invoice.is_open_plan_invoice() && invoice.purpose == crate::account::InvoicePurpose::Start
-    });
-    let of_ledger = account.terms().map(|terms| terms.pack_purchases);
-    let status = account.status();
+    let known = account.book.known();
     let of_catalog = || {
-        let (_, plan) = portal.catalog().plan(status.plan.as_deref()?)?;
+        let (_, plan) = portal.catalog().plan(account.status().plan.as_deref()?)?;
         Some(plan.pack_purchases)
     };
-    match of_ledger.or_else(of_catalog) {
-        None if status.plan.is_some() || first_period_may_come => None,
-        None if status.period.is_none() && account.subscription.status.is_none() => None,
-        None => Some("packs need a plan, and none is in force: choose a plan that allows packs".to_owned()),
+    match account.terms().map(|terms| terms.pack_purchases).or_else(of_catalog) {
+        None => {
+            let has_had_period = known.is_some_and(|book| book.ledger.period.number > 0);
+            has_had_period
+                .then(|| "packs need a plan, and none is in force: choose a plan that allows packs".to_owned())
+        }
         Some(PackPurchases::Refused) => {
             Some("the plan in force does not allow packs: change to a plan that does".to_owned())
         }
         Some(PackPurchases::Allowed) => {
-            let is_unpaid =
-                account.book.known().is_some_and(|book| book.ledger.period.payment_due_time.is_some());
+            let is_unpaid = known.is_some_and(|book| book.ledger.period.payment_due_time.is_some());
             is_unpaid.then(|| "the period in force is not paid: pay its invoice first".to_owned())
         }
     }

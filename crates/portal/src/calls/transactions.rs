@@ -21,7 +21,7 @@ use crate::portal::Portal;
 use crate::refused::Refused;
 
 /// Most transactions of a page.
-pub const LARGEST_PAGE: u32 = 500;
+pub const LARGEST_PAGE: u32 = 1000;
 
 /// Transactions of a page, unless the query says otherwise.
 const PAGE: u32 = 50;
@@ -34,7 +34,7 @@ pub struct TransactionParameters {
     /// Number of the page, from 1. Default: 1.
     #[param(value_type = Option<u32>, minimum = 1)]
     page: Option<String>,
-    /// Transactions of a page, from 1 to 500. Default: 50.
+    /// Transactions of a page, from 1 to 1,000. Default: 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
     /// `in` (grants and purchases), `out` (consumption) or `all`. Default: `all`.
@@ -407,9 +407,9 @@ mod tests {
         };
         let (page, query) = with("3", "20", "out").expect("query");
         assert_eq!((page, query.offset, query.limit, query.direction), (3, 40, 20, Direction::Out));
-        assert_eq!(with("4294967295", "500", "").expect("query").1.offset, 4_294_967_294 * 500);
+        assert_eq!(with("4294967295", "1000", "").expect("query").1.offset, 4_294_967_294 * 500);
         for (page, limit, direction) in
-            [("0", "", ""), ("x", "", ""), ("", "0", ""), ("", "501", ""), ("", "", "up")]
+            [("0", "", ""), ("x", "", ""), ("", "0", ""), ("", "1001", ""), ("", "", "up")]
         {
             let refused = with(page, limit, direction).expect_err("refused");
             assert_eq!(refused.code, ErrorCode::InvalidParameter, "{page} {limit} {direction}");
