@@ -186,6 +186,22 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    // The text forms of ledgers and facts: no client, no runtime, and no clock.
+    (
+        "preview",
+        &[
+            "flashgate-api",
+            "flashgate-history",
+            "flashgate-ledger",
+            "jiff",
+            "kube",
+            "schemars",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ],
+    ),
     // The store of the history: no client of Kubernetes, and no clock.
     (
         "history",

@@ -31,7 +31,7 @@ pub struct Args {
     /// Address of the API, such as 127.0.0.1:8082
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Base URL that clients use, with https:// or http://; the address when absent
+    /// Base URL that clients use, with `https://` or `http://`; the address when absent
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
     /// Catalog of the operator in YAML; the shipped catalog when absent

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
 /// Interval at which the files are read. Certificates are replaced hours before they expire.
-const READ_INTERVAL: Duration = Duration::from_secs(60);
+const READ_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
