@@ -439,7 +439,10 @@ fn the_page_of_an_invoice_is_a_url_with_its_number() {
     let long = format!("https://pay.example.com/{{invoice}}/{}", "a".repeat(500));
     for bad in ["https://pay.example.com/i/", "javascript:{invoice}", "https://{invoice}/a b", "", &long] {
         let message = refused(&with(bad));
-        assert!(message.contains("policies.payments.checkoutURL") && message.contains("; must be a URL"), "{message}");
+        assert!(
+            message.contains("policies.payments.checkoutURL") && message.contains("; must be a URL"),
+            "{message}"
+        );
         assert!(!fits_the_schema(&with(bad)), "{bad}");
     }
 }

@@ -170,8 +170,9 @@ fn plan_refuses_packs(portal: &Portal, account: &Account) -> Option<String> {
     match account.terms().map(|terms| terms.pack_purchases).or_else(of_catalog) {
         None => {
             let has_had_period = known.is_some_and(|book| book.ledger.period.number > 0);
-            has_had_period
-                .then(|| "packs need a plan, and none is in force: choose a plan that allows packs".to_owned())
+            has_had_period.then(|| {
+                "packs need a plan, and none is in force: choose a plan that allows packs".to_owned()
+            })
         }
         Some(PackPurchases::Refused) => {
             Some("the plan in force does not allow packs: change to a plan that does".to_owned())
