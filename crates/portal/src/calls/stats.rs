@@ -43,17 +43,19 @@ pub(crate) const SCOPES: [(&str, Scope); 3] =
 #[into_params(parameter_in = Query)]
 pub struct StatsParameters {
     /// `org`, `workspace` or `repo`. Default: `org`.
+    #[param(value_type = Option<Scope>, inline)]
     scope: Option<String>,
     /// Value of the label that `scope` names. Required for `workspace` and `repo`.
     id: Option<String>,
     /// Time up to now: `24h`, `7d`, `30d`, `90d`, `180d` or `365d`.
-    #[param(required)]
+    #[param(required, value_type = Window, inline)]
     window: Option<String>,
     /// Value of the label `apiKey`.
     api_key_id: Option<String>,
     /// Value of the label `model`.
     ai_llm_id: Option<String>,
     /// Length of a bucket: `5m`, `10m`, `1h`, `6h`, `12h` or `1d`. At most 1,000 buckets. Default: by the window.
+    #[param(value_type = Option<BucketSize>, inline)]
     time_bucket_size: Option<String>,
 }
 

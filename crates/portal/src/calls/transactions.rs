@@ -35,9 +35,10 @@ pub struct TransactionParameters {
     #[param(value_type = Option<u32>, minimum = 1)]
     page: Option<String>,
     /// Transactions of a page, from 1 to 1,000. Default: 50.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// `in` (grants and purchases), `out` (consumption) or `all`. Default: `all`.
+    #[param(value_type = Option<Direction>, inline)]
     direction: Option<String>,
     /// First day or time, such as `2026-01-31` or `2026-01-31T10:00:00Z`.
     start_date: Option<String>,

@@ -1,9 +1,11 @@
 //! Queries of a history.
 
 use jiff::Timestamp;
+use utoipa::ToSchema;
 
 /// The direction of transactions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Direction {
     /// Credits that arrived.
     In,

@@ -8,7 +8,7 @@ use flashgate_ledger::Credits;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::buckets::{BUCKET_SIZES, CreditFigures, Span, WINDOWS};
+use super::buckets::{BUCKET_SIZES, BucketSize, CreditFigures, Span, WINDOWS, Window};
 use super::{Scope, Selection, StatsPoint};
 use crate::answer::Answer;
 use crate::caller::Caller;
@@ -52,11 +52,12 @@ pub struct BreakdownPath {
 #[into_params(parameter_in = Query)]
 pub struct BreakdownParameters {
     /// `org`, `workspace` or `repo`. Default: `org`.
+    #[param(value_type = Option<Scope>, inline)]
     scope: Option<String>,
     /// Value of the label that `scope` names. Required for `workspace` and `repo`.
     id: Option<String>,
     /// Time up to now: `24h`, `7d`, `30d`, `90d`, `180d` or `365d`.
-    #[param(required)]
+    #[param(required, value_type = Window, inline)]
     window: Option<String>,
     /// Whether each entity has a series. Default: `false`.
     #[param(value_type = Option<bool>)]
@@ -68,6 +69,7 @@ pub struct BreakdownParameters {
     #[param(value_type = Option<u32>, minimum = 0)]
     offset: Option<String>,
     /// Length of a bucket of a series: `5m`, `10m`, `1h`, `6h`, `12h` or `1d`. Default: by the window.
+    #[param(value_type = Option<BucketSize>, inline)]
     time_bucket_size: Option<String>,
 }
 
