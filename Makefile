@@ -17,7 +17,7 @@ export PROPTEST_RNG_SEED ?= 20260131
 
 # The files that `make generate` writes. Do not edit them.
 GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/reference/metrics.md \
-  docs/reference/reasons.md \
+  docs/reference/openapi.json docs/reference/reasons.md \
   charts/flashgate-billing/templates/crds charts/flashgate-billing/values.schema.json \
   examples/argocd/argocd-cm.yaml examples/argocd/argocd-values.yaml
 

@@ -118,6 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "flashgate_api",
             "flashgate_cluster",
             "flashgate_history",
+            "flashgate_portal",
             "metrics",
             "operator",
             "payments",
@@ -185,6 +186,22 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    // The text forms of ledgers and facts: no client, no runtime, and no clock.
+    (
+        "preview",
+        &[
+            "flashgate-api",
+            "flashgate-history",
+            "flashgate-ledger",
+            "jiff",
+            "kube",
+            "schemars",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ],
+    ),
     // The store of the history: no client of Kubernetes, and no clock.
     (
         "history",
@@ -200,6 +217,34 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "sqlx",
             "thiserror",
             "tokio",
+        ],
+    ),
+    // The API for customers. It makes its own calls, with the tokens of its callers.
+    (
+        "portal",
+        &[
+            "axum",
+            "flashgate-api",
+            "flashgate-cluster",
+            "flashgate-history",
+            "flashgate-ledger",
+            "flashgate-preview",
+            "futures",
+            "getrandom",
+            "http",
+            "http-body-util",
+            "jiff",
+            "k8s-openapi",
+            "kube",
+            "serde",
+            "serde_json",
+            "serde_yaml",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tower-http",
+            "tracing",
+            "utoipa",
         ],
     ),
     (
@@ -228,7 +273,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
-const CRATES: [&str; 3] = ["flashgate_api", "flashgate_cluster", "flashgate_history"];
+const CRATES: [&str; 4] = ["flashgate_api", "flashgate_cluster", "flashgate_history", "flashgate_portal"];
 
 /// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {

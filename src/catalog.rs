@@ -257,6 +257,7 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
         accept_usage_for_seconds,
         accept_ahead_seconds,
         payments,
+        checkout_url,
         reports,
         alert_thresholds_percent,
     } = Policies::default();
@@ -275,13 +276,12 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
         let accept_usage_for_seconds = fields.mapping("lateUsage", accept_usage_for_seconds, |fields| {
             fields.whole("acceptForSeconds", &bounds::ACCEPT_FOR_SECONDS, accept_usage_for_seconds)
         });
-        let payments = fields.mapping("payments", payments, |fields| PaymentPolicy {
-            mode: fields.choice("mode", &modes, payments.mode),
-            due_within_seconds: fields.whole(
-                "dueWithinSeconds",
-                &bounds::DUE_WITHIN_SECONDS,
-                payments.due_within_seconds,
-            ),
+        let (payments, checkout_url) = fields.mapping("payments", (payments, checkout_url), |fields| {
+            let mode = fields.choice("mode", &modes, payments.mode);
+            let due_within_seconds =
+                fields.whole("dueWithinSeconds", &bounds::DUE_WITHIN_SECONDS, payments.due_within_seconds);
+            let checkout_url = fields.optional("checkoutURL", Reader::checkout_url);
+            (PaymentPolicy { mode, due_within_seconds }, checkout_url)
         });
         let (reports, accept_ahead_seconds) =
             fields.mapping("reports", (reports, accept_ahead_seconds), |fields| {
@@ -300,6 +300,7 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
             accept_usage_for_seconds,
             accept_ahead_seconds,
             payments,
+            checkout_url,
             reports,
             alert_thresholds_percent: fields
                 .optional("alertThresholdsPercent", thresholds)

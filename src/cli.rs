@@ -4,6 +4,7 @@ pub mod backup;
 pub mod catalog;
 pub mod history;
 pub mod run;
+pub mod serve;
 pub mod simulate;
 
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Runs the operator
     Run(Box<run::Args>),
+    /// Serves the HTTP API for customers
+    Serve(Box<serve::Args>),
     /// Backs up ledgers, Subscriptions and orders with their statuses to a file
     Backup(backup::BackupArgs),
     /// Restores the objects of a backup in a cluster, ledgers first
@@ -60,6 +63,7 @@ pub enum CatalogCommand {
 pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(*args),
+        Command::Serve(args) => serve::run(*args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::History(command) => history::run(&command),

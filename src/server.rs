@@ -6,6 +6,7 @@
 //! for another one.
 
 mod connections;
+pub mod tls;
 mod watched;
 
 #[cfg(test)]
@@ -25,11 +26,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt as _;
 
 use self::connections::{Admission, Connection, Connections, Phase};
+use self::tls::Tls;
 use self::watched::{Answer, Arriving, Watched};
 use crate::metrics::Metrics;
 use crate::throttle::Throttle;
@@ -149,6 +152,7 @@ pub struct Server {
     limits: Limits,
     log: Throttle<Cut, (Cut, IpAddr)>,
     started: Instant,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -162,7 +166,14 @@ impl Server {
             limits,
             log: Throttle::new(1, LOG_PERIOD, Cut::ALL.len()),
             started: Instant::now(),
+            tls: None,
         }
+    }
+
+    /// Returns the server with TLS. The handshake counts as a part of the first request's head.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Serves `routes` until `stop` completes. Running requests then have a time limit to end.
@@ -221,7 +232,20 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(server = self.name, %error, "TCP_NODELAY cannot be set");
         }
-        let served = under_way.watch(http_connection(stream, connection, routes.clone()));
+        let (routes, watcher) = (routes.clone(), under_way.watcher());
+        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
+        let served = async move {
+            match acceptor {
+                None => watcher.watch(http_connection(stream, connection, routes)).await,
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => watcher.watch(http_connection(stream, connection, routes)).await,
+                    Err(error) => {
+                        tracing::debug!(%error, "TLS handshake failed");
+                        Ok(())
+                    }
+                },
+            }
+        };
         tokio::spawn(async move {
             tokio::select! {
                 served = served => if let Err(error) = served {
@@ -268,11 +292,11 @@ fn log(server: &str, cut: Cut, address: IpAddr, more: u64) {
 }
 
 /// Serves one connection, and reports each step to `connection`.
-fn http_connection(
-    stream: TcpStream,
+fn http_connection<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
     connection: Connection,
     routes: Router,
-) -> impl GracefulConnection<Error = hyper::Error> + Send + use<> {
+) -> impl GracefulConnection<Output = Result<(), hyper::Error>, Error = hyper::Error> + Send + use<S> {
     let connection = Arc::new(connection);
     let stream = Watched::new(stream, Arc::clone(&connection));
     let service = service_fn(move |request: Request<Incoming>| {

@@ -30,6 +30,7 @@ mod suite {
     mod memory;
     mod named;
     mod payments;
+    mod portal;
     mod postgres;
     mod protocol;
     mod replay;

@@ -154,8 +154,19 @@ impl Operator {
 
     /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`.
     pub fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
+        Self::start_command("run", kubeconfig, arguments, environment, log)
+    }
+
+    /// Starts a command of the binary as whoever `kubeconfig` says, with `arguments` after its name.
+    pub fn start_command(
+        command: &str,
+        kubeconfig: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
         let mut guard = Command::new("bash")
-            .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), "run"])
+            .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_flashgate-billing"), command])
             .args(arguments)
             .envs(environment.iter().copied())
             .env("KUBECONFIG", kubeconfig)

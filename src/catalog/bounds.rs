@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 /// Characters of a display name. Longer names break tables.
 pub(super) const DISPLAY_NAME_LENGTH: usize = 100;
+/// Characters of the URL on which an invoice is paid.
+pub(super) const CHECKOUT_URL_LENGTH: usize = 500;
 /// Up to 100 years.
 pub(super) const EXPIRES_AFTER_DAYS: RangeInclusive<u32> = 1..=36_500;
 /// Packs per month. A higher limit would only let the ledger grow.

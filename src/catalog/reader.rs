@@ -18,6 +18,7 @@ pub(super) const NAME: &str = "1 to 63 lower-case letters, digits and '-', start
 pub(super) const WORD: &str =
     "1 to 63 letters and digits, starting with a capital letter, such as StorageEgress";
 pub(super) const DISPLAY_NAME: &str = "1 to 100 characters on one line";
+pub(super) const CHECKOUT_URL: &str = "a URL of at most 500 characters that begins with https:// or http:// and contains {invoice}, such as \"https://pay.example.com/invoices/{invoice}\"";
 pub(super) const AMOUNT: &str =
     "a quoted decimal from \"0\" to \"1000000000000\" with at most 9 fractional digits, such as \"0.001\"";
 pub(super) const UNIT: &str = "a quantity above zero and at most 1P (10^15), such as 1G or \"1\"";
@@ -190,6 +191,16 @@ impl Reader {
         self.text(entry, DISPLAY_NAME, |text| {
             (1..=bounds::DISPLAY_NAME_LENGTH).contains(&text.chars().count())
                 && !text.contains(char::is_control)
+        })
+    }
+
+    /// Reads the URL of the page on which an invoice is paid.
+    pub(super) fn checkout_url(&mut self, entry: &Entry) -> String {
+        self.text(entry, CHECKOUT_URL, |text| {
+            text.len() <= bounds::CHECKOUT_URL_LENGTH
+                && (text.starts_with("https://") || text.starts_with("http://"))
+                && text.contains("{invoice}")
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
         })
     }
 

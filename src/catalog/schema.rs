@@ -17,6 +17,7 @@ const NAME: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 const WORD: &str = "^[A-Z][A-Za-z0-9]{0,62}$";
 // Written so that validators of every language read it: Helm's has no `\u`.
 const DISPLAY_NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
+const CHECKOUT_URL: &str = r"^https?://[!-~]*\{invoice\}[!-~]*$";
 const AMOUNT: &str = r"^(1000000000000(\.0{1,9})?|[0-9]{1,12}(\.[0-9]{1,9})?)$";
 const QUANTITY: &str = r"^\+?([0-9]{1,16}(\.[0-9]{0,9})?|\.[0-9]{1,9})(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE](\+?[0-9]{1,2}|-[0-9]))?$";
 
@@ -203,6 +204,10 @@ struct Payments {
         extend("default" = Defaults::default().payments.due_within_seconds)
     )]
     due_within_seconds: Option<u32>,
+    /// URL of the page on which an open invoice is paid, with {invoice} for its number. The HTTP API shows it to
+    /// customers in the mode External. Default: none.
+    #[schemars(rename = "checkoutURL", regex(pattern = CHECKOUT_URL), length(max = bounds::CHECKOUT_URL_LENGTH))]
+    checkout_url: Option<String>,
 }
 
 /// Mode of payment: how invoices are settled.

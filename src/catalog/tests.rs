@@ -280,7 +280,7 @@ const BAD: &[(&str, &str, &str, FoundBy)] = &[
     (
         "{mode: External, dueWithinSeconds: 6000}",
         "[External]",
-        "20:13: policies.payments: a list is refused; must be a mapping of mode, dueWithinSeconds",
+        "20:13: policies.payments: a list is refused; must be a mapping of mode, dueWithinSeconds, checkoutURL",
         BySchema,
     ),
     (
@@ -408,6 +408,7 @@ fn every_field_is_read() {
             accept_usage_for_seconds: 600,
             accept_ahead_seconds: 3_600,
             payments: PaymentPolicy { mode: PaymentMode::External, due_within_seconds: 6_000 },
+            checkout_url: None,
             reports: ReportPolicy { keep_for_seconds: 60, max_credits: "5000".parse().expect("credits") },
             alert_thresholds_percent: vec![50, 90],
         }
@@ -427,6 +428,23 @@ fn a_catalog_may_have_no_alert_thresholds() {
     let text = good_but("[50, 90]", "[]");
     assert!(parsed(&text).policies.alert_thresholds_percent.is_empty());
     assert!(fits_the_schema(&text));
+}
+
+#[test]
+fn the_page_of_an_invoice_is_a_url_with_its_number() {
+    let with = |url: &str| good_but("dueWithinSeconds: 6000", &format!("checkoutURL: \"{url}\""));
+    let url = "https://pay.example.com/i/{invoice}?lang=en";
+    assert_eq!(parsed(&with(url)).policies.checkout_url.as_deref(), Some(url));
+    assert!(fits_the_schema(&with(url)));
+    let long = format!("https://pay.example.com/{{invoice}}/{}", "a".repeat(500));
+    for bad in ["https://pay.example.com/i/", "javascript:{invoice}", "https://{invoice}/a b", "", &long] {
+        let message = refused(&with(bad));
+        assert!(
+            message.contains("policies.payments.checkoutURL") && message.contains("; must be a URL"),
+            "{message}"
+        );
+        assert!(!fits_the_schema(&with(bad)), "{bad}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod definitions;
 mod history;
 mod leader_election;
 mod limits;
-mod servers;
+pub(super) mod servers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

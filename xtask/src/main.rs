@@ -52,6 +52,7 @@ fn generated(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     }
     write("docs/reference/api.md", reference::markdown(&crds)?);
     write("docs/reference/entries.schema.json", entry_schema());
+    write("docs/reference/openapi.json", flashgate_portal::openapi::json()?);
     write("docs/reference/metrics.md", pages::metrics_markdown());
     write("docs/reference/reasons.md", pages::reasons_markdown());
 

@@ -9,6 +9,7 @@
 //! | the entries and their hash chain | [`record`], [`chain`] |
 //! | record | [`Store::record`], [`Recorder`] |
 //! | read | [`Store::accounts`], [`Store::rows`], [`Store::usage`], [`Store::usage_sums`], [`Store::invoice`] |
+//! | query one account | [`query`], [`Store::transactions`], [`Store::usage_by_bucket`], [`Store::credits_by_bucket`] |
 //! | check | [`verify`](verify::verify) |
 //! | export | [`export`] |
 //! | copy to another store | [`copy`](copy::copy) |
@@ -25,6 +26,7 @@ mod invoices;
 mod migrate;
 mod plan;
 pub mod prune;
+pub mod query;
 mod read;
 pub mod record;
 mod recorder;

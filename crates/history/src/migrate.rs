@@ -26,7 +26,10 @@ fn migrator(texts: &[(&'static str, &'static str)]) -> Migrator {
 /// Creates the file and its tables, or upgrades them, in one transaction that locks the file.
 pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), StoreError> {
     let mut connection: SqliteConnection = options.create_if_missing(true).connect().await?;
-    let migrator = migrator(&[("entries", include_str!("../migrations/sqlite/0001_entries.sql"))]);
+    let migrator = migrator(&[
+        ("entries", include_str!("../migrations/sqlite/0001_entries.sql")),
+        ("queries", include_str!("../migrations/sqlite/0002_queries.sql")),
+    ]);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     migrator
         .run_direct(None, &mut *transaction, false)
@@ -43,7 +46,10 @@ pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), 
 pub(crate) async fn migrate_postgres(options: PgConnectOptions) -> Result<(), StoreError> {
     let connecting = tokio::time::timeout(CONNECT, options.connect());
     let mut connection: PgConnection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    let migrator = migrator(&[("entries", include_str!("../migrations/postgres/0001_entries.sql"))]);
+    let migrator = migrator(&[
+        ("entries", include_str!("../migrations/postgres/0001_entries.sql")),
+        ("queries", include_str!("../migrations/postgres/0002_queries.sql")),
+    ]);
     migrator
         .run_direct(None, &mut connection, false)
         .await

@@ -151,10 +151,15 @@ pub(crate) fn usage_values(key: RowKey<'_>, usage: &UsageRecord) -> Vec<Value> {
     values
 }
 
+/// Reads the column `labels`.
+pub(crate) fn labels(text: &str) -> Result<BTreeMap<String, String>, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Corrupt { column: "labels", problem: error.to_string() })
+}
+
 /// Reads a row of the query `USAGE`, with its branch.
 pub(crate) fn usage_from_data(row: &DataRow) -> Result<(String, UsageRecord), StoreError> {
-    let labels: BTreeMap<String, String> = serde_json::from_str(&row.raw_text(13)?)
-        .map_err(|error| StoreError::Corrupt { column: "labels", problem: error.to_string() })?;
+    let labels = labels(&row.raw_text(13)?)?;
     let usage = UsageRecord {
         entry: row.integer(0)?,
         report: row.text(2)?,

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use crate::database::{Connection, Pool};
 use crate::error::StoreError;
 use crate::url::HistoryUrl;
-use crate::{migrate, statements};
+use crate::{migrate, query, statements};
 
 /// Seconds that a call waits for a connection. Until then it retries a server that refuses connections.
 const ACQUIRE_SECONDS: u64 = 5;
@@ -119,7 +119,7 @@ impl Store {
     pub async fn plans(&self) -> Result<Vec<(&'static str, Vec<String>)>, StoreError> {
         let mut session = self.pool.session().await?;
         let mut plans = Vec::new();
-        for (name, sql, values) in statements::indexed() {
+        for (name, sql, values) in statements::indexed().into_iter().chain(query::indexed()) {
             plans.push((name, session.connection().explain(sql, values).await?));
         }
         Ok(plans)

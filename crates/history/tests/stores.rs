@@ -9,6 +9,7 @@ mod stores {
     pub mod faults;
     pub mod ledger;
     pub mod place;
+    pub mod queries;
     pub mod recording;
     pub mod scripts;
     pub mod verification;

@@ -104,6 +104,8 @@ pub struct Policies {
     pub accept_ahead_seconds: u32,
     /// The settlement of invoices.
     pub payments: PaymentPolicy,
+    /// URL of the page on which an open invoice is paid, with `{invoice}` for its number. No law depends on it.
+    pub checkout_url: Option<String>,
     /// Limits of usage reports.
     pub reports: ReportPolicy,
     /// Shares of a period's credits in percent that cause an Event. They are ascending, without repeats.
@@ -199,6 +201,7 @@ impl Default for Policies {
             accept_usage_for_seconds: 3_024_000,
             accept_ahead_seconds: 86_400,
             payments: PaymentPolicy { mode: PaymentMode::Internal, due_within_seconds: 259_200 },
+            checkout_url: None,
             reports: ReportPolicy { max_credits: MAX_REPORT_CREDITS, keep_for_seconds: 604_800 },
             alert_thresholds_percent: vec![80, 100],
         }

@@ -1,0 +1,3 @@
+//! Conversion between custom resources and the types of the laws.
+
+pub mod convert;
