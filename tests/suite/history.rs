@@ -38,8 +38,11 @@ fn exported(world: &World, file: &Path) -> Vec<Value> {
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// Returns whether the history ends where the ledger does.
+/// Returns whether the history ends where the ledger does. It has no tables before its operator creates them.
 async fn is_complete(world: &World, file: &Path, account: &ClusterAccount<'_>) -> bool {
+    if !history(world, file, &["export", "--format", "jsonl"]).status.success() {
+        return false;
+    }
     let ledger = account.get::<CreditLedger>("acme").await.expect("ledger");
     exported(world, file).last().is_some_and(|entry| entry["sequence"] == ledger["spec"]["sequence"])
 }
@@ -130,10 +133,7 @@ async fn a_history_that_begins_late_starts_with_the_balance_and_a_lost_one_says_
     account.balance("1125").await;
     operator.terminate().await;
     let operator = world.operator(&["--history", &url(&file)]);
-    wait_until("the history is complete", async || {
-        file.exists() && is_complete(&world, &file, &account).await
-    })
-    .await;
+    wait_until("the history is complete", async || is_complete(&world, &file, &account).await).await;
     let opening = exported(&world, &file).remove(0);
     assert_eq!(opening["kind"], "Opening");
     let verified = history(&world, &file, &["verify"]);
@@ -142,10 +142,10 @@ async fn a_history_that_begins_late_starts_with_the_balance_and_a_lost_one_says_
 
     // The old store comes back after the operator recorded in another one for long.
     let operator = world.operator(&["--history", &url(&other)]);
-    for number in 25..60 {
+    for number in 25..52 {
         account.adjust(&format!("gift-{number}"), "1").await;
     }
-    account.balance("1160").await;
+    account.balance("1152").await;
     operator.terminate().await;
     let operator = world.operator(&["--history", &url(&file)]);
     wait_until("the history is complete", async || is_complete(&world, &file, &account).await).await;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use flashgate_api::{CreditLedger, CreditPack, UsageReport};
+use flashgate_control_plane::ControlPlane;
 use flashgate_testing::catalog::monthly;
 use flashgate_testing::values::{HOUR, at};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -242,7 +243,9 @@ async fn ledger(account: &ClusterAccount<'_>) -> Value {
 
 #[tokio::test]
 async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
-    let world = World::empty().await;
+    // Without its controller, the claim of the history stays after its deletion.
+    let builder = ControlPlane::builder().controllers(&["persistentvolumeclaim-protection-controller"]);
+    let world = World::start_with_builder(builder).await;
     let variables = release_variables(&world);
     let older = root().join("tests/golden/chart/flashgate-billing-0.0.1.tgz").display().to_string();
     let installed = [variables.as_slice(), &[("CHART", older)]].concat();
