@@ -17,7 +17,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
-    ("operator/convert", &["flashgate_api", "flashgate_history", "operator::convert"]),
     // `catalog` only in its tests.
     ("operator/project", &["catalog", "flashgate_api", "operator::convert"]),
     (

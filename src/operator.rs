@@ -3,7 +3,6 @@
 pub mod account_metrics;
 pub mod cache;
 pub mod commit;
-pub mod convert;
 pub mod election;
 pub mod facts;
 pub mod health;
@@ -28,6 +27,7 @@ use std::time::Duration;
 use flashgate_api::event::Event;
 use flashgate_cluster::kubernetes::pages::Lister;
 use flashgate_cluster::{AccountKey, Cluster, EventObject};
+pub use flashgate_preview::convert;
 use futures::FutureExt;
 use kube::Client;
 use tokio::sync::{mpsc, watch as signal};

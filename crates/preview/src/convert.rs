@@ -18,6 +18,21 @@ mod facts;
 mod history;
 mod labels;
 mod ledger;
+#[cfg(test)]
+mod tests;
+
+/// Counters of the work of this thread on ledgers, for tests: each version must be parsed once.
+#[cfg(feature = "effort")]
+pub mod effort {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Hashes computed.
+        pub static HASHES: Cell<u32> = const { Cell::new(0) };
+        /// Ledgers parsed.
+        pub static READS_OF_FIELDS: Cell<u32> = const { Cell::new(0) };
+    }
+}
 
 use entry::entry_record;
 pub use entry::{entry_schema, entry_to_json};
@@ -147,6 +162,8 @@ impl ConvertError {
 /// Never: every field of a ledger has a form in JSON.
 #[must_use]
 pub fn hash_of(spec: &CreditLedgerSpec) -> String {
+    #[cfg(feature = "effort")]
+    effort::HASHES.set(effort::HASHES.get() + 1);
     let mut content = serde_json::to_value(spec).expect("a ledger has a form in JSON");
     if let Some(fields) = content.as_object_mut() {
         fields.remove("hash");

@@ -241,6 +241,7 @@ fn invalid(path: &str, error: &impl ToString) -> ConvertError {
 
 /// Returns the usage of a charge: one row for each rate and group of labels. The credits of a rate are split over its
 /// groups (Law 27). If the labels are not known any more, there is one row for each rate.
+#[must_use]
 pub fn usage_of(unrecorded: &UnrecordedCharge, groups: Option<&LabelGroups>) -> Vec<UsageRecord> {
     let UnrecordedCharge { number, source, window, charge } = unrecorded;
     let row = |line: &RatedUsage, labels, labels_known, quantity, credits| UsageRecord {

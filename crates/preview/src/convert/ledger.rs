@@ -53,6 +53,8 @@ pub fn ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<Ledger, C
 /// When a later operator wrote it, or when a field is not of this format.
 #[expect(clippy::too_many_lines, reason = "one line for each field of both sides, so that none is forgotten")]
 pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<Ledger, ConvertError> {
+    #[cfg(feature = "effort")]
+    super::effort::READS_OF_FIELDS.set(super::effort::READS_OF_FIELDS.get() + 1);
     let CreditLedgerSpec {
         format_version,
         sequence,

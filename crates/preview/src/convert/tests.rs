@@ -147,7 +147,7 @@ fn a_ledger_of_a_later_version_is_distinguished_from_a_broken_one() {
 
 /// The ledger of an account as 0.1.0 stored it.
 fn ledger_of_0_1_0() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledgers/0.1.0.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/ledgers/0.1.0.json");
     let object: Value =
         serde_json::from_str(&std::fs::read_to_string(path).expect("the ledger of 0.1.0")).expect("JSON");
     object["spec"].clone()
