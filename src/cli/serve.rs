@@ -37,7 +37,7 @@ pub struct Args {
     /// Catalog of the operator in YAML; the shipped catalog when absent
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
-    /// Store of the history that the operator records: none, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
+    /// Store of the history that the operator records: none, sqlite:PATH, or the URL of a PostgreSQL database
     #[arg(
         long,
         env = "FLASHGATE_HISTORY",
