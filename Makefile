@@ -23,6 +23,9 @@ GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/
 
 CARGO_DENY := 0.20.2
 
+# Tests of the suite that run at the same time: two for each core, because they wait for the control plane.
+SUITE_THREADS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
+
 say = @printf '\n==> %s\n'
 
 .PHONY: help
@@ -44,7 +47,7 @@ test: check control-plane chart-tools gitops-tools simulate bounds ## runs all c
 	$(say) 'testing the control planes themselves'
 	@cargo test --workspace --test control_plane
 	$(say) 'testing the operator on a real control plane'
-	@cargo test --test campaign --test soak --test suite
+	@RUST_TEST_THREADS=$(SUITE_THREADS) cargo test --test campaign --test soak --test suite
 
 .PHONY: check
 check: format lint quick-tests docs generated patches licences ## runs all checks that need no control plane
