@@ -21,8 +21,11 @@ use crate::world::{Namespace, Operator, World, root, wait_until};
 
 use client::Client;
 
-/// Users of the API, each with the rules of its role: API group resources and verbs.
-const USERS: [(&str, &[(&str, &[&str])]); 4] = [
+/// Resources, each with the verbs that a role allows.
+type Rules = &'static [(&'static str, &'static [&'static str])];
+
+/// Users of the API, each with the rules of its role.
+const USERS: [(&str, Rules); 4] = [
     (
         "customer",
         &[

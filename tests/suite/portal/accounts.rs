@@ -100,8 +100,8 @@ async fn the_other_reads_equal_the_status() {
     assert_eq!(client.get("subscriptions/pending-payment").await.error(), (404, "NO_PENDING_PAYMENT"));
     let months = client.get("credits/stats/monthly?months=3").await.ok();
     assert_eq!(months["data"].as_array().map(Vec::len), Some(3));
-    let stats = client.get("v2/stats/credits?window=24h").await.ok();
-    assert_eq!((&stats["series"], &stats["historyAvailable"]), (&json!([]), &json!(false)));
+    let series = client.get("v2/stats/credits?window=24h").await.ok();
+    assert_eq!((&series["series"], &series["historyAvailable"]), (&json!([]), &json!(false)));
     let url = client.send("POST", "subscriptions/portal", None, &[]).await.ok();
     assert_eq!(url["url"], format!("http://{}/portal-history/acme/", served.internal));
 }
