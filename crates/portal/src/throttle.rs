@@ -14,7 +14,7 @@ const TOKENS: usize = 10_000;
 /// Time in which an unused rate is saved up. A page makes several calls at once.
 const BURST: Duration = Duration::from_secs(2);
 
-/// The requests of each token: a bucket that holds the requests of [`BURST`] and fills at the rate.
+/// The requests of each token: a bucket that holds the requests of two seconds and fills at the rate.
 pub struct Rates {
     per_second: u32,
     clock: Clock,
