@@ -190,8 +190,22 @@ fn refusal(csv: &[u8]) -> Option<String> {
     (!output.status.success()).then_some(text)
 }
 
+/// Returns whether Python is installed, which the validator needs. CI must have it.
+fn has_python() -> bool {
+    let is_there =
+        Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
+    assert!(is_there || std::env::var_os("CI").is_none(), "python3 must be installed in CI");
+    if !is_there {
+        eprintln!("skipped, but CI runs it: python3 is not installed");
+    }
+    is_there
+}
+
 #[tokio::test]
 async fn the_validator_of_focus_accepts_the_export() {
+    if !has_python() {
+        return;
+    }
     let place = place::sqlite().await;
     let mut ledger = ledger_of_every_kind();
     record(&place.store, &ledger).await;
