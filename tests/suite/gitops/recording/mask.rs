@@ -15,13 +15,14 @@ const NEAR: SignedDuration = SignedDuration::from_hours(72);
 const ACCOUNT: &str = "1f3a9c2e";
 
 /// The places of identities, with their masks.
-const IDENTITIES: [(&str, &str); 8] = [
+const IDENTITIES: [(&str, &str); 9] = [
     ("/metadata/uid", "00000000-0000-4000-8000-000000000001"),
     ("/status/ledger/uid", "00000000-0000-4000-8000-000000000002"),
     ("/status/ledger/hash", "0000000000000000000000000000000000000000000000000000000000000000"),
     ("/spec/subscription/uid", "00000000-0000-4000-8000-000000000003"),
     ("/spec/hash", "1111111111111111111111111111111111111111111111111111111111111111"),
     ("/spec/previousHash", "2222222222222222222222222222222222222222222222222222222222222222"),
+    ("/spec/entryHash", "3333333333333333333333333333333333333333333333333333333333333333"),
     ("/spec/account", ACCOUNT),
     ("/spec/writer", "flashgate-billing-0"),
 ];
