@@ -109,6 +109,8 @@ impl Judge {
                 self.grants.remove(detail["grant"].as_str().unwrap_or_default());
             }
             "Refunded" => self.refund(detail)?,
+            // A downgrade at a boundary has both entries.
+            "PlanChanged" if detail["periodNumber"] == self.period => {}
             "Renewed" | "PlanChanged" => {
                 self.begin_period(detail["periodNumber"].as_u64().unwrap_or_default())?;
             }

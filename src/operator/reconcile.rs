@@ -268,6 +268,10 @@ impl<C: Cluster> Operator<C> {
         let stored = view.ledger.clone();
         let ledger = stored.as_ref().and_then(|stored| stored.ledger().ok());
         let recorded = self.record(&view, ledger, memory).await;
+        if self.cache.revisions.seen().epoch != memory.epoch {
+            // The API server's data were restored meanwhile, so the ledger of this decision may be gone.
+            return Ok(Next::AT_ONCE);
+        }
         if recorded.is_err() {
             withhold_charges(&mut decision);
         }

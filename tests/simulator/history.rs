@@ -43,6 +43,8 @@ struct MemoryHistory {
     backup: Option<Rows>,
     /// Whether the rows ever went back to a backup. Usage that was recorded after it is then lost.
     went_back: bool,
+    /// Number of times that the rows went back with the cluster. Calls from before are then lost.
+    restores: u64,
     is_calm: bool,
     is_down: bool,
     random: Random,
@@ -61,6 +63,7 @@ impl SharedHistory {
             rows: Rows::default(),
             backup: None,
             went_back: false,
+            restores: 0,
             is_calm: !is_faulty,
             is_down: false,
             random,
@@ -120,6 +123,7 @@ impl SharedHistory {
     pub fn restore(&self, rows: Rows) {
         let history = &mut *self.lock();
         (history.rows, history.backup, history.went_back) = (rows, None, true);
+        history.restores += 1;
     }
 
     /// Returns the faults that occurred.
@@ -163,6 +167,10 @@ impl SharedHistory {
     }
 }
 
+fn unavailable() -> RecordError {
+    RecordError::Unavailable(Arc::new(std::io::Error::other("a fault")))
+}
+
 impl MemoryHistory {
     fn note(&mut self, fault: Fault) {
         *self.injected.entry(fault).or_default() += 1;
@@ -170,7 +178,6 @@ impl MemoryHistory {
 
     /// Takes one call, possibly with a fault.
     fn take(&mut self, batch: &Batch) -> Result<Recorded, RecordError> {
-        let unavailable = || RecordError::Unavailable(Arc::new(std::io::Error::other("a fault")));
         if self.is_calm {
             return self.rows.record(batch);
         }
@@ -282,11 +289,12 @@ impl History for HistoryClient {
         async move {
             *self.history.lock().waiting.entry(self.client).or_default() += 1;
             let waiting = Waiting(self.history.clone(), self.client);
-            let mut is_sent = false;
+            let (mut is_sent, restores) = (false, self.history.lock().restores);
             poll_fn(|_| if std::mem::replace(&mut is_sent, true) { Poll::Ready(()) } else { Poll::Pending })
                 .await;
             drop(waiting);
-            self.history.lock().take(&batch)
+            let history = &mut *self.history.lock();
+            if history.restores == restores { history.take(&batch) } else { Err(unavailable()) }
         }
         .boxed()
     }
