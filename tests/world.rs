@@ -146,18 +146,18 @@ pub struct Operator {
 pub const GUARD: &str = r#""$@" & echo $!; read -r _; kill -KILL $! 2>/dev/null; wait"#;
 
 impl Operator {
-    /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`; its log goes to a file.
+    /// Starts an operator with the identity of `kubeconfig`, with `arguments` after `run`; its log goes to a file.
     pub fn start_as(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("log");
         Self::start(kubeconfig, arguments, environment, log.into())
     }
 
-    /// Starts an operator as whoever `kubeconfig` says, with `arguments` after `run`.
+    /// Starts an operator with the identity of `kubeconfig`, with `arguments` after `run`.
     pub fn start(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
         Self::start_command("run", kubeconfig, arguments, environment, log)
     }
 
-    /// Starts a command of the binary as whoever `kubeconfig` says, with `arguments` after its name.
+    /// Starts a command of the binary with the identity of `kubeconfig`, with `arguments` after its name.
     pub fn start_command(
         command: &str,
         kubeconfig: &Path,
