@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flashgate_api::CreditLedgerSpec;
+use flashgate_history::UsageRecord;
+use flashgate_ledger::Credits;
 use flashgate_testing::simulated::{Object, Store, Writer};
+use serde_json::Value;
+
+use crate::oracle::Violation;
 
 /// Entries of one account by number, as their records.
 pub type Entries = BTreeMap<i64, String>;
@@ -28,6 +33,25 @@ pub fn committed(store: &Store) -> BTreeMap<(String, String), Entries> {
 /// Returns the name and id of the account of a ledger.
 pub fn account_of(object: &Object, spec: &CreditLedgerSpec) -> (String, String) {
     (object.key().name, spec.account.clone())
+}
+
+/// Checks that the usage of a charge adds up to it, and that its labels are known unless a user deleted the report.
+/// `entry` has the form of `entries.schema.json`; entries of other kinds have no usage.
+pub fn check_usage(
+    entry: &Value,
+    usage: &[UsageRecord],
+    deleted: &BTreeSet<String>,
+) -> Result<(), Violation> {
+    if entry["kind"] != "Charged" {
+        return Ok(());
+    }
+    let charged = entry["detail"]["amount"].as_str().and_then(|amount| amount.parse::<Credits>().ok());
+    let sum = Credits::sum(usage.iter().map(|usage| usage.credits)).ok();
+    let is_lost = |usage: &UsageRecord| !usage.labels_known && !deleted.contains(&usage.report_uid);
+    if charged == sum && !usage.is_empty() && !usage.iter().any(is_lost) {
+        return Ok(());
+    }
+    Err(Violation(format!("I9: {entry} has the usage {usage:?}")))
 }
 
 /// Returns the UIDs of the reports that users deleted: their labels may be lost.

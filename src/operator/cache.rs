@@ -61,20 +61,17 @@ pub trait Row: Sized + Send + Sync + 'static {
     /// Returns the account that the object belongs to.
     fn account(object: &Self::Object) -> AccountKey;
 
-    /// Returns the row of `object`: the parts that the operator needs.
+    /// Returns the row of `object`: the parts that the operator needs. With a history it needs labels too.
     ///
     /// # Errors
     /// When a field of the object is invalid.
-    fn keep(object: Self::Object) -> Result<Self, ConvertError>;
+    fn keep(object: Self::Object, with_labels: bool) -> Result<Self, ConvertError>;
 
     /// Returns the version that was read.
     fn version(&self) -> Version;
 
     /// Returns its resource version.
     fn resource_version(&self) -> &str;
-
-    /// Drops the parts that only a history needs.
-    fn drop_labels(&mut self) {}
 
     /// Returns whether `self`, which was just read, adds nothing to `held`.
     fn adds_nothing_to(&self, held: &Self) -> bool {
@@ -145,11 +142,8 @@ impl<R: Row> Table<R> {
     /// When a field of the object is invalid. The object is then not stored.
     pub fn put(&self, object: R::Object) -> Result<Option<AccountKey>, ConvertError> {
         let (key, name) = (R::account(&object), object.name_any());
-        match R::keep(object) {
-            Ok(mut row) => {
-                if !self.keeps_labels.load(Ordering::Relaxed) {
-                    row.drop_labels();
-                }
+        match R::keep(object, self.keeps_labels.load(Ordering::Relaxed)) {
+            Ok(row) => {
                 let mut accounts = self.lock();
                 let is_changed = put(accounts.entry(key.clone()).or_default(), &name, Arc::new(row));
                 Ok(is_changed.then_some(key))
@@ -322,7 +316,7 @@ impl Row for Subscription {
         own_account(object)
     }
 
-    fn keep(mut object: Self) -> Result<Self, ConvertError> {
+    fn keep(mut object: Self, _: bool) -> Result<Self, ConvertError> {
         object.metadata.managed_fields = None;
         Ok(object)
     }
@@ -344,7 +338,7 @@ impl Row for StoredLedger {
         own_account(object)
     }
 
-    fn keep(object: CreditLedger) -> Result<Self, ConvertError> {
+    fn keep(object: CreditLedger, _: bool) -> Result<Self, ConvertError> {
         Ok(Self::new(object))
     }
 
@@ -368,16 +362,13 @@ impl<K: CachedKind> Row for Pending<K> {
         }
     }
 
-    fn keep(mut object: K) -> Result<Self, ConvertError> {
+    fn keep(mut object: K, with_labels: bool) -> Result<Self, ConvertError> {
         let fact = object.fact()?;
         let version = Version::of(&object);
         let generation = object.meta().generation.unwrap_or_default();
-        let labels = object.labels().filter(|labels| labels.bytes() <= LABEL_BYTES).map(Arc::new);
+        let labels = if with_labels { object.labels() } else { None };
+        let labels = labels.filter(|labels| labels.bytes() <= LABEL_BYTES).map(Arc::new);
         Ok(Self { fact, version, generation, status: object.take_written_status(), labels })
-    }
-
-    fn drop_labels(&mut self) {
-        self.labels = None;
     }
 
     fn version(&self) -> Version {

@@ -322,7 +322,8 @@ async fn write_returns(
     for name in ledger.payments_returned_by(payment) {
         let Some(object) = found(cluster.fetch::<Payment>(&key.namespace, name).await)? else { continue };
         let is_of_account = object.spec.subscription_ref.name == key.name;
-        let Ok(Pending { fact, version, generation, status, labels: _ }) = Pending::<Payment>::keep(object)
+        let Ok(Pending { fact, version, generation, status, labels: _ }) =
+            Pending::<Payment>::keep(object, false)
         else {
             continue;
         };

@@ -1,15 +1,14 @@
 //! The history that the operators of a plan recorded: compared with every committed ledger (I9), and judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use flashgate_history::{Filter, HistoryUrl, RowContent, Store, UsageRecord, chain};
-use flashgate_ledger::Credits;
 use flashgate_testing::simulated::{self, Object};
 use futures::TryStreamExt as _;
 use serde_json::Value;
 
-use crate::entries::{Entries, account_of, committed, deleted_by_users};
+use crate::entries::{Entries, account_of, check_usage, committed, deleted_by_users};
 use crate::judge::Judge;
 use crate::oracle::Violation;
 
@@ -87,18 +86,4 @@ fn compare_entries(entries: &Entries, rows: &Rows) -> Result<(), Violation> {
     } else {
         Err(Violation(format!("I9: recorded {found:#?}\ncommitted {expected:#?}")))
     }
-}
-
-/// Checks that the usage of a charge adds up to it, and that its labels are known unless a user deleted the report.
-fn check_usage(entry: &Value, usage: &[UsageRecord], deleted: &BTreeSet<String>) -> Result<(), Violation> {
-    if entry["kind"] != "Charged" {
-        return Ok(());
-    }
-    let charged = entry["detail"]["amount"].as_str().and_then(|amount| amount.parse::<Credits>().ok());
-    let sum = Credits::sum(usage.iter().map(|usage| usage.credits)).ok();
-    let is_lost = |usage: &UsageRecord| !usage.labels_known && !deleted.contains(&usage.report_uid);
-    if charged == sum && !usage.is_empty() && !usage.iter().any(is_lost) {
-        return Ok(());
-    }
-    Err(Violation(format!("I9: {entry} has the usage {usage:?}")))
 }

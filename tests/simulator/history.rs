@@ -7,12 +7,11 @@ use std::task::Poll;
 
 use flashgate_billing::operator::history::History;
 use flashgate_history::{AccountId, Batch, Gap, RecordError, Recorded, UsageRecord, chain};
-use flashgate_ledger::Credits;
 use flashgate_testing::Random;
 use flashgate_testing::simulated::{Object, Store};
 use futures::future::{BoxFuture, FutureExt as _};
 
-use crate::entries::{account_of, committed, deleted_by_users};
+use crate::entries::{account_of, check_usage, committed, deleted_by_users};
 use crate::oracle::Violation;
 use crate::simulator::faults::Fault;
 
@@ -244,24 +243,12 @@ impl Rows {
         Ok(Recorded { store: STORE.to_owned(), number: last.0, sequence: last.1, gap })
     }
 
-    /// Checks that the usage of each charge adds up to it, and that its labels are known unless a user deleted the
-    /// report before its verdict was shown.
+    /// Checks the usage of each charge.
     fn check_usage(&self, deleted: &BTreeSet<String>) -> Result<(), Violation> {
-        for ((account, number), row) in &self.entries {
-            let Some(text) = row.record.as_ref().filter(|text| text.contains(r#""kind":"Charged""#)) else {
-                continue;
-            };
-            let entry: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-            let charged =
-                entry["detail"]["amount"].as_str().and_then(|amount| amount.parse::<Credits>().ok());
-            let usage = self.usage.get(&(account.clone(), *number)).map(Vec::as_slice).unwrap_or_default();
-            let sum = Credits::sum(usage.iter().map(|usage| usage.credits)).ok();
-            let is_lost = |usage: &UsageRecord| !usage.labels_known && !deleted.contains(&usage.report_uid);
-            if charged != sum || usage.is_empty() || usage.iter().any(is_lost) {
-                return Err(Violation(format!(
-                    "I9: entry {number} of {account} charges {charged:?}, and its usage is {usage:?}"
-                )));
-            }
+        for (place, row) in &self.entries {
+            let entry = row.record.as_deref().and_then(|record| serde_json::from_str(record).ok());
+            let usage = self.usage.get(place).map(Vec::as_slice).unwrap_or_default();
+            check_usage(&entry.unwrap_or_default(), usage, deleted)?;
         }
         Ok(())
     }

@@ -165,29 +165,51 @@ const PAIRS: usize = 257;
 
 /// Sums quantities per pair of node type and operation, in the order of their first lines.
 fn sum_usage(lines: &[UsageLine]) -> Result<Vec<facts::UsageTotal>, ConvertError> {
-    let mut totals: Vec<facts::UsageTotal> = Vec::new();
-    let mut known: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for (index, line) in lines.iter().enumerate() {
-        let UsageLine { node_type, operation, quantity, labels: _ } = line;
-        let path = || format!("spec.usage[{index}].quantity");
+    let summed = summed(lines, PAIRS, |line| (&line.node_type, &line.operation))?;
+    let totals = summed.into_iter().map(|Summed { first_line, line, quantity }| facts::UsageTotal {
+        node_type: line.node_type.clone(),
+        operation: line.operation.clone(),
+        quantity,
+        first_line,
+    });
+    Ok(totals.collect())
+}
+
+/// The sum of lines with the same key.
+pub(super) struct Summed<'l> {
+    /// Index of the first of them.
+    pub(super) first_line: usize,
+    /// The first of them.
+    pub(super) line: &'l UsageLine,
+    /// Sum of their quantities.
+    pub(super) quantity: Quantity,
+}
+
+/// Sums the quantities of lines with the same `key`, in the order of their first lines. Lines of further keys than
+/// `most` are left out.
+pub(super) fn summed<'l, K: Ord>(
+    lines: &'l [UsageLine],
+    most: usize,
+    key: impl Fn(&'l UsageLine) -> K,
+) -> Result<Vec<Summed<'l>>, ConvertError> {
+    let mut sums: Vec<Summed<'l>> = Vec::new();
+    let mut known: BTreeMap<K, usize> = BTreeMap::new();
+    for (first_line, line) in lines.iter().enumerate() {
+        let path = || format!("spec.usage[{first_line}].quantity");
+        let parsed = line.quantity.as_str().parse();
         let quantity: Quantity =
-            quantity.as_str().parse().map_err(|error| ConvertError::at(path(), Problem::Quantity(error)))?;
-        let place = *known.entry((node_type, operation)).or_insert(totals.len());
-        match totals.get_mut(place) {
-            Some(total) => {
-                total.quantity = total.quantity.checked_add(quantity).map_err(|_| {
-                    let (node_type, operation) = (node_type.clone(), operation.clone());
+            parsed.map_err(|error| ConvertError::at(path(), Problem::Quantity(error)))?;
+        let place = *known.entry(key(line)).or_insert(sums.len());
+        match sums.get_mut(place) {
+            Some(sum) => {
+                sum.quantity = sum.quantity.checked_add(quantity).map_err(|_| {
+                    let (node_type, operation) = (line.node_type.clone(), line.operation.clone());
                     ConvertError::at(path(), Problem::SumTooLarge { node_type, operation })
                 })?;
             }
-            None if place >= PAIRS => {}
-            None => totals.push(facts::UsageTotal {
-                node_type: node_type.clone(),
-                operation: operation.clone(),
-                quantity,
-                first_line: index,
-            }),
+            None if place >= most => {}
+            None => sums.push(Summed { first_line, line, quantity }),
         }
     }
-    Ok(totals)
+    Ok(sums)
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use flashgate_api::UsageReport;
-use flashgate_api::usage_report::UsageLine;
 use flashgate_ledger::Quantity;
 use flashgate_ledger::ledger::RatedUsage;
 
-use super::{ConvertError, Problem};
+use super::ConvertError;
+use super::facts::{Summed, summed};
 
 /// Usage of one node type and operation with the same labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,28 +52,13 @@ const GROUP_BYTES: usize = 200;
 /// # Errors
 /// When a quantity has no valid form, or when a sum is too large.
 pub fn label_groups(report: &UsageReport) -> Result<LabelGroups, ConvertError> {
-    let mut groups: Vec<LabelGroup> = Vec::new();
-    let mut known: BTreeMap<(&str, &str, &BTreeMap<String, String>), usize> = BTreeMap::new();
-    for (index, line) in report.spec.usage.iter().enumerate() {
-        let UsageLine { node_type, operation, quantity, labels } = line;
-        let path = || format!("spec.usage[{index}].quantity");
-        let quantity: Quantity =
-            quantity.as_str().parse().map_err(|error| ConvertError::at(path(), Problem::Quantity(error)))?;
-        let place = *known.entry((node_type, operation, labels)).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some(group) => {
-                group.quantity = group.quantity.checked_add(quantity).map_err(|_| {
-                    let (node_type, operation) = (node_type.clone(), operation.clone());
-                    ConvertError::at(path(), Problem::SumTooLarge { node_type, operation })
-                })?;
-            }
-            None => groups.push(LabelGroup {
-                node_type: node_type.clone(),
-                operation: operation.clone(),
-                labels: labels.clone(),
-                quantity,
-            }),
-        }
-    }
-    Ok(LabelGroups(groups))
+    let summed =
+        summed(&report.spec.usage, usize::MAX, |line| (&line.node_type, &line.operation, &line.labels))?;
+    let groups = summed.into_iter().map(|Summed { line, quantity, .. }| LabelGroup {
+        node_type: line.node_type.clone(),
+        operation: line.operation.clone(),
+        labels: line.labels.clone(),
+        quantity,
+    });
+    Ok(LabelGroups(groups.collect()))
 }
