@@ -1,6 +1,7 @@
 //! `history`: checks, copies and exports the history of all accounts.
 
 mod compare;
+pub mod url;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ pub enum HistoryCommand {
 #[derive(Debug, clap::Args)]
 struct From {
     /// Store of the history: sqlite:PATH, or the URL of a PostgreSQL database
-    #[arg(long = "history", env = "FLASHGATE_HISTORY", hide_env_values = true, value_name = "URL")]
+    #[arg(long = "history", env = "FLASHGATE_HISTORY", hide_env_values = true, value_name = "URL", value_parser = url::Parser)]
     history: HistoryUrl,
 }
 
@@ -53,8 +54,10 @@ pub struct VerifyArgs {
 #[derive(Debug, clap::Args)]
 pub struct CopyArgs {
     /// Store to copy from
+    #[arg(value_parser = url::Parser)]
     from: HistoryUrl,
     /// Store to copy to; its tables are created
+    #[arg(value_parser = url::Parser)]
     to: HistoryUrl,
 }
 
@@ -140,7 +143,8 @@ async fn copy_store(args: &CopyArgs) -> anyhow::Result<ExitCode> {
     let (from, to) = (open(&args.from)?, open(&args.to)?);
     to.migrate().await.with_context(|| format!("the tables of {} cannot be created", args.to))?;
     let progress = Progress::new();
-    let report = copy(&from, &to, &mut |entries| progress.show(entries, "entries")).await?;
+    let report = copy(&from, &to, &mut |entries| progress.show(entries, "entries")).await;
+    let report = report.with_context(|| format!("{} cannot be copied to {}", args.from, args.to))?;
     progress.end();
     for problem in &report.problems {
         anstream::println!("{problem}");
@@ -165,7 +169,8 @@ async fn export_rows(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
     let mut output = io::BufWriter::new(io::stdout());
     let rows =
-        export::write(&store, format, &filter, &mut output, &mut |rows| progress.show(rows, "rows")).await?;
+        export::write(&store, format, &filter, &mut output, &mut |rows| progress.show(rows, "rows")).await;
+    let rows = rows.with_context(|| format!("{} cannot be exported", args.from.history))?;
     output.flush()?;
     progress.end();
     anstream::eprintln!("{rows} rows of {}", args.from.history);

@@ -45,6 +45,7 @@ pub struct Args {
         value_name = "URL",
         default_value = "none"
     )]
+    #[arg(value_parser = crate::cli::history::url::Parser)]
     history: HistoryUrl,
     /// Namespaces in which the list of accounts looks for callers that may not list all
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]

@@ -59,7 +59,7 @@ pub async fn compare_with_cluster(store: &Store, namespaces: &[String]) -> anyho
     };
     let end = Instant::now() + CATCH_UP;
     loop {
-        let reports = verify(store).await?;
+        let reports = verify(store).await.with_context(|| format!("{} cannot be read", store.url()))?;
         let behind = findings_about(&ledgers, &reports);
         if behind.is_empty() || Instant::now() >= end {
             let findings = reports.iter().flat_map(findings_of).chain(behind).collect();

@@ -39,6 +39,7 @@ pub struct HistoryArgs {
         value_name = "URL",
         default_value = "none"
     )]
+    #[arg(value_parser = crate::cli::history::url::Parser)]
     url: HistoryUrl,
     /// Days after which the rows of the history are deleted; 0 keeps them
     #[arg(id = "history_keep_days", long = "history-keep-days", value_name = "DAYS", default_value_t = 0)]
