@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints a folder with initdb, pg_ctl and postgres, for the tests of the history.
+# Prints a folder with initdb, pg_ctl, postgres, psql, pg_dump and pg_restore, for the tests of the history.
 #
 # Installed programs are used if there are any. Otherwise Debian's packages are unpacked into the cache; no service is
 # installed or started. Progress goes to standard error.
@@ -38,15 +38,24 @@ if [[ ! -e $folder/complete ]]; then
   package=$(name)
   [[ -n $package ]] || { apt-get update >&2 && package=$(name); }
   [[ -n $package ]] || fail 'PostgreSQL was not found: apt-get install postgresql'
+  client=${package/postgresql-/postgresql-client-}
   # The libraries that a minimal system may not have.
-  packages=("$package" libpq5)
-  while read -r library; do packages+=("$library"); done < <(apt-cache depends "$package" |
-    awk '/Depends: lib(llvm|icu|ldap|xml2|xslt|gssapi|krb5)/ { print $2 }')
+  packages=("$package" "$client" libpq5)
+  while read -r library; do packages+=("$library"); done < <(apt-cache depends "$package" "$client" |
+    awk '/Depends: lib(llvm|icu|ldap|xml2|xslt|gssapi|krb5|readline)/ { print $2 }' | sort --unique)
   fetch() { (cd "$download" && apt-get download "${packages[@]}") >&2; }
   fetch || { apt-get update >&2 && fetch; } ||
     fail "PostgreSQL could not be fetched: apt-get install $package"
   for archive in "$download"/*.deb; do dpkg-deb --extract "$archive" "$folder"; done
+  # The programs find their libraries beside them.
+  programs=$(dirname "$(newest "$folder/usr/lib/postgresql")")
+  libraries=$(find "$folder/usr/lib" -maxdepth 1 -name '*-linux-gnu')
+  mkdir -p "$folder/bin"
+  for program in initdb pg_ctl postgres psql pg_dump pg_restore; do
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$programs/$program" >"$folder/bin/$program"
+  done
+  chmod +x "$folder"/bin/*
   chmod -R go+rX "$folder"
   touch "$folder/complete"
 fi
-dirname "$(newest "$folder/usr/lib/postgresql")"
+echo "$folder/bin"

@@ -20,11 +20,6 @@ if (( EUID == 0 )); then
   as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
 
-# Unpacked packages have their libraries next to the programs.
-for libraries in "$programs"/../../../*-linux-gnu; do
-  [[ $programs != /usr/lib/* && -d $libraries ]] && export LD_LIBRARY_PATH="$libraries"
-done
-
 server() {
   (cd "$folder" && "${as[@]}" "$programs/pg_ctl" --pgdata="$folder/data" --silent "$@") >>"$folder/log" 2>&1 </dev/null
 }
