@@ -243,6 +243,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "http",
             "http-body-util",
             "jiff",
+            "json-patch",
             "k8s-openapi",
             "kube",
             "maud",
