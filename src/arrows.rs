@@ -232,6 +232,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
         &[
             "axum",
             "cookie",
+            "csv",
             "flashgate-api",
             "flashgate-cluster",
             "flashgate-history",
