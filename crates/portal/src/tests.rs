@@ -2,8 +2,10 @@
 
 pub mod accounts;
 mod contract;
+mod data_pages;
 mod fake;
 mod limits;
+mod pages;
 mod purchases;
 mod rights;
 mod stored;
