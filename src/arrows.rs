@@ -235,6 +235,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
         &[
             "axum",
             "cookie",
+            "csv",
             "flashgate-api",
             "flashgate-cluster",
             "flashgate-history",
