@@ -58,6 +58,7 @@ use crate::refused::{ErrorCode, Refused};
 pub fn router(portal: Portal) -> Router {
     Router::new()
         .merge(calls::routes())
+        .route("/livez", get(health::livez))
         .route("/healthz", get(health::healthz))
         .route("/openapi.json", get(health::openapi))
         .fallback(async || Refused::new(ErrorCode::NotFound, "the path has no call: see /openapi.json"))
