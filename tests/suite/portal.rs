@@ -3,7 +3,7 @@
 //! Every answer is validated against the OpenAPI document.
 
 mod accounts;
-mod client;
+pub mod client;
 mod limits;
 mod plans;
 mod purchases;
@@ -110,7 +110,7 @@ pub fn serve(world: &World, arguments: &[&str], log: Option<&PathBuf>) -> Operat
 }
 
 /// Returns the token of a user of a world.
-fn token_of(world: &World, user: &str) -> String {
+pub fn token_of(world: &World, user: &str) -> String {
     let file = world.plane.kubeconfig_for(user).expect("user");
     let text = std::fs::read_to_string(file).expect("kubeconfig");
     let kubeconfig: Value = serde_yaml::from_str(&text).expect("YAML");
