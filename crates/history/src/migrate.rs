@@ -29,6 +29,7 @@ pub(crate) async fn migrate_sqlite(options: SqliteConnectOptions) -> Result<(), 
     let migrator = migrator(&[
         ("entries", include_str!("../migrations/sqlite/0001_entries.sql")),
         ("queries", include_str!("../migrations/sqlite/0002_queries.sql")),
+        ("pages", include_str!("../migrations/sqlite/0003_pages.sql")),
     ]);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     migrator
@@ -49,6 +50,7 @@ pub(crate) async fn migrate_postgres(options: PgConnectOptions) -> Result<(), St
     let migrator = migrator(&[
         ("entries", include_str!("../migrations/postgres/0001_entries.sql")),
         ("queries", include_str!("../migrations/postgres/0002_queries.sql")),
+        ("pages", include_str!("../migrations/postgres/0003_pages.sql")),
     ]);
     migrator
         .run_direct(None, &mut connection, false)

@@ -1,8 +1,11 @@
-//! Queries of one account: pages of transactions, and sums over time.
+//! Queries of one account: pages of transactions, entries and invoices, and sums over time.
 //!
 //! A transaction is an entry by which credits arrived, or usage that was charged. A page is selected by its keys, which
 //! the indexes hold, and then read by a range of numbers.
 
+pub mod entries;
+mod entry_statements;
+pub mod invoices;
 mod statements;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +21,7 @@ use crate::read::StoredAccount;
 use crate::record::{EntryRecord, UsageRecord};
 use crate::rows::{self, EntryRow};
 use crate::store::Store;
+use crate::sums::UsageSum;
 
 /// The transactions to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +66,13 @@ pub struct TransactionPage {
     pub total: u64,
 }
 
-/// Credits that usage of one operation and set of labels cost, by the time at which its windows ended.
+/// Credits that usage of one rate and set of labels cost, by the time at which its windows ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketUsage {
     /// Index of the bucket.
     pub bucket: i64,
+    /// Node type.
+    pub node_type: String,
     /// Operation.
     pub operation: String,
     /// Labels.
@@ -86,6 +92,17 @@ pub struct BucketCredits {
     pub credits: Credits,
 }
 
+/// The balance at the end of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketBalance {
+    /// Index of the bucket.
+    pub bucket: i64,
+    /// Instant of the last entry of the bucket.
+    pub time: Timestamp,
+    /// Balance after that entry.
+    pub balance: Credits,
+}
+
 /// Buckets of equal length. A bucket includes its end and excludes its start. Fractions of seconds do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
@@ -98,10 +115,14 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    fn values(self, account: &StoredAccount) -> Vec<Value> {
+    fn integers(self, account: &StoredAccount) -> [i64; 4] {
         let start = self.start.as_second();
         let end = start.saturating_add(self.seconds.saturating_mul(self.count));
-        [account.key, start, end, self.seconds].map(Value::Integer).to_vec()
+        [account.key, start, end, self.seconds]
+    }
+
+    fn values(self, account: &StoredAccount) -> Vec<Value> {
+        self.integers(account).map(Value::Integer).to_vec()
     }
 }
 
@@ -155,7 +176,7 @@ impl Store {
         Ok(TransactionPage { transactions, total: u64::try_from(total).unwrap_or_default() })
     }
 
-    /// Returns the sums of charged usage by bucket, operation and labels.
+    /// Returns the sums of charged usage by bucket, node type, operation and labels.
     ///
     /// # Errors
     /// Returns an error if the store is not available, or if a stored value cannot be read.
@@ -169,9 +190,10 @@ impl Store {
         let sum = |row: &DataRow| {
             Ok(BucketUsage {
                 bucket: row.integer(0)?,
-                operation: row.text(1)?,
-                labels: rows::labels(&row.raw_text(2)?)?,
-                credits: row.amount(3)?,
+                node_type: row.text(1)?,
+                operation: row.text(2)?,
+                labels: rows::labels(&row.raw_text(3)?)?,
+                credits: row.amount(4)?,
             })
         };
         rows.iter().map(sum).collect()
@@ -192,6 +214,41 @@ impl Store {
             Ok(BucketCredits { bucket: row.integer(0)?, kind: row.text(1)?, credits: row.amount(2)? })
         };
         rows.iter().map(sum).collect()
+    }
+}
+
+impl Store {
+    /// Returns the sums of charged usage by node type and operation, over all buckets. Their labels are empty.
+    ///
+    /// # Errors
+    /// Returns an error if the store is not available, or if a sum exceeds the exact range.
+    pub async fn usage_by_rate(
+        &self,
+        account: &StoredAccount,
+        buckets: Buckets,
+    ) -> Result<Vec<UsageSum>, StoreError> {
+        let [account, start, end, _] = buckets.integers(account);
+        let values = [account, start, end].map(Value::Integer).to_vec();
+        let mut session = self.pool.session().await?;
+        let rows = session.connection().fetch(statements::RATE_SUMS, values).await?;
+        rows.iter().map(UsageSum::from_data).collect()
+    }
+
+    /// Returns the balance after the last entry of each bucket. Buckets without entries are left out.
+    ///
+    /// # Errors
+    /// Returns an error if the store is not available, or if a stored value cannot be read.
+    pub async fn balances_by_bucket(
+        &self,
+        account: &StoredAccount,
+        buckets: Buckets,
+    ) -> Result<Vec<BucketBalance>, StoreError> {
+        let mut session = self.pool.session().await?;
+        let rows = session.connection().fetch(entry_statements::BALANCES, buckets.values(account)).await?;
+        let balance = |row: &DataRow| {
+            Ok(BucketBalance { bucket: row.integer(0)?, time: row.time(1)?, balance: row.amount(3)? })
+        };
+        rows.iter().map(balance).collect()
     }
 }
 
@@ -279,12 +336,16 @@ pub(crate) fn indexed() -> Vec<(&'static str, Sql, Vec<Value>)> {
     };
     let with = |further: [i64; 2]| filter().into_iter().chain(further.map(number)).collect();
     let buckets = || [1, 0, 9, 3].map(number).to_vec();
-    vec![
+    let mut statements = vec![
         ("count of transactions", statements::COUNT, filter()),
         ("keys of transactions", statements::KEYS, with([50, 0])),
         ("entries of transactions", statements::ENTRIES, with([1, 9])),
         ("usage of transactions", statements::USAGE, with([1, 9])),
         ("usage by bucket", statements::USAGE_SUMS, buckets()),
         ("credits by bucket", statements::CREDIT_SUMS, buckets()),
-    ]
+        ("usage by rate", statements::RATE_SUMS, [1, 0, 9].map(number).to_vec()),
+    ];
+    statements.extend(entry_statements::indexed());
+    statements.extend(invoices::indexed());
+    statements
 }

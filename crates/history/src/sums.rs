@@ -44,25 +44,28 @@ impl Store {
         let values = [account.key, from.as_second(), to.as_second()].map(Value::Integer).to_vec();
         let mut session = self.pool.session().await?;
         let rows = session.connection().fetch(sql::USAGE_SUMS, values).await?;
-        rows.iter().map(from_data).collect()
+        rows.iter().map(UsageSum::from_data).collect()
     }
 }
 
-fn from_data(row: &DataRow) -> Result<UsageSum, StoreError> {
-    let corrupt = |column, problem: String| StoreError::Corrupt { column, problem };
-    let (quantity, credits) = match row {
-        DataRow::Sqlite(_) => (combined(row, 4, 18)?, combined(row, 8, 9)?),
-        DataRow::Postgres(_) => (row.raw_text(4)?, row.raw_text(5)?),
-    };
-    Ok(UsageSum {
-        node_type: row.text(0)?,
-        operation: row.text(1)?,
-        labels: serde_json::from_str(&row.raw_text(2)?)
-            .map_err(|error| corrupt("labels", error.to_string()))?,
-        charges: row.integer(3)?,
-        quantity: Quantity::from_total(trimmed(&quantity)).map_err(|_| AmountOverflow)?,
-        credits: trimmed(&credits).parse().map_err(|_| AmountOverflow)?,
-    })
+impl UsageSum {
+    /// Reads a row of sums.
+    pub(crate) fn from_data(row: &DataRow) -> Result<Self, StoreError> {
+        let corrupt = |column, problem: String| StoreError::Corrupt { column, problem };
+        let (quantity, credits) = match row {
+            DataRow::Sqlite(_) => (combined(row, 4, 18)?, combined(row, 8, 9)?),
+            DataRow::Postgres(_) => (row.raw_text(4)?, row.raw_text(5)?),
+        };
+        Ok(Self {
+            node_type: row.text(0)?,
+            operation: row.text(1)?,
+            labels: serde_json::from_str(&row.raw_text(2)?)
+                .map_err(|error| corrupt("labels", error.to_string()))?,
+            charges: row.integer(3)?,
+            quantity: Quantity::from_total(trimmed(&quantity)).map_err(|_| AmountOverflow)?,
+            credits: trimmed(&credits).parse().map_err(|_| AmountOverflow)?,
+        })
+    }
 }
 
 /// Returns the decimal of sums of parts. Each part counts 10^-9 of the one before it, and the last one counts 10^-`digits`.

@@ -8,6 +8,7 @@ mod stores {
     pub mod exports;
     pub mod faults;
     pub mod ledger;
+    pub mod pages;
     pub mod place;
     pub mod queries;
     pub mod recording;

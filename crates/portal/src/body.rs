@@ -1,4 +1,4 @@
-//! Bodies of requests: bounded in size and in time, and JSON.
+//! Bodies of requests: bounded in size and in time: JSON, or a form.
 
 use std::time::Duration;
 
@@ -8,10 +8,14 @@ use axum::extract::{FromRequest as _, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
+use crate::answer::JSON;
 use crate::refused::{ErrorCode, Refused};
 
 /// Largest body, in bytes.
 pub const BODY_BYTES: usize = 64 * 1_024;
+
+/// Content type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Longest time that a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -30,6 +34,18 @@ pub async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
         let message = format!("the body must be a JSON object with the documented fields: {error}");
         Refused::new(ErrorCode::InvalidBody, message)
     })
+}
+
+/// Returns the fields of a form, as text.
+///
+/// # Errors
+/// When it is too large, incomplete, or of another content type.
+pub(crate) async fn form(request: Request) -> Result<Bytes, Refused> {
+    if essence(request.headers()).is_none_or(|essence| essence != FORM) {
+        let message = format!("the content type must be '{FORM}'");
+        return Err(Refused::new(ErrorCode::UnsupportedMediaType, message));
+    }
+    read(request).await
 }
 
 async fn read(request: Request) -> Result<Bytes, Refused> {
@@ -60,7 +76,11 @@ fn too_large() -> Refused {
 
 /// Returns whether the content type is JSON or missing, without parameters such as a charset.
 fn may_be_json(headers: &HeaderMap) -> bool {
-    let Some(given) = headers.get(header::CONTENT_TYPE) else { return true };
-    let essence = given.to_str().ok().and_then(|given| given.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    !headers.contains_key(header::CONTENT_TYPE) || essence(headers).is_some_and(|essence| essence == JSON)
+}
+
+/// Returns the content type in lower case and without parameters.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(given.split(';').next()?.trim().to_ascii_lowercase())
 }

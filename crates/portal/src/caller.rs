@@ -32,22 +32,49 @@ impl FromRequestParts<Portal> for Caller {
     /// Returns the caller. A request without a token learns nothing about names.
     async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, Refused> {
         let token = Token::of(&parts.headers)?;
-        if !portal.rates.admit(&token) {
-            let message = format!(
-                "the token made more than {} requests in a second: send fewer",
-                portal.settings.requests_per_second
-            );
-            return Err(Refused::new(ErrorCode::RateLimited, message));
+        portal.admit(&token)?;
+        Self::named(token, parts, portal).await
+    }
+}
+
+impl Portal {
+    /// Counts a request of a token.
+    ///
+    /// # Errors
+    /// When the token made too many requests.
+    pub(crate) fn admit(&self, token: &Token) -> Result<(), Refused> {
+        if self.rates.admit(token) {
+            return Ok(());
         }
+        let message = format!(
+            "the token made more than {} requests in a second: send fewer",
+            self.settings.requests_per_second
+        );
+        Err(Refused::new(ErrorCode::RateLimited, message))
+    }
+}
+
+impl Caller {
+    /// Returns the caller with this token of the account that the path of a request names.
+    ///
+    /// # Errors
+    /// When no Subscription can have these names.
+    pub(crate) async fn named(token: Token, parts: &mut Parts, portal: &Portal) -> Result<Self, Refused> {
         let names = Path::<HashMap<String, String>>::from_request_parts(parts, portal).await;
         let Path(mut names) = names.map_err(|_| Refused::missing())?;
-        let namespace = names.remove("namespace").filter(|name| is_label(name, NAMESPACE_LENGTH));
+        let namespace = names.remove("namespace").filter(|name| is_namespace(name));
         let name = names.remove("subscription").filter(|name| is_object_name(name));
         match (namespace, name) {
             (Some(namespace), Some(name)) => Ok(Self { token, namespace, name }),
             _ => Err(Refused::missing()),
         }
     }
+}
+
+/// Returns whether a text can be the name of a namespace. It can then be a part of a URL of Kubernetes.
+#[must_use]
+pub fn is_namespace(text: &str) -> bool {
+    is_label(text, NAMESPACE_LENGTH)
 }
 
 /// Returns whether a text is a label of a DNS name. It can then be a part of a URL of Kubernetes.

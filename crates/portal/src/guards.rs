@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 
 use crate::body::check_length;
+use crate::page;
 use crate::portal::{Portal, Settings};
 use crate::refused::{ErrorCode, Refused};
 
@@ -21,24 +22,26 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 pub(crate) async fn guard(State(portal): State<Portal>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let uri = request.uri().clone();
     let checked = check_origin(&portal.settings, &request).and_then(|()| check_length(&request));
-    let mut response = match checked {
-        Ok(()) => tokio::time::timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| timed_out()),
-        Err(refused) => refused.into_response(),
+    let handled = match checked {
+        Ok(()) => tokio::time::timeout(REQUEST_TIME, next.run(request)).await.map_err(|_| timed_out()),
+        Err(refused) => Err(refused),
     };
+    let mut response = handled.unwrap_or_else(|refused| page::refusal(&portal, uri.path(), refused));
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     tracing::debug!(%method, path, status = response.status().as_u16(), "request handled");
     response
 }
 
-fn timed_out() -> Response {
+fn timed_out() -> Refused {
     let message = format!("the request took more than {} seconds", REQUEST_TIME.as_secs());
-    Refused::new(ErrorCode::Timeout, message).into_response()
+    Refused::new(ErrorCode::Timeout, message)
 }
 
-/// Refuses a request that changes something and comes from a page of another origin. Tokens are sent by scripts only,
-/// and no cookie is read, so this is a second line of defence.
+/// Refuses a request that changes something and comes from a page of another origin. The API reads no cookie, and the
+/// forms of the page have their own secret, so this is a second line of defence.
 fn check_origin(settings: &Settings, request: &Request) -> Result<(), Refused> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());

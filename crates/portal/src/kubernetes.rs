@@ -5,11 +5,14 @@ use std::time::Duration;
 use flashgate_cluster::Kind;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
-use kube::Client;
 use kube::api::{GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::core::{Request as Requests, request};
+use kube::{Client, Resource as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -108,17 +111,35 @@ impl Kubernetes {
         fields: &str,
         mut take: impl FnMut(K) + Send,
     ) -> Result<(), CallError> {
-        let call = format!("list {} in {namespace}", K::plural(&()));
-        let requests = Requests::new(K::url_path(&(), Some(namespace)));
-        let mut page = ListParams::default().fields(fields).limit(PAGE);
+        let mut more = String::new();
         loop {
-            let list: ObjectList<K> = self.send(token, &call, requests.list(&page)).await?;
+            let list: ObjectList<K> = self.list_page(token, Some(namespace), fields, &more).await?;
             list.items.into_iter().for_each(&mut take);
             match list.metadata.continue_ {
-                Some(more) if !more.is_empty() => page.continue_token = Some(more),
+                Some(next) if !next.is_empty() => more = next,
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// Lists one page of the objects that `fields` selects, in a namespace or in all of them. `more` is the text
+    /// `continue` of the page before, or empty for the first one.
+    ///
+    /// # Errors
+    /// When the call fails, or `more` is too old.
+    pub async fn list_page<K: Kind>(
+        &self,
+        token: &Token,
+        namespace: Option<&str>,
+        fields: &str,
+        more: &str,
+    ) -> Result<ObjectList<K>, CallError> {
+        let place = namespace
+            .map_or_else(|| "all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
+        let call = format!("list {} in {place}", K::plural(&()));
+        let mut page = ListParams::default().fields(fields).limit(PAGE);
+        page.continue_token = Some(more.to_owned()).filter(|more| !more.is_empty());
+        self.send(token, &call, Requests::new(K::url_path(&(), namespace)).list(&page)).await
     }
 
     /// Creates an object.
@@ -153,6 +174,62 @@ impl Kubernetes {
         let writes = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let requests = Requests::new(K::url_path(&(), Some(namespace)));
         self.send(token, &call, requests.patch(name, &writes, &Patch::Merge(patch))).await
+    }
+
+    /// Returns whether the caller may make a call about objects of a kind in a namespace. Where callers may not ask
+    /// that, the answer is yes, and the call itself finds out.
+    ///
+    /// # Errors
+    /// When the token is not accepted, or there is no answer.
+    pub async fn may<K: Kind>(
+        &self,
+        token: &Token,
+        verb: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, CallError> {
+        let attributes = ResourceAttributes {
+            group: Some(K::group(&()).into_owned()),
+            resource: Some(K::plural(&()).into_owned()),
+            namespace: Some(namespace.to_owned()),
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            verb: Some(verb.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        match self.review(token, attributes).await {
+            Ok(review) => Ok(review.status.is_none_or(|status| status.allowed)),
+            Err(CallError::Forbidden { .. } | CallError::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks that a token is accepted.
+    ///
+    /// # Errors
+    /// When it is not, or there is no answer.
+    pub async fn check_token(&self, token: &Token) -> Result<(), CallError> {
+        match self.review(token, ResourceAttributes::default()).await {
+            Ok(_)
+            | Err(CallError::Forbidden { .. } | CallError::NotFound { .. } | CallError::Invalid { .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn review(
+        &self,
+        token: &Token,
+        attributes: ResourceAttributes,
+    ) -> Result<SelfSubjectAccessReview, CallError> {
+        let call = "create SelfSubjectAccessReview";
+        let spec = SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            ..SelfSubjectAccessReviewSpec::default()
+        };
+        let body = encode(call, &SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() })?;
+        let requests = Requests::new(SelfSubjectAccessReview::url_path(&(), None));
+        self.send(token, call, requests.create(&PostParams::default(), body)).await
     }
 
     async fn send<T: DeserializeOwned>(

@@ -1,4 +1,5 @@
-//! The HTTP API of flashgate-billing: the product's published calls, answered from custom resources and the history.
+//! The HTTP API of flashgate-billing, and the Billing & Credits page: the product's published calls, answered from
+//! custom resources and the history.
 //!
 //! It holds no rights of its own. Every call to Kubernetes has the caller's token, so Kubernetes decides what a caller
 //! may see and change. Each request about an account begins with a `get` of its Subscription, which is not cached.
@@ -6,6 +7,7 @@
 //! | task | where |
 //! |---|---|
 //! | the calls, one file for each group | [`calls`], [`lists`] |
+//! | the page, one file for each part | `page` |
 //! | the description for clients | [`openapi`] |
 //! | token, names and rights | [`token`], [`caller`], [`account`] |
 //! | changes and the wait for the verdict | [`changes`], [`verdict`], [`orders`], [`requests`], [`sessions`] |
@@ -32,6 +34,7 @@ pub mod number;
 pub mod offers;
 pub mod openapi;
 pub mod orders;
+mod page;
 pub mod parameters;
 pub mod portal;
 pub mod refused;
@@ -44,7 +47,8 @@ pub mod token;
 pub mod verdict;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::Uri;
 use axum::routing::get;
 use tower_http::compression::CompressionLayer;
 
@@ -58,14 +62,16 @@ use crate::refused::{ErrorCode, Refused};
 pub fn router(portal: Portal) -> Router {
     Router::new()
         .merge(calls::routes())
+        .merge(page::routes(&portal))
         .route("/healthz", get(health::healthz))
         .route("/openapi.json", get(health::openapi))
-        .fallback(async || Refused::new(ErrorCode::NotFound, "the path has no call: see /openapi.json"))
-        .method_not_allowed_fallback(async || {
-            Refused::new(
-                ErrorCode::MethodNotAllowed,
-                "the path has no call with this method: see /openapi.json",
-            )
+        .fallback(async |State(portal): State<Portal>, uri: Uri| {
+            let message = "there is no such page; the calls of the API are in /openapi.json";
+            page::refusal(&portal, uri.path(), Refused::new(ErrorCode::NotFound, message))
+        })
+        .method_not_allowed_fallback(async |State(portal): State<Portal>, uri: Uri| {
+            let message = "the path does not accept this method; the calls of the API are in /openapi.json";
+            page::refusal(&portal, uri.path(), Refused::new(ErrorCode::MethodNotAllowed, message))
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(axum::middleware::from_fn_with_state(portal.clone(), guards::guard))

@@ -22,25 +22,33 @@ const CACHE_CONTROL: &str = "public, max-age=60";
 #[derive(Clone, Debug)]
 pub struct FixedBody {
     body: Vec<u8>,
+    content_type: &'static str,
     tag: String,
 }
 
 impl FixedBody {
     /// Returns the JSON form of `content`. A content without one is an empty body with an error status.
     fn of(content: &impl Serialize) -> Self {
-        Self::new(serde_json::to_vec(content).unwrap_or_default())
+        Self::new(serde_json::to_vec(content).unwrap_or_default(), JSON)
     }
 
     /// Returns a body with its entity tag. The tag is weak, because a compressed body has the same one.
     #[must_use]
-    pub fn new(body: Vec<u8>) -> Self {
+    pub fn new(body: Vec<u8>, content_type: &'static str) -> Self {
         let hash = short_hash(&body, 16);
-        Self { body, tag: format!("W/\"{hash}\"") }
+        Self { body, content_type, tag: format!("W/\"{hash}\"") }
     }
 
-    /// Returns the answer to a request with these headers: the body, or 304 if the client has it.
+    /// Returns the answer to a request with these headers: the body, or 304 if the client has it. Clients may use it for
+    /// a minute without asking again.
     #[must_use]
     pub fn answer(&self, headers: &HeaderMap) -> Response {
+        self.answer_for(headers, CACHE_CONTROL)
+    }
+
+    /// Returns the answer to a request with these headers, which caches store as `cache_control` says.
+    #[must_use]
+    pub fn answer_for(&self, headers: &HeaderMap, cache_control: &'static str) -> Response {
         let is_known = |value: &HeaderValue| {
             let tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
             tags.into_iter().any(|tag| tag == "*" || tag.trim_start_matches("W/") == self.strong_tag())
@@ -55,13 +63,13 @@ impl FixedBody {
         let body = if status == StatusCode::OK { self.body.clone() } else { Vec::new() };
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control));
         if let Ok(tag) = HeaderValue::from_str(&self.tag) {
             headers.insert(header::ETAG, tag);
         }
         headers.remove(header::CONTENT_TYPE);
         if status == StatusCode::OK {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }
         response
     }
@@ -89,7 +97,7 @@ impl PublicLists {
             packs: FixedBody::of(&packs(catalog)),
             rates: FixedBody::of(&rates(catalog)),
             subscriptions: FixedBody::of(&subscriptions(catalog)),
-            openapi: FixedBody::new(crate::openapi::json().unwrap_or_default().into_bytes()),
+            openapi: FixedBody::new(crate::openapi::json().unwrap_or_default().into_bytes(), JSON),
         }
     }
 }

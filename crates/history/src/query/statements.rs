@@ -125,11 +125,11 @@ pub(super) const USAGE: Sql = Sql {
 macro_rules! usage_sums {
     ($sums:literal) => {
         concat!(
-            "SELECT (end_seconds - $2 - 1) / $4 AS bucket, operation, labels, ", $sums, " FROM usage \
+            "SELECT (end_seconds - $2 - 1) / $4 AS bucket, node_type, operation, labels, ", $sums, " FROM usage \
              WHERE account_id = $1 AND end_seconds > $2 AND end_seconds <= $3 \
              AND EXISTS (SELECT 1 FROM entries WHERE entries.account_id = usage.account_id \
                AND entries.number = usage.entry AND entries.branch = usage.branch AND NOT entries.superseded) \
-             GROUP BY bucket, operation, labels ORDER BY bucket, operation, labels"
+             GROUP BY bucket, node_type, operation, labels ORDER BY bucket, node_type, operation, labels"
         )
     };
 }
@@ -138,6 +138,28 @@ macro_rules! usage_sums {
 pub(super) const USAGE_SUMS: Sql = Sql {
     sqlite: usage_sums!("SUM(credits_whole), SUM(credits_nanos)"),
     postgres: usage_sums!("TRUNC(SUM(credits))::bigint, (MOD(SUM(credits), 1) * 1000000000)::bigint"),
+};
+
+macro_rules! rate_sums {
+    ($sums:literal) => {
+        concat!(
+            "SELECT node_type, operation, '{}', COUNT(*), ",
+            $sums,
+            " FROM usage WHERE account_id = $1 AND end_seconds > $2 AND end_seconds <= $3 \
+             AND EXISTS (SELECT 1 FROM entries WHERE entries.account_id = usage.account_id \
+               AND entries.number = usage.entry AND entries.branch = usage.branch AND NOT entries.superseded) \
+             GROUP BY node_type, operation"
+        )
+    };
+}
+
+/// Sums of usage by rate, after second $2 and up to second $3, with the columns of `UsageSum`.
+pub(super) const RATE_SUMS: Sql = Sql {
+    sqlite: rate_sums!(
+        "SUM(quantity_whole / 1000000000), SUM(quantity_whole % 1000000000), SUM(quantity_nanos), \
+         SUM(quantity_attos), SUM(credits_whole / 1000000000), SUM(credits_whole % 1000000000), SUM(credits_nanos)"
+    ),
+    postgres: rate_sums!("SUM(quantity)::text, SUM(credits)::text"),
 };
 
 macro_rules! credit_sums {

@@ -1,0 +1,144 @@
+//! The facts about an account that need the attention of its owner.
+
+use flashgate_api::{READY, Subscription, SubscriptionStatus, condition};
+use flashgate_ledger::Credits;
+use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::invoice::InvoiceState;
+use jiff::Timestamp;
+
+use super::format::{credits, money, time_text};
+use super::problem::sentence;
+use crate::verdict::checkout_url;
+
+/// Urgency of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// Something stopped, or stops soon.
+    Bad,
+    /// Something stops later.
+    Warning,
+    /// Good to know.
+    Information,
+}
+
+impl Severity {
+    /// Returns the class of the style sheet.
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Warning => "warning",
+            Self::Information => "information",
+        }
+    }
+}
+
+/// A fact that needs attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attention {
+    /// Its urgency.
+    pub severity: Severity,
+    /// The fact in one or two words.
+    pub label: &'static str,
+    /// The fact and the next step, in a sentence.
+    pub message: String,
+    /// The page on which an invoice is paid, if this is about an open one.
+    pub pay_url: Option<String>,
+    /// The part of the page that helps, if there is one.
+    pub part: Option<super::layout::Part>,
+}
+
+impl Attention {
+    fn new(severity: Severity, label: &'static str, message: String) -> Self {
+        Self { severity, label, message, pay_url: None, part: None }
+    }
+
+    fn with_part(self, part: super::layout::Part) -> Self {
+        Self { part: Some(part), ..self }
+    }
+}
+
+/// Returns the facts of a status that need attention, the most urgent ones first.
+pub(crate) fn attention(catalog: &Catalog, subscription: &Subscription, now: Timestamp) -> Vec<Attention> {
+    let Some(status) = &subscription.status else { return vec![not_seen()] };
+    let mut found: Vec<Attention> = readiness(status).into_iter().collect();
+    found.extend(invoices(catalog, status, now));
+    found.extend(balance(status));
+    found.sort_by_key(|attention| attention.severity);
+    found
+}
+
+fn not_seen() -> Attention {
+    let message = "The operator has not seen this account yet. This takes a second or two.";
+    Attention::new(Severity::Information, "New", message.to_owned())
+}
+
+/// Returns the reason why the operator has not done everything that the Subscription requests.
+fn readiness(status: &SubscriptionStatus) -> Option<Attention> {
+    let ready = condition(&status.conditions, READY)?;
+    if ready.status == "True" {
+        return None;
+    }
+    let is_stalled = condition(&status.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
+    let (severity, label) =
+        if is_stalled { (Severity::Bad, "Action needed") } else { (Severity::Information, "In progress") };
+    Some(Attention::new(severity, label, sentence(&ready.message)))
+}
+
+fn invoices(catalog: &Catalog, status: &SubscriptionStatus, now: Timestamp) -> Vec<Attention> {
+    let open = status.invoices.iter().filter(|invoice| invoice.state == InvoiceState::Open);
+    let show = |invoice: &flashgate_api::subscription::Invoice| {
+        let amount: Credits = invoice.amount.as_str().parse().unwrap_or_default();
+        let is_overdue = invoice.due_time.is_some_and(|due| due < now);
+        let (severity, label) =
+            if is_overdue { (Severity::Bad, "Overdue") } else { (Severity::Warning, "Invoice open") };
+        let due = invoice.due_time.map(|due| format!(" Pay it by {}.", time_text(due))).unwrap_or_default();
+        let (number, amount) = (&invoice.number, money(amount, &invoice.currency));
+        let message = format!("Invoice {number} for {amount} is not paid ({}).{due}", invoice.reason);
+        let pay_url = checkout_url(catalog, number);
+        Attention { pay_url, ..Attention::new(severity, label, message) }
+            .with_part(super::layout::Part::Invoices)
+    };
+    open.map(show).collect()
+}
+
+fn balance(status: &SubscriptionStatus) -> Vec<Attention> {
+    let mut found = Vec::new();
+    let is_true =
+        |kind: &str| condition(&status.conditions, kind).is_some_and(|condition| condition.status == "True");
+    let debt: Credits =
+        status.credits.as_ref().and_then(|left| left.debt.as_str().parse().ok()).unwrap_or_default();
+    let forecast = status.forecast.as_ref();
+    let exhaustion = forecast
+        .filter(|forecast| forecast.exhausts_before_renewal == Some(true))
+        .and_then(|forecast| forecast.exhaustion_time.zip(Some(&forecast.credits_per_day)));
+    if debt.is_positive() {
+        let message =
+            format!("The account owes {} credits. The next credits repay them first.", credits(debt));
+        found.push(Attention::new(Severity::Bad, "Debt", message).with_part(super::layout::Part::Packs));
+    } else if is_true("CreditsExhausted") {
+        let message = "The credits are used up. Further usage becomes debt until credits arrive.";
+        found.push(
+            Attention::new(Severity::Bad, "No credits", message.to_owned())
+                .with_part(super::layout::Part::Packs),
+        );
+    } else if let Some((time, per_day)) = exhaustion {
+        let per_day = per_day.as_str().parse().map_or_else(|_| String::new(), credits);
+        let message = format!(
+            "At {per_day} credits a day, the credits are used up on {}, before the renewal.",
+            time_text(time)
+        );
+        found.push(
+            Attention::new(Severity::Warning, "Runs out", message)
+                .with_part(super::layout::Part::Consumption),
+        );
+    } else if is_true("CreditsLow") {
+        let used =
+            status.this_period.as_ref().map(|period| period.used_percent.to_string()).unwrap_or_default();
+        let message = format!("{used} % of the credits of this period are used.");
+        found.push(
+            Attention::new(Severity::Warning, "Credits low", message)
+                .with_part(super::layout::Part::Consumption),
+        );
+    }
+    found
+}
