@@ -69,7 +69,7 @@ async fn live() -> ClusterAccount<'static> {
                     "reason": "Outage of the gateway on 4 August",
                 });
                 account.create::<CreditAdjustment>("outage", spec).await;
-                account.state_is::<CreditAdjustment>("outage", "Applied").await;
+                account.state_is::<CreditAdjustment>("outage", "Granted").await;
             }
             UPGRADE_DAY => {
                 account.edit(monthly("growth")).await;

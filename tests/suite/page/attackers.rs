@@ -49,7 +49,7 @@ async fn scripted(served: &Served) -> Namespace<'_> {
     account.report_is("labelled", "Charged").await;
     let gift = json!({"subscriptionRef": {"name": "acme"}, "credits": "5", "reason": SCRIPT});
     account.create::<CreditAdjustment>("gift", gift).await;
-    account.state_is::<CreditAdjustment>("gift", "Applied").await;
+    account.state_is::<CreditAdjustment>("gift", "Granted").await;
     // The next invoice has the billing details.
     account.buy("order", "plus-100").await;
     account.balance("1200").await;
