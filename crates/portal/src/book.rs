@@ -28,6 +28,8 @@ pub struct Book {
 pub struct KeptEntry {
     /// Identifier within the account.
     pub id: String,
+    /// Number of the entry. A ledger of version 0.1.0 has none.
+    pub number: Option<i64>,
     /// The content.
     pub content: EntryContent,
 }
@@ -122,7 +124,7 @@ fn kept_entries(spec: &CreditLedgerSpec) -> Vec<KeptEntry> {
         let content = serde_json::from_str(record).ok()?;
         // A ledger of version 0.1.0 has no numbers.
         let id = number.map_or_else(|| short_hash(record, ID_BYTES), |number| entry_id(branch, number));
-        Some(KeptEntry { id, content })
+        Some(KeptEntry { id, number, content })
     };
     let mut entries: Vec<KeptEntry> = spec.entries.iter().rev().zip(numbers).filter_map(read).collect();
     entries.reverse();

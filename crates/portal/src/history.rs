@@ -3,16 +3,22 @@
 //! A store of the history has all of it. Without one, the ledger's own entries are the history of the last days, and
 //! answers say `historyAvailable: false`.
 
+pub mod invoices;
 pub mod ledger_only;
 pub mod query;
+pub mod records;
 pub mod store;
+pub mod sums;
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::invoice::InvoiceState;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-pub use query::{Direction, TransactionQuery, UsageQuery};
+pub use invoices::{InvoicesFrom, ListedInvoice, ListedPage};
+pub use query::{Direction, Grouping, TransactionQuery, UsageQuery};
+pub use records::{Record, RecordContent, RecordPage, RecordQuery};
+pub use sums::{BalancePoint, RateSum};
 
 /// The account whose history is read. Namespace and name are always those of the URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,12 +143,12 @@ pub struct InvoiceRecord {
     pub state: InvoiceState,
 }
 
-/// Credits consumed in one bucket of time, by label value.
+/// Credits consumed in one bucket of time, by group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageSum {
     /// Index of the bucket.
     pub bucket: usize,
-    /// Value of the label by which usage is grouped. Empty if it is not grouped.
+    /// Value of the label by which usage is grouped, or the rate. Empty if it is not grouped.
     pub group: String,
     /// Whether the usage is storage. All other usage is AI.
     pub is_storage: bool,
@@ -182,6 +188,43 @@ pub trait History: Send + Sync {
         account: &'a AccountKey,
         query: &'a UsageQuery,
     ) -> BoxFuture<'a, Result<Vec<UsageSum>, HistoryError>>;
+
+    /// Returns the usage of all buckets by rate. Labels and the grouping of the query have no effect.
+    fn rates<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        query: &'a UsageQuery,
+    ) -> BoxFuture<'a, Result<Vec<RateSum>, HistoryError>>;
+
+    /// Returns the balance after the last entry of each bucket, oldest first. Buckets without entries are left out, and
+    /// labels and the grouping of the query have no effect.
+    fn balances<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        query: &'a UsageQuery,
+    ) -> BoxFuture<'a, Result<Vec<BalancePoint>, HistoryError>>;
+
+    /// Returns a page of records, newest first.
+    fn records<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        query: &'a RecordQuery,
+    ) -> BoxFuture<'a, Result<RecordPage, HistoryError>>;
+
+    /// Returns a page of at most `limit` invoices, newest first.
+    fn invoice_page<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        from: &'a InvoicesFrom,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<ListedPage, HistoryError>>;
+
+    /// Returns the invoice with this number, if there is one.
+    fn invoice<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        number: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ListedInvoice>, HistoryError>>;
 
     /// Returns the sums of arrived credits by bucket and kind. Buckets without them are left out.
     fn credits<'a>(

@@ -136,7 +136,8 @@ impl RateWords {
 }
 
 /// Returns a name such as `StorageEgress` as separate words.
-fn spaced(name: &str) -> String {
+#[must_use]
+pub fn spaced(name: &str) -> String {
     let mut words = String::with_capacity(name.len());
     for (index, letter) in name.char_indices() {
         if index > 0

@@ -5,13 +5,15 @@
 //! | frame, texts and files | [`layout`], [`format`], [`assets`], [`headers`], [`problem`] |
 //! | sign-in and forms | [`session`], [`visitor`], [`secret`], [`forms`], [`login`] |
 //! | list of accounts | [`accounts`] |
-//! | facts that parts share | [`figures`], [`attention`] |
+//! | facts and drawings that parts share | [`figures`], [`attention`], [`chart`], [`csv`] |
 //! | the eight parts | [`overview`], [`consumption`], [`invoices`], [`history`], [`rates`] |
 
 pub(crate) mod accounts;
 pub(crate) mod assets;
 pub(crate) mod attention;
+pub(crate) mod chart;
 pub(crate) mod consumption;
+pub(crate) mod csv;
 pub(crate) mod figures;
 pub(crate) mod format;
 pub(crate) mod forms;

@@ -68,10 +68,23 @@ pub fn range(
     start: Option<&String>,
     end: Option<&String>,
 ) -> Result<(Option<Timestamp>, Option<Timestamp>), Refused> {
-    let start = given(start).map(|text| instant("startDate", text, false)).transpose()?;
-    let end = given(end).map(|text| instant("endDate", text, true)).transpose()?;
+    range_of(("startDate", start), ("endDate", end))
+}
+
+/// Returns the first and the last instant of a range, whose parameters have these names. A date without a time is the
+/// whole day (UTC).
+///
+/// # Errors
+/// When a text is not a date or a time, or the range ends before it starts.
+pub fn range_of(
+    (start_name, start): (&str, Option<&String>),
+    (end_name, end): (&str, Option<&String>),
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Refused> {
+    let start = given(start).map(|text| instant(start_name, text, false)).transpose()?;
+    let end = given(end).map(|text| instant(end_name, text, true)).transpose()?;
     if start.zip(end).is_some_and(|(start, end)| start > end) {
-        return Err(Refused::new(ErrorCode::InvalidDate, "`startDate` must be at or before `endDate`"));
+        let message = format!("`{start_name}` must be at or before `{end_name}`");
+        return Err(Refused::new(ErrorCode::InvalidDate, message));
     }
     Ok((start, end))
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod contract;
+mod data_pages;
 mod fake;
 mod limits;
 mod purchases;

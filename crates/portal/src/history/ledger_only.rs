@@ -38,7 +38,7 @@ fn is_requested(transaction: &Transaction, query: &TransactionQuery) -> bool {
 /// Returns the transaction of an entry, if it is one: credits of plans, packs and adjustments, and consumption.
 #[must_use]
 pub fn transaction(entry: &KeptEntry) -> Option<Transaction> {
-    let KeptEntry { id, content } = entry;
+    let KeptEntry { id, number: _, content } = entry;
     let credits = content.amount();
     let (credits, cause) = match content.kind.as_str() {
         "Charged" => (credits.negated(), Cause::Usage(Box::new(usage(content)))),
@@ -90,7 +90,7 @@ mod tests {
             credits: credits.parse().expect("amount"),
             detail,
         };
-        KeptEntry { id: format!("{kind}-{day}"), content }
+        KeptEntry { id: format!("{kind}-{day}"), number: None, content }
     }
 
     /// Returns one entry of each kind that is a transaction, and of some that are not.

@@ -51,6 +51,15 @@ impl TransactionQuery {
     }
 }
 
+/// A property of usage by which it is grouped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// The value of a label. Usage without the label is left out.
+    Label(String),
+    /// The rate. Its group is the node type, `/` and the operation, such as `Public/StorageEgress`.
+    Rate,
+}
+
 /// The consumption to add up, in buckets of equal length from `start`. A bucket includes its end and excludes its
 /// start, like the statement of a period (Law 22).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +72,8 @@ pub struct UsageQuery {
     pub buckets: usize,
     /// Labels with the values that usage must have.
     pub labels: Vec<(String, String)>,
-    /// Label by which usage is grouped. Usage without it is left out.
-    pub group_by: Option<String>,
+    /// The groups of usage, if it is grouped.
+    pub group_by: Option<Grouping>,
 }
 
 impl UsageQuery {

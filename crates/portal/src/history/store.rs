@@ -7,7 +7,8 @@ use flashgate_ledger::invoice::InvoiceState;
 use futures::future::BoxFuture;
 
 use super::{
-    AccountKey, Cause, CreditSum, Direction, History, HistoryError, InvoiceRecord, Transaction,
+    AccountKey, BalancePoint, Cause, CreditSum, Direction, Grouping, History, HistoryError, InvoiceRecord,
+    InvoicesFrom, ListedInvoice, ListedPage, RateSum, Record, RecordPage, RecordQuery, Transaction,
     TransactionPage, TransactionQuery, Usage, UsageLine, UsageQuery, UsageSum, entry_id, ledger_only,
 };
 use crate::book::{EntryContent, KeptEntry};
@@ -94,6 +95,59 @@ impl StoreHistory {
     }
 }
 
+/// The reads of the page.
+impl StoreHistory {
+    async fn read_rates(&self, key: &AccountKey, query: &UsageQuery) -> Result<Vec<RateSum>, StoreError> {
+        let Some(account) = self.account(key).await? else { return Ok(Vec::new()) };
+        let sums = self.store.usage_by_rate(&account, buckets(query)).await?;
+        let sum = |sum: flashgate_history::UsageSum| RateSum {
+            node_type: sum.node_type,
+            operation: sum.operation,
+            quantity: sum.quantity,
+            credits: sum.credits,
+        };
+        Ok(sums.into_iter().map(sum).collect())
+    }
+
+    async fn read_balances(
+        &self,
+        key: &AccountKey,
+        query: &UsageQuery,
+    ) -> Result<Vec<BalancePoint>, StoreError> {
+        let Some(account) = self.account(key).await? else { return Ok(Vec::new()) };
+        let found = self.store.balances_by_bucket(&account, buckets(query)).await?;
+        Ok(found.into_iter().map(|end| BalancePoint { time: end.time, balance: end.balance }).collect())
+    }
+
+    async fn read_records(&self, key: &AccountKey, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        let Some(account) = self.account(key).await? else { return Ok(RecordPage::default()) };
+        let page = self.store.entry_page(&account, &query.filter, query.place, query.limit).await?;
+        let records = page.rows.into_iter().map(Record::of_stored).collect();
+        Ok(RecordPage { records, has_more: page.has_more })
+    }
+
+    async fn read_invoice_page(
+        &self,
+        key: &AccountKey,
+        from: &InvoicesFrom,
+        limit: u32,
+    ) -> Result<ListedPage, StoreError> {
+        let Some(account) = self.account(key).await? else { return Ok(ListedPage::default()) };
+        let page = self.store.invoice_page(&account, from.place(), limit).await?;
+        let invoices = page.invoices.into_iter().filter_map(ListedInvoice::of_stored).collect();
+        Ok(ListedPage { invoices, has_more: page.has_more })
+    }
+
+    async fn read_invoice(
+        &self,
+        key: &AccountKey,
+        number: &str,
+    ) -> Result<Option<ListedInvoice>, StoreError> {
+        let Some(account) = self.account(key).await? else { return Ok(None) };
+        Ok(self.store.invoice(&account, number).await?.and_then(ListedInvoice::of_stored))
+    }
+}
+
 impl History for StoreHistory {
     fn transactions<'a>(
         &'a self,
@@ -116,6 +170,47 @@ impl History for StoreHistory {
         query: &'a UsageQuery,
     ) -> BoxFuture<'a, Result<Vec<UsageSum>, HistoryError>> {
         Box::pin(async move { Ok(self.read_usage(account, query).await?) })
+    }
+
+    fn rates<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        query: &'a UsageQuery,
+    ) -> BoxFuture<'a, Result<Vec<RateSum>, HistoryError>> {
+        Box::pin(async move { Ok(self.read_rates(account, query).await?) })
+    }
+
+    fn balances<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        query: &'a UsageQuery,
+    ) -> BoxFuture<'a, Result<Vec<BalancePoint>, HistoryError>> {
+        Box::pin(async move { Ok(self.read_balances(account, query).await?) })
+    }
+
+    fn records<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        query: &'a RecordQuery,
+    ) -> BoxFuture<'a, Result<RecordPage, HistoryError>> {
+        Box::pin(async move { Ok(self.read_records(account, query).await?) })
+    }
+
+    fn invoice_page<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        from: &'a InvoicesFrom,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<ListedPage, HistoryError>> {
+        Box::pin(async move { Ok(self.read_invoice_page(account, from, limit).await?) })
+    }
+
+    fn invoice<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        number: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ListedInvoice>, HistoryError>> {
+        Box::pin(async move { Ok(self.read_invoice(account, number).await?) })
     }
 
     fn credits<'a>(
@@ -146,7 +241,8 @@ fn transaction(recorded: query::Transaction) -> Option<Transaction> {
                 credits: entry.credits,
                 detail: entry.detail,
             };
-            ledger_only::transaction(&KeptEntry { id: entry_id(&branch, entry.number), content })
+            let (id, number) = (entry_id(&branch, entry.number), Some(entry.number));
+            ledger_only::transaction(&KeptEntry { id, number, content })
         }
         query::Transaction::Usage { branch, usage } => {
             let row = format!("{}/{}/{:?}", usage.node_type, usage.operation, usage.labels);
@@ -179,7 +275,8 @@ fn usage_sum(sum: &query::BucketUsage, query: &UsageQuery) -> Option<UsageSum> {
         return None;
     }
     let group = match &query.group_by {
-        Some(label) => sum.labels.get(label)?.clone(),
+        Some(Grouping::Label(label)) => sum.labels.get(label)?.clone(),
+        Some(Grouping::Rate) => format!("{}/{}", sum.node_type, sum.operation),
         None => String::new(),
     };
     let bucket = usize::try_from(sum.bucket).ok()?;

@@ -58,7 +58,8 @@ struct Version {
 
 /// The style sheet.
 pub(crate) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("/-/style.css", include_str!("../../static/style.css"), "text/css; charset=utf-8")
+    let content = concat!(include_str!("../../static/style.css"), include_str!("../../static/data.css"));
+    Asset::new("/-/style.css", content, "text/css; charset=utf-8")
 });
 
 /// The icon.

@@ -35,7 +35,7 @@ pub(crate) fn price(amount: Credits, currency: &str) -> String {
 }
 
 /// Returns a plain decimal with a comma after each three digits of its whole part.
-fn grouped(plain: &str) -> String {
+pub(crate) fn grouped(plain: &str) -> String {
     let (sign, digits) = plain.strip_prefix('-').map_or(("", plain), |digits| ("-", digits));
     let (whole, decimals) =
         digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));

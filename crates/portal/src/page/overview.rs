@@ -10,6 +10,7 @@ use flashgate_ledger::catalog::BillingPeriod;
 use maud::{Markup, html};
 
 use super::attention::{Attention, attention};
+use super::chart::{BurnDown, burn_down, burn_down_of};
 use super::figures::{Figures, PackCount};
 use super::format::{credits, price, time, time_text};
 use super::layout::{Part, missing, page, table_region};
@@ -26,10 +27,11 @@ pub(crate) fn routes() -> Router<Portal> {
 
 async fn show(State(portal): State<Portal>, visitor: Visitor) -> Result<Markup, Problem> {
     let account = portal.account(&visitor.caller).await?;
-    Ok(page(&visitor, Part::Overview, "Overview", &content(&portal, &visitor, &account)))
+    let balances = burn_down_of(&portal, &visitor.caller, &account).await;
+    Ok(page(&visitor, Part::Overview, "Overview", &content(&portal, &visitor, &account, balances.as_ref())))
 }
 
-fn content(portal: &Portal, visitor: &Visitor, account: &Account) -> Markup {
+fn content(portal: &Portal, visitor: &Visitor, account: &Account, balances: Option<&BurnDown>) -> Markup {
     let status = account.status();
     let found = attention(portal.catalog(), &account.subscription, account.now);
     html! {
@@ -39,6 +41,12 @@ fn content(portal: &Portal, visitor: &Visitor, account: &Account) -> Markup {
             (balance_card(account, &status))
             (plan_card(portal, visitor, account, &status))
             (packs_card(portal, visitor, account))
+        }
+        @if let Some(balances) = balances {
+            section class="card" aria-labelledby="burn-down-heading" {
+                h2 id="burn-down-heading" { "Balance of this period" }
+                (burn_down(balances))
+            }
         }
         @if let Some(right) = account.book.missing_right() {
             (missing(

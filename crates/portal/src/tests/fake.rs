@@ -54,6 +54,8 @@ pub struct Answered {
     pub headers: HeaderMap,
     /// The body.
     pub body: Value,
+    /// The body as text, for pages.
+    pub text: String,
 }
 
 impl Fake {
@@ -92,7 +94,8 @@ impl Fake {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.into_body().collect().await.expect("body").to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        let answered = Answered { status, headers, body };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let answered = Answered { status, headers, body, text };
         check_answer(&method, &path, &answered);
         answered
     }

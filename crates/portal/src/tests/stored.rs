@@ -15,14 +15,14 @@ use crate::history::History;
 use crate::history::store::StoreHistory;
 
 /// The account id of the test ledger.
-const ACCOUNT: &str = "1f3a9c2e";
+pub(super) const ACCOUNT: &str = "1f3a9c2e";
 
-fn time(text: &str) -> Timestamp {
+pub(super) fn time(text: &str) -> Timestamp {
     text.parse().expect("time")
 }
 
 /// Returns the batch of an account: each item is time, kind, change of the balance, and detail.
-fn batch(account: &str, items: &[(&str, &str, &str, Value)], usage: Vec<UsageRecord>) -> Batch {
+pub(super) fn batch(account: &str, items: &[(&str, &str, &str, Value)], usage: Vec<UsageRecord>) -> Batch {
     let mut entries: Vec<EntryRecord> = Vec::new();
     for (number, (at, kind, credits, detail)) in (1..).zip(items) {
         let (balance, hash) =
@@ -55,7 +55,7 @@ fn batch(account: &str, items: &[(&str, &str, &str, Value)], usage: Vec<UsageRec
 }
 
 /// Returns usage of the entry 3, whose window ended `ended`.
-fn usage(
+pub(super) fn usage(
     ended: &str,
     [node_type, operation, quantity, credits]: [&str; 4],
     labels: &[(&str, &str)],
@@ -77,7 +77,7 @@ fn usage(
 }
 
 /// Starts a portal whose history has a grant, an invoice, a purchase and a charge with 3 rows of usage.
-async fn started() -> (Fake, TempDir) {
+pub(super) async fn started() -> (Fake, TempDir) {
     let folder = tempfile::tempdir().expect("folder");
     let url = HistoryUrl::Sqlite(folder.path().join("history.db"));
     let store = Store::open(&url).expect("store").expect("a store");

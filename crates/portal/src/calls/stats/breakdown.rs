@@ -13,7 +13,7 @@ use super::{Scope, Selection, StatsPoint};
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::calls::{AccountErrors, AccountPath};
-use crate::history::UsageSum;
+use crate::history::{Grouping, UsageSum};
 use crate::number::{Number, Success};
 use crate::parameters::{choice, parsed, whole};
 use crate::portal::Portal;
@@ -172,7 +172,7 @@ pub(crate) async fn get_credit_breakdown(
     let (page, span) = page_and_span(&parameters, account.now)?;
     let found = match portal.with_history(&caller, &account) {
         Some((history, key)) => {
-            let query = span.query(selection.labels.clone(), Some(label.to_owned()));
+            let query = span.query(selection.labels.clone(), Some(Grouping::Label(label.to_owned())));
             history.usage(&key, &query).await.inspect_err(crate::calls::log_history).ok()
         }
         None => None,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::StatsPoint;
-use crate::history::{CreditSum, UsageQuery, UsageSum};
+use crate::history::{CreditSum, Grouping, UsageQuery, UsageSum};
 use crate::number::Number;
 use crate::refused::Refused;
 
@@ -158,7 +158,7 @@ impl Span {
 
     /// Returns the query of its consumption.
     #[must_use]
-    pub fn query(&self, labels: Vec<(String, String)>, group_by: Option<String>) -> UsageQuery {
+    pub fn query(&self, labels: Vec<(String, String)>, group_by: Option<Grouping>) -> UsageQuery {
         UsageQuery {
             start: self.start,
             bucket_seconds: self.size.seconds(),

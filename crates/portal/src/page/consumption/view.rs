@@ -1,0 +1,137 @@
+//! The page about consumption.
+
+use maud::{Markup, html};
+
+use super::data::{Consumption, Source};
+use super::range::{By, PROPERTIES, View, word_of};
+use super::table::{Columns, Table};
+use crate::calls::stats::buckets::WINDOWS;
+use crate::page::chart::bars;
+use crate::page::format;
+use crate::page::layout::{Part, missing, table_region};
+use crate::page::visitor::Visitor;
+
+/// Returns the content of the page.
+pub(super) fn content(visitor: &Visitor, view: &View, data: &Consumption) -> Markup {
+    let (first, last) = view.range.days();
+    html! {
+        div class="page-head" {
+            h1 { "Consumption" }
+            a class="button" href=(link(visitor, view, "csv")) download { "Download CSV" }
+        }
+        (ranges(visitor, view))
+        (properties(visitor, view))
+        (notice(data.source))
+        section class="card" {
+            h2 {
+                @if data.source == Source::Status { "The current period" } @else { (first) " to " (last) " (UTC)" }
+            }
+            (figures(&data.table))
+            @if let Some(series) = &data.bars { (bars(series)) }
+        }
+        @if data.table.rows.is_empty() {
+            @if data.source != Source::Nothing && data.source != Source::Forbidden {
+                p class="card empty muted" { "No consumption in this time." }
+            }
+        } @else {
+            (table_region("Consumption", &data.table.markup()))
+        }
+    }
+}
+
+/// Returns the choice of the range: windows, and a form with two days.
+fn ranges(visitor: &Visitor, view: &View) -> Markup {
+    let by = word(view.by);
+    let (first, last) = view.range.days();
+    html! {
+        div class="filters" {
+            nav class="choices" aria-label="Range" {
+                @for (word, window) in WINDOWS {
+                    @let is_current = view.range.window == Some(window);
+                    a href=(address(visitor, &format!("window={word}&by={by}"))) aria-current=[is_current.then_some("true")] {
+                        (word)
+                    }
+                }
+            }
+            form class="inline" method="get" action=(visitor.part(Part::Consumption)) {
+                input type="hidden" name="by" value=(by);
+                div class="field" {
+                    label for="from" { "From" }
+                    input type="date" id="from" name="from" value=(first) required;
+                }
+                div class="field" {
+                    label for="to" { "To" }
+                    input type="date" id="to" name="to" value=(last) required;
+                }
+                button type="submit" { "Show" }
+            }
+        }
+    }
+}
+
+/// Returns the choice of the property.
+fn properties(visitor: &Visitor, view: &View) -> Markup {
+    html! {
+        nav class="choices" aria-label="Show by" {
+            @for (word, name, by) in PROPERTIES {
+                @let current = (by == view.by).then_some("true");
+                a href=(address(visitor, &format!("{}&by={word}", range_words(view)))) aria-current=[current] { (name) }
+            }
+        }
+    }
+}
+
+/// Returns the sums.
+fn figures(table: &Table) -> Markup {
+    let sum = |part: fn(&super::table::TableRow) -> flashgate_ledger::Credits| {
+        let amounts = table.rows.iter().map(part);
+        format::credits(flashgate_ledger::Credits::sum(amounts).unwrap_or_default())
+    };
+    html! {
+        p class="figure" { (format::credits(table.total())) " " span class="unit" { "credits" } }
+        @if table.columns != Columns::Nothing {
+            p class="muted" { "Storage " (sum(|row| row.storage)) ", AI " (sum(|row| row.ai)) }
+        }
+    }
+}
+
+fn notice(source: Source) -> Markup {
+    let remedy =
+        "The operator records one with the option --history, and this page reads it with the same option.";
+    match source {
+        Source::History => html! {},
+        Source::Ledger => {
+            missing("There is no history: only the last days that the ledger keeps are shown.", remedy)
+        }
+        Source::Status => {
+            missing("There is no history: only the usage of the current period is shown.", remedy)
+        }
+        Source::Nothing => missing("There is no history, and only a history has labels.", remedy),
+        Source::Forbidden => missing(
+            "There is no history, and you may not read the ledger.",
+            "Ask the administrator of the namespace for the right 'get creditledgers'.",
+        ),
+    }
+}
+
+fn word(by: By) -> &'static str {
+    PROPERTIES.iter().find(|(_, _, known)| *known == by).map_or("", |(word, _, _)| word)
+}
+
+/// Returns the parameters of the range.
+fn range_words(view: &View) -> String {
+    let (first, last) = view.range.days();
+    match view.range.window {
+        Some(window) => format!("window={}", word_of(window)),
+        None => format!("from={first}&to={last}"),
+    }
+}
+
+/// Returns the address of the same view in another format.
+fn link(visitor: &Visitor, view: &View, format: &str) -> String {
+    address(visitor, &format!("{}&by={}&format={format}", range_words(view), word(view.by)))
+}
+
+fn address(visitor: &Visitor, query: &str) -> String {
+    format!("{}?{query}", visitor.part(Part::Consumption))
+}

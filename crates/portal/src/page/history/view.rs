@@ -1,0 +1,177 @@
+//! The page with the statement of an account.
+
+use flashgate_history::query::entries::Place;
+use flashgate_ledger::Credits;
+use maud::{Markup, html};
+
+use super::query::{View, kind_name, kinds_of_entries};
+use super::sentence::sentence;
+use crate::account::Account;
+use crate::book::BookState;
+use crate::history::{Record, RecordContent, RecordPage};
+use crate::page::format;
+use crate::page::layout::{Part, missing, table_region};
+use crate::page::visitor::Visitor;
+use crate::portal::Portal;
+
+/// Returns the content of the page. `has_history` is false if the records are those that the ledger keeps.
+pub(super) fn content(
+    portal: &Portal,
+    visitor: &Visitor,
+    account: &Account,
+    view: &View,
+    page: &RecordPage,
+    has_history: bool,
+) -> Markup {
+    html! {
+        div class="page-head" {
+            h1 { "History" }
+            a class="button" href=(address(visitor, &view.address(Some(("format", "csv"))))) download { "Download CSV" }
+        }
+        (filters(visitor, view))
+        @if !has_history { (without_history(&account.book)) }
+        @if page.records.is_empty() {
+            p class="card empty muted" {
+                @if view.is_filtered() { "No entries match." } @else { "There are no entries." }
+            }
+        } @else {
+            (table_region("Entries", &table(portal, page)))
+        }
+        (pager(visitor, view, page))
+    }
+}
+
+/// Returns what is shown without a history, and why.
+fn without_history(book: &BookState) -> Markup {
+    let remedy =
+        "The operator records one with the option --history, and this page reads it with the same option.";
+    match book {
+        BookState::Known(_) => {
+            missing("There is no history: only the last entries, which the ledger keeps, are shown.", remedy)
+        }
+        BookState::Absent => missing("There is no history, and the account has no ledger yet.", remedy),
+        BookState::Forbidden => missing(
+            "There is no history, and you may not read the ledger.",
+            "Ask the administrator of the namespace for the right 'get creditledgers'.",
+        ),
+        BookState::Unreadable => missing(
+            "There is no history, and the ledger cannot be read.",
+            "The operator reports the reason in the conditions of the Subscription.",
+        ),
+    }
+}
+
+fn filters(visitor: &Visitor, view: &View) -> Markup {
+    let [kind, from, to, text] = &view.given;
+    html! {
+        form class="inline filters" method="get" action=(visitor.part(Part::History)) role="search" {
+            div class="field" {
+                label for="kind" { "Kind" }
+                select id="kind" name="kind" {
+                    option value="" { "All" }
+                    @for known in kinds_of_entries() {
+                        option value=(known) selected[known == kind] { (kind_name(known)) }
+                    }
+                }
+            }
+            div class="field" {
+                label for="from" { "From" }
+                input type="date" id="from" name="from" value=(from);
+            }
+            div class="field" {
+                label for="to" { "To" }
+                input type="date" id="to" name="to" value=(to);
+            }
+            div class="field" {
+                label for="text" { "Name or label begins with" }
+                input type="search" id="text" name="text" value=(text) maxlength="256"
+                    placeholder="report, pack, invoice, repo";
+            }
+            button type="submit" { "Filter" }
+            @if view.is_filtered() { a class="button quiet" href=(visitor.part(Part::History)) { "Clear" } }
+        }
+    }
+}
+
+fn table(portal: &Portal, page: &RecordPage) -> Markup {
+    html! {
+        table class="data statement" {
+            caption class="hidden" { "Entries, newest first" }
+            thead {
+                tr {
+                    th scope="col" { "Time (UTC)" }
+                    th scope="col" { "Entry" }
+                    th scope="col" class="number" { "Change" }
+                    th scope="col" class="number" { "Balance" }
+                }
+            }
+            tbody { @for record in &page.records { (row(portal, record)) } }
+        }
+    }
+}
+
+fn row(portal: &Portal, record: &Record) -> Markup {
+    let kind = match record.content {
+        RecordContent::Opening => "Opening",
+        RecordContent::Gap { .. } => "Gap",
+        RecordContent::Entry(..) => kind_name(record.kind()),
+    };
+    html! {
+        tr data-testid="history-row" id=(format!("entry-{}", record.id)) {
+            td class="when" { (format::time(record.time)) }
+            th scope="row" class="explanation" {
+                span class=(badge(record)) { (kind) } " "
+                (sentence(portal.catalog(), record))
+            }
+            td class="number" { @if let Some(credits) = record.credits().filter(|credits| !credits.is_zero()) { (change(credits)) } }
+            td class=(if record.balance.is_negative() { "number negative" } else { "number" }) { (format::credits(record.balance)) }
+        }
+    }
+}
+
+fn change(credits: Credits) -> Markup {
+    html! { span class=[credits.is_positive().then_some("positive")] { (format::signed(credits)) } }
+}
+
+/// Returns the classes of the mark of a kind.
+fn badge(record: &Record) -> &'static str {
+    match record.kind() {
+        "Granted" | "Purchased" | "Adjusted" | "Settled" => "badge good",
+        "Refused" | "Lapsed" | "Gap" => "badge bad",
+        "Invoiced" | "Threshold" | "Expired" | "Refunded" => "badge warning",
+        _ => "badge",
+    }
+}
+
+/// Returns the links to newer and older entries.
+fn pager(visitor: &Visitor, view: &View, page: &RecordPage) -> Markup {
+    let (has_newer, has_older) = match view.query.place {
+        Place::Newest => (false, page.has_more),
+        Place::Before(_) => (true, page.has_more),
+        Place::After(_) => (page.has_more, true),
+    };
+    let link = |name: &str, record: Option<&Record>| {
+        // A page without entries leads back to the newest ones.
+        let number = record.map(|record| record.number.to_string());
+        let further = number.as_deref().map(|number| (name, number));
+        address(visitor, &view.address(further))
+    };
+    html! {
+        @if has_newer || has_older {
+            nav class="pager" aria-label="Pages" {
+                @if has_newer {
+                    a class="button" rel="prev" href=(link("after", page.records.first())) { "Newer" }
+                }
+                @if has_older && !page.records.is_empty() {
+                    a class="button" rel="next" href=(link("before", page.records.last())) { "Older" }
+                }
+                @if has_newer { a class="button quiet" href=(address(visitor, &view.address(None))) { "Newest" } }
+            }
+        }
+    }
+}
+
+fn address(visitor: &Visitor, query: &str) -> String {
+    let path = visitor.part(Part::History);
+    if query.is_empty() { path } else { format!("{path}?{query}") }
+}
