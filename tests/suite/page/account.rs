@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::served::served;
 use crate::cluster_account::{ClusterAccount, seconds};
+use crate::world::Namespace;
 
 /// Namespace of the account.
 pub const NAMESPACE: &str = "page-view";
@@ -35,13 +36,16 @@ const LINES: [(&str, &str, i64, &[(&str, &str)]); 4] = [
     ("Public", "TokensOut", 4_100, &[("repo", "docs"), ("model", "small"), ("provider", "south")]),
 ];
 
-/// Returns the account. It exists after the first call, and no test changes it.
-pub async fn account() -> &'static ClusterAccount<'static> {
-    static ACCOUNT: OnceCell<ClusterAccount<'static>> = OnceCell::const_new();
-    ACCOUNT.get_or_init(live).await
+/// Returns the account, with a client of the calling test. No test changes it.
+pub async fn account() -> ClusterAccount<'static> {
+    static LIVED: OnceCell<()> = OnceCell::const_new();
+    LIVED.get_or_init(live).await;
+    let world = &served().await.world;
+    Namespace { world, name: NAMESPACE.to_owned(), client: world.client().await }.account("acme")
 }
 
-async fn live() -> ClusterAccount<'static> {
+/// Lives the account until the time at which the tests see it.
+async fn live() {
     let account = served().await.namespace(NAMESPACE).await.account("acme");
     account.subscribe_at(START, monthly("starter"), None).await;
     account.balance("1100").await;
@@ -81,7 +85,6 @@ async fn live() -> ClusterAccount<'static> {
     }
     account.edit(monthly("starter")).await;
     account.status("/status/pendingChange/plan", "starter").await;
-    account
 }
 
 /// Reports the usage of a day of 24 hours that ends an hour before a time, and waits until it is charged.

@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde_json::json;
 use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities as _;
 use thirtyfour::{DesiredCapabilities, LoggingPrefsLogLevel, WebDriver};
 
@@ -34,14 +36,18 @@ static TOOLS: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 /// The driver that all tests share.
 static DRIVER: LazyLock<Option<Driver>> = LazyLock::new(|| Some(Driver::start(TOOLS.as_ref()?)));
 
-/// Starts chromedriver with a folder for the profiles of its browsers. Removes both at the end of its own input, which
-/// is the end of the test process.
-const GUARD: &str = r#"TMPDIR=$(mktemp -d); export TMPDIR; "$@" & read -r _; kill $! 2>/dev/null; wait
+/// Starts chromedriver with a folder for the profiles and downloads of its browsers, and prints that folder. Removes
+/// both at the end of its own input, which is the end of the test process.
+const GUARD: &str = r#"export TMPDIR=$(mktemp -d); echo "$TMPDIR"; "$@" & read -r _; kill $! 2>/dev/null; wait
 for _ in {1..50}; do rm -rf -- "$TMPDIR" 2>/dev/null && break; sleep 0.1; done"#;
 
 /// A running chromedriver.
 struct Driver {
     address: String,
+    /// Its folder for profiles and downloads.
+    folder: PathBuf,
+    /// The number of browsers that it has started.
+    browsers: AtomicU32,
     _guard: Child,
     _output: BufReader<ChildStdout>,
 }
@@ -58,12 +64,14 @@ impl Driver {
             .spawn()
             .expect("chromedriver");
         let mut output = BufReader::new(guard.stdout.take().expect("output"));
-        let port = output.by_ref().lines().map_while(Result::ok).find_map(|line| {
+        let mut lines = output.by_ref().lines().map_while(Result::ok);
+        let folder = lines.next().expect("folder").into();
+        let port = lines.find_map(|line| {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
         let address = format!("http://127.0.0.1:{}", port.expect("chromedriver has a port"));
-        Self { address, _guard: guard, _output: output }
+        Self { address, folder, browsers: AtomicU32::new(0), _guard: guard, _output: output }
     }
 }
 
@@ -88,6 +96,9 @@ pub async fn visit(origin: &str) -> Option<Tab> {
     for log in ["browser", "performance"] {
         capabilities.set_logging_prefs(log, LoggingPrefsLogLevel::All).expect("log");
     }
+    let downloads = driver.folder.join(driver.browsers.fetch_add(1, Ordering::Relaxed).to_string());
+    let preferences = json!({"download.default_directory": downloads});
+    capabilities.add_experimental_option("prefs", preferences).expect("preferences");
     let driver = WebDriver::new(&driver.address, capabilities).await.expect("session");
-    Some(Tab::new(driver, origin).await)
+    Some(Tab::new(driver, origin, downloads).await)
 }

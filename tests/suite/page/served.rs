@@ -43,19 +43,24 @@ const USERS: [(&str, Rules); 3] = [
 const EXTERNAL: [&str; 3] = ["page-paid-scripts", "page-paid-plain", "page-unpaid"];
 
 /// Namespaces whose invoices are settled when they are issued.
-const INTERNAL: [&str; 14] = [
+const INTERNAL: [&str; 19] = [
     NAMESPACE,
     "page-attacked",
     "page-debt",
     "page-forged",
     "page-fresh",
+    "page-git",
     LONG_NAMESPACE,
     "page-many",
+    "page-overtaken",
     "page-packs-plain",
     "page-packs-scripts",
     "page-plan-plain",
     "page-plan-scripts",
+    "page-reader",
     "page-secret",
+    "page-settings-plain",
+    "page-settings-scripts",
     "page-twice",
     "page-withdrawn",
 ];

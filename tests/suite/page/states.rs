@@ -43,7 +43,7 @@ async fn an_account_without_usage_and_one_that_is_not_billed_yet_have_pages() {
     parts_are_clean(&tab, "page-fresh/acme").await;
     assert!(tab.reads("balance").await.contains("1,100"));
     tab.open("/page-fresh/acme/consumption").await;
-    assert!(tab.text().await.to_lowercase().contains("no usage"), "{}", tab.text().await);
+    assert!(tab.text().await.contains("No consumption in this time."), "{}", tab.text().await);
     parts_are_clean(&tab, "page-unbilled/acme").await;
     let text = tab.text().await;
     assert!(!text.contains("1,100"), "nothing is granted yet: {text}");
@@ -95,7 +95,11 @@ async fn a_thousand_invoices_are_listed_in_pages() {
     let account = served.namespace("page-many").await.account("acme");
     account.subscribe_at("2000-01-01T00:00:00Z", monthly("starter"), None).await;
     account.balance("1100").await;
-    // 83 years and 4 months later the account has renewed 1,000 times.
+    // 83 years and 4 months later the account has renewed 1,000 times. A commit keeps the entries of some years.
+    for year in (2002..2083).step_by(2) {
+        account.clock(&format!("{year}-01-01T00:00:00Z")).await;
+        account.expect::<Subscription>("acme", "/status/period/number", (year - 2000) * 12 + 1).await;
+    }
     account.clock("2083-05-01T00:00:00Z").await;
     account.expect::<Subscription>("acme", "/status/period/number", 1_001).await;
     let Some(tab) = customer(&served.internal, "page-many/acme").await else { return };
@@ -124,6 +128,6 @@ async fn without_a_history_each_part_shows_what_the_ledger_keeps() {
     tab.open(&format!("/{place}/history")).await;
     assert!(!tab.all("[data-testid='history-row']").await.is_empty(), "the entries that the ledger keeps");
     let text = tab.text().await;
-    assert!(text.contains("without a history") || text.contains("no history"), "{text}");
+    assert!(text.contains("There is no history"), "{text}");
     tab.close().await;
 }

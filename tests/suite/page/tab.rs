@@ -1,5 +1,6 @@
 //! What a visitor does and sees in a browser: opens pages, clicks, types, and reads.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -51,12 +52,13 @@ impl Scripts {
 pub struct Tab {
     driver: WebDriver,
     origin: String,
+    downloads: PathBuf,
 }
 
 impl Tab {
-    /// Returns the tab of a new browser, as a desktop in the light scheme with scripts.
-    pub async fn new(driver: WebDriver, origin: &str) -> Self {
-        let tab = Self { driver, origin: origin.to_owned() };
+    /// Returns the tab of a new browser with an empty folder for downloads, as a desktop in the light scheme with scripts.
+    pub async fn new(driver: WebDriver, origin: &str, downloads: PathBuf) -> Self {
+        let tab = Self { driver, origin: origin.to_owned(), downloads };
         tab.on(Screen::Desktop).await;
         tab.in_theme(Theme::Light).await;
         tab
@@ -126,11 +128,6 @@ impl Tab {
         self.find("body").await.text().await.expect("text")
     }
 
-    /// Returns the title of the page.
-    pub async fn title(&self) -> String {
-        self.driver.title().await.expect("title")
-    }
-
     /// Returns all elements that a CSS selector matches now.
     pub async fn all(&self, selector: &str) -> Vec<WebElement> {
         self.driver.find_all(By::Css(selector)).await.expect("selector")
@@ -182,6 +179,38 @@ impl Tab {
         let name = format!("normalize-space(.)={}", quoted(text));
         let path = format!("//a[{name}] | //button[{name}] | //summary[{name}]");
         click(&self.await_element(By::XPath(path), text).await).await;
+    }
+
+    /// Clicks a button by its text, in the form whose address ends with a path.
+    pub async fn press_within(&self, form: &str, text: &str) {
+        let path = format!(
+            "//form[contains(@action, {})]//button[normalize-space(.)={}]",
+            quoted(&format!("/{form}")),
+            quoted(text)
+        );
+        click(&self.await_element(By::XPath(path), text).await).await;
+    }
+
+    /// Returns the amount of the first figure in large letters, without its unit.
+    pub async fn figure(&self) -> String {
+        let text = self.find("main .figure").await.text().await.expect("text");
+        text.trim_end_matches(" credits").to_owned()
+    }
+
+    /// Clicks the link that a CSS selector matches, and returns the content of the file that is downloaded.
+    pub async fn download(&self, selector: &str) -> String {
+        click(&self.find(selector).await).await;
+        let file = wait_for("the file is downloaded", async || {
+            let files = std::fs::read_dir(&self.downloads).ok()?.filter_map(Result::ok);
+            let mut complete = files.map(|file| file.path()).filter(|path| {
+                !path.to_string_lossy().ends_with(".crdownload") && !path.to_string_lossy().contains("/.")
+            });
+            complete.next()
+        });
+        let file = file.await;
+        let content = std::fs::read_to_string(&file).expect("file");
+        std::fs::remove_file(file).expect("file");
+        content
     }
 
     /// Waits for the field with this label, within a form or on the page.
