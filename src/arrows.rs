@@ -18,35 +18,35 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
     // `catalog` only in its tests.
-    ("operator/project", &["catalog", "flashgate_api", "operator::convert"]),
+    ("operator/project", &["catalog", "flashgate_api", "flashgate_preview"]),
     (
         "operator/plan",
-        &["operator::convert", "operator::facts", "operator::memory", "operator::project", "operator::view"],
+        &["flashgate_preview", "operator::facts", "operator::memory", "operator::project", "operator::view"],
     ),
     // The table of the tests builds each situation from objects of the API server.
     ("operator/plan/tests", &["catalog", "flashgate_api", "flashgate_cluster", "operator"]),
-    ("operator/memory", &["operator::convert", "operator::stored_ledger"]),
+    ("operator/memory", &["flashgate_preview", "operator::stored_ledger"]),
     // The steps of a fact. The simulation uses them too, so they must not use a client.
-    ("operator/judged_kind", &["flashgate_api", "operator::convert", "operator::project"]),
-    ("operator/facts", &["flashgate_api", "operator::convert", "operator::cache", "operator::view"]),
+    ("operator/judged_kind", &["flashgate_api", "flashgate_preview", "operator::project"]),
+    ("operator/facts", &["flashgate_api", "flashgate_preview", "operator::cache", "operator::view"]),
     (
         "operator/cache",
         &[
             "flashgate_api",
             "flashgate_cluster",
-            "operator::convert",
+            "flashgate_preview",
             "operator::judged_kind",
             "operator::stored_ledger",
         ],
     ),
-    ("operator/stored_ledger", &["flashgate_api", "operator::convert"]),
+    ("operator/stored_ledger", &["flashgate_api", "flashgate_preview"]),
     ("operator/view", &["flashgate_api", "flashgate_cluster", "operator::cache", "operator::stored_ledger"]),
     (
         "operator/commit",
         &[
             "flashgate_api",
             "flashgate_cluster",
-            "operator::convert",
+            "flashgate_preview",
             "operator::stored_ledger",
             "operator::view",
         ],
@@ -104,7 +104,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The operator executes plans. It may use all its submodules.
     (
         "operator",
-        &["catalog", "flashgate_api", "flashgate_cluster", "flashgate_history", "metrics", "operator"],
+        &[
+            "catalog",
+            "flashgate_api",
+            "flashgate_cluster",
+            "flashgate_history",
+            "flashgate_preview",
+            "metrics",
+            "operator",
+        ],
     ),
     // Commands, and the binary.
     (
@@ -141,7 +149,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "admission",
             "catalog",
             "flashgate_api",
-            "operator::convert",
+            "flashgate_preview",
             "operator::judged_kind",
             "operator::project",
             "simulate",
@@ -185,7 +193,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
-    // The text forms of ledgers and facts: no client, no runtime, and no clock.
+    // The text forms of ledgers and facts, and the effects of changes: no client, no runtime, and no clock.
     (
         "preview",
         &[
@@ -235,6 +243,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "http",
             "http-body-util",
             "jiff",
+            "json-patch",
             "k8s-openapi",
             "kube",
             "maud",
@@ -276,7 +285,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
-const CRATES: [&str; 4] = ["flashgate_api", "flashgate_cluster", "flashgate_history", "flashgate_portal"];
+const CRATES: [&str; 5] =
+    ["flashgate_api", "flashgate_cluster", "flashgate_history", "flashgate_portal", "flashgate_preview"];
 
 /// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {

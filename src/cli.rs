@@ -26,7 +26,7 @@ pub struct CommandLine {
 pub enum Command {
     /// Runs the operator
     Run(Box<run::Args>),
-    /// Serves the HTTP API for customers
+    /// Serves the HTTP API and the billing page for customers
     Serve(Box<serve::Args>),
     /// Backs up ledgers, Subscriptions and orders with their statuses to a file
     Backup(backup::BackupArgs),

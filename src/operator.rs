@@ -27,7 +27,6 @@ use std::time::Duration;
 use flashgate_api::event::Event;
 use flashgate_cluster::kubernetes::pages::Lister;
 use flashgate_cluster::{AccountKey, Cluster, EventObject};
-pub use flashgate_preview::convert;
 use futures::FutureExt;
 use kube::Client;
 use tokio::sync::{mpsc, watch as signal};

@@ -3,13 +3,14 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use flashgate_api::{CreditLedger, CreditLedgerSpec, CreditPack, Payment, Subscription, UsageReport};
-use flashgate_billing::operator::convert::ledger_from_wire;
-use flashgate_billing::operator::facts::TEST_CLOCK;
+use flashgate_api::{
+    CreditLedger, CreditLedgerSpec, CreditPack, Payment, Subscription, TEST_CLOCK, UsageReport,
+};
 use flashgate_cluster::clock::Clock;
 use flashgate_ledger::Credits;
 use flashgate_ledger::facts::Request;
 use flashgate_ledger::period::Window;
+use flashgate_preview::convert::ledger_from_wire;
 use flashgate_testing::Action;
 use flashgate_testing::action::{InvoiceChoice, UsageLine};
 use flashgate_testing::objects::created;

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use flashgate_api::{CreditLedger, PaymentSpec, Subscription, UsageReport};
-use flashgate_billing::operator::convert::{ledger_from_wire, report_fact};
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::ledger::{Charge, Ledger, Totals};
 use flashgate_ledger::period::{Window, months_begun, seconds_after};
 use flashgate_ledger::purchase::{OrderName, PurchaseState};
 use flashgate_ledger::rating::rate;
+use flashgate_preview::convert::{ledger_from_wire, report_fact};
 use flashgate_testing::simulated::{Change, Object, ObjectKey, ObjectKind, Store, Writer};
 use jiff::Timestamp;
 use serde_json::Value;

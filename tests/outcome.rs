@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::ledger::{Ledger, SubscriptionIdentity};
 use flashgate_ledger::refusal::RefusalReason;
+use flashgate_preview::convert::ledger_from_wire;
 use flashgate_testing::simulated::{Object, ObjectKind, Store};
 use serde_json::Value;
 

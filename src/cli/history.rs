@@ -166,11 +166,14 @@ async fn export_rows(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     }
     let store = args.from.open()?;
     let filter = Filter { from: args.first, to: args.to, subscription: args.account.clone() };
+    let unusable = || format!("{} cannot be exported", args.from.history);
+    // Nothing is printed about a store that does not answer.
+    store.id().await.with_context(unusable)?;
     let progress = Progress::new();
     let mut output = io::BufWriter::new(io::stdout());
     let rows =
         export::write(&store, format, &filter, &mut output, &mut |rows| progress.show(rows, "rows")).await;
-    let rows = rows.with_context(|| format!("{} cannot be exported", args.from.history))?;
+    let rows = rows.with_context(unusable)?;
     output.flush()?;
     progress.end();
     anstream::eprintln!("{rows} rows of {}", args.from.history);

@@ -222,7 +222,7 @@ async fn serve<C: Cluster>(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
     tokio::spawn(definitions::log_missing_fields(client.clone()));
     tokio::spawn(report_leadership(candidacy.leadership.clone(), operator.metrics.clone()));
-    if let Some(store) = history {
+    if let Some(store) = history.clone() {
         tokio::spawn(args.history.prune_while_leading(
             store,
             operator.clock.clone(),
@@ -235,6 +235,9 @@ async fn serve<C: Cluster>(
     candidacy.end().await?;
     if let Some(webhook) = webhook {
         webhook.await.context("the task of the payment webhook failed")?;
+    }
+    if let Some(store) = history {
+        history::close(&store).await;
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `serve`: the HTTP API for customers.
+//! `serve`: the HTTP API and the billing page for customers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,10 +28,10 @@ const HANDLING: Duration = Duration::from_secs(31);
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Address of the API, such as 127.0.0.1:8082
+    /// Address of the API and the page, such as 127.0.0.1:8082
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Base URL that clients use, with `https://` or `http://`; the address when absent
+    /// Base URL that clients and browsers use, with `https://` or `http://`; the address when absent
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
     /// Catalog of the operator in YAML; the shipped catalog when absent
@@ -78,7 +78,7 @@ enum WriteMode {
     /// Objects are created and patched with the caller's token
     #[default]
     Api,
-    /// Nothing is written: answers have the object to apply
+    /// Nothing is written: answers and pages have the object to apply
     Manifests,
 }
 
@@ -91,7 +91,7 @@ impl From<WriteMode> for Writes {
     }
 }
 
-/// Serves the API until the process receives SIGTERM or SIGINT.
+/// Serves the API and the page until the process receives SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When an option, the catalog or the certificate is wrong, the address cannot be listened on, or there is no cluster to
@@ -130,7 +130,7 @@ async fn serve(args: Args, catalog: Catalog, tls: Option<Arc<Tls>>) -> anyhow::R
         tokio::spawn(Arc::clone(tls).follow());
     }
     let (version, history) = (env!("CARGO_PKG_VERSION"), &args.history);
-    tracing::info!(version, %address, tls = tls.is_some(), %history, "serving the HTTP API");
+    tracing::info!(version, %address, tls = tls.is_some(), %history, "serving the HTTP API and the billing page");
     let limits = Limits { handling: HANDLING, ..args.server_limits.limits() };
     let stop = stop_signal()?;
     Server::new("portal", limits, Metrics::default())

@@ -14,6 +14,7 @@ use flashgate_api::{
     condition,
 };
 use flashgate_cluster::clock::Clock;
+use flashgate_preview::stated_kind::StatedKind as _;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use prometheus_client::collector::Collector;
@@ -23,7 +24,6 @@ use crate::metrics::description::{self, Description};
 use crate::metrics::rate_name;
 use crate::operator::cache::{Cache, CachedKind};
 use crate::operator::election::leadership::Leadership;
-use crate::operator::judged_kind::JudgedKind as _;
 
 /// Conditions that the metrics of each account include.
 const CONDITIONS: [&str; 4] = [READY, "Active", "CreditsLow", "CreditsExhausted"];

@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use flashgate_cluster::{AccountKey, Kind, Version};
 use flashgate_ledger::decide::Verdict;
+use flashgate_preview::convert::{ConvertError, LabelGroups};
+use flashgate_preview::stated_kind::StatedKind;
 use kube::ResourceExt;
 
-use crate::operator::convert::{ConvertError, LabelGroups};
 use crate::operator::judged_kind::JudgedKind;
 use crate::operator::stored_ledger::StoredLedger;
 
@@ -29,7 +30,7 @@ const LABEL_BYTES: usize = 4 * 1_024;
 
 /// A fact without a verdict, and the object that states it.
 #[derive(Clone, Debug)]
-pub struct Pending<K: JudgedKind> {
+pub struct Pending<K: StatedKind> {
     /// The fact.
     pub fact: K::Fact,
     /// The object at the version that was read.

@@ -8,9 +8,9 @@ use flashgate_cluster::{AccountKey, CallError, Cluster};
 use flashgate_ledger::Credits;
 use flashgate_ledger::entry::{Detail, Entry};
 use flashgate_ledger::ledger::Ledger;
+use flashgate_preview::convert::{self, Commit, Recording};
 use kube::ResourceExt;
 
-use crate::operator::convert::{self, Commit, Recording};
 use crate::operator::stored_ledger::StoredLedger;
 use crate::operator::view::View;
 

@@ -10,12 +10,12 @@ use flashgate_cluster::{AccountKey, CallError, Cluster, found};
 use flashgate_history::{AccountId, Batch, RecordError, Recorded, Recorder};
 use flashgate_ledger::decide::{Decision, ReportVerdict};
 use flashgate_ledger::ledger::{Charge, Ledger};
+use flashgate_preview::convert::{
+    self, ConvertError, LabelGroups, Recording, label_groups, unrecorded_charges, usage_of,
+};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::operator::convert::{
-    self, ConvertError, LabelGroups, Recording, label_groups, unrecorded_charges, usage_of,
-};
 use crate::operator::memory::{Memory, RecordedLedger};
 use crate::operator::project::AccountEvent;
 use crate::operator::publish::publish_events;

@@ -1,22 +1,16 @@
-//! The steps of a fact, the same for all four kinds: its object is parsed, the laws give a verdict, and its
-//! status shows the verdict. The operator and the simulation share this code.
+//! The verdict on a fact, the same for all four kinds: the laws give it, and the status of the object shows it. The
+//! operator and the simulation share this code.
 
-use std::fmt;
-use std::sync::Arc;
-
-use flashgate_api::fact::FactObject;
 use flashgate_api::{CreditAdjustment, CreditPack, Payment, UsageReport};
 use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Waiting,
 };
-use flashgate_ledger::entry::FactKind;
-use flashgate_ledger::facts::{self, Facts};
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::payment::PaymentOutcome;
 use flashgate_ledger::purchase::OrderState;
+use flashgate_preview::stated_kind::StatedKind;
 use jiff::Timestamp;
 
-use crate::operator::convert::{self, ConvertError, LabelGroups};
 use crate::operator::project;
 
 /// Whether a verdict can still change.
@@ -32,36 +26,9 @@ pub enum Finality {
 }
 
 /// A kind whose objects state facts and get a verdict.
-pub trait JudgedKind: FactObject {
-    /// The fact.
-    type Fact: Clone + fmt::Debug + Send + Sync;
+pub trait JudgedKind: StatedKind {
     /// The verdict of the laws.
     type Verdict: Waiting + Sync;
-    /// The kind, as entries name it.
-    const KIND: FactKind;
-
-    /// Returns the fact that the object states.
-    ///
-    /// # Errors
-    /// The first field with an invalid value.
-    fn fact(&self) -> Result<Self::Fact, ConvertError>;
-
-    /// Returns the usage by labels of a report. Other kinds have none.
-    fn labels(&self) -> Option<LabelGroups> {
-        None
-    }
-
-    /// Returns when the fact arrived.
-    fn arrival(fact: &Self::Fact) -> Timestamp;
-
-    /// Sets when the fact arrived.
-    fn set_arrival(fact: &mut Self::Fact, arrival: Timestamp);
-
-    /// Adds a fact to those of an account.
-    fn add(facts: &mut Facts, fact: Self::Fact);
-
-    /// Keeps those facts of an account whose name passes `is_kept`.
-    fn retain(facts: &mut Facts, is_kept: impl Fn(&str) -> bool);
 
     /// Returns the verdicts on the objects of this kind.
     fn verdicts(decision: &Decision) -> &[Verdict<Self::Verdict>];
@@ -81,33 +48,7 @@ pub trait JudgedKind: FactObject {
 }
 
 impl JudgedKind for UsageReport {
-    type Fact = Arc<facts::Report>;
     type Verdict = ReportVerdict;
-    const KIND: FactKind = FactKind::UsageReport;
-
-    fn fact(&self) -> Result<Arc<facts::Report>, ConvertError> {
-        convert::report_fact(self).map(Arc::new)
-    }
-
-    fn labels(&self) -> Option<LabelGroups> {
-        convert::label_groups(self).ok()
-    }
-
-    fn arrival(fact: &Arc<facts::Report>) -> Timestamp {
-        fact.arrival
-    }
-
-    fn set_arrival(fact: &mut Arc<facts::Report>, arrival: Timestamp) {
-        Arc::make_mut(fact).arrival = arrival;
-    }
-
-    fn add(facts: &mut Facts, fact: Arc<facts::Report>) {
-        facts.reports.insert(fact);
-    }
-
-    fn retain(facts: &mut Facts, is_kept: impl Fn(&str) -> bool) {
-        facts.reports.retain(|report| is_kept(&report.name));
-    }
 
     fn verdicts(decision: &Decision) -> &[Verdict<ReportVerdict>] {
         &decision.reports
@@ -132,29 +73,7 @@ impl JudgedKind for UsageReport {
 }
 
 impl JudgedKind for CreditPack {
-    type Fact = facts::PackOrder;
     type Verdict = PackVerdict;
-    const KIND: FactKind = FactKind::CreditPack;
-
-    fn fact(&self) -> Result<facts::PackOrder, ConvertError> {
-        convert::pack_fact(self)
-    }
-
-    fn arrival(fact: &facts::PackOrder) -> Timestamp {
-        fact.arrival
-    }
-
-    fn set_arrival(fact: &mut facts::PackOrder, arrival: Timestamp) {
-        fact.arrival = arrival;
-    }
-
-    fn add(facts: &mut Facts, fact: facts::PackOrder) {
-        facts.packs.push(fact);
-    }
-
-    fn retain(facts: &mut Facts, is_kept: impl Fn(&str) -> bool) {
-        facts.packs.retain(|pack| is_kept(&pack.name));
-    }
 
     fn verdicts(decision: &Decision) -> &[Verdict<PackVerdict>] {
         &decision.packs
@@ -180,29 +99,7 @@ impl JudgedKind for CreditPack {
 }
 
 impl JudgedKind for Payment {
-    type Fact = facts::Payment;
     type Verdict = PaymentVerdict;
-    const KIND: FactKind = FactKind::Payment;
-
-    fn fact(&self) -> Result<facts::Payment, ConvertError> {
-        convert::payment_fact(self)
-    }
-
-    fn arrival(fact: &facts::Payment) -> Timestamp {
-        fact.arrival
-    }
-
-    fn set_arrival(fact: &mut facts::Payment, arrival: Timestamp) {
-        fact.arrival = arrival;
-    }
-
-    fn add(facts: &mut Facts, fact: facts::Payment) {
-        facts.payments.push(fact);
-    }
-
-    fn retain(facts: &mut Facts, is_kept: impl Fn(&str) -> bool) {
-        facts.payments.retain(|payment| is_kept(&payment.name));
-    }
 
     fn verdicts(decision: &Decision) -> &[Verdict<PaymentVerdict>] {
         &decision.payments
@@ -230,29 +127,7 @@ impl JudgedKind for Payment {
 }
 
 impl JudgedKind for CreditAdjustment {
-    type Fact = facts::Adjustment;
     type Verdict = AdjustmentVerdict;
-    const KIND: FactKind = FactKind::CreditAdjustment;
-
-    fn fact(&self) -> Result<facts::Adjustment, ConvertError> {
-        convert::adjustment_fact(self)
-    }
-
-    fn arrival(fact: &facts::Adjustment) -> Timestamp {
-        fact.arrival
-    }
-
-    fn set_arrival(fact: &mut facts::Adjustment, arrival: Timestamp) {
-        fact.arrival = arrival;
-    }
-
-    fn add(facts: &mut Facts, fact: facts::Adjustment) {
-        facts.adjustments.push(fact);
-    }
-
-    fn retain(facts: &mut Facts, is_kept: impl Fn(&str) -> bool) {
-        facts.adjustments.retain(|adjustment| is_kept(&adjustment.name));
-    }
 
     fn verdicts(decision: &Decision) -> &[Verdict<AdjustmentVerdict>] {
         &decision.adjustments

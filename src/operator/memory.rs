@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::operator::convert::Recording;
+use flashgate_preview::convert::Recording;
+
 use crate::operator::stored_ledger::StoredLedger;
 
 /// Minimum time between two writes of a Subscription's status while more changes are pending.

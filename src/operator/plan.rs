@@ -11,9 +11,11 @@ use flashgate_ledger::entry::{Detail, Entry};
 use flashgate_ledger::facts::Asked;
 use flashgate_ledger::ledger::{Ledger, Violation};
 use flashgate_ledger::purchase::OrderState;
+use flashgate_preview::account_clock::AccountClock;
+use flashgate_preview::convert::{self, ConvertError};
+use flashgate_preview::facts::{is_there, not_before_arrivals};
 
-use crate::operator::convert::{self, ConvertError};
-use crate::operator::facts::{AccountClock, facts_of, is_there, not_before_arrivals};
+use crate::operator::facts::facts_of;
 use crate::operator::memory::Memory;
 use crate::operator::project::Trouble;
 use crate::operator::view::View;

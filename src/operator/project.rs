@@ -8,8 +8,7 @@ use flashgate_api::reason::Reason;
 use flashgate_api::subscription::{LedgerReference, RatedUsage as WireRatedUsage};
 use flashgate_ledger::Credits;
 use flashgate_ledger::ledger::{Ledger, RatedUsage, Violation};
-
-use crate::operator::convert::ConvertError;
+use flashgate_preview::convert::ConvertError;
 
 mod condition;
 mod event;

@@ -17,14 +17,14 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::FactKind;
 use flashgate_ledger::ledger::{Charge, Ledger, UNACKNOWLEDGED_LIMIT};
+use flashgate_preview::account_clock::{AccountClock, ignored_test_clock};
+use flashgate_preview::convert::ConvertError;
 use jiff::Timestamp;
 
 use crate::metrics::Metrics;
 use crate::operator::cache::Cache;
 use crate::operator::cache::report_index::Shown;
 use crate::operator::commit::{write_accepted_ledger, write_ledger};
-use crate::operator::convert::ConvertError;
-use crate::operator::facts::{AccountClock, ignored_test_clock};
 use crate::operator::history::{History, HistoryError, withhold_charges};
 use crate::operator::memory::{Memory, STATUS_INTERVAL};
 use crate::operator::plan::{Action, Context, HistoryMode, Part, Step, plan};

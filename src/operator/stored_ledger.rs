@@ -5,9 +5,8 @@ use std::sync::OnceLock;
 
 use flashgate_api::{CreditLedger, CreditLedgerSpec};
 use flashgate_ledger::ledger::Ledger;
+use flashgate_preview::convert::{self, ConvertError};
 use kube::ResourceExt as _;
-
-use crate::operator::convert::{self, ConvertError};
 
 /// Annotation of a CreditLedger with which an administrator accepts its content at this sequence.
 pub const ACCEPT_SEQUENCE: &str = "billing.flashgate.dev/accept-sequence";
@@ -73,11 +72,11 @@ impl Deref for StoredLedger {
 
 #[cfg(test)]
 mod tests {
+    use flashgate_preview::convert::{Commit, ledger_to_wire};
     use flashgate_testing::TestAccount;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
     use super::*;
-    use crate::operator::convert::{Commit, ledger_to_wire};
 
     fn written() -> (CreditLedger, Ledger) {
         let ledger = TestAccount::on_plan("starter", "2026-01-31T10:00:00Z").ledger.expect("begun");

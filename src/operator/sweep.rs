@@ -8,9 +8,9 @@ use std::time::Duration;
 use flashgate_cluster::{AccountKey, CallError, Cluster, Cursor, SettledReport};
 use flashgate_ledger::ledger::Charge;
 use flashgate_ledger::period::seconds_after;
+use flashgate_preview::convert;
 use futures::{StreamExt, stream};
 
-use crate::operator::convert;
 use crate::operator::receipts::confirm_charges;
 use crate::operator::reconcile::Operator;
 

@@ -10,6 +10,8 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::{Ledger, Violation};
+use flashgate_preview::convert::{self, ConvertError};
+use flashgate_preview::stated_kind::StatedKind;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,8 +19,6 @@ use serde_json::{Value, json};
 
 use super::step::{Kind, ObjectKey};
 use super::store::{Object, uid};
-use crate::operator::convert::{self, ConvertError};
-use crate::operator::judged_kind::JudgedKind;
 use crate::operator::project::{LedgerState, Trouble};
 
 /// The writer in each ledger.
@@ -85,7 +85,7 @@ impl SimulatedAccount {
         Ok(())
     }
 
-    fn add<K: JudgedKind + DeserializeOwned>(&mut self, content: &Value) -> Result<(), StateError> {
+    fn add<K: StatedKind + DeserializeOwned>(&mut self, content: &Value) -> Result<(), StateError> {
         K::add(&mut self.facts, wire::<K>(content)?.fact()?);
         Ok(())
     }
@@ -105,7 +105,7 @@ impl SimulatedAccount {
     }
 
     /// Drops the facts of one kind that are deleted or need no further decision.
-    pub(super) fn forget_facts<K: JudgedKind>(&mut self, is_over: impl Fn(&str) -> bool) {
+    pub(super) fn forget_facts<K: StatedKind>(&mut self, is_over: impl Fn(&str) -> bool) {
         K::retain(&mut self.facts, |name| !is_over(name));
     }
 

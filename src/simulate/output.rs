@@ -1,9 +1,9 @@
 //! The outcome for programs, as JSON or YAML with the same schema.
 
+use flashgate_preview::convert::entry_to_json;
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
 use super::{AccountEntry, Outcome};
-use crate::operator::convert::entry_to_json;
 
 impl Serialize for Outcome {
     /// Serializes `{"objects": […], "entries": […]}`. Notes and statements are left out.

@@ -1,6 +1,6 @@
 //! Steps: the action, object and time of a manifest.
 
-use flashgate_api::{API_VERSION, GROUP, stated_time};
+use flashgate_api::{API_VERSION, GROUP, TEST_CLOCK, stated_time};
 use flashgate_ledger::entry::FactKind;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -12,8 +12,6 @@ use super::manifest::{Manifest, Place};
 const AT: &str = "billing.flashgate.dev/at";
 /// Annotation that turns a document into the deletion of its object.
 const DELETE: &str = "billing.flashgate.dev/delete";
-/// Annotation that a simulation ignores, because its clock is virtual anyway.
-const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
 /// Namespace of objects without one.
 const DEFAULT_NAMESPACE: &str = "default";
 /// Fields of `metadata` that only the server writes. Manifests from a cluster have them.

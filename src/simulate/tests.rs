@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use flashgate_api::CreditLedgerSpec;
 use flashgate_ledger::catalog::Catalog;
+use flashgate_preview::convert::{entry_schema, entry_to_json, ledger_from_wire};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -17,7 +18,6 @@ use super::table::render;
 use super::{Outcome, SimulateError, TimeRange, play};
 use crate::admission::Admission;
 use crate::catalog::{self, SHIPPED};
-use crate::operator::convert::{entry_schema, entry_to_json, ledger_from_wire};
 
 /// Cases with a golden statement, and the end of those that continue after their last document.
 const CASES: [(&str, Option<&str>); 24] = [

@@ -3,13 +3,13 @@
 use flashgate_api as api;
 use flashgate_api::subscription::LedgerReference;
 use flashgate_api::{CreditAdjustment, CreditLedgerSpec, CreditPack, Payment, UsageReport};
-use flashgate_billing::operator::convert::{Commit, ledger_to_wire};
 use flashgate_billing::operator::project::{self, LedgerState};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::seconds_after;
+use flashgate_preview::convert::{Commit, ledger_to_wire};
 use flashgate_testing::Random;
 use flashgate_testing::receipts::{confirm_receipts, remove_judged};
 use jiff::Timestamp;

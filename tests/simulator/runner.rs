@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use flashgate_billing::operator::cache::revisions::Comparison;
 use flashgate_billing::operator::cache::{Cache, Row, Table};
-use flashgate_billing::operator::convert::ConvertError;
 use flashgate_billing::operator::reconcile::{Next, Operator, ReconcileError};
 use flashgate_cluster::AccountKey;
 use flashgate_cluster::clock::Clock;
 use flashgate_ledger::catalog::Catalog;
+use flashgate_preview::convert::ConvertError;
 use flashgate_testing::simulated::{Change, Object, ObjectKind, SharedWire, Simulated, Store};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use flashgate_api::Subscription;
 use flashgate_api::subscription::BillingDetails;
-use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::Credits;
+use flashgate_preview::convert::ledger_from_wire;
 use flashgate_testing::Action;
 use flashgate_testing::action::InvoiceChoice;
 use flashgate_testing::objects::{created, kind_of, requesting};

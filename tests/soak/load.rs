@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Subscription, UsageReport};
-use flashgate_billing::operator::convert::ledger_from_wire;
 use flashgate_ledger::Credits;
+use flashgate_preview::convert::ledger_from_wire;
 use flashgate_testing::catalog::monthly;
 use flashgate_testing::values::at;
 use flashgate_testing::{Action, Random};

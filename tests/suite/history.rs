@@ -2,15 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use flashgate_api::{CreditLedger, UsageReport};
+use flashgate_api::{CreditLedger, CreditPack, UsageReport};
+use flashgate_ledger::ledger::UNACKNOWLEDGED_LIMIT;
 use flashgate_ledger::period::Window;
 use flashgate_testing::catalog::monthly;
+use futures::StreamExt as _;
+use kube::api::ListParams;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
+use crate::cluster_account::{ClusterAccount, LONG_AGO, now, private_egress, seconds};
 use crate::judge::Judge;
-use crate::world::{World, wait_for, wait_until};
+use crate::suite::postgres::Postgres;
+use crate::world::{World, eventually, wait_for, wait_until};
 
 /// Runs `history` with `arguments` and the store in `file`.
 fn history(world: &World, file: &Path, arguments: &[&str]) -> Output {
@@ -117,6 +123,67 @@ async fn a_store_restored_from_a_backup_is_filled_from_the_ledgers() {
     wait_until("the history is complete", async || is_complete(&world, &file, &account).await).await;
     let verified = history(&world, &file, &["verify"]);
     assert!(verified.status.success(), "{}", text(&verified.stdout));
+    operator.terminate().await;
+}
+
+/// Seconds for which the store is down under load, if the variable `STORE_DOWN_SECONDS` has no other number.
+const DOWN_SECONDS: u64 = 5;
+
+/// Reports that are created at once: more than the charges that a ledger keeps until their receipts.
+const REPORTS: i64 = 300;
+
+/// Creates `REPORTS` reports of 1 credit each, numbered from `first`. Their windows follow each other from `start`.
+async fn load(account: &ClusterAccount<'_>, start: i64, first: i64) {
+    let create = (first..first + REPORTS).map(|number| async move {
+        let window = seconds(start + 3 * number, 3);
+        account.report(&format!("load-{number}"), window, private_egress("1G")).await;
+    });
+    futures::stream::iter(create).buffer_unordered(8).collect::<Vec<_>>().await;
+}
+
+#[tokio::test]
+async fn charging_pauses_while_the_store_is_down_and_then_catches_up() {
+    let world = World::start().await;
+    let mut store = Postgres::start().await;
+    let history = store.admin_url();
+    let operator = world.operator_with(&[], &[("FLASHGATE_HISTORY", &history)]);
+    let account = ClusterAccount::without_subscription(&world, "team").await;
+    account.subscribe(monthly("starter"), Some(LONG_AGO)).await;
+    report(&account, "before", 48).await;
+    store.stop();
+
+    let down =
+        std::env::var("STORE_DOWN_SECONDS").map_or(DOWN_SECONDS, |text| text.parse().expect("a number"));
+    let end = Instant::now() + Duration::from_secs(down);
+    let (start, mut created) = (now() - 86_400, 0);
+    while created == 0 || Instant::now() < end {
+        load(&account, start, created).await;
+        created += REPORTS;
+    }
+    // Nothing else waits for the store.
+    account.buy("order-1", "plus-100").await;
+    account.state_is::<CreditPack>("order-1", "Granted").await;
+    let waiting = account.ledger().await["unacknowledged"].as_array().map_or(0, Vec::len);
+    assert!((1..=UNACKNOWLEDGED_LIMIT).contains(&waiting), "{waiting} charges wait for their receipts");
+    let charged = ListParams::default().fields("status.state=Charged");
+    let reports = account.api::<UsageReport>();
+    let count = async || reports.list(&charged).await.expect("list").items.len();
+    assert_eq!(count().await, 1, "no charge has a receipt before it is recorded");
+
+    store.run().await;
+    let all = usize::try_from(created).expect("count") + 1;
+    eventually("all reports are charged", async || (count().await == all).then_some(()))
+        .within(Duration::from_mins(10))
+        .await_some()
+        .await;
+    account.has_totals(&[("consumed", &(created + 4).to_string())]).await;
+    let verify = async || {
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_flashgate-billing"));
+        verify.args(["history", "verify"]).env("FLASHGATE_HISTORY", &history);
+        verify.env("KUBECONFIG", world.plane.kubeconfig()).output().expect("runs").status.success()
+    };
+    wait_until("every entry is recorded", verify).await;
+    assert_eq!(account.events("HistoryGap").await, Vec::<String>::new());
     operator.terminate().await;
 }
 

@@ -25,7 +25,8 @@ const UNPRIVILEGED: &str = "65534";
 
 /// A server without databases of its own. It ends when this value is dropped, or with the test process.
 pub struct Postgres {
-    guard: Child,
+    /// The running server, until it is stopped.
+    guard: Option<Child>,
     folder: PathBuf,
     address: SocketAddr,
 }
@@ -37,7 +38,7 @@ impl Postgres {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("flashgate-postgres-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("folder");
-        let (data, password) = (folder.join("data"), folder.join("password"));
+        let password = folder.join("password");
         fs::write(&password, PASSWORD).expect("password");
         let is_root = run("id", &["-u"]) == "0";
         if is_root {
@@ -52,34 +53,46 @@ impl Postgres {
                 "--locale=C",
                 "--no-sync",
             ])
-            .arg(format!("--pgdata={}", data.display()))
+            .arg(format!("--pgdata={}", folder.join("data").display()))
             .arg(format!("--pwfile={}", password.display()))
             .output()
             .expect("initdb");
         assert!(initialize.status.success(), "{}", String::from_utf8_lossy(&initialize.stderr));
-        let address = free_address();
-        let server = as_user(is_root, "postgres");
+        let mut postgres = Self { guard: None, folder, address: free_address() };
+        postgres.run().await;
+        postgres
+    }
+
+    /// Runs the server, and waits until it accepts connections. It continues with the data of a server that was stopped.
+    pub async fn run(&mut self) {
+        let server = as_user(run("id", &["-u"]) == "0", "postgres");
         let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard"])
             .arg(server.get_program())
             .args(server.get_args())
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
             .arg("-D")
-            .arg(&data)
-            .args(["-p", &address.port().to_string()])
-            .args(["-c", &format!("unix_socket_directories={}", folder.display())])
-            .current_dir(&folder)
+            .arg(self.folder.join("data"))
+            .args(["-p", &self.address.port().to_string()])
+            .args(["-c", &format!("unix_socket_directories={}", self.folder.display())])
+            .current_dir(&self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(folder.join("log")).expect("log"))
+            .stderr(fs::File::create(self.folder.join("log")).expect("log"))
             .spawn()
             .expect("postgres");
         let mut process = String::new();
         let output = guard.stdout.take().expect("output");
         std::io::BufReader::new(output).read_line(&mut process).expect("process");
-        let postgres = Self { guard, folder, address };
-        wait_until("PostgreSQL accepts connections", async || postgres.answers()).await;
-        postgres
+        self.guard = Some(guard);
+        wait_until("PostgreSQL accepts connections", async || self.answers()).await;
+    }
+
+    /// Kills the server. Its data stay.
+    pub fn stop(&mut self) {
+        let Some(mut guard) = self.guard.take() else { return };
+        drop(guard.stdin.take());
+        guard.wait().expect("guard");
     }
 
     /// Returns the folder with psql, `pg_dump` and `pg_restore`.
@@ -106,8 +119,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        self.guard.wait().expect("guard");
+        self.stop();
         // Its processes can still write files.
         let _is_left = fs::remove_dir_all(&self.folder).is_err();
     }

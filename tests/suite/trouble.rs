@@ -2,7 +2,7 @@
 //! accept or reset it.
 
 use flashgate_api::{CreditLedger, CreditLedgerSpec, CreditPack, Subscription};
-use flashgate_billing::operator::convert::hash_of;
+use flashgate_preview::convert::hash_of;
 use flashgate_testing::catalog::monthly;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use flashgate_api::definitions::crds;
 use flashgate_billing::catalog;
-use flashgate_billing::operator::convert::entry_schema;
+use flashgate_preview::convert::entry_schema;
 
 const USAGE: &str = "usage: cargo xtask generate";
 

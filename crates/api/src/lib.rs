@@ -30,7 +30,7 @@ pub use credit_ledger::{CreditLedger, CreditLedgerSpec};
 pub use credit_pack::{CreditPack, CreditPackSpec, CreditPackState, CreditPackStatus};
 pub use payment::{Payment, PaymentSpec, PaymentStatus, PaymentVerdict};
 pub use quantity::Quantity;
-pub use subscription::{LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus};
+pub use subscription::{LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus, TEST_CLOCK};
 pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
 
 // Users choose from these enums, and the laws use them too: one type serves both.

@@ -15,6 +15,10 @@ use super::schema::{
 };
 use super::{Amount, condition};
 
+/// Annotation of a Subscription with the time of its account, such as `2026-01-31T10:00:00Z`. The account then has a
+/// test clock, which moves only when the annotation changes.
+pub const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
+
 /// The plan that the tenant requests.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(

@@ -1,11 +1,12 @@
-//! Collects the batches of several accounts into one transaction.
+//! Collects the batches of several accounts into one transaction, and refuses batches while the store does not answer.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::RecordError;
+use crate::error::{RecordError, StoreError};
 use crate::record::{Batch, Recorded};
 use crate::store::Store;
 
@@ -17,6 +18,15 @@ const BATCHES: usize = 256;
 
 /// Longest time of one transaction. A server that does not reply must not block the recorder.
 const TRANSACTION: Duration = Duration::from_secs(30);
+
+/// Shortest time of a failed transaction after which batches are refused at once. A failure that takes less blocks nothing.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Longest time of one check whether the store answers.
+const CHECK: Duration = Duration::from_secs(5);
+
+/// Time between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A batch, and the channel for its result.
 struct Request {
@@ -55,7 +65,8 @@ impl Recorder {
     }
 
     /// Records a batch together with those of other accounts: after at most 50 ms, or when the running transaction
-    /// ends.
+    /// ends. After a transaction that waited in vain for the store, batches are refused at once until the store
+    /// answers: a caller waits for a store that is down no longer than 30 s, and only once.
     ///
     /// # Errors
     /// As [`Store::record`]. An error of one account does not affect the others.
@@ -85,12 +96,39 @@ async fn run(store: Store, mut received: mpsc::Receiver<Request>) {
                 }
             }
         }
-        record(&store, requests).await;
+        let begin = Instant::now();
+        if let Err(error) = record(&store, requests).await
+            && begin.elapsed() >= SLOW
+        {
+            refuse_until_available(&store, &mut received, &error).await;
+        }
     }
 }
 
-/// Records all requests in one transaction. If one account's batch is refused, each is recorded by itself.
-async fn record(store: &Store, requests: Vec<Request>) {
+/// Refuses all batches with `error` until the store answers.
+async fn refuse_until_available(store: &Store, received: &mut mpsc::Receiver<Request>, error: &RecordError) {
+    let mut answers = pin!(until_available(store));
+    loop {
+        tokio::select! {
+            () = &mut answers => return,
+            request = received.recv() => match request {
+                Some(request) => drop(request.reply.send(Err(error.clone()))),
+                None => return,
+            },
+        }
+    }
+}
+
+/// Checks at each interval whether the store answers, until it does. A store without tables answers.
+async fn until_available(store: &Store) {
+    while !matches!(timeout(CHECK, store.id()).await, Ok(Ok(_) | Err(StoreError::NotMigrated))) {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+    }
+}
+
+/// Records all requests in one transaction. If one account's batch is refused, each is recorded by itself. Returns the
+/// error if the store is not available.
+async fn record(store: &Store, requests: Vec<Request>) -> Result<(), RecordError> {
     let (batches, replies): (Vec<Batch>, Vec<_>) =
         requests.into_iter().map(|Request { batch, reply }| (batch, reply)).unzip();
     match transaction(store, &batches).await {
@@ -99,6 +137,7 @@ async fn record(store: &Store, requests: Vec<Request>) {
                 // A caller that stopped waiting records again.
                 let _ = reply.send(Ok(recorded));
             }
+            Ok(())
         }
         Err(error) if error.is_of_one_account() && batches.len() > 1 => {
             for (batch, reply) in batches.iter().zip(replies) {
@@ -108,11 +147,13 @@ async fn record(store: &Store, requests: Vec<Request>) {
                 });
                 let _ = reply.send(first);
             }
+            Ok(())
         }
         Err(error) => {
             for reply in replies {
                 let _ = reply.send(Err(error.clone()));
             }
+            Err(error)
         }
     }
 }

@@ -7,6 +7,8 @@
 # Prints the folder of the server's socket when the server is ready. Then it obeys one command a line:
 #   stop    stops the server -> stopped
 #   start   starts it again  -> started
+#   hang    suspends all its processes -> hanging
+#   resume  resumes them               -> resumed
 set -euo pipefail
 
 programs=$("$(dirname "$0")/../../../control-plane/postgres.sh")
@@ -27,7 +29,15 @@ server() {
 options="-k $folder -c listen_addresses='' -c fsync=off -c max_connections=200"
 start() { server start --wait --log="$folder/server.log" --options="$options"; }
 stop() { server stop --mode=immediate || true; }
-clean_up() { stop; rm -rf -- "$folder"; }
+# Sends a signal to the server and to its processes, one for each connection.
+signal() {
+  local first
+  first=$(head -n 1 "$folder/data/postmaster.pid")
+  pkill "-$1" --parent "$first" || true
+  kill "-$1" "$first"
+}
+# A suspended server does not stop.
+clean_up() { signal CONT 2>/dev/null || true; stop; rm -rf -- "$folder"; }
 
 trap clean_up EXIT
 trap 'exit 143' TERM INT HUP
@@ -42,5 +52,7 @@ while read -r order; do
   case $order in
     stop) stop; echo stopped ;;
     start) start && echo started ;;
+    hang) signal STOP && echo hanging ;;
+    resume) signal CONT && echo resumed ;;
   esac
 done

@@ -5,6 +5,7 @@ use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::BillingPeriod;
 use flashgate_ledger::invoice::{InvoiceState, Purpose};
 use flashgate_ledger::ledger::Terms;
+use flashgate_preview::account_clock::AccountClock;
 use jiff::Timestamp;
 
 use crate::book::{Book, BookState};
@@ -12,9 +13,6 @@ use crate::caller::Caller;
 use crate::kubernetes::CallError;
 use crate::portal::Portal;
 use crate::refused::{Refused, of_subscription};
-
-/// Annotation with the time of an account that has a test clock.
-pub const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
 
 /// An account that a caller may see.
 #[derive(Clone, Debug)]
@@ -43,10 +41,10 @@ impl Portal {
     pub async fn account(&self, caller: &Caller) -> Result<Account, Refused> {
         let subscription = self.subscription(caller).await?;
         let book = self.book(caller).await?;
-        let requested = requested_time(&subscription);
-        let wall_time = self.clock.now();
-        let now = book.known().map_or(wall_time, |book| book.now(requested, wall_time));
-        Ok(Account { subscription, book, now })
+        let ledger = book.known().map(|book| &book.ledger);
+        // Before the first commit it is unknown whether the operator accepts a test clock.
+        let clock = AccountClock::of(Some(&subscription), ledger, false, self.clock.now());
+        Ok(Account { subscription, book, now: clock.now })
     }
 
     async fn book(&self, caller: &Caller) -> Result<BookState, Refused> {
@@ -64,11 +62,6 @@ impl Portal {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Returns the time that the Subscription's test clock asks for.
-fn requested_time(subscription: &Subscription) -> Option<Timestamp> {
-    subscription.metadata.annotations.as_ref()?.get(TEST_CLOCK)?.parse().ok()
 }
 
 /// An invoice of an account, from its ledger or from the status.

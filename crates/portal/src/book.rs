@@ -103,15 +103,6 @@ impl Book {
         let ledger = convert::ledger_from_wire(name, &object.spec)?;
         Ok(Self { ledger, entries: kept_entries(&object.spec) })
     }
-
-    /// Returns the current time of the account: that of its test clock, or `wall_time`.
-    #[must_use]
-    pub fn now(&self, requested: Option<Timestamp>, wall_time: Timestamp) -> Timestamp {
-        match self.ledger.test_clock_time {
-            Some(held) => requested.map_or(held, |requested| requested.max(held)),
-            None => wall_time,
-        }
-    }
 }
 
 /// Returns the entries that a ledger keeps. A record that is not an entry is left out: no decision depends on it.

@@ -13,6 +13,7 @@ use kube::api::{GetParams, ListParams, ObjectList, Patch, PatchParams, PostParam
 use kube::client::Body;
 use kube::core::{Request as Requests, request};
 use kube::{Client, Resource as _};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

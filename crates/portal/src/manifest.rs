@@ -13,13 +13,11 @@ pub fn of_order(namespace: &str, order: &CreditPack) -> Value {
     object("CreditPack", namespace, &order.name_any(), &json!(order.spec))
 }
 
-/// Returns a Subscription with a changed spec as an object to apply.
+/// Returns a Subscription with a changed spec as an object to apply. `changes` is a JSON merge patch of the spec.
 #[must_use]
 pub fn of_change(subscription: &Subscription, changes: &Value) -> Value {
     let mut spec = json!(subscription.spec);
-    if let (Some(spec), Some(changes)) = (spec.as_object_mut(), changes.as_object()) {
-        spec.extend(changes.clone());
-    }
+    json_patch::merge(&mut spec, changes);
     let namespace = subscription.namespace().unwrap_or_default();
     object("Subscription", &namespace, &subscription.name_any(), &spec)
 }
@@ -28,6 +26,12 @@ fn object(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": API_VERSION, "kind": kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec,
     })
+}
+
+/// Returns an object as YAML. It is absent if the object has no such form.
+#[must_use]
+pub fn yaml(object: &Value) -> Option<String> {
+    serde_yaml::to_string(object).ok()
 }
 
 impl Portal {
@@ -40,7 +44,7 @@ impl Portal {
             Writes::Api => Ok(()),
             Writes::Manifests => {
                 let message = "changes are made by manifests here: apply `manifest`";
-                let manifest = serde_yaml::to_string(&manifest()).ok();
+                let manifest = yaml(&manifest());
                 Err(Refused { manifest, ..Refused::new(ErrorCode::WritesByManifest, message) })
             }
         }

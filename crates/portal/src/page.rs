@@ -6,14 +6,18 @@
 //! | sign-in and forms | [`session`], [`visitor`], [`secret`], [`forms`], [`login`] |
 //! | list of accounts | [`accounts`] |
 //! | facts and drawings that parts share | [`figures`], [`attention`], [`chart`], [`csv`] |
-//! | the eight parts | [`overview`], [`consumption`], [`invoices`], [`history`], [`rates`] |
+//! | changes | [`effects`], [`writes`], [`confirmation`], [`outcome`], [`undo`] |
+//! | parts that change something | [`plans`] with [`plan_choice`], [`packs`] with [`pack_choice`], [`settings`] |
+//! | parts that only show | [`overview`], [`consumption`], [`invoices`], [`history`], [`rates`] |
 
 pub(crate) mod accounts;
 pub(crate) mod assets;
 pub(crate) mod attention;
 pub(crate) mod chart;
+mod confirmation;
 pub(crate) mod consumption;
 pub(crate) mod csv;
+mod effects;
 pub(crate) mod figures;
 pub(crate) mod format;
 pub(crate) mod forms;
@@ -22,12 +26,20 @@ pub(crate) mod history;
 pub(crate) mod invoices;
 pub(crate) mod layout;
 pub(crate) mod login;
+mod outcome;
 pub(crate) mod overview;
+mod pack_choice;
+mod packs;
+mod plan_choice;
+mod plans;
 pub(crate) mod problem;
 pub(crate) mod rates;
 pub(crate) mod secret;
 pub(crate) mod session;
+mod settings;
+mod undo;
 pub(crate) mod visitor;
+mod writes;
 
 use axum::Router;
 use axum::extract::Path;
@@ -44,6 +56,11 @@ pub(crate) fn routes(portal: &Portal) -> Router<Portal> {
         .merge(accounts::routes())
         .merge(login::routes())
         .merge(overview::routes())
+        .merge(plans::routes())
+        .merge(packs::routes())
+        .merge(settings::routes())
+        .merge(outcome::routes())
+        .merge(undo::routes())
         .merge(consumption::routes())
         .merge(invoices::routes())
         .merge(history::routes())
@@ -91,4 +108,11 @@ impl Portal {
     pub(crate) fn is_secure(&self) -> bool {
         self.settings.public_url.starts_with("https://")
     }
+}
+
+/// Returns the text that the forms of a token have.
+#[cfg(test)]
+pub(crate) fn secret_text(token: &str) -> String {
+    let token = crate::token::Token::new(token);
+    token.and_then(|token| secret::Secret::of(&token)).map(|secret| secret.text()).unwrap_or_default()
 }

@@ -5,6 +5,7 @@ mod contract;
 mod data_pages;
 mod fake;
 mod limits;
+mod pages;
 mod purchases;
 mod rights;
 mod stored;

@@ -27,6 +27,9 @@ const MIGRATE_RETRY: Duration = Duration::from_secs(5);
 /// Time between two deletions of old rows.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
+/// Longest time in which the connections of the store close.
+const CLOSE: Duration = Duration::from_secs(5);
+
 /// Options of the history store.
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
@@ -99,6 +102,14 @@ impl History for FailingRecorder {
     fn record(&self, batch: Batch) -> BoxFuture<'_, Result<Recorded, RecordError>> {
         let lost = || RecordError::Unavailable(Arc::new(std::io::Error::other("a failpoint lost the reply")));
         self.failpoints.around("record", self.inner.record(batch), lost).boxed()
+    }
+}
+
+/// Closes the connections of the store. The last connection to a SQLite file writes all rows to the file itself, so a
+/// copy of the file of a stopped operator is a backup.
+pub async fn close(store: &Store) {
+    if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
+        tracing::warn!(store = %store.url(), "the history store did not close in time");
     }
 }
 

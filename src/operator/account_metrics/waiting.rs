@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use flashgate_api::{CreditAdjustment, CreditPack, Payment, Subscription, UsageReport};
+use flashgate_api::{CreditAdjustment, CreditPack, Payment, Subscription, TEST_CLOCK, UsageReport};
 use flashgate_cluster::AccountKey;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
@@ -17,7 +17,6 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::show;
 use crate::metrics::description;
 use crate::operator::cache::{Cache, CachedKind};
-use crate::operator::facts::TEST_CLOCK;
 
 /// Seconds by which an object's creation time may be ahead of the clock (Law 0).
 const AHEAD_SECONDS: i64 = 60;

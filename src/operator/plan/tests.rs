@@ -6,6 +6,9 @@ use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscri
 use flashgate_cluster::AccountKey;
 use flashgate_ledger::Credits;
 use flashgate_ledger::facts::Facts;
+use flashgate_preview::convert::{
+    Commit, Recording, ledger_from_wire, ledger_to_wire, new_account_id, subscription_fact,
+};
 use flashgate_testing::values::time;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -13,9 +16,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalog;
 use crate::operator::cache::Cache;
-use crate::operator::convert::{
-    Commit, Recording, ledger_from_wire, ledger_to_wire, new_account_id, subscription_fact,
-};
 use crate::operator::memory::RecordedLedger;
 use crate::operator::stored_ledger::{ACCEPT_SEQUENCE, StoredLedger};
 

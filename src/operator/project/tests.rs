@@ -10,6 +10,7 @@ use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_ledger::invoice::Invoice;
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::purchase::{OrderState, PurchaseState};
+use flashgate_preview::convert::{Commit, ledger_to_wire};
 use flashgate_testing::TestAccount;
 use flashgate_testing::catalog::shipped;
 use flashgate_testing::script::any_account;
@@ -20,7 +21,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::operator::convert::{Commit, ledger_to_wire};
 
 const START: &str = "2026-01-31T10:00:00Z";
 

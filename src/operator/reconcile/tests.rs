@@ -12,6 +12,7 @@ use flashgate_api::{
 use flashgate_cluster::Kind;
 use flashgate_ledger::catalog::PaymentMode;
 use flashgate_ledger::facts::Asked;
+use flashgate_preview::convert::effort;
 use flashgate_testing::simulated::{
     Call, Object, ObjectKey, ObjectKind, SharedWire, Simulated, Store, Wire, lock,
 };
@@ -19,7 +20,6 @@ use serde_json::json;
 
 use super::*;
 use crate::catalog;
-use crate::operator::convert::effort;
 
 const NOW: &str = "2026-01-31T10:00:00Z";
 

@@ -2,7 +2,7 @@
 //! find the cause.
 
 use flashgate_api::{CreditLedgerSpec, Subscription, UsageReport};
-use flashgate_billing::operator::convert::hash_of;
+use flashgate_preview::convert::hash_of;
 use flashgate_testing::action::UsageLine;
 use flashgate_testing::catalog::monthly;
 

@@ -1,8 +1,8 @@
 //! Each way in which usage is not charged or credits are not granted, caused on a running operator.
 
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditLedgerSpec, Subscription, UsageReport};
-use flashgate_billing::operator::convert::hash_of;
 use flashgate_cluster::clock::Clock;
+use flashgate_preview::convert::hash_of;
 use flashgate_testing::catalog::monthly;
 use jiff::SignedDuration;
 use k8s_openapi::ByteString;

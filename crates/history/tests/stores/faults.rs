@@ -1,5 +1,7 @@
 //! The recorder, and a store that is down.
 
+use std::time::{Duration, Instant};
+
 use flashgate_history::{HistoryUrl, RecordError, Recorder, Store, StoreError};
 
 use crate::on_both_stores;
@@ -51,8 +53,42 @@ async fn recording_goes_on_when_a_server_is_back() {
         assert!(matches!(error, RecordError::Unavailable(_)), "{error:?}");
     }
     server.order("start");
-    assert_eq!(recorder.record(ledger_of(2).batch()).await.unwrap().number, 2);
+    assert_eq!(until_recorded(&recorder).await, 2);
     assert_eq!(summary(&place.store).await, ["Granted 100", "Granted 200"]);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_delays_one_recording_and_not_the_next_ones() {
+    let server = Server::start();
+    let place = server.database().await;
+    place.store.migrate().await.unwrap();
+    place.store.record(&[ledger_of(1).batch()]).await.unwrap();
+    let recorder = Recorder::start(place.store.clone());
+    server.order("hang");
+    let error = recorder.record(ledger_of(2).batch()).await.unwrap_err();
+    assert!(matches!(error, RecordError::Unavailable(_)), "{error:?}");
+    let begin = Instant::now();
+    for _ in 0..100 {
+        let error = recorder.record(ledger_of(2).batch()).await.unwrap_err();
+        assert!(matches!(error, RecordError::Unavailable(_)), "{error:?}");
+    }
+    // One that waited for the server would take 5 seconds.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    server.order("resume");
+    assert_eq!(until_recorded(&recorder).await, 2);
+    assert_eq!(summary(&place.store).await, ["Granted 100", "Granted 200"]);
+}
+
+/// Records the second entry of the account until the store answers. Returns the number of the last entry.
+async fn until_recorded(recorder: &Recorder) -> i64 {
+    let patience = Instant::now() + Duration::from_mins(1);
+    loop {
+        match recorder.record(ledger_of(2).batch()).await {
+            Ok(recorded) => return recorded.number,
+            Err(error) => assert!(Instant::now() < patience, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]

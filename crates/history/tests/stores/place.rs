@@ -102,12 +102,13 @@ impl Server {
         Place { url, store, _folder: None }
     }
 
-    /// Stops the server (`stop`), or starts it again (`start`).
+    /// Stops the server (`stop`) or starts it again (`start`), or suspends (`hang`) or resumes (`resume`) its processes.
     pub fn order(&self, order: &str) {
         let mut pipes = self.pipes.lock().unwrap();
         let (input, output) = &mut *pipes;
         writeln!(input, "{order}").unwrap();
-        assert!(line(output).starts_with(order), "{order}");
+        let done = line(output);
+        assert!(done.starts_with(order), "{order}: {done}");
     }
 }
 

@@ -67,28 +67,52 @@ pub(crate) async fn buy_credits_pack(
     let key = idempotency_key(request.headers())?;
     let account = portal.account(&caller).await?;
     let BuyPackBody { pack_id } = body::json(request).await?;
-    let unique = match &key {
-        Some(key) => key_hash(&caller.namespace, &caller.name, key),
-        None => new_ulid(portal.clock.now()).map_err(|_| no_random_numbers())?,
-    };
-    let name = order_name(&caller.name, &unique);
-    // A repetition gets the answer of the first request, whatever happened since.
-    let known = match key {
-        Some(_) => portal.order(&caller, &name).await?,
-        None => None,
-    };
-    let order = if let Some(order) = known {
-        same_order(&caller, &pack_id, order)?
-    } else {
-        let pack = portal.catalog().pack(&pack_id).ok_or_else(|| unknown_pack(&portal))?;
-        check_status(&portal, &account, pack)?;
-        portal.create_order(&caller, &name, &pack_id).await?
-    };
-    let decided = portal.decided_order(&caller, order).await?;
-    answer(&portal, &name, decided.as_ref()).map(Answer)
+    let ordered = portal.buy_pack(&caller, &account, &pack_id, key.as_deref()).await?;
+    answer(&portal, &ordered).map(Answer)
+}
+
+/// An order of a pack.
+#[derive(Clone, Debug)]
+pub(crate) struct Ordered {
+    /// Name of the CreditPack.
+    pub name: String,
+    /// The CreditPack with its verdict. Absent if there is none in time.
+    pub decided: Option<CreditPack>,
 }
 
 impl Portal {
+    /// Orders a pack, and waits for the verdict. Repetitions with the same idempotency key buy once.
+    ///
+    /// # Errors
+    /// When a call fails, the operator would refuse the order, or the key was used with another pack.
+    pub(crate) async fn buy_pack(
+        &self,
+        caller: &Caller,
+        account: &Account,
+        pack_id: &str,
+        key: Option<&str>,
+    ) -> Result<Ordered, Refused> {
+        let unique = match key {
+            Some(key) => key_hash(&caller.namespace, &caller.name, key),
+            None => new_ulid(self.clock.now()).map_err(|_| no_random_numbers())?,
+        };
+        let name = order_name(&caller.name, &unique);
+        // A repetition gets the answer of the first request, whatever happened since.
+        let known = match key {
+            Some(_) => self.order(caller, &name).await?,
+            None => None,
+        };
+        let order = if let Some(order) = known {
+            same_order(caller, pack_id, order)?
+        } else {
+            let pack = self.catalog().pack(pack_id).ok_or_else(|| unknown_pack(self))?;
+            check_status(self, account, pack)?;
+            self.create_order(caller, &name, pack_id).await?
+        };
+        let decided = self.decided_order(caller, order).await?;
+        Ok(Ordered { name, decided })
+    }
+
     /// Returns the order called `name`, if it exists.
     pub(crate) async fn order(&self, caller: &Caller, name: &str) -> Result<Option<CreditPack>, Refused> {
         match self.kubernetes.get(&caller.token, &caller.namespace, name).await {
@@ -146,7 +170,7 @@ fn same_order(caller: &Caller, pack: &str, order: CreditPack) -> Result<CreditPa
 
 /// Refuses an order that the operator would refuse, before it is created. A status that does not show the last edit of
 /// the Subscription refuses nothing: the operator decides.
-fn check_status(portal: &Portal, account: &Account, pack: &Pack) -> Result<(), Refused> {
+pub(crate) fn check_status(portal: &Portal, account: &Account, pack: &Pack) -> Result<(), Refused> {
     if !account.is_observed() {
         return Ok(());
     }
@@ -204,7 +228,9 @@ fn is_decided(order: &CreditPack) -> bool {
 }
 
 /// Returns the answer about a decided order, or about one without a verdict.
-fn answer(portal: &Portal, name: &str, decided: Option<&CreditPack>) -> Result<BuyPackAnswer, Refused> {
+fn answer(portal: &Portal, ordered: &Ordered) -> Result<BuyPackAnswer, Refused> {
+    let Ordered { name, decided } = ordered;
+    let decided = decided.as_ref();
     let status = decided.and_then(|order| order.status.as_ref());
     let state = status.and_then(|status| status.state);
     let invoice = status.and_then(|status| status.invoice.clone());
@@ -228,7 +254,7 @@ fn answer(portal: &Portal, name: &str, decided: Option<&CreditPack>) -> Result<B
 }
 
 /// Returns the answer to a refused order.
-fn refusal(order: Option<&CreditPack>) -> Refused {
+pub(crate) fn refusal(order: Option<&CreditPack>) -> Refused {
     let status = order.and_then(|order| order.status.as_ref());
     let ready = status.and_then(|status| condition(&status.conditions, READY));
     let unknown = || ("", "the order was refused".to_owned());
@@ -248,7 +274,8 @@ fn pack_limit_reached(next_available_time: Option<Timestamp>) -> Refused {
     Refused { next_available_time, ..Refused::new(ErrorCode::PackLimitReached, message) }
 }
 
-fn unknown_pack(portal: &Portal) -> Refused {
+/// Returns the refusal of a pack that the catalog does not have.
+pub(crate) fn unknown_pack(portal: &Portal) -> Refused {
     let known: Vec<&str> = portal.catalog().packs.iter().map(|pack| pack.name.as_str()).collect();
     let message = format!("the catalog has no such pack: `packId` must be one of {}", known.join(", "));
     Refused::new(ErrorCode::PackNotFound, message)
@@ -260,6 +287,7 @@ pub(crate) fn reused_key() -> Refused {
     Refused::new(ErrorCode::IdempotencyKeyReused, message)
 }
 
-fn no_random_numbers() -> Refused {
+/// Returns the refusal of a request that needs random numbers, if there are none.
+pub(crate) fn no_random_numbers() -> Refused {
     Refused::new(ErrorCode::InternalError, "the server has no random numbers: send an Idempotency-Key")
 }

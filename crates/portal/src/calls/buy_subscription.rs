@@ -93,36 +93,67 @@ pub(crate) async fn buy_subscription(
     let key = idempotency_key(request.headers())?;
     let before = portal.account(&caller).await?;
     let BuySubscriptionBody { subscription_period_id: id } = body::json(request).await?;
-    let (plan, billing_period, offer) =
-        offered(portal.catalog(), &id).ok_or_else(|| unknown_period(&portal))?;
-    let wanted = Wanted {
-        plan: plan.name.clone(),
-        billing_period,
-        is_free: offer.price.is_zero(),
-        key: key.map(|key| key_hash(&caller.namespace, &caller.name, &key)),
-        id,
-    };
-    if !wanted.is_repeated(&before.subscription)? && wanted.must_ask_again(&before) {
-        withdraw(&portal, &caller).await?;
-    }
-    let mut made = None;
-    let decide = |account: &Account| {
-        made = Some(wanted.request(account));
-        if wanted.is_repeated(&account.subscription)? {
-            return Ok(None);
-        }
-        Ok(wanted.change(account))
-    };
-    let (account, changed) = portal.change_account(&caller, decide).await?;
-    let made = made.unwrap_or_else(|| wanted.request(&account));
-    // Other clients may have changed the Subscription since: then a later generation is decided on.
-    let generation = if account.subscription.metadata.generation == changed.metadata.generation {
-        made.generation
-    } else {
-        changed.metadata.generation.unwrap_or(made.generation)
-    };
-    let decided = portal.decided(&caller, generation).await?;
+    let (wanted, made, decided) = portal.request_plan(&caller, &before, id, key).await?;
     answer(&portal, &wanted, &made, decided.as_ref()).map(Answer)
+}
+
+impl Portal {
+    /// Requests a plan, and waits for the decision. Repetitions with the same idempotency key change nothing.
+    async fn request_plan(
+        &self,
+        caller: &Caller,
+        before: &Account,
+        id: String,
+        key: Option<String>,
+    ) -> Result<(Wanted, PlanRequest, Option<Account>), Refused> {
+        let (plan, billing_period, offer) =
+            offered(self.catalog(), &id).ok_or_else(|| unknown_period(self))?;
+        let wanted = Wanted {
+            plan: plan.name.clone(),
+            billing_period,
+            is_free: offer.price.is_zero(),
+            key: key.map(|key| key_hash(&caller.namespace, &caller.name, &key)),
+            id,
+        };
+        if !wanted.is_repeated(&before.subscription)? && wanted.must_ask_again(before) {
+            withdraw(self, caller).await?;
+        }
+        let mut made = None;
+        let decide = |account: &Account| {
+            made = Some(wanted.request(account));
+            if wanted.is_repeated(&account.subscription)? {
+                return Ok(None);
+            }
+            Ok(wanted.change(account))
+        };
+        let (account, changed) = self.change_account(caller, decide).await?;
+        let made = made.unwrap_or_else(|| wanted.request(&account));
+        // Other clients may have changed the Subscription since: then a later generation is decided on.
+        let generation = if account.subscription.metadata.generation == changed.metadata.generation {
+            made.generation
+        } else {
+            changed.metadata.generation.unwrap_or(made.generation)
+        };
+        let decided = self.decided(caller, generation).await?;
+        Ok((wanted, made, decided))
+    }
+
+    /// Requests a plan, and waits for the decision. Returns the id of its session. Repetitions with the same idempotency
+    /// key change nothing.
+    ///
+    /// # Errors
+    /// When a call fails, the catalog does not offer the plan, the operator refuses it, or the key was used with another
+    /// plan.
+    pub(crate) async fn buy_plan(
+        &self,
+        caller: &Caller,
+        before: &Account,
+        period_id: String,
+        key: String,
+    ) -> Result<String, Refused> {
+        let (wanted, made, decided) = self.request_plan(caller, before, period_id, Some(key)).await?;
+        Ok(answer(self, &wanted, &made, decided.as_ref())?.session_id)
+    }
 }
 
 /// Sets `renewal: None` and waits for the operator. A request whose invoice became void has no effect until the
@@ -267,7 +298,8 @@ fn refusal(account: &Account) -> Option<Refused> {
     is_refused.then(|| Refused::new(ErrorCode::ChangeRefused, ready.message.clone()))
 }
 
-fn unknown_period(portal: &Portal) -> Refused {
+/// Returns the refusal of a billing period that the catalog does not offer.
+pub(crate) fn unknown_period(portal: &Portal) -> Refused {
     let plans: Vec<&str> = portal.catalog().plans.iter().map(|plan| plan.name.as_str()).collect();
     let message = format!(
         "the catalog has no such billing period: take `subscriptionPeriodId` from `subscriptions`; the plans are {}",

@@ -61,26 +61,40 @@ pub(crate) async fn get_checkout_session_status(
 ) -> Result<Answer<SessionAnswer>, Refused> {
     let account = portal.account(&caller).await?;
     let id = path.get("id").map(String::as_str).unwrap_or_default();
-    let state = match sessions::parse(id) {
-        Session::Order(name) if is_object_name(name) => {
-            let order = portal.order(&caller, name).await?.ok_or_else(invalid)?;
-            of_order(&account, &order).ok_or_else(invalid)?
-        }
-        Session::Order(_) => return Err(invalid()),
-        Session::Change(generation) => of_change(&account, generation, false).ok_or_else(invalid)?,
-        Session::Free(generation) => of_change(&account, generation, true).ok_or_else(invalid)?,
-        Session::Invoice(number) => match of_number(&account, number) {
-            Some(state) => state,
-            None => older(&portal, &caller, &account, number).await.ok_or_else(invalid)?,
-        },
-    };
-    let Found(status, payment_status, subscription_id) = state;
+    let Found(status, payment_status, subscription_id) = portal.session(&caller, &account, id).await?;
     Ok(Answer(SessionAnswer { success: Success, id: id.to_owned(), status, payment_status, subscription_id }))
+}
+
+impl Portal {
+    /// Returns the state of the session with this id.
+    ///
+    /// # Errors
+    /// When a call fails, or the account has no such session.
+    pub(crate) async fn session(
+        &self,
+        caller: &Caller,
+        account: &Account,
+        id: &str,
+    ) -> Result<Found, Refused> {
+        match sessions::parse(id) {
+            Session::Order(name) if is_object_name(name) => {
+                let order = self.order(caller, name).await?.ok_or_else(invalid)?;
+                of_order(account, &order).ok_or_else(invalid)
+            }
+            Session::Order(_) => Err(invalid()),
+            Session::Change(generation) => of_change(account, generation, false).ok_or_else(invalid),
+            Session::Free(generation) => of_change(account, generation, true).ok_or_else(invalid),
+            Session::Invoice(number) => match of_number(account, number) {
+                Some(state) => Ok(state),
+                None => older(self, caller, account, number).await.ok_or_else(invalid),
+            },
+        }
+    }
 }
 
 /// The states of a session and of its payment, and its plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Found(SessionStatus, PaymentStatus, Option<String>);
+pub(crate) struct Found(pub SessionStatus, pub PaymentStatus, pub Option<String>);
 
 /// Returns the state of an order of this account, and `None` for an order of another one.
 fn of_order(account: &Account, order: &CreditPack) -> Option<Found> {

@@ -230,14 +230,22 @@ impl Portal {
     }
 }
 
-/// Returns the fields of the spec that request the plan in force again.
-fn previous_request(account: &Account, invoice: &AccountInvoice) -> Result<Value, Refused> {
-    let is_of_request = matches!(invoice.purpose, InvoicePurpose::Upgrade | InvoicePurpose::Reactivation);
-    let in_force: Option<(String, BillingPeriod)> = match account.terms() {
+/// Returns the plan and billing period in force: those of the ledger, or else of the status.
+pub(crate) fn plan_in_force(account: &Account) -> Option<(String, BillingPeriod)> {
+    match account.terms() {
         Some(terms) => Some((terms.plan.clone(), terms.billing_period)),
         None => account.status().plan.zip(account.status().billing_period),
-    };
-    match in_force.filter(|_| is_of_request) {
+    }
+}
+
+/// Returns whether an invoice is for a change that the owner can take back.
+pub(crate) const fn is_of_change(invoice: &AccountInvoice) -> bool {
+    matches!(invoice.purpose, InvoicePurpose::Upgrade | InvoicePurpose::Reactivation)
+}
+
+/// Returns the fields of the spec that request the plan in force again.
+fn previous_request(account: &Account, invoice: &AccountInvoice) -> Result<Value, Refused> {
+    match plan_in_force(account).filter(|_| is_of_change(invoice)) {
         Some((plan, billing_period)) => Ok(json!({"plan": plan, "billingPeriod": billing_period})),
         None => Err(Refused::new(
             ErrorCode::PaymentNotCancellable,

@@ -78,7 +78,12 @@ fn readiness(status: &SubscriptionStatus) -> Option<Attention> {
     if ready.status == "True" {
         return None;
     }
+    let has_open_invoice = status.invoices.iter().any(|invoice| invoice.state == InvoiceState::Open);
     let is_stalled = condition(&status.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
+    if has_open_invoice && !is_stalled {
+        // The account awaits the payment, which has its own row.
+        return None;
+    }
     let (severity, label) =
         if is_stalled { (Severity::Bad, "Action needed") } else { (Severity::Information, "In progress") };
     Some(Attention::new(severity, label, sentence(&ready.message)))

@@ -169,7 +169,7 @@ fn document(site: &Site, title: &str, account: &Markup, navigation: &Markup, con
 
 /// Returns a table in a region that scrolls by itself on narrow screens. `label` names it for screen readers.
 pub(crate) fn table_region(label: &str, table: &Markup) -> Markup {
-    html! { div class="table-region" role="region" aria-label=(label) tabindex="0" { (table) } }
+    html! { div class="table-region" role="group" aria-label=(label) tabindex="0" { (table) } }
 }
 
 /// Returns a notice that a part needs a right or an option that is missing.

@@ -3,7 +3,6 @@
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use flashgate_api::subscription::PendingChange;
 use flashgate_api::{READY, SubscriptionStatus, condition};
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::BillingPeriod;
@@ -12,9 +11,10 @@ use maud::{Markup, html};
 use super::attention::{Attention, attention};
 use super::chart::{BurnDown, burn_down, burn_down_of};
 use super::figures::{Figures, PackCount};
-use super::format::{credits, price, time, time_text};
+use super::format::{credits, day, money, price, time, time_text};
 use super::layout::{Part, missing, page, table_region};
 use super::problem::Problem;
+use super::undo::{self, invoice_of_change};
 use super::visitor::Visitor;
 use crate::account::Account;
 use crate::offers::plan_name;
@@ -147,7 +147,7 @@ fn plan_card(portal: &Portal, visitor: &Visitor, account: &Account, status: &Sub
                     div { dt { "Billed" } dd { (billing_period) (price_in_force(portal, account)) } }
                 }
                 @if let Some(period) = &status.period {
-                    div { dt { "Period " (period.number) } dd { (time(period.start_time)) " to " (time(period.end_time)) } }
+                    div { dt { "Period " (period.number) } dd { (day(period.start_time)) " to " (day(period.end_time)) } }
                 }
                 div {
                     dt { "Renews" }
@@ -158,7 +158,7 @@ fn plan_card(portal: &Portal, visitor: &Visitor, account: &Account, status: &Sub
                     }
                 }
             }
-            @if let Some(change) = &status.pending_change { (pending_change(portal, change)) }
+            (pending_change(portal, visitor, account, status))
             a class="button" href=(visitor.part(Part::Plan)) { "Change plan" }
         }
     }
@@ -170,11 +170,31 @@ fn price_in_force(portal: &Portal, account: &Account) -> Markup {
     html! { ", " (price(terms.price, &portal.catalog().currency)) }
 }
 
-fn pending_change(portal: &Portal, change: &PendingChange) -> Markup {
+/// Returns the change that is not in effect yet, with the form that undoes it: a change at the end of the period, or one
+/// whose invoice is open.
+fn pending_change(
+    portal: &Portal,
+    visitor: &Visitor,
+    account: &Account,
+    status: &SubscriptionStatus,
+) -> Markup {
+    let spec = &account.subscription.spec;
+    let change = status.pending_change.as_ref().map(|change| {
+        (change.plan.as_str(), change.billing_period, html! { "on " (time(change.effective_time)) })
+    });
+    let unpaid = || {
+        let invoice = invoice_of_change(account)?;
+        let amount = money(invoice.amount, &invoice.currency);
+        Some((spec.plan.as_str(), spec.billing_period, html! { "when " (amount) " are paid" }))
+    };
+    let Some((plan, billing_period, when)) = change.or_else(unpaid) else { return html! {} };
     html! {
-        p class="notice" data-testid="pending-change" {
-            "Changes to " strong { (plan_name(portal.catalog(), &change.plan)) }
-            ", " (billing_period_name(change.billing_period)) ", on " (time(change.effective_time)) "."
+        div class="notice pending" {
+            p data-testid="pending-change" {
+                "Changes to " strong { (plan_name(portal.catalog(), plan)) }
+                ", " (billing_period_name(billing_period)) ", " (when) "."
+            }
+            (undo::form(visitor))
         }
     }
 }
@@ -213,7 +233,7 @@ fn conditions(status: &SubscriptionStatus) -> Markup {
             thead { tr { th scope="col" { "Condition" } th scope="col" { "Status" } th scope="col" { "Reason" } th scope="col" { "Message" } } }
             tbody {
                 @for each in &status.conditions {
-                    tr { th scope="row" { (each.type_) } td { (each.status) } td { (each.reason) } td { (each.message) } }
+                    tr { th scope="row" { (each.type_) } td { (each.status) } td { (each.reason) } td class="message" { (each.message) } }
                 }
             }
         }

@@ -30,6 +30,8 @@ pub struct Content {
     pub forbidden: Vec<&'static str>,
     /// Calls that conflict once, such as `patch subscriptions`.
     pub conflicts: Vec<&'static str>,
+    /// The message with which admission refuses every patch.
+    pub invalid: Option<&'static str>,
     /// The verdict that a new CreditPack gets.
     pub verdict: Option<Value>,
     /// Calls so far: verb, plural and name.
@@ -155,8 +157,17 @@ async fn answer(content: &Mutex<Content>, request: Request<Body>) -> Response<Bo
 
 fn handle(content: &mut Content, parts: &http::request::Parts, body: &Value) -> (StatusCode, Value) {
     let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let path = parts.uri.path().strip_prefix("/apis/billing.flashgate.dev/v1alpha1/namespaces/team/");
-    let Some(path) = path else { return status(404, "NotFound") };
+    let path = parts.uri.path();
+    if path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+        return review(content, token, body);
+    }
+    let path = path.strip_prefix("/apis/billing.flashgate.dev/v1alpha1/");
+    // A path of all namespaces is `subscriptions`, and of the only one `namespaces/team/subscriptions`.
+    let place = path.filter(|path| !path.starts_with("namespaces/")).map_or("", |_| " in all namespaces");
+    let path = path.map(|path| path.strip_prefix("namespaces/team/").unwrap_or(path));
+    let Some(path) = path.filter(|path| !path.starts_with("namespaces/")) else {
+        return status(404, "NotFound");
+    };
     let plural = path.split('/').next().unwrap_or_default();
     let is_list = !path.contains('/');
     let verb = match parts.method.as_str() {
@@ -170,7 +181,7 @@ fn handle(content: &mut Content, parts: &http::request::Parts, body: &Value) -> 
     if token != Some(&format!("Bearer {TOKEN}")) {
         return status(401, "Unauthorized");
     }
-    let call = format!("{verb} {plural}");
+    let call = format!("{verb} {plural}{place}");
     if content.forbidden.iter().any(|forbidden| *forbidden == call) {
         return status(403, "Forbidden");
     }
@@ -187,6 +198,19 @@ fn handle(content: &mut Content, parts: &http::request::Parts, body: &Value) -> 
         "create" => create(content, plural, body),
         _ => patch(content, path, body),
     }
+}
+
+/// Answers whether a caller may make a call.
+fn review(content: &mut Content, token: Option<&str>, body: &Value) -> (StatusCode, Value) {
+    if token != Some(&format!("Bearer {TOKEN}")) {
+        return status(401, "Unauthorized");
+    }
+    let attributes = &body["spec"]["resourceAttributes"];
+    let call = ["verb", "resource"].map(|field| attributes[field].as_str().unwrap_or_default()).join(" ");
+    let is_allowed = !content.forbidden.iter().any(|forbidden| *forbidden == call);
+    let mut answer = body.clone();
+    answer["status"] = json!({"allowed": is_allowed});
+    (StatusCode::CREATED, answer)
 }
 
 fn list(content: &Content, plural: &str) -> (StatusCode, Value) {
@@ -216,6 +240,11 @@ fn create(content: &mut Content, plural: &str, body: &Value) -> (StatusCode, Val
 
 fn patch(content: &mut Content, path: &str, body: &Value) -> (StatusCode, Value) {
     content.writes.push(body.clone());
+    if let Some(message) = content.invalid {
+        let (code, mut answer) = status(422, "Invalid");
+        answer["message"] = json!(message);
+        return (code, answer);
+    }
     let Some(object) = content.objects.get_mut(path) else { return status(404, "NotFound") };
     if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
         return status(409, "Conflict");
