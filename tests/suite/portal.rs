@@ -22,7 +22,7 @@ use crate::world::{Namespace, Operator, World, root, wait_until};
 use client::Client;
 
 /// Resources, each with the verbs that a role allows.
-type Rules = &'static [(&'static str, &'static [&'static str])];
+pub type Rules = &'static [(&'static str, &'static [&'static str])];
 
 /// Users of the API, each with the rules of its role.
 const USERS: [(&str, Rules); 4] = [
@@ -118,7 +118,7 @@ pub fn token_of(world: &World, user: &str) -> String {
 }
 
 /// Returns the role of a user for every namespace in which it is bound.
-fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
+pub fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
     let rule = |(resource, verbs): &(&str, &[&str])| json!({"apiGroups": ["billing.flashgate.dev"], "resources": [resource], "verbs": verbs});
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -127,7 +127,7 @@ fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
 }
 
 /// Writes the catalog of external payments with a page for open invoices.
-fn external_catalog(world: &World) -> String {
+pub fn external_catalog(world: &World) -> String {
     let text = std::fs::read_to_string(root().join("examples/payments/catalog.yaml")).expect("catalog");
     let page = "mode: External, checkoutURL: \"https://pay.example.com/i/{invoice}\"";
     let changed = text.replace("mode: External", page);

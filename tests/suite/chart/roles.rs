@@ -33,7 +33,7 @@ pub fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<Str
 /// Compares rights with the committed list of a role.
 fn assert_committed(role: &str, rights: &BTreeSet<String>) {
     let file = root().join(format!("tests/golden/chart/{role}.txt"));
-    let text = rights.iter().fold(String::new(), |text, line| text + line + "\n");
+    let text = rights.iter().fold(String::new(), |text, line| format!("{text}{line}\n"));
     let committed = fs::read_to_string(&file).expect("committed list");
     assert_eq!(text, committed, "rights of {role}: must be those of {}\n{text}", file.display());
 }
