@@ -33,7 +33,7 @@ help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: control-plane ## runs the operator on a private control plane, applies examples/ and shows the balances
+demo: control-plane ## runs the operator on a private control plane, applies examples/, and serves the page (KEEP=1 until Ctrl+C)
 	$(say) 'building the operator'
 	@cargo build --bin flashgate-billing
 	$(say) 'starting a private control plane for the demo'
@@ -41,7 +41,7 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 	  -- demo/run.sh "$$CARGO_TARGET_DIR/debug/flashgate-billing"
 
 .PHONY: test
-test: check control-plane chart-tools gitops-tools simulate bounds ## runs all checks, the simulator, and all tests on a real control plane
+test: check control-plane chart-tools gitops-tools browser-tools simulate bounds ## runs all checks, the simulator, and all tests on a real control plane
 	$(say) 'testing the history on SQLite and PostgreSQL'
 	@cargo test --package flashgate-history --test stores
 	$(say) 'testing the control planes themselves'
@@ -165,6 +165,11 @@ chart-tools: ## builds helm, helm-unittest and helm-docs, and fetches prometheus
 gitops-tools: ## builds the health checks of Helm, Flux and Argo CD, if they are missing
 	$(say) 'finding the health checks of Helm, Flux and Argo CD'
 	@control-plane/gitops/build.sh
+
+.PHONY: browser-tools
+browser-tools: ## unpacks chromium, chromedriver and axe-core for the tests of the page, if they are missing
+	$(say) 'finding chromium, chromedriver and axe-core'
+	@control-plane/browser.sh
 
 # The parts of `check`. You can run each one alone.
 

@@ -29,6 +29,7 @@ mod suite {
     mod lives;
     mod memory;
     mod named;
+    mod page;
     mod payments;
     mod portal;
     mod postgres;

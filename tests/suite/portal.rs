@@ -3,7 +3,7 @@
 //! Every answer is validated against the OpenAPI document.
 
 mod accounts;
-mod client;
+pub mod client;
 mod limits;
 mod plans;
 mod purchases;
@@ -22,7 +22,7 @@ use crate::world::{Namespace, Operator, World, root, wait_until};
 use client::Client;
 
 /// Resources, each with the verbs that a role allows.
-type Rules = &'static [(&'static str, &'static [&'static str])];
+pub type Rules = &'static [(&'static str, &'static [&'static str])];
 
 /// Users of the API, each with the rules of its role.
 const USERS: [(&str, Rules); 4] = [
@@ -110,7 +110,7 @@ pub fn serve(world: &World, arguments: &[&str], log: Option<&PathBuf>) -> Operat
 }
 
 /// Returns the token of a user of a world.
-fn token_of(world: &World, user: &str) -> String {
+pub fn token_of(world: &World, user: &str) -> String {
     let file = world.plane.kubeconfig_for(user).expect("user");
     let text = std::fs::read_to_string(file).expect("kubeconfig");
     let kubeconfig: Value = serde_yaml::from_str(&text).expect("YAML");
@@ -118,7 +118,7 @@ fn token_of(world: &World, user: &str) -> String {
 }
 
 /// Returns the role of a user for every namespace in which it is bound.
-fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
+pub fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
     let rule = |(resource, verbs): &(&str, &[&str])| json!({"apiGroups": ["billing.flashgate.dev"], "resources": [resource], "verbs": verbs});
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -127,7 +127,7 @@ fn role(user: &str, rules: &[(&str, &[&str])]) -> Value {
 }
 
 /// Writes the catalog of external payments with a page for open invoices.
-fn external_catalog(world: &World) -> String {
+pub fn external_catalog(world: &World) -> String {
     let text = std::fs::read_to_string(root().join("examples/payments/catalog.yaml")).expect("catalog");
     let page = "mode: External, checkoutURL: \"https://pay.example.com/i/{invoice}\"";
     let changed = text.replace("mode: External", page);

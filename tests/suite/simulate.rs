@@ -150,7 +150,8 @@ fn an_octal_number_is_read_as_kubectl_reads_it_with_a_note() {
     let usage = "[{nodeType: Public, operation: TokensOut, quantity: 0777}]";
     let spec = format!("subscriptionRef: {{name: acme}}, source: gw, window: {window}, usage: {usage}");
     let manifests =
-        manifest("Subscription", "acme", START, "plan: starter") + &manifest("UsageReport", "r", None, &spec);
+        [manifest("Subscription", "acme", START, "plan: starter"), manifest("UsageReport", "r", None, &spec)]
+            .concat();
     let ran = simulate(&["-", "-o", "json", "--until", "2026-01-15T10:00:00Z"], &manifests);
     assert!(ran.stdout.contains("\"-0.511\""), "{}", ran.stdout);
     assert!(

@@ -18,7 +18,7 @@ const ROLES: [&str; 5] =
 const STRANGER: &str = "stranger";
 
 /// Returns the lines of `kubectl auth can-i --list`, one right on each, without padding.
-fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String> {
+pub fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String> {
     let output = std::process::Command::new(world.plane.programs().join("kubectl"))
         .args(["auth", "can-i", "--list", "--no-headers", "--namespace", namespace])
         .env("KUBECONFIG", kubeconfig)
@@ -33,7 +33,7 @@ fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String>
 /// Compares rights with the committed list of a role.
 fn assert_committed(role: &str, rights: &BTreeSet<String>) {
     let file = root().join(format!("tests/golden/chart/{role}.txt"));
-    let text = rights.iter().fold(String::new(), |text, line| text + line + "\n");
+    let text = rights.iter().fold(String::new(), |text, line| format!("{text}{line}\n"));
     let committed = fs::read_to_string(&file).expect("committed list");
     assert_eq!(text, committed, "rights of {role}: must be those of {}\n{text}", file.display());
 }

@@ -39,7 +39,7 @@ fn make_certificates(folder: &Path) {
 async fn show(world: &World, name: &str) {
     let folder = world.plane.folder();
     let read = |file: String| std::fs::read_to_string(folder.join(file)).expect("file");
-    let chain = read(format!("{name}.crt")) + &read("ca.crt".to_owned());
+    let chain = [read(format!("{name}.crt")), read("ca.crt".to_owned())].concat();
     std::fs::write(folder.join("certificates/apiserver.crt"), chain).expect("certificate");
     std::fs::write(folder.join("certificates/apiserver.key"), read(format!("{name}.key"))).expect("key");
     world.plane.restart_apiserver().await.expect("restarted");

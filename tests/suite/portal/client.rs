@@ -123,7 +123,7 @@ pub fn exchange(
     body: &str,
 ) -> std::io::Result<(u16, BTreeMap<String, String>, String)> {
     let mut stream = TcpStream::connect(address)?;
-    let headers = headers.iter().fold(String::new(), |headers, line| headers + line + "\r\n");
+    let headers = headers.iter().fold(String::new(), |headers, line| format!("{headers}{line}\r\n"));
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     write!(
         stream,
