@@ -33,7 +33,7 @@ help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: control-plane ## runs the operator on a private control plane, applies examples/ and shows the balances
+demo: control-plane ## runs the operator on a private control plane, applies examples/, and serves the page (KEEP=1 until Ctrl+C)
 	$(say) 'building the operator'
 	@cargo build --bin flashgate-billing
 	$(say) 'starting a private control plane for the demo'

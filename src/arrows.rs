@@ -24,7 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["flashgate_preview", "operator::facts", "operator::memory", "operator::project", "operator::view"],
     ),
     // The table of the tests builds each situation from objects of the API server.
-    ("operator/plan/tests", &["catalog", "flashgate_api", "flashgate_cluster", "operator"]),
+    (
+        "operator/plan/tests",
+        &["catalog", "flashgate_api", "flashgate_cluster", "flashgate_preview", "operator"],
+    ),
     ("operator/memory", &["flashgate_preview", "operator::stored_ledger"]),
     // The steps of a fact. The simulation uses them too, so they must not use a client.
     ("operator/judged_kind", &["flashgate_api", "flashgate_preview", "operator::project"]),
@@ -89,12 +92,12 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "flashgate_api",
             "flashgate_cluster",
+            "flashgate_preview",
             "metrics",
             "operator::election",
             "operator::facts",
             "operator::account_metrics",
             "operator::cache",
-            "operator::judged_kind",
         ],
     ),
     // The webhook creates Payments like any other client. It does not use the billing code.
@@ -232,6 +235,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
         &[
             "axum",
             "cookie",
+            "csv",
             "flashgate-api",
             "flashgate-cluster",
             "flashgate-history",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints a folder with `verdicts` (see main.go) and definitions/, the CRDs of Argo CD, Flux and Prometheus.
+# Prints a folder with `verdicts` (see main.go) and definitions/, the CRDs of Argo CD, Flux, Prometheus and the Gateway API.
 #
 # Both come from Go modules and are built once for each set of pinned versions. Progress goes to standard error.
 set -euo pipefail

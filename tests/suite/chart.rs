@@ -6,6 +6,7 @@
 mod admitted;
 mod definitions;
 pub mod pod;
+mod portal;
 mod quantities;
 pub mod quotas;
 mod release;

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::world::{made_by, root};
 
-/// Folder with `verdicts`, and the CRDs of Argo CD, Flux and the Prometheus operator.
+/// Folder with `verdicts`, and the CRDs of Argo CD, Flux, the Prometheus operator and the Gateway API.
 pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| made_by("gitops/build.sh"));
 
 /// Returns the folder of a kind in Argo CD's layout.

@@ -136,6 +136,26 @@ deletes only reports, and it cannot change what users write.
   {{- end }}
 {{- end -}}
 
+{{/* The rules of a NetworkPolicy for egress to PostgreSQL and to DNS, because its URL has a host name. */}}
+{{- define "flashgate-billing.postgresEgress" -}}
+- ports:
+    {{- range .Values.networkPolicy.postgresPorts }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+  {{- with .Values.networkPolicy.postgres }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+- ports:
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - port: {{ . }}
+      protocol: UDP
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+{{- end -}}
+
 {{/* The subject of the operator's bindings. */}}
 {{- define "flashgate-billing.subject" -}}
 - kind: ServiceAccount
@@ -200,6 +220,53 @@ for a payment. It is monthly and free if the catalog has such a plan.
 {{/* Name of the PersistentVolumeClaim of the history. */}}
 {{- define "flashgate-billing.historyClaim" -}}
 {{- default (include "flashgate-billing.suffixed" (list . "history")) .Values.history.sqlite.existingClaim -}}
+{{- end -}}
+
+{{/*
+The value of FLASHGATE_HISTORY, as the rest of an `env` entry: (list $ secret), where `secret` has the `existingSecret` and
+the `key` with the URL of PostgreSQL.
+*/}}
+{{- define "flashgate-billing.historyURL" -}}
+{{- $secret := last . -}}
+{{- if eq (first .).Values.history.mode "sqlite" -}}
+value: sqlite:/var/lib/flashgate-billing/history/history.db
+{{- else -}}
+valueFrom:
+  secretKeyRef:
+    name: {{ $secret.existingSecret }}
+    key: {{ $secret.key }}
+{{- end -}}
+{{- end -}}
+
+{{/* Volumes that the operator and the portal read: the CA of PostgreSQL and the catalog. Empty without both. */}}
+{{- define "flashgate-billing.sharedVolumes" -}}
+{{- if and (eq .Values.history.mode "postgres") .Values.history.postgres.ca.existingSecret }}
+- name: history-ca
+  secret:
+    secretName: {{ .Values.history.postgres.ca.existingSecret }}
+    items:
+      - key: {{ .Values.history.postgres.ca.key }}
+        path: ca.crt
+{{- end }}
+{{- if .Values.catalog }}
+- name: catalog
+  configMap:
+    name: {{ include "flashgate-billing.suffixed" (list . "catalog") }}
+{{- end }}
+{{- end -}}
+
+{{/* The mounts of the shared volumes. Empty without them. */}}
+{{- define "flashgate-billing.sharedMounts" -}}
+{{- if and (eq .Values.history.mode "postgres") .Values.history.postgres.ca.existingSecret }}
+- name: history-ca
+  mountPath: /etc/flashgate-billing/history-ca
+  readOnly: true
+{{- end }}
+{{- if .Values.catalog }}
+- name: catalog
+  mountPath: /etc/flashgate-billing/catalog
+  readOnly: true
+{{- end }}
 {{- end -}}
 
 {{/* Seconds for which reports are kept because there is a history; empty if the catalog states them, or without a history. */}}

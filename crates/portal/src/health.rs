@@ -1,10 +1,16 @@
-//! The calls of operators and tools: `/healthz` and `/openapi.json`.
+//! The calls of operators and tools: `/livez`, `/healthz` and `/openapi.json`.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::portal::Portal;
+
+/// Answers 200 while the process handles requests. It depends on no other server: a process without its history still
+/// answers what the ledger has, and a restart would not help.
+pub(crate) async fn livez() -> &'static str {
+    "ok\n"
+}
 
 /// Answers 200 if everything that the process was given can be read: the catalog, which is read at the start, and the
 /// history.

@@ -63,6 +63,7 @@ pub fn router(portal: Portal) -> Router {
     Router::new()
         .merge(calls::routes())
         .merge(page::routes(&portal))
+        .route("/livez", get(health::livez))
         .route("/healthz", get(health::healthz))
         .route("/openapi.json", get(health::openapi))
         .fallback(async |State(portal): State<Portal>, uri: Uri| {

@@ -198,8 +198,9 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
         let everywhere = format!("/apis/billing.flashgate.dev/v1alpha1/{}", kind.1);
         assert_eq!(tenant.call("GET", &everywhere, &Value::Null).await.0, 403, "{everywhere}");
     }
-    // A reference has no namespace field.
     let neighbour = attacked.caller("neighbour").await;
+    reads_one_ledger_and_writes_none(&neighbour).await;
+    // A reference has no namespace field.
     for name in ["attacked-tenant/acme", "../attacked-tenant/acme", "acme.attacked-tenant/"] {
         let order = json!({"subscriptionRef": {"name": name}, "pack": "plus-100"});
         assert_eq!(neighbour.create(OTHER, PACK, "elsewhere", order).await.0, 422, "{name}");
@@ -211,6 +212,24 @@ async fn a_tenant_cannot_reach_the_account_of_another_namespace() {
     assert_eq!(status, 201, "{message}");
     ready_reason(&other, PACK, "elsewhere", "SubscriptionMissing").await;
     assert_eq!(money(&other).await, before);
+}
+
+/// Checks the rights that a tenant has for the portal: it reads the ledger of its own account, and changes nothing.
+async fn reads_one_ledger_and_writes_none(tenant: &Caller) {
+    let ledgers = LEDGER.path(OTHER);
+    let acme = format!("{ledgers}/acme");
+    let (status, mut ledger) = tenant.call("GET", &acme, &Value::Null).await;
+    assert_eq!(status, 200, "{ledger}");
+    ledger["spec"]["totals"]["granted"] = json!("1000000");
+    for (verb, path) in
+        [("GET", &ledgers), ("PUT", &acme), ("PATCH", &acme), ("POST", &ledgers), ("DELETE", &acme)]
+    {
+        assert_eq!(tenant.call(verb, path, &ledger).await.0, 403, "{verb} {path}");
+    }
+    let (others, reports) = (LEDGER.path(NAMESPACE), REPORT.path(NAMESPACE));
+    for path in [format!("{others}/acme"), others, reports] {
+        assert_eq!(tenant.call("GET", &path, &Value::Null).await.0, 403, "{path}");
+    }
 }
 
 #[tokio::test]

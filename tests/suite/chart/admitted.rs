@@ -33,13 +33,18 @@ async fn dry_run(objects: &[Value]) {
     assert!(!applied.stderr.contains("would violate PodSecurity"), "{}", applied.stderr);
 }
 
-/// Returns a Pod from the template of a rendered Deployment.
+/// Returns a Pod from the template of the operator's rendered Deployment.
 fn pod(rendered: &[Value]) -> Value {
-    let template = &object(rendered, "Deployment", RELEASE)["spec"]["template"];
+    pod_of(rendered, RELEASE)
+}
+
+/// Returns a Pod from the template of a rendered Deployment.
+pub fn pod_of(rendered: &[Value], deployment: &str) -> Value {
+    let template = &object(rendered, "Deployment", deployment)["spec"]["template"];
     let mut spec = template["spec"].clone();
     // The bare control plane has no such priority class.
     spec["priorityClassName"] = Value::Null;
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec})
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec})
 }
 
 #[tokio::test]
@@ -48,24 +53,29 @@ async fn the_api_server_accepts_the_rendered_chart() {
     for team in ["team-a", "team-b"] {
         bare().await.namespace(team).await;
     }
-    for kind in ["prometheusrules", "servicemonitors"] {
-        let file = TOOLS.join(format!("definitions/monitoring.coreos.com_{kind}.yaml"));
+    for (group, kind) in [
+        ("monitoring.coreos.com", "prometheusrules"),
+        ("monitoring.coreos.com", "servicemonitors"),
+        ("gateway.networking.k8s.io", "httproutes"),
+    ] {
+        let file = TOOLS.join(format!("definitions/{group}_{kind}.yaml"));
         let apply = ["apply", "--server-side", "-f", &file.display().to_string()];
         namespace.kubectl(&apply, None).await.succeeded().expect("definition");
-        let crd = format!("crd/{kind}.monitoring.coreos.com");
+        let crd = format!("crd/{kind}.{group}");
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", &crd];
         namespace.kubectl(&wait, None).await.succeeded().expect("established");
     }
     let examples = examples();
     let values = examples.iter().map(|file| values_of(file)).chain([json!({})]);
-    let mut watched = 0;
+    let mut kinds = Vec::new();
     for values in values {
         let rendered = render(&namespace.name, &values);
-        watched +=
-            rendered.iter().filter(|object| object["apiVersion"] == "monitoring.coreos.com/v1").count();
+        kinds.extend(rendered.iter().map(|object| object["kind"].clone()));
         dry_run(&rendered).await;
     }
-    assert_eq!(watched, 2, "one ServiceMonitor and one PrometheusRule are looked at");
+    for kind in ["ServiceMonitor", "PrometheusRule", "Ingress", "HTTPRoute", "PodDisruptionBudget"] {
+        assert!(kinds.contains(&kind.into()), "no example has a {kind}");
+    }
 }
 
 #[tokio::test]

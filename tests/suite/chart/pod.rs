@@ -1,5 +1,6 @@
 //! Runs a rendered pod on this machine, with its arguments, environment, files and token.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -16,18 +17,21 @@ pub struct Container {
     /// Environment variables.
     pub environment: Vec<(String, String)>,
     /// The address of the webhook, if it is enabled.
-    pub webhook: Option<std::net::SocketAddr>,
+    pub webhook: Option<SocketAddr>,
     service_account: (String, String),
 }
 
-impl Container {
-    /// Reads the rendered Deployment.
-    pub fn of(world: &World, rendered: &[Value]) -> Self {
-        let is_deployment = |object: &&Value| object["kind"] == "Deployment";
-        let deployment = rendered.iter().find(is_deployment).expect("a Deployment is rendered");
+/// What a rendered container runs, with local folders for its volumes.
+struct Process {
+    namespace: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Process {
+    /// Reads a container of a rendered Deployment, and writes the files of its volumes.
+    fn of(world: &World, deployment: &Value, container: &Value, rendered: &[Value]) -> Self {
         let pod = &deployment["spec"]["template"]["spec"];
-        let container = &pod["containers"][0];
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
         let namespace = text(&deployment["metadata"]["namespace"]);
         let arguments = container["args"].as_array().expect("arguments").iter().map(text);
         let mut arguments: Vec<String> = arguments.collect();
@@ -44,6 +48,49 @@ impl Container {
                 *given = given.replace(&inside, &outside);
             }
         }
+        Self { namespace, arguments, environment }
+    }
+}
+
+/// Starts the rendered container of the portal. Returns its address. Its kubeconfig is that of the administrator, whose
+/// user it must not use.
+pub fn start_portal(world: &World, rendered: &[Value]) -> (SocketAddr, Operator) {
+    let deployments = rendered.iter().filter(|object| object["kind"] == "Deployment");
+    let (deployment, container) = deployments
+        .flat_map(|deployment| containers(deployment).map(move |container| (deployment, container)))
+        .find(|(_, container)| container["name"] == "portal")
+        .expect("a portal is rendered");
+    let Process { mut arguments, environment, .. } = Process::of(world, deployment, container, rendered);
+    let address = free_address();
+    let listens =
+        arguments.iter_mut().find(|argument| argument.starts_with("--listen=")).expect("an address");
+    *listens = format!("--listen={address}");
+    assert_eq!(arguments.remove(0), "serve");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let kubeconfig = world.plane.kubeconfig();
+    (address, Operator::start_command("serve", &kubeconfig, &arguments, &environment, Stdio::inherit()))
+}
+
+/// Returns the containers of a Deployment.
+pub fn containers(deployment: &Value) -> impl Iterator<Item = &Value> {
+    deployment["spec"]["template"]["spec"]["containers"].as_array().expect("containers").iter()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
+
+impl Container {
+    /// Reads the rendered Deployment.
+    pub fn of(world: &World, rendered: &[Value]) -> Self {
+        let is_deployment = |object: &&Value| object["kind"] == "Deployment";
+        let deployment = rendered.iter().find(is_deployment).expect("a Deployment is rendered");
+        let operator = containers(deployment).next().expect("a container");
+        let Process { namespace, mut arguments, environment } =
+            Process::of(world, deployment, operator, rendered);
+        let service_account = &deployment["spec"]["template"]["spec"]["serviceAccountName"];
         let webhook = arguments.iter().any(|argument| argument.starts_with("--payments-addr="));
         let webhook = webhook.then(free_address);
         for argument in &mut arguments {
@@ -55,12 +102,7 @@ impl Container {
             // In a pod the operator reads its namespace from a file.
             arguments.push(format!("--leader-elect-namespace={namespace}"));
         }
-        Self {
-            arguments,
-            environment,
-            webhook,
-            service_account: (namespace, text(&pod["serviceAccountName"])),
-        }
+        Self { arguments, environment, webhook, service_account: (namespace, text(service_account)) }
     }
 
     /// Starts the container with a token of its `ServiceAccount`. Writes its log to a file.
@@ -79,7 +121,7 @@ impl Container {
 }
 
 /// Returns an argument with a local address in place of the pod's address.
-fn local(argument: &str, webhook: Option<std::net::SocketAddr>) -> String {
+fn local(argument: &str, webhook: Option<SocketAddr>) -> String {
     match (argument.split_once('='), webhook) {
         (Some(("--payments-addr", _)), Some(address)) => format!("--payments-addr={address}"),
         (Some(("--metrics-addr", _)), _) => "--metrics-addr=127.0.0.1:0".to_owned(),
@@ -99,7 +141,7 @@ fn fill(world: &World, folder: &Path, pod: &Value, volume: &Value, rendered: &[V
         }
     }
     for source in volume.pointer("/projected/sources").and_then(Value::as_array).into_iter().flatten() {
-        for item in source["secret"]["items"].as_array().expect("items") {
+        for item in source["secret"]["items"].as_array().into_iter().flatten() {
             let path = item["path"].as_str().expect("path");
             let file = folder.join(path);
             std::fs::create_dir_all(file.parent().expect("folder")).expect("folder");

@@ -78,6 +78,14 @@ fn an_unknown_value_is_rejected_by_name() {
         (json!({"history": {"sqlite": {"accessModes": ["ReadWriteMany"]}}}), "/history/sqlite/accessModes/0"),
         (json!({"history": {"sqlite": {"size": "large"}}}), "/history/sqlite/size"),
         (json!({"networkPolicy": {"postgresPorts": []}}), "/networkPolicy/postgresPorts"),
+        (json!({"portal": {"writes": "git"}}), "/portal/writes"),
+        (json!({"portal": {"publicURL": "billing.example.com"}}), "/portal/publicURL"),
+        (json!({"portal": {"publicURL": "https://user@billing.example.com"}}), "/portal/publicURL"),
+        (json!({"portal": {"requestsPerSecond": -1}}), "/portal/requestsPerSecond"),
+        (json!({"portal": {"ingress": {"hosts": []}}}), "'hosts'"),
+        (json!({"portal": {"podDisruptionBudget": {"maxUnavailable": 0}}}), "/portal/podDisruptionBudget"),
+        (json!({"portal": {"enabled": true, "replicas": 2}}), "set history.mode to postgres, or to none"),
+        (json!({"portal": {"enabled": true, "httpRoute": {"enabled": true}}}), "need portal.publicURL"),
     ];
     for (values, named) in refused {
         refused_naming(&values, named);

@@ -18,7 +18,7 @@ const ROLES: [&str; 5] =
 const STRANGER: &str = "stranger";
 
 /// Returns the lines of `kubectl auth can-i --list`, one right on each, without padding.
-fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String> {
+pub fn rights(world: &World, kubeconfig: &Path, namespace: &str) -> BTreeSet<String> {
     let output = std::process::Command::new(world.plane.programs().join("kubectl"))
         .args(["auth", "can-i", "--list", "--no-headers", "--namespace", namespace])
         .env("KUBECONFIG", kubeconfig)

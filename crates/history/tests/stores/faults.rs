@@ -72,7 +72,7 @@ async fn a_server_that_hangs_delays_one_recording_and_not_the_next_ones() {
         let error = recorder.record(ledger_of(2).batch()).await.unwrap_err();
         assert!(matches!(error, RecordError::Unavailable(_)), "{error:?}");
     }
-    // One that waited for the server would take 5 seconds.
+    // A recording that waits for the server takes 5 seconds.
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     server.order("resume");
     assert_eq!(until_recorded(&recorder).await, 2);

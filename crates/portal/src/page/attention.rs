@@ -1,12 +1,13 @@
 //! The facts about an account that need the attention of its owner.
 
-use flashgate_api::{READY, Subscription, SubscriptionStatus, condition};
+use flashgate_api::{READY, Renewal, Subscription, SubscriptionStatus, condition};
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::invoice::InvoiceState;
 use jiff::Timestamp;
 
 use super::format::{credits, money, time_text};
+use super::layout::Part;
 use super::problem::sentence;
 use crate::verdict::checkout_url;
 
@@ -44,7 +45,7 @@ pub(crate) struct Attention {
     /// The page on which an invoice is paid, if this is about an open one.
     pub pay_url: Option<String>,
     /// The part of the page that helps, if there is one.
-    pub part: Option<super::layout::Part>,
+    pub part: Option<Part>,
 }
 
 impl Attention {
@@ -52,17 +53,19 @@ impl Attention {
         Self { severity, label, message, pay_url: None, part: None }
     }
 
-    fn with_part(self, part: super::layout::Part) -> Self {
+    fn with_part(self, part: Part) -> Self {
         Self { part: Some(part), ..self }
     }
 }
 
 /// Returns the facts of a status that need attention, the most urgent ones first.
 pub(crate) fn attention(catalog: &Catalog, subscription: &Subscription, now: Timestamp) -> Vec<Attention> {
-    let Some(status) = &subscription.status else { return vec![not_seen()] };
+    let is_seen = |status: &&SubscriptionStatus| status.observed_generation.is_some_and(|seen| seen >= 0);
+    let Some(status) = subscription.status.as_ref().filter(is_seen) else { return vec![not_seen()] };
     let mut found: Vec<Attention> = readiness(status).into_iter().collect();
     found.extend(invoices(catalog, status, now));
     found.extend(balance(status));
+    found.extend(end(subscription, status));
     found.sort_by_key(|attention| attention.severity);
     found
 }
@@ -100,10 +103,19 @@ fn invoices(catalog: &Catalog, status: &SubscriptionStatus, now: Timestamp) -> V
         let (number, amount) = (&invoice.number, money(amount, &invoice.currency));
         let message = format!("Invoice {number} for {amount} is not paid ({}).{due}", invoice.reason);
         let pay_url = checkout_url(catalog, number);
-        Attention { pay_url, ..Attention::new(severity, label, message) }
-            .with_part(super::layout::Part::Invoices)
+        Attention { pay_url, ..Attention::new(severity, label, message) }.with_part(Part::Invoices)
     };
     open.map(show).collect()
+}
+
+/// Returns the end of a plan that no other plan follows.
+fn end(subscription: &Subscription, status: &SubscriptionStatus) -> Option<Attention> {
+    let period = status.period.as_ref().filter(|_| subscription.spec.renewal == Renewal::None)?;
+    if status.renewal_time.is_some() || status.pending_change.is_some() {
+        return None;
+    }
+    let message = format!("The plan ends on {}, and no plan follows.", time_text(period.end_time));
+    Some(Attention::new(Severity::Warning, "Ends", message).with_part(Part::Settings))
 }
 
 fn balance(status: &SubscriptionStatus) -> Vec<Attention> {
@@ -119,31 +131,22 @@ fn balance(status: &SubscriptionStatus) -> Vec<Attention> {
     if debt.is_positive() {
         let message =
             format!("The account owes {} credits. The next credits repay them first.", credits(debt));
-        found.push(Attention::new(Severity::Bad, "Debt", message).with_part(super::layout::Part::Packs));
+        found.push(Attention::new(Severity::Bad, "Debt", message).with_part(Part::Packs));
     } else if is_true("CreditsExhausted") {
         let message = "The credits are used up. Further usage becomes debt until credits arrive.";
-        found.push(
-            Attention::new(Severity::Bad, "No credits", message.to_owned())
-                .with_part(super::layout::Part::Packs),
-        );
+        found.push(Attention::new(Severity::Bad, "No credits", message.to_owned()).with_part(Part::Packs));
     } else if let Some((time, per_day)) = exhaustion {
         let per_day = per_day.as_str().parse().map_or_else(|_| String::new(), credits);
         let message = format!(
             "At {per_day} credits a day, the credits are used up on {}, before the renewal.",
             time_text(time)
         );
-        found.push(
-            Attention::new(Severity::Warning, "Runs out", message)
-                .with_part(super::layout::Part::Consumption),
-        );
+        found.push(Attention::new(Severity::Warning, "Runs out", message).with_part(Part::Consumption));
     } else if is_true("CreditsLow") {
         let used =
             status.this_period.as_ref().map(|period| period.used_percent.to_string()).unwrap_or_default();
         let message = format!("{used} % of the credits of this period are used.");
-        found.push(
-            Attention::new(Severity::Warning, "Credits low", message)
-                .with_part(super::layout::Part::Consumption),
-        );
+        found.push(Attention::new(Severity::Warning, "Credits low", message).with_part(Part::Consumption));
     }
     found
 }

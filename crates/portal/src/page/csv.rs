@@ -18,8 +18,8 @@ pub(crate) enum Cell {
 
 impl Cell {
     /// Returns a cell with a text.
-    pub(crate) fn text(text: impl ToString) -> Self {
-        Self::Text(text.to_string())
+    pub(crate) fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
     }
 
     /// Returns a cell with an amount.
@@ -50,7 +50,7 @@ pub(crate) fn lines<'a>(rows: impl IntoIterator<Item = &'a [Cell]>) -> Vec<u8> {
 
 /// Returns the line of the names of columns.
 pub(crate) fn header(columns: &[&str]) -> Vec<u8> {
-    let cells: Vec<Cell> = columns.iter().map(Cell::text).collect();
+    let cells: Vec<Cell> = columns.iter().copied().map(Cell::text).collect();
     lines([cells.as_slice()])
 }
 

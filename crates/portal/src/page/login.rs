@@ -14,15 +14,19 @@ use super::layout::{Site, bare};
 use super::problem::{Problem, sentence};
 use super::session;
 use crate::body;
+use crate::calls::buy_pack::no_random_numbers;
 use crate::hash::short_hash;
 use crate::kubernetes::CallError;
 use crate::portal::Portal;
-use crate::refused::{ErrorCode, Refused};
+use crate::refused::Refused;
 
 /// Returns the routes of the sign-in and the sign-out.
 pub(crate) fn routes() -> Router<Portal> {
     Router::new().route("/-/login", get(show).post(sign_in)).route("/-/logout", post(sign_out))
 }
+
+/// Bytes of the secret that binds a form to a browser.
+const SECRET_BYTES: usize = 32;
 
 /// The page that a visitor wanted.
 #[derive(Deserialize)]
@@ -55,26 +59,57 @@ fn local(next: &str) -> &str {
     if is_plain && is_path { next } else { "/" }
 }
 
+/// Shows the form, or leads on if the visitor is signed in.
 async fn show(State(portal): State<Portal>, Query(wanted): Query<Wanted>, headers: HeaderMap) -> Response {
-    let message = session::has_cookies(&portal, &headers)
-        .then_some("Kubernetes does not accept your token any more. Paste a new one.");
-    form(&portal, StatusCode::OK, local(&wanted.next), message)
+    let next = local(&wanted.next);
+    let Some(token) = session::token_of_cookies(&portal, &headers) else {
+        return form(&portal, &headers, StatusCode::OK, next, None);
+    };
+    match portal.kubernetes.check_token(&token).await {
+        Ok(()) => to(&portal, next),
+        Err(CallError::Unauthorized) => {
+            let message = "Kubernetes does not accept your token any more. Paste a new one.";
+            let mut response = form(&portal, &headers, StatusCode::OK, next, Some(message));
+            session::sign_out(&portal, response.headers_mut());
+            response
+        }
+        Err(_) => form(&portal, &headers, StatusCode::OK, next, None),
+    }
 }
 
-/// Returns the form of the sign-in with a new secret, and forgets the token of an earlier sign-in.
-fn form(portal: &Portal, status: StatusCode, next: &str, message: Option<&str>) -> Response {
-    let mut random = [0_u8; 32];
-    if getrandom::fill(&mut random).is_err() {
-        let refused = Refused::new(ErrorCode::InternalError, "the server has no random numbers");
-        return Problem(refused).into_response();
-    }
-    let secret = short_hash(random, random.len());
+/// Leads to a path of this site.
+fn to(portal: &Portal, path: &str) -> Response {
+    Redirect::to(&format!("{}{path}", portal.base_path())).into_response()
+}
+
+/// Returns the form of the sign-in. Forms in several tabs have the same secret.
+fn form(
+    portal: &Portal,
+    headers: &HeaderMap,
+    status: StatusCode,
+    next: &str,
+    message: Option<&str>,
+) -> Response {
+    let known = session::login_form(portal, headers).filter(|known| known.len() == 2 * SECRET_BYTES);
+    let secret = match known {
+        Some(known) => known.to_owned(),
+        None => match new_secret() {
+            Ok(secret) => secret,
+            Err(refused) => return Problem(refused).into_response(),
+        },
+    };
     let site = Site::of(portal);
     let content = content(&site, &secret, next, message);
     let mut response = (status, bare(&site, "Sign in", &content)).into_response();
     session::bind_login_form(portal, response.headers_mut(), &secret);
-    session::sign_out(portal, response.headers_mut());
     response
+}
+
+/// Returns random bytes in hexadecimal.
+fn new_secret() -> Result<String, Refused> {
+    let mut random = [0_u8; SECRET_BYTES];
+    getrandom::fill(&mut random).map_err(|_| no_random_numbers())?;
+    Ok(short_hash(random, SECRET_BYTES))
 }
 
 fn content(site: &Site, secret: &str, next: &str, message: Option<&str>) -> Markup {
@@ -104,12 +139,12 @@ fn content(site: &Site, secret: &str, next: &str, message: Option<&str>) -> Mark
 
 /// Signs a visitor in, if Kubernetes accepts the token.
 async fn sign_in(State(portal): State<Portal>, request: Request) -> Result<Response, Problem> {
-    let bound = session::login_form(&portal, request.headers()).map(str::to_owned);
+    let headers = request.headers().clone();
     let SignInForm { secret, next, token } = fields(&body::form(request).await?)?;
     let next = local(&next);
-    if bound.is_none_or(|bound| bound != secret) {
+    if session::login_form(&portal, &headers).is_none_or(|bound| bound != secret) {
         let message = "The form was too old. Paste the token again.";
-        return Ok(form(&portal, StatusCode::FORBIDDEN, next, Some(message)));
+        return Ok(form(&portal, &headers, StatusCode::FORBIDDEN, next, Some(message)));
     }
     let token = token.trim();
     let token = token.strip_prefix("Bearer ").unwrap_or(token);
@@ -118,18 +153,15 @@ async fn sign_in(State(portal): State<Portal>, request: Request) -> Result<Respo
         Ok(token) => token,
         Err(refused) => {
             let message = sentence(&refused.message);
-            return Ok(form(&portal, StatusCode::BAD_REQUEST, next, Some(&message)));
+            return Ok(form(&portal, &headers, StatusCode::BAD_REQUEST, next, Some(&message)));
         }
     };
     portal.admit(&token)?;
     match portal.kubernetes.check_token(&token).await {
-        Ok(()) => {
-            let target = format!("{}{next}", portal.base_path());
-            Ok((cookies, Redirect::to(&target)).into_response())
-        }
+        Ok(()) => Ok((cookies, to(&portal, next)).into_response()),
         Err(CallError::Unauthorized) => {
             let message = "Kubernetes does not accept this token. It may be expired, or of another cluster.";
-            Ok(form(&portal, StatusCode::UNAUTHORIZED, next, Some(message)))
+            Ok(form(&portal, &headers, StatusCode::UNAUTHORIZED, next, Some(message)))
         }
         Err(error) => Err(error.into()),
     }
@@ -140,7 +172,7 @@ async fn sign_in(State(portal): State<Portal>, request: Request) -> Result<Respo
 struct SignOutForm {}
 
 async fn sign_out(State(portal): State<Portal>, Sent(SignOutForm {}): Sent<SignOutForm>) -> Response {
-    let mut response = Redirect::to(&format!("{}/-/login", portal.base_path())).into_response();
+    let mut response = to(&portal, "/-/login");
     session::sign_out(&portal, response.headers_mut());
     response
 }

@@ -10,6 +10,7 @@ use super::layout::{Site, bare};
 use super::login::login_path;
 use crate::portal::Portal;
 use crate::refused::{ErrorCode, Refused};
+use crate::token::Token;
 
 /// A refused request. [`show_problems`] makes a page of it.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl IntoResponse for Problem {
 
 /// Replaces each problem by its page, or by the sign-in if a token of a cookie is missing or not accepted.
 pub(crate) async fn show_problems(State(portal): State<Portal>, request: Request, next: Next) -> Response {
-    let has_header = request.headers().contains_key(header::AUTHORIZATION);
+    let is_signed_in_by_proxy = Token::of(request.headers()).is_ok();
     let uri = request.uri();
     // A form cannot be sent again after the sign-in, so its page is shown.
     let wanted = if *request.method() == Method::GET {
@@ -47,7 +48,7 @@ pub(crate) async fn show_problems(State(portal): State<Portal>, request: Request
     };
     let mut response = next.run(request).await;
     let Some(Problem(refused)) = response.extensions_mut().remove::<Problem>() else { return response };
-    if refused.code == ErrorCode::Unauthorized && !has_header {
+    if refused.code == ErrorCode::Unauthorized && !is_signed_in_by_proxy {
         return Redirect::to(&login_path(portal.base_path(), &wanted)).into_response();
     }
     page(&portal, &refused)

@@ -143,11 +143,11 @@ fn result(catalog: &Catalog, account: &Account, calculated: &Calculated) -> Mark
             }
             dl class="facts" {
                 div { dt { "Balance now" } dd { (format::credits(figures.balance)) } }
+                div { dt { "Credits of packs in it" } dd { (format::credits(figures.packs)) } }
                 div {
                     dt { "Balance after it" }
                     dd class=[rest.is_negative().then_some("negative")] { (format::credits(rest)) }
                 }
-                div { dt { "Of it in packs now" } dd { (format::credits(figures.packs)) } }
             }
             @if !catalog.packs.is_empty() && credits.is_positive() { (pack_prices(catalog, *credits)) }
         }

@@ -64,14 +64,10 @@ fn value_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     found.value_raw()
 }
 
-fn token_of_cookies(portal: &Portal, headers: &HeaderMap) -> Option<Token> {
+/// Returns the token in the cookies of a request.
+pub(crate) fn token_of_cookies(portal: &Portal, headers: &HeaderMap) -> Option<Token> {
     let pieces = (0..PIECES).map_while(|index| value_of(headers, &piece_name(portal, index)));
     Token::new(&pieces.collect::<String>())
-}
-
-/// Returns whether a request has a cookie of a sign-in.
-pub(crate) fn has_cookies(portal: &Portal, headers: &HeaderMap) -> bool {
-    value_of(headers, &piece_name(portal, 0)).is_some()
 }
 
 /// Adds the cookies of a token, which scripts cannot read and other sites cannot send.
@@ -133,4 +129,56 @@ fn set_cookie(portal: &Portal, headers: &mut HeaderMap, name: String, value: &st
         headers.append(SET_COOKIE, value);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::portal;
+
+    /// Returns the token that a browser sends after a sign-in with `token`.
+    fn kept(token: &str) -> Result<Option<Token>, Refused> {
+        let (portal, mut answer) = (portal(), HeaderMap::new());
+        sign_in(&portal, token, &mut answer)?;
+        let mut request = HeaderMap::new();
+        for cookie in answer.get_all(SET_COOKIE) {
+            let pair = cookie.to_str().expect("cookie").split(';').next().expect("pair");
+            assert!(pair.len() <= 4_096, "browsers drop longer cookies");
+            request.append(COOKIE, HeaderValue::from_str(pair).expect("pair"));
+        }
+        Ok(token_of_cookies(&portal, &request))
+    }
+
+    #[tokio::test]
+    async fn a_token_is_split_over_cookies_and_joined_again() {
+        for length in [1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, COOKIE_TOKEN_LENGTH] {
+            let token: String = ('a'..='z').cycle().take(length).collect();
+            assert_eq!(kept(&token), Ok(Token::new(&token)), "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_longer_token_is_refused_and_not_shown() {
+        let refused = kept(&"s3cret".repeat(COOKIE_TOKEN_LENGTH)).expect_err("refused");
+        assert!(
+            refused.message.contains("at most 14000") && !refused.message.contains("s3cret"),
+            "{refused}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_bearer_token_of_a_proxy_is_preferred_to_cookies() {
+        let portal = portal();
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, HeaderValue::from_static("other=1; flashgate-token-0=cookie"));
+        let of = |headers: &HeaderMap| {
+            Session::of(&portal, headers).map(|session| (session.token, session.has_cookies))
+        };
+        assert_eq!(of(&headers), Ok((Token::new("cookie").expect("token"), true)));
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic abc"));
+        assert_eq!(of(&headers), Ok((Token::new("cookie").expect("token"), true)));
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer proxy"));
+        assert_eq!(of(&headers), Ok((Token::new("proxy").expect("token"), false)));
+        assert!(of(&HeaderMap::new()).is_err());
+    }
 }

@@ -83,7 +83,7 @@ async fn each_part_shows_the_data_of_the_history() {
             "consumption?by=rate",
             vec!["Storage egress on public nodes", "12 GB", "Tokens out on private nodes", "250,000 tokens"],
         ),
-        ("consumption?by=repo", vec!["media", "chat", "(without this label)", "89.8 %", "9.3 %", "0.7 %"]),
+        ("consumption?by=repo", vec!["media", "chat", "(without this label)", "89.9 %", "9.4 %", "0.7 %"]),
         ("consumption?by=bucket&from=2026-02-01&to=2026-02-10", vec!["video", "2026-02-01 to 2026-02-10"]),
         (
             "history",
@@ -203,7 +203,10 @@ async fn a_negative_balance_is_shown_in_every_part() {
     )];
     let (fake, _folder) = recorded(&items, Vec::new()).await;
     let history = shown(&fake, "history").await;
-    assert!(history.contains("30.5 credits became debt") && history.contains("number negative"), "{history}");
+    assert!(
+        history.contains("30.5 credits became debt") && history.contains("class=\"negative\""),
+        "{history}"
+    );
 }
 
 #[tokio::test]

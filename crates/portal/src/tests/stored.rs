@@ -254,11 +254,12 @@ async fn a_history_that_cannot_be_read_is_as_if_there_were_none_and_health_says_
     let ledger = json!(accounts::ledger(&TestAccount::on_plan("starter", "2026-01-31T10:00:00Z")));
     let objects = [("subscriptions/acme", subscription), ("creditledgers/acme", ledger)];
     let fake = Fake::start_with(settings(), objects, Some(history));
-    let health =
-        || http::Request::builder().uri("/healthz").body(axum::body::Body::empty()).expect("request");
-    assert_eq!(fake.send(health()).await.status, 503);
+    let probe =
+        |path: &str| http::Request::builder().uri(path).body(axum::body::Body::empty()).expect("request");
+    assert_eq!(fake.send(probe("/healthz")).await.status, 503);
+    assert_eq!(fake.send(probe("/livez")).await.status, 200, "a restart would not help");
     let answer = fake.get("credits/transactions").await.body;
     assert_eq!((&answer["historyAvailable"], &answer["pagination"]["total"]), (&json!(false), &json!(1)));
     store.migrate().await.expect("tables");
-    assert_eq!(fake.send(health()).await.status, 200, "it is ready when it can read");
+    assert_eq!(fake.send(probe("/healthz")).await.status, 200, "it is healthy when it can read");
 }

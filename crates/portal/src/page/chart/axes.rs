@@ -16,10 +16,13 @@ pub(super) const WIDTH: i64 = 720;
 pub(super) const HEIGHT: i64 = 280;
 
 /// Left and right end of the plot.
-pub(super) const PLOT_X: (i64, i64) = (70, 704);
+pub(super) const PLOT_X: (i64, i64) = (84, 704);
 
 /// Lower and upper end of the plot.
-pub(super) const PLOT_Y: (i64, i64) = (240, 26);
+pub(super) const PLOT_Y: (i64, i64) = (240, 36);
+
+/// Units of 10^-9 in one credit.
+const NANOS: u128 = 1_000_000_000;
 
 /// Seconds of an hour.
 const HOUR: i64 = 3_600;
@@ -30,6 +33,9 @@ const DAY: i64 = 24 * HOUR;
 /// Distances of labels on an axis of time, in seconds.
 const DISTANCES: [i64; 10] =
     [HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 5 * DAY, 15 * DAY, 30 * DAY, 60 * DAY];
+
+/// Least distance of a label from the right end of the plot, so that the drawing does not cut it off.
+const LABEL_MARGIN: i64 = 22;
 
 /// Most labels on an axis of time.
 const MOST_LABELS: i64 = 8;
@@ -94,9 +100,15 @@ pub(super) fn amount_axis(ticks: &Ticks) -> Markup {
     }
 }
 
-/// Returns an amount of nanos as credits.
+/// Returns a round amount of nanos as credits in at most a few characters: `800`, `20k` or `1.5M`.
 fn label(nanos: i128) -> String {
-    Credits::from_nanos(nanos).map(format::credits).unwrap_or_default()
+    let (divisor, unit) = match nanos.unsigned_abs() / NANOS {
+        0..10_000 => (1, ""),
+        10_000..1_000_000 => (1_000, "k"),
+        _ => (1_000_000, "M"),
+    };
+    let scaled = Credits::from_nanos(nanos / divisor).map(format::credits).unwrap_or_default();
+    format!("{scaled}{unit}")
 }
 
 /// Returns the labels of times, at whole hours or days (UTC).
@@ -113,8 +125,10 @@ pub(super) fn time_axis(start: Timestamp, end: Timestamp) -> Markup {
             @for (index, second) in (first..=end.as_second()).step_by(step).enumerate() {
                 @let x = scale.place(second.into());
                 line class="tick" x1=(x) x2=(x) y1=(PLOT_Y.0) y2=(PLOT_Y.0 + 5) {}
-                text class=(if index % 2 == 0 { "label" } else { "label minor" }) x=(x) y=(PLOT_Y.0 + 22) text-anchor="middle" {
-                    (text_of(second, pattern))
+                @if x.0 < (PLOT_X.1 - LABEL_MARGIN) * 10 {
+                    text class=(if index % 2 == 0 { "label" } else { "label minor" }) x=(x) y=(PLOT_Y.0 + 22) text-anchor="middle" {
+                        (text_of(second, pattern))
+                    }
                 }
             }
         }
@@ -138,10 +152,26 @@ mod tests {
     }
 
     #[test]
+    fn amounts_have_short_labels() {
+        for (credits, expected) in [
+            ("0", "0"),
+            ("0.2", "0.2"),
+            ("8000", "8,000"),
+            ("-10000", "-10k"),
+            ("250000", "250k"),
+            ("1500000", "1.5M"),
+            ("1000000000000", "1,000,000M"),
+        ] {
+            let amount: Credits = credits.parse().expect("amount");
+            assert_eq!(label(amount.nanos()), expected);
+        }
+    }
+
+    #[test]
     fn times_have_a_few_labels_at_whole_hours_or_days() {
         assert_eq!(
             labels("2026-02-10T00:00:00Z", "2026-02-11T00:00:00Z"),
-            ["03:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00", "00:00"]
+            ["03:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00"]
         );
         assert_eq!(
             labels("2026-01-31T10:00:00Z", "2026-02-28T10:00:00Z"),

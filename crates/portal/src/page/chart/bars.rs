@@ -19,7 +19,7 @@ pub(crate) struct Bars {
     /// Names of the groups, at most [`COLOURS`] and one for the rest.
     pub groups: Vec<String>,
     /// The bars in ascending order, including empty ones.
-    pub bars: Vec<Bar>,
+    pub stacks: Vec<Bar>,
     /// Length of time of a bar.
     pub length: SignedDuration,
 }
@@ -50,16 +50,16 @@ impl Bars {
 
 /// Returns the chart of consumption over time.
 pub(crate) fn bars(data: &Bars) -> Markup {
-    let most = data.bars.iter().map(|bar| bar.total().nanos()).max().unwrap_or_default();
+    let most = data.stacks.iter().map(|bar| bar.total().nanos()).max().unwrap_or_default();
     let ticks = Ticks::covering(0, if most == 0 { Credits::whole(1).nanos() } else { most });
     let scale = amounts(&ticks);
-    let ends = data.bars.first().zip(data.bars.last());
+    let ends = data.stacks.first().zip(data.stacks.last());
     let shapes = html! {
         (amount_axis(&ticks))
         @if let Some((first, last)) = ends {
             (time_axis(first.start, last.start.saturating_add(data.length).unwrap_or(last.start)))
         }
-        @for (index, bar) in data.bars.iter().enumerate() {
+        @for (index, bar) in data.stacks.iter().enumerate() {
             @if bar.total().is_positive() { (stack(data, index, bar, scale)) }
         }
     };
@@ -103,7 +103,7 @@ fn stack(data: &Bars, index: usize, bar: &Bar, scale: Scale) -> Markup {
 
 /// Returns the left edge of a bar in tenths of a unit.
 fn edge(data: &Bars, index: usize) -> i64 {
-    let count = i64::try_from(data.bars.len()).unwrap_or(i64::MAX).max(1);
+    let count = i64::try_from(data.stacks.len()).unwrap_or(i64::MAX).max(1);
     let index = i64::try_from(index).unwrap_or(i64::MAX).min(count);
     PLOT_X.0 * 10 + (PLOT_X.1 - PLOT_X.0) * 10 * index / count
 }
@@ -130,9 +130,9 @@ fn legend(groups: &[String]) -> Markup {
 
 /// Returns the chart in sentences.
 fn description(data: &Bars) -> String {
-    let total = Credits::sum(data.bars.iter().map(Bar::total)).unwrap_or_default();
+    let total = Credits::sum(data.stacks.iter().map(Bar::total)).unwrap_or_default();
     let Some(largest) =
-        data.bars.iter().max_by_key(|bar| bar.total()).filter(|bar| bar.total().is_positive())
+        data.stacks.iter().max_by_key(|bar| bar.total()).filter(|bar| bar.total().is_positive())
     else {
         return "No consumption.".to_owned();
     };
@@ -157,7 +157,7 @@ fn table(data: &Bars) -> Markup {
                 }
             }
             tbody {
-                @for bar in data.bars.iter().rev().filter(|bar| bar.total().is_positive()) {
+                @for bar in data.stacks.iter().rev().filter(|bar| bar.total().is_positive()) {
                     tr {
                         th scope="row" { (data.name_of(bar)) }
                         @for value in &bar.values { td class="number" { (format::credits(*value)) } }
@@ -182,7 +182,7 @@ mod tests {
         Bars {
             title: "Consumption by day".to_owned(),
             groups: vec!["Storage".to_owned(), "AI & <more>".to_owned()],
-            bars: (0..).zip(bars).map(bar).collect(),
+            stacks: (0..).zip(bars).map(bar).collect(),
             length: SignedDuration::from_hours(24),
         }
     }
@@ -191,11 +191,11 @@ mod tests {
     fn groups_are_stacked_and_empty_bars_are_left_out() {
         let markup = bars(&data(&[["100", "50"], ["0", "0"], ["0", "200"]])).into_string();
         let rectangles: Vec<&str> = markup.split("<rect class=\"series-").skip(1).collect();
-        // The plot is 634 units wide and 214 high, and its largest value is 200. Two rectangles are in the legend.
+        // The plot is 620 units wide and 204 high, and its largest value is 200. Two rectangles are in the legend.
         let expected = [
-            "1\" x=\"70\" width=\"169\" y=\"133\" height=\"107\"",
-            "2\" x=\"70\" width=\"169\" y=\"79.5\" height=\"53.5\"",
-            "2\" x=\"492.6\" width=\"169.1\" y=\"26\" height=\"214\"",
+            "1\" x=\"84\" width=\"165.2\" y=\"138\" height=\"102\"",
+            "2\" x=\"84\" width=\"165.2\" y=\"87\" height=\"51\"",
+            "2\" x=\"497.3\" width=\"165.3\" y=\"36\" height=\"204\"",
         ];
         assert_eq!(rectangles.len(), 5, "{markup}");
         for (found, expected) in rectangles.iter().zip(expected) {

@@ -81,12 +81,9 @@ fn balance_line(data: &BurnDown, plot: &Plot) -> Markup {
     let Some((first, last)) = data.points.first().zip(data.points.last()) else { return html! {} };
     let x = |time: Timestamp| plot.x.place(time.as_second().into());
     let y = |balance: Credits| plot.y.place(balance.nanos());
-    let mut line = format!("M{} {}", x(first.time), y(first.balance));
-    for point in &data.points {
-        line.push_str(&format!("H{}V{}", x(point.time), y(point.balance)));
-    }
+    let steps = data.points.iter().map(|point| format!("H{}V{}", x(point.time), y(point.balance)));
     let now = x(data.now.min(data.end));
-    line.push_str(&format!("H{now}"));
+    let line = format!("M{} {}{}H{now}", x(first.time), y(first.balance), steps.collect::<String>());
     let area = format!("{line}V{zero}H{start}Z", zero = plot.y.place(0), start = x(first.time));
     html! {
         path class="area" d=(area) {}
@@ -95,13 +92,15 @@ fn balance_line(data: &BurnDown, plot: &Plot) -> Markup {
     }
 }
 
+/// Returns the time at which the balance reaches zero, and the present balance, if that time is to come.
+fn forecast(data: &BurnDown) -> Option<(Timestamp, BalancePoint)> {
+    let last = data.points.last().filter(|last| last.balance.is_positive() && data.now < data.end)?;
+    Some((data.exhaustion.filter(|exhaustion| *exhaustion > data.now)?, *last))
+}
+
 /// Returns the forecast: a straight line to zero, or to the end of the period if that is earlier.
 fn forecast_line(data: &BurnDown, plot: &Plot) -> Markup {
-    let last = data.points.last().filter(|last| last.balance.is_positive() && data.now < data.end);
-    let Some((exhaustion, last)) = data.exhaustion.zip(last) else { return html! {} };
-    if exhaustion <= data.now {
-        return html! {};
-    }
+    let Some((exhaustion, last)) = forecast(data) else { return html! {} };
     let seconds =
         |from: Timestamp, to: Timestamp| i128::from(to.as_second().saturating_sub(from.as_second()));
     let until = exhaustion.min(data.end);
@@ -130,7 +129,7 @@ fn end_marker(data: &BurnDown) -> Markup {
     let x = PLOT_X.1;
     html! {
         line class="renewal" x1=(x) x2=(x) y1=(PLOT_Y.1) y2=(PLOT_Y.0) {}
-        text class="renewal" x=(x) y="16" text-anchor="end" { (end_words(data)) " " (format::day_text(data.end)) }
+        text class="renewal" x=(x) y="24" text-anchor="end" { (end_words(data)) " " (format::day_text(data.end)) }
     }
 }
 
@@ -149,7 +148,7 @@ fn legend(data: &BurnDown) -> Markup {
     html! {
         ul class="legend" {
             li { (sample("line", None)) "Balance" }
-            @if data.exhaustion.is_some() { li { (sample("forecast", Some("5 5"))) "Forecast" } }
+            @if forecast(data).is_some() { li { (sample("forecast", Some("5 5"))) "Forecast" } }
             @if !data.thresholds.is_empty() { li { (sample("threshold", Some("2 4"))) "Alert thresholds" } }
         }
     }
@@ -162,21 +161,18 @@ fn description(data: &BurnDown) -> String {
     let Some((first, last)) = data.points.first().zip(data.points.last()) else {
         return format!("{period} has no known balance.");
     };
-    let mut text = format!(
-        "{period}. The balance was {} credits on {}, and is {} credits on {}.",
+    let forecast = forecast(data).map_or_else(String::new, |(exhaustion, _)| {
+        let place = if exhaustion < data.end { "before" } else { "after" };
+        let day = format::day_text(exhaustion);
+        format!(" At the present rate it reaches zero on {day}, {place} the end of the period.")
+    });
+    format!(
+        "{period}. The balance was {} credits on {}, and is {} credits on {}.{forecast}",
         format::credits(first.balance),
         format::day_text(first.time),
         format::credits(last.balance),
         format::day_text(data.now),
-    );
-    if let Some(exhaustion) = data.exhaustion.filter(|exhaustion| *exhaustion > data.now) {
-        let place = if exhaustion < data.end { "before" } else { "after" };
-        let day = format::day_text(exhaustion);
-        text.push_str(&format!(
-            " At the present rate it reaches zero on {day}, {place} the end of the period."
-        ));
-    }
-    text
+    )
 }
 
 /// Returns the last balance of each day, newest first.
@@ -243,9 +239,9 @@ mod tests {
     #[test]
     fn the_balance_is_a_line_of_steps_up_to_now() {
         let markup = drawn(&data(&[("2026-02-01T00:00:00Z", "1000"), ("2026-02-08T00:00:00Z", "500")]));
-        // 14 of 28 days are half of the plot from 70 to 704, and 500 of 1,000 credits half of that from 240 to 26.
-        assert_eq!(attribute(&markup, "line", "d"), "M70 26H70V26H228.5V133H387");
-        assert_eq!((attribute(&markup, "now", "cx"), attribute(&markup, "now", "cy")), ("387", "133"));
+        // 14 of 28 days are half of the plot from 84 to 704, and 500 of 1,000 credits half of that from 240 to 36.
+        assert_eq!(attribute(&markup, "line", "d"), "M84 36H84V36H239V138H394");
+        assert_eq!((attribute(&markup, "now", "cx"), attribute(&markup, "now", "cy")), ("394", "138"));
         assert!(markup.contains("Renews 1 Mar 2026"), "{markup}");
         assert!(!markup.contains("class=\"forecast\""));
     }
@@ -256,15 +252,15 @@ mod tests {
         let mut burning = BurnDown { exhaustion: Some(time("2026-02-22T00:00:00Z")), ..data(&points) };
         let markup = drawn(&burning);
         let place = |name| attribute(&markup, "forecast", name);
-        assert_eq!([place("x1"), place("y1"), place("x2"), place("y2")], ["387", "26", "545.5", "240"]);
+        assert_eq!([place("x1"), place("y1"), place("x2"), place("y2")], ["394", "36", "549", "240"]);
         assert!(markup.contains("it reaches zero on 22 Feb 2026, before the end of the period"), "{markup}");
         burning.exhaustion = Some(time("2026-03-15T00:00:00Z"));
         let markup = drawn(&burning);
         let place = |name| attribute(&markup, "forecast", name);
-        assert_eq!([place("x2"), place("y2")], ["704", "133"], "half is left at the end");
+        assert_eq!([place("x2"), place("y2")], ["704", "138"], "half is left at the end");
         assert!(markup.contains("after the end of the period"), "{markup}");
         burning.exhaustion = Some(time("2026-02-10T00:00:00Z"));
-        assert!(!drawn(&burning).contains("<line class=\"forecast\" stroke-dasharray=\"5 5\" x1=\"387\""));
+        assert!(!drawn(&burning).contains("forecast"), "a time that has passed is no forecast");
     }
 
     #[test]
@@ -272,7 +268,7 @@ mod tests {
         let threshold = ThresholdLine { percent: 80, balance: amount("200") };
         let markup =
             drawn(&BurnDown { thresholds: vec![threshold], ..data(&[("2026-02-01T00:00:00Z", "1000")]) });
-        assert_eq!(attribute(&markup, "threshold", "y1"), "197.2");
+        assert_eq!(attribute(&markup, "threshold", "y1"), "199.2");
         assert!(markup.contains("80 % used"));
     }
 
@@ -280,8 +276,8 @@ mod tests {
     fn a_negative_balance_is_below_the_line_of_zero() {
         let points = [("2026-02-01T00:00:00Z", "100"), ("2026-02-08T00:00:00Z", "-100")];
         let markup = drawn(&data(&points));
-        assert_eq!(attribute(&markup, "zero", "y1"), "133");
-        assert!(attribute(&markup, "line", "d").ends_with("V240H387"), "{markup}");
+        assert_eq!(attribute(&markup, "zero", "y1"), "138");
+        assert!(attribute(&markup, "line", "d").ends_with("V240H394"), "{markup}");
         assert!(markup.contains("is -100 credits"));
     }
 

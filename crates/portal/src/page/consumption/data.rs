@@ -99,10 +99,10 @@ fn over_time(range: &Range, all: &[UsageSum]) -> (Bars, Table) {
     let bars = Bars {
         title: if range.is_hourly() { "Consumption by hour" } else { "Consumption by day" }.to_owned(),
         groups: vec!["Storage".to_owned(), "AI".to_owned()],
-        bars: values.iter().enumerate().map(bar).collect(),
+        stacks: values.iter().enumerate().map(bar).collect(),
         length: range.bucket_length(),
     };
-    let rows = values.iter().zip(&bars.bars).rev();
+    let rows = values.iter().zip(&bars.stacks).rev();
     let rows = rows.map(|(values, bar)| time_row(&bars, bar, *values));
     let rows = rows.filter(|row| row.total().is_positive()).collect();
     (bars, table(By::Time, rows))
@@ -116,7 +116,7 @@ fn time_row(bars: &Bars, bar: &Bar, values: [Credits; 2]) -> TableRow {
 fn by_rate(range: &Range, sums: &[UsageSum], rates: Vec<RateSum>) -> (Bars, Table) {
     let mut rows: Vec<(String, TableRow)> = rates
         .into_iter()
-        .map(|rate| (format!("{}/{}", rate.node_type, rate.operation), rate_row(rate)))
+        .map(|rate| (format!("{}/{}", rate.node_type, rate.operation), rate_row(&rate)))
         .collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.total()));
     let names: Vec<(String, String)> =
@@ -125,7 +125,7 @@ fn by_rate(range: &Range, sums: &[UsageSum], rates: Vec<RateSum>) -> (Bars, Tabl
     (bars, table(By::Rate, rows.into_iter().map(|(_, row)| row).collect()))
 }
 
-fn rate_row(rate: RateSum) -> TableRow {
+fn rate_row(rate: &RateSum) -> TableRow {
     let is_storage = rate.operation == STORAGE_EGRESS;
     let part = |wanted: bool| if is_storage == wanted { rate.credits } else { Credits::ZERO };
     TableRow {
@@ -186,11 +186,13 @@ fn stacked(
     if values.iter().any(|value| value[shown.len()].is_positive()) {
         groups.push("All other".to_owned());
     } else {
-        values.iter_mut().for_each(|value| value.truncate(shown.len()));
+        for value in &mut values {
+            value.truncate(shown.len());
+        }
     }
     let bar = |(index, values): (usize, Vec<Credits>)| Bar { start: range.bucket_start(index), values };
-    let bars = values.into_iter().enumerate().map(bar).collect();
-    Bars { title: title.to_owned(), groups, bars, length: range.bucket_length() }
+    let stacks = values.into_iter().enumerate().map(bar).collect();
+    Bars { title: title.to_owned(), groups, stacks, length: range.bucket_length() }
 }
 
 /// Returns the days that a ledger keeps, as far as they are in the range.
@@ -206,12 +208,12 @@ fn of_ledger(account: &Account, range: &Range) -> Consumption {
     let length = SignedDuration::from_hours(24);
     let starts = (0..range.buckets).map(|index| range.bucket_start(index));
     let starts = starts.filter(|start| !range.is_hourly() || start.as_second() % length.as_secs() == 0);
-    let bars: Vec<Bar> = starts.map(|start| Bar { start, values: vec![credits_of(start)] }).collect();
+    let stacks: Vec<Bar> = starts.map(|start| Bar { start, values: vec![credits_of(start)] }).collect();
     let groups = vec!["Consumption".to_owned()];
-    let bars = Bars { title: "Consumption by day".to_owned(), groups, bars, length };
+    let bars = Bars { title: "Consumption by day".to_owned(), groups, stacks, length };
     // A ledger does not split the days by operation.
     let row = |bar: &Bar| time_row(&bars, bar, [Credits::ZERO, bar.total()]);
-    let rows = bars.bars.iter().rev().map(row).filter(|row| row.total().is_positive()).collect();
+    let rows = bars.stacks.iter().rev().map(row).filter(|row| row.total().is_positive()).collect();
     let table = Table { columns: Columns::Nothing, ..table(By::Time, rows) };
     Consumption { source, table, bars: Some(bars) }
 }
@@ -220,7 +222,7 @@ fn of_ledger(account: &Account, range: &Range) -> Consumption {
 fn of_status(account: &Account) -> Consumption {
     let usage = account.status().this_period.map(|period| period.usage).unwrap_or_default();
     let row = |usage: flashgate_api::subscription::RatedUsage| {
-        Some(rate_row(RateSum {
+        Some(rate_row(&RateSum {
             quantity: flashgate_ledger::Quantity::from_total(&usage.quantity).ok()?,
             credits: usage.credits.as_str().parse().ok()?,
             node_type: usage.node_type,

@@ -102,7 +102,8 @@ impl Table {
         let names = self.columns.names().iter().map(|(_, name)| *name);
         let header: Vec<&str> = std::iter::once(name.as_str()).chain(names).chain(["credits"]).collect();
         let cells = |row: &TableRow| {
-            let mut cells = vec![row.start.map_or_else(|| Cell::text(&row.name), Cell::text)];
+            let start = row.start.map(|start| start.to_string());
+            let mut cells = vec![Cell::text(start.as_ref().unwrap_or(&row.name))];
             cells.extend(row.cells(self.columns));
             cells.push(Cell::credits(row.total()));
             cells
@@ -174,7 +175,8 @@ fn sum(amounts: impl Iterator<Item = Credits>) -> String {
 
 /// Returns a share of a total in percent with one decimal. It is empty if the total is zero.
 pub(super) fn share(part: Credits, total: Credits) -> String {
-    let tenths = part.nanos().saturating_mul(1_000).checked_div(total.nanos()).unwrap_or_default();
+    let thousandfold = part.nanos().saturating_mul(1_000).saturating_add(total.nanos() / 2);
+    let tenths = thousandfold.checked_div(total.nanos()).unwrap_or_default();
     if total.is_zero() { String::new() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
 }
 
@@ -212,9 +214,13 @@ mod tests {
 
     #[test]
     fn shares_have_one_decimal() {
-        for (part, total, expected) in
-            [("1", "3", "33.3 %"), ("3", "3", "100.0 %"), ("0", "3", "0.0 %"), ("0", "0", "")]
-        {
+        for (part, total, expected) in [
+            ("1", "3", "33.3 %"),
+            ("2", "3", "66.7 %"),
+            ("3", "3", "100.0 %"),
+            ("0", "3", "0.0 %"),
+            ("0", "0", ""),
+        ] {
             assert_eq!(share(amount(part), amount(total)), expected);
         }
     }

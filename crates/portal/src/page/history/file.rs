@@ -61,11 +61,11 @@ fn lines(portal: &Portal, records: &[Record]) -> Vec<u8> {
     let cells = |record: &Record| {
         vec![
             Cell::Number(record.number.to_string()),
-            Cell::text(record.time),
+            Cell::text(&record.time.to_string()),
             Cell::text(record.kind()),
             record.credits().map_or_else(|| Cell::text(""), Cell::credits),
             Cell::credits(record.balance),
-            Cell::text(sentence(portal.catalog(), record)),
+            Cell::text(&sentence(portal.catalog(), record)),
         ]
     };
     let rows: Vec<Vec<Cell>> = records.iter().map(cells).collect();

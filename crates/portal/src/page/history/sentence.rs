@@ -67,20 +67,15 @@ fn entry_sentence(catalog: &Catalog, entry: &EntryContent, lines: &[ChargedLine]
     }
 }
 
-/// Returns the part of a sentence about arrived credits: their expiration, the debt that they repaid, their invoice.
+/// Returns the part of a sentence about arrived credits: their invoice, the debt that they repaid, their expiration.
 fn arrival(detail: Detail<'_>) -> String {
-    let mut text = String::new();
-    if let Some(invoice) = detail.text("invoice") {
-        text.push_str(&format!(", paid by invoice {invoice}"));
-    }
-    if let Some(repaid) = detail.positive("debtRepaid") {
-        text.push_str(&format!("; {} repaid debt", credits(repaid)));
-    }
-    match detail.time_text("expirationTime") {
-        Some(time) => text.push_str(&format!("; the rest expires on {time}")),
-        None => text.push_str("; they never expire"),
-    }
-    text
+    let invoice = detail.text("invoice").map(|invoice| format!(", paid by invoice {invoice}"));
+    let repaid = detail.positive("debtRepaid").map(|repaid| format!("; {} repaid debt", credits(repaid)));
+    let expiration = match detail.time_text("expirationTime") {
+        Some(time) => format!("; the rest expires on {time}"),
+        None => "; they never expire".to_owned(),
+    };
+    [invoice, repaid, Some(expiration)].into_iter().flatten().collect()
 }
 
 fn pack(detail: Detail<'_>) -> String {
@@ -92,22 +87,18 @@ fn charge(entry: &EntryContent, detail: Detail<'_>, lines: &[ChargedLine]) -> St
     let amount = detail.amount("amount");
     let used = usage(lines);
     let used = if used.is_empty() { String::new() } else { format!(" for {used}") };
-    let mut text = format!("{}: {}{used}", detail.object().unwrap_or_default(), credits(amount));
     let payers: Vec<String> =
         detail.payers().iter().map(|(grant, paid)| format!("{grant} ({})", format::credits(*paid))).collect();
-    if !payers.is_empty() {
-        text.push_str(&format!("; paid by {}", joined(&payers)));
-    }
-    if let Some(debt) = detail.positive("debt") {
-        text.push_str(&format!("; {} became debt", credits(debt)));
-    }
     // The balance falls by the whole charge, except by what expired credits paid.
-    let settled = amount.checked_add(entry.credits).unwrap_or_default();
-    if settled.is_positive() {
-        text.push_str(&format!("; {} of it came from expired credits that were settling", credits(settled)));
-    }
-    text.push('.');
-    text
+    let settled = amount.checked_add(entry.credits).ok().filter(|settled| settled.is_positive());
+    let parts = [
+        Some(format!("{}: {}{used}", detail.object().unwrap_or_default(), credits(amount))),
+        (!payers.is_empty()).then(|| format!("paid by {}", joined(&payers))),
+        detail.positive("debt").map(|debt| format!("{} became debt", credits(debt))),
+        settled.map(|paid| format!("{} of it came from expired credits that were settling", credits(paid))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{}.", parts.join("; "))
 }
 
 /// Returns the usage of lines by rate, the most expensive first: `1.2 GB on public nodes`.
@@ -235,14 +226,14 @@ mod tests {
     use super::*;
     use crate::history::UsageLine;
 
-    fn explained(kind: &str, credits: &str, detail: Value, lines: Vec<ChargedLine>) -> String {
+    fn explained(kind: &str, credits: &str, detail: Value, lines: &[ChargedLine]) -> String {
         let entry = EntryContent {
             time: "2026-03-04T10:00:00Z".parse().expect("time"),
             kind: kind.to_owned(),
             credits: credits.parse().expect("amount"),
             detail,
         };
-        entry_sentence(&shipped(), &entry, &lines)
+        entry_sentence(&shipped(), &entry, lines)
     }
 
     fn line(node_type: &str, operation: &str, quantity: &str, credits: &str) -> ChargedLine {
@@ -264,7 +255,7 @@ mod tests {
         let lines =
             vec![line("Public", "StorageEgress", "1G", "10"), line("Public", "StorageEgress", "200M", "2")];
         assert_eq!(
-            explained("Charged", "-12", detail, lines),
+            explained("Charged", "-12", detail, &lines),
             "UsageReport gw-1: 12 credits for 1.2 GB on public nodes; paid by plan period 3 (10) and pack order-7 (2)."
         );
     }
@@ -276,7 +267,7 @@ mod tests {
             "paidBy": [{"grant": "adjustment/outage", "amount": "8"}, {"grant": "plan/2", "amount": "10"}],
         });
         assert_eq!(
-            explained("Charged", "-20", detail, Vec::new()),
+            explained("Charged", "-20", detail, &[]),
             "UsageReport gw-1: 30 credits; paid by adjustment outage (8) and plan period 2 (10); 12 credits became debt; \
              10 credits of it came from expired credits that were settling."
         );
@@ -289,7 +280,7 @@ mod tests {
         ];
         let detail = json!({"amount": "1072", "object": "UsageReport/gw-2", "debt": "0", "paidBy": []});
         assert_eq!(
-            explained("Charged", "-1072", detail, lines),
+            explained("Charged", "-1072", detail, &lines),
             "UsageReport gw-2: 1,072 credits for 1,000,000 tokens on public nodes, 1,000,000 tokens on private nodes, \
              90 of gpu seconds on edge nodes and usage of 2 more rates."
         );
@@ -302,7 +293,7 @@ mod tests {
             "expirationTime": "2026-04-01T10:00:00Z", "debtRepaid": "30",
         });
         assert_eq!(
-            explained("Granted", "1100", detail, Vec::new()),
+            explained("Granted", "1100", detail, &[]),
             "Starter (monthly), period 3: 1,100 credits; 30 credits repaid debt; the rest expires on 1 Apr 2026, 10:00 UTC."
         );
         let detail = json!({
@@ -310,7 +301,7 @@ mod tests {
             "invoice": "acme-1f3a9c2e-0007", "debtRepaid": "0",
         });
         assert_eq!(
-            explained("Purchased", "100", detail, Vec::new()),
+            explained("Purchased", "100", detail, &[]),
             "CreditPack order-7: pack +100 credits, 100 credits, paid by invoice acme-1f3a9c2e-0007; they never expire."
         );
         let detail = json!({
@@ -318,7 +309,7 @@ mod tests {
             "debtRepaid": "0",
         });
         assert_eq!(
-            explained("Adjusted", "1", detail, Vec::new()),
+            explained("Adjusted", "1", detail, &[]),
             "CreditAdjustment outage: 1 credit; they never expire. Reason: outage"
         );
     }
@@ -326,10 +317,10 @@ mod tests {
     #[test]
     fn every_kind_of_the_laws_has_a_sentence() {
         for kind in flashgate_ledger::entry::Detail::KINDS {
-            let sentence = explained(kind, "0", json!({}), Vec::new());
+            let sentence = explained(kind, "0", json!({}), &[]);
             assert!(!sentence.contains("cannot explain"), "{kind}: {sentence}");
         }
-        assert!(explained("Later", "0", json!({}), Vec::new()).contains("the kind Later"));
+        assert!(explained("Later", "0", json!({}), &[]).contains("the kind Later"));
     }
 
     #[test]
@@ -385,7 +376,7 @@ mod tests {
                 "CreditPack p was refused (UnknownPack): the catalog has no pack 'x'",
             ),
         ] {
-            assert_eq!(explained(kind, "0", detail, Vec::new()), expected);
+            assert_eq!(explained(kind, "0", detail, &[]), expected);
         }
     }
 }

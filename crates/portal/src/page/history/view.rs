@@ -64,7 +64,7 @@ fn without_history(book: &BookState) -> Markup {
 fn filters(visitor: &Visitor, view: &View) -> Markup {
     let [kind, from, to, text] = &view.given;
     html! {
-        form class="inline filters" method="get" action=(visitor.part(Part::History)) role="search" {
+        form class="inline spaced" method="get" action=(visitor.part(Part::History)) role="search" {
             div class="field" {
                 label for="kind" { "Kind" }
                 select id="kind" name="kind" {
@@ -84,8 +84,7 @@ fn filters(visitor: &Visitor, view: &View) -> Markup {
             }
             div class="field" {
                 label for="text" { "Name or label begins with" }
-                input type="search" id="text" name="text" value=(text) maxlength="256"
-                    placeholder="report, pack, invoice, repo";
+                input type="search" id="text" name="text" value=(text) maxlength="256";
             }
             button type="submit" { "Filter" }
             @if view.is_filtered() { a class="button quiet" href=(visitor.part(Part::History)) { "Clear" } }
@@ -99,10 +98,10 @@ fn table(portal: &Portal, page: &RecordPage) -> Markup {
             caption class="hidden" { "Entries, newest first" }
             thead {
                 tr {
-                    th scope="col" { "Time (UTC)" }
+                    th scope="col" { "Time" }
                     th scope="col" { "Entry" }
-                    th scope="col" class="number" { "Change" }
-                    th scope="col" class="number" { "Balance" }
+                    th scope="col" class="number wide-only" { "Change" }
+                    th scope="col" class="number wide-only" { "Balance" }
                 }
             }
             tbody { @for record in &page.records { (row(portal, record)) } }
@@ -116,19 +115,29 @@ fn row(portal: &Portal, record: &Record) -> Markup {
         RecordContent::Gap { .. } => "Gap",
         RecordContent::Entry(..) => kind_name(record.kind()),
     };
+    let change = record.credits().filter(|credits| !credits.is_zero()).map(change).unwrap_or_default();
+    let balance = html! {
+        span class=[record.balance.is_negative().then_some("negative")] { (format::credits(record.balance)) }
+    };
     html! {
         tr data-testid="history-row" id=(format!("entry-{}", record.id)) {
             td class="when" { (format::time(record.time)) }
             th scope="row" class="explanation" {
                 span class=(badge(record)) { (kind) } " "
                 (sentence(portal.catalog(), record))
+                // The columns of amounts are hidden on narrow screens.
+                span class="narrow-only" {
+                    @if !change.0.is_empty() { "Change " (change) ", balance " } @else { "Balance " }
+                    (balance)
+                }
             }
-            td class="number" { @if let Some(credits) = record.credits().filter(|credits| !credits.is_zero()) { (change(credits)) } }
-            td class=(if record.balance.is_negative() { "number negative" } else { "number" }) { (format::credits(record.balance)) }
+            td class="number wide-only" { (change) }
+            td class="number wide-only" { (balance) }
         }
     }
 }
 
+/// Returns a change of the balance.
 fn change(credits: Credits) -> Markup {
     html! { span class=[credits.is_positive().then_some("positive")] { (format::signed(credits)) } }
 }

@@ -59,16 +59,16 @@ fn with_period(plan: &str, billing_period: &str) -> String {
 /// Returns the purpose of an invoice in words.
 pub(super) fn purpose(invoice: &ListedInvoice, items: &[Item]) -> String {
     let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
-    match (invoice.reason.as_str(), names.as_slice()) {
+    match (reason_word(&invoice.reason), names.as_slice()) {
         ("", []) => "Unknown".to_owned(),
-        (reason, []) => reason.to_owned(),
+        (_, []) => invoice.reason.clone(),
         ("Pack" | "", names) => names.join(", "),
-        (reason, names) => format!("{}: {}", reason_name(reason), names.join(", ")),
+        (reason, names) => format!("{reason}: {}", names.join(", ")),
     }
 }
 
-fn reason_name(reason: &str) -> &str {
-    // A status has the reason in a sentence, which begins with the word.
+/// Returns the word with which a reason begins. A status has the reason as a sentence.
+fn reason_word(reason: &str) -> &str {
     reason.split([' ', ',']).next().unwrap_or_default()
 }
 

@@ -46,7 +46,8 @@ async fn post(
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Thresholds {
-    thresholds: String,
+    #[serde(rename = "thresholds")]
+    typed: String,
     seen: String,
     #[serde(skip)]
     problem: Option<String>,
@@ -68,7 +69,7 @@ impl FieldForm for Thresholds {
                 "1 to 10 different whole numbers from 1 to 1000, such as '50, 80, 100'",
             )
         };
-        let text = self.thresholds.trim();
+        let text = self.typed.trim();
         if text.is_empty() {
             return Ok(json!({"alertThresholdsPercent": null}));
         }
@@ -90,7 +91,7 @@ impl FieldForm for Thresholds {
 impl Thresholds {
     pub(super) fn of(account: &Account) -> Self {
         let own = account.subscription.spec.alert_thresholds_percent.clone().unwrap_or_default();
-        Self { thresholds: joined(&own), seen: hash_of(&Self::current(account)), problem: None }
+        Self { typed: joined(&own), seen: hash_of(&Self::current(account)), problem: None }
     }
 
     /// Returns the form.
@@ -105,7 +106,7 @@ impl Thresholds {
                     input type="hidden" name="seen" value=(self.seen);
                     div class="field" {
                         label for="thresholds" { "Percent of a period's credits" }
-                        input id="thresholds" name="thresholds" value=(self.thresholds) maxlength="100"
+                        input id="thresholds" name="thresholds" value=(self.typed) maxlength="100"
                             inputmode="numeric" autocomplete="off" aria-describedby="thresholds-hint"
                             aria-invalid=[self.problem.as_ref().map(|_| "true")];
                         p class="hint" id="thresholds-hint" {
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn patch(text: &str) -> Result<Value, Refused> {
-        Thresholds { thresholds: text.to_owned(), ..Thresholds::default() }.patch()
+        Thresholds { typed: text.to_owned(), ..Thresholds::default() }.patch()
     }
 
     #[test]

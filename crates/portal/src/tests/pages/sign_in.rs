@@ -125,6 +125,9 @@ async fn a_token_that_is_no_longer_accepted_leads_to_the_sign_in_once() {
             .iter()
             .any(|cookie| cookie.starts_with("flashgate-token-0=; ") && cookie.contains("Max-Age=0"))
     );
+    let signed_in = format!("flashgate-token-0={TOKEN}");
+    let answered = fake.visit("GET", "/-/login?next=/team/acme/", &[("cookie", &signed_in)], "").await;
+    assert_eq!(location(&answered), "/team/acme/", "a visitor who is signed in needs no form");
     let authorization = [("authorization", "Bearer 0ld")];
     let page = fake.visit("GET", "/team/acme/", &authorization, "").await;
     assert_eq!(page.status, 401, "the sign-in cannot replace the token of a proxy");
