@@ -94,7 +94,7 @@ pub(crate) fn refusal(portal: &Portal, path: &str, refused: Refused) -> Response
     if is_for_programs {
         return refused.into_response();
     }
-    let mut response = problem::page(portal, &refused);
+    let mut response = problem::page(&layout::Site::of(portal), &refused);
     headers::insert(response.headers_mut());
     response
 }
