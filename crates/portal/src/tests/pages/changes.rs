@@ -107,6 +107,8 @@ async fn a_downgrade_is_shown_as_pending_and_undone() {
     let pending = element(&page, "pending-change").expect("pending");
     assert!(pending.contains("Starter") && pending.contains("28 Feb 2026"), "{pending}");
     assert!(element(&page, "undo").is_some());
+    let outcome = fake.part("outcome/change_1").await.text;
+    assert!(outcome.contains("The change is planned") && outcome.contains("28 Feb 2026"), "{outcome}");
     let answered = fake.submit("/team/acme/undo", &[]).await;
     assert_eq!(location(&answered), "/team/acme/");
     assert_eq!(fake.content().writes[0]["spec"], json!({"plan": "growth", "billingPeriod": "Monthly"}));
