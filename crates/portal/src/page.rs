@@ -2,7 +2,7 @@
 //!
 //! | part | where |
 //! |---|---|
-//! | frame, texts and files | [`layout`], [`format`], [`assets`], [`headers`], [`problem`] |
+//! | frame, texts and files | [`layout`], [`mod@format`], [`assets`], [`headers`], [`problem`] |
 //! | sign-in and forms | [`session`], [`visitor`], [`secret`], [`forms`], [`login`] |
 //! | list of accounts | [`accounts`] |
 //! | facts and drawings that parts share | [`figures`], [`attention`], [`chart`], [`csv`], [`pager`], [`without_history`] |

@@ -138,6 +138,19 @@ fn without_a_renewal_the_plan_lapses_when_its_period_ends() {
 }
 
 #[test]
+fn a_plan_is_requested_with_its_renewal_so_that_a_lapsed_account_returns() {
+    let mut account = account();
+    account.set_renewal(NOW, Renewal::None);
+    let stays = accepted(&account, &plan("starter"));
+    assert_eq!(stays.takes_effect, When::At(time("2026-02-28T10:00")));
+    assert_eq!(stays.plan.as_deref(), Some("starter"));
+    account.until("2026-03-05T10:00");
+    let effect = accepted(&account, &plan("starter"));
+    assert_eq!((effect.takes_effect, effect.granted), (When::Now, credits("1100")));
+    assert_eq!(effect.plan.as_deref(), Some("starter"));
+}
+
+#[test]
 fn a_pack_arrives_at_once_or_after_its_payment_or_with_the_first_period() {
     let effect = accepted(&account(), &pack("plus-500"));
     assert_eq!(effect.takes_effect, When::Now);
@@ -221,7 +234,10 @@ fn an_account_that_starts_later_changes_when_it_starts() {
 fn make(account: &mut TestAccount, change: &Change, takes_effect: When) {
     match change {
         Change::Plan { plan, billing_period } => {
-            account.ask_for("now", plan, *billing_period);
+            let (plan, billing_period) = (plan.clone(), *billing_period);
+            account.edit("now", |subscription| {
+                subscription.request = Request { plan, billing_period, renewal: Renewal::Automatic };
+            });
         }
         Change::Renewal(renewal) => {
             account.set_renewal("now", *renewal);
