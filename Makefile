@@ -26,6 +26,10 @@ CARGO_DENY := 0.20.2
 # Tests of the suite that run at the same time: two for each core, because they wait for the control plane.
 SUITE_THREADS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 
+# All packages but the ledger, whose tests have a command of their own. The same selection of packages in all commands
+# lets cargo build each crate with the same features, and so once.
+REST := --workspace --exclude flashgate-ledger
+
 say = @printf '\n==> %s\n'
 
 .PHONY: help
@@ -43,11 +47,11 @@ demo: control-plane ## runs the operator on a private control plane, applies exa
 .PHONY: test
 test: check control-plane chart-tools gitops-tools browser-tools simulate bounds ## runs all checks, the simulator, and all tests on a real control plane
 	$(say) 'testing the history on SQLite and PostgreSQL'
-	@cargo test --package flashgate-history --test stores
+	@cargo test $(REST) --test stores
 	$(say) 'testing the control planes themselves'
-	@cargo test --workspace --test control_plane
+	@cargo test $(REST) --test control_plane
 	$(say) 'testing the operator on a real control plane'
-	@RUST_TEST_THREADS=$(SUITE_THREADS) cargo test --test campaign --test soak --test suite
+	@RUST_TEST_THREADS=$(SUITE_THREADS) cargo test $(REST) --test campaign --test soak --test suite
 
 .PHONY: check
 check: format lint quick-tests docs generated patches licences ## runs all checks that need no control plane
@@ -188,8 +192,8 @@ quick-tests:
 	$(say) 'testing the ledger'
 	@cargo test --package flashgate-ledger
 	$(say) 'running the tests that need no control plane'
-	@cargo test --workspace --exclude flashgate-ledger --lib --bins
-	@cargo test --workspace --exclude flashgate-ledger --doc
+	@cargo test $(REST) --lib --bins
+	@cargo test $(REST) --doc
 
 .PHONY: docs
 docs:

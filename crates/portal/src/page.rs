@@ -5,7 +5,7 @@
 //! | frame, texts and files | [`layout`], [`format`], [`assets`], [`headers`], [`problem`] |
 //! | sign-in and forms | [`session`], [`visitor`], [`secret`], [`forms`], [`login`] |
 //! | list of accounts | [`accounts`] |
-//! | facts and drawings that parts share | [`figures`], [`attention`], [`chart`], [`csv`] |
+//! | facts and drawings that parts share | [`figures`], [`attention`], [`chart`], [`csv`], [`pager`], [`without_history`] |
 //! | changes | [`effects`], [`writes`], [`confirmation`], [`outcome`], [`undo`] |
 //! | parts that change something | [`plans`] with [`plan_choice`], [`packs`] with [`pack_choice`], [`settings`] |
 //! | parts that only show | [`overview`], [`consumption`], [`invoices`], [`history`], [`rates`] |
@@ -30,6 +30,7 @@ mod outcome;
 pub(crate) mod overview;
 mod pack_choice;
 mod packs;
+mod pager;
 mod plan_choice;
 mod plans;
 pub(crate) mod problem;
@@ -39,6 +40,7 @@ pub(crate) mod session;
 mod settings;
 mod undo;
 pub(crate) mod visitor;
+mod without_history;
 mod writes;
 
 use axum::Router;

@@ -60,8 +60,8 @@ async fn an_upgrade_takes_effect_when_its_invoice_is_paid() {
         let effect = tab.reads("effect").await;
         assert!(effect.contains("9,500") && effect.contains("300.00 USD"), "{effect}");
         tab.click("confirm").await;
-        account.status("/status/invoices/0/amount", "300").await;
-        let invoice = account.invoice(0, "Open").await;
+        account.status("/status/invoices/1/amount", "300").await;
+        let invoice = account.invoice(1, "Open").await;
         let overview = format!("/{namespace}/acme/");
         tab.open_until(&overview, "plan", "Starter").await;
         let link = format!("a[href='https://pay.example.com/i/{invoice}']");
@@ -91,11 +91,11 @@ async fn an_upgrade_that_is_not_paid_can_be_undone() {
     };
     tab.click("choose-growth-monthly").await;
     tab.click("confirm").await;
-    account.status("/status/invoices/0/amount", "300").await;
-    account.invoice(0, "Open").await;
+    account.status("/status/invoices/1/amount", "300").await;
+    account.invoice(1, "Open").await;
     tab.open("/page-unpaid/acme/").await;
     tab.click("undo").await;
-    account.invoice(0, "Void").await;
+    account.invoice(1, "Void").await;
     account.expect::<Subscription>("acme", "/spec/plan", "starter").await;
     tab.close().await;
 }

@@ -34,7 +34,9 @@ async fn settings_are_saved_and_an_invalid_address_keeps_what_was_typed() {
         ] {
             assert_eq!(tab.value(label).await, typed, "{label}");
         }
-        tab.is_accessible().await;
+        if scripts == Scripts::On {
+            tab.is_accessible().await;
+        }
         tab.fill("Email address for invoices", "billing@example.com").await;
         tab.press_within("billing-details", "Save").await;
         let saved = tab.find("[role='status']").await.text().await.expect("text");
@@ -72,7 +74,7 @@ async fn a_form_that_somebody_else_overtook_is_not_saved() {
     tab.fill("Legal name", "Mine GmbH").await;
     tab.press_within("billing-details", "Save").await;
     let message = tab.find("[role='alert']").await.text().await.expect("text");
-    assert!(message.contains("somebody else changed this"), "{message}");
+    assert!(message.starts_with("Somebody else changed this"), "{message}");
     assert_eq!(tab.value("Legal name").await, "Mine GmbH");
     account.expect::<Subscription>("acme", "/spec/billingDetails/name", "The other GmbH").await;
     tab.close().await;

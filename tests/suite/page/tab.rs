@@ -301,7 +301,7 @@ impl Tab {
         assert!(wide.is_null(), "{path} is wider than the screen: {wide:#}");
     }
 
-    /// Checks the page with every rule of axe-core.
+    /// Checks the page with every rule of axe-core. The page must be opened with scripts.
     pub async fn is_accessible(&self) {
         let script = format!("{};{RUN_AXE}", axe());
         let result = self.driver.execute_async(script, Vec::new()).await.expect("axe-core");

@@ -153,10 +153,20 @@ fn status_of(code: ErrorCode) -> StatusCode {
     if code == ErrorCode::InvalidBody { StatusCode::UNPROCESSABLE_ENTITY } else { code.status() }
 }
 
-/// Returns the message of an admission error without the name of the object.
+/// The fields of the forms, as admission and as the page names them.
+const FIELDS: [(&str, &str); 5] = [
+    ("spec.billingDetails.name", "Legal name"),
+    ("spec.billingDetails.email", "Email address"),
+    ("spec.billingDetails.taxID", "Tax number"),
+    ("spec.billingDetails.address", "Postal address"),
+    ("spec.alertThresholdsPercent", "Thresholds"),
+];
+
+/// Returns the message of an admission error in the words of the page.
 fn explain(message: &str) -> String {
     let (_, reason) = message.split_once("is invalid: ").unwrap_or(("", message));
-    sentence(reason)
+    let plain = reason.replace("Invalid value: \"string\": ", "");
+    sentence(&FIELDS.iter().fold(plain, |text, (field, name)| text.replace(field, name)))
 }
 
 /// Returns the error of a form.
@@ -169,11 +179,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_admission_error_is_shown_without_the_name_of_the_object() {
+    fn an_admission_error_is_shown_in_the_words_of_the_page() {
         let message = "Subscription.billing.flashgate.dev \"acme\" is invalid: spec.billingDetails.email: Invalid value: \
                        \"string\": one address without spaces";
-        let expected = "Spec.billingDetails.email: Invalid value: \"string\": one address without spaces.";
-        assert_eq!(explain(message), expected);
+        assert_eq!(explain(message), "Email address: one address without spaces.");
         assert_eq!(explain("the form is too old"), "The form is too old.");
     }
 }

@@ -136,7 +136,7 @@ async fn without_a_history_each_part_says_what_it_shows() {
     for (path, expected) in [
         ("consumption", "There is no history: only the last days that the ledger keeps are shown."),
         ("consumption?by=rate", "There is no history: only the usage of the current period is shown."),
-        ("consumption?by=repo", "There is no history, and only a history has labels."),
+        ("consumption?by=repo", "There is no history: only a history has labels."),
         ("invoices", "There is no history: only the invoices that the ledger keeps are shown."),
         ("history", "There is no history: only the last entries, which the ledger keeps, are shown."),
     ] {

@@ -221,6 +221,8 @@ mod tests {
         assert_eq!(days("2026-01-01", "2026-01-31"), ("2026-01-01T00:00:00Z".to_owned(), 86_400, 31));
         assert_eq!(days("2026-01-01", "2026-01-01"), ("2026-01-01T00:00:00Z".to_owned(), 3_600, 24));
         assert_eq!(days("2026-02-08", ""), ("2026-02-08T00:00:00Z".to_owned(), 86_400, 3));
+        let within_days = days("2026-02-08T10:30:00Z", "2026-02-10T00:30:00Z");
+        assert_eq!(within_days, days("2026-02-08", "2026-02-10"), "days are shown whole");
         assert_eq!(days("", "2026-01-31"), ("2026-01-02T00:00:00Z".to_owned(), 86_400, 30));
         let range =
             view(&[("from", "2026-01-01"), ("to", "2026-01-31"), ("window", "7d")]).expect("view").range;

@@ -8,8 +8,9 @@ use super::table::{Columns, Table};
 use crate::calls::stats::buckets::WINDOWS;
 use crate::page::chart::bars;
 use crate::page::format;
-use crate::page::layout::{Part, missing, table_region};
+use crate::page::layout::{Part, table_region};
 use crate::page::visitor::Visitor;
+use crate::page::without_history::{forbidden, notice};
 
 /// Returns the content of the page.
 pub(super) fn content(visitor: &Visitor, view: &View, data: &Consumption) -> Markup {
@@ -21,7 +22,7 @@ pub(super) fn content(visitor: &Visitor, view: &View, data: &Consumption) -> Mar
         }
         (ranges(visitor, view))
         (properties(visitor, view))
-        (notice(data.source))
+        (incomplete(data.source))
         section class="card" {
             h2 {
                 @if data.source == Source::Status { "The current period" } @else { (first) " to " (last) " (UTC)" }
@@ -97,25 +98,18 @@ fn figures(table: &Table) -> Markup {
     }
 }
 
-fn notice(source: Source) -> Markup {
-    let remedy =
-        "The operator records one with the option --history, and this page reads it with the same option.";
+/// Returns the reason why data are incomplete.
+fn incomplete(source: Source) -> Markup {
     match source {
         Source::History => html! {},
-        Source::Ledger => {
-            missing("There is no history: only the last days that the ledger keeps are shown.", remedy)
-        }
-        Source::Status => {
-            missing("There is no history: only the usage of the current period is shown.", remedy)
-        }
-        Source::Nothing => missing("There is no history, and only a history has labels.", remedy),
-        Source::Forbidden => missing(
-            "There is no history, and you may not read the ledger.",
-            "Ask the administrator of the namespace for the right 'get creditledgers'.",
-        ),
+        Source::Ledger => notice("only the last days that the ledger keeps are shown"),
+        Source::Status => notice("only the usage of the current period is shown"),
+        Source::Nothing => notice("only a history has labels"),
+        Source::Forbidden => forbidden(),
     }
 }
 
+/// Returns the word of a property in the URL.
 fn word(by: By) -> &'static str {
     PROPERTIES.iter().find(|(_, _, known)| *known == by).map_or("", |(word, _, _)| word)
 }

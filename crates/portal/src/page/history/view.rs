@@ -10,8 +10,10 @@ use crate::account::Account;
 use crate::book::BookState;
 use crate::history::{Record, RecordContent, RecordPage};
 use crate::page::format;
-use crate::page::layout::{Part, missing, table_region};
+use crate::page::layout::{Part, table_region};
+use crate::page::pager::{Pager, Side};
 use crate::page::visitor::Visitor;
+use crate::page::without_history::{forbidden, notice};
 use crate::portal::Portal;
 
 /// Returns the content of the page. `has_history` is false if the records are those that the ledger keeps.
@@ -43,24 +45,17 @@ pub(super) fn content(
 
 /// Returns what is shown without a history, and why.
 fn without_history(book: &BookState) -> Markup {
-    let remedy =
-        "The operator records one with the option --history, and this page reads it with the same option.";
     match book {
-        BookState::Known(_) => {
-            missing("There is no history: only the last entries, which the ledger keeps, are shown.", remedy)
+        BookState::Known(_) => notice("only the last entries, which the ledger keeps, are shown"),
+        BookState::Absent => notice("the account has no ledger yet"),
+        BookState::Forbidden => forbidden(),
+        BookState::Unreadable => {
+            notice("the ledger cannot be read either, see the conditions of the Subscription")
         }
-        BookState::Absent => missing("There is no history, and the account has no ledger yet.", remedy),
-        BookState::Forbidden => missing(
-            "There is no history, and you may not read the ledger.",
-            "Ask the administrator of the namespace for the right 'get creditledgers'.",
-        ),
-        BookState::Unreadable => missing(
-            "There is no history, and the ledger cannot be read.",
-            "The operator reports the reason in the conditions of the Subscription.",
-        ),
     }
 }
 
+/// Returns the form with the filters.
 fn filters(visitor: &Visitor, view: &View) -> Markup {
     let [kind, from, to, text] = &view.given;
     html! {
@@ -154,30 +149,14 @@ fn badge(record: &Record) -> &'static str {
 
 /// Returns the links to newer and older entries.
 fn pager(visitor: &Visitor, view: &View, page: &RecordPage) -> Markup {
-    let (has_newer, has_older) = match view.query.place {
-        Place::Newest => (false, page.has_more),
-        Place::Before(_) => (true, page.has_more),
-        Place::After(_) => (page.has_more, true),
+    let side = match view.query.place {
+        Place::Newest => Side::Newest,
+        Place::Before(_) => Side::Before,
+        Place::After(_) => Side::After,
     };
-    let link = |name: &str, record: Option<&Record>| {
-        // A page without entries leads back to the newest ones.
-        let number = record.map(|record| record.number.to_string());
-        let further = number.as_deref().map(|number| (name, number));
-        address(visitor, &view.address(further))
-    };
-    html! {
-        @if has_newer || has_older {
-            nav class="pager" aria-label="Pages" {
-                @if has_newer {
-                    a class="button" rel="prev" href=(link("after", page.records.first())) { "Newer" }
-                }
-                @if has_older && !page.records.is_empty() {
-                    a class="button" rel="next" href=(link("before", page.records.last())) { "Older" }
-                }
-                @if has_newer { a class="button quiet" href=(address(visitor, &view.address(None))) { "Newest" } }
-            }
-        }
-    }
+    let ends = page.records.first().zip(page.records.last());
+    let ends = ends.map(|(first, last)| (first.number.to_string(), last.number.to_string()));
+    Pager::of(side, page.has_more, ends, |further| address(visitor, &view.address(further))).markup()
 }
 
 fn address(visitor: &Visitor, query: &str) -> String {

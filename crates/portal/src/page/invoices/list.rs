@@ -8,8 +8,10 @@ use super::items::{items, purpose, state};
 use crate::account::Account;
 use crate::history::{InvoicesFrom, ListedInvoice, ListedPage};
 use crate::page::format;
-use crate::page::layout::{Part, missing, table_region};
+use crate::page::layout::{Part, table_region};
+use crate::page::pager::{Pager, Side};
 use crate::page::visitor::Visitor;
+use crate::page::without_history::notice;
 use crate::parameters::given;
 use crate::portal::Portal;
 use crate::refused::{ErrorCode, Refused};
@@ -68,15 +70,11 @@ pub(super) fn content(
 
 /// Returns what is shown without a history.
 fn without_history(account: &Account) -> Markup {
-    let kept = if account.book.known().is_some() {
-        "There is no history: only the invoices that the ledger keeps are shown."
+    notice(if account.book.known().is_some() {
+        "only the invoices that the ledger keeps are shown"
     } else {
-        "There is no history: only the open invoices and the last 12 are shown."
-    };
-    missing(
-        kept,
-        "The operator records one with the option --history, and this page reads it with the same option.",
-    )
+        "only the open invoices and the last 12 are shown"
+    })
 }
 
 fn table(portal: &Portal, visitor: &Visitor, account: &Account, page: &ListedPage) -> Markup {
@@ -127,27 +125,17 @@ pub(super) fn money(invoice: &ListedInvoice) -> String {
 
 /// Returns the links to newer and older invoices.
 fn pager(visitor: &Visitor, from: &InvoicesFrom, page: &ListedPage) -> Markup {
-    let (has_newer, has_older) = match from {
-        InvoicesFrom::Newest => (false, page.has_more),
-        InvoicesFrom::Before(_) => (true, page.has_more),
-        InvoicesFrom::After(_) => (page.has_more, true),
+    let side = match from {
+        InvoicesFrom::Newest => Side::Newest,
+        InvoicesFrom::Before(_) => Side::Before,
+        InvoicesFrom::After(_) => Side::After,
     };
+    let ends = page.invoices.first().zip(page.invoices.last());
+    let ends = ends.map(|(first, last)| (first.number.clone(), last.number.clone()));
     let path = visitor.part(Part::Invoices);
-    let link = |name: &str, invoice: Option<&ListedInvoice>| match invoice {
-        Some(invoice) => format!("{path}?{name}={}", invoice.number),
+    let address = |further: Option<(&str, &str)>| match further {
+        Some((name, number)) => format!("{path}?{name}={number}"),
         None => path.clone(),
     };
-    html! {
-        @if has_newer || has_older {
-            nav class="pager" aria-label="Pages" {
-                @if has_newer {
-                    a class="button" rel="prev" href=(link("after", page.invoices.first())) { "Newer" }
-                }
-                @if has_older && !page.invoices.is_empty() {
-                    a class="button" rel="next" href=(link("before", page.invoices.last())) { "Older" }
-                }
-                @if has_newer { a class="button quiet" href=(path) { "Newest" } }
-            }
-        }
-    }
+    Pager::of(side, page.has_more, ends, address).markup()
 }

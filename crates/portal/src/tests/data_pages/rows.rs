@@ -4,6 +4,12 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+/// Returns entries that grant one credit each.
+fn grants(count: usize) -> Vec<(&'static str, &'static str, &'static str, Value)> {
+    let detail = json!({"amount": "1", "plan": "starter", "periodNumber": 1});
+    vec![("2026-02-10T11:00:00Z", "Granted", "1", detail); count]
+}
+
 /// Returns the address of a link with these words, below the account.
 fn link<'a>(text: &'a str, relation: &str) -> Option<&'a str> {
     let tag = between(text, "<a class=\"button\"", ">").into_iter().find(|tag| tag.contains(relation))?;
@@ -47,16 +53,7 @@ async fn a_thousand_invoices_are_on_twenty_pages() {
 
 #[tokio::test]
 async fn pages_of_entries_join_without_a_gap() {
-    let items: Vec<_> = (1..=120)
-        .map(|_| {
-            (
-                "2026-02-10T11:00:00Z",
-                "Granted",
-                "1",
-                json!({"amount": "1", "plan": "starter", "periodNumber": 1}),
-            )
-        })
-        .collect();
+    let items = grants(120);
     let (fake, _folder) = recorded(&items, Vec::new()).await;
     let pages = pages(&fake, "history", "data-testid=\"history-row\" id=\"entry-", "\"").await;
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 20]);
@@ -98,16 +95,7 @@ async fn filters_select_entries_and_stay_in_the_form_and_in_links() {
 
 #[tokio::test]
 async fn rows_for_lost_entries_explain_themselves() {
-    let items: Vec<_> = (1..=5)
-        .map(|_| {
-            (
-                "2026-02-10T11:00:00Z",
-                "Granted",
-                "1",
-                json!({"amount": "1", "plan": "starter", "periodNumber": 1}),
-            )
-        })
-        .collect();
+    let items = grants(5);
     let whole = batch(ACCOUNT, &items, Vec::new());
     let folder = tempfile::tempdir().expect("folder");
     let store =
