@@ -36,9 +36,9 @@ pub struct Objects<'a> {
     pub subscription: &'a Subscription,
     /// The account in its CreditLedger, if there is one.
     pub ledger: Option<&'a Ledger>,
-    /// CreditPacks. Those with a final state are ignored.
+    /// Packs. Those with a final state are ignored.
     pub packs: &'a [CreditPack],
-    /// UsageReports. Those with a verdict are ignored.
+    /// Reports. Those with a verdict are ignored.
     pub reports: &'a [UsageReport],
 }
 
