@@ -21,7 +21,7 @@ pub struct Container {
     service_account: (String, String),
 }
 
-/// What a rendered container runs, with local folders for its volumes.
+/// The command of a rendered container, with local folders for its volumes.
 struct Process {
     namespace: String,
     arguments: Vec<String>,
