@@ -2,11 +2,11 @@
 //!
 //! | part | where |
 //! |---|---|
-//! | frame, texts and files | [`layout`], [`format`], [`assets`], [`headers`], [`problem`] |
+//! | frame, texts and files | [`layout`], [`mod@format`], [`assets`], [`headers`], [`problem`] |
 //! | sign-in and forms | [`session`], [`visitor`], [`secret`], [`forms`], [`login`] |
 //! | list of accounts | [`accounts`] |
 //! | facts and drawings that parts share | [`figures`], [`attention`], [`chart`], [`csv`], [`pager`], [`without_history`] |
-//! | changes | [`effects`], [`writes`], [`confirmation`], [`outcome`], [`undo`] |
+//! | changes | [`effects`], [`writes`], [`chosen`], [`confirmation`], [`outcome`], [`undo`] |
 //! | parts that change something | [`plans`] with [`plan_choice`], [`packs`] with [`pack_choice`], [`settings`] |
 //! | parts that only show | [`overview`], [`consumption`], [`invoices`], [`history`], [`rates`] |
 
@@ -14,6 +14,7 @@ pub(crate) mod accounts;
 pub(crate) mod assets;
 pub(crate) mod attention;
 pub(crate) mod chart;
+mod chosen;
 mod confirmation;
 pub(crate) mod consumption;
 pub(crate) mod csv;
@@ -93,7 +94,7 @@ pub(crate) fn refusal(portal: &Portal, path: &str, refused: Refused) -> Response
     if is_for_programs {
         return refused.into_response();
     }
-    let mut response = problem::page(portal, &refused);
+    let mut response = problem::page(&layout::Site::of(portal), &refused);
     headers::insert(response.headers_mut());
     response
 }

@@ -36,16 +36,16 @@ pub struct Objects<'a> {
     pub subscription: &'a Subscription,
     /// The account in its CreditLedger, if there is one.
     pub ledger: Option<&'a Ledger>,
-    /// Packs. Those with a final state are ignored.
+    /// Each CreditPack. Those with a final state are ignored.
     pub packs: &'a [CreditPack],
-    /// Reports. Those with a verdict are ignored.
+    /// Each UsageReport. Those with a verdict are ignored.
     pub reports: &'a [UsageReport],
 }
 
 /// A change that a user considers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Another plan or billing period.
+    /// A plan and billing period, which renews. It takes back `renewal: None`.
     Plan {
         /// Name of the plan.
         plan: String,
@@ -235,7 +235,7 @@ impl<'a> PreviewedAccount<'a> {
         let Request { plan, billing_period, renewal } = &mut subscription.request;
         match change {
             Change::Plan { plan: asked, billing_period: period } => {
-                (*plan, *billing_period) = (asked.clone(), *period);
+                (*plan, *billing_period, *renewal) = (asked.clone(), *period, Renewal::Automatic);
             }
             Change::Renewal(asked) => *renewal = *asked,
             Change::Pack { .. } => {}

@@ -11,7 +11,7 @@ use crate::cluster_account::{ClusterAccount, seconds};
 use crate::world::Namespace;
 
 /// Namespace of the account.
-pub const NAMESPACE: &str = "page-view";
+pub const NAMESPACE: &str = "demo";
 
 /// The first instant of the account.
 const START: &str = "2026-07-06T09:00:00Z";

@@ -178,12 +178,12 @@ async fn paths_and_wanted_pages_stay_on_this_site() {
         "/%2e%2e/%2e%2e/etc/passwd",
         "/..%2f..%2fapi/v1/secrets",
         "/-/../../etc/passwd",
-        "/page-view/acme/..%2f..%2fpage-secret%2facme/",
-        "/page-view%2facme/",
+        "/demo/acme/..%2f..%2fpage-secret%2facme/",
+        "/demo%2facme/",
         "/\\evil.example/",
         "/-/login?next=//evil.example",
         "/-/login?next=https:%2f%2fevil.example",
-        "/page-view/acme/%00",
+        "/demo/acme/%00",
     ] {
         let (status, location, body) = raw(&served.internal, "GET", path, &[], "").await;
         assert!(status < 500, "{path}: {status}");
@@ -210,7 +210,7 @@ async fn large_and_malformed_forms_are_refused_with_a_page() {
     for (path, body, expected) in [
         ("/-/login", format!("token={}", "x".repeat(64 * 1_024)), 413),
         ("/-/login", "%zz=%ff&&&=".to_owned(), 403),
-        ("/page-view/acme/settings", format!("secret={}", "x".repeat(64 * 1_024)), 413),
+        ("/demo/acme/settings", format!("secret={}", "x".repeat(64 * 1_024)), 413),
         ("/-/logout", "secret=%00".to_owned(), 403),
     ] {
         let (status, _, page) = raw(&served.internal, "POST", path, &[form, &cookie], &body).await;
@@ -225,11 +225,11 @@ async fn the_token_is_in_no_page_no_address_and_no_log() {
     let served = served().await;
     super::account::account().await;
     let token = served.token("customer");
-    let Some(tab) = signed_in(&served.internal, &token, Scripts::On, "/page-view/acme/").await else {
+    let Some(tab) = signed_in(&served.internal, &token, Scripts::On, "/demo/acme/").await else {
         return;
     };
     for part in PARTS {
-        tab.open(&format!("/page-view/acme/{part}")).await;
+        tab.open(&format!("/demo/acme/{part}")).await;
         assert!(!tab.html().await.contains(&token), "{part} holds the token");
         assert_eq!(tab.run("return document.cookie").await, "", "scripts can read no cookie");
     }

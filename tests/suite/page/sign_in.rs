@@ -30,26 +30,26 @@ async fn a_visitor_signs_in_with_a_token_sees_the_accounts_and_signs_out() {
     for (scripts, _) in Scripts::BOTH {
         let Some(tab) = served.internal.visit().await else { return };
         tab.with_scripts(scripts).await;
-        tab.open("/page-view/acme/invoices").await;
-        assert_eq!(tab.path().await, "/-/login?next=%2Fpage-view%2Facme%2Finvoices");
+        tab.open("/demo/acme/invoices").await;
+        assert_eq!(tab.path().await, "/-/login?next=%2Fdemo%2Facme%2Finvoices");
         tab.fill("Token", "f0rged-t0ken").await;
         tab.press("Sign in").await;
         let message = tab.find("[role='alert']").await.text().await.expect("text");
         assert!(message.contains("does not accept this token"), "{message}");
         tab.logged().await; // the status 401
         sign_in(&tab, &token).await;
-        assert_eq!(tab.path().await, "/page-view/acme/invoices");
+        assert_eq!(tab.path().await, "/demo/acme/invoices");
         tab.press("Billing & Credits").await;
         let row = tab.reads("account-row").await;
-        assert!(row.contains("acme") && row.contains("page-view") && row.contains("Growth"), "{row}");
+        assert!(row.contains("acme") && row.contains("demo") && row.contains("Growth"), "{row}");
         tab.press("acme").await;
         tab.element("balance").await;
-        assert_eq!(tab.path().await, "/page-view/acme/");
+        assert_eq!(tab.path().await, "/demo/acme/");
         tab.is_clean().await;
         tab.press("Sign out").await;
         tab.field("Token").await;
-        tab.open("/page-view/acme/").await;
-        assert_eq!(tab.path().await, "/-/login?next=%2Fpage-view%2Facme%2F");
+        tab.open("/demo/acme/").await;
+        assert_eq!(tab.path().await, "/-/login?next=%2Fdemo%2Facme%2F");
         tab.close().await;
     }
 }

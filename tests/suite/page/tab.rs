@@ -13,9 +13,6 @@ use crate::world::{eventually, wait_for};
 /// Longest time to wait for an element after a click. A change waits for the operator's verdict.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Largest height of a picture, in CSS pixels.
-const PICTURE_HEIGHT: u64 = 1_600;
-
 /// The colour scheme that a visitor prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
@@ -259,10 +256,10 @@ impl Tab {
         row.find(By::Css("a")).await.expect("link").click().await.expect("clicked");
     }
 
-    /// Takes a picture of the page from its top, at most [`PICTURE_HEIGHT`] pixels high, in PNG.
-    pub async fn picture(&self) -> Vec<u8> {
+    /// Takes a picture of the page from its top, at most `height` pixels high, in PNG.
+    pub async fn picture(&self, height: u64) -> Vec<u8> {
         let size = self.run("return [innerWidth, document.documentElement.scrollHeight]").await;
-        let height = size[1].as_u64().expect("height").min(PICTURE_HEIGHT);
+        let height = size[1].as_u64().expect("height").min(height);
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": 1});
         let options = json!({"captureBeyondViewport": true, "clip": clip});
         let picture = self.driver.cdp().send_raw("Page.captureScreenshot", options).await.expect("picture");

@@ -150,3 +150,81 @@ fn balance(status: &SubscriptionStatus) -> Vec<Attention> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use flashgate_testing::catalog::{external, shipped};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tests::{NOW, accounts};
+
+    fn condition(kind: &str, status: &str) -> Value {
+        json!({
+            "type": kind, "status": status, "reason": "Any", "message": "the plan is unknown",
+            "lastTransitionTime": NOW,
+        })
+    }
+
+    fn invoice(due: &str) -> Value {
+        json!({
+            "number": "acme-1", "time": "2026-02-01T10:00:00Z", "reason": "Start", "amount": "100", "currency": "USD",
+            "state": "Open", "dueTime": due,
+        })
+    }
+
+    /// Returns the labels of an account whose status has these fields besides a balance.
+    fn labels(fields: &Value) -> Vec<&'static str> {
+        let mut status = accounts::status("1100");
+        json_patch::merge(&mut status, fields);
+        let subscription = accounts::subscription("starter", &status);
+        let found = attention(&external(), &subscription, NOW.parse().expect("time"));
+        found.into_iter().map(|attention| attention.label).collect()
+    }
+
+    #[test]
+    fn the_most_urgent_fact_comes_first() {
+        assert_eq!(labels(&json!({})), Vec::<&str>::new());
+        let stalled = json!([condition("Ready", "False"), condition("Stalled", "True")]);
+        assert_eq!(labels(&json!({"conditions": stalled})), ["Action needed"]);
+        let waits = json!([condition("Ready", "False")]);
+        assert_eq!(labels(&json!({"conditions": waits})), ["In progress"]);
+        let late = json!({
+            "conditions": [condition("CreditsLow", "True")],
+            "invoices": [invoice("2026-03-01T10:00:00Z"), invoice("2026-02-09T10:00:00Z")],
+        });
+        assert_eq!(labels(&late), ["Overdue", "Invoice open", "Credits low"]);
+        let awaits = json!({"conditions": waits, "invoices": [invoice("2026-03-01T10:00:00Z")]});
+        assert_eq!(labels(&awaits), ["Invoice open"], "the invoice is what it waits for");
+    }
+
+    #[test]
+    fn only_the_most_urgent_fact_about_credits_is_shown() {
+        let forecast = json!({
+            "asOfTime": NOW, "creditsPerDay": "10", "exhaustionTime": "2026-02-20T10:00:00Z",
+            "exhaustsBeforeRenewal": true,
+        });
+        let low = json!([condition("CreditsLow", "True")]);
+        assert_eq!(labels(&json!({"forecast": forecast, "conditions": low})), ["Runs out"]);
+        let exhausted = json!([condition("CreditsLow", "True"), condition("CreditsExhausted", "True")]);
+        assert_eq!(labels(&json!({"forecast": forecast, "conditions": exhausted})), ["No credits"]);
+        assert_eq!(labels(&json!({"credits": {"debt": "30"}, "conditions": exhausted})), ["Debt"]);
+    }
+
+    #[test]
+    fn an_account_that_the_operator_has_not_seen_is_new() {
+        for status in [Value::Null, json!({"observedGeneration": -1})] {
+            let subscription = accounts::subscription("starter", &status);
+            let found = attention(&shipped(), &subscription, NOW.parse().expect("time"));
+            assert_eq!(found.iter().map(|attention| attention.label).collect::<Vec<_>>(), ["New"]);
+        }
+    }
+
+    #[test]
+    fn a_plan_that_no_plan_follows_is_named() {
+        let mut subscription = accounts::subscription("starter", &accounts::status("1100"));
+        subscription.spec.renewal = Renewal::None;
+        let found = attention(&shipped(), &subscription, NOW.parse().expect("time"));
+        assert_eq!(found[0].message, "The plan ends on 28 Feb 2026, 10:00 UTC, and no plan follows.");
+    }
+}

@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::effects::{Known, details};
@@ -16,24 +15,6 @@ use crate::calls::buy_pack::no_random_numbers;
 use crate::orders::new_ulid;
 use crate::portal::Portal;
 use crate::refused::Refused;
-
-/// The parameters of the page of a choice.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Format {
-    /// `yaml` for the object to apply as a file.
-    #[serde(default)]
-    format: String,
-    /// The idempotency key, which names the object of an order.
-    #[serde(default)]
-    pub key: String,
-}
-
-impl Format {
-    /// Returns whether the object to apply is requested.
-    pub(super) fn is_yaml(&self) -> bool {
-        self.format == "yaml"
-    }
-}
 
 /// Returns an idempotency key for a form. Sending the form twice changes nothing twice.
 ///

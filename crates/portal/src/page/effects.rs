@@ -1,6 +1,6 @@
 //! The effect of a change, computed by the operator's own decisions before the change is made.
 
-use flashgate_api::{CreditPack, Renewal, Subscription, UsageReport};
+use flashgate_api::{CreditPack, Subscription, UsageReport};
 use flashgate_preview::effect::{Change, Effect, Objects, Outcome, When, effect};
 use maud::{Markup, html};
 
@@ -52,18 +52,14 @@ impl Outlook {
         Ok(Self { subscription: account.subscription.clone(), packs, reports })
     }
 
-    /// Returns the effect of a change. A change of the plan also sets the renewal to `Automatic`.
+    /// Returns the effect of a change.
     pub(crate) fn effect(&self, portal: &Portal, account: &Account, change: &Change) -> Known {
         if let Some(right) = account.book.missing_right() {
             return Known::Unknown(format!("You lack the right '{right}'."));
         }
-        let mut subscription = self.subscription.clone();
-        if matches!(change, Change::Plan { .. }) {
-            subscription.spec.renewal = Renewal::Automatic;
-        }
         let ledger = account.book.known().map(|book| &book.ledger);
         let objects =
-            Objects { subscription: &subscription, ledger, packs: &self.packs, reports: &self.reports };
+            Objects { subscription: &self.subscription, ledger, packs: &self.packs, reports: &self.reports };
         match effect(&objects, change, portal.catalog(), portal.clock.now()) {
             Ok(Outcome::Accepted(effect)) => Known::Accepted(Box::new(effect)),
             Ok(Outcome::Refused(reason)) => Known::Refused(reason),

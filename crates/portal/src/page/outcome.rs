@@ -42,7 +42,8 @@ async fn show(
     let invoice = invoice(&portal, &visitor, &account, &session).await?;
     let is_order = matches!(sessions::parse(&session), Session::Order(_));
     let part = if is_order { Part::Packs } else { Part::Plan };
-    let title = title(status, is_order, invoice.as_ref());
+    let is_later = !is_order && account.status().pending_change.is_some();
+    let title = title(status, is_order, is_later, invoice.as_ref());
     Ok(page(&visitor, part, title, &content(&portal, &visitor, &account, title, status, invoice.as_ref())))
 }
 
@@ -63,13 +64,20 @@ async fn invoice(
     Ok(number.and_then(|number| account.invoices().into_iter().find(|invoice| invoice.number == number)))
 }
 
-fn title(status: SessionStatus, is_order: bool, invoice: Option<&AccountInvoice>) -> &'static str {
-    match (status, is_order, invoice) {
-        (SessionStatus::Open, _, Some(_)) => "Waiting for the payment",
-        (SessionStatus::Open, _, None) => "Waiting for the operator",
-        (SessionStatus::Complete, true, _) => "The credits arrived",
-        (SessionStatus::Complete, false, _) => "The change is made",
-        (SessionStatus::Expired, ..) => "Nothing was changed",
+/// Returns the heading. A change that is later waits for the end of the period.
+fn title(
+    status: SessionStatus,
+    is_order: bool,
+    is_later: bool,
+    invoice: Option<&AccountInvoice>,
+) -> &'static str {
+    match status {
+        SessionStatus::Open if invoice.is_some() => "Waiting for the payment",
+        SessionStatus::Open => "Waiting for the operator",
+        SessionStatus::Complete if is_order => "The credits arrived",
+        SessionStatus::Complete if is_later => "The change is planned",
+        SessionStatus::Complete => "The change is made",
+        SessionStatus::Expired => "Nothing was changed",
     }
 }
 

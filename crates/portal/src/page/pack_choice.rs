@@ -1,10 +1,9 @@
 //! The choice of a pack: its effect, and the confirmation.
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use axum::routing::get;
 use flashgate_api::{CreditPack, CreditPackSpec, CreditPackState, SubscriptionRef};
 use flashgate_ledger::catalog::Pack;
@@ -12,21 +11,19 @@ use flashgate_preview::effect::Change;
 use maud::html;
 use serde_json::Value;
 
-use super::confirmation::{Confirmation, Format, new_key};
+use super::chosen::{Chosen, ConfirmForm};
+use super::confirmation::{Confirmation, new_key};
 use super::effects::Outlook;
 use super::format::price;
 use super::forms::Sent;
 use super::layout::Part;
 use super::packs::refusal;
-use super::plan_choice::{ChoicePath, ConfirmForm};
 use super::problem::Problem;
 use super::visitor::Visitor;
 use super::writes::{Way, file};
-use crate::account::Account;
 use crate::calls::buy_pack::{self, unknown_pack};
 use crate::manifest;
 use crate::orders::{key_hash, order_name};
-use crate::parameters::parsed;
 use crate::portal::Portal;
 use crate::refused::Refused;
 use crate::sessions;
@@ -36,50 +33,36 @@ pub(super) fn routes() -> Router<Portal> {
     Router::new().route("/{namespace}/{subscription}/packs/{choice}", get(show).post(confirm))
 }
 
-async fn show(
-    State(portal): State<Portal>,
-    visitor: Visitor,
-    Path(path): Path<ChoicePath>,
-    query: Result<Query<Format>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let account = portal.account(&visitor.caller).await?;
-    let pack = pack(&portal, &path.choice)?;
-    let format = parsed(query)?;
-    let key = if format.key.is_empty() { new_key(&portal)? } else { format.key.clone() };
-    if format.is_yaml() {
-        return Ok(file(&object(&visitor, pack, &key)));
+async fn show(State(portal): State<Portal>, chosen: Chosen) -> Result<Response, Problem> {
+    let pack = pack(&portal, &chosen.choice)?;
+    let key = if chosen.format.key.is_empty() { new_key(&portal)? } else { chosen.format.key.clone() };
+    if chosen.format.is_yaml() {
+        return Ok(file(&object(&chosen.visitor, pack, &key)));
     }
-    let way = Way::of_purchase(&portal, &visitor.caller).await?;
-    draw(&portal, &visitor, &account, pack, way, &key, None).await
+    let way = Way::of_purchase(&portal, &chosen.visitor.caller).await?;
+    draw(&portal, &chosen, pack, way, &key, None).await
 }
 
 async fn confirm(
     State(portal): State<Portal>,
-    visitor: Visitor,
-    Path(path): Path<ChoicePath>,
+    chosen: Chosen,
     Sent(ConfirmForm { key }): Sent<ConfirmForm>,
 ) -> Result<Response, Problem> {
-    let account = portal.account(&visitor.caller).await?;
-    let pack = pack(&portal, &path.choice)?;
-    match buy(&portal, &visitor, &account, pack, &key).await {
-        Ok(session) => Ok(Redirect::to(&visitor.path(&format!("outcome/{session}"))).into_response()),
+    let pack = pack(&portal, &chosen.choice)?;
+    match buy(&portal, &chosen, pack, &key).await {
+        Ok(session) => Ok(chosen.outcome(&session)),
         Err(refused) => {
             let way = Way::after(&refused, "create creditpacks");
             let problem = way.is_none().then_some(refused);
-            draw(&portal, &visitor, &account, pack, way.unwrap_or(Way::Write), &key, problem).await
+            draw(&portal, &chosen, pack, way.unwrap_or(Way::Write), &key, problem).await
         }
     }
 }
 
 /// Buys a pack. Returns the session of the order.
-async fn buy(
-    portal: &Portal,
-    visitor: &Visitor,
-    account: &Account,
-    pack: &Pack,
-    key: &str,
-) -> Result<String, Refused> {
-    let ordered = portal.buy_pack(&visitor.caller, account, &pack.name, Some(key)).await?;
+async fn buy(portal: &Portal, chosen: &Chosen, pack: &Pack, key: &str) -> Result<String, Refused> {
+    let caller = &chosen.visitor.caller;
+    let ordered = portal.buy_pack(caller, &chosen.account, &pack.name, Some(key)).await?;
     let state = ordered.decided.as_ref().and_then(|order| order.status.as_ref()?.state);
     if state == Some(CreditPackState::Refused) {
         return Err(buy_pack::refusal(ordered.decided.as_ref()));
@@ -104,13 +87,13 @@ fn object(visitor: &Visitor, pack: &Pack, key: &str) -> Value {
 
 async fn draw(
     portal: &Portal,
-    visitor: &Visitor,
-    account: &Account,
+    chosen: &Chosen,
     pack: &Pack,
     way: Way,
     key: &str,
     problem: Option<Refused>,
 ) -> Result<Response, Problem> {
+    let Chosen { visitor, account, .. } = chosen;
     let outlook = Outlook::of(portal, &visitor.caller, account).await?;
     let known = outlook.effect(portal, account, &Change::Pack { pack: pack.name.clone() });
     let confirmation = Confirmation {

@@ -109,7 +109,7 @@ impl Choice<'_> {
     /// Returns the effect in one line. The plan in force takes back what was requested after it.
     fn line(&self, account: &Account, known: &Known) -> Markup {
         match known {
-            Known::Accepted(effect) if effect.takes_effect == When::Never && self.is_in_force(account) => {
+            Known::Accepted(effect) if self.is_in_force(account) && effect.granted.is_zero() => {
                 html! { "Keeps this plan, and takes back the requested change." }
             }
             known => summary(known),

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::layout::{Site, bare};
 use super::login::login_path;
+use super::session::Session;
 use crate::portal::Portal;
 use crate::refused::{ErrorCode, Refused};
 use crate::token::Token;
@@ -39,6 +40,8 @@ impl IntoResponse for Problem {
 /// Replaces each problem by its page, or by the sign-in if a token of a cookie is missing or not accepted.
 pub(crate) async fn show_problems(State(portal): State<Portal>, request: Request, next: Next) -> Response {
     let is_signed_in_by_proxy = Token::of(request.headers()).is_ok();
+    let session = Session::of(&portal, request.headers());
+    let site = session.map_or_else(|_| Site::of(&portal), |session| Site::of_session(&portal, &session));
     let uri = request.uri();
     // A form cannot be sent again after the sign-in, so its page is shown.
     let wanted = if *request.method() == Method::GET {
@@ -51,15 +54,14 @@ pub(crate) async fn show_problems(State(portal): State<Portal>, request: Request
     if refused.code == ErrorCode::Unauthorized && !is_signed_in_by_proxy {
         return Redirect::to(&login_path(portal.base_path(), &wanted)).into_response();
     }
-    page(&portal, &refused)
+    page(&site, &refused)
 }
 
 /// Returns the page of a refused request. It shows nothing about an account.
-pub(crate) fn page(portal: &Portal, refused: &Refused) -> Response {
+pub(crate) fn page(site: &Site, refused: &Refused) -> Response {
     let status = refused.code.status();
-    let site = Site::of(portal);
-    let content = content(&site, status, refused);
-    let mut response = (status, bare(&site, title(status), &content)).into_response();
+    let content = content(site, status, refused);
+    let mut response = (status, bare(site, title(status), &content)).into_response();
     let headers = response.headers_mut();
     match refused.code {
         ErrorCode::Unauthorized => {

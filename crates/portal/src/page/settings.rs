@@ -165,8 +165,17 @@ const FIELDS: [(&str, &str); 5] = [
 /// Returns the message of an admission error in the words of the page.
 fn explain(message: &str) -> String {
     let (_, reason) = message.split_once("is invalid: ").unwrap_or(("", message));
-    let plain = reason.replace("Invalid value: \"string\": ", "");
-    sentence(&FIELDS.iter().fold(plain, |text, (field, name)| text.replace(field, name)))
+    let named = FIELDS.iter().fold(reason.to_owned(), |text, (field, name)| text.replace(field, name));
+    sentence(&without_value(&named))
+}
+
+/// Returns the message of an admission error without the value, which the form still shows.
+fn without_value(message: &str) -> String {
+    let found = message.split_once("Invalid value: \"").and_then(|(before, after)| {
+        let (_, reason) = after.split_once("\": ")?;
+        Some(format!("{before}{reason}"))
+    });
+    found.unwrap_or_else(|| message.to_owned())
 }
 
 /// Returns the error of a form.
@@ -181,8 +190,10 @@ mod tests {
     #[test]
     fn an_admission_error_is_shown_in_the_words_of_the_page() {
         let message = "Subscription.billing.flashgate.dev \"acme\" is invalid: spec.billingDetails.email: Invalid value: \
-                       \"string\": one address without spaces";
-        assert_eq!(explain(message), "Email address: one address without spaces.");
+                       \"bad address\": must be one address without spaces";
+        assert_eq!(explain(message), "Email address: must be one address without spaces.");
+        let message = "Subscription \"acme\" is invalid: spec.billingDetails.taxID: Too long: may not be more than 64 bytes";
+        assert_eq!(explain(message), "Tax number: Too long: may not be more than 64 bytes.");
         assert_eq!(explain("the form is too old"), "The form is too old.");
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use flashgate_api::Subscription;
+use flashgate_api::{CreditPack, Subscription};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -55,8 +55,13 @@ impl Way {
             return Ok(Self::Manifest(Reason::Setting));
         }
         let Caller { token, namespace, .. } = caller;
-        let may = portal.kubernetes.may::<flashgate_api::CreditPack>(token, "create", namespace, "").await?;
-        Ok(if may { Self::Write } else { Self::Manifest(Reason::MissingRight("create creditpacks")) })
+        // The page reads the order after its creation.
+        for (verb, right) in [("create", "create creditpacks"), ("get", "get creditpacks")] {
+            if !portal.kubernetes.may::<CreditPack>(token, verb, namespace, "").await? {
+                return Ok(Self::Manifest(Reason::MissingRight(right)));
+            }
+        }
+        Ok(Self::Write)
     }
 
     /// Returns the way after a refusal of a write: the object, if the right is missing.

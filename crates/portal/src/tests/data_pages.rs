@@ -114,7 +114,16 @@ async fn each_part_shows_the_data_of_the_history() {
                 "value=\"12.5\"",
             ],
         ),
-        ("", vec!["data-testid=\"burn-down\"", "Balance of this period"]),
+        (
+            "",
+            vec![
+                "data-testid=\"burn-down\"",
+                "The balance was 1,100 credits on 31 Jan 2026, and is 1,100 credits on 10 Feb 2026.",
+                // The history is behind the ledger of this test: its last balance comes before the present one.
+                "<time datetime=\"2026-02-10T12:00:00Z\">",
+                "80 % used",
+            ],
+        ),
     ] {
         let text = shown(&fake, path).await;
         for expected in expected {

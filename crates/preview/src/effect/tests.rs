@@ -45,14 +45,14 @@ fn outcome(account: &TestAccount, change: &Change) -> Outcome {
 fn accepted(account: &TestAccount, change: &Change) -> Effect {
     match outcome(account, change) {
         Outcome::Accepted(effect) => effect,
-        Outcome::Refused(reason) => panic!("refused: {reason}"),
+        Outcome::Refused(reason) => unreachable!("refused: {reason}"),
     }
 }
 
 fn refused(account: &TestAccount, change: &Change) -> String {
     match outcome(account, change) {
         Outcome::Refused(reason) => reason,
-        Outcome::Accepted(effect) => panic!("accepted: {effect:?}"),
+        Outcome::Accepted(effect) => unreachable!("accepted: {effect:?}"),
     }
 }
 
@@ -135,6 +135,19 @@ fn without_a_renewal_the_plan_lapses_when_its_period_ends() {
     assert_eq!(effect.balance, credits("140"));
     let same = accepted(&account(), &Change::Renewal(Renewal::Automatic));
     assert_eq!(same.takes_effect, When::Never);
+}
+
+#[test]
+fn a_plan_is_requested_with_its_renewal_so_that_a_lapsed_account_returns() {
+    let mut account = account();
+    account.set_renewal(NOW, Renewal::None);
+    let stays = accepted(&account, &plan("starter"));
+    assert_eq!(stays.takes_effect, When::At(time("2026-02-28T10:00")));
+    assert_eq!(stays.plan.as_deref(), Some("starter"));
+    account.until("2026-03-05T10:00");
+    let effect = accepted(&account, &plan("starter"));
+    assert_eq!((effect.takes_effect, effect.granted), (When::Now, credits("1100")));
+    assert_eq!(effect.plan.as_deref(), Some("starter"));
 }
 
 #[test]
@@ -221,7 +234,10 @@ fn an_account_that_starts_later_changes_when_it_starts() {
 fn make(account: &mut TestAccount, change: &Change, takes_effect: When) {
     match change {
         Change::Plan { plan, billing_period } => {
-            account.ask_for("now", plan, *billing_period);
+            let (plan, billing_period) = (plan.clone(), *billing_period);
+            account.edit("now", |subscription| {
+                subscription.request = Request { plan, billing_period, renewal: Renewal::Automatic };
+            });
         }
         Change::Renewal(renewal) => {
             account.set_renewal("now", *renewal);

@@ -1,8 +1,9 @@
 //! The data of the burn-down: the balances of the current period, from the history or from the ledger.
 
-use flashgate_api::subscription::ThisPeriod;
+use flashgate_api::Amount;
 use flashgate_ledger::Credits;
 use flashgate_ledger::period::seconds_after;
+use flashgate_ledger::statement::Book;
 use flashgate_ledger::threshold;
 use jiff::Timestamp;
 
@@ -43,11 +44,6 @@ pub(crate) async fn burn_down_of(portal: &Portal, caller: &Caller, account: &Acc
         None => None,
     }
     .unwrap_or_else(|| kept_balances(account, balance, start));
-    if points.first().is_none_or(|first| first.time > start)
-        && let Some(opening) = opening(status.this_period.as_ref()).filter(|_| account.book.known().is_none())
-    {
-        points.insert(0, BalancePoint { time: start, balance: opening });
-    }
     points.retain(|point| point.time < end);
     points.push(BalancePoint { time: account.now.clamp(start, end), balance });
     Some(BurnDown {
@@ -57,7 +53,7 @@ pub(crate) async fn burn_down_of(portal: &Portal, caller: &Caller, account: &Acc
         points,
         exhaustion: status.forecast.as_ref().and_then(|forecast| forecast.exhaustion_time),
         renews: status.renewal_time.is_some(),
-        thresholds: thresholds(portal, account, status.this_period.as_ref(), balance),
+        thresholds: thresholds(portal, account, balance),
     })
 }
 
@@ -74,41 +70,40 @@ fn kept_balances(account: &Account, balance: Credits, start: Timestamp) -> Vec<B
     points.map(|record| BalancePoint { time: record.time, balance: record.balance }).collect()
 }
 
-/// Returns the balance with which a period began, including the credits of the plan.
-fn opening(this_period: Option<&ThisPeriod>) -> Option<Credits> {
-    let this_period = this_period?;
-    let amount = |text: &str| text.parse::<Credits>().ok();
-    amount(this_period.opening.as_str())?.checked_add(amount(this_period.granted.as_str())?).ok()
-}
-
 /// Returns the balances at which the thresholds of this period are reached (Law 23), if nothing else changes the balance.
 /// Thresholds above 100 % are debt, and are left out.
-fn thresholds(
-    portal: &Portal,
-    account: &Account,
-    this_period: Option<&ThisPeriod>,
-    balance: Credits,
-) -> Vec<ThresholdLine> {
-    let Some((available, consumed)) = this_period.and_then(available_and_consumed) else { return Vec::new() };
-    let own = account
-        .subscription
-        .spec
-        .alert_thresholds_percent
-        .as_ref()
-        .map(|own| own.iter().filter_map(|percent| u32::try_from(*percent).ok()).collect::<Vec<u32>>());
+fn thresholds(portal: &Portal, account: &Account, balance: Credits) -> Vec<ThresholdLine> {
+    let Some(book) = book_of(account) else { return Vec::new() };
+    let Some(available) = book.available().ok().filter(|available| available.is_positive()) else {
+        return Vec::new();
+    };
+    let own = account.subscription.spec.alert_thresholds_percent.as_ref();
+    let own =
+        own.map(|own| own.iter().filter_map(|percent| u32::try_from(*percent).ok()).collect::<Vec<u32>>());
     let line = |percent: &u32| {
         let share = available.nanos().saturating_mul(i128::from(*percent)).div_euclid(100);
-        let before = balance.nanos().saturating_add(consumed.nanos());
+        let before = balance.nanos().saturating_add(book.consumed.nanos());
         let balance = Credits::from_nanos(before.saturating_sub(share)).ok()?;
         (*percent <= 100).then_some(ThresholdLine { percent: *percent, balance })
     };
     threshold::thresholds(own.as_deref(), &portal.catalog().policies).iter().filter_map(line).collect()
 }
 
-/// Returns the credits received and consumed in a period, if some were received.
-fn available_and_consumed(this_period: &ThisPeriod) -> Option<(Credits, Credits)> {
-    let parts = [&this_period.opening, &this_period.granted, &this_period.purchased, &this_period.adjusted];
-    let parts: Option<Vec<Credits>> = parts.into_iter().map(|part| part.as_str().parse().ok()).collect();
-    let available = Credits::sum(parts?).ok().filter(|available| available.is_positive())?;
-    Some((available, this_period.consumed.as_str().parse().ok()?))
+/// Returns the sums of the current period: from the ledger, or else from the status.
+fn book_of(account: &Account) -> Option<Book> {
+    let of_ledger = account.book.known().and_then(|book| book.ledger.statements.current());
+    if let Some(statement) = of_ledger {
+        return Some(statement.book);
+    }
+    let sums = account.status().this_period?;
+    let parsed = |amount: &Amount| amount.as_str().parse().ok();
+    Some(Book {
+        opening: parsed(&sums.opening)?,
+        granted: parsed(&sums.granted)?,
+        purchased: parsed(&sums.purchased)?,
+        adjusted: parsed(&sums.adjusted)?,
+        refunded: parsed(&sums.refunded)?,
+        consumed: parsed(&sums.consumed)?,
+        expired: parsed(&sums.expired)?,
+    })
 }

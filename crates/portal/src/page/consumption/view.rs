@@ -27,13 +27,15 @@ pub(super) fn content(visitor: &Visitor, view: &View, data: &Consumption) -> Mar
             h2 {
                 @if data.source == Source::Status { "The current period" } @else { (first) " to " (last) " (UTC)" }
             }
-            @if !data.table.rows.is_empty() {
-                (figures(&data.table))
-                @if let Some(series) = &data.bars { (bars(series)) }
-            } @else if data.source == Source::Nothing || data.source == Source::Forbidden {
+            @if data.source == Source::Nothing || data.source == Source::Forbidden {
                 p class="muted" { "The consumption is not known." }
             } @else {
-                p class="muted" { "No consumption in this time." }
+                (figures(&data.table))
+                @if data.table.rows.is_empty() {
+                    p class="muted" { "No consumption in this time." }
+                } @else if let Some(series) = &data.bars {
+                    (bars(series))
+                }
             }
         }
         @if !data.table.rows.is_empty() {

@@ -12,7 +12,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::confirmation::{Confirmation, Format};
+use super::super::chosen::Format;
+use super::super::confirmation::Confirmation;
 use super::super::effects::Outlook;
 use super::super::format::time;
 use super::super::forms::Sent;

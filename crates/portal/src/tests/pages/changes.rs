@@ -1,6 +1,6 @@
 //! The changes of a plan and the purchases, by forms.
 
-use flashgate_ledger::facts::PaymentState;
+use flashgate_ledger::facts::{PaymentState, Renewal};
 use flashgate_testing::TestAccount;
 use serde_json::{Value, json};
 
@@ -107,11 +107,36 @@ async fn a_downgrade_is_shown_as_pending_and_undone() {
     let pending = element(&page, "pending-change").expect("pending");
     assert!(pending.contains("Starter") && pending.contains("28 Feb 2026"), "{pending}");
     assert!(element(&page, "undo").is_some());
+    let outcome = fake.part("outcome/change_1").await.text;
+    assert!(outcome.contains("The change is planned") && outcome.contains("28 Feb 2026"), "{outcome}");
     let answered = fake.submit("/team/acme/undo", &[]).await;
     assert_eq!(location(&answered), "/team/acme/");
     assert_eq!(fake.content().writes[0]["spec"], json!({"plan": "growth", "billingPeriod": "Monthly"}));
     let again = fake.submit("/team/acme/undo", &[]).await;
     assert_eq!((location(&again), fake.content().writes.len()), ("/team/acme/", 1));
+}
+
+#[tokio::test]
+async fn a_lapsed_account_returns_to_the_plan_that_it_still_names() {
+    let mut test = TestAccount::on_plan("starter", "2025-12-31T10:00:00Z");
+    test.set_renewal("2026-01-10T10:00:00Z", Renewal::None);
+    test.until("2026-02-05T10:00:00Z");
+    let mut status = accounts::status("40");
+    status["plan"] = json!("organization-free");
+    let fake = started_with(settings(), &test, "starter", &status);
+    fake.content().objects.get_mut("subscriptions/acme").expect("Subscription")["spec"]["renewal"] =
+        json!("None");
+    let plans = fake.part("plan").await.text;
+    assert!(
+        plans.contains("href=\"/team/acme/plan/starter-monthly\" data-testid=\"choose-starter-monthly\""),
+        "{plans}"
+    );
+    let page = fake.part("plan/starter-monthly").await.text;
+    let effect = element(&page, "effect").expect("effect");
+    assert!(
+        effect.contains("At once") && effect.contains("+1,100") && effect.contains("100.00 USD"),
+        "{effect}"
+    );
 }
 
 #[tokio::test]

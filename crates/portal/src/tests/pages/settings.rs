@@ -47,16 +47,19 @@ async fn a_refused_form_keeps_the_typed_texts_and_shows_the_reason() {
     let fake = started();
     let (details, thresholds) = seen(&fake).await;
     fake.content().invalid = Some(
-        "Subscription.billing.flashgate.dev \"acme\" is invalid: spec.billingDetails.email: Invalid value: \"string\": \
-         one address without spaces, such as 'billing@example.com'",
+        "Subscription.billing.flashgate.dev \"acme\" is invalid: spec.billingDetails.email: Invalid value: \"not an address\": \
+         must be one address without spaces, such as 'billing@example.com'",
     );
     let fields =
         [("seen", details.as_str()), ("name", "Acme"), ("email", "not an address"), ("address", "Street 1")];
     let answered = fake.submit("/team/acme/settings/billing-details", &fields).await;
     assert_eq!(answered.status, 422);
-    for text in
-        ["one address without spaces", "value=\"not an address\"", "value=\"Acme\"", "\nStreet 1</textarea>"]
-    {
+    for text in [
+        "Email address: must be one address without spaces",
+        "value=\"not an address\"",
+        "value=\"Acme\"",
+        "\nStreet 1</textarea>",
+    ] {
         assert!(answered.text.contains(text), "{text}: {}", answered.text);
     }
     fake.content().invalid = None;

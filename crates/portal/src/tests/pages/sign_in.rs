@@ -139,6 +139,8 @@ async fn the_sign_out_removes_the_cookies() {
     let fake = started();
     let cookies = sent(&sign_in(&fake, "/", TOKEN).await);
     let page = fake.visit("GET", "/team/acme/", &[("cookie", &cookies)], "").await;
+    let missing = fake.visit("GET", "/team/other/", &[("cookie", &cookies)], "").await;
+    assert!(missing.status == 404 && missing.text.contains("Sign out"), "{}", missing.text);
     let body = format!("secret={}", hidden(&page.text, "secret"));
     let headers = [("cookie", cookies.as_str()), ("content-type", FORM)];
     let refused = fake.visit("POST", "/-/logout", &headers, "secret=0").await;
