@@ -126,9 +126,6 @@ async fn a_store_restored_from_a_backup_is_filled_from_the_ledgers() {
     operator.terminate().await;
 }
 
-/// Seconds for which the store is down under load, if the variable `STORE_DOWN_SECONDS` has no other number.
-const DOWN_SECONDS: u64 = 5;
-
 /// Reports that are created at once: more than the charges that a ledger keeps until their receipts.
 const REPORTS: i64 = 300;
 
@@ -143,6 +140,17 @@ async fn load(account: &ClusterAccount<'_>, start: i64, first: i64) {
 
 #[tokio::test]
 async fn charging_pauses_while_the_store_is_down_and_then_catches_up() {
+    load_while_the_store_is_down(Duration::ZERO).await;
+}
+
+#[tokio::test]
+#[ignore = "it takes more than 10 minutes: cargo test --test suite -- --ignored ten_minutes"]
+async fn nothing_is_lost_while_the_store_is_down_for_ten_minutes_under_load() {
+    load_while_the_store_is_down(Duration::from_mins(10)).await;
+}
+
+/// Creates reports for as long as `down` while the store is down, at least more than a ledger keeps without receipts.
+async fn load_while_the_store_is_down(down: Duration) {
     let world = World::start().await;
     let mut store = Postgres::start().await;
     let history = store.admin_url();
@@ -152,9 +160,7 @@ async fn charging_pauses_while_the_store_is_down_and_then_catches_up() {
     report(&account, "before", 48).await;
     store.stop();
 
-    let down =
-        std::env::var("STORE_DOWN_SECONDS").map_or(DOWN_SECONDS, |text| text.parse().expect("a number"));
-    let end = Instant::now() + Duration::from_secs(down);
+    let end = Instant::now() + down;
     let (start, mut created) = (now() - 86_400, 0);
     while created == 0 || Instant::now() < end {
         load(&account, start, created).await;

@@ -321,7 +321,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
     let backup = world.plane.folder().join("team.yaml").display().to_string();
     let variables = [("NAMESPACE", "team".to_owned()), ("BACKUP", backup)];
     let page = Runbook::open("restore-a-namespace.md", &world, &variables);
-    while_deployed(&world, async {
+    Box::pin(while_deployed(&world, async {
         live(&account).await;
         let before = account.ledger().await;
         page.walk("Before it happens: a backup").await;
@@ -352,7 +352,7 @@ async fn a_namespace_is_restored_as_the_runbook_says() {
         account.report_hour("new", 18, egress("1G")).await;
         account.state_is::<UsageReport>("new", "Charged").await;
         account.balance("1275").await;
-    })
+    }))
     .await;
     page.assert_complete();
 }
@@ -394,7 +394,7 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
     let variables = [("GIT", git.display().to_string()), ("BACKUP", backup)];
     let mut page = Runbook::open("rebuild-a-cluster-from-git.md", &lost, &variables);
     deploy(&lost).await;
-    let before = while_deployed(&lost, async {
+    let before = Box::pin(while_deployed(&lost, async {
         let account = ClusterAccount::without_subscription(&lost, "team").await;
         let teams = git.join("teams").display().to_string();
         let applied = account.kubectl(&["apply", "--recursive", "--filename", &teams], None).await;
@@ -405,7 +405,7 @@ async fn a_cluster_is_rebuilt_from_git_as_the_runbook_says() {
         account.balance("1290").await;
         page.walk("Before it happens: a backup").await;
         account.ledger().await
-    })
+    }))
     .await;
     drop(lost);
 

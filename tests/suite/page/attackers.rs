@@ -119,7 +119,7 @@ async fn a_page_of_another_origin_can_neither_send_forms_nor_show_the_page_in_a_
         "<form id=forged method=post action='{origin}{action}'>{fields}<button>Win</button></form>\
          <iframe src='{origin}{path}'></iframe>"
     );
-    let port = foreign::start(body);
+    let port = foreign::start(&body);
     // The first host is another site; the second differs by its port, so browsers send cookies.
     for host in ["localhost", "127.0.0.1"] {
         tab.open(&format!("http://{host}:{port}/")).await;
@@ -154,7 +154,7 @@ async fn the_account_of_another_tenant_is_not_found_and_not_named() {
     let authorization = format!("Authorization: Bearer {token}");
     for part in PARTS {
         let mut pages = Vec::new();
-        for name in ["acme", "nobody"] {
+        for name in ["acme", "absent"] {
             let path = format!("/page-secret/{name}/{part}");
             let (status, _, body) = raw(&served.internal, "GET", &path, &[&authorization], "").await;
             assert!(!body.contains("Scale") && !body.contains("89,000"), "{path}: {body}");
@@ -193,8 +193,8 @@ async fn paths_and_wanted_pages_stay_on_this_site() {
     }
     for next in ["//evil.example/", "/\\evil.example/", "https://evil.example/", "javascript:alert(1)"] {
         let Some(tab) = served.internal.visit().await else { return };
-        let next: String = next.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        tab.open(&format!("/-/login?next={next}")).await;
+        let escaped: Vec<String> = next.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        tab.open(&format!("/-/login?next={}", escaped.concat())).await;
         sign_in(&tab, &served.token("customer")).await;
         assert_eq!(tab.path().await, "/");
         tab.is_clean().await;

@@ -1,17 +1,13 @@
 //! The actions of a visitor in a browser: opens pages, clicks, types, and reads.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 use thirtyfour::{By, Key, WebDriver, WebElement};
 
 use super::browser::axe;
-use crate::world::{eventually, wait_for};
-
-/// Longest time to wait for an element after a click. A change waits for the operator's verdict.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::world::wait_for;
 
 /// The colour scheme that a visitor prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +133,7 @@ impl Tab {
 
     async fn await_element(&self, by: By, what: &str) -> WebElement {
         let look = async || self.driver.find(by.clone()).await.ok();
-        let within = eventually(&format!("{what} is on the page"), look).within(PATIENCE);
-        within.await_some().await
+        wait_for(&format!("{what} is on the page"), look).await
     }
 
     /// Waits for the element with this `data-testid`.
@@ -327,7 +322,7 @@ async fn click(element: &WebElement) {
     element.click().await.expect("clicked");
 }
 
-/// Returns a text as a string of XPath.
+/// Returns a text as a string of `XPath`.
 fn quoted(text: &str) -> String {
     format!("concat('', '{}')", text.replace('\'', "', \"'\", '"))
 }

@@ -85,7 +85,7 @@ async fn until_recorded(recorder: &Recorder) -> i64 {
     let patience = Instant::now() + Duration::from_mins(1);
     loop {
         match recorder.record(ledger_of(2).batch()).await {
-            Ok(recorded) => return recorded.number,
+            Ok(done) => return done.number,
             Err(error) => assert!(Instant::now() < patience, "{error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
