@@ -119,7 +119,7 @@ async fn a_page_of_another_origin_can_neither_send_forms_nor_show_the_page_in_a_
         "<form id=forged method=post action='{origin}{action}'>{fields}<button>Win</button></form>\
          <iframe src='{origin}{path}'></iframe>"
     );
-    let port = foreign::start(body);
+    let port = foreign::start(&body);
     // The first host is another site; the second differs by its port, so browsers send cookies.
     for host in ["localhost", "127.0.0.1"] {
         tab.open(&format!("http://{host}:{port}/")).await;
@@ -193,7 +193,7 @@ async fn paths_and_wanted_pages_stay_on_this_site() {
     }
     for next in ["//evil.example/", "/\\evil.example/", "https://evil.example/", "javascript:alert(1)"] {
         let Some(tab) = served.internal.visit().await else { return };
-        let next: String = next.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let next = next.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
         tab.open(&format!("/-/login?next={next}")).await;
         sign_in(&tab, &served.token("customer")).await;
         assert_eq!(tab.path().await, "/");

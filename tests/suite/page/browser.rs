@@ -1,4 +1,4 @@
-//! Chromium by WebDriver: one chromedriver for all tests, and a browser with its own profile for each test.
+//! Chromium by `WebDriver`: one chromedriver for all tests, and a browser with its own profile for each test.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};

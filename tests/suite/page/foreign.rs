@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 /// Starts a server that answers every request with `body`, and returns its port. It ends with the test process.
-pub fn start(body: String) -> u16 {
+pub fn start(body: &str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
     let port = listener.local_addr().expect("address").port();
     let answer = format!(

@@ -327,7 +327,7 @@ async fn click(element: &WebElement) {
     element.click().await.expect("clicked");
 }
 
-/// Returns a text as a string of XPath.
+/// Returns a text as a string of `XPath`.
 fn quoted(text: &str) -> String {
     format!("concat('', '{}')", text.replace('\'', "', \"'\", '"))
 }
