@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Longest time to wait for a condition.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Longest time to wait for a condition. Several tests, each with a control plane, share the machine.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The interval between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(25);

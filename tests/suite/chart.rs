@@ -126,7 +126,7 @@ pub async fn install_in(world: &World, namespace: &str, mut values: Value) -> (C
 }
 
 /// Returns the documents of a YAML stream.
-fn documents(text: &str) -> Vec<Value> {
+pub fn documents(text: &str) -> Vec<Value> {
     let documents = serde_yaml::Deserializer::from_str(text);
     let documents = documents.map(|document| Value::deserialize(document).expect("YAML"));
     documents.filter(|document| !document.is_null()).collect()

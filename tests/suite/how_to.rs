@@ -16,12 +16,11 @@ use flashgate_testing::values::{HOUR, at};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::cluster_account::{ClusterAccount, egress, now, seconds};
 use crate::suite::chart::pod::Container;
-use crate::suite::chart::tool;
+use crate::suite::chart::{documents, tool};
 use crate::suite::installed::shared;
 use crate::suite::payments::free_address;
 use crate::suite::runbooks::Runbook;
@@ -317,17 +316,17 @@ impl Drop for Started {
     }
 }
 
-/// Starts the operator of the release in `world`, as its pod would run. Returns the address of its webhook.
-async fn start_release(world: &World) -> (SocketAddr, Operator) {
-    let release = ["flashgate-billing", "--namespace", "flashgate-billing"];
-    let arguments = [&["get", "manifest"], &release[..]].concat();
+/// Returns the objects of the release in `world`.
+fn release(world: &World) -> Vec<Value> {
+    let arguments = ["get", "manifest", "flashgate-billing", "--namespace", "flashgate-billing"];
     let said = tool("helm", &arguments, &world.plane.kubeconfig(), "");
     assert!(said.success, "{}", said.stderr);
-    let rendered = serde_yaml::Deserializer::from_str(&said.stdout);
-    let rendered: Vec<Value> = rendered
-        .map(|object| Value::deserialize(object).expect("YAML"))
-        .filter(|object| !object.is_null())
-        .collect();
+    documents(&said.stdout)
+}
+
+/// Starts the operator of the release in `world`, as its pod would run. Returns the address of its webhook.
+async fn start_release(world: &World) -> (SocketAddr, Operator) {
+    let rendered = release(world);
     let container = Container::of(world, &rendered);
     // The kubelet would mount the Secret of the page.
     let mounted =

@@ -21,7 +21,7 @@ pub struct Container {
     service_account: (String, String),
 }
 
-/// What a rendered container runs, with local folders for its volumes.
+/// The command of a rendered container, with local folders for its volumes.
 struct Process {
     namespace: String,
     arguments: Vec<String>,
@@ -55,11 +55,7 @@ impl Process {
 /// Starts the rendered container of the portal. Returns its address. Its kubeconfig is that of the administrator, whose
 /// user it must not use.
 pub fn start_portal(world: &World, rendered: &[Value]) -> (SocketAddr, Operator) {
-    let deployments = rendered.iter().filter(|object| object["kind"] == "Deployment");
-    let (deployment, container) = deployments
-        .flat_map(|deployment| containers(deployment).map(move |container| (deployment, container)))
-        .find(|(_, container)| container["name"] == "portal")
-        .expect("a portal is rendered");
+    let (deployment, container) = portal_of(rendered);
     let Process { mut arguments, environment, .. } = Process::of(world, deployment, container, rendered);
     let address = free_address();
     let listens =
@@ -71,6 +67,15 @@ pub fn start_portal(world: &World, rendered: &[Value]) -> (SocketAddr, Operator)
         environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let kubeconfig = world.plane.kubeconfig();
     (address, Operator::start_command("serve", &kubeconfig, &arguments, &environment, Stdio::inherit()))
+}
+
+/// Returns the container of the portal, and its Deployment before it.
+pub fn portal_of(rendered: &[Value]) -> (&Value, &Value) {
+    let deployments = rendered.iter().filter(|object| object["kind"] == "Deployment");
+    deployments
+        .flat_map(|deployment| containers(deployment).map(move |container| (deployment, container)))
+        .find(|(_, container)| container["name"] == "portal")
+        .expect("a portal is rendered")
 }
 
 /// Returns the containers of a Deployment.

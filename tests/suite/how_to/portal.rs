@@ -4,35 +4,20 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use flashgate_testing::catalog::monthly;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{Page, release_variables, set_environment};
+use super::{Page, release, release_variables, set_environment};
 use crate::cluster_account::ClusterAccount;
-use crate::suite::chart::pod::{Container, start_portal};
-use crate::suite::chart::tool;
+use crate::suite::chart::pod::{Container, portal_of, start_portal};
 use crate::suite::payments::free_address;
 use crate::suite::portal::client::Client;
 use crate::suite::portal::serve;
 use crate::suite::postgres::Postgres;
 use crate::world::{World, wait_until};
 
-/// Returns the objects of the release that the page installed.
-fn manifest(world: &World) -> Vec<Value> {
-    let arguments = ["get", "manifest", "flashgate-billing", "--namespace", "flashgate-billing"];
-    let said = tool("helm", &arguments, &world.plane.kubeconfig(), "");
-    assert!(said.success, "{}", said.stderr);
-    let objects = serde_yaml::Deserializer::from_str(&said.stdout);
-    let objects = objects.map(|object| Value::deserialize(object).expect("YAML"));
-    objects.filter(|object| !object.is_null()).collect()
-}
-
 /// Returns the container of the portal in the release.
 fn portal_container(world: &World) -> Value {
-    let objects = manifest(world);
-    let deployments = objects.iter().filter(|object| object["kind"] == "Deployment");
-    let mut containers = deployments.flat_map(crate::suite::chart::pod::containers);
-    containers.find(|container| container["name"] == "portal").expect("the release has a portal").clone()
+    portal_of(&release(world)).1.clone()
 }
 
 /// Runs SQL as the user of a URL. Returns whether PostgreSQL accepted it, and its error.
@@ -58,9 +43,9 @@ async fn the_portal_is_installed_and_exposed_as_the_page_says() {
     let page = Page::how_to("install-the-portal.md", &world, &given);
     page.walk("Turn it on").await;
 
-    let release = manifest(&world);
-    let operator = Container::of(&world, &release).start_with_log(&world, Stdio::inherit()).await;
-    let (address, _portal) = start_portal(&world, &release);
+    let rendered = release(&world);
+    let operator = Container::of(&world, &rendered).start_with_log(&world, Stdio::inherit()).await;
+    let (address, _portal) = start_portal(&world, &rendered);
     let account = ClusterAccount::without_subscription(&world, "team").await;
     account.subscribe(monthly("starter"), None).await;
     account.balance("1100").await;

@@ -1,4 +1,4 @@
-//! What a visitor does and sees in a browser: opens pages, clicks, types, and reads.
+//! The actions of a visitor in a browser: opens pages, clicks, types, and reads.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! The recorder, and a store that is down.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flashgate_history::{HistoryUrl, RecordError, Recorder, Store, StoreError};
+use tokio::time::Instant;
 
 use crate::on_both_stores;
 use crate::stores::ledger::Ledger;

@@ -45,14 +45,14 @@ fn outcome(account: &TestAccount, change: &Change) -> Outcome {
 fn accepted(account: &TestAccount, change: &Change) -> Effect {
     match outcome(account, change) {
         Outcome::Accepted(effect) => effect,
-        Outcome::Refused(reason) => panic!("refused: {reason}"),
+        Outcome::Refused(reason) => unreachable!("refused: {reason}"),
     }
 }
 
 fn refused(account: &TestAccount, change: &Change) -> String {
     match outcome(account, change) {
         Outcome::Refused(reason) => reason,
-        Outcome::Accepted(effect) => panic!("accepted: {effect:?}"),
+        Outcome::Accepted(effect) => unreachable!("accepted: {effect:?}"),
     }
 }
 
