@@ -28,11 +28,11 @@ const GIFT_DAY: i64 = 30;
 /// The day on which the plan becomes larger.
 const UPGRADE_DAY: i64 = 50;
 
-/// Labels with their values.
-type Labels = &'static [(&'static str, &'static str)];
+/// Node type, operation, quantity and labels of usage.
+type Line = (&'static str, &'static str, i64, &'static [(&'static str, &'static str)]);
 
-/// Bytes and tokens of a day, with their labels.
-const LINES: [(&str, &str, i64, Labels); 4] = [
+/// The usage of a day in the middle of the account's life.
+const LINES: [Line; 4] = [
     ("Public", "StorageEgress", 1_450_000_000, &[("repo", "docs"), ("bucket", "public-assets")]),
     ("Private", "StorageEgress", 2_300_000_000, &[("repo", "api"), ("bucket", "builds")]),
     ("Public", "TokensOut", 7_400, &[("repo", "chat"), ("model", "large"), ("provider", "north")]),

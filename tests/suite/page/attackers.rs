@@ -124,7 +124,7 @@ async fn a_page_of_another_origin_can_neither_send_forms_nor_show_the_page_in_a_
     for host in ["localhost", "127.0.0.1"] {
         tab.open(&format!("http://{host}:{port}/")).await;
         let framed = tab.framed_text().await;
-        assert!(!framed.contains("Renew") && !framed.contains("1,100"), "{host}: {framed}");
+        assert!(!framed.contains("Billing & Credits"), "{host}: {framed}");
         tab.press("Win").await;
         let heading = tab.find("h1").await.text().await.expect("text");
         assert!(heading == "You may not do this", "{host}: {heading}");
@@ -154,7 +154,7 @@ async fn the_account_of_another_tenant_is_not_found_and_not_named() {
     let authorization = format!("Authorization: Bearer {token}");
     for part in PARTS {
         let mut pages = Vec::new();
-        for name in ["acme", "absent"] {
+        for name in ["acme", "nobody"] {
             let path = format!("/page-secret/{name}/{part}");
             let (status, _, body) = raw(&served.internal, "GET", &path, &[&authorization], "").await;
             assert!(!body.contains("Scale") && !body.contains("89,000"), "{path}: {body}");
@@ -193,8 +193,8 @@ async fn paths_and_wanted_pages_stay_on_this_site() {
     }
     for next in ["//evil.example/", "/\\evil.example/", "https://evil.example/", "javascript:alert(1)"] {
         let Some(tab) = served.internal.visit().await else { return };
-        let escaped: Vec<String> = next.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        tab.open(&format!("/-/login?next={}", escaped.concat())).await;
+        let next = next.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
+        tab.open(&format!("/-/login?next={next}")).await;
         sign_in(&tab, &served.token("customer")).await;
         assert_eq!(tab.path().await, "/");
         tab.is_clean().await;

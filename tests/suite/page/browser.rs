@@ -1,4 +1,4 @@
-//! Chromium by the protocol of `chromedriver`: one chromedriver for all tests, and a browser with its own profile for each test.
+//! Chromium by `WebDriver`: one chromedriver for all tests, and a browser with its own profile for each test.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -99,6 +99,8 @@ pub async fn visit(origin: &str) -> Option<Tab> {
     let downloads = driver.folder.join(driver.browsers.fetch_add(1, Ordering::Relaxed).to_string());
     let preferences = json!({"download.default_directory": downloads});
     capabilities.add_experimental_option("prefs", preferences).expect("preferences");
-    let driver = WebDriver::new(&driver.address, capabilities).await.expect("session");
+    // A test that fails ends its browser while its runtime stands still, which no kept connection survives.
+    let session = WebDriver::builder(&driver.address, capabilities).keep_alive(false);
+    let driver = session.connect().await.expect("session");
     Some(Tab::new(driver, origin, downloads).await)
 }
