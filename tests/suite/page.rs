@@ -6,6 +6,7 @@
 mod account;
 mod attackers;
 mod browser;
+mod chromium;
 mod foreign;
 mod looks;
 mod manifests;

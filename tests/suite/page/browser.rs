@@ -6,9 +6,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fantoccini::ClientBuilder;
+use fantoccini::wd::Capabilities;
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
-use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities as _;
-use thirtyfour::{DesiredCapabilities, LoggingPrefsLogLevel, WebDriver};
 
 use super::tab::Tab;
 use crate::world::made_by;
@@ -87,20 +88,17 @@ pub fn axe() -> &'static str {
 /// Starts a browser that visits a server, or returns `None` where there is no browser: the test is skipped.
 pub async fn visit(origin: &str) -> Option<Tab> {
     let driver = tokio::task::spawn_blocking(|| DRIVER.as_ref()).await.expect("driver")?;
-    let mut capabilities = DesiredCapabilities::chrome();
-    let tools = TOOLS.as_ref()?;
-    capabilities.set_binary(&tools.join("chromium").display().to_string()).expect("binary");
-    for argument in ARGUMENTS {
-        capabilities.add_arg(argument).expect("argument");
-    }
-    for log in ["browser", "performance"] {
-        capabilities.set_logging_prefs(log, LoggingPrefsLogLevel::All).expect("log");
-    }
     let downloads = driver.folder.join(driver.browsers.fetch_add(1, Ordering::Relaxed).to_string());
-    let preferences = json!({"download.default_directory": downloads});
-    capabilities.add_experimental_option("prefs", preferences).expect("preferences");
-    // A test that fails ends its browser while its runtime stands still, which no kept connection survives.
-    let session = WebDriver::builder(&driver.address, capabilities).keep_alive(false);
-    let driver = session.connect().await.expect("session");
-    Some(Tab::new(driver, origin, downloads).await)
+    let options = json!({
+        "binary": TOOLS.as_ref()?.join("chromium"),
+        "args": ARGUMENTS,
+        "prefs": {"download.default_directory": downloads},
+    });
+    let mut capabilities = Capabilities::new();
+    capabilities.insert("browserName".to_owned(), json!("chrome"));
+    capabilities.insert("goog:chromeOptions".to_owned(), options);
+    capabilities.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL", "performance": "ALL"}));
+    let mut session = ClientBuilder::new(HttpConnector::new());
+    let client = session.capabilities(capabilities).connect(&driver.address).await.expect("session");
+    Some(Tab::new(client, origin, downloads).await)
 }

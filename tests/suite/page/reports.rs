@@ -112,7 +112,7 @@ async fn the_history_is_filtered_and_its_pages_join_to_the_balance() {
             amount(status["status"]["credits"]["balance"].as_str().expect("balance"))
         );
         let kind = tab.field("Kind").await;
-        kind.find(thirtyfour::By::Css("[value='Purchased']"))
+        kind.find(fantoccini::Locator::Css("[value='Purchased']"))
             .await
             .expect("kind")
             .click()

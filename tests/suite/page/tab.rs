@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use base64::Engine as _;
+use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
-use thirtyfour::{By, Key, WebDriver, WebElement};
 
 use super::browser::axe;
+use super::chromium::ChromiumCommand;
 use crate::world::wait_for;
 
 /// The colour scheme that a visitor prefers.
@@ -43,15 +47,15 @@ impl Scripts {
 
 /// A tab of a browser at a server.
 pub struct Tab {
-    driver: WebDriver,
+    client: Client,
     origin: String,
     downloads: PathBuf,
 }
 
 impl Tab {
     /// Returns the tab of a new browser with an empty folder for downloads, as a desktop in the light scheme with scripts.
-    pub async fn new(driver: WebDriver, origin: &str, downloads: PathBuf) -> Self {
-        let tab = Self { driver, origin: origin.to_owned(), downloads };
+    pub async fn new(client: Client, origin: &str, downloads: PathBuf) -> Self {
+        let tab = Self { client, origin: origin.to_owned(), downloads };
         tab.on(Screen::Desktop).await;
         tab.in_theme(Theme::Light).await;
         tab
@@ -59,11 +63,12 @@ impl Tab {
 
     /// Ends the browser.
     pub async fn close(self) {
-        self.driver.quit().await.expect("the browser ends");
+        self.client.close().await.expect("the browser ends");
     }
 
-    async fn devtools(&self, method: &str, parameters: Value) {
-        self.driver.cdp().send_raw(method, parameters).await.expect(method);
+    async fn devtools(&self, method: &str, parameters: Value) -> Value {
+        let command = ChromiumCommand::devtools(method, &parameters);
+        self.client.issue_cmd(command).await.expect(method)
     }
 
     /// Changes the screen.
@@ -97,23 +102,23 @@ impl Tab {
     /// Opens a path of the server, or another URL.
     pub async fn open(&self, path: &str) {
         let url = if path.starts_with('/') { format!("{}{path}", self.origin) } else { path.to_owned() };
-        self.driver.goto(url).await.expect("page");
+        self.client.goto(&url).await.expect("page");
     }
 
     /// Goes back to the page before.
     pub async fn back(&self) {
-        self.driver.back().await.expect("page");
+        self.client.back().await.expect("page");
     }
 
     /// Returns path and query of the page.
     pub async fn path(&self) -> String {
-        let url = self.driver.current_url().await.expect("URL").to_string();
+        let url = self.client.current_url().await.expect("URL").to_string();
         url.strip_prefix(&self.origin).map_or(url.clone(), str::to_owned)
     }
 
     /// Returns the HTML of the page.
     pub async fn html(&self) -> String {
-        self.driver.source().await.expect("page")
+        self.client.source().await.expect("page")
     }
 
     /// Returns the visible text of the page.
@@ -122,22 +127,22 @@ impl Tab {
     }
 
     /// Returns all elements that a CSS selector matches now.
-    pub async fn all(&self, selector: &str) -> Vec<WebElement> {
-        self.driver.find_all(By::Css(selector)).await.expect("selector")
+    pub async fn all(&self, selector: &str) -> Vec<Element> {
+        self.client.find_all(Locator::Css(selector)).await.expect("selector")
     }
 
     /// Waits for the element that a CSS selector matches first.
-    pub async fn find(&self, selector: &str) -> WebElement {
-        self.await_element(By::Css(selector), selector).await
+    pub async fn find(&self, selector: &str) -> Element {
+        self.await_element(Locator::Css(selector), selector).await
     }
 
-    async fn await_element(&self, by: By, what: &str) -> WebElement {
-        let look = async || self.driver.find(by.clone()).await.ok();
+    async fn await_element(&self, locator: Locator<'_>, what: &str) -> Element {
+        let look = async || self.client.find(locator).await.ok();
         wait_for(&format!("{what} is on the page"), look).await
     }
 
     /// Waits for the element with this `data-testid`.
-    pub async fn element(&self, id: &str) -> WebElement {
+    pub async fn element(&self, id: &str) -> Element {
         self.find(&format!("[data-testid='{id}']")).await
     }
 
@@ -155,7 +160,8 @@ impl Tab {
     pub async fn open_until(&self, path: &str, id: &str, expected: &str) {
         wait_for(&format!("{id} of {path} shows {expected}"), async || {
             self.open(path).await;
-            let found = self.driver.find(By::Testid(id)).await.ok()?;
+            let selector = format!("[data-testid='{id}']");
+            let found = self.client.find(Locator::Css(&selector)).await.ok()?;
             found.text().await.ok()?.contains(expected).then_some(())
         })
         .await;
@@ -170,7 +176,7 @@ impl Tab {
     pub async fn press(&self, text: &str) {
         let name = format!("normalize-space(.)={}", quoted(text));
         let path = format!("//a[{name}] | //button[{name}] | //summary[{name}]");
-        click(&self.await_element(By::XPath(path), text).await).await;
+        click(&self.await_element(Locator::XPath(&path), text).await).await;
     }
 
     /// Clicks a button by its text, in the form whose address ends with a path.
@@ -180,7 +186,7 @@ impl Tab {
             quoted(&format!("/{form}")),
             quoted(text)
         );
-        click(&self.await_element(By::XPath(path), text).await).await;
+        click(&self.await_element(Locator::XPath(&path), text).await).await;
     }
 
     /// Returns the amount of the first figure in large letters, without its unit.
@@ -206,13 +212,13 @@ impl Tab {
     }
 
     /// Waits for the field with this label, within a form or on the page.
-    pub async fn field(&self, label: &str) -> WebElement {
+    pub async fn field(&self, label: &str) -> Element {
         let label_is = format!("//label[starts-with(normalize-space(.),{})]", quoted(label));
         let path = format!(
             "//*[self::input or self::select or self::textarea][@id={label_is}/@for] | {label_is}//*[self::input \
              or self::select or self::textarea]"
         );
-        self.await_element(By::XPath(path), label).await
+        self.await_element(Locator::XPath(&path), label).await
     }
 
     /// Replaces the text of the field with this label.
@@ -224,31 +230,35 @@ impl Tab {
 
     /// Returns the value of the field with this label.
     pub async fn value(&self, label: &str) -> String {
-        self.field(label).await.value().await.expect(label).unwrap_or_default()
+        self.field(label).await.prop("value").await.expect(label).unwrap_or_default()
     }
 
     /// Runs a script of the test, also on pages whose own scripts may not run.
     pub async fn run(&self, script: &str) -> Value {
-        self.driver.execute(script, Vec::new()).await.expect(script).json().clone()
+        self.client.execute(script, Vec::new()).await.expect(script)
     }
 
     /// Moves the focus to the next element by the keyboard.
     pub async fn tabulate(&self) {
-        self.driver.action_chain().send_keys(Key::Tab).perform().await.expect("key");
+        let key = char::from(Key::Tab);
+        let press = KeyActions::new("keyboard".to_owned())
+            .then(KeyAction::Down { value: key })
+            .then(KeyAction::Up { value: key });
+        self.client.perform_actions(press).await.expect("key");
     }
 
     /// Returns the text of the first frame of the page.
     pub async fn framed_text(&self) -> String {
         self.find("iframe").await.enter_frame().await.expect("frame");
         let text = self.text().await;
-        self.driver.enter_default_frame().await.expect("page");
+        self.client.enter_parent_frame().await.expect("page");
         text
     }
 
     /// Opens the newest invoice from the list of invoices.
     pub async fn open_first_invoice(&self) {
         let row = self.element("invoice-row").await;
-        row.find(By::Css("a")).await.expect("link").click().await.expect("clicked");
+        row.find(Locator::Css("a")).await.expect("link").click().await.expect("clicked");
     }
 
     /// Takes a picture of the page from its top, at most `height` pixels high, in PNG.
@@ -257,7 +267,7 @@ impl Tab {
         let height = size[1].as_u64().expect("height").min(height);
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": 1});
         let options = json!({"captureBeyondViewport": true, "clip": clip});
-        let picture = self.driver.cdp().send_raw("Page.captureScreenshot", options).await.expect("picture");
+        let picture = self.devtools("Page.captureScreenshot", options).await;
         base64::engine::general_purpose::STANDARD
             .decode(picture["data"].as_str().expect("data"))
             .expect("base64")
@@ -265,15 +275,22 @@ impl Tab {
 
     /// Returns the errors and warnings that the browser has logged since the last call.
     pub async fn logged(&self) -> Vec<String> {
-        let entries = self.driver.browser_log().await.expect("log").into_iter();
-        let entries = entries.filter(|entry| !matches!(entry.level.as_str(), "INFO" | "DEBUG"));
-        entries.map(|entry| format!("{} {}", entry.level, entry.message)).collect()
+        let entries = self.log("browser").await.into_iter();
+        let entries = entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG");
+        entries.map(|entry| format!("{} {}", entry["level"], entry["message"])).collect()
+    }
+
+    /// Returns the entries of a log of the browser since the last call.
+    async fn log(&self, name: &str) -> Vec<Value> {
+        let entries = self.client.issue_cmd(ChromiumCommand::log(name)).await.expect("log");
+        entries.as_array().cloned().expect("entries")
     }
 
     /// Returns the URLs that pages have requested since the last call.
     pub async fn requested(&self) -> Vec<String> {
-        let events = self.driver.get_log("performance").await.expect("log").into_iter();
-        let events = events.filter_map(|entry| serde_json::from_str::<Value>(&entry.message).ok());
+        let events = self.log("performance").await.into_iter();
+        let events =
+            events.filter_map(|entry| serde_json::from_str::<Value>(entry["message"].as_str()?).ok());
         let requests = events.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
         let urls = requests
             .filter_map(|event| event.pointer("/message/params/request/url")?.as_str().map(str::to_owned));
@@ -296,9 +313,8 @@ impl Tab {
     /// Checks the page with every rule of axe-core. The page must be opened with scripts.
     pub async fn is_accessible(&self) {
         let script = format!("{};{RUN_AXE}", axe());
-        let result = self.driver.execute_async(script, Vec::new()).await.expect("axe-core");
-        let violations = result.json();
-        assert_eq!(*violations, json!([]), "{} violates rules: {violations:#}", self.path().await);
+        let violations = self.client.execute_async(&script, Vec::new()).await.expect("axe-core");
+        assert_eq!(violations, json!([]), "{} violates rules: {violations:#}", self.path().await);
     }
 }
 
@@ -318,7 +334,7 @@ const RUN_AXE: &str = "
         violation.id, violation.help, ...violation.nodes.map(node => node.failureSummary + ' ' + node.html.slice(0, 300))
     ])), error => done(String(error)));";
 
-async fn click(element: &WebElement) {
+async fn click(element: &Element) {
     element.click().await.expect("clicked");
 }
 
