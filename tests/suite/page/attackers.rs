@@ -154,7 +154,7 @@ async fn the_account_of_another_tenant_is_not_found_and_not_named() {
     let authorization = format!("Authorization: Bearer {token}");
     for part in PARTS {
         let mut pages = Vec::new();
-        for name in ["acme", "nobody"] {
+        for name in ["acme", "absent"] {
             let path = format!("/page-secret/{name}/{part}");
             let (status, _, body) = raw(&served.internal, "GET", &path, &[&authorization], "").await;
             assert!(!body.contains("Scale") && !body.contains("89,000"), "{path}: {body}");
