@@ -96,7 +96,7 @@ async fn a_thousand_invoices_are_listed_in_pages() {
     account.subscribe_at("2000-01-01T00:00:00Z", monthly("starter"), None).await;
     account.balance("1100").await;
     // 83 years and 4 months later the account has renewed 1,000 times. A commit keeps the entries of some years.
-    for year in (2002..2083).step_by(2) {
+    for year in (2003..2083).step_by(3) {
         account.clock(&format!("{year}-01-01T00:00:00Z")).await;
         account.expect::<Subscription>("acme", "/status/period/number", (year - 2000) * 12 + 1).await;
     }
