@@ -18,6 +18,7 @@ mod facts;
 mod history;
 mod labels;
 mod ledger;
+mod sorted;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ pub use ledger::{
     Commit, accepted_ledger_from_wire, accepted_ledger_to_wire, ledger_from_wire, ledger_to_wire,
     unacknowledged,
 };
+use sorted::Sorted;
 
 /// Version of the ledger's format that is written, and the newest that is read. A ledger of format 1, which
 /// version 0.1.0 wrote, gets format 2 with its next commit.
@@ -180,13 +182,13 @@ pub fn new_account_id(subscription_uid: &str, now: Timestamp) -> String {
     id
 }
 
-/// Returns JSON without spaces; objects of `serde_json` keep their keys sorted.
+/// Returns JSON without spaces, with sorted keys.
 ///
 /// # Panics
 /// Never: every value has a form in JSON.
 fn canonical(value: &Value) -> Vec<u8> {
     // `Display` of a value gives the same text, but takes three times as long.
-    serde_json::to_vec(value).expect("a value has a form in JSON")
+    serde_json::to_vec(&Sorted(value)).expect("a value has a form in JSON")
 }
 
 /// Returns the SHA-256 of a text in lower-case hexadecimal.

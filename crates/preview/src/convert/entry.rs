@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::sorted::Sorted;
+
 /// Returns an entry as JSON: `{"time", "subscription", "kind", "credits", "balance", "detail"}`, amounts as decimals
 /// in text, keys of `detail` that do not apply left out.
 ///
@@ -27,7 +29,7 @@ pub(super) fn entry_record(subscription: &str, entry: &Entry, sequence: i64, ind
     let mut record = entry_to_json(subscription, entry);
     record["sequence"] = sequence.into();
     record["index"] = index.into();
-    record.to_string()
+    serde_json::to_string(&Sorted(&record)).expect("an entry has a form in JSON")
 }
 
 /// Returns the JSON Schema of an entry as text: `docs/reference/entries.schema.json`.
