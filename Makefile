@@ -23,8 +23,9 @@ GENERATED := crds docs/reference/api.md docs/reference/entries.schema.json docs/
 
 CARGO_DENY := 0.20.2
 
-# Tests of the suite that run at the same time: two for each core, because they wait for the control plane.
-SUITE_THREADS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
+# Tests of the suite that run at the same time: one more than there are cores, because they wait for the control plane.
+# More of them, each with its API server or browser, would wait for each other.
+SUITE_THREADS ?= $(shell echo $$((1 + $$(nproc 2>/dev/null || echo 2))))
 
 # All packages but the ledger, whose tests have a command of their own. The same selection of packages in all commands
 # lets cargo build each crate with the same features, and so once.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use flashgate_api::{CreditAdjustment, CreditLedger, Subscription, UsageReport};
 use flashgate_control_plane::ControlPlane;
 use flashgate_testing::catalog::monthly;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use serde_json::{Value, json};
 
 use super::{Watched, open_account};
@@ -88,16 +91,16 @@ pub fn etcd(world: &World, path: &str, body: &Value) -> Value {
 }
 
 /// Fills etcd until it takes nothing more.
-async fn fill(account: &ClusterAccount<'_>) -> usize {
+async fn fill(fillers: &Api<ConfigMap>) -> usize {
     let mut count = 0;
     loop {
-        let object = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("filler-{count}")},
-            "data": {"text": "x".repeat(900_000)},
-        });
-        let created = account.kubectl(&["create", "-f", "-"], Some(&object.to_string())).await;
-        if !created.success {
-            assert!(created.stderr.contains("database space exceeded"), "{}", created.stderr);
+        let object = ConfigMap {
+            metadata: ObjectMeta { name: Some(format!("filler-{count}")), ..ObjectMeta::default() },
+            data: Some([("text".to_owned(), "x".repeat(900_000))].into()),
+            ..ConfigMap::default()
+        };
+        if let Err(error) = fillers.create(&PostParams::default(), &object).await {
+            assert!(error.to_string().contains("database space exceeded"), "{error}");
             return count;
         }
         count += 1;
@@ -113,18 +116,20 @@ async fn a_full_etcd_loses_nothing_and_billing_continues_when_it_has_space() {
     let account = open_account(&world, "full").await;
     account.adjust("before", "10").await;
     account.balance("1110").await;
-    // A report with an open window exists before etcd is full.
+    // A report with an open window exists before etcd is full. The window ends after it is.
     let now = now();
     let time = |second: i64| jiff::Timestamp::from_second(second).expect("time").to_string();
     let mut usage = crate::suite::faults::sizes::usage("gw", 1, 10);
-    usage["window"] = json!({"startTime": time(now), "endTime": time(now + 20)});
+    usage["window"] = json!({"startTime": time(now), "endTime": time(now + 40)});
     account.create::<UsageReport>("gw-1", usage).await;
-    let fillers = fill(&account).await;
+    // A process for each object would take longer than the window.
+    let fillers: Api<ConfigMap> = Api::namespaced(account.client.clone(), &account.name);
+    let filled = fill(&fillers).await;
     wait_until("a commit found no room", async || watched.metric(REFUSED) >= 2.0).await;
     assert!(watched.read_log().contains("database space exceeded"), "{}", watched.read_log());
-    for index in 0..fillers {
+    for index in 0..filled {
         let name = format!("filler-{index}");
-        account.kubectl(&["delete", "configmap", &name], None).await.succeeded().expect("deleted");
+        fillers.delete(&name, &DeleteParams::default()).await.expect("deleted");
     }
     let status = etcd(&world, "/v3/maintenance/status", &json!({}));
     let revision = status["header"]["revision"].as_str().expect("revision").to_owned();
