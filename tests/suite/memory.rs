@@ -19,6 +19,9 @@ const REPORTS: usize = 100;
 /// Subscriptions with as many annotations as the API server accepts, 250 KiB each.
 const SUBSCRIPTIONS: usize = 1_000;
 
+/// Longest time to wait for the operator. It reads 300 MB of JSON in a debug build, beside other tests.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 /// Number of objects created in parallel.
 const AT_ONCE: usize = 8;
 
@@ -87,9 +90,16 @@ async fn wait_until_all_are_seen(operator: &Operator) {
         let expected = u32::try_from(REPORTS + SUBSCRIPTIONS).expect("count");
         (reports + subscriptions >= f64::from(expected)).then_some(())
     };
-    // The operator reads 300 MB of JSON in a debug build, beside other tests.
-    let patience = Duration::from_mins(10);
-    eventually("the operator has seen all objects", has_seen).within(patience).await_some().await;
+    eventually("the operator has seen all objects", has_seen).within(PATIENCE).await_some().await;
+}
+
+/// Waits until the Subscription of an account shows a balance. All others are reconciled before it.
+async fn wait_for_balance(account: &ClusterAccount<'_>, balance: &str) {
+    let has_balance = async || {
+        let subscription = account.get::<Subscription>("acme").await?;
+        (subscription.pointer("/status/credits/balance")? == balance).then_some(())
+    };
+    eventually(&format!("the balance is {balance}"), has_balance).within(PATIENCE).await_some().await;
 }
 
 #[tokio::test]
@@ -101,12 +111,12 @@ async fn hundreds_of_the_largest_objects_keep_the_operator_below_the_charts_memo
     let quiet = ClusterAccount::subscribed_long_ago(&world, "quiet", monthly("starter")).await;
     let operator = world.operator(&["--metrics-addr", "127.0.0.1:0"]);
     wait_until_all_are_seen(&operator).await;
-    quiet.balance("1100").await;
+    wait_for_balance(&quiet, "1100").await;
     let mut report = fat_report(REPORTS);
     report["subscriptionRef"]["name"] = json!("acme");
     quiet.create::<UsageReport>("gw", report).await;
+    wait_for_balance(&quiet, "100").await;
     quiet.state_is::<UsageReport>("gw", "Charged").await;
-    quiet.balance("100").await;
     let (peak, limit) = (operator.peak_memory_kib(), limit_kib());
     println!("peak {peak} KiB of {limit} KiB");
     assert!(!operator.has_stopped());
