@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flashgate_api::fact::FactObject;
 use flashgate_cluster::Kind;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -28,6 +29,12 @@ pub const FIELD_MANAGER: &str = "flashgate-portal";
 
 /// Number of objects in one page of a list.
 const PAGE: u32 = 100;
+
+/// Returns the field selector of the objects about an account that have no final verdict.
+#[must_use]
+pub fn pending_fields<K: FactObject>(subscription: &str) -> String {
+    format!("spec.subscriptionRef.name={subscription},{}", K::pending_selector())
+}
 
 /// The API server. Connections are shared; the token of each call is not.
 #[derive(Clone)]

@@ -210,7 +210,7 @@ impl<'a> PreviewedAccount<'a> {
         entries.extend(decision.entries);
         for report in &decision.reports {
             if !matches!(report.verdict, ReportVerdict::Waits(_)) {
-                self.facts.reports.retain(|kept| kept.name != report.name);
+                self.facts.reports.remove(&report.name, &report.uid);
             }
         }
         let Some(ledger) = decision.commit else { return };

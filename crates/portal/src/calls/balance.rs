@@ -13,7 +13,7 @@ use super::{AccountErrors, AccountPath};
 use crate::account::Account;
 use crate::answer::Answer;
 use crate::caller::Caller;
-use crate::kubernetes::CallError;
+use crate::kubernetes::{CallError, pending_fields};
 use crate::number::{Number, Success, Time};
 use crate::offers::STORAGE_EGRESS;
 use crate::portal::Portal;
@@ -89,7 +89,7 @@ pub(crate) async fn get_credits_balance(
 /// Returns the consumption of the pending reports, or `None` if the caller may not list them.
 async fn pending(portal: &Portal, caller: &Caller) -> Result<Option<Breakdown>, Refused> {
     let Caller { token, namespace, name } = caller;
-    let fields = format!("spec.subscriptionRef.name={name},status.state!=Charged,status.state!=Rejected");
+    let fields = pending_fields::<UsageReport>(name);
     let mut sums = Breakdown::default();
     let add = |report: UsageReport| sums.add(portal.catalog(), &report);
     match portal.kubernetes.list::<UsageReport>(token, namespace, &fields, add).await {

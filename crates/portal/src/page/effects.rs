@@ -1,6 +1,8 @@
 //! The effect of a change, computed by the operator's own decisions before the change is made.
 
+use flashgate_api::fact::FactObject;
 use flashgate_api::{CreditPack, Subscription, UsageReport};
+use flashgate_cluster::Kind;
 use flashgate_preview::effect::{Change, Effect, Objects, Outcome, When, effect};
 use maud::{Markup, html};
 
@@ -9,7 +11,7 @@ use super::layout::missing;
 use super::problem::sentence;
 use crate::account::Account;
 use crate::caller::Caller;
-use crate::kubernetes::{CallError, Kubernetes};
+use crate::kubernetes::{CallError, Kubernetes, pending_fields};
 use crate::offers::plan_name;
 use crate::portal::Portal;
 use crate::refused::Refused;
@@ -39,16 +41,8 @@ impl Outlook {
     /// # Errors
     /// When a call fails.
     pub(crate) async fn of(portal: &Portal, caller: &Caller, account: &Account) -> Result<Self, Refused> {
-        let name = &caller.name;
-        let pending_packs = format!(
-            "spec.subscriptionRef.name={name},status.state!=Granted,status.state!=Refused,status.state!=Refunded"
-        );
-        let pending_reports =
-            format!("spec.subscriptionRef.name={name},status.state!=Charged,status.state!=Rejected");
-        let (packs, reports) = futures::try_join!(
-            pending(&portal.kubernetes, caller, &pending_packs),
-            pending(&portal.kubernetes, caller, &pending_reports),
-        )?;
+        let (packs, reports) =
+            futures::try_join!(pending(&portal.kubernetes, caller), pending(&portal.kubernetes, caller))?;
         Ok(Self { subscription: account.subscription.clone(), packs, reports })
     }
 
@@ -68,14 +62,14 @@ impl Outlook {
     }
 }
 
-/// Lists the objects that `fields` selects, or none if the caller may not list them.
-async fn pending<K: flashgate_cluster::Kind>(
+/// Lists the pending objects of an account, or none if the caller may not list them.
+async fn pending<K: Kind + FactObject>(
     kubernetes: &Kubernetes,
     caller: &Caller,
-    fields: &str,
 ) -> Result<Vec<K>, CallError> {
     let mut found = Vec::new();
-    match kubernetes.list(&caller.token, &caller.namespace, fields, |object| found.push(object)).await {
+    let fields = pending_fields::<K>(&caller.name);
+    match kubernetes.list(&caller.token, &caller.namespace, &fields, |object| found.push(object)).await {
         Ok(()) | Err(CallError::Forbidden { .. }) => Ok(found),
         Err(error) => Err(error),
     }
