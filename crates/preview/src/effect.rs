@@ -1,7 +1,8 @@
 //! The effect of a change on an account before it is made, by the operator's own decisions.
 //!
-//! [`effect`] brings the account up to date, adds the change to its facts, and decides. A change that awaits a payment is
-//! paid, and a change at the end of the period is decided at that time. Later usage is unknown, so there is none.
+//! A [`Preview`] is an account that is brought up to date. Its effect of a change is what the operator decides with the
+//! change among the facts. A change that awaits a payment is paid, and a change at the end of the period is decided at
+//! that time. Later usage is unknown, so there is none.
 
 #[cfg(test)]
 mod tests;
@@ -126,43 +127,60 @@ pub enum EffectError {
     Frozen(#[from] Violation),
 }
 
-/// Returns the effect of `change` on the account of `objects`. `wall_time` is the present time; an account with a test
-/// clock has its own.
-///
-/// # Errors
-/// When a field of an object is invalid, or an invariant of the account does not hold.
-pub fn effect(
-    objects: &Objects<'_>,
-    change: &Change,
-    catalog: &Catalog,
-    wall_time: Timestamp,
-) -> Result<Outcome, EffectError> {
-    let mut account = PreviewedAccount::of(objects, catalog, wall_time)?;
-    account.decide_until_done()?;
-    let before = account.ledger.clone();
-    account.facts.reports = Reports::default();
-    account.add(change);
-    let mut entries = account.decide_until_done()?;
-    if let Some(reason) = account.refusal(change) {
-        return Ok(Outcome::Refused(reason));
+/// An account that is brought up to date, for the effects of several changes.
+#[derive(Clone, Debug)]
+pub struct Preview<'a>(PreviewedAccount<'a>);
+
+impl<'a> Preview<'a> {
+    /// Returns the preview of the account of `objects`. `wall_time` is the present time; an account with a test clock has
+    /// its own.
+    ///
+    /// # Errors
+    /// When a field of an object is invalid, or an invariant of the account does not hold.
+    pub fn of(
+        objects: &Objects<'_>,
+        catalog: &'a Catalog,
+        wall_time: Timestamp,
+    ) -> Result<Self, EffectError> {
+        let mut account = PreviewedAccount::of(objects, catalog, wall_time)?;
+        account.decide_until_done()?;
+        account.facts.reports = Reports::default();
+        Ok(Self(account))
     }
-    let takes_effect = account.takes_effect(change, before.as_ref(), &entries);
-    if let When::At(time) = takes_effect {
-        account.now = account.now.max(time);
-        entries.extend(account.decide_until_done()?);
+
+    /// Returns the effect of `change`.
+    ///
+    /// # Errors
+    /// When an invariant of the account does not hold.
+    pub fn effect(&self, change: &Change) -> Result<Outcome, EffectError> {
+        let before = self.0.ledger.as_ref();
+        let mut account = self.0.clone();
+        account.add(change);
+        let mut entries = account.decide_until_done()?;
+        if let Some(reason) = account.refusal(change) {
+            return Ok(Outcome::Refused(reason));
+        }
+        let takes_effect = account.takes_effect(change, before, &entries);
+        if let When::At(time) = takes_effect {
+            account.now = account.now.max(time);
+            entries.extend(account.decide_until_done()?);
+        }
+        if takes_effect != When::Never && account.pay_open_invoice(&entries) {
+            entries.extend(account.decide_until_done()?);
+        }
+        Ok(Outcome::Accepted(account.effect(takes_effect, before, &entries)?))
     }
-    if takes_effect != When::Never && account.pay_open_invoice(&entries) {
-        entries.extend(account.decide_until_done()?);
-    }
-    account.effect(takes_effect, before.as_ref(), &entries).map(Outcome::Accepted).map_err(Into::into)
 }
 
 /// An account on which decisions are made without a commit to the cluster.
+#[derive(Clone, Debug)]
 struct PreviewedAccount<'a> {
     catalog: &'a Catalog,
     now: Timestamp,
     facts: Facts,
     ledger: Option<Ledger>,
+    /// The outcome of the pack of a change at the last decision.
+    order: Option<PackVerdict>,
 }
 
 impl<'a> PreviewedAccount<'a> {
@@ -188,7 +206,7 @@ impl<'a> PreviewedAccount<'a> {
         add_pending(&mut facts, packs, clock)?;
         add_pending(&mut facts, reports, clock)?;
         let now = not_before_arrivals(&facts, clock.now);
-        Ok(Self { catalog, now, facts, ledger: ledger.cloned() })
+        Ok(Self { catalog, now, facts, ledger: ledger.cloned(), order: None })
     }
 
     /// Decides until nothing is left to do at this time. Returns the entries.
@@ -208,6 +226,8 @@ impl<'a> PreviewedAccount<'a> {
     /// Takes a decision as if it were committed and its receipts written.
     fn take(&mut self, decision: Decision, entries: &mut Vec<Entry>) {
         entries.extend(decision.entries);
+        let order = decision.packs.into_iter().find(|pack| pack.name == PREVIEWED);
+        self.order = order.map(|order| order.verdict);
         for report in &decision.reports {
             if !matches!(report.verdict, ReportVerdict::Waits(_)) {
                 self.facts.reports.remove(&report.name, &report.uid);
@@ -248,16 +268,10 @@ impl<'a> PreviewedAccount<'a> {
             let request = &self.facts.subscription.as_ref()?.request;
             return refused_request(request, self.ledger.as_ref()?.request.as_ref()?.state, self.catalog);
         };
-        match self.order_state()? {
-            PackVerdict::Ordered(OrderState::Refused(refusal)) => Some(refusal.message),
+        match self.order.as_ref()? {
+            PackVerdict::Ordered(OrderState::Refused(refusal)) => Some(refusal.message.clone()),
             PackVerdict::Ordered(_) | PackVerdict::Waits(_) => None,
         }
-    }
-
-    /// Returns the state of the pack of the change.
-    fn order_state(&self) -> Option<PackVerdict> {
-        let decision = decide(self.ledger.as_ref(), &self.facts, self.catalog, self.now).ok()?;
-        decision.packs.into_iter().find(|pack| pack.name == PREVIEWED).map(|pack| pack.verdict)
     }
 
     /// Returns when the change takes effect, after the `entries` that it caused.

@@ -1,9 +1,9 @@
 //! The effect of a change, computed by the operator's own decisions before the change is made.
 
 use flashgate_api::fact::FactObject;
-use flashgate_api::{CreditPack, Subscription, UsageReport};
+use flashgate_api::{CreditPack, UsageReport};
 use flashgate_cluster::Kind;
-use flashgate_preview::effect::{Change, Effect, Objects, Outcome, When, effect};
+use flashgate_preview::effect::{Change, Effect, EffectError, Objects, Outcome, Preview, When};
 use maud::{Markup, html};
 
 use super::format::{credits, money, signed, time};
@@ -16,12 +16,8 @@ use crate::offers::plan_name;
 use crate::portal::Portal;
 use crate::refused::Refused;
 
-/// The input of effects: an account with the objects that the operator has not decided on.
-pub(crate) struct Outlook {
-    subscription: Subscription,
-    packs: Vec<CreditPack>,
-    reports: Vec<UsageReport>,
-}
+/// An account whose pending objects are decided on, for the effects of several changes. Without one there is a reason.
+pub(crate) struct Outlook<'p>(Result<Preview<'p>, String>);
 
 /// The effect of a change, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,32 +30,43 @@ pub(crate) enum Known {
     Unknown(String),
 }
 
-impl Outlook {
+impl<'p> Outlook<'p> {
     /// Reads the pending objects of an account with the caller's token. Kinds that the caller may not list are left
     /// out.
     ///
     /// # Errors
     /// When a call fails.
-    pub(crate) async fn of(portal: &Portal, caller: &Caller, account: &Account) -> Result<Self, Refused> {
-        let (packs, reports) =
+    pub(crate) async fn of(portal: &'p Portal, caller: &Caller, account: &Account) -> Result<Self, Refused> {
+        if let Some(right) = account.book.missing_right() {
+            return Ok(Self(Err(format!("You lack the right '{right}'."))));
+        }
+        let (packs, reports): (Vec<CreditPack>, Vec<UsageReport>) =
             futures::try_join!(pending(&portal.kubernetes, caller), pending(&portal.kubernetes, caller))?;
-        Ok(Self { subscription: account.subscription.clone(), packs, reports })
+        let objects = Objects {
+            subscription: &account.subscription,
+            ledger: account.book.known().map(|book| &book.ledger),
+            packs: &packs,
+            reports: &reports,
+        };
+        Ok(Self(Preview::of(&objects, portal.catalog(), portal.clock.now()).map_err(|error| unknown(&error))))
     }
 
     /// Returns the effect of a change.
-    pub(crate) fn effect(&self, portal: &Portal, account: &Account, change: &Change) -> Known {
-        if let Some(right) = account.book.missing_right() {
-            return Known::Unknown(format!("You lack the right '{right}'."));
-        }
-        let ledger = account.book.known().map(|book| &book.ledger);
-        let objects =
-            Objects { subscription: &self.subscription, ledger, packs: &self.packs, reports: &self.reports };
-        match effect(&objects, change, portal.catalog(), portal.clock.now()) {
+    pub(crate) fn effect(&self, change: &Change) -> Known {
+        let preview = match &self.0 {
+            Ok(preview) => preview,
+            Err(reason) => return Known::Unknown(reason.clone()),
+        };
+        match preview.effect(change) {
             Ok(Outcome::Accepted(effect)) => Known::Accepted(Box::new(effect)),
             Ok(Outcome::Refused(reason)) => Known::Refused(reason),
-            Err(error) => Known::Unknown(format!("it cannot be computed: {error}")),
+            Err(error) => Known::Unknown(unknown(&error)),
         }
     }
+}
+
+fn unknown(error: &EffectError) -> String {
+    format!("it cannot be computed: {error}")
 }
 
 /// Lists the pending objects of an account, or none if the caller may not list them.

@@ -95,7 +95,7 @@ async fn draw(
 ) -> Result<Response, Problem> {
     let Chosen { visitor, account, .. } = chosen;
     let outlook = Outlook::of(portal, &visitor.caller, account).await?;
-    let known = outlook.effect(portal, account, &Change::Pack { pack: pack.name.clone() });
+    let known = outlook.effect(&Change::Pack { pack: pack.name.clone() });
     let confirmation = Confirmation {
         part: Part::Packs,
         title: format!("Buy {}", pack.display_name),

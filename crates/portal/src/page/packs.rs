@@ -122,8 +122,8 @@ pub(super) fn refusal(portal: &Portal, account: &Account, pack: &Pack, known: &K
     })
 }
 
-fn card(portal: &Portal, visitor: &Visitor, account: &Account, outlook: &Outlook, pack: &Pack) -> Markup {
-    let known = outlook.effect(portal, account, &Change::Pack { pack: pack.name.clone() });
+fn card(portal: &Portal, visitor: &Visitor, account: &Account, outlook: &Outlook<'_>, pack: &Pack) -> Markup {
+    let known = outlook.effect(&Change::Pack { pack: pack.name.clone() });
     let refusal = refusal(portal, account, pack, &known);
     let (test_id, title, reason) =
         (format!("buy-{}", pack.name), format!("pack-{}", pack.name), format!("effect-{}", pack.name));

@@ -80,7 +80,7 @@ async fn draw(
 ) -> Result<Response, Problem> {
     let Chosen { visitor, account, .. } = chosen;
     let outlook = Outlook::of(portal, &visitor.caller, account).await?;
-    let known = outlook.effect(portal, account, &choice.change());
+    let known = outlook.effect(&choice.change());
     let (plan, period) = (&choice.plan.display_name, billing_period_name(choice.billing_period));
     let confirmation = Confirmation {
         part: Part::Plan,

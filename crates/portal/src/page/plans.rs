@@ -41,7 +41,7 @@ async fn show(State(portal): State<Portal>, visitor: Visitor) -> Result<Markup, 
     Ok(page(&visitor, Part::Plan, "Change plan", &content))
 }
 
-fn card(portal: &Portal, visitor: &Visitor, account: &Account, outlook: &Outlook, plan: &Plan) -> Markup {
+fn card(portal: &Portal, visitor: &Visitor, account: &Account, outlook: &Outlook<'_>, plan: &Plan) -> Markup {
     let in_force = plan_in_force(account);
     let is_in_force = in_force.as_ref().is_some_and(|(name, _)| *name == plan.name);
     let title = format!("plan-{}", plan.name);
@@ -121,12 +121,12 @@ fn choice(
     portal: &Portal,
     visitor: &Visitor,
     account: &Account,
-    outlook: &Outlook,
+    outlook: &Outlook<'_>,
     choice: &Choice<'_>,
 ) -> Markup {
     let Choice { plan, billing_period, offer } = choice;
     let id = period_id(&plan.name, *billing_period);
-    let known = outlook.effect(portal, account, &choice.change());
+    let known = outlook.effect(&choice.change());
     let refusal = choice.refusal(account, &known);
     let (test_id, reason) = (format!("choose-{id}"), format!("effect-{id}"));
     let unit = match billing_period {

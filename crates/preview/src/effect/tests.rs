@@ -39,7 +39,8 @@ fn outcome(account: &TestAccount, change: &Change) -> Outcome {
     let subscription = subscription(account);
     let objects =
         Objects { subscription: &subscription, ledger: account.ledger.as_ref(), packs: &[], reports: &[] };
-    effect(&objects, change, &account.catalog, account.now).expect("an outcome")
+    let preview = Preview::of(&objects, &account.catalog, account.now).expect("a preview");
+    preview.effect(change).expect("an outcome")
 }
 
 fn accepted(account: &TestAccount, change: &Change) -> Effect {
@@ -213,7 +214,8 @@ fn pending_reports_are_charged_before_the_change() {
         reports: std::slice::from_ref(&report),
     };
     let later = seconds_after(account.now, 1);
-    let Ok(Outcome::Accepted(effect)) = effect(&objects, &plan("growth"), &account.catalog, later) else {
+    let preview = Preview::of(&objects, &account.catalog, later).expect("a preview");
+    let Ok(Outcome::Accepted(effect)) = preview.effect(&plan("growth")) else {
         unreachable!("an upgrade");
     };
     assert_eq!(amounts(&effect).0, texts(["9500", "0", "1080", "10580"]));

@@ -125,7 +125,7 @@ async fn draw(
         button: title.to_owned(),
         note: html! { (note) },
         refusal: None,
-        known: Some(outlook.effect(portal, account, &Considered::Renewal(wanted))),
+        known: Some(outlook.effect(&Considered::Renewal(wanted))),
         object: object(account, wanted),
         way,
         key,
