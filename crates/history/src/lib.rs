@@ -18,6 +18,7 @@
 //! Rows are never sums: each amount is exact, and sums are computed from whole numbers.
 
 pub mod chain;
+mod columns;
 pub mod copy;
 mod database;
 pub mod error;

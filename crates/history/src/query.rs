@@ -215,9 +215,7 @@ impl Store {
         };
         rows.iter().map(sum).collect()
     }
-}
 
-impl Store {
     /// Returns the sums of charged usage by node type and operation, over all buckets. Their labels are empty.
     ///
     /// # Errors

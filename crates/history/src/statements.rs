@@ -1,6 +1,17 @@
 //! The statements, each with its text for SQLite and for PostgreSQL.
 
+use crate::columns::{entry_columns, invoice_columns, usage_columns};
 use crate::database::{Sql, Value, same};
+
+/// Returns the statement that reads the columns of a row, with the same text after them in both databases.
+macro_rules! select {
+    ($columns:ident, $source:literal) => {
+        Sql {
+            sqlite: concat!("SELECT ", $columns!(sqlite), " ", $source),
+            postgres: concat!("SELECT ", $columns!(postgres), " ", $source),
+        }
+    };
+}
 
 pub(crate) const STORE_ID: Sql = same("SELECT id FROM store ORDER BY id LIMIT 1");
 
@@ -112,28 +123,18 @@ pub(crate) const INSERT_USAGE: Sql = Sql {
 
 /// A page of the rows of an account that are not superseded, after number $2 and up to $3, with a time in seconds from
 /// $4 to $5.
-pub(crate) const ROWS: Sql = Sql {
-    sqlite: "SELECT branch, number, sequence, entry_index, time_seconds, time_nanos, kind, credits_whole, credits_nanos, \
-       balance_whole, balance_nanos, detail, hash, is_cover, totals \
-     FROM entries WHERE account_id = $1 AND number > $2 AND number <= $3 AND NOT superseded \
-       AND time_seconds >= $4 AND time_seconds <= $5 ORDER BY number LIMIT $6",
-    postgres: "SELECT branch, number, sequence, entry_index, time_seconds, time_nanos, kind, TRUNC(credits)::bigint, \
-       (MOD(credits, 1) * 1000000000)::bigint, TRUNC(balance)::bigint, (MOD(balance, 1) * 1000000000)::bigint, detail, \
-       hash, is_cover, totals \
-     FROM entries WHERE account_id = $1 AND number > $2 AND number <= $3 AND NOT superseded \
-       AND time_seconds >= $4 AND time_seconds <= $5 ORDER BY number LIMIT $6",
-};
+pub(crate) const ROWS: Sql = select!(
+    entry_columns,
+    "FROM entries WHERE account_id = $1 AND number > $2 AND number <= $3 AND NOT superseded AND \
+     time_seconds >= $4 AND time_seconds <= $5 ORDER BY number LIMIT $6"
+);
 
 /// A page of the rows of a branch, superseded or not, after number $3 and up to $4.
-pub(crate) const ROWS_OF_BRANCH: Sql = Sql {
-    sqlite: "SELECT branch, number, sequence, entry_index, time_seconds, time_nanos, kind, credits_whole, credits_nanos, \
-       balance_whole, balance_nanos, detail, hash, is_cover, totals \
-     FROM entries WHERE account_id = $1 AND branch = $2 AND number > $3 AND number <= $4 ORDER BY number LIMIT $5",
-    postgres: "SELECT branch, number, sequence, entry_index, time_seconds, time_nanos, kind, TRUNC(credits)::bigint, \
-       (MOD(credits, 1) * 1000000000)::bigint, TRUNC(balance)::bigint, (MOD(balance, 1) * 1000000000)::bigint, detail, \
-       hash, is_cover, totals \
-     FROM entries WHERE account_id = $1 AND branch = $2 AND number > $3 AND number <= $4 ORDER BY number LIMIT $5",
-};
+pub(crate) const ROWS_OF_BRANCH: Sql = select!(
+    entry_columns,
+    "FROM entries WHERE account_id = $1 AND branch = $2 AND number > $3 AND number <= $4 ORDER BY number \
+     LIMIT $5"
+);
 
 /// The number of the last row before a row, or nothing.
 pub(crate) const PREVIOUS_NUMBER: Sql = same(
@@ -141,17 +142,10 @@ pub(crate) const PREVIOUS_NUMBER: Sql = same(
 );
 
 /// The usage of the entries of an account with a number from $2 to $3.
-pub(crate) const USAGE: Sql = Sql {
-    sqlite: "SELECT entry, branch, report, report_uid, source, start_seconds, start_nanos, end_seconds, end_nanos, \
-       charge_seconds, charge_nanos, node_type, operation, labels, labels_known, quantity_whole, quantity_nanos, \
-       quantity_attos, credits_whole, credits_nanos \
-     FROM usage WHERE account_id = $1 AND entry >= $2 AND entry <= $3 ORDER BY entry, branch, group_key",
-    postgres: "SELECT entry, branch, report, report_uid, source, start_seconds, start_nanos, end_seconds, end_nanos, \
-       charge_seconds, charge_nanos, node_type, operation, labels, labels_known, TRUNC(quantity)::bigint, \
-       TRUNC(MOD(quantity, 1) * 1000000000)::bigint, (MOD(quantity * 1000000000, 1) * 1000000000)::bigint, \
-       TRUNC(credits)::bigint, (MOD(credits, 1) * 1000000000)::bigint \
-     FROM usage WHERE account_id = $1 AND entry >= $2 AND entry <= $3 ORDER BY entry, branch, group_key",
-};
+pub(crate) const USAGE: Sql = select!(
+    usage_columns,
+    "FROM usage WHERE account_id = $1 AND entry >= $2 AND entry <= $3 ORDER BY entry, branch, group_key"
+);
 
 /// The sums of an account's usage by node type, operation and labels, charged in seconds from $2 to $3. SQLite sums parts
 /// of at most nine digits, so that no sum exceeds 64 bits.
@@ -175,23 +169,14 @@ pub(crate) const USAGE_SUMS: Sql = Sql {
      ORDER BY usage.node_type COLLATE \"C\", usage.operation COLLATE \"C\", usage.labels COLLATE \"C\"",
 };
 
-pub(crate) const INVOICE: Sql = Sql {
-    sqlite: "SELECT invoice, issued_entry, state_entry, time_seconds, time_nanos, reason, amount_whole, amount_nanos, \
-       currency, state, billing_details, lines FROM invoices WHERE account_id = $1 AND invoice = $2",
-    postgres: "SELECT invoice, issued_entry, state_entry, time_seconds, time_nanos, reason, TRUNC(amount)::bigint, \
-       (MOD(amount, 1) * 1000000000)::bigint, currency, state, billing_details, lines \
-       FROM invoices WHERE account_id = $1 AND invoice = $2",
-};
+pub(crate) const INVOICE: Sql =
+    select!(invoice_columns, "FROM invoices WHERE account_id = $1 AND invoice = $2");
 
 /// A page of the invoices of an account after a given one.
-pub(crate) const INVOICES: Sql = Sql {
-    sqlite: "SELECT invoice, issued_entry, state_entry, time_seconds, time_nanos, reason, amount_whole, amount_nanos, \
-       currency, state, billing_details, lines FROM invoices WHERE account_id = $1 AND invoice > $2 \
-       ORDER BY invoice LIMIT $3",
-    postgres: "SELECT invoice, issued_entry, state_entry, time_seconds, time_nanos, reason, TRUNC(amount)::bigint, \
-       (MOD(amount, 1) * 1000000000)::bigint, currency, state, billing_details, lines \
-       FROM invoices WHERE account_id = $1 AND invoice > $2 ORDER BY invoice LIMIT $3",
-};
+pub(crate) const INVOICES: Sql = select!(
+    invoice_columns,
+    "FROM invoices WHERE account_id = $1 AND invoice > $2 ORDER BY invoice LIMIT $3"
+);
 
 /// Deletes the invoices whose state is from an entry or later.
 pub(crate) const DELETE_INVOICES: Sql =

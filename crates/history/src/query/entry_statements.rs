@@ -4,24 +4,8 @@
 //! nanoseconds, $8 kind or an empty text, $9 and $10 parts of which the detail must have one, or empty texts, $11 length
 //! of the page.
 
+use crate::columns::entry_columns;
 use crate::database::{Sql, Value};
-
-/// The columns of `EntryRow` in SQLite.
-macro_rules! sqlite_columns {
-    () => {
-        "branch, number, sequence, entry_index, time_seconds, time_nanos, kind, credits_whole, credits_nanos, \
-         balance_whole, balance_nanos, detail, hash, is_cover, totals"
-    };
-}
-
-/// The columns of `EntryRow` in PostgreSQL.
-macro_rules! postgres_columns {
-    () => {
-        "branch, number, sequence, entry_index, time_seconds, time_nanos, kind, TRUNC(credits)::bigint, \
-         (MOD(credits, 1) * 1000000000)::bigint, TRUNC(balance)::bigint, (MOD(balance, 1) * 1000000000)::bigint, \
-         detail, hash, is_cover, totals"
-    };
-}
 
 /// The rows that are not charges, as `bound`. Without statistics, SQLite does not choose their index by itself.
 macro_rules! bounds {
@@ -38,10 +22,10 @@ macro_rules! bounds {
 /// A page of entries. `$source` are the entries to choose from, and `$order` the direction. The time of an entry is not
 /// before that of an earlier one, so entries that are not charges bound the numbers of a range of time.
 macro_rules! page {
-    ($store:ident, $columns:ident, $contains:literal, $source:literal, $order:literal) => {
+    ($store:ident, $contains:literal, $source:literal, $order:literal) => {
         concat!(
             "SELECT ",
-            $columns!(),
+            entry_columns!($store),
             " FROM entries",
             $source,
             " AND account_id = $1 AND number > $2 AND number < $3 AND NOT superseded AND number > COALESCE(",
@@ -67,38 +51,26 @@ macro_rules! page {
 
 /// Older entries of all kinds.
 pub(super) const OLDER: Sql = Sql {
-    sqlite: page!(sqlite, sqlite_columns, "instr", " WHERE TRUE", "DESC"),
-    postgres: page!(postgres, postgres_columns, "strpos", " WHERE TRUE", "DESC"),
+    sqlite: page!(sqlite, "instr", " WHERE TRUE", "DESC"),
+    postgres: page!(postgres, "strpos", " WHERE TRUE", "DESC"),
 };
 
 /// Newer entries of all kinds.
 pub(super) const NEWER: Sql = Sql {
-    sqlite: page!(sqlite, sqlite_columns, "instr", " WHERE TRUE", "ASC"),
-    postgres: page!(postgres, postgres_columns, "strpos", " WHERE TRUE", "ASC"),
+    sqlite: page!(sqlite, "instr", " WHERE TRUE", "ASC"),
+    postgres: page!(postgres, "strpos", " WHERE TRUE", "ASC"),
 };
 
 /// Older entries that are not charges.
 pub(super) const OLDER_BESIDES_CHARGES: Sql = Sql {
-    sqlite: page!(
-        sqlite,
-        sqlite_columns,
-        "instr",
-        " INDEXED BY entries_besides_charges WHERE kind <> 'Charged'",
-        "DESC"
-    ),
-    postgres: page!(postgres, postgres_columns, "strpos", " WHERE kind <> 'Charged'", "DESC"),
+    sqlite: page!(sqlite, "instr", " INDEXED BY entries_besides_charges WHERE kind <> 'Charged'", "DESC"),
+    postgres: page!(postgres, "strpos", " WHERE kind <> 'Charged'", "DESC"),
 };
 
 /// Newer entries that are not charges.
 pub(super) const NEWER_BESIDES_CHARGES: Sql = Sql {
-    sqlite: page!(
-        sqlite,
-        sqlite_columns,
-        "instr",
-        " INDEXED BY entries_besides_charges WHERE kind <> 'Charged'",
-        "ASC"
-    ),
-    postgres: page!(postgres, postgres_columns, "strpos", " WHERE kind <> 'Charged'", "ASC"),
+    sqlite: page!(sqlite, "instr", " INDEXED BY entries_besides_charges WHERE kind <> 'Charged'", "ASC"),
+    postgres: page!(postgres, "strpos", " WHERE kind <> 'Charged'", "ASC"),
 };
 
 macro_rules! balances {

@@ -1,5 +1,6 @@
 //! Pages of the invoices of one account, newest first.
 
+use crate::columns::invoice_columns;
 use crate::database::{Sql, Value};
 use crate::error::StoreError;
 use crate::invoices::InvoiceRow;
@@ -28,11 +29,11 @@ pub enum InvoicePlace<'a> {
 }
 
 macro_rules! page {
-    ($amount:literal, $comparison:literal, $order:literal) => {
+    ($store:ident, $comparison:literal, $order:literal) => {
         concat!(
-            "SELECT invoice, issued_entry, state_entry, time_seconds, time_nanos, reason, ",
-            $amount,
-            ", currency, state, billing_details, lines FROM invoices WHERE account_id = $1 \
+            "SELECT ",
+            invoice_columns!($store),
+            " FROM invoices WHERE account_id = $1 \
              AND (length(invoice), invoice) ",
             $comparison,
             " ($2, $3) ORDER BY length(invoice) ",
@@ -45,16 +46,10 @@ macro_rules! page {
 }
 
 /// The invoices before the number $3, which has $2 characters, newest first.
-const OLDER: Sql = Sql {
-    sqlite: page!("amount_whole, amount_nanos", "<", "DESC"),
-    postgres: page!("TRUNC(amount)::bigint, (MOD(amount, 1) * 1000000000)::bigint", "<", "DESC"),
-};
+const OLDER: Sql = Sql { sqlite: page!(sqlite, "<", "DESC"), postgres: page!(postgres, "<", "DESC") };
 
 /// The invoices after the number $3, which has $2 characters, oldest first.
-const NEWER: Sql = Sql {
-    sqlite: page!("amount_whole, amount_nanos", ">", "ASC"),
-    postgres: page!("TRUNC(amount)::bigint, (MOD(amount, 1) * 1000000000)::bigint", ">", "ASC"),
-};
+const NEWER: Sql = Sql { sqlite: page!(sqlite, ">", "ASC"), postgres: page!(postgres, ">", "ASC") };
 
 impl Store {
     /// Returns a page of the invoices of an account with at most `limit` invoices, newest first.

@@ -3,6 +3,7 @@
 //! Parameters of transactions: $1 account, $2 to $5 first and last instant in seconds and nanoseconds, $6 whether
 //! credits are read, $7 whether usage is read, $8 a part that the labels must have, or an empty text.
 
+use crate::columns::{entry_columns, usage_columns};
 use crate::database::Sql;
 
 /// Entries by which credits arrived.
@@ -70,15 +71,15 @@ macro_rules! page {
 pub(super) const KEYS: Sql = Sql { sqlite: page!("instr"), postgres: page!("strpos") };
 
 macro_rules! entries {
-    ($columns:literal) => {
+    ($store:ident) => {
         concat!(
             "SELECT ",
-            $columns,
+            entry_columns!($store),
             " FROM entries WHERE number >= $9 AND number <= $10 AND (",
             credits!(),
             ") \
              UNION ALL SELECT ",
-            $columns,
+            entry_columns!($store),
             " FROM entries WHERE number >= $9 AND number <= $10 AND (",
             charges!(),
             ")"
@@ -87,40 +88,22 @@ macro_rules! entries {
 }
 
 /// The entries of transactions with a number from $9 to $10, with the columns of `EntryRow`.
-pub(super) const ENTRIES: Sql = Sql {
-    sqlite: entries!(
-        "branch, number, sequence, entry_index, time_seconds, time_nanos, kind, credits_whole, credits_nanos, \
-         balance_whole, balance_nanos, detail, hash, is_cover, totals"
-    ),
-    postgres: entries!(
-        "branch, number, sequence, entry_index, time_seconds, time_nanos, kind, TRUNC(credits)::bigint, \
-         (MOD(credits, 1) * 1000000000)::bigint, TRUNC(balance)::bigint, (MOD(balance, 1) * 1000000000)::bigint, \
-         detail, hash, is_cover, totals"
-    ),
-};
+pub(super) const ENTRIES: Sql = Sql { sqlite: entries!(sqlite), postgres: entries!(postgres) };
 
 macro_rules! usage_rows {
-    ($contains:literal, $columns:literal) => {
-        concat!("SELECT ", $columns, " FROM usage WHERE entry >= $9 AND entry <= $10 AND ", usage!($contains))
+    ($store:ident, $contains:literal) => {
+        concat!(
+            "SELECT ",
+            usage_columns!($store),
+            " FROM usage WHERE entry >= $9 AND entry <= $10 AND ",
+            usage!($contains)
+        )
     };
 }
 
 /// The usage of transactions with a number from $9 to $10, with the columns of `usage_from_data`.
-pub(super) const USAGE: Sql = Sql {
-    sqlite: usage_rows!(
-        "instr",
-        "entry, branch, report, report_uid, source, start_seconds, start_nanos, end_seconds, end_nanos, \
-         charge_seconds, charge_nanos, node_type, operation, labels, labels_known, quantity_whole, quantity_nanos, \
-         quantity_attos, credits_whole, credits_nanos"
-    ),
-    postgres: usage_rows!(
-        "strpos",
-        "entry, branch, report, report_uid, source, start_seconds, start_nanos, end_seconds, end_nanos, \
-         charge_seconds, charge_nanos, node_type, operation, labels, labels_known, TRUNC(quantity)::bigint, \
-         TRUNC(MOD(quantity, 1) * 1000000000)::bigint, (MOD(quantity * 1000000000, 1) * 1000000000)::bigint, \
-         TRUNC(credits)::bigint, (MOD(credits, 1) * 1000000000)::bigint"
-    ),
-};
+pub(super) const USAGE: Sql =
+    Sql { sqlite: usage_rows!(sqlite, "instr"), postgres: usage_rows!(postgres, "strpos") };
 
 macro_rules! usage_sums {
     ($sums:literal) => {
