@@ -98,6 +98,11 @@ capacity: control-plane ## measures the size of objects in etcd and in the opera
 	$(say) 'measuring the size of objects'
 	@cargo test --test suite -- --ignored --nocapture capacity::
 
+.PHONY: portal-speed
+portal-speed: control-plane ## measures the portal with 10,000 accounts and 10 million rows of usage, for docs/speed.md
+	$(say) 'measuring the portal'
+	@cargo test --profile simulate --test suite -- --ignored --nocapture portal_speed::
+
 # The number of seeds of `make simulate`.
 SEEDS ?= 10000
 

@@ -22,6 +22,7 @@ mod suite {
     mod examples;
     mod failover;
     mod faults;
+    mod free_address;
     mod gitops;
     mod history;
     mod how_to;
@@ -32,6 +33,7 @@ mod suite {
     mod page;
     mod payments;
     mod portal;
+    mod portal_speed;
     mod postgres;
     mod protocol;
     mod replay;

@@ -58,12 +58,6 @@ fn catalog() -> String {
     root().join("examples/payments/catalog.yaml").display().to_string()
 }
 
-/// Returns an address without a listener.
-pub fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
-    listener.local_addr().expect("address")
-}
-
 /// Returns the world where payments come from outside.
 pub async fn paid() -> &'static Paid {
     static PAID: OnceCell<Paid> = OnceCell::const_new();

@@ -4,6 +4,7 @@
 
 mod accounts;
 pub mod client;
+mod generated;
 mod limits;
 mod plans;
 mod purchases;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::suite::payments::free_address;
+use crate::suite::free_address::free_address;
 use crate::world::{Namespace, Operator, World, root, wait_until};
 
 use client::Client;
@@ -41,7 +42,8 @@ const USERS: [(&str, Rules); 4] = [
 ];
 
 /// Namespaces whose invoices are paid by Payments.
-const EXTERNAL: [&str; 4] = ["portal-checkout", "portal-upgrade", "portal-paid-pack", "portal-asks-again"];
+const EXTERNAL: [&str; 5] =
+    ["portal-checkout", "portal-generated", "portal-upgrade", "portal-paid-pack", "portal-asks-again"];
 
 /// A world with an API for each mode of payments.
 pub struct Served {

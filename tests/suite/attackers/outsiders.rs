@@ -9,8 +9,9 @@ use flashgate_api::Subscription;
 use serde_json::{Value, json};
 
 use super::{Caller, KINDS, attacked};
+use crate::suite::free_address::free_address;
 use crate::suite::payments::webhook::post;
-use crate::suite::payments::{free_address, paid, secrets_file};
+use crate::suite::payments::{paid, secrets_file};
 use crate::world::wait_for;
 
 /// More connections than a server accepts at once.

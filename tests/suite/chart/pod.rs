@@ -7,7 +7,8 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::object;
-use crate::suite::payments::{free_address, secrets_file};
+use crate::suite::free_address::free_address;
+use crate::suite::payments::secrets_file;
 use crate::world::{Operator, World};
 
 /// The operator's container, as a process on this machine.

@@ -71,7 +71,7 @@ struct Installation<'a> {
     container: Container,
     go: PathBuf,
     log: PathBuf,
-    _operator: Operator,
+    operator: Operator,
 }
 
 impl<'a> Installation<'a> {
@@ -93,7 +93,7 @@ impl<'a> Installation<'a> {
         assert!(applied.success, "{}", applied.stderr);
         let container = Container::of(world, &rendered);
         let operator = container.start(world, &log).await;
-        Self { namespace, container, go, log, _operator: operator }
+        Self { namespace, container, go, log, operator }
     }
 
     async fn run(&self) -> Result<(), String> {
@@ -111,9 +111,24 @@ impl<'a> Installation<'a> {
         }
     }
 
+    /// Waits until the operator has stopped by itself.
+    async fn has_stopped(&self) {
+        while !self.operator.has_stopped() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     fn has_been_refused(&self, right: &Right) -> bool {
         let said = self.read_log();
         said.contains(&format!("cannot {} resource \"{}\"", right.verb, right.resource))
+    }
+}
+
+impl Drop for Installation<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of {}:\n{}", self.namespace.name, self.read_log());
+        }
     }
 }
 
@@ -236,11 +251,12 @@ async fn run_without(world: &World, payments: Payments, index: usize, right: &Ri
     let ended = tokio::select! {
         biased;
         () = installation.is_refused(right) => return Ok(()),
-        ended = installation.run() => ended,
+        () = installation.has_stopped() => Err(format!("nothing: the operator stopped. {}", installation.read_log())),
+        ended = installation.run() => ended.map_err(|answer| format!("the webhook's answer {answer}")),
     };
     match ended {
         _ if installation.has_been_refused(right) => Ok(()),
         Ok(()) => Err(format!("{payments:?}: nothing needs {right:?}")),
-        Err(answer) => Err(format!("{payments:?}: without {right:?} the webhook answered {answer}")),
+        Err(seen) => Err(format!("{payments:?}: without {right:?} the test saw {seen}")),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Page, release, release_variables, set_environment};
 use crate::cluster_account::ClusterAccount;
 use crate::suite::chart::pod::{Container, portal_of, start_portal};
-use crate::suite::payments::free_address;
+use crate::suite::free_address::free_address;
 use crate::suite::portal::client::Client;
 use crate::suite::portal::serve;
 use crate::suite::postgres::Postgres;

@@ -11,7 +11,7 @@ use super::browser;
 use super::states::LONG_NAMESPACE;
 use super::tab::Tab;
 use crate::suite::chart::list;
-use crate::suite::payments::free_address;
+use crate::suite::free_address::free_address;
 use crate::suite::portal::client::Client;
 use crate::suite::portal::{Rules, external_catalog, role, serve, token_of};
 use crate::world::{Namespace, Operator, World, wait_until};

@@ -11,7 +11,8 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::{Paid, SECRET, free_address, paid, starter};
+use super::{Paid, SECRET, paid, starter};
+use crate::suite::free_address::free_address;
 use crate::world::{World, root, wait_for, wait_until};
 
 fn example(name: &str) -> PathBuf {

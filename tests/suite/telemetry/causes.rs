@@ -15,7 +15,8 @@ use super::prometheus::{Prometheus, Target};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
 
-use crate::suite::payments::{free_address, secrets_file, webhook};
+use crate::suite::free_address::free_address;
+use crate::suite::payments::{secrets_file, webhook};
 use crate::world::{Namespace, Operator, World, root, wait_for, wait_until};
 
 /// The user without any right.
