@@ -10,6 +10,7 @@ mod outcome;
 mod simulator {
     pub mod faults;
     pub mod history;
+    pub mod portal;
     pub mod reads;
     pub mod runner;
     pub mod users;

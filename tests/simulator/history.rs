@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use flashgate_billing::operator::history::History;
-use flashgate_history::{AccountId, Batch, Gap, RecordError, Recorded, UsageRecord, chain};
+use flashgate_history::{
+    AccountId, Batch, EntryRecord, Gap, Opening, RecordError, Recorded, UsageRecord, chain,
+};
 use flashgate_testing::Random;
 use flashgate_testing::simulated::{Object, Store};
 use futures::future::{BoxFuture, FutureExt as _};
@@ -241,6 +243,30 @@ impl Rows {
         let last =
             entries.last().map_or((opening.number, opening.sequence), |entry| (entry.number, entry.sequence));
         Ok(Recorded { store: STORE.to_owned(), number: last.0, sequence: last.1, gap })
+    }
+
+    /// Returns what a real store would have to be given to hold these rows, or nothing if entries are lost.
+    pub fn batches(&self) -> Option<Vec<Batch>> {
+        let mut batches: BTreeMap<&AccountId, Batch> = BTreeMap::new();
+        for ((account, number), row) in &self.entries {
+            let batch = batches.entry(account).or_insert_with(|| Batch {
+                account: account.clone(),
+                branch: String::new(),
+                opening: Opening::default(),
+                entries: Vec::new(),
+                usage: Vec::new(),
+            });
+            let hash_before = batch.entries.last().map_or("", |entry| entry.hash.as_str());
+            let record = row.record.as_deref()?;
+            let entry = EntryRecord::from_canonical(record, *number, hash_before).ok()?;
+            // After an administrator accepted a ledger, the chain begins again.
+            if entry.hash != row.hash {
+                return None;
+            }
+            batch.entries.push(entry);
+            batch.usage.extend(self.usage.get(&(account.clone(), *number)).into_iter().flatten().cloned());
+        }
+        Some(batches.into_values().collect())
     }
 
     /// Checks the usage of each charge.

@@ -1,7 +1,6 @@
 //! A client that is generated from the OpenAPI document.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
 use flashgate_testing::catalog::monthly;
 use serde_json::{Value, json};
@@ -15,7 +14,8 @@ async fn a_client_that_is_generated_from_the_document_makes_every_call() {
     let served = served().await;
     let namespace = served.namespace("portal-generated").await;
     let account = namespace.account("acme");
-    account.subscribe(monthly("starter"), None).await;
+    let yesterday = seconds(now() - 24 * 3_600, 1).start_time.to_string();
+    account.subscribe(monthly("starter"), Some(&yesterday)).await;
     let invoice = account.invoice(0, "Open").await;
     account.apply_payment("evt-1", &invoice, "Settled", "100").await;
     account.balance("1100").await;
@@ -25,10 +25,9 @@ async fn a_client_that_is_generated_from_the_document_makes_every_call() {
     let script = root().join("tests/suite/portal/generated/client.sh");
     let mut command = tokio::process::Command::new(script);
     command.args([&format!("http://{}", served.external), "portal-generated", "acme"]);
-    command.env("TOKEN", served.token("customer")).stderr(Stdio::inherit());
-    let output = command.output().await.expect("script");
+    let output = command.env("TOKEN", served.token("customer")).output().await.expect("script");
     let printed = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success(), "{printed}");
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     let answers: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(answers.len(), 23);
 
