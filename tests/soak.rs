@@ -6,7 +6,10 @@
 
 #[expect(dead_code, reason = "the suite asks more of its accounts")]
 mod cluster_account;
+mod free_address;
 mod judge;
+#[expect(dead_code, reason = "the suite also stops it and uses its programs")]
+mod postgres;
 mod relay;
 #[expect(dead_code, reason = "the suite asks more of its world")]
 mod world;
@@ -32,7 +35,7 @@ use crate::soak::chaos::{self, Chaos, Pair};
 use crate::soak::graph;
 use crate::soak::ledger_totals::LedgerTotals;
 use crate::soak::load::Load;
-use crate::soak::recorded;
+use crate::soak::recorded::Recorded;
 use crate::soak::sample::Samples;
 use crate::world::World;
 
@@ -60,6 +63,9 @@ struct Arguments {
     /// The seed of the random faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Record the history in a private server of PostgreSQL, not in a file of SQLite
+    #[arg(long)]
+    postgres: bool,
     /// The folder for soak.csv and soak.svg
     #[arg(long)]
     output: Option<PathBuf>,
@@ -81,7 +87,8 @@ async fn run(arguments: &Arguments, time: Duration) {
     let world = World::start().await;
     let chaos = Arc::new(Chaos::of(arguments.seed));
     let kubeconfig = relay::start(&world, Arc::clone(&chaos)).await;
-    let pair = Pair::start(&world, kubeconfig);
+    let history = Recorded::start(&world, arguments.postgres).await;
+    let pair = Pair::start(&world, kubeconfig, history.url());
     let totals = LedgerTotals::watch(world.client().await);
     let mut load = Load::start(&world, arguments.subscriptions, arguments.seed).await;
     totals
@@ -109,7 +116,7 @@ async fn run(arguments: &Arguments, time: Duration) {
     );
     load.assert_exact_totals(&world).await;
     load.assert_no_writes_at_rest(REST).await;
-    println!("a judge agrees with {} entries of the history", recorded::judge_all(&world).await);
+    println!("a judge agrees with {} entries of the history", history.judge_all(&world).await);
     let summary = samples.summary(time, &load, &chaos);
     println!("{summary}");
     if let Some(folder) = &arguments.output {

@@ -3,8 +3,10 @@
 //! Each test has its own namespace. Tests wait for conditions, never for a fixed time.
 
 mod cluster_account;
+mod free_address;
 mod judge;
 mod parsers;
+mod postgres;
 mod relay;
 mod script;
 mod world;
@@ -22,7 +24,6 @@ mod suite {
     mod examples;
     mod failover;
     mod faults;
-    mod free_address;
     mod gitops;
     mod history;
     mod how_to;
@@ -34,7 +35,6 @@ mod suite {
     mod payments;
     mod portal;
     mod portal_speed;
-    mod postgres;
     mod protocol;
     mod replay;
     mod runbooks;

@@ -147,10 +147,11 @@ impl Api {
         let MonthlyAnswer { data: months } = self.get(name, &call).await?;
         ensure(months.len() == MONTHS, || format!("{call} of {name} has {} months", months.len()))?;
         for month in months {
-            let kept = ledger.months.iter().find(|kept| month.month.starts_with(&kept.first_day.to_string()));
+            let kept =
+                ledger.months.iter().find(|kept| month.first_day.starts_with(&kept.first_day.to_string()));
             let sums = kept.map(|kept| kept.sums).unwrap_or_default();
             let grants = Credits::sum([sums.granted, sums.adjusted]).unwrap_or_default();
-            let place = |field: &str| format!("{field} of {}", month.month);
+            let place = |field: &str| format!("{field} of {}", month.first_day);
             equal(name, &place("consumption"), month.consumption, sums.consumed)?;
             equal(name, &place("purchases"), month.purchases, sums.purchased)?;
             equal(name, &place("grants"), month.grants, grants)?;
@@ -230,7 +231,8 @@ struct MonthlyAnswer {
 
 #[derive(Deserialize)]
 struct Month {
-    month: String,
+    #[serde(rename = "month")]
+    first_day: String,
     consumption: Amount,
     purchases: Amount,
     grants: Amount,

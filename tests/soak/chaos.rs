@@ -14,7 +14,6 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use crate::relay::Interceptor;
-use crate::soak::recorded;
 use crate::world::{Operator, World};
 
 /// Requests in 1,000 that fail.
@@ -159,8 +158,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both operators.
-    pub fn start(world: &World, kubeconfig: PathBuf) -> Self {
+    /// Starts both operators, which record in the store with the URL `history`.
+    pub fn start(world: &World, kubeconfig: PathBuf, history: &str) -> Self {
         let catalog = world.catalog_that_keeps_reports_for(20);
         let arguments = [
             "--catalog",
@@ -176,7 +175,7 @@ impl Pair {
             "1",
         ];
         let mut arguments = arguments.map(str::to_owned).to_vec();
-        arguments.extend(["--history".to_owned(), format!("sqlite:{}", recorded::file(world).display())]);
+        arguments.extend(["--history", history].map(str::to_owned));
         let folder = world.plane.folder().to_owned();
         let pair = Self { kubeconfig, arguments, folder, operators: [Mutex::new(None), Mutex::new(None)] };
         pair.start_one(0);

@@ -1,6 +1,5 @@
 //! Checks the history at the end of a soak test: it is complete, and a judge agrees with every balance.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use flashgate_api::CreditLedger;
@@ -11,19 +10,43 @@ use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
 use crate::judge::Judge;
+use crate::postgres::Postgres;
 use crate::world::{World, eventually};
 
 /// Maximum time for the last entries to be recorded.
 const CATCH_UP: Duration = Duration::from_mins(2);
 
-/// Returns the file in which both operators record the history.
-pub fn file(world: &World) -> PathBuf {
-    world.plane.folder().join("history.db")
+/// The store in which both operators record the history.
+pub struct Recorded {
+    url: String,
+    /// The server, if the store is not a file. It ends with this value.
+    _postgres: Option<Postgres>,
 }
 
-/// Waits until the history ends where the ledgers do, and judges every account. Returns the number of entries.
-pub async fn judge_all(world: &World) -> usize {
-    let store = Store::open(&HistoryUrl::Sqlite(file(world))).expect("a store").expect("a store");
+impl Recorded {
+    /// Chooses the store, and starts its server if it has one.
+    pub async fn start(world: &World, is_postgres: bool) -> Self {
+        if is_postgres {
+            let postgres = Postgres::start().await;
+            return Self { url: postgres.admin_url(), _postgres: Some(postgres) };
+        }
+        let file = world.plane.folder().join("history.db");
+        Self { url: format!("sqlite:{}", file.display()), _postgres: None }
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until the history ends where the ledgers do, and judges every account. Returns the number of entries.
+    pub async fn judge_all(&self, world: &World) -> usize {
+        let url: HistoryUrl = self.url.parse().expect("a URL");
+        judge_all(world, &Store::open(&url).expect("a store").expect("a store")).await
+    }
+}
+
+async fn judge_all(world: &World, store: &Store) -> usize {
     let ledgers: Api<CreditLedger> = Api::all(world.client().await);
     let ledgers = ledgers.list(&ListParams::default()).await.expect("ledgers").items;
     let mut entries = 0;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, private_egress, seconds};
 use crate::judge::Judge;
-use crate::suite::postgres::Postgres;
+use crate::postgres::Postgres;
 use crate::world::{World, eventually, wait_for, wait_until};
 
 /// Runs `history` with `arguments` and the store in `file`.

@@ -19,9 +19,9 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::cluster_account::{ClusterAccount, egress, now, seconds};
+use crate::free_address::free_address;
 use crate::suite::chart::pod::Container;
 use crate::suite::chart::{documents, tool};
-use crate::suite::free_address::free_address;
 use crate::suite::installed::shared;
 use crate::suite::runbooks::Runbook;
 use crate::world::{Operator, World, made_by, root, wait_until};

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::world::{Namespace, Operator, World, root, wait_until};
 
 use client::Client;

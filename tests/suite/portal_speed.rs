@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flashgate_api::{CreditLedger, Subscription, UsageReport};
@@ -14,11 +15,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::time::Instant;
 
-use super::free_address::free_address;
 use super::portal::client::exchange;
 use super::portal::{role, serve, token_of};
 use crate::cluster_account::{now, private_egress, seconds};
-use crate::world::{Namespace, World, wait_for, wait_until};
+use crate::free_address::free_address;
+use crate::world::{Namespace, Operator, World, wait_for, wait_until};
 
 /// Number of accounts that are read.
 const ACCOUNTS: usize = 10_000;
@@ -35,6 +36,9 @@ const MODELS: [&str; 4] = ["small", "medium", "large", "vision"];
 /// Requests in a second.
 const RATE: u64 = 50;
 
+/// Time for which requests are made before they are measured.
+const WARM_UP: Duration = Duration::from_secs(10);
+
 /// Time for which requests are measured.
 const MEASURED: Duration = Duration::from_mins(2);
 
@@ -47,25 +51,33 @@ const AT_ONCE: usize = 16;
 /// The seconds of an hour.
 const HOUR: i64 = 3_600;
 
-/// Gives each account 250 charges, one an hour, each with the usage of a charge of the first account. $1 and $2 are the keys of
-/// the first and of the last account, that get them.
+/// The rows of the first account that the others get, and the hours at which they get them.
+const MODEL: [&str; 4] = [
+    "CREATE TEMP TABLE template AS SELECT id FROM accounts WHERE namespace = 'large' AND name = 'account-0'",
+    "CREATE TEMP TABLE hours AS \
+     WITH RECURSIVE hours (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM hours WHERE n < 250) SELECT n FROM hours",
+    "CREATE TEMP TABLE model_entries AS SELECT entries.* FROM entries JOIN template ON id = account_id WHERE number > 3",
+    "CREATE TEMP TABLE model_usage AS SELECT usage.* FROM usage JOIN template ON id = account_id",
+];
+
+/// Gives each account 250 charges, one an hour, each with the usage of a charge of the first account. $1 and $2 are the
+/// keys of the first and of the last account that get them. The joins keep their order.
 const FILL: [&str; 2] = [
-    "WITH RECURSIVE hours (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM hours WHERE n < 250) \
-     INSERT INTO entries \
+    "INSERT INTO entries \
      SELECT accounts.id, '', 3 + n, 3 + n, 0, model.time_seconds - (251 - n) * 3600, 0, model.kind, model.credits_whole, \
        model.credits_nanos, model.balance_whole, model.balance_nanos, model.detail, model.hash, 0, NULL, 0 \
-     FROM accounts CROSS JOIN hours CROSS JOIN template \
-       JOIN entries AS model ON model.account_id = template.id AND model.number = 4 + n % 10 \
-     WHERE accounts.id BETWEEN $1 AND $2 AND accounts.id <> template.id AND accounts.namespace = 'large'",
-    "WITH RECURSIVE hours (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM hours WHERE n < 250) \
-     INSERT INTO usage \
+     FROM accounts CROSS JOIN template CROSS JOIN hours CROSS JOIN model_entries AS model \
+     WHERE accounts.id BETWEEN $1 AND $2 AND accounts.id <> template.id AND accounts.namespace = 'large' \
+       AND model.number = 4 + n % 10",
+    "INSERT INTO usage \
      SELECT accounts.id, 3 + n, '', model.group_key, model.report, model.report_uid, model.source, \
-       model.start_seconds + n * 3600, 0, model.end_seconds + n * 3600, 0, model.charge_seconds - (251 - n) * 3600, 0, \
-       model.node_type, model.operation, model.labels, model.labels_known, model.quantity_whole, model.quantity_nanos, \
-       model.quantity_attos, model.credits_whole, model.credits_nanos \
-     FROM accounts CROSS JOIN hours CROSS JOIN template \
-       JOIN usage AS model ON model.account_id = template.id AND model.entry = 4 + n % 10 \
-     WHERE accounts.id BETWEEN $1 AND $2 AND accounts.id <> template.id AND accounts.namespace = 'large'",
+       model.start_seconds + n * 3600, 0, model.end_seconds + n * 3600, 0, \
+       model.charge_seconds - (251 - n) * 3600, 0, model.node_type, model.operation, model.labels, \
+       model.labels_known, model.quantity_whole, model.quantity_nanos, model.quantity_attos, model.credits_whole, \
+       model.credits_nanos \
+     FROM accounts CROSS JOIN template CROSS JOIN hours CROSS JOIN model_usage AS model \
+     WHERE accounts.id BETWEEN $1 AND $2 AND accounts.id <> template.id AND accounts.namespace = 'large' \
+       AND model.entry = 4 + n % 10",
 ];
 
 /// Calls of the API.
@@ -100,14 +112,14 @@ struct Measured {
 impl Portal {
     /// Makes the request with a number: all paths by turns, of another account each time.
     async fn request(&self, number: usize, scheduled: Instant) -> Measured {
-        let account = number.wrapping_mul(7_919) % ACCOUNTS;
+        let account = account_of(number);
         let all = CALLS.len() + PAGES.len();
         let (path, url) = match (CALLS.get(number % all), PAGES.get((number % all).wrapping_sub(CALLS.len())))
         {
-            (Some(call), _) => ((*call).to_owned(), format!("/api/large/account-{account}/{call}")),
+            (Some(call), _) => ((*call).to_owned(), format!("/api/large/{account}/{call}")),
             (None, page) => {
                 let page = page.expect("a page");
-                (format!("page {page}"), format!("/large/account-{account}/{page}"))
+                (format!("page {page}"), format!("/large/{account}/{page}"))
             }
         };
         let (address, header) = (self.address, format!("Authorization: Bearer {}", self.token));
@@ -117,25 +129,73 @@ impl Portal {
         assert_eq!(status, 200, "{path}: {body}");
         Measured { path, time }
     }
+}
 
-    /// Makes [`RATE`] requests a second until `is_over`. The time of each counts from the instant at which it is due.
-    async fn requests(&self, is_over: impl Fn() -> bool) -> Vec<Measured> {
-        let (mut number, mut due) = (0, Instant::now());
-        let mut running = futures::stream::FuturesUnordered::new();
-        let mut measured = Vec::new();
-        while !is_over() {
-            tokio::select! {
-                () = tokio::time::sleep_until(due) => {
-                    running.push(self.request(number, due));
-                    number += 1;
-                    due += Duration::from_secs(1) / u32::try_from(RATE).expect("a rate");
-                }
-                Some(done) = running.next() => measured.push(done),
+/// Makes [`RATE`] requests a second until `is_over`. The time of each counts from the instant at which it is due.
+async fn at_the_rate<F: Future<Output = Measured>>(
+    is_over: impl Fn() -> bool,
+    request: impl Fn(usize, Instant) -> F,
+) -> Vec<Measured> {
+    let (mut number, mut due) = (0, Instant::now());
+    let mut running = futures::stream::FuturesUnordered::new();
+    let mut measured = Vec::new();
+    while !is_over() {
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {
+                running.push(request(number, due));
+                number += 1;
+                due += Duration::from_secs(1) / u32::try_from(RATE).expect("a rate");
             }
+            Some(done) = running.next() => measured.push(done),
         }
-        measured.extend(running.collect::<Vec<_>>().await);
-        measured
     }
+    measured.extend(running.collect::<Vec<_>>().await);
+    measured
+}
+
+/// CPU time so far.
+struct Processors {
+    portal_ticks: u64,
+    api_server_seconds: f64,
+}
+
+impl Processors {
+    async fn of(world: &World, portal: &Operator) -> Self {
+        let output = world.plane.kubectl(&["get", "--raw", "/metrics"], None).await.expect("kubectl");
+        let metrics = output.succeeded().expect("metrics");
+        let seconds = metrics.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        let api_server_seconds = seconds.and_then(|seconds| seconds.parse().ok()).expect("seconds");
+        Self { portal_ticks: portal.cpu_ticks(), api_server_seconds }
+    }
+
+    /// Returns the CPU time since then for each request at [`RATE`] during [`MEASURED`].
+    async fn spent(&self, world: &World, portal: &Operator) -> String {
+        let now = Self::of(world, portal).await;
+        let ticks = u32::try_from(now.portal_ticks - self.portal_ticks).expect("ticks");
+        let of_portal = Duration::from_millis(10) * ticks;
+        let of_api_server = Duration::from_secs_f64(now.api_server_seconds - self.api_server_seconds);
+        let requests = u32::try_from(RATE * MEASURED.as_secs()).expect("a count");
+        format!("portal {:.1?}, API server {:.1?}", of_portal / requests, of_api_server / requests)
+    }
+}
+
+/// Reads a Subscription and its ledger by a bare client, as every request about an account must.
+async fn read_both(namespace: &Namespace<'_>, number: usize, scheduled: Instant) -> Measured {
+    let name = account_of(number);
+    namespace.api::<Subscription>().get(&name).await.expect("Subscription");
+    namespace.api::<CreditLedger>().get(&name).await.expect("ledger");
+    Measured { path: "both objects".to_owned(), time: scheduled.elapsed() }
+}
+
+/// Returns the account of a request: another one each time.
+fn account_of(number: usize) -> String {
+    format!("account-{}", number.wrapping_mul(7_919) % ACCOUNTS)
+}
+
+/// Returns a condition that holds after some time.
+fn after(time: Duration) -> impl Fn() -> bool {
+    let end = Instant::now() + time;
+    move || Instant::now() > end
 }
 
 /// Creates objects, some at the same time.
@@ -200,11 +260,15 @@ async fn fill(file: &PathBuf) {
         integer(&mut store, recorded).await == i64::try_from(ACCOUNTS).expect("count")
     })
     .await;
-    let template = "CREATE TEMP TABLE template AS SELECT id FROM accounts \
-                    WHERE namespace = 'large' AND name = 'account-0'";
-    store.execute(template).await.expect("template");
+    for statement in MODEL {
+        store.execute(statement).await.expect("model");
+    }
     let last = integer(&mut store, "SELECT MAX(id) FROM accounts").await;
+    let started = Instant::now();
     for first in (0..=last).step_by(100) {
+        if first % 1_000 == 0 {
+            println!("accounts up to key {first} are filled after {} s", started.elapsed().as_secs());
+        }
         for statement in FILL {
             let filled = sqlx::query(statement).bind(first).bind(first + 99);
             filled.execute(&mut store).await.expect("filled");
@@ -289,29 +353,35 @@ async fn the_portal_answers_quickly_and_does_not_slow_charging() {
 
     let address = free_address();
     let arguments = ["--listen", &address.to_string(), "--history", &history, "--requests-per-second", "0"];
-    let _portal = serve(&world, &[&arguments[..], &["--log-filter", "warn"]].concat(), None);
+    let server = serve(&world, &[&arguments[..], &["--log-filter", "warn"]].concat(), None);
     let portal = Portal { address, token: token_of(&world, "reader") };
     wait_until("the portal answers", async || {
         exchange(address, "GET", "/healthz", &[], "").is_ok_and(|(status, ..)| status == 200)
     })
     .await;
-    let warm_up = Instant::now() + Duration::from_secs(10);
-    portal.requests(|| Instant::now() > warm_up).await;
-    let end = Instant::now() + MEASURED;
-    print(&portal.requests(|| Instant::now() > end).await);
+    let request = |number, due| portal.request(number, due);
+    at_the_rate(after(WARM_UP), request).await;
+    let processors = Processors::of(&world, &server).await;
+    print(&at_the_rate(after(MEASURED), request).await);
+    println!("CPU time of a request: {}", processors.spent(&world, &server).await);
+    println!("\nthe reads of a request, by a bare client at the same rate:");
+    at_the_rate(after(WARM_UP), |number, due| read_both(&large, number, due)).await;
+    let processors = Processors::of(&world, &server).await;
+    print(&at_the_rate(after(MEASURED), |number, due| read_both(&large, number, due)).await);
+    println!("CPU time of both reads: {}", processors.spent(&world, &server).await);
 
     let (mut alone, mut beside, mut read) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let time = if round % 2 == 0 {
             charge(&charged, round).await
         } else {
-            let over = std::sync::atomic::AtomicBool::new(false);
+            let over = AtomicBool::new(false);
             let charging = async {
                 let time = charge(&charged, round).await;
-                over.store(true, std::sync::atomic::Ordering::Relaxed);
+                over.store(true, Ordering::Relaxed);
                 time
             };
-            let requests = portal.requests(|| over.load(std::sync::atomic::Ordering::Relaxed));
+            let requests = at_the_rate(|| over.load(Ordering::Relaxed), request);
             let (time, measured) = tokio::join!(charging, requests);
             read.extend(measured);
             time

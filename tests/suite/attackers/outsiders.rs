@@ -9,7 +9,7 @@ use flashgate_api::Subscription;
 use serde_json::{Value, json};
 
 use super::{Caller, KINDS, attacked};
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::suite::payments::webhook::post;
 use crate::suite::payments::{paid, secrets_file};
 use crate::world::wait_for;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::object;
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::suite::payments::secrets_file;
 use crate::world::{Operator, World};
 

@@ -9,7 +9,7 @@ use super::admitted::pod_of;
 use super::pod::{Container, containers, kubeconfig_of, start_portal};
 use super::roles::rights;
 use super::{RELEASE, installed, list, object, render};
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::suite::portal::client::Client;
 use crate::suite::portal::token_of;
 use crate::world::{GUARD, World, wait_for, wait_until};

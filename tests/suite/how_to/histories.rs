@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Page, release_variables, set_environment};
 use crate::cluster_account::ClusterAccount;
-use crate::suite::postgres::Postgres;
+use crate::postgres::Postgres;
 use crate::world::{Operator, World, wait_until};
 
 /// The program, whose folder is the variable `PROGRAM` of the pages.

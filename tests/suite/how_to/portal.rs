@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::{Page, release, release_variables, set_environment};
 use crate::cluster_account::ClusterAccount;
+use crate::free_address::free_address;
+use crate::postgres::Postgres;
 use crate::suite::chart::pod::{Container, portal_of, start_portal};
-use crate::suite::free_address::free_address;
 use crate::suite::portal::client::Client;
 use crate::suite::portal::serve;
-use crate::suite::postgres::Postgres;
 use crate::world::{World, wait_until};
 
 /// Returns the container of the portal in the release.

@@ -12,7 +12,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::{Paid, SECRET, paid, starter};
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::world::{World, root, wait_for, wait_until};
 
 fn example(name: &str) -> PathBuf {

@@ -16,8 +16,8 @@ use sha2::Sha256;
 
 use super::{Paid, SECRET, paid, secrets_file, starter};
 use crate::cluster_account::ClusterAccount;
+use crate::free_address::free_address;
 use crate::suite::chart::pod::secret_of;
-use crate::suite::free_address::free_address;
 use crate::world::{Namespace, bare, wait_until};
 
 fn tag(secret: &str, time: i64, body: &str) -> String {

@@ -23,9 +23,9 @@ async fn a_client_that_is_generated_from_the_document_makes_every_call() {
     account.balance("1090").await;
 
     let script = root().join("tests/suite/portal/generated/client.sh");
-    let mut command = tokio::process::Command::new(script);
+    let mut command = std::process::Command::new(script);
     command.args([&format!("http://{}", served.external), "portal-generated", "acme"]);
-    let output = command.env("TOKEN", served.token("customer")).output().await.expect("script");
+    let output = command.env("TOKEN", served.token("customer")).output().expect("script");
     let printed = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     let answers: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, exchange, read_answer};
 use super::{serve, served};
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::world::{Operator, wait_for, wait_until};
 
 /// Sends a request in a thread that may block.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::{role, serve, token_of};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::world::{World, wait_for, wait_until};
 
 /// Creates a report of two models for the hour from a start time, and waits until it is charged.

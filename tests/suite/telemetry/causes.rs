@@ -15,7 +15,7 @@ use super::prometheus::{Prometheus, Target};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
 
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::suite::payments::{secrets_file, webhook};
 use crate::world::{Namespace, Operator, World, root, wait_for, wait_until};
 

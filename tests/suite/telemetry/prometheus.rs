@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::world::{GUARD, root, wait_for};
 
 /// Folder with prometheus and promtool.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::suite::free_address::free_address;
+use crate::free_address::free_address;
 use crate::world::{GUARD, made_by, wait_until};
 
 /// Folder with initdb, postgres, psql, `pg_dump` and `pg_restore`.
