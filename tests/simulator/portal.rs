@@ -1,7 +1,7 @@
 //! The portal's API on the cluster of a run: its numbers equal the ledgers' (invariant I10).
 //!
-//! The answers are those of the real router. It reads the objects of the run, and in some runs a real store of SQLite
-//! with the entries and usage that the run recorded.
+//! The answers are those of the real router. It reads the objects of the run and, if the run has a history without gaps,
+//! a real store of SQLite with its entries and usage.
 
 use std::sync::Arc;
 

@@ -129,6 +129,9 @@ async fn a_store_restored_from_a_backup_is_filled_from_the_ledgers() {
 /// Reports that are created at once: more than the charges that a ledger keeps until their receipts.
 const REPORTS: i64 = 300;
 
+/// Time between two loads: together ten reports a second, many more than one account has in practice.
+const PACE: Duration = Duration::from_secs(30);
+
 /// Creates `REPORTS` reports of 1 credit each, numbered from `first`. Their windows follow each other from `start`.
 async fn load(account: &ClusterAccount<'_>, start: i64, first: i64) {
     let create = (first..first + REPORTS).map(|number| async move {
@@ -162,7 +165,9 @@ async fn load_while_the_store_is_down(down: Duration) {
 
     let end = Instant::now() + down;
     let (start, mut created) = (now() - 86_400, 0);
+    let mut pace = tokio::time::interval(PACE);
     while created == 0 || Instant::now() < end {
+        pace.tick().await;
         load(&account, start, created).await;
         created += REPORTS;
     }

@@ -200,10 +200,13 @@ impl Tab {
         click(&self.find(selector).await).await;
         let file = wait_for("the file is downloaded", async || {
             let files = std::fs::read_dir(&self.downloads).ok()?.filter_map(Result::ok);
-            let mut complete = files.map(|file| file.path()).filter(|path| {
-                !path.to_string_lossy().ends_with(".crdownload") && !path.to_string_lossy().contains("/.")
-            });
-            complete.next()
+            let files: Vec<PathBuf> = files.map(|file| file.path()).collect();
+            // Until the file is complete, the browser has one with another name beside an empty one with its name.
+            let [file] = files.as_slice() else { return None };
+            let is_complete = !file.to_string_lossy().ends_with(".crdownload")
+                && !file.to_string_lossy().contains("/.")
+                && std::fs::metadata(file).ok()?.len() > 0;
+            is_complete.then(|| file.clone())
         });
         let file = file.await;
         let content = std::fs::read_to_string(&file).expect("file");

@@ -2,8 +2,8 @@
 
 use flashgate_history::InvoiceRow;
 use flashgate_history::query::invoices::InvoicePlace;
-use flashgate_ledger::Credits;
 use flashgate_ledger::invoice::InvoiceState;
+use flashgate_preview::effect::Money;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -29,15 +29,6 @@ impl InvoicesFrom {
             Self::After(number) => InvoicePlace::After(number),
         }
     }
-}
-
-/// Money with its currency.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Money {
-    /// Amount in units of the currency.
-    pub amount: Credits,
-    /// Currency, such as `USD`.
-    pub currency: String,
 }
 
 /// An invoice.

@@ -54,6 +54,8 @@ fn card(portal: &Portal, visitor: &Visitor, account: &Account, outlook: &Outlook
             @for billing_period in BILLING_PERIODS {
                 @if let Some(offer) = plan.offer(billing_period) {
                     (choice(portal, visitor, account, outlook, &Choice { plan, billing_period, offer }))
+                } @else {
+                    div class="choice" { p class="hint" { "No " (billing_period_name(billing_period)) " periods." } }
                 }
             }
             p class="muted push" {

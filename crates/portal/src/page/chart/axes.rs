@@ -88,27 +88,42 @@ pub(super) fn times(start: Timestamp, end: Timestamp) -> Scale {
 
 /// Returns the lines and labels of amounts.
 pub(super) fn amount_axis(ticks: &Ticks) -> Markup {
-    let scale = amounts(ticks);
+    let (scale, unit) = (amounts(ticks), Unit::of(ticks));
     html! {
         g class="axis" {
             @for tick in &ticks.0 {
                 @let y = scale.place(*tick);
                 line class=(if *tick == 0 { "zero" } else { "grid" }) x1=(PLOT_X.0) x2=(PLOT_X.1) y1=(y) y2=(y) {}
-                text x=(PLOT_X.0 - 8) y=(y) dy="4" text-anchor="end" { (label(*tick)) }
+                text x=(PLOT_X.0 - 8) y=(y) dy="4" text-anchor="end" { (unit.label(*tick)) }
             }
         }
     }
 }
 
-/// Returns a round amount of nanos as credits in at most a few characters: `800`, `20k` or `1.5M`.
-fn label(nanos: i128) -> String {
-    let (divisor, unit) = match nanos.unsigned_abs() / NANOS {
-        0..10_000 => (1, ""),
-        10_000..1_000_000 => (1_000, "k"),
-        _ => (1_000_000, "M"),
-    };
-    let scaled = Credits::from_nanos(nanos / divisor).map(format::credits).unwrap_or_default();
-    format!("{scaled}{unit}")
+/// The unit of all labels of an axis: `8,000` and `10k` do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unit {
+    divisor: i128,
+    name: &'static str,
+}
+
+impl Unit {
+    /// Returns the unit in which the largest value of an axis has few digits.
+    fn of(ticks: &Ticks) -> Self {
+        let (first, last) = ticks.range();
+        let (divisor, name) = match first.unsigned_abs().max(last.unsigned_abs()) / NANOS {
+            0..10_000 => (1, ""),
+            10_000..1_000_000 => (1_000, "k"),
+            _ => (1_000_000, "M"),
+        };
+        Self { divisor, name }
+    }
+
+    /// Returns a round amount of nanos as credits, such as `0`, `800`, `20k` or `1.5M`.
+    fn label(self, nanos: i128) -> String {
+        let scaled = Credits::from_nanos(nanos / self.divisor).map(format::credits).unwrap_or_default();
+        if nanos == 0 { scaled } else { format!("{scaled}{}", self.name) }
+    }
 }
 
 /// Returns the labels of times, at whole hours or days (UTC).
@@ -152,18 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn amounts_have_short_labels() {
-        for (credits, expected) in [
-            ("0", "0"),
-            ("0.2", "0.2"),
-            ("8000", "8,000"),
-            ("-10000", "-10k"),
-            ("250000", "250k"),
-            ("1500000", "1.5M"),
-            ("1000000000000", "1,000,000M"),
+    fn all_amounts_of_an_axis_have_short_labels_in_one_unit() {
+        for (amounts, expected) in [
+            (["0", "0.2"], ["0", "0.2"]),
+            (["-2000", "8000"], ["-2,000", "8,000"]),
+            (["2000", "10000"], ["2k", "10k"]),
+            (["-10000", "0"], ["-10k", "0"]),
+            (["50000", "250000"], ["50k", "250k"]),
+            (["500000", "1500000"], ["0.5M", "1.5M"]),
+            (["0", "1000000000000"], ["0", "1,000,000M"]),
         ] {
-            let amount: Credits = credits.parse().expect("amount");
-            assert_eq!(label(amount.nanos()), expected);
+            let ticks = Ticks(amounts.map(|text| text.parse::<Credits>().expect("amount").nanos()).to_vec());
+            let unit = Unit::of(&ticks);
+            let labels: Vec<String> = ticks.0.iter().map(|tick| unit.label(*tick)).collect();
+            assert_eq!(labels, expected);
         }
     }
 

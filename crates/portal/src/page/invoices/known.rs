@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use flashgate_api::subscription::Invoice;
+use flashgate_preview::effect::Money;
 
 use crate::account::Account;
-use crate::history::invoices::Money;
 use crate::history::{InvoicesFrom, ListedInvoice, ListedPage};
 
 /// Returns the invoices of the ledger, or else of the status, newest first.
