@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::portal::client::exchange;
 use super::portal::{role, serve, token_of};
+use super::scale::ledgers;
 use crate::cluster_account::{now, private_egress, seconds};
 use crate::free_address::free_address;
 use crate::world::{Namespace, Operator, World, wait_for, wait_until};
@@ -214,12 +215,12 @@ async fn subscribe(namespace: &Namespace<'_>, count: usize) {
         }
     }))
     .await;
-    let mut ledgers = 0;
-    while ledgers < count {
-        ledgers = wait_for("more accounts have a ledger", async || {
-            let list =
-                namespace.api::<CreditLedger>().list_metadata(&ListParams::default()).await.expect("list");
-            (list.items.len() > ledgers || list.items.len() == count).then_some(list.items.len())
+    let count = i64::try_from(count).expect("count");
+    let mut opened = 0;
+    while opened < count {
+        opened = wait_for("more accounts have a ledger", async || {
+            let found = ledgers(namespace).await;
+            (found > opened || found == count).then_some(found)
         })
         .await;
     }

@@ -88,7 +88,7 @@ async fn ten_thousand_pending_reports_need_at_most_two_hundred_commits_and_their
 const ACCOUNTS: i64 = 100_000;
 
 /// Returns the number of ledgers.
-async fn ledgers(namespace: &Namespace<'_>) -> i64 {
+pub async fn ledgers(namespace: &Namespace<'_>) -> i64 {
     let page = namespace.api::<CreditLedger>().list(&ListParams::default().limit(1)).await.expect("list");
     let first = i64::try_from(page.items.len()).expect("count");
     first + page.metadata.remaining_item_count.unwrap_or_default()

@@ -106,16 +106,12 @@ impl<'a> Installation<'a> {
 
     /// Waits until the API server has rejected a request that `right` would allow.
     async fn is_refused(&self, right: &Right) {
-        while !self.has_been_refused(right) {
-            tokio::time::sleep(LOOK).await;
-        }
+        poll_until(|| self.has_been_refused(right)).await;
     }
 
     /// Waits until the operator has stopped by itself.
     async fn has_stopped(&self) {
-        while !self.operator.has_stopped() {
-            tokio::time::sleep(LOOK).await;
-        }
+        poll_until(|| self.operator.has_stopped()).await;
     }
 
     fn has_been_refused(&self, right: &Right) -> bool {
@@ -129,6 +125,13 @@ impl Drop for Installation<'_> {
         if std::thread::panicking() {
             eprintln!("the log of {}:\n{}", self.namespace.name, self.read_log());
         }
+    }
+}
+
+/// Polls a condition for as long as the caller waits.
+async fn poll_until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::time::sleep(LOOK).await;
     }
 }
 
