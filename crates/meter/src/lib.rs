@@ -6,6 +6,7 @@
 //!
 //! | question | module |
 //! |---|---|
+//! | What does Prometheus answer? | [`answer`] |
 //! | What is a sample worth? | [`sample`] |
 //! | What did a series count since its last reading? | [`count`] |
 //! | How do readings travel in a report? | [`readings`] |
@@ -13,6 +14,7 @@
 //! | Which lines does a report have? | [`lines`] |
 //! | What is a report called? | [`name`] |
 
+pub mod answer;
 pub mod count;
 pub mod lines;
 pub mod name;
