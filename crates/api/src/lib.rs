@@ -19,6 +19,7 @@ pub mod reason;
 pub mod schema;
 pub mod stated_time;
 pub mod subscription;
+pub mod usage_meter;
 pub mod usage_report;
 
 pub use amount::Amount;
@@ -31,6 +32,7 @@ pub use credit_pack::{CreditPack, CreditPackSpec, CreditPackState, CreditPackSta
 pub use payment::{Payment, PaymentSpec, PaymentStatus, PaymentVerdict};
 pub use quantity::Quantity;
 pub use subscription::{LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus, TEST_CLOCK};
+pub use usage_meter::{UsageMeter, UsageMeterSpec, UsageMeterStatus};
 pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
 
 // Users choose from these enums, and the laws use them too: one type serves both.
