@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("catalog", &["catalog", "text_file"]),
     ("text_file", &[]),
     // `catalog` only in its tests.
-    ("metrics", &["catalog"]),
+    ("metrics", &["catalog", "flashgate_meter"]),
     ("telemetry", &[]),
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
@@ -128,6 +128,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "flashgate_api",
             "flashgate_cluster",
             "flashgate_history",
+            "flashgate_meter",
             "flashgate_portal",
             "metrics",
             "operator",
@@ -263,6 +264,28 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "utoipa",
         ],
     ),
+    // From counters of Prometheus to reports: no laws, and no clock.
+    (
+        "meter",
+        &[
+            "flashgate-api",
+            "futures",
+            "http",
+            "http-body-util",
+            "jiff",
+            "k8s-openapi",
+            "kube",
+            "rust_decimal",
+            "serde",
+            "serde_json",
+            "serde_urlencoded",
+            "serde_yaml",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    ),
     (
         "testing",
         &[
@@ -289,8 +312,14 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
-const CRATES: [&str; 5] =
-    ["flashgate_api", "flashgate_cluster", "flashgate_history", "flashgate_portal", "flashgate_preview"];
+const CRATES: [&str; 6] = [
+    "flashgate_api",
+    "flashgate_cluster",
+    "flashgate_history",
+    "flashgate_meter",
+    "flashgate_portal",
+    "flashgate_preview",
+];
 
 /// Returns the modules of this crate and the crates of this workspace that a text names, such as `operator::plan`.
 fn named_modules(text: &str) -> BTreeSet<String> {

@@ -3,9 +3,11 @@
 pub mod backup;
 pub mod catalog;
 pub mod history;
+pub mod meter;
 pub mod run;
 pub mod serve;
 pub mod simulate;
+mod stop_signal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ pub enum Command {
     Run(Box<run::Args>),
     /// Serves the HTTP API and the billing page for customers
     Serve(Box<serve::Args>),
+    /// Turns counters of Prometheus into UsageReports, as UsageMeters specify
+    Meter(Box<meter::Args>),
     /// Backs up ledgers, Subscriptions and orders with their statuses to a file
     Backup(backup::BackupArgs),
     /// Restores the objects of a backup in a cluster, ledgers first
@@ -64,6 +68,7 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     match command_line.command {
         Command::Run(args) => run::run(*args),
         Command::Serve(args) => serve::run(*args),
+        Command::Meter(args) => meter::run(*args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::History(command) => history::run(&command),

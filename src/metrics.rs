@@ -1,6 +1,7 @@
 //! The metrics of the operator. Labels have values from closed sets only.
 
 pub mod description;
+pub mod meters;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use flashgate_ledger::refusal::RefusalReason;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -330,6 +332,31 @@ impl Metrics {
         encode(&mut text, &registry)?;
         Ok(text)
     }
+}
+
+/// A series: the values of its labels, and its value.
+pub type Series<'a, V> = (Vec<&'a str>, V);
+
+/// Writes the series of a gauge.
+///
+/// # Errors
+/// When the text cannot be written.
+pub fn show<'a, V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    description: &Description,
+    series: impl IntoIterator<Item = Series<'a, V>>,
+) -> fmt::Result {
+    let Description { name, help, kind, .. } = *description;
+    let mut metric = encoder.encode_descriptor(name, &format!("{help}."), None, kind)?;
+    for (values, value) in series {
+        // The encoder accepts a family only for metrics with labels.
+        if description.labels.is_empty() {
+            metric.encode_gauge(&value)?;
+        } else {
+            metric.encode_family(&description.labelled(&values))?.encode_gauge(&value)?;
+        }
+    }
+    Ok(())
 }
 
 fn register(registry: &mut Registry, description: &Description, metric: impl Metric) {

@@ -13,10 +13,10 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_portal::history::History;
 use flashgate_portal::history::store::StoreHistory;
 use flashgate_portal::{Portal, REQUESTS_PER_SECOND, Settings, Writes, connect, router};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::catalog;
 use crate::cli::run::servers::{ServerLimits, listen};
+use crate::cli::stop_signal::stop_signal;
 use crate::metrics::Metrics;
 use crate::server::tls::Tls;
 use crate::server::{Limits, Server};
@@ -132,24 +132,13 @@ async fn serve(args: Args, catalog: Catalog, tls: Option<Arc<Tls>>) -> anyhow::R
     let (version, history) = (env!("CARGO_PKG_VERSION"), &args.history);
     tracing::info!(version, %address, tls = tls.is_some(), %history, "serving the HTTP API and the billing page");
     let limits = Limits { handling: HANDLING, ..args.server_limits.limits() };
-    let stop = stop_signal()?;
+    let stop = stop_signal("the running requests")?;
     Server::new("portal", limits, Metrics::default())
         .with_tls(tls)
         .serve(listener, router(portal), stop)
         .await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns a future that completes on SIGTERM or SIGINT.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping after the running requests"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping after the running requests"),
-        }
-    })
 }
 
 /// Parses a URL to which the path of an account is added.

@@ -33,6 +33,8 @@ pub enum Shown {
     WhileLeading,
     /// By the leader, for each account, with `--account-metrics`.
     ByAccount,
+    /// By the meter, for each UsageMeter.
+    ByMeter,
 }
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Description {
@@ -51,6 +53,9 @@ const fn gauge(
 ) -> Description {
     Description { name, kind: MetricType::Gauge, labels, help, shown }
 }
+
+/// Labels of the metrics of one UsageMeter.
+const METER: &[&str] = &["namespace", "meter"];
 
 /// Labels of the metrics of one account.
 const ACCOUNT: &[&str] = &["namespace", "account"];
@@ -289,8 +294,53 @@ pub const CONDITION: Description = gauge(
     "1 while the condition of the Subscription is True, else 0",
 );
 
+/// Accounts of a meter.
+pub const METER_ACCOUNTS: Description =
+    gauge(Shown::ByMeter, "meter_accounts", METER, "Accounts that have series of the meter");
+/// Series of a meter.
+pub const METER_SERIES: Description = gauge(
+    Shown::ByMeter,
+    "meter_series",
+    METER,
+    "Series that the meter counted in the last window of each account",
+);
+/// Lag of a meter.
+pub const METER_LAG_SECONDS: Description = gauge(
+    Shown::ByMeter,
+    "meter_lag_seconds",
+    METER,
+    "Seconds since the end of the oldest window that is due and not reported; 0 when none is",
+);
+/// Values without a Subscription.
+pub const METER_UNMATCHED: Description = gauge(
+    Shown::ByMeter,
+    "meter_unmatched_values",
+    METER,
+    "Values of the account's label that name no Subscription; their usage is not charged",
+);
+/// Accounts that wait.
+pub const METER_HELD: Description =
+    gauge(Shown::ByMeter, "meter_held_accounts", METER, "Accounts whose windows cannot be closed");
+/// Rejected reports of a meter.
+pub const METER_REJECTED: Description = gauge(
+    Shown::ByMeter,
+    "meter_rejected_reports",
+    METER,
+    "Reports of the meter that the operator rejected, among those that exist and those since the start",
+);
+/// Created reports of a meter.
+pub const METER_CREATED: Description =
+    gauge(Shown::ByMeter, "meter_created_reports", METER, "Reports that the meter created since its start");
+/// Meters that need somebody's action.
+pub const METER_STALLED: Description = gauge(
+    Shown::ByMeter,
+    "meter_stalled",
+    &["namespace", "meter", "reason"],
+    "1 while somebody must act, by the reason of the UsageMeter's condition `Stalled`; absent otherwise",
+);
+
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 43] = [
+pub const ALL: [&Description; 51] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -334,6 +384,14 @@ pub const ALL: [&Description; 43] = [
     &PACKS_USED,
     &PACKS_LIMIT,
     &CONDITION,
+    &METER_ACCOUNTS,
+    &METER_SERIES,
+    &METER_LAG_SECONDS,
+    &METER_UNMATCHED,
+    &METER_HELD,
+    &METER_REJECTED,
+    &METER_CREATED,
+    &METER_STALLED,
 ];
 
 impl Description {

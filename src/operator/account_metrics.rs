@@ -21,7 +21,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 
 use crate::metrics::description::{self, Description};
-use crate::metrics::rate_name;
+use crate::metrics::{rate_name, show};
 use crate::operator::cache::{Cache, CachedKind};
 use crate::operator::election::leadership::Leadership;
 
@@ -64,27 +64,6 @@ impl Collector for AccountMetrics {
         }
         Ok(())
     }
-}
-
-/// A series: the values of its labels, and its value.
-type Series<'a, V> = (Vec<&'a str>, V);
-
-fn show<'a, V: EncodeGaugeValue>(
-    encoder: &mut DescriptorEncoder<'_>,
-    description: &Description,
-    series: impl IntoIterator<Item = Series<'a, V>>,
-) -> fmt::Result {
-    let Description { name, help, kind, .. } = *description;
-    let mut metric = encoder.encode_descriptor(name, &format!("{help}."), None, kind)?;
-    for (values, value) in series {
-        // The encoder accepts a family only for metrics with labels.
-        if description.labels.is_empty() {
-            metric.encode_gauge(&value)?;
-        } else {
-            metric.encode_family(&description.labelled(&values))?.encode_gauge(&value)?;
-        }
-    }
-    Ok(())
 }
 
 /// Writes the number of Subscriptions by status and reason of `Ready`.

@@ -35,6 +35,12 @@ pub fn metrics_markdown() -> String {
              ServiceMonitor). Otherwise\nPrometheus renames it to `exported_namespace`, and alerts and dashboards \
              do not find it.",
         ),
+        (
+            Shown::ByMeter,
+            "Meters",
+            "By `flashgate-billing meter` (`meter.enabled` of the chart), for each UsageMeter. `namespace` is that of the \
+             UsageMeter.",
+        ),
     ];
     for (shown, heading, text) in sections {
         // Writing to a String cannot fail.

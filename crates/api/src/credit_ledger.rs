@@ -420,6 +420,17 @@ pub struct LedgerTotals {
     pub other: Unknown,
 }
 
+impl CreditLedgerSpec {
+    /// Returns the end of the last charged window of a source, or nothing if the source has none.
+    #[must_use]
+    pub fn covered_until(&self, source: &str) -> Option<Timestamp> {
+        let (_, rest) = self.coverage.get(source)?.split_once('|')?;
+        let stretches = rest.split('|').next()?;
+        let (_, end) = stretches.rsplit(',').next()?.split_once('-')?;
+        Timestamp::from_second(end.parse().ok()?).ok()
+    }
+}
+
 /// Returns the schema of a list of at most `ITEMS` records of at most `LENGTH` characters.
 fn records<const ITEMS: u32, const LENGTH: u32>(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -7,7 +7,7 @@
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use crate::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
+use crate::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageMeter, UsageReport};
 
 /// Longest text of a time in characters: RFC 3339 with nanoseconds and an offset has 35.
 const TIME_LENGTH: u32 = 64;
@@ -65,6 +65,7 @@ pub fn crds() -> Result<Vec<Crd>, CrdError> {
         crd::<Payment>()?,
         crd::<CreditAdjustment>()?,
         crd::<CreditLedger>()?,
+        crd::<UsageMeter>()?,
     ])
 }
 

@@ -5,6 +5,7 @@
 //! serves both. Doc comments of fields are user documentation: they become the descriptions of the CRDs.
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own")]
 
+pub mod account_key;
 pub mod amount;
 pub mod condition;
 pub mod credit_adjustment;
@@ -22,6 +23,7 @@ pub mod subscription;
 pub mod usage_meter;
 pub mod usage_report;
 
+pub use account_key::AccountKey;
 pub use amount::Amount;
 pub use condition::{Condition, READY, condition};
 pub use credit_adjustment::{

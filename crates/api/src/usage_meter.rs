@@ -17,8 +17,27 @@ use super::schema::{
 const METRIC_PATTERN: &str = "^[a-zA-Z_:][a-zA-Z0-9_:]*$";
 /// Names of labels in Prometheus.
 const LABEL_PATTERN: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
-/// Most values of an account's label that are not the name of a Subscription, in the status.
-const UNMATCHED: u32 = 50;
+/// Most values of the account's label in `status.unmatched`, besides the sum of all others.
+pub const UNMATCHED: u32 = 50;
+
+/// Label of the reports of a meter, with the name of the meter.
+pub const METER_LABEL: &str = "billing.flashgate.dev/meter";
+/// Annotation of the reports of a meter with the UID of the meter.
+pub const METER_UID: &str = "billing.flashgate.dev/meter-uid";
+/// Annotation of the reports of a meter with the name of their Subscription.
+pub const METER_ACCOUNT: &str = "billing.flashgate.dev/meter-account";
+/// Annotation of the reports of a meter with their source.
+pub const METER_SOURCE: &str = "billing.flashgate.dev/meter-source";
+/// Annotation of the reports of a meter with the end of their window.
+pub const METER_WINDOW_END: &str = "billing.flashgate.dev/meter-window-end";
+/// Annotation of the reports of a meter with the hash of what it selects in Prometheus.
+pub const METER_SELECTION: &str = "billing.flashgate.dev/meter-selection";
+/// Annotation of the reports of a meter with the largest usage of a window of the account so far.
+pub const METER_LARGEST: &str = "billing.flashgate.dev/meter-largest";
+/// Annotation of a UsageMeter that decides on accounts that are held with the reason `SeriesReplaced`: a list of
+/// `NAMESPACE/ACCOUNT/START=from-zero` or `…=from-first-sample`, separated by commas. `START` is the start of the window
+/// in the message, such as `20260131100000`.
+pub const NEW_SERIES: &str = "billing.flashgate.dev/new-series";
 
 /// A counter of Prometheus that becomes usage of accounts.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -34,6 +53,7 @@ const UNMATCHED: u32 = 50;
     derive = "PartialEq",
     doc = "A UsageMeter turns a counter in Prometheus into UsageReports, so that what is charged equals what the \
            counter counted. Platform administrators write it.",
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63").message(Message::Message("the name of a UsageMeter must have lower-case letters, digits and '-', and at most 63 characters".into())),
     printcolumn(
         name = "Counter",
         type_ = "string",
@@ -350,7 +370,7 @@ pub struct UnmatchedUsage {
     /// Value of the label, cut to 63 characters.
     #[schemars(length(max = NAME_LENGTH))]
     pub value: String,
-    /// Usage since the meter saw the value, as a plain decimal in the unit of the rate.
+    /// Usage of the last 24 hours, as a plain decimal in the unit of the rate.
     #[schemars(length(max = 64))]
     pub quantity: String,
 }

@@ -14,6 +14,9 @@ use super::schema::{
 use super::subscription::RatedUsage;
 use super::{Amount, Quantity, SubscriptionRef, condition};
 
+/// Most bytes of the readings of a report.
+pub const READINGS_BYTES: u32 = 64 * 1_024;
+
 /// Usage of one source in one time window.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
@@ -100,6 +103,11 @@ pub struct UsageReportSpec {
     /// Lines of usage, 1 to 1,000. Use at most 200, because larger objects are slow to write.
     #[schemars(length(min = 1, max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
     pub usage: Vec<UsageLine>,
+    /// Readings of a meter at the end of the window, from which its next window starts. Only the meter writes them; the
+    /// operator does not read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = READINGS_BYTES))]
+    pub readings: Option<String>,
 }
 
 /// A time window. It includes its start and excludes its end.

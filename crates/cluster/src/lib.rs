@@ -12,27 +12,13 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+pub use flashgate_api::AccountKey;
 use flashgate_api::event::Event;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// The identity of an account: the namespace and name of its Subscription.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey {
-    /// Namespace.
-    pub namespace: String,
-    /// Name of the Subscription.
-    pub name: String,
-}
-
-impl fmt::Display for AccountKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// A kind that the operator reads and writes.
 pub trait Kind:

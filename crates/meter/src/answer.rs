@@ -1,5 +1,6 @@
 //! Answers of the HTTP API of Prometheus, which Thanos, Mimir and VictoriaMetrics give as well.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -10,11 +11,14 @@ use crate::sample::{Sample, SampleError};
 /// Characters of a body that an error quotes.
 const QUOTED: usize = 200;
 
+/// Labels of a series, with the name of the counter as `__name__`.
+pub type Labels = BTreeMap<String, String>;
+
 /// A series with its samples, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
-    /// Labels, with the name of the counter as `__name__`.
-    pub labels: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: Labels,
     /// Samples in the order of their times.
     pub samples: Vec<Sample>,
 }
@@ -22,6 +26,9 @@ pub struct Series {
 /// Why an answer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
+    /// There is no answer.
+    #[error("no answer: {0}")]
+    Unreachable(String),
     /// The server refused the query: it is wrong, or it would read too many samples.
     #[error("the server refused the query: {kind}: {message}")]
     Refused {
@@ -29,6 +36,14 @@ pub enum AnswerError {
         kind: String,
         /// Message of the server.
         message: String,
+    },
+    /// The server does not accept the credentials.
+    #[error("the server does not accept the credentials: status {status}: {body}")]
+    Unauthorized {
+        /// Status of the answer: 401 or 403.
+        status: u16,
+        /// Beginning of its body.
+        body: String,
     },
     /// The server cannot answer now.
     #[error("the server cannot answer: status {status}: {body}")]
@@ -46,79 +61,152 @@ pub enum AnswerError {
         /// Beginning of its body.
         body: String,
     },
-    /// The query returned something else than ranges of samples.
+    /// The query returned something else than the expected type.
     #[error("the query returned a {0}: the counter and the selector must select series")]
     NotSeries(String),
     /// A series has a value that no counter has.
     #[error("the series {labels:?} is no counter")]
     NotACounter {
         /// Labels of the series.
-        labels: BTreeMap<String, String>,
+        labels: Labels,
         /// The value.
         #[source]
         source: SampleError,
     },
 }
 
+impl AnswerError {
+    /// Returns whether the server may answer the same query later, without a change of the query.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::Unauthorized { .. }
+                | Self::Unavailable { .. }
+                | Self::NotUnderstood { .. }
+        )
+    }
+}
+
+/// The body of every answer.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    data: Option<Data>,
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+struct Body<T> {
+    data: Option<T>,
     error_type: Option<String>,
     error: Option<String>,
 }
 
+/// The result of a query.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+struct Found<T> {
+    result_type: String,
+    result: Vec<T>,
+}
+
+/// The type of the result of a query, without the result.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data {
+struct ResultType {
     result_type: String,
-    #[serde(default)]
-    result: serde_json::Value,
 }
 
 #[derive(Deserialize)]
-struct Ranges {
-    metric: BTreeMap<String, String>,
-    #[serde(default)]
-    values: Vec<(f64, String)>,
+struct Ranges<'a> {
+    metric: Labels,
+    #[serde(borrow, default)]
+    values: Vec<Text<'a>>,
 }
+
+#[derive(Deserialize)]
+struct Instants<'a> {
+    metric: Labels,
+    #[serde(borrow)]
+    value: Text<'a>,
+}
+
+/// A time and a value, as the answer has them. The value is borrowed from the body.
+#[derive(Deserialize)]
+struct Text<'a>(f64, #[serde(borrow)] Cow<'a, str>);
 
 /// Reads the series of an answer to an instant query of a range of samples.
 ///
 /// # Errors
 /// When the server refused the query or cannot answer, or the body has another form.
-pub fn read(status: u16, body: &str) -> Result<Vec<Series>, AnswerError> {
-    let quoted: String = body.chars().take(QUOTED).collect();
-    let parsed: Option<Body> = serde_json::from_str(body).ok();
-    let not_understood = || AnswerError::NotUnderstood { status, body: quoted.clone() };
-    match parsed {
-        Some(Body { error_type: Some(kind), error, .. }) if matches!(status, 400..500) => {
-            Err(AnswerError::Refused { kind, message: error.unwrap_or_default() })
-        }
-        _ if status == 429 || status >= 500 => Err(AnswerError::Unavailable { status, body: quoted }),
-        Some(Body { data: Some(data), error_type: None, .. }) if status == 200 => {
-            if data.result_type != "matrix" {
-                return Err(AnswerError::NotSeries(data.result_type));
+pub fn ranges(status: u16, body: &str) -> Result<Vec<Series>, AnswerError> {
+    let found: Vec<Ranges<'_>> = results(status, body, "matrix")?;
+    found.into_iter().map(|found| series(status, body, found.metric, &found.values)).collect()
+}
+
+/// Reads the series of an answer to an instant query, each with one sample.
+///
+/// # Errors
+/// When the server refused the query or cannot answer, or the body has another form.
+pub fn instants(status: u16, body: &str) -> Result<Vec<Series>, AnswerError> {
+    let found: Vec<Instants<'_>> = results(status, body, "vector")?;
+    found.into_iter().map(|found| series(status, body, found.metric, &[found.value])).collect()
+}
+
+/// Reads the labels of the series of an answer to a request for series.
+///
+/// # Errors
+/// When the server refused the request or cannot answer, or the body has another form.
+pub fn label_sets(status: u16, body: &str) -> Result<Vec<Labels>, AnswerError> {
+    data(status, body)?.ok_or_else(|| not_understood(status, body))
+}
+
+/// Returns the items of a result of the type `expected`.
+fn results<'a, T: Deserialize<'a>>(
+    status: u16,
+    body: &'a str,
+    expected: &str,
+) -> Result<Vec<T>, AnswerError> {
+    match data::<Found<T>>(status, body)? {
+        Some(data) if data.result_type == expected => Ok(data.result),
+        _ => match data::<ResultType>(status, body)? {
+            Some(ResultType { result_type }) if result_type != expected => {
+                Err(AnswerError::NotSeries(result_type))
             }
-            let ranges: Vec<Ranges> = serde_json::from_value(data.result).map_err(|_| not_understood())?;
-            ranges.into_iter().map(|ranges| series(ranges).ok_or_else(not_understood)?).collect()
-        }
-        _ => Err(not_understood()),
+            _ => Err(not_understood(status, body)),
+        },
     }
 }
 
-/// Returns a series, or nothing if a time is none.
-fn series(ranges: Ranges) -> Option<Result<Series, AnswerError>> {
-    let Ranges { metric: labels, values } = ranges;
+/// Returns the data of an answer, or nothing if they have another form.
+fn data<'a, T: Deserialize<'a>>(status: u16, body: &'a str) -> Result<Option<T>, AnswerError> {
+    let quoted = || body.chars().take(QUOTED).collect();
+    if status == 200 {
+        let parsed: Option<Body<T>> = serde_json::from_str(body).ok();
+        return Ok(parsed.and_then(|parsed| parsed.data));
+    }
+    match serde_json::from_str(body) {
+        _ if matches!(status, 401 | 403) => Err(AnswerError::Unauthorized { status, body: quoted() }),
+        _ if status == 429 || status >= 500 => Err(AnswerError::Unavailable { status, body: quoted() }),
+        Ok(Body::<serde::de::IgnoredAny> { error_type: Some(kind), error, .. }) => {
+            Err(AnswerError::Refused { kind, message: error.unwrap_or_default() })
+        }
+        _ => Err(not_understood(status, body)),
+    }
+}
+
+fn not_understood(status: u16, body: &str) -> AnswerError {
+    AnswerError::NotUnderstood { status, body: body.chars().take(QUOTED).collect() }
+}
+
+/// Returns a series with its samples.
+fn series(status: u16, body: &str, labels: Labels, values: &[Text<'_>]) -> Result<Series, AnswerError> {
     let mut samples = Vec::with_capacity(values.len());
-    for (seconds, value) in values {
-        match Sample::read(time(seconds)?, &value) {
+    for Text(seconds, value) in values {
+        let time = time(*seconds).ok_or_else(|| not_understood(status, body))?;
+        match Sample::read(time, value) {
             Ok(sample) => samples.push(sample),
-            Err(source) => return Some(Err(AnswerError::NotACounter { labels, source })),
+            Err(source) => return Err(AnswerError::NotACounter { labels, source }),
         }
     }
     samples.sort_by_key(|sample| sample.time);
-    Some(Ok(Series { labels, samples }))
+    Ok(Series { labels, samples })
 }
 
 /// Returns the instant of a sample. Prometheus writes seconds with at most three decimals.
@@ -137,15 +225,27 @@ mod tests {
             {"metric":{"__name__":"tokens_total","org":"acme"},
              "values":[[1772359200.123,"900"],[1772359215,"1e+06"]]},
             {"metric":{"org":"empty"},"values":[]}]},"warnings":["a part is missing"]}"#;
-        let series = read(200, body).expect("series");
+        let series = ranges(200, body).expect("series");
         assert_eq!(series[0].labels["org"], "acme");
-        let samples: Vec<String> = series[0]
-            .samples
-            .iter()
-            .map(|sample| format!("{} {}", sample.time, sample.value))
-            .collect();
+        let samples: Vec<String> =
+            series[0].samples.iter().map(|sample| format!("{} {}", sample.time, sample.value)).collect();
         assert_eq!(samples, ["2026-03-01T10:00:00.123Z 900", "2026-03-01T10:00:15Z 1000000"]);
         assert_eq!(series[1].samples, []);
+    }
+
+    #[test]
+    fn instants_and_labels_are_read() {
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"org":"acme"},"value":[1772359200.123,"9.5"]}]}}"#;
+        let found = instants(200, body).expect("series");
+        assert_eq!(found[0].samples[0].value.to_string(), "9.5");
+        assert_eq!(
+            instants(200, r#"{"data":{"resultType":"scalar","result":[1,"1"]}}"#),
+            Err(AnswerError::NotSeries("scalar".to_owned()))
+        );
+        let labels =
+            label_sets(200, r#"{"status":"success","data":[{"__name__":"tokens_total","org":"acme"}]}"#);
+        assert_eq!(labels.expect("labels")[0]["org"], "acme");
+        assert!(label_sets(200, r#"{"status":"success","data":["acme"]}"#).is_err());
     }
 
     #[test]
@@ -154,16 +254,25 @@ mod tests {
         let vector = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
         let negative = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"org":"acme"},"values":[[1,"-1"]]}]}}"#;
         for (status, body, expected) in [
-            (422, refused, "the server refused the query: execution: query processing would load too many samples"),
+            (
+                422,
+                refused,
+                "the server refused the query: execution: query processing would load too many samples",
+            ),
             (503, refused, "the server cannot answer: status 503: "),
             (429, "slow down", "the server cannot answer: status 429: slow down"),
             (200, "<html>", "status 200 with a body that is not an answer of Prometheus: <html>"),
+            (401, "who?", "the server does not accept the credentials: status 401: who?"),
             (404, "not found", "status 404 with a body that is not an answer of Prometheus: not found"),
             (200, vector, "the query returned a vector: "),
             (200, negative, "the series {\"org\": \"acme\"} is no counter"),
-            (200, r#"{"status":"success","data":{"resultType":"matrix","result":[1]}}"#, "status 200 with a body"),
+            (
+                200,
+                r#"{"status":"success","data":{"resultType":"matrix","result":[1]}}"#,
+                "status 200 with a body",
+            ),
         ] {
-            let error = read(status, body).expect_err(body).to_string();
+            let error = ranges(status, body).expect_err(body).to_string();
             assert!(error.starts_with(expected), "{error}");
         }
     }

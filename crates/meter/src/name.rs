@@ -9,7 +9,10 @@ use sha2::{Digest as _, Sha256};
 /// Most characters of an object's name.
 const NAME_LENGTH: usize = 253;
 
-/// Hexadecimal digits of the hash in a name that is shortened.
+/// Most characters of a source.
+const SOURCE_LENGTH: usize = 63;
+
+/// Hexadecimal digits of a hash.
 const HASH_DIGITS: usize = 16;
 
 /// A meter as its reports name it.
@@ -22,10 +25,16 @@ pub struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// Returns the source of the meter's reports: `meter.NAME` or `meter.NAMESPACE.NAME`.
+    /// Returns the source of the meter's reports: `meter.NAME` or `meter.NAMESPACE.NAME`. If that is too long for a source,
+    /// it is cut and followed by its hash.
     #[must_use]
     pub fn source(&self) -> String {
-        format!("meter.{}", self.prefix())
+        let source = format!("meter.{}", self.prefix());
+        if source.len() <= SOURCE_LENGTH {
+            return source;
+        }
+        let room = SOURCE_LENGTH.saturating_sub(HASH_DIGITS + 1);
+        format!("{}.{}", cut(&source, room), hash_of(&source))
     }
 
     /// Returns the name of the report of an account's window: meter, account, and start of the window.
@@ -46,13 +55,21 @@ fn shortened(first: &str, last: &str) -> String {
     if whole.len() <= NAME_LENGTH {
         return whole;
     }
-    let digest = Sha256::digest(first);
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let hash = hash.get(..HASH_DIGITS).unwrap_or(&hash);
-    let room = NAME_LENGTH.saturating_sub(hash.len() + last.len() + 2);
-    // Names of objects are ASCII. A part of a name ends with a letter or a digit.
-    let cut: String = first.chars().take(room).collect();
-    format!("{}.{hash}.{last}", cut.trim_end_matches(['.', '-']))
+    let room = NAME_LENGTH.saturating_sub(HASH_DIGITS + last.len() + 2);
+    format!("{}.{}.{last}", cut(first, room), hash_of(first))
+}
+
+/// Returns the beginning of a name. Names of objects are ASCII, and a part of a name ends with a letter or a digit.
+fn cut(name: &str, room: usize) -> &str {
+    name.get(..room).unwrap_or(name).trim_end_matches(['.', '-'])
+}
+
+/// Returns the first 64 bits of the SHA-256 of a text, in hexadecimal digits.
+#[must_use]
+pub fn hash_of(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.chars().take(HASH_DIGITS).collect()
 }
 
 #[cfg(test)]
@@ -71,6 +88,17 @@ mod tests {
         let elsewhere = Meter { namespace: Some("gateways"), name: "tokens" };
         assert_eq!(elsewhere.source(), "meter.gateways.tokens");
         assert_eq!(elsewhere.report("acme", start()), "gateways.tokens.acme.20260301100000");
+    }
+
+    #[test]
+    fn a_source_has_at_most_63_characters() {
+        let (namespace, name) = ("n".repeat(63), "m".repeat(63));
+        let sources = ["x", "y"].map(|last| {
+            let name = format!("{}{last}", &name[1..]);
+            Meter { namespace: Some(&namespace), name: &name }.source()
+        });
+        assert_ne!(sources[0], sources[1]);
+        assert_eq!(sources[0].len(), SOURCE_LENGTH);
     }
 
     #[test]

@@ -5,9 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 /// Part of the forecast time to exhaustion after which the next window ends.
 const PART_OF_FORECAST: i32 = 10;
 
-/// Longest time without a report. Then an empty window carries its readings in a report of its own.
-pub const LONGEST_EMPTY: SignedDuration = SignedDuration::from_hours(24);
-
 /// Lengths of the windows of a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lengths {
@@ -38,7 +35,8 @@ pub fn end(lengths: Lengths, outlook: Outlook) -> Timestamp {
     let Lengths { length, shortest } = lengths;
     let wanted = outlook.exhaustion.map_or(length, |exhaustion| {
         let left = exhaustion.duration_since(outlook.now).max(SignedDuration::ZERO);
-        (left / PART_OF_FORECAST).clamp(shortest.min(length), length)
+        // Windows begin and end at whole seconds.
+        SignedDuration::from_secs((left / PART_OF_FORECAST).as_secs()).clamp(shortest.min(length), length)
     });
     let end = outlook.start.saturating_add(wanted).unwrap_or(Timestamp::MAX);
     outlook
@@ -74,6 +72,7 @@ mod tests {
             (Some("2026-03-09T10:00:00Z"), "2026-03-01T11:00:00Z"),
             (Some("2026-03-01T15:00:00Z"), "2026-03-01T10:30:00Z"),
             (Some("2026-03-01T10:20:00Z"), "2026-03-01T10:02:00Z"),
+            (Some("2026-03-01T10:20:07.5Z"), "2026-03-01T10:02:00Z"),
             (Some("2026-03-01T10:01:00Z"), "2026-03-01T10:01:00Z"),
             (Some("2026-03-01T09:00:00Z"), "2026-03-01T10:01:00Z"),
         ] {

@@ -82,7 +82,8 @@ fn close(
 }
 
 fn scrapes() -> impl Strategy<Value = Vec<Scrape>> {
-    let scrape = (1..120_i64, 0..5_000_i64, prop::bool::weighted(0.1), prop_oneof![4 => Just(0), 1 => 0..2_000_i64]);
+    let scrape =
+        (1..120_i64, 0..5_000_i64, prop::bool::weighted(0.1), prop_oneof![4 => Just(0), 1 => 0..2_000_i64]);
     let scrape = scrape.prop_map(|(after, usage, restarts, late)| Scrape { after, usage, restarts, late });
     prop::collection::vec(scrape, 0..60)
 }

@@ -34,7 +34,11 @@ pub fn created(
         Action::Report { name, source, window, usage } => {
             let window = UsageWindow { start_time: window.start_time, end_time: window.end_time };
             let usage = usage.into_iter().map(line).collect();
-            UsageReport::new(&name, UsageReportSpec { subscription_ref, source, window, usage }).into()
+            UsageReport::new(
+                &name,
+                UsageReportSpec { subscription_ref, source, window, usage, readings: None },
+            )
+            .into()
         }
         Action::Buy { name, pack } => {
             CreditPack::new(&name, CreditPackSpec { subscription_ref, pack }).into()

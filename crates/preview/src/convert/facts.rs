@@ -54,7 +54,7 @@ fn on_invoices(details: &BillingDetails) -> facts::BillingDetails {
 /// The first field with an invalid value.
 pub fn report_fact(report: &api::UsageReport) -> Result<facts::Report, ConvertError> {
     let Origin { name, uid, arrival } = Origin::of(&report.metadata)?;
-    let api::UsageReportSpec { subscription_ref: _, source, window, usage } = &report.spec;
+    let api::UsageReportSpec { subscription_ref: _, source, window, usage, readings: _ } = &report.spec;
     let UsageWindow { start_time, end_time } = window;
     let window = Window {
         start_time: whole_second("spec.window.startTime", *start_time)?,

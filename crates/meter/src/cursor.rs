@@ -1,0 +1,125 @@
+//! The point up to which an account is reported. The newest report of a meter about the account has it.
+
+use flashgate_api::usage_meter::{
+    METER_ACCOUNT, METER_LARGEST, METER_SELECTION, METER_SOURCE, METER_UID, METER_WINDOW_END,
+};
+use flashgate_api::{AccountKey, UsageReport};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use rust_decimal::Decimal;
+
+use crate::readings::{ParseReadingError, Readings, SILENCE};
+use crate::terms::Terms;
+
+/// The point up to which an account is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Start of the next window.
+    pub start: Timestamp,
+    /// Readings of series at the end of the last window.
+    pub readings: Readings,
+    /// A series without a reading begins at its last sample at or before this instant, if it has one.
+    pub settled: Timestamp,
+    /// Largest usage of a window so far.
+    pub largest: Decimal,
+    /// Node type and operation of a line of the last report.
+    pub rate: Option<(String, String)>,
+}
+
+impl Cursor {
+    /// Returns the cursor of an account that has no report. Existing series begin at their last sample before the start.
+    #[must_use]
+    pub fn begin(start: Timestamp) -> Self {
+        Self { start, readings: Readings::default(), settled: start, largest: Decimal::ZERO, rate: None }
+    }
+
+    /// Returns the cursor after a report.
+    ///
+    /// A series that is missing in the readings of the report is new, or was silent for [`SILENCE`] when a window ended.
+    /// So all its samples after that time are not counted yet.
+    ///
+    /// # Errors
+    /// When the readings have another form.
+    pub fn after(report: &UsageReport, terms: &Terms) -> Result<Self, ParseReadingError> {
+        let end = report.spec.window.end_time;
+        let readings = Readings::from_text(report.spec.readings.as_deref().unwrap_or_default(), end)?;
+        let annotation = |name: &str| report.annotations().get(name).map(String::as_str);
+        // Series that the meter selects since a change of its spec have no readings, though they have samples.
+        let is_complete =
+            report.spec.readings.is_some() && annotation(METER_SELECTION) == Some(terms.selection.as_str());
+        let settled = if is_complete { before(end, SILENCE) } else { end };
+        let largest = annotation(METER_LARGEST).and_then(|text| Decimal::from_str_exact(text).ok());
+        let rate = report.spec.usage.first().map(|line| (line.node_type.clone(), line.operation.clone()));
+        let cursor = Self { start: end, readings, settled, largest: largest.unwrap_or_default(), rate };
+        if terms.start > end {
+            // The meter was created again, or its start was moved: earlier usage does not count.
+            let Self { largest, rate, .. } = cursor;
+            return Ok(Self { largest, rate, ..Self::begin(terms.start) });
+        }
+        Ok(cursor)
+    }
+
+    /// Returns the cursor with a later start, if reports of windows that start earlier would be refused as too late. The
+    /// usage since the readings is still counted.
+    #[must_use]
+    pub fn not_before(self, earliest: Timestamp) -> Self {
+        Self { start: self.start.max(earliest), ..self }
+    }
+
+    /// Returns the instant from which samples are read.
+    #[must_use]
+    pub fn read_from(&self) -> Timestamp {
+        let oldest = self.readings.0.values().map(|reading| reading.time).min();
+        oldest.map_or(self.settled, |oldest| oldest.min(self.settled))
+    }
+}
+
+/// Returns the instant before another by a time.
+#[must_use]
+pub fn before(instant: Timestamp, time: SignedDuration) -> Timestamp {
+    instant.saturating_sub(time).unwrap_or(Timestamp::MIN)
+}
+
+/// Returns the instant after another by a time.
+#[must_use]
+pub fn after(instant: Timestamp, time: SignedDuration) -> Timestamp {
+    instant.saturating_add(time).unwrap_or(Timestamp::MAX)
+}
+
+/// A report of a meter by its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportMetadata {
+    /// Namespace and name of the Subscription.
+    pub account: AccountKey,
+    /// Source.
+    pub source: String,
+    /// Name of the report.
+    pub name: String,
+    /// End of its window.
+    pub window_end: Timestamp,
+}
+
+impl ReportMetadata {
+    /// Returns the report of a meter with this metadata, or nothing if it is not one.
+    #[must_use]
+    pub fn of(metadata: &kube::api::ObjectMeta) -> Option<Self> {
+        let annotations = metadata.annotations.as_ref()?;
+        let account = annotations.get(METER_ACCOUNT)?.clone();
+        Some(Self {
+            account: AccountKey { namespace: metadata.namespace.clone()?, name: account },
+            source: annotations.get(METER_SOURCE)?.clone(),
+            name: metadata.name.clone()?,
+            window_end: annotations.get(METER_WINDOW_END)?.parse().ok()?,
+        })
+    }
+}
+
+/// Returns whether a report is of this meter and account: another object may have its name.
+#[must_use]
+pub fn is_of(report: &UsageReport, terms: &Terms, account: &AccountKey) -> bool {
+    let uid = report.annotations().get(METER_UID);
+    report.spec.source == terms.meter_for(account).source()
+        && report.spec.subscription_ref.name == account.name
+        && report.namespace().as_deref() == Some(account.namespace.as_str())
+        && uid == Some(&terms.uid)
+}
