@@ -32,6 +32,8 @@ pub const METER_SOURCE: &str = "billing.flashgate.dev/meter-source";
 pub const METER_WINDOW_END: &str = "billing.flashgate.dev/meter-window-end";
 /// Annotation of the reports of a meter with the hash of what it selects in Prometheus.
 pub const METER_SELECTION: &str = "billing.flashgate.dev/meter-selection";
+/// Annotation of the reports of a meter with the time from which these series are counted for the account.
+pub const METER_SINCE: &str = "billing.flashgate.dev/meter-since";
 /// Annotation of the reports of a meter with the largest usage of a window of the account so far.
 pub const METER_LARGEST: &str = "billing.flashgate.dev/meter-largest";
 /// Annotation of a UsageMeter that decides on accounts that are held with the reason `SeriesReplaced`: a list of

@@ -1,7 +1,7 @@
 //! The point up to which an account is reported. The newest report of a meter about the account has it.
 
 use flashgate_api::usage_meter::{
-    METER_ACCOUNT, METER_LARGEST, METER_SELECTION, METER_SOURCE, METER_UID, METER_WINDOW_END,
+    METER_ACCOUNT, METER_LARGEST, METER_SELECTION, METER_SINCE, METER_SOURCE, METER_UID, METER_WINDOW_END,
 };
 use flashgate_api::{AccountKey, UsageReport};
 use jiff::{SignedDuration, Timestamp};
@@ -18,19 +18,31 @@ pub struct Cursor {
     pub start: Timestamp,
     /// Readings of series at the end of the last window.
     pub readings: Readings,
+    /// Time from which these series are counted: earlier usage belongs to no window.
+    pub since: Timestamp,
     /// A series without a reading begins at its last sample at or before this instant, if it has one.
     pub settled: Timestamp,
     /// Largest usage of a window so far.
     pub largest: Decimal,
     /// Node type and operation of a line of the last report.
     pub rate: Option<(String, String)>,
+    /// Name of the last report.
+    pub report: Option<String>,
 }
 
 impl Cursor {
     /// Returns the cursor of an account that has no report. Existing series begin at their last sample before the start.
     #[must_use]
     pub fn begin(start: Timestamp) -> Self {
-        Self { start, readings: Readings::default(), settled: start, largest: Decimal::ZERO, rate: None }
+        Self {
+            start,
+            readings: Readings::default(),
+            since: start,
+            settled: start,
+            largest: Decimal::ZERO,
+            rate: None,
+            report: None,
+        }
     }
 
     /// Returns the cursor after a report.
@@ -47,16 +59,18 @@ impl Cursor {
         // Series that the meter selects since a change of its spec have no readings, though they have samples.
         let is_complete =
             report.spec.readings.is_some() && annotation(METER_SELECTION) == Some(terms.selection.as_str());
-        let settled = if is_complete { before(end, SILENCE) } else { end };
+        let since = annotation(METER_SINCE).and_then(|text| text.parse().ok()).filter(|_| is_complete);
+        let since = since.unwrap_or(end);
+        let settled = before(end, SILENCE).max(since);
         let largest = annotation(METER_LARGEST).and_then(|text| Decimal::from_str_exact(text).ok());
         let rate = report.spec.usage.first().map(|line| (line.node_type.clone(), line.operation.clone()));
-        let cursor = Self { start: end, readings, settled, largest: largest.unwrap_or_default(), rate };
+        let largest = largest.unwrap_or_default();
+        let report = Some(report.name_any());
         if terms.start > end {
             // The meter was created again, or its start was moved: earlier usage does not count.
-            let Self { largest, rate, .. } = cursor;
-            return Ok(Self { largest, rate, ..Self::begin(terms.start) });
+            return Ok(Self { largest, rate, report, ..Self::begin(terms.start) });
         }
-        Ok(cursor)
+        Ok(Self { start: end, readings, since, settled, largest, rate, report })
     }
 
     /// Returns the cursor with a later start, if reports of windows that start earlier would be refused as too late. The

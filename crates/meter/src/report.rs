@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use flashgate_api::usage_meter::{
-    METER_ACCOUNT, METER_LABEL, METER_LARGEST, METER_SELECTION, METER_SOURCE, METER_UID, METER_WINDOW_END,
+    METER_ACCOUNT, METER_LABEL, METER_LARGEST, METER_SELECTION, METER_SINCE, METER_SOURCE, METER_UID,
+    METER_WINDOW_END,
 };
 use flashgate_api::usage_report::{UsageReportSpec, UsageWindow};
 use flashgate_api::{AccountKey, SubscriptionRef, UsageReport};
@@ -51,6 +52,7 @@ pub fn report(
         (METER_SOURCE, source),
         (METER_WINDOW_END, end.to_string()),
         (METER_SELECTION, terms.selection.clone()),
+        (METER_SINCE, cursor.since.to_string()),
         (METER_LARGEST, cursor.largest.max(total).normalize().to_string()),
     ];
     report.metadata.annotations =

@@ -40,7 +40,8 @@ pub struct Times {
 impl Times {
     /// Returns the longest window without usage and without readings.
     fn longest_silence(self) -> SignedDuration {
-        LONGEST_SILENCE.min(self.accepted_for / 2)
+        // The first usage after it must still be accepted.
+        LONGEST_SILENCE.min(self.accepted_for / 7 * 6)
     }
 }
 
@@ -65,6 +66,8 @@ pub struct AccountState {
     pub series: usize,
     /// Reports whose verdict is not known yet.
     pub awaited: Vec<String>,
+    /// True if another process may have reported the last window before. The next one then waits for the verdict.
+    pub is_doubtful: bool,
     /// Why the next window cannot be closed.
     pub trouble: Option<Trouble>,
     /// Time from which it is tried again.
@@ -131,11 +134,19 @@ impl AccountState {
             read_until: Timestamp::MIN,
             series: 0,
             awaited: Vec::new(),
+            is_doubtful: false,
             trouble: None,
             retry_at: None,
             too_short: 0,
             inexact: None,
             created: 0,
+        }
+    }
+
+    /// Goes back to the report before the newest, which was refused as a duplicate.
+    fn forget_newest(&mut self) {
+        if let Position::After(reports) = &mut self.position {
+            reports.pop();
         }
     }
 
@@ -204,7 +215,7 @@ impl<C: Cluster, S: Server> Closer<C, S> {
         decision: impl Fn(Timestamp) -> NewSeries + Send,
         times: Times,
     ) {
-        while state.is_due(&self.terms, account, times.now) {
+        while state.is_due(&self.terms, account, times.now) && !state.is_doubtful {
             if let Err(trouble) = self.close_next(key, account, state, &decision, times).await {
                 state.retry_at = Some(after(times.now, trouble.pause()));
                 state.trouble = Some(trouble);
@@ -245,10 +256,8 @@ impl<C: Cluster, S: Server> Closer<C, S> {
             return Ok(());
         }
         let report = report(&self.terms, key, &cursor, end, usage).map_err(|error| trouble(error.into()))?;
-        let next = self.deliver(key, state, report).await?;
-        state.position = next;
         state.read_until = Timestamp::MIN;
-        Ok(())
+        self.deliver(key, state, &cursor, report).await
     }
 
     /// Returns the cursor of an account. Reads its last report, or its ledger if there is none.
@@ -258,34 +267,38 @@ impl<C: Cluster, S: Server> Closer<C, S> {
         account: &Account,
         state: &mut AccountState,
     ) -> Result<Cursor, Trouble> {
+        let mut is_listed = false;
         loop {
-            let newest = match &mut state.position {
+            let newest = match &state.position {
                 Position::At(cursor) => return Ok(cursor.clone()),
-                Position::After(reports) => reports.pop(),
+                Position::After(reports) => reports.last().cloned(),
             };
-            let Some(newest) = newest else { break };
-            let report = match self.cluster.report(&key.namespace, &newest.name).await {
-                Ok(report) => report,
-                Err(error) => {
-                    put_back(state, newest);
-                    return Err(error.into());
+            let Some(newest) = newest else {
+                let start = account.start.max(self.terms.start);
+                let Some(covered) = self.covered_until(key).await? else { return Ok(Cursor::begin(start)) };
+                if is_listed {
+                    // Somebody deleted the last report.
+                    return Ok(Cursor::begin(covered.max(start)));
                 }
+                state.position = Position::After(self.reports_of(key).await?);
+                is_listed = true;
+                continue;
             };
-            if let Some(report) = report.filter(|report| !is_duplicate(report)) {
-                if report.status.as_ref().is_none_or(|status| status.state.is_none()) {
-                    state.awaited.push(report.name_any());
-                }
-                return Cursor::after(&report, &self.terms).map_err(|error| {
-                    let name = report.name_any();
-                    put_back(state, newest);
-                    Trouble::Readings { name, error }
-                });
+            let Some(report) = self.cluster.report(&key.namespace, &newest.name).await? else {
+                // It was swept, so there is a newer one.
+                state.position = Position::After(self.reports_of(key).await?);
+                is_listed = true;
+                continue;
+            };
+            if is_duplicate(&report) {
+                state.forget_newest();
+                continue;
             }
+            if verdict(&report).is_none() {
+                state.awaited.push(report.name_any());
+            }
+            return self.cursor_after(&report);
         }
-        let source = self.terms.meter_for(key).source();
-        let covered = self.cluster.covered_until(key, &source).await?;
-        let start = account.start.max(self.terms.start);
-        Ok(Cursor::begin(covered.map_or(start, |covered| covered.max(start))))
     }
 
     /// Creates a report. If one with its name exists, goes on from that one.
@@ -293,33 +306,63 @@ impl<C: Cluster, S: Server> Closer<C, S> {
         &self,
         key: &AccountKey,
         state: &mut AccountState,
+        cursor: &Cursor,
         mut report: UsageReport,
-    ) -> Result<Position, Trouble> {
+    ) -> Result<(), Trouble> {
         let other_name = format!("{}.{}", report.name_any(), hash_of(&self.terms.uid));
         for name in [report.name_any(), other_name] {
             report.metadata.name = Some(name.clone());
-            if self.cluster.create(&report).await? == Creation::Created {
-                state.created = state.created.saturating_add(1);
-                state.awaited.push(name);
-                return self.position_after(&report);
-            }
-            let existing = self.cluster.report(&key.namespace, &name).await?;
-            let Some(existing) = existing.filter(|existing| is_of(existing, &self.terms, key)) else {
-                continue;
+            let last = match self.cluster.create(&report).await? {
+                Creation::Created => {
+                    state.created = state.created.saturating_add(1);
+                    report.clone()
+                }
+                Creation::Existed => {
+                    let existing = self.cluster.report(&key.namespace, &name).await?;
+                    match existing.filter(|existing| is_of(existing, &self.terms, key)) {
+                        Some(existing) => existing,
+                        None => continue,
+                    }
+                }
             };
-            if is_duplicate(&existing) {
-                return Ok(Position::After(self.reports_of(key).await?));
+            if is_duplicate(&last) {
+                state.position = Position::After(self.reports_of(key).await?);
+                return Ok(());
             }
+            state.is_doubtful = !self.is_latest(key, cursor, &last).await?;
             state.awaited.push(name);
-            return self.position_after(&existing);
+            state.position = Position::At(self.cursor_after(&last)?);
+            return Ok(());
         }
         let call = format!("create UsageReport {}/{}", key.namespace, report.name_any());
         Err(CallError { call, detail: "objects of others have its names".to_owned() }.into())
     }
 
-    fn position_after(&self, report: &UsageReport) -> Result<Position, Trouble> {
+    /// Returns whether no other process reported the window before. The sweep keeps the last report of an account, so the
+    /// report before this one still exists unless another process went on from it. A process that was suspended for longer
+    /// than reports are kept finds out here.
+    async fn is_latest(
+        &self,
+        key: &AccountKey,
+        cursor: &Cursor,
+        created: &UsageReport,
+    ) -> Result<bool, CallError> {
+        if let Some(before) = &cursor.report {
+            let before = self.cluster.report(&key.namespace, before).await?;
+            return Ok(before.is_some_and(|before| !is_duplicate(&before)));
+        }
+        let covered = self.covered_until(key).await?;
+        Ok(covered.is_none_or(|covered| covered <= cursor.start || covered == created.spec.window.end_time))
+    }
+
+    /// Returns the end of the last window of the meter that the account was charged for.
+    async fn covered_until(&self, key: &AccountKey) -> Result<Option<Timestamp>, CallError> {
+        self.cluster.covered_until(key, &self.terms.meter_for(key).source()).await
+    }
+
+    fn cursor_after(&self, report: &UsageReport) -> Result<Cursor, Trouble> {
         let cursor = Cursor::after(report, &self.terms);
-        cursor.map(Position::At).map_err(|error| Trouble::Readings { name: report.name_any(), error })
+        cursor.map_err(|error| Trouble::Readings { name: report.name_any(), error })
     }
 
     /// Lists the reports of the meter about an account, the newest last.
@@ -357,15 +400,13 @@ impl<C: Cluster, S: Server> Closer<C, S> {
             }
             state.awaited.pop();
         }
+        state.is_doubtful &= !state.awaited.is_empty();
         Ok(rejected)
     }
 }
 
-/// Returns a report to the reports that were not read yet.
-fn put_back(state: &mut AccountState, report: ReportMetadata) {
-    if let Position::After(reports) = &mut state.position {
-        reports.push(report);
-    }
+fn verdict(report: &UsageReport) -> Option<UsageReportState> {
+    report.status.as_ref().and_then(|status| status.state)
 }
 
 /// Returns whether a report was refused because its window was charged before. Then it is not the last report: the one
