@@ -30,11 +30,13 @@ mod suite {
     mod installed;
     mod lives;
     mod memory;
+    mod meter;
     mod named;
     mod page;
     mod payments;
     mod portal;
     mod portal_speed;
+    mod prometheus;
     mod protocol;
     mod replay;
     mod runbooks;

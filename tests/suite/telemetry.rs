@@ -3,7 +3,6 @@
 mod causes;
 mod distance;
 mod history;
-mod prometheus;
 mod usage;
 
 use std::collections::BTreeSet;
@@ -16,7 +15,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use self::causes::{STRANGER, Scene};
-use self::prometheus::{Prometheus, get, promtool};
+use crate::suite::prometheus::{Prometheus, get, promtool};
 use crate::world::{World, root, wait_while};
 
 fn alerts_file() -> PathBuf {

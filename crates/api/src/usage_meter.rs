@@ -157,7 +157,7 @@ pub struct UsageMeterSpec {
     pub start_time: Option<Timestamp>,
     /// Most usage that the first values of new series may add to a window of an account. Above it the account is held,
     /// because a changed label would bill the whole life of a counter. Default: 10 times the account's largest window, and
-    /// at least 1,000,000.
+    /// at least 1,000,000, or 100 GB for `StorageEgress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_000_i64))]
     pub new_series_limit: Option<i64>,

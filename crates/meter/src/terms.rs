@@ -17,6 +17,12 @@ use crate::window::Lengths;
 /// Least value of the default limit of new series.
 const LEAST_LIMIT: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 
+/// The same for egress, which is counted in bytes: 100 GB cost as much as a million tokens.
+const LEAST_EGRESS_LIMIT: Decimal = Decimal::from_parts(1_215_752_192, 23, 0, false, 0);
+
+/// The operation whose unit is the byte.
+const EGRESS: &str = "StorageEgress";
+
 /// The default limit of new series as a multiple of the largest usage of a window.
 const LIMIT_FACTOR: Decimal = Decimal::TEN;
 
@@ -224,7 +230,9 @@ impl Terms {
     /// of a window is known.
     #[must_use]
     pub fn new_series_limit(&self, largest: Decimal) -> Decimal {
-        let default = || largest.checked_mul(LIMIT_FACTOR).unwrap_or(Decimal::MAX).max(LEAST_LIMIT);
+        let least =
+            if self.operation.value.as_deref() == Some(EGRESS) { LEAST_EGRESS_LIMIT } else { LEAST_LIMIT };
+        let default = || largest.checked_mul(LIMIT_FACTOR).unwrap_or(Decimal::MAX).max(least);
         self.new_series_limit.unwrap_or_else(default)
     }
 }
@@ -318,6 +326,8 @@ mod tests {
         assert_eq!((terms.lengths, terms.multiplier), (lengths, Decimal::ONE));
         assert_eq!(terms.new_series_limit(Decimal::ONE), Decimal::from(1_000_000));
         assert_eq!(terms.new_series_limit(Decimal::from(1_000_000)), Decimal::from(10_000_000));
+        let egress = self::terms(|spec| spec["usage"]["operation"] = json!({"value": "StorageEgress"}));
+        assert_eq!(egress.new_series_limit(Decimal::ONE), Decimal::from(100_000_000_000_u64));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::distance::{self, DistantServer};
 use super::history;
-use super::prometheus::{Prometheus, Target};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
+use crate::suite::prometheus::{Prometheus, Target};
 
 use crate::free_address::free_address;
 use crate::suite::payments::{secrets_file, webhook};

@@ -61,6 +61,24 @@ impl Prometheus {
                 "static_configs": targets.collect::<Vec<_>>(),
             }],
         });
+        Self::with_configuration(&folder, &configuration, &[]).await
+    }
+
+    /// Starts a Prometheus that has only the samples of this text in the format of `OpenMetrics`, each with its time.
+    pub async fn of_samples(folder: &Path, text: &str, arguments: &[&str]) -> Self {
+        let folder = folder.join("prometheus");
+        fs::create_dir_all(&folder).expect("folder");
+        let samples = folder.join("samples");
+        fs::write(&samples, format!("{text}# EOF\n")).expect("samples");
+        let [samples, data] = [samples, folder.join("data")].map(|path| path.display().to_string());
+        let made = promtool(&["tsdb", "create-blocks-from", "openmetrics", &samples, &data]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::with_configuration(&folder, &json!({}), arguments).await
+    }
+
+    /// Starts a Prometheus with this configuration, whose data are in a folder.
+    pub async fn with_configuration(folder: &Path, configuration: &Value, arguments: &[&str]) -> Self {
+        fs::create_dir_all(folder).expect("folder");
         let file = folder.join("prometheus.yaml");
         fs::write(&file, configuration.to_string()).expect("configuration");
         let address = free_address();
@@ -70,6 +88,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .arg(format!("--web.listen-address={address}"))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.join("log")).expect("log"))
@@ -82,6 +101,11 @@ impl Prometheus {
         let ready = async || matches!(get(address, "/-/ready"), Some((200, _))).then_some(());
         wait_for("Prometheus is ready", ready).await;
         prometheus
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Returns the current result of a query: labels, each with a value.
