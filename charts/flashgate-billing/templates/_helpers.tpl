@@ -147,6 +147,11 @@ deletes only reports, and it cannot change what users write.
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{ include "flashgate-billing.dnsEgress" . }}
+{{- end -}}
+
+{{/* The rule of a NetworkPolicy for egress to DNS. */}}
+{{- define "flashgate-billing.dnsEgress" -}}
 - ports:
     {{- range .Values.networkPolicy.dnsPorts }}
     - port: {{ . }}
@@ -177,9 +182,9 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* A regular expression for the names of the pods of this release only. Kubernetes truncates long names. */}}
-{{- define "flashgate-billing.pods" -}}
-{{- $name := include "flashgate-billing.fullname" . -}}
+{{/* A regular expression for the names of the pods of one Deployment, by its name. Kubernetes truncates long names. */}}
+{{- define "flashgate-billing.podsOf" -}}
+{{- $name := . -}}
 {{- if le (len $name) 46 -}}
 {{- printf "%s-[a-z0-9]+-[a-z0-9]+" $name -}}
 {{- else -}}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flashgate_api::reason::Reason;
-use flashgate_api::{AccountKey, Subscription, UsageMeter, UsageMeterStatus};
+use flashgate_api::{AccountKey, READY, Subscription, UsageMeter, UsageMeterStatus, condition};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
@@ -52,6 +52,8 @@ struct Running {
     key: AccountKey,
     meter: Option<Meter<Kubernetes, HttpServer>>,
     written: Option<(UsageMeterStatus, Timestamp)>,
+    /// Reason for which somebody must act, as it was logged last.
+    stalled: Option<String>,
 }
 
 impl Meters {
@@ -107,7 +109,7 @@ impl Meters {
         }
         let accounts = &accounts;
         let looks = meters.into_iter().map(|object| async move {
-            let mut running = Running { key: key_of(&object), meter: None, written: None };
+            let mut running = Running { key: key_of(&object), meter: None, written: None, stalled: None };
             self.look(&mut running, &object, accounts).await.is_some_and(|looked| looked.is_complete)
         });
         Ok(join_all(looks).await.into_iter().all(|is_complete| is_complete))
@@ -154,7 +156,7 @@ impl Meters {
     /// Looks at a meter until it no longer exists.
     async fn follow(&self, key: AccountKey, watched: &Watched) {
         let mut changes = watched.changes();
-        let mut running = Running { key, meter: None, written: None };
+        let mut running = Running { key, meter: None, written: None, stalled: None };
         loop {
             changes.borrow_and_update();
             let found = watched.objects();
@@ -238,7 +240,19 @@ impl Meters {
         looked: Option<&Looked>,
         now: Timestamp,
     ) {
-        self.figures.set(running.key.clone(), figures(status, looked));
+        let figures = figures(status, looked);
+        if running.stalled != figures.stalled {
+            let ready =
+                condition(&status.conditions, READY).map(|ready| ready.message.as_str()).unwrap_or_default();
+            match &figures.stalled {
+                Some(reason) => {
+                    tracing::warn!(meter = %running.key, reason, message = ready, "somebody must act")
+                }
+                None => tracing::info!(meter = %running.key, message = ready, "the meter goes on"),
+            }
+            running.stalled.clone_from(&figures.stalled);
+        }
+        self.figures.set(running.key.clone(), figures);
         let is_due = match &running.written {
             None => object.status.as_ref() != Some(status),
             Some((written, _)) if written == status => false,

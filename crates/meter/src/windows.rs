@@ -329,6 +329,8 @@ impl<C: Cluster, S: Server> Closer<C, S> {
                 state.position = Position::After(self.reports_of(key).await?);
                 return Ok(());
             }
+            let end = last.spec.window.end_time;
+            tracing::info!(account = %key, report = name, window_end = %end, series = state.series, "window reported");
             state.is_doubtful = !self.is_latest(key, cursor, &last).await?;
             state.awaited.push(name);
             state.position = Position::At(self.cursor_after(&last)?);

@@ -102,16 +102,24 @@ async fn a_day_of_200_series_with_resets_is_charged_to_the_unit() {
     assert_eq!(quantities(&reports), day.counted);
     assert_eq!(reports.len(), TENANTS.len() * 24, "one report for each tenant and hour");
 
-    let end = start + 24 * HOUR;
-    let query = format!("sum by (org) (increase(tokens_total[1d] @ {end}))");
-    let increases = prometheus.query(&query);
-    println!("| tenant | counted and charged | `increase()` of the day | difference |\n|---|---|---|---|");
-    for (tenant, counted) in &day.counted {
-        let increase = increases.iter().find(|found| found["metric"]["org"] == *tenant).expect("tenant");
-        let increase: f64 =
-            increase["value"][1].as_str().and_then(|value| value.parse().ok()).expect("a value");
+    print_estimates(&prometheus, &day.counted, start + 24 * HOUR);
+}
+
+/// Prints what `increase()` estimates of the same samples, for the whole day and as the sum of its hours.
+fn print_estimates(prometheus: &Prometheus, counted: &BTreeMap<String, Decimal>, end: i64) {
+    let of_day = prometheus.query(&format!("sum by (org) (increase(tokens_total[1d] @ {end}))"));
+    let hours = format!("sum by (org) (sum_over_time(increase(tokens_total[1h])[23h30m:1h] @ {end}))");
+    let of_hours = prometheus.query(&hours);
+    println!("| tenant | counted and charged | `increase()` of the day | of each hour |\n|---|---|---|---|");
+    for (tenant, counted) in counted {
         let exact: f64 = counted.to_string().parse().expect("a value");
-        println!("| {tenant} | {counted} | {increase:.1} | {:+.2} % |", (increase / exact - 1.0) * 100.0);
-        assert!((increase - exact).abs() > 0.5, "increase() is an estimate");
+        let estimates = [&of_day, &of_hours].map(|found| {
+            let found = found.iter().find(|found| found["metric"]["org"] == *tenant).expect("tenant");
+            let value: f64 =
+                found["value"][1].as_str().and_then(|value| value.parse().ok()).expect("a value");
+            assert!((value - exact).abs() > 0.5, "increase() is an estimate");
+            format!("{value:.0} ({:+.0})", value - exact)
+        });
+        println!("| {tenant} | {counted} | {} |", estimates.join(" | "));
     }
 }
