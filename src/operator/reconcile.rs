@@ -33,6 +33,7 @@ use crate::operator::publish::limit::EventLimit;
 use crate::operator::publish::{Publisher, arrival_events, due_status, publish_about, publish_events};
 use crate::operator::receipts::{confirm_charges, write_receipts};
 use crate::operator::stored_ledger::StoredLedger;
+use crate::operator::sweep::LastReports;
 use crate::operator::view::View;
 
 /// Largest difference, in seconds, between the local clock and the API server's. Beyond it nothing is
@@ -61,6 +62,8 @@ pub struct Operator<C> {
     pub metrics: Metrics,
     /// The rate limit of Events.
     pub event_limit: EventLimit,
+    /// The last reports of meters, which the sweep keeps.
+    pub last_of_meters: Mutex<LastReports>,
     memories: Mutex<HashMap<AccountKey, Memory>>,
 }
 
@@ -181,6 +184,7 @@ impl<C: Cluster> Operator<C> {
             history: None,
             metrics,
             event_limit: EventLimit::default(),
+            last_of_meters: Mutex::default(),
             memories: Mutex::default(),
         }
     }

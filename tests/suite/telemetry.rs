@@ -3,6 +3,7 @@
 mod causes;
 mod distance;
 mod history;
+mod meters;
 mod usage;
 
 use std::collections::BTreeSet;
@@ -139,8 +140,9 @@ async fn each_alert_fires_for_its_cause_and_each_dashboard_query_has_data() {
     scene.store_future_object().await;
     scene.write_undecodable_payment().await;
     scene.change_a_history().await;
+    meters::cause_alerts(&scene).await;
     for alert in alerts(&rules) {
-        if alert != "FlashgateOperatorDown" {
+        if !["FlashgateOperatorDown", "FlashgateMeterDown"].contains(&alert.as_str()) {
             scene.fires(&alert).await;
         }
     }
@@ -153,6 +155,7 @@ async fn each_alert_fires_for_its_cause_and_each_dashboard_query_has_data() {
     metrics_of_an_account_end_with_it(&scene).await;
     scene.operators.clear();
     scene.fires("FlashgateOperatorDown").await;
+    scene.fires("FlashgateMeterDown").await;
 }
 
 /// Compares the metrics of the operators with the reference.

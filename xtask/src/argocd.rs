@@ -202,7 +202,7 @@ mod tests {
     fn the_settings_contain_each_script_unchanged() {
         let map = parsed(&config_map(&committed()));
         let committed = committed();
-        assert_eq!(committed.len(), 6);
+        assert_eq!(committed.len(), 7);
         for Customization { kind, health, actions } in committed {
             let of =
                 |what: &str| map["data"][format!("resource.customizations.{what}.{GROUP}_{kind}")].clone();

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::condition;
 use super::schema::{
     MAX_INTEGER, NAME_LENGTH, NAME_PATTERN, RATE_NAME_PATTERN, form, rule, rule_at, stated_time,
 };
+use super::{AccountKey, condition};
 
 /// Names of metrics.
 const METRIC_PATTERN: &str = "^[a-zA-Z_:][a-zA-Z0-9_:]*$";
@@ -375,4 +375,33 @@ pub struct UnmatchedUsage {
     /// Usage of the last 24 hours, as a plain decimal in the unit of the rate.
     #[schemars(length(max = 64))]
     pub quantity: String,
+}
+
+/// A report of a meter by its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeterReport {
+    /// Namespace and name of the Subscription.
+    pub account: AccountKey,
+    /// Source.
+    pub source: String,
+    /// Name of the report.
+    pub name: String,
+    /// End of its window.
+    pub window_end: Timestamp,
+}
+
+impl MeterReport {
+    /// Returns the report of a meter with this metadata, or nothing if it is not one.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        metadata.labels.as_ref()?.get(METER_LABEL)?;
+        let annotations = metadata.annotations.as_ref()?;
+        let account = annotations.get(METER_ACCOUNT)?.clone();
+        Some(Self {
+            account: AccountKey { namespace: metadata.namespace.clone()?, name: account },
+            source: annotations.get(METER_SOURCE)?.clone(),
+            name: metadata.name.clone()?,
+            window_end: annotations.get(METER_WINDOW_END)?.parse().ok()?,
+        })
+    }
 }

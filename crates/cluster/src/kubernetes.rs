@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flashgate_api::event::Event;
+use flashgate_api::usage_meter::MeterReport;
 use flashgate_api::{CreditLedger, UsageReport};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -283,5 +284,6 @@ fn settled_report(report: &PartialObjectMeta<UsageReport>) -> SettledReport {
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
         },
         verdict_time: written.or(created).unwrap_or(Timestamp::MAX),
+        meter: MeterReport::of(metadata),
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use flashgate_api::AccountKey;
 use flashgate_api::event::Event;
+use flashgate_api::usage_meter::MeterReport;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -77,6 +78,8 @@ pub struct SettledReport {
     pub version: Version,
     /// Time of the last write of its status.
     pub verdict_time: Timestamp,
+    /// What a meter wrote about it, if a meter created it.
+    pub meter: Option<MeterReport>,
 }
 
 /// The position in a list of reports with a verdict.

@@ -2,10 +2,9 @@
 
 use std::future::Future;
 
+use flashgate_api::usage_meter::MeterReport;
 use flashgate_api::{AccountKey, UsageMeter, UsageMeterStatus, UsageReport};
 use jiff::Timestamp;
-
-use crate::cursor::ReportMetadata;
 
 /// A call that failed. A later one may succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +35,7 @@ pub trait Cluster: Send + Sync {
         &self,
         meter: &str,
         namespace: Option<&str>,
-    ) -> impl Future<Output = Result<Vec<ReportMetadata>, CallError>> + Send;
+    ) -> impl Future<Output = Result<Vec<MeterReport>, CallError>> + Send;
 
     /// Lists the rejected reports of the meters called `meter`, in a namespace or in all.
     ///

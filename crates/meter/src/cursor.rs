@@ -1,8 +1,6 @@
 //! The point up to which an account is reported. The newest report of a meter about the account has it.
 
-use flashgate_api::usage_meter::{
-    METER_ACCOUNT, METER_LARGEST, METER_SELECTION, METER_SINCE, METER_SOURCE, METER_UID, METER_WINDOW_END,
-};
+use flashgate_api::usage_meter::{METER_LARGEST, METER_SELECTION, METER_SINCE, METER_UID};
 use flashgate_api::{AccountKey, UsageReport};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
@@ -98,34 +96,6 @@ pub fn before(instant: Timestamp, time: SignedDuration) -> Timestamp {
 #[must_use]
 pub fn after(instant: Timestamp, time: SignedDuration) -> Timestamp {
     instant.saturating_add(time).unwrap_or(Timestamp::MAX)
-}
-
-/// A report of a meter by its metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReportMetadata {
-    /// Namespace and name of the Subscription.
-    pub account: AccountKey,
-    /// Source.
-    pub source: String,
-    /// Name of the report.
-    pub name: String,
-    /// End of its window.
-    pub window_end: Timestamp,
-}
-
-impl ReportMetadata {
-    /// Returns the report of a meter with this metadata, or nothing if it is not one.
-    #[must_use]
-    pub fn of(metadata: &kube::api::ObjectMeta) -> Option<Self> {
-        let annotations = metadata.annotations.as_ref()?;
-        let account = annotations.get(METER_ACCOUNT)?.clone();
-        Some(Self {
-            account: AccountKey { namespace: metadata.namespace.clone()?, name: account },
-            source: annotations.get(METER_SOURCE)?.clone(),
-            name: metadata.name.clone()?,
-            window_end: annotations.get(METER_WINDOW_END)?.parse().ok()?,
-        })
-    }
 }
 
 /// Returns whether a report is of this meter and account: another object may have its name.

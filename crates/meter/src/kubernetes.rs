@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use flashgate_api::usage_meter::METER_LABEL;
+use flashgate_api::usage_meter::{METER_LABEL, MeterReport};
 use flashgate_api::{AccountKey, CreditLedger, UsageMeter, UsageMeterStatus, UsageReport};
 use jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::cluster::{CallError, Cluster, Creation};
-use crate::cursor::ReportMetadata;
 
 /// Field manager that the API server stores in `managedFields`.
 pub const FIELD_MANAGER: &str = "flashgate-meter";
@@ -28,13 +27,23 @@ const PAGE: u32 = 500;
 #[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
+    namespaces: Vec<String>,
 }
 
 impl Kubernetes {
-    /// Returns the API server of `client`.
+    /// Returns the API server of `client`. Lists of all namespaces are limited to `namespaces` unless that is empty.
     #[must_use]
-    pub const fn new(client: Client) -> Self {
-        Self { client }
+    pub const fn new(client: Client, namespaces: Vec<String>) -> Self {
+        Self { client, namespaces }
+    }
+
+    /// Returns the namespaces of a list of one namespace or of all, each of which is a list of its own.
+    fn lists<'a>(&'a self, namespace: Option<&'a str>) -> Vec<Option<&'a str>> {
+        match namespace {
+            Some(namespace) => vec![Some(namespace)],
+            None if self.namespaces.is_empty() => vec![None],
+            None => self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        }
     }
 
     fn api<K>(&self, namespace: Option<&str>) -> Api<K>
@@ -49,20 +58,28 @@ impl Kubernetes {
 }
 
 impl Cluster for Kubernetes {
-    async fn reports(&self, meter: &str, namespace: Option<&str>) -> Result<Vec<ReportMetadata>, CallError> {
-        let api = self.api::<UsageReport>(namespace);
+    async fn reports(&self, meter: &str, namespace: Option<&str>) -> Result<Vec<MeterReport>, CallError> {
         let list = ListParams::default().labels(&format!("{METER_LABEL}={meter}"));
         let call = format!("list UsageReports of meter {meter}");
-        let pages = paged(&call, list, async |page| api.list_metadata(&page).await);
-        Ok(pages.await?.iter().filter_map(|report| ReportMetadata::of(&report.metadata)).collect())
+        let mut reports = Vec::new();
+        for namespace in self.lists(namespace) {
+            let api = self.api::<UsageReport>(namespace);
+            let found = paged(&call, list.clone(), async |page| api.list_metadata(&page).await).await?;
+            reports.extend(found.iter().filter_map(|report| MeterReport::of(&report.metadata)));
+        }
+        Ok(reports)
     }
 
     async fn rejected(&self, meter: &str, namespace: Option<&str>) -> Result<Vec<UsageReport>, CallError> {
-        let api = self.api::<UsageReport>(namespace);
         let list =
             ListParams::default().labels(&format!("{METER_LABEL}={meter}")).fields("status.state=Rejected");
         let call = format!("list rejected UsageReports of meter {meter}");
-        paged(&call, list, async |page| api.list(&page).await).await
+        let mut reports = Vec::new();
+        for namespace in self.lists(namespace) {
+            let api = self.api::<UsageReport>(namespace);
+            reports.extend(paged(&call, list.clone(), async |page| api.list(&page).await).await?);
+        }
+        Ok(reports)
     }
 
     async fn report(&self, namespace: &str, name: &str) -> Result<Option<UsageReport>, CallError> {
@@ -117,8 +134,17 @@ impl Cluster for Kubernetes {
 async fn limited<T>(call: &str, made: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     let failed = |detail: String| CallError { call: call.to_owned(), detail };
     match tokio::time::timeout(LIMIT, made).await {
-        Ok(made) => made.map_err(|error| failed(error.to_string())),
+        Ok(made) => made.map_err(|error| failed(detail(&error))),
         Err(_) => Err(failed(format!("no answer within {} seconds", LIMIT.as_secs()))),
+    }
+}
+
+/// Returns what an error says: the message of the API server if there is one.
+#[must_use]
+pub fn detail(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

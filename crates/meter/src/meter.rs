@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flashgate_api::usage_meter::{NEW_SERIES, UnmatchedUsage};
+use flashgate_api::usage_meter::{MeterReport, NEW_SERIES, UnmatchedUsage};
 use flashgate_api::{AccountKey, UsageMeter, UsageMeterStatus, UsageReport};
 use futures::{StreamExt as _, stream};
 use jiff::tz::TimeZone;
@@ -15,7 +15,7 @@ use crate::account::Account;
 use crate::answer::{AnswerError, Labels};
 use crate::close::{NewSeries, read_total};
 use crate::cluster::{CallError, Cluster};
-use crate::cursor::{ReportMetadata, after, before};
+use crate::cursor::{after, before};
 use crate::server::Server;
 use crate::status::{Findings, bounded, status};
 use crate::terms::Terms;
@@ -60,7 +60,7 @@ pub struct Meter<C, S> {
     accepted_for: SignedDuration,
     states: BTreeMap<AccountKey, AccountState>,
     /// The reports that existed at the start, until each account takes its own.
-    listed: Option<BTreeMap<AccountKey, Vec<ReportMetadata>>>,
+    listed: Option<BTreeMap<AccountKey, Vec<MeterReport>>>,
     searched: Option<Timestamp>,
     /// Accounts of which the last search found series.
     seen: BTreeSet<AccountKey>,
@@ -172,7 +172,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         let Closer { cluster, terms, .. } = &self.closer;
         let namespace = terms.only_namespace();
         let is_own = |account: &AccountKey, source: &str| terms.meter_for(account).source() == source;
-        let mut listed: BTreeMap<AccountKey, Vec<ReportMetadata>> = BTreeMap::new();
+        let mut listed: BTreeMap<AccountKey, Vec<MeterReport>> = BTreeMap::new();
         for report in cluster.reports(&terms.name, namespace).await? {
             if is_own(&report.account, &report.source) {
                 listed.entry(report.account.clone()).or_default().push(report);
@@ -306,7 +306,10 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         for (key, state, account) in known {
             let end = state.next_end(terms, account, present);
             let readable = after(end, terms.delay);
-            let is_awaited = self.seen.contains(key) || state.needs_report(terms, account, times);
+            // Without an answer of the server nobody knows which accounts have series.
+            let is_unknown = self.searched.is_none() && self.failure.is_some();
+            let is_awaited =
+                is_unknown || self.seen.contains(key) || state.needs_report(terms, account, times);
             if is_awaited && state.is_due(terms, account, present) {
                 oldest_due = Some(oldest_due.map_or(end, |oldest| oldest.min(end)));
                 next = next.min(state.retry_at.unwrap_or_else(|| after(present, AGAIN)));

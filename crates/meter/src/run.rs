@@ -15,9 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::account::Account;
 use crate::cluster::{CallError, Cluster as _};
+use crate::cursor::before;
 use crate::figures::{Figures, MeterFigures};
 use crate::http::HttpServer;
-use crate::kubernetes::Kubernetes;
+use crate::kubernetes::{Kubernetes, detail};
 use crate::meter::{Looked, Meter};
 use crate::status::unusable;
 use crate::terms::Terms;
@@ -100,7 +101,7 @@ impl Meters {
         for namespace in self.lists() {
             let failed = |error: kube::Error| CallError {
                 call: "list UsageMeters and Subscriptions".to_owned(),
-                detail: error.to_string(),
+                detail: detail(&error),
             };
             let all = ListParams::default();
             let subscriptions = self.api::<Subscription>(namespace).list(&all).await.map_err(failed)?;
@@ -207,7 +208,7 @@ impl Meters {
                 meter
             }
             none => {
-                let cluster = Arc::new(Kubernetes::new(self.client.clone()));
+                let cluster = Arc::new(self.kubernetes());
                 none.insert(Meter::new(object.clone(), terms, cluster, server, self.accepted_for))
             }
         };
@@ -219,6 +220,16 @@ impl Meters {
     /// Returns the terms and the server of a meter, or why it cannot be used.
     fn usable(&self, object: &UsageMeter) -> Result<(Terms, Arc<HttpServer>), (Reason, String)> {
         let terms = Terms::of(object).map_err(|error| (Reason::Undecodable, error.to_string()))?;
+        let creation = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let earliest = before(creation.unwrap_or(Timestamp::MAX), self.accepted_for);
+        if object.spec.start_time.is_some_and(|start| start < earliest) {
+            let message = format!(
+                "Reports are accepted for {} after the start of their window, and `spec.startTime` is longer before the \
+                 creation of the meter: set it to {earliest} or later",
+                days(self.accepted_for)
+            );
+            return Err((Reason::StartTooEarly, message));
+        }
         let Some(server) = self.servers.get(&terms.server) else {
             let known: Vec<&str> = self.servers.keys().map(String::as_str).collect();
             let message = format!(
@@ -266,7 +277,7 @@ impl Meters {
         if !is_due {
             return;
         }
-        match Kubernetes::new(self.client.clone()).write_status(object, status).await {
+        match self.kubernetes().write_status(object, status).await {
             Ok(()) => running.written = Some((status.clone(), now)),
             Err(error) => tracing::warn!(meter = %running.key, %error, "status not written; trying again"),
         }
@@ -280,6 +291,10 @@ impl Meters {
         self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
     }
 
+    fn kubernetes(&self) -> Kubernetes {
+        Kubernetes::new(self.client.clone(), self.namespaces.clone())
+    }
+
     fn api<K>(&self, namespace: Option<&str>) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
@@ -289,6 +304,12 @@ impl Meters {
             None => Api::all(self.client.clone()),
         }
     }
+}
+
+/// Returns a time as people write it.
+fn days(time: SignedDuration) -> String {
+    let hours = time.as_hours();
+    if hours % 24 == 0 { format!("{} days", hours / 24) } else { format!("{hours} hours") }
 }
 
 fn figures(status: &UsageMeterStatus, looked: Option<&Looked>) -> MeterFigures {

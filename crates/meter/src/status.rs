@@ -25,6 +25,9 @@ const STALLED: &str = "Stalled";
 /// Most accounts and values that a message names.
 const NAMED: usize = 3;
 
+/// Time for which a rejected report is shown as a reason to act. Its number stays in the status.
+const REJECTED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
 /// Most characters of a message.
 const MESSAGE: usize = 4_096;
 
@@ -74,7 +77,7 @@ pub fn status(
         lag_seconds: Some(findings.lag_seconds.unwrap_or_default()),
         unmatched: findings.unmatched.clone(),
         rejected_reports: count(findings.rejected),
-        conditions: conditions(meter, stalled(meter, terms, findings), findings, now),
+        conditions: conditions(meter, stalled(meter, terms, findings, now), findings, now),
     }
 }
 
@@ -108,9 +111,9 @@ fn conditions(
     findings: &Findings<'_>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let waiting = findings.lag_seconds.map(|lag| {
-        format!("Windows are due and are being reported; the oldest ended {} before its time", length(lag))
-    });
+    let waiting = findings
+        .lag_seconds
+        .map(|lag| format!("Windows are due and are being reported; the oldest ended {} ago", length(lag)));
     three(meter, stalled, waiting, now)
 }
 
@@ -143,12 +146,17 @@ fn three(
 }
 
 /// Returns why somebody must act, with the remedy. The first of several reasons counts.
-fn stalled(meter: &UsageMeter, terms: &Terms, findings: &Findings<'_>) -> Option<(Reason, String)> {
+fn stalled(
+    meter: &UsageMeter,
+    terms: &Terms,
+    findings: &Findings<'_>,
+    now: Timestamp,
+) -> Option<(Reason, String)> {
     findings
         .failure
         .map(|failure| failed(terms, failure))
         .or_else(|| troubled(meter, terms, &findings.troubles))
-        .or_else(|| rejected(findings))
+        .or_else(|| rejected(findings, now))
         .or_else(|| too_short(&findings.too_short))
         .or_else(|| clock(terms, findings.seconds_ahead?))
         .or_else(|| inexact(findings.inexact?))
@@ -243,10 +251,13 @@ fn reason_and_remedy(
     }
 }
 
-fn rejected(findings: &Findings<'_>) -> Option<(Reason, String)> {
+fn rejected(findings: &Findings<'_>, now: Timestamp) -> Option<(Reason, String)> {
     let report = findings.last_rejected?;
     let conditions = report.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let verdict = condition(conditions, READY)?;
+    if now.duration_since(verdict.last_transition_time.0) > REJECTED_FOR {
+        return None;
+    }
     let name = format!("{}/{}", report.namespace().unwrap_or_default(), report.name_any());
     let message = format!(
         "The operator rejected {} of the reports; their usage is not charged. The last is {name}: {}: {}",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flashgate_api::usage_meter::MeterReport;
 use flashgate_api::{AccountKey, UsageReport, UsageReportState};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
@@ -10,7 +11,7 @@ use crate::account::Account;
 use crate::answer::Labels;
 use crate::close::{NewSeries, Problem, read_usage};
 use crate::cluster::{CallError, Cluster, Creation};
-use crate::cursor::{Cursor, ReportMetadata, after, before, is_of};
+use crate::cursor::{Cursor, after, before, is_of};
 use crate::meter::{AGAIN, LATER};
 use crate::name::hash_of;
 use crate::readings::{ParseReadingError, SILENCE};
@@ -50,7 +51,7 @@ impl Times {
 pub enum Position {
     /// After the newest of these reports that was not refused as a duplicate. The newest is the last. The account has no
     /// report if there is none.
-    After(Vec<ReportMetadata>),
+    After(Vec<MeterReport>),
     /// Here.
     At(Cursor),
 }
@@ -128,7 +129,7 @@ pub struct Closer<C, S> {
 impl AccountState {
     /// Returns the state of an account with these reports, the newest last.
     #[must_use]
-    pub fn after(reports: Vec<ReportMetadata>) -> Self {
+    pub fn after(reports: Vec<MeterReport>) -> Self {
         Self {
             position: Position::After(reports),
             read_until: Timestamp::MIN,
@@ -368,7 +369,7 @@ impl<C: Cluster, S: Server> Closer<C, S> {
     }
 
     /// Lists the reports of the meter about an account, the newest last.
-    async fn reports_of(&self, key: &AccountKey) -> Result<Vec<ReportMetadata>, CallError> {
+    async fn reports_of(&self, key: &AccountKey) -> Result<Vec<MeterReport>, CallError> {
         let source = self.terms.meter_for(key).source();
         let mut reports = self.cluster.reports(&self.terms.name, Some(&key.namespace)).await?;
         reports.retain(|report| report.account == *key && report.source == source);

@@ -141,7 +141,7 @@ async fn the_api_server_accepts_the_single_file_of_a_release() {
     let objects = documents(&String::from_utf8(rendered.stdout).expect("text"));
     assert_eq!(objects[0]["kind"], "Namespace", "what the others lie in comes first");
     let definitions = objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition");
-    assert_eq!(definitions.count(), 6);
+    assert_eq!(definitions.count(), 7);
     assert_eq!(installed(&objects).len(), objects.len(), "there is no Helm that would run a test");
     dry_run(&moved(objects, &namespace.name)).await;
 }

@@ -110,7 +110,7 @@ async fn upgrade_rollback_and_uninstall_change_no_ledger() {
 
     release("upgrade", &newer);
     helm_in(&world, &["uninstall", RELEASE, "--namespace", "billing"], &none);
-    assert_eq!(definitions(&world).await, (6, 0));
+    assert_eq!(definitions(&world).await, (7, 0));
     assert_eq!(account_state(&namespace).await, before);
     let rest = world
         .plane

@@ -2,6 +2,7 @@
 
 mod lives;
 mod mask;
+mod meters;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,6 +105,7 @@ fn is_in(object: &Value, state: &State) -> bool {
 /// Returns the expected message of a recorded object.
 fn told(state: &State, object: &Value) -> String {
     match (state.row, state.kind) {
+        (Row::Unseen, "UsageMeter") => "Waiting for the meter to see this generation".to_owned(),
         (Row::Unseen, _) => "Waiting for the operator to see this generation".to_owned(),
         (Row::Deleting, _) => format!("Pending deletion; blocked by finalizers: {}", lives::FINALIZER),
         (_, "CreditLedger") => format!("Commit {}", object["spec"]["sequence"]),

@@ -76,11 +76,18 @@ const fn state(kind: &'static str, name: &'static str, row: Row, reason: &'stati
 }
 
 /// The kinds, in the order of the documentation.
-pub const KINDS: [&str; 6] =
-    ["Subscription", "CreditPack", "UsageReport", "Payment", "CreditAdjustment", "CreditLedger"];
+pub const KINDS: [&str; 7] = [
+    "Subscription",
+    "CreditPack",
+    "UsageReport",
+    "Payment",
+    "CreditAdjustment",
+    "CreditLedger",
+    "UsageMeter",
+];
 
 /// Every state to record.
-pub const STATES: [State; 45] = [
+pub const STATES: [State; 52] = [
     state("Subscription", "not_seen", Row::Unseen, ""),
     state("Subscription", "edit_not_seen", Row::Unseen, "InForce"),
     state("Subscription", "not_started", Row::Waits, "NotStarted"),
@@ -126,6 +133,13 @@ pub const STATES: [State; 45] = [
     state("CreditAdjustment", "terminating", Row::Deleting, "Granted"),
     state("CreditLedger", "open", Row::Done, ""),
     state("CreditLedger", "terminating", Row::Deleting, ""),
+    state("UsageMeter", "not_seen", Row::Unseen, ""),
+    state("UsageMeter", "edit_not_seen", Row::Unseen, "WindowsReported"),
+    state("UsageMeter", "reported", Row::Done, "WindowsReported"),
+    state("UsageMeter", "unknown_account", Row::Refused, "UnknownAccount"),
+    state("UsageMeter", "source_unreachable", Row::Refused, "SourceUnreachable"),
+    state("UsageMeter", "unknown_server", Row::Refused, "UnknownServer"),
+    state("UsageMeter", "terminating", Row::Deleting, "WindowsReported"),
 ];
 
 /// Returns a recorded state.

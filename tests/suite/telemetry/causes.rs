@@ -10,7 +10,7 @@ use flashgate_testing::values::{HOUR, at};
 use serde_json::{Value, json};
 
 use super::distance::{self, DistantServer};
-use super::history;
+use super::{history, meters};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
 use crate::suite::prometheus::{Prometheus, Target};
@@ -26,7 +26,7 @@ pub const STRANGER: &str = "stranger";
 const WATCHED_BY_THE_STRANGER: [&str; 12] =
     ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11", "n12"];
 
-/// Five operators and Prometheus. One operator works, one has no rights, and one has a slow and failing API
+/// Five operators, a meter and Prometheus. One operator works, one has no rights, and one has a slow and failing API
 /// server with a wrong clock. One records a history, and the history store of the last one is not available.
 pub struct Scene<'a> {
     pub prometheus: Prometheus,
@@ -67,8 +67,13 @@ impl<'a> Scene<'a> {
         let targets = pods.iter().zip(&addresses);
         let targets: Vec<Target> =
             targets.map(|((namespace, pod), address)| Target { namespace, pod, address: *address }).collect();
+        let (mut addresses, mut operators, meter) = (addresses.clone(), operators, free_address());
+        let metered = Target { namespace: "billing", pod: "meter", address: meter };
+        let targets: Vec<Target> = targets.into_iter().chain([metered]).collect();
         let prometheus = Prometheus::start(world.plane.folder(), &targets, rules).await;
-        prometheus.expect("sum(up) == 5").await;
+        addresses.push(meter);
+        operators.push(meters::start(world, meter, &prometheus.url()));
+        prometheus.expect("sum(up) == 6").await;
         let tenants = world.namespace("tenants").await;
         let clocked = world.namespace("clocked").await;
         Self { prometheus, addresses, operators, log, tenants, clocked, world, webhook }

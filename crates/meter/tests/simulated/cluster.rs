@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use flashgate_api::usage_meter::MeterReport;
 use flashgate_api::usage_report::{UsageReportState, UsageReportStatus};
 use flashgate_api::{AccountKey, Condition, UsageMeter, UsageMeterStatus, UsageReport};
 use flashgate_meter::cluster::{CallError, Cluster, Creation};
-use flashgate_meter::cursor::ReportMetadata;
 use flashgate_testing::random::Random;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -153,14 +153,10 @@ impl SimulatedCluster {
 }
 
 impl Cluster for SimulatedCluster {
-    async fn reports(
-        &self,
-        _meter: &str,
-        _namespace: Option<&str>,
-    ) -> Result<Vec<ReportMetadata>, CallError> {
+    async fn reports(&self, _meter: &str, _namespace: Option<&str>) -> Result<Vec<MeterReport>, CallError> {
         let mut state = self.state.lock().expect("state");
         state.fault("list reports")?;
-        Ok(state.reports.values().filter_map(|(_, report)| ReportMetadata::of(&report.metadata)).collect())
+        Ok(state.reports.values().filter_map(|(_, report)| MeterReport::of(&report.metadata)).collect())
     }
 
     async fn rejected(&self, _meter: &str, _namespace: Option<&str>) -> Result<Vec<UsageReport>, CallError> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use flashgate_api::CreditLedger;
+use flashgate_api::usage_meter::MeterReport;
 use flashgate_cluster::{CallError, Cursor, SettledReport, SettledReports, Version};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -283,7 +284,8 @@ impl Store {
         let settled = reports.map(|report| {
             let version = Version::of::<flashgate_api::UsageReport>(report);
             let verdict_time = self.verdict_times.get(&version.uid).copied().unwrap_or(Timestamp::MAX);
-            SettledReport { version, verdict_time }
+            let meter = MeterReport::of(&report.metadata);
+            SettledReport { version, verdict_time, meter }
         });
         let mut rest = settled
             .filter(|report| {

@@ -9,7 +9,7 @@ use flashgate_testing::values::window;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::{Recorder, Recordings};
+use super::{Recorder, Recordings, meters};
 use crate::cluster_account::egress;
 use crate::world::{Operator, World, root};
 
@@ -22,7 +22,7 @@ const A_MONTH_LATER: &str = "2026-04-01T10:00:00Z";
 /// A namespace that no operator looks at.
 const UNSEEN: &str = "unseen";
 /// Namespaces where invoices are settled as they are issued.
-const INTERNAL: [&str; 10] = [
+const INTERNAL: [&str; 11] = [
     "orphans",
     "shop",
     "changing",
@@ -33,6 +33,7 @@ const INTERNAL: [&str; 10] = [
     "not-started",
     "not-eligible",
     "bookless",
+    meters::NAMESPACE,
 ];
 /// Namespaces where payments come from outside.
 const EXTERNAL: [&str; 2] = ["paying", "overdue"];
@@ -46,12 +47,14 @@ pub async fn play() -> Recordings {
     let client = world.client().await;
     let mut recorder = Recorder { world: &world, client, recordings: BTreeMap::new() };
     not_seen(&mut recorder).await;
+    meters::not_seen(&mut recorder, UNSEEN).await;
     let internal = operator(&world, &[], &INTERNAL);
     orphans(&mut recorder).await;
     shop(&mut recorder).await;
     plans(&mut recorder).await;
     spending(&mut recorder).await;
     bookless(&mut recorder).await;
+    meters::looked_at(&mut recorder).await;
     let catalog = root().join("examples/payments/catalog.yaml").display().to_string();
     let external = operator(&world, &["--catalog", &catalog], &EXTERNAL);
     paying(&mut recorder).await;
