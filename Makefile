@@ -103,6 +103,11 @@ portal-speed: control-plane ## measures the portal with 10,000 accounts and 10 m
 	$(say) 'measuring the portal'
 	@cargo test --profile simulate --test suite -- --ignored --nocapture portal_speed::
 
+.PHONY: meter-speed
+meter-speed: control-plane ## measures a meter with 1,000 accounts of 20 series each, for docs/speed.md
+	$(say) 'measuring the meter'
+	@cargo test --profile simulate --test suite -- --ignored --nocapture meter_speed::
+
 # The number of seeds of `make simulate`.
 SEEDS ?= 10000
 
@@ -199,6 +204,8 @@ quick-tests:
 	@cargo test --package flashgate-ledger
 	$(say) 'running the tests that need no control plane'
 	@cargo test $(REST) --lib --bins
+	$(say) 'running meters with a server and a cluster in memory'
+	@cargo test $(REST) --test exact --test simulated
 	@cargo test $(REST) --doc
 
 .PHONY: docs

@@ -1,6 +1,6 @@
-# The second part of the demo, which demo/run.sh reads: months of an account by a test clock, its history, and the page.
+# The last part of the demo, which demo/run.sh reads: months of an account by a test clock, its history, and the page.
 
-title '6. Fill half a year of an account by a test clock, with payments'
+title '7. Fill half a year of an account by a test clock, with payments'
 run kubectl create namespace demo
 kubectl config set-context --current --namespace demo >/dev/null
 # The shipped catalog with external payments, and a link to pay an open invoice.
@@ -9,12 +9,12 @@ start demo run --namespace demo --history "$history" --catalog "$catalog" --allo
   --metrics-addr 127.0.0.1:0
 run demo/months.sh
 
-title '7. Verify the history: each entry of each ledger, by its hash'
+title '8. Verify the history: each entry of each ledger, by its hash'
 await 'each entry is recorded' "$program" history verify --history "$history"
 show 'flashgate-billing history verify'
 cat "$folder/await.log"
 
-title '8. Serve the page to a customer, who has the role of a tenant'
+title '9. Serve the page to a customer, who has the role of a tenant'
 # The chart has the roles for users. Its rendered form is in deploy/kustomize.
 awk -v RS='---\n' '/kind: ClusterRole\n/ && /name: flashgate-tenant\n/' deploy/kustomize/operator.yaml |
   kubectl apply --filename - --filename demo/access.yaml

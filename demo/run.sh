@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The demo: billing on a real API server, from `kubectl apply` to balances, a history of months, and the page for customers.
-# `make demo` starts a private control plane for it. It also runs on any cluster of KUBECONFIG that has no operator yet.
+# The demo: billing on a real API server, from `kubectl apply` to balances, usage from Prometheus, a history of months,
+# and the page for customers. `make demo` starts a private control plane for it. It also runs on any cluster of KUBECONFIG
+# that has no operator yet.
 #
 #   demo/run.sh PATH/TO/flashgate-billing
 #
@@ -91,4 +92,5 @@ if (( ${#refused[@]} > 0 )); then
   run kubectl describe "${refused[0]}"
 fi
 
+. demo/meter.sh
 . demo/page.sh

@@ -31,6 +31,7 @@ mod suite {
     mod lives;
     mod memory;
     mod meter;
+    mod meter_speed;
     mod named;
     mod page;
     mod payments;

@@ -5,6 +5,7 @@
 
 mod admitted;
 mod definitions;
+mod meter;
 pub mod pod;
 mod portal;
 mod quantities;

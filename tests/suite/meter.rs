@@ -61,7 +61,7 @@ impl Samples {
 }
 
 /// Returns the spec of a meter of `tokens_total` by the label `org`.
-fn spec(change: impl FnOnce(&mut Value)) -> Value {
+pub fn spec(change: impl FnOnce(&mut Value)) -> Value {
     let mut spec = json!({
         "counter": "tokens_total", "account": {"label": "org"}, "delaySeconds": 0,
         "usage": {"nodeType": {"value": "Public"}, "operation": {"value": "TokensOut"}},
@@ -71,7 +71,7 @@ fn spec(change: impl FnOnce(&mut Value)) -> Value {
 }
 
 /// Creates a meter in a namespace.
-async fn create_meter(namespace: &Namespace<'_>, name: &str, spec: Value) -> kube::Result<UsageMeter> {
+pub async fn create_meter(namespace: &Namespace<'_>, name: &str, spec: Value) -> kube::Result<UsageMeter> {
     let object = json!({
         "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageMeter", "metadata": {"name": name}, "spec": spec,
     });
@@ -101,7 +101,7 @@ fn log_of(output: &Output) -> String {
 }
 
 /// Returns the reports of a meter once all are charged.
-async fn charged_reports(namespace: &Namespace<'_>, meter: &str) -> Vec<UsageReport> {
+pub async fn charged_reports(namespace: &Namespace<'_>, meter: &str) -> Vec<UsageReport> {
     let list = ListParams::default().labels(&format!("{METER_LABEL}={meter}"));
     wait_for("all reports of the meter are charged", async || {
         let reports = namespace.api::<UsageReport>().list(&list).await.expect("list").items;

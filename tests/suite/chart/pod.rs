@@ -70,6 +70,25 @@ pub fn start_portal(world: &World, rendered: &[Value]) -> (SocketAddr, Operator)
     (address, Operator::start_command("serve", &kubeconfig, &arguments, &environment, Stdio::inherit()))
 }
 
+/// Starts the rendered container of the meter once, with a token of its `ServiceAccount`. Returns its output.
+pub async fn run_meter_once(world: &World, rendered: &[Value]) -> std::process::Output {
+    let is_meter = |object: &&Value| object["kind"] == "Deployment" && name_of(object).ends_with("-meter");
+    let deployment = rendered.iter().find(is_meter).expect("a meter is rendered");
+    let container = containers(deployment).next().expect("a container");
+    let Process { namespace, mut arguments, .. } = Process::of(world, deployment, container, rendered);
+    assert_eq!(arguments.remove(0), "meter");
+    arguments.retain(|argument| !argument.starts_with("--metrics-addr"));
+    let name = text(&deployment["spec"]["template"]["spec"]["serviceAccountName"]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_flashgate-billing"));
+    command.args(["meter", "--once"]).args(arguments);
+    command.env("KUBECONFIG", kubeconfig_of(world, &namespace, &name).await);
+    tokio::task::spawn_blocking(move || command.output()).await.expect("task").expect("started")
+}
+
+fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
 /// Returns the container of the portal, and its Deployment before it.
 pub fn portal_of(rendered: &[Value]) -> (&Value, &Value) {
     let deployments = rendered.iter().filter(|object| object["kind"] == "Deployment");
