@@ -1,6 +1,7 @@
 //! Runs each command of the tutorial and of the pages in `docs/how-to` as the page shows it.
 
 mod histories;
+mod meters;
 mod portal;
 
 use std::fs;
@@ -445,11 +446,15 @@ fn every_link_on_a_page_leads_to_a_file() {
 
 #[test]
 fn each_page_with_commands_has_a_test_that_runs_them() {
-    let sources = ["how_to.rs", "how_to/histories.rs", "how_to/portal.rs", "backup.rs", "gitops/walked.rs"]
-        .map(|file| {
-            let file = root().join("tests/suite").join(file);
-            fs::read_to_string(file).expect("source")
-        });
+    let sources = [
+        "how_to.rs",
+        "how_to/histories.rs",
+        "how_to/meters.rs",
+        "how_to/portal.rs",
+        "backup.rs",
+        "gitops/walked.rs",
+    ]
+    .map(|file| fs::read_to_string(root().join("tests/suite").join(file)).expect("source"));
     for folder in ["docs/how-to", "docs/tutorials"] {
         for page in pages_below(&root().join(folder)) {
             let has_commands =

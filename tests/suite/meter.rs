@@ -40,19 +40,20 @@ async fn billed() -> &'static Billed {
 
 /// Samples in the format of `OpenMetrics`.
 #[derive(Default)]
-struct Samples {
-    text: String,
+pub struct Samples {
+    /// The lines, without the last line `# EOF`.
+    pub text: String,
 }
 
 impl Samples {
     /// Adds a sample of a series such as `tokens_total{org="acme"}`.
-    fn add(&mut self, series: &str, value: impl std::fmt::Display, time: Timestamp) {
+    pub fn add(&mut self, series: &str, value: impl std::fmt::Display, time: Timestamp) {
         // Writing to a text cannot fail.
         let _ = writeln!(self.text, "{series} {value} {}", time.as_second());
     }
 
     /// Adds all samples of a scrape.
-    fn add_scrape(&mut self, scrape: &str, time: Timestamp) {
+    pub fn add_scrape(&mut self, scrape: &str, time: Timestamp) {
         for line in scrape.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
             let (series, value) = line.rsplit_once(' ').expect("a series and a value");
             self.add(series, value, time);
@@ -80,7 +81,7 @@ pub async fn create_meter(namespace: &Namespace<'_>, name: &str, spec: Value) ->
 }
 
 /// Returns `meter --once` of some namespaces.
-fn once(kubeconfig: &std::path::Path, url: &str, namespaces: &[&str]) -> Command {
+pub fn once(kubeconfig: &std::path::Path, url: &str, namespaces: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flashgate-billing"));
     command.args(["meter", "--once", "--prometheus", &format!("default={url}"), "--namespace"]);
     command.args(namespaces).env("KUBECONFIG", kubeconfig);
@@ -88,7 +89,7 @@ fn once(kubeconfig: &std::path::Path, url: &str, namespaces: &[&str]) -> Command
 }
 
 /// Closes the windows that are due, and returns the output. Asserts that all could be closed.
-async fn close_windows(world: &World, url: &str, namespaces: &[&str]) -> String {
+pub async fn close_windows(world: &World, url: &str, namespaces: &[&str]) -> String {
     let mut command = once(&world.plane.kubeconfig(), url, namespaces);
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("task").expect("started");
     let logged = log_of(&output);

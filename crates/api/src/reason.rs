@@ -100,7 +100,7 @@ reasons! {
     Resumed: "The Subscription resumes the account of an earlier one of its name: balance, debt, purchases and limits are as they were.",
     SeriesReplaced: "New series of an account began with more usage than the meter accepts at once, as after a change of their labels. The account waits for a decision by the annotation `billing.flashgate.dev/new-series`: the message has the command.",
     SourceUnreachable: "Prometheus does not answer the meter. Windows wait and are closed later from the same samples: check the server, the network policy and the credentials.",
-    StartTooEarly: "`spec.startTime` is longer ago than reports are accepted: set a later one.",
+    StartTooEarly: "`spec.startTime` is longer before the creation of the UsageMeter than reports are accepted: the message has the earliest time.",
     Starting: "The account is about to be opened.",
     SubscriptionMissing: "The Subscription does not exist: create it before the time in the message.",
     SubscriptionNotFound: "No account of that name began in time: create the Subscription first, then this under a new name.",

@@ -78,7 +78,7 @@ pub struct SettledReport {
     pub version: Version,
     /// Time of the last write of its status.
     pub verdict_time: Timestamp,
-    /// What a meter wrote about it, if a meter created it.
+    /// The metadata of a meter, if a meter created it.
     pub meter: Option<MeterReport>,
 }
 

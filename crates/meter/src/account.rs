@@ -1,10 +1,10 @@
-//! What the meter needs to know of an account.
+//! The part of an account that the meter needs.
 
 use flashgate_api::{Subscription, TEST_CLOCK};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-/// What the meter needs to know of an account, from its Subscription.
+/// The part of an account that the meter needs, from its Subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Start of the account.

@@ -182,6 +182,10 @@ fn data<'a, T: Deserialize<'a>>(status: u16, body: &'a str) -> Result<Option<T>,
         return Ok(parsed.and_then(|parsed| parsed.data));
     }
     match serde_json::from_str(body) {
+        // A query that is divided may end in time.
+        Ok(Body::<serde::de::IgnoredAny> { error_type: Some(kind), error, .. }) if kind == "timeout" => {
+            Err(AnswerError::Refused { kind, message: error.unwrap_or_default() })
+        }
         _ if matches!(status, 401 | 403) => Err(AnswerError::Unauthorized { status, body: quoted() }),
         _ if status == 429 || status >= 500 => Err(AnswerError::Unavailable { status, body: quoted() }),
         Ok(Body::<serde::de::IgnoredAny> { error_type: Some(kind), error, .. }) => {
@@ -260,6 +264,11 @@ mod tests {
                 "the server refused the query: execution: query processing would load too many samples",
             ),
             (503, refused, "the server cannot answer: status 503: "),
+            (
+                503,
+                r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#,
+                "the server refused the query: timeout: query timed out",
+            ),
             (429, "slow down", "the server cannot answer: status 429: slow down"),
             (200, "<html>", "status 200 with a body that is not an answer of Prometheus: <html>"),
             (401, "who?", "the server does not accept the credentials: status 401: who?"),

@@ -33,7 +33,7 @@ const SHORTEST_PART: SignedDuration = SignedDuration::from_secs(60);
 /// Most series that one request names.
 const NAMED_SERIES: usize = 100;
 
-/// What an account used in a window.
+/// The usage of an account in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Lines of the report, none of quantity 0.
@@ -50,7 +50,7 @@ pub struct Usage {
     pub inexact: Option<Labels>,
 }
 
-/// What to do with the first values of new series that exceed the limit.
+/// The decision about the first values of new series that exceed the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewSeries {
     /// Nothing was decided: the account is held.

@@ -23,7 +23,7 @@ pub struct Servers {
     pub servers: BTreeMap<String, Connection>,
 }
 
-/// How a server is reached.
+/// The connection to a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Connection {
@@ -51,7 +51,7 @@ pub struct BasicAuth {
     pub password_file: PathBuf,
 }
 
-/// How a server and the meter identify themselves by TLS.
+/// The certificates by which a server and the meter identify themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {

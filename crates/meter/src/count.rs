@@ -16,7 +16,7 @@ pub enum Baseline {
     FirstSample,
 }
 
-/// What a series counted in a window.
+/// The increments of a series in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Sum of the increments, in the unit of the counter.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use http::{Request, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::client::Body;
@@ -42,6 +42,8 @@ impl HttpServer {
     /// Sends a form. Returns the status and the body of the answer.
     async fn post(&self, path: &str, form: &[(&str, String)]) -> Result<(u16, String), AnswerError> {
         let unreachable = |error: &dyn std::error::Error| AnswerError::Unreachable(chain(error));
+        // A connection has its own limit, so the query is too large. It can be divided.
+        let refused = |message| AnswerError::Refused { kind: "too large".to_owned(), message };
         let body = serde_urlencoded::to_string(form).map_err(|error| unreachable(&error))?;
         let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -53,10 +55,14 @@ impl HttpServer {
             let status = response.status().as_u16();
             self.note_clock(response.headers());
             let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
-            let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
+            let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => refused(format!("the answer has more than {ANSWER_BYTES} bytes")),
+                None => unreachable(&*error),
+            })?;
+            let body = body.to_bytes();
             Ok((status, String::from_utf8_lossy(&body).into_owned()))
         };
-        let late = || AnswerError::Unreachable(format!("no answer within {} seconds", LIMIT.as_secs()));
+        let late = || refused(format!("no answer within {} seconds", LIMIT.as_secs()));
         tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(late()))
     }
 

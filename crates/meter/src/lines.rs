@@ -33,7 +33,7 @@ pub struct Line {
     pub quantity: Decimal,
 }
 
-/// What a series adds to a report.
+/// The part of a report that a series adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// Quantity of the report, with at most 9 fractional digits.

@@ -76,7 +76,7 @@ pub struct Meter<C, S> {
     verdicts_read: Option<Timestamp>,
 }
 
-/// What failed for all accounts.
+/// The failure that concerns all accounts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// A query.
@@ -273,7 +273,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         Ok(())
     }
 
-    /// Sums up the usage of series without an account, so that nobody overlooks it.
+    /// Sums up the usage of series without an account, so that the status shows it.
     async fn sum_unmatched(&mut self, now: Timestamp) -> Result<(), AnswerError> {
         let Self { closer: Closer { terms, server, .. }, unmatched, sums, .. } = self;
         let (terms, server) = (&*terms, &**server);
@@ -306,7 +306,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         for (key, state, account) in known {
             let end = state.next_end(terms, account, present);
             let readable = after(end, terms.delay);
-            // Without an answer of the server nobody knows which accounts have series.
+            // Without an answer of the server it is unknown which accounts have series.
             let is_unknown = self.searched.is_none() && self.failure.is_some();
             let is_awaited =
                 is_unknown || self.seen.contains(key) || state.needs_report(terms, account, times);

@@ -36,7 +36,7 @@ const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// The clock of this machine.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What the meters of a process have in common.
+/// The common part of all meters of a process.
 #[derive(Clone)]
 pub struct Meters {
     client: Client,

@@ -31,10 +31,10 @@ const REJECTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Most characters of a message.
 const MESSAGE: usize = 4_096;
 
-/// What the meter found.
+/// The findings of a look at a meter.
 #[derive(Debug)]
 pub struct Findings<'a> {
-    /// What failed for all accounts.
+    /// The failure that concerns all accounts.
     pub failure: Option<&'a Failure>,
     /// Why windows of accounts cannot be closed.
     pub troubles: Vec<(&'a AccountKey, &'a Trouble)>,
@@ -86,7 +86,14 @@ pub fn status(
 pub fn unusable(meter: &UsageMeter, reason: Reason, message: String, now: Timestamp) -> UsageMeterStatus {
     let conditions = three(meter, Some((reason, message)), None, now);
     let before = meter.status.clone().unwrap_or_default();
-    UsageMeterStatus { observed_generation: meter.metadata.generation, conditions, ..before }
+    let creation = meter.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let since = before.last_window_end_time.or(creation).unwrap_or(now);
+    UsageMeterStatus {
+        observed_generation: meter.metadata.generation,
+        lag_seconds: Some(now.duration_since(since).as_secs().max(0)),
+        conditions,
+        ..before
+    }
 }
 
 /// Returns the usage without an account as the status has it: the first values, each cut to the length that the status

@@ -42,7 +42,7 @@ pub struct Terms {
     pub server: String,
     /// All series of the meter.
     pub selector: Selector,
-    /// Hash of the server and the series of the meter. Readings of another selection are not complete.
+    /// Hash of the server, the series and the labels of their accounts. Readings of another selection are not complete.
     pub selection: String,
     /// Lengths of the windows.
     pub lengths: Lengths,
@@ -59,7 +59,7 @@ pub struct Terms {
     new_series_limit: Option<Decimal>,
 }
 
-/// Where the labels of a series have its account.
+/// The labels that name the account of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     label: String,
@@ -111,7 +111,7 @@ impl Terms {
             name: meter.name_any(),
             uid: meter.uid().unwrap_or_default(),
             server: prometheus.clone(),
-            selection: hash_of(&format!("{prometheus} {selector}")),
+            selection: hash_of(&format!("{prometheus} {selector} {account:?}")),
             selector,
             lengths: lengths(window)?,
             delay: SignedDuration::from_secs(meter.spec.delay_seconds.into()),
@@ -385,5 +385,7 @@ mod tests {
         assert_ne!(one.selection, other.selection);
         assert_eq!(one.selection, selector(r#"{ type="output" }"#).selection);
         assert_ne!(one.selection, terms(|spec| spec["prometheus"] = "other".into()).selection);
+        let by_team = terms(|spec| spec["account"] = json!({"label": "team"}));
+        assert_ne!(by_team.selection, terms(|_| ()).selection);
     }
 }

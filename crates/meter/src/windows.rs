@@ -46,7 +46,7 @@ impl Times {
     }
 }
 
-/// Where the next window of an account starts.
+/// The start of the next window of an account.
 #[derive(Clone, Debug)]
 pub enum Position {
     /// After the newest of these reports that was not refused as a duplicate. The newest is the last. The account has no
@@ -59,7 +59,7 @@ pub enum Position {
 /// The state of an account of a meter.
 #[derive(Clone, Debug)]
 pub struct AccountState {
-    /// Where the next window starts.
+    /// The start of the next window.
     pub position: Position,
     /// End up to which a window without usage was read.
     pub read_until: Timestamp,

@@ -1,4 +1,4 @@
-//! What windows report equals what the counters counted, whatever starts again or comes late.
+//! The usage of all windows equals the increments of the counters, with restarts and late samples.
 
 use std::collections::BTreeMap;
 

@@ -27,7 +27,7 @@ enum Moment {
     After,
 }
 
-/// Lets a process wait for ever at one of its calls.
+/// Lets a process wait without end at one of its calls.
 #[derive(Default)]
 struct Trap {
     /// Calls until the one at which the process waits.

@@ -1,4 +1,4 @@
-//! What the status of a meter says, and what admission accepts.
+//! The status of a meter in each state, and the meters that admission refuses.
 
 use flashgate_testing::catalog::monthly;
 use flashgate_testing::values::HOUR;
@@ -35,7 +35,7 @@ async fn a_meter_that_cannot_be_read_says_why_and_the_command_fails() {
     let folder = tempfile::tempdir().expect("folder");
     let mut samples = Samples::default();
     let time = Timestamp::from_second(now() - HOUR).expect("time");
-    samples.add("tokens_total{org=\"nobody\"}", 5, time);
+    samples.add("tokens_total{org=\"stranger\"}", 5, time);
     let prometheus = Prometheus::of_samples(folder.path(), &samples.text, &[]).await;
     let output = once(&kubeconfig, &prometheus.url(), &["meter-states"]).output().expect("started");
     assert_eq!(output.status.code(), Some(1), "{}", log_of(&output));
@@ -44,7 +44,7 @@ async fn a_meter_that_cannot_be_read_says_why_and_the_command_fails() {
     assert!(message.contains("bad_data"), "{message}");
     let (_, reason, message) = condition_of(&namespace, "tokens", "Ready").await;
     assert_eq!(reason, "UnknownAccount");
-    assert!(message.contains("'nobody'"), "{message}");
+    assert!(message.contains("'stranger'"), "{message}");
     let columns = namespace.kubectl(&["get", "fgmeter", "tokens", "--output", "wide"], None).await;
     let columns = columns.succeeded().expect("columns");
     assert!(columns.contains("tokens_total") && columns.contains("UnknownAccount"), "{columns}");

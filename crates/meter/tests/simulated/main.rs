@@ -238,16 +238,16 @@ fn existing_series_begin_at_their_last_sample_and_new_ones_at_zero() {
 fn usage_of_an_unknown_account_is_shown_and_charged_nowhere() {
     let series = vec![
         steady(&[("org", "acme")], 0, 5 * HOUR, 10),
-        steady(&[("org", "nobody")], 0, 5 * HOUR, 3),
+        steady(&[("org", "stranger")], 0, 5 * HOUR, 3),
         steady(&[], 0, 5 * HOUR, 1),
     ];
     let world = World::new(meter(|_| ()), &["acme"], series);
     let looked = world.look_hourly(&mut world.process(), 300, 7 * HOUR);
     let (reason, message) = stalled(&looked.status);
     assert_eq!(reason, "UnknownAccount");
-    assert!(message.contains("'nobody' (90)") && message.contains("'(no label)' (30)"), "{message}");
+    assert!(message.contains("'stranger' (90)") && message.contains("'(no label)' (30)"), "{message}");
     let unmatched: Vec<_> = looked.status.unmatched.iter().map(|usage| usage.value.as_str()).collect();
-    assert_eq!(unmatched, ["nobody", "(no label)"]);
+    assert_eq!(unmatched, ["stranger", "(no label)"]);
     assert_eq!(world.charged("acme"), truth(&[steady(&[("org", "acme")], 0, 5 * HOUR, 10)], "acme"));
 }
 

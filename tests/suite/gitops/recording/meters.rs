@@ -20,7 +20,7 @@ fn meters() -> [(&'static str, Value); 5] {
     [
         ("tokens", json!({"selector": "{org=\"acme\"}"})),
         ("edited", json!({"selector": "{org=\"acme\"}"})),
-        ("of-all", json!({"selector": "{org=\"nobody\"}"})),
+        ("of-all", json!({"selector": "{org=\"stranger\"}"})),
         ("broken", json!({"prometheus": "broken"})),
         ("unnamed", json!({"prometheus": "thanos"})),
     ]
@@ -64,7 +64,8 @@ pub async fn looked_at(recorder: &mut Recorder<'_>) {
         recorder.meter(NAMESPACE, name, change).await;
     }
     let start = (now() - 3 * HOUR) / HOUR * HOUR;
-    let lines = ["acme", "nobody"].map(|org| format!("tokens_total{{org=\"{org}\"}} 1200 {}\n", start + 600));
+    let lines =
+        ["acme", "stranger"].map(|org| format!("tokens_total{{org=\"{org}\"}} 1200 {}\n", start + 600));
     let folder = tempfile::tempdir().expect("folder");
     let prometheus = Prometheus::of_samples(folder.path(), &lines.concat(), &[]).await;
     let servers = [format!("default={}", prometheus.url()), "broken=http://127.0.0.1:1".to_owned()];
