@@ -1,9 +1,10 @@
 # The part of the demo about the meter, which demo/run.sh reads: a counter in Prometheus becomes usage of the account
-# `stark`. A live counter would take too long, because the shortest window of a meter is one minute. So Prometheus gets the
-# samples of 90 minutes as blocks of its storage. This also needs no exporter.
+# `stark`. A live counter would take too long, because the shortest window of a meter is one minute. So Prometheus gets
+# the samples of 90 minutes as blocks of its storage. This also needs no exporter.
 
 title '6. Meter usage from Prometheus'
-# The script finds an installed Prometheus, or unpacks Debian's. Without a network, apt-get can wait for minutes.
+show 'control-plane/prometheus.sh  # finds Prometheus, or downloads it'
+# Without a network, apt-get can wait for minutes.
 limit=()
 if command -v timeout >/dev/null; then limit=(timeout 120); fi
 "${limit[@]}" control-plane/prometheus.sh >"$folder/programs" 2>"$folder/fetch.log" &

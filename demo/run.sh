@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The demo: billing on a real API server, from `kubectl apply` to balances, usage from Prometheus, a history of months,
-# and the page for customers. `make demo` starts a private control plane for it. It also runs on any cluster of KUBECONFIG
-# that has no operator yet.
+# and the page for customers. `make demo` starts a private control plane for it. It also runs on any cluster of
+# KUBECONFIG that has no operator yet.
 #
 #   demo/run.sh PATH/TO/flashgate-billing
 #

@@ -15,7 +15,7 @@ use crate::selector::Selector;
 use crate::server::Server;
 
 /// Time limit of a query.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Most bytes of an answer.
 const ANSWER_BYTES: usize = 256 * 1_024 * 1_024;

@@ -54,7 +54,7 @@ const SKEW_SECONDS: i64 = 60;
 /// A meter with the state of its accounts.
 #[derive(Debug)]
 pub struct Meter<C, S> {
-    meter: UsageMeter,
+    object: UsageMeter,
     closer: Closer<C, S>,
     /// Time within which a report must arrive after the start of its window.
     accepted_for: SignedDuration,
@@ -113,7 +113,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         accepted_for: SignedDuration,
     ) -> Self {
         Self {
-            meter,
+            object: meter,
             closer: Closer { cluster, server, terms },
             accepted_for,
             states: BTreeMap::new(),
@@ -242,7 +242,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
     }
 
     async fn close_windows(&mut self, accounts: &BTreeMap<AccountKey, Account>, now: Timestamp) {
-        let Self { closer, states, meter, accepted_for, seen, .. } = self;
+        let Self { closer, states, object, accepted_for, seen, .. } = self;
         let times = Times { now, accepted_for: *accepted_for };
         let due = states.iter_mut().filter(|(key, state)| {
             let account = &accounts[*key];
@@ -251,7 +251,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
             is_awaited && is_time && state.is_due(&closer.terms, account, now)
         });
         let closings = due.map(|(key, state)| {
-            let decision = |start| decision(meter, key, start);
+            let decision = |start| decision(object, key, start);
             let (closer, account) = (&*closer, &accounts[key]);
             async move { closer.close_due(key, account, state, decision, times).await }
         });
@@ -353,7 +353,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         // Sleeping by the clock of this machine, which may be ahead of the server's.
         let pause = next.duration_since(present).max(SignedDuration::ZERO);
         Looked {
-            status: status(&self.meter, terms, &findings, now),
+            status: status(&self.object, terms, &findings, now),
             next: after(now, pause),
             is_complete: self.failure.is_none() && oldest_due.is_none() && findings.troubles.is_empty(),
             created: self.states.values().map(|state| state.created).sum(),
@@ -374,7 +374,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
     /// Returns the meter that this is about.
     #[must_use]
     pub const fn meter(&self) -> &UsageMeter {
-        &self.meter
+        &self.object
     }
 
     /// Takes a changed object of the same meter, with its terms.
@@ -386,12 +386,12 @@ impl<C: Cluster, S: Server> Meter<C, S> {
             (self.searched, self.summed) = (None, None);
             (self.rejected, self.last_rejected) = (0, None);
         }
-        if meter.metadata.annotations != self.meter.metadata.annotations || terms != self.closer.terms {
+        if meter.metadata.annotations != self.object.metadata.annotations || terms != self.closer.terms {
             // Somebody may have decided on accounts that are held.
             self.retry_at = None;
             self.states.values_mut().for_each(|state| state.retry_at = None);
         }
-        self.meter = meter;
+        self.object = meter;
         (self.closer.terms, self.closer.server) = (terms, server);
     }
 }

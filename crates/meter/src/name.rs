@@ -67,9 +67,9 @@ fn cut(name: &str, room: usize) -> &str {
 /// Returns the first 64 bits of the SHA-256 of a text, in hexadecimal digits.
 #[must_use]
 pub fn hash_of(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    digits.chars().take(HASH_DIGITS).collect()
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    format!("{:0HASH_DIGITS$x}", u64::from_be_bytes(first))
 }
 
 #[cfg(test)]

@@ -255,11 +255,10 @@ impl Meters {
         if running.stalled != figures.stalled {
             let ready =
                 condition(&status.conditions, READY).map(|ready| ready.message.as_str()).unwrap_or_default();
-            match &figures.stalled {
-                Some(reason) => {
-                    tracing::warn!(meter = %running.key, reason, message = ready, "somebody must act")
-                }
-                None => tracing::info!(meter = %running.key, message = ready, "the meter goes on"),
+            if let Some(reason) = &figures.stalled {
+                tracing::warn!(meter = %running.key, reason, message = ready, "somebody must act");
+            } else {
+                tracing::info!(meter = %running.key, message = ready, "the meter goes on");
             }
             running.stalled.clone_from(&figures.stalled);
         }

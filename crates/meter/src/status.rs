@@ -108,7 +108,7 @@ pub fn bounded(values: &[(&String, Decimal)]) -> Vec<UnmatchedUsage> {
     let first = first
         .iter()
         .map(|(value, quantity)| one(value.chars().take(NAME_LENGTH as usize).collect(), *quantity));
-    let sum = others.iter().map(|(_, quantity)| *quantity).reduce(|sum, next| sum.saturating_add(next));
+    let sum = others.iter().map(|(_, quantity)| *quantity).reduce(Decimal::saturating_add);
     first.chain(sum.map(|sum| one(String::new(), sum))).collect()
 }
 
@@ -165,8 +165,8 @@ fn stalled(
         .or_else(|| troubled(meter, terms, &findings.troubles))
         .or_else(|| rejected(findings, now))
         .or_else(|| too_short(&findings.too_short))
-        .or_else(|| clock(terms, findings.seconds_ahead?))
-        .or_else(|| inexact(findings.inexact?))
+        .or_else(|| findings.seconds_ahead.map(|ahead| clock(terms, ahead)))
+        .or_else(|| findings.inexact.map(inexact))
         .or_else(|| unmatched(terms, &findings.unmatched))
 }
 
@@ -282,7 +282,7 @@ fn too_short(accounts: &[&AccountKey]) -> Option<(Reason, String)> {
     Some((Reason::HistoryTooShort, message))
 }
 
-fn clock(terms: &Terms, seconds_ahead: i64) -> Option<(Reason, String)> {
+fn clock(terms: &Terms, seconds_ahead: i64) -> (Reason, String) {
     let direction = if seconds_ahead > 0 { "ahead of" } else { "behind" };
     let message = format!(
         "The clock of Prometheus '{}' is {} {direction} the clock of the meter. Windows are closed by the earlier of the \
@@ -290,15 +290,15 @@ fn clock(terms: &Terms, seconds_ahead: i64) -> Option<(Reason, String)> {
         terms.server,
         length(seconds_ahead.saturating_abs())
     );
-    Some((Reason::ClockDiffers, message))
+    (Reason::ClockDiffers, message)
 }
 
-fn inexact((account, labels): (&AccountKey, &Labels)) -> Option<(Reason, String)> {
+fn inexact((account, labels): (&AccountKey, &Labels)) -> (Reason, String) {
     let message = format!(
         "Account {account}: the series {labels:?} exceeds 2^53, so its floating-point samples no longer hold every whole \
          number: restart the program that exposes it, or divide its usage between more series"
     );
-    Some((Reason::CounterInexact, message))
+    (Reason::CounterInexact, message)
 }
 
 fn unmatched(terms: &Terms, values: &[UnmatchedUsage]) -> Option<(Reason, String)> {

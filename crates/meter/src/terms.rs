@@ -286,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    fn meter(spec: serde_json::Value) -> UsageMeter {
+    fn meter(spec: &serde_json::Value) -> UsageMeter {
         let object = json!({
             "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageMeter",
             "metadata": {
@@ -303,7 +303,7 @@ mod tests {
             "usage": {"nodeType": {"value": "Public"}, "operation": {"value": "TokensOut"}},
         });
         change(&mut spec);
-        Terms::of(&meter(spec)).expect("terms")
+        Terms::of(&meter(&spec)).expect("terms")
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {

@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{Page, release, release_variables, shown_below};
-use crate::cluster_account::{ClusterAccount, LONG_AGO, now};
+use crate::cluster_account::{ClusterAccount, now};
 use crate::suite::chart::pod::{Container, kubeconfig_of, run_meter_once};
 use crate::suite::installed::shared;
 use crate::suite::meter::{Samples, charged_reports, close_windows};
@@ -44,7 +44,7 @@ async fn prometheus_of(folder: &Path, program: &str, tenants: &[&str], start: i6
     Prometheus::of_samples(folder, &samples.text, &[]).await
 }
 
-/// Applies the UsageMeter on a page.
+/// Applies the `UsageMeter` on a page.
 async fn apply_meter_on(page: &Page, world: &World) {
     let blocks = page.text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let meters: Vec<&str> = blocks.filter(|block| block.contains("kind: UsageMeter")).collect();
@@ -112,7 +112,34 @@ async fn walk_charges(page: &Page, heading: &str) -> String {
 #[test]
 fn charges_are_the_words_before_their_state() {
     let lines = ["NAME CREDITS STATE", "tokens.acme.1   88.8   Charged   1m", "Charged", "other 5 Rejected"];
-    assert_eq!(charges(lines.into_iter()), ["88.8"]);
+    assert_eq!(charges(lines.into_iter()), ["88.9"]);
+}
+
+/// Returns the servers of the page about the meter, as the meter reads them.
+fn servers_on_the_page() -> Value {
+    let files = "/etc/flashgate-billing/prometheus";
+    json!({
+        "default": {
+            "url": "https://prometheus.example.com", "bearerTokenFile": format!("{files}/default/token"),
+        },
+        "thanos": {
+            "url": "https://thanos.example.com:10902",
+            "basicAuth": {
+                "usernameFile": format!("{files}/thanos/username"),
+                "passwordFile": format!("{files}/thanos/password"),
+            },
+        },
+        "mimir": {
+            "url": "https://mimir.example.com/prometheus",
+            "headers": {"X-Scope-OrgID": "gateways"},
+            "bearerTokenFile": format!("{files}/mimir/token"),
+            "tls": {
+                "caFile": format!("{files}/mimir/ca.crt"),
+                "certFile": format!("{files}/mimir/tls.crt"),
+                "keyFile": format!("{files}/mimir/tls.key"),
+            },
+        },
+    })
 }
 
 #[tokio::test]
@@ -157,30 +184,7 @@ async fn the_meter_is_turned_on_as_the_page_says() {
     };
     let servers = named("ConfigMap", "flashgate-billing-meter")["data"]["servers.yaml"].take();
     let servers: Value = serde_yaml::from_str(servers.as_str().expect("text")).expect("YAML");
-    let files = "/etc/flashgate-billing/prometheus";
-    let expected = json!({
-        "default": {
-            "url": "https://prometheus.example.com", "bearerTokenFile": format!("{files}/default/token"),
-        },
-        "thanos": {
-            "url": "https://thanos.example.com:10902",
-            "basicAuth": {
-                "usernameFile": format!("{files}/thanos/username"),
-                "passwordFile": format!("{files}/thanos/password"),
-            },
-        },
-        "mimir": {
-            "url": "https://mimir.example.com/prometheus",
-            "headers": {"X-Scope-OrgID": "gateways"},
-            "bearerTokenFile": format!("{files}/mimir/token"),
-            "tls": {
-                "caFile": format!("{files}/mimir/ca.crt"),
-                "certFile": format!("{files}/mimir/tls.crt"),
-                "keyFile": format!("{files}/mimir/tls.key"),
-            },
-        },
-    });
-    assert_eq!(servers["servers"], expected);
+    assert_eq!(servers["servers"], servers_on_the_page());
     let policy = named("NetworkPolicy", "flashgate-billing-meter").to_string();
     for port in ["443", "10902", "9090", "8080"] {
         assert!(policy.contains(&format!("\"port\":{port},")), "{port}: {policy}");
@@ -220,6 +224,8 @@ async fn envoy_ai_gateway_is_billed_from_the_installation_on_as_the_pages_say() 
     run_meter(&world, &prometheus).await;
     let printed = index.walk("Find usage that is not charged").await;
     assert!(printed.ends_with("globex 6000\n"), "{printed}");
+    let meters = account.kubectl(&["get", "usagemeters", "--output", "wide"], None).await.stdout;
+    assert!(meters.contains(" False   UnknownAccount "), "{meters}");
     account.balance("1011.2").await;
     index.assert_complete();
 }
@@ -254,7 +260,7 @@ async fn each_recipe_charges_what_its_page_shows() {
     }
 }
 
-/// Runs a sketch with the rights of its ServiceAccount.
+/// Runs a sketch with the rights of a kubeconfig.
 fn run_sketch(sketch: &str, kubeconfig: &Path, world: &World, arguments: &[&str]) -> Output {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = format!("{}:{}", world.plane.programs().display(), path.to_string_lossy());
@@ -311,7 +317,9 @@ async fn usage_is_reported_by_hand_as_the_page_says() {
         assert!(message.starts_with(&format!("{name} was not created: ")), "{sketch}: {message}");
         assert!(message.contains("(Forbidden)"), "{sketch}: {message}");
         account.balance(balance).await;
-        account.has_totals(&[("consumed", &(1100 - balance.parse::<i64>().expect("number")).to_string())]).await;
+        account
+            .has_totals(&[("consumed", &(1100 - balance.parse::<i64>().expect("number")).to_string())])
+            .await;
     }
     page.assert_complete();
 }

@@ -96,7 +96,7 @@ async fn admission_refuses_meters_that_could_not_be_read() {
         (json!({"newSeriesLimit": 0}), "greater than or equal to 1"),
     ] {
         let changed = spec(|spec| {
-            spec.as_object_mut().expect("spec").extend(change.as_object().expect("change").clone())
+            spec.as_object_mut().expect("spec").extend(change.as_object().expect("change").clone());
         });
         let error = create_meter(&namespace, "refused", changed).await.expect_err("refused").to_string();
         assert!(error.contains(expected), "{change}: {error}");

@@ -1,14 +1,22 @@
-//! The runbooks of alerts about usage that is not charged and credits that are not granted. Their commands
-//! find the cause.
+//! The runbooks of alerts about usage that is not charged or not metered, and about credits that are not granted.
+//! Their commands find the cause.
 
 use flashgate_api::{CreditLedgerSpec, Subscription, UsageReport};
 use flashgate_preview::convert::hash_of;
 use flashgate_testing::action::UsageLine;
 use flashgate_testing::catalog::monthly;
+use flashgate_testing::values::{HOUR, at};
+use serde_json::json;
 
-use super::Runbook;
+use super::{OPERATOR_NAMESPACE, Runbook};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
+use crate::suite::chart::{list, render};
+use crate::suite::meter::{Samples, create_meter, once, spec};
+use crate::suite::prometheus::Prometheus;
 use crate::world::{Namespace, World, wait_until};
+
+/// Name of the meter's Deployment.
+const METER: &str = "flashgate-billing-meter";
 
 /// Number of adjustments: more than an account may have open.
 const ADJUSTMENTS: usize = 60;
@@ -87,6 +95,81 @@ async fn the_runbooks_find_the_cause_of_uncharged_usage() {
         let page = Runbook::open(name, &world, &variables);
         let printed = page.walk("Diagnosis").await;
         assert!(printed.contains(finds), "{name} finds no '{finds}':\n{printed}");
+        page.assert_complete();
+    }
+}
+
+/// Installs the Deployment of the meter. The private control plane has no nodes to run its pod.
+async fn install_meter(world: &World) {
+    let meter = json!({"enabled": true, "servers": {"default": {"url": "http://prometheus"}}});
+    let mut rendered = render(OPERATOR_NAMESPACE, &json!({"meter": meter}));
+    rendered.retain(|object| object["metadata"]["name"] == METER && object["kind"] == "Deployment");
+    let namespace = world.namespace(OPERATOR_NAMESPACE).await;
+    let applied = namespace.kubectl(&["apply", "--filename", "-"], Some(&list(&rendered))).await;
+    applied.succeeded().expect("applied");
+}
+
+/// Creates a meter from each cause: a rejected report, an unknown account, and a query that Prometheus refuses.
+async fn create_meters(namespace: &Namespace<'_>, start: i64) {
+    let causes = [
+        ("rejected", json!({"usage": {"nodeType": {"value": "Public"}, "operation": {"value": "Unheard"}}})),
+        ("unmatched", json!({"counter": "bytes_total"})),
+        ("refused", json!({"selector": "{org=}"})),
+    ];
+    for (name, change) in causes {
+        let spec = spec(|spec| {
+            spec["startTime"] = at(start).to_string().into();
+            let fields = spec.as_object_mut().expect("fields");
+            fields.extend(change.as_object().expect("change").clone());
+        });
+        create_meter(namespace, name, spec).await.expect("created");
+    }
+}
+
+#[tokio::test]
+async fn the_runbooks_find_the_cause_of_unmetered_usage() {
+    let world = World::start().await;
+    let _operator = world.operator(&[]);
+    let namespace = world.namespace("team").await;
+    account(&namespace, "acme").await;
+    install_meter(&world).await;
+    let start = (now() - 3 * HOUR) / HOUR * HOUR;
+    let mut samples = Samples::default();
+    samples.add("tokens_total{org=\"acme\"}", 1_200, at(start + 600));
+    samples.add("bytes_total{org=\"stranger\"}", 5, at(start + 600));
+    let folder = tempfile::tempdir().expect("folder");
+    let prometheus = Prometheus::of_samples(folder.path(), &samples.text, &[]).await;
+    create_meters(&namespace, start).await;
+    let run_meter = async || {
+        let mut meter = once(&world.plane.kubeconfig(), &prometheus.url(), &["team"]);
+        let output = tokio::task::spawn_blocking(move || meter.output()).await.expect("task");
+        assert_eq!(output.expect("started").status.code(), Some(1), "a query is refused");
+    };
+    run_meter().await;
+    let name = format!("rejected.acme.{}", at(start).to_string().replace(['-', ':', 'T', 'Z'], ""));
+    namespace.state_is::<UsageReport>(&name, "Rejected").await;
+    // The meter shows the rejection in its status when it reads its reports.
+    run_meter().await;
+    let rejected = format!(
+        "team/rejected ReportsRejected: The operator rejected 1 of the reports; their usage is \
+                            not charged. The last is team/{name}: UnknownRate: "
+    );
+    let pages = [
+        ("FlashgateMeterDown.md", vec!["Name:                   flashgate-billing-meter\n"]),
+        ("FlashgateMeterLagging.md", vec!["refused", "QueryFailed", "LAG"]),
+        (
+            "FlashgateMeterStalled.md",
+            vec![&rejected, "team/refused QueryFailed: Prometheus 'default' refuses a query"],
+        ),
+        ("FlashgateMeterReportsRejected.md", vec![&name, "Rejected", "meter.rejected"]),
+        ("FlashgateUsageUnmatched.md", vec!["team/unmatched stranger=5\n"]),
+    ];
+    for (page_name, finds) in pages {
+        let page = Runbook::open(page_name, &world, &[]);
+        let printed = page.walk("Diagnosis").await;
+        for text in finds {
+            assert!(printed.contains(text), "{page_name} finds no '{text}':\n{printed}");
+        }
         page.assert_complete();
     }
 }

@@ -95,7 +95,7 @@ impl World {
     /// Looks every hour from one second to another.
     fn look_hourly(&self, process: &mut Process, from: i64, until: i64) -> Looked {
         let mut looked = None;
-        for second in (from..=until).step_by(HOUR as usize) {
+        for second in (from..=until).step_by(3_600) {
             looked = Some(self.look(process, at(second)));
         }
         looked.expect("a look")
