@@ -1,5 +1,6 @@
 //! Meters with a real Prometheus, an operator, and a real control plane.
 
+mod envoy;
 mod exact;
 mod killed;
 mod live;

@@ -26,8 +26,8 @@ fn start() -> i64 {
     (now() - 3 * HOUR) / HOUR * HOUR
 }
 
-/// Starts a Prometheus with the samples of a program about some tenants. Their usage is in the first half hour after
-/// `start`.
+/// Starts a Prometheus with the samples of a program about some tenants. Their usage is in the first half hour
+/// after `start`.
 async fn prometheus_of(folder: &Path, program: &str, tenants: &[&str], start: i64) -> Prometheus {
     let mut samples = Samples::default();
     for (scrape, second) in [(1, -300), (2, 1_800)] {
@@ -53,7 +53,8 @@ async fn apply_meter_on(page: &Page, world: &World) {
     applied.expect("kubectl").succeeded().expect("applied");
 }
 
-/// Lets a meter count from `start`. By default it counts from its creation, and its first window ends an hour later.
+/// Lets a meter count from `start`. By default it counts from its creation, and its first window ends an hour
+/// later.
 async fn count_from(namespace: &Namespace<'_>, meter: &str, start: i64) {
     let patch = Patch::Merge(json!({"spec": {"startTime": at(start).to_string()}}));
     namespace.api::<UsageMeter>().patch(meter, &PatchParams::default(), &patch).await.expect("patched");
@@ -112,7 +113,7 @@ async fn walk_charges(page: &Page, heading: &str) -> String {
 #[test]
 fn charges_are_the_words_before_their_state() {
     let lines = ["NAME CREDITS STATE", "tokens.acme.1   88.8   Charged   1m", "Charged", "other 5 Rejected"];
-    assert_eq!(charges(lines.into_iter()), ["88.9"]);
+    assert_eq!(charges(lines.into_iter()), ["88.8"]);
 }
 
 /// Returns the servers of the page about the meter, as the meter reads them.

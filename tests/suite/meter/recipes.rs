@@ -21,7 +21,7 @@ use crate::world::{Namespace, World, root};
 const LINES: usize = 15;
 
 /// Returns the text of the UsageMeter on a page.
-fn meter_on(page: &str) -> String {
+pub fn meter_on(page: &str) -> String {
     let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let found: Vec<&str> = blocks.filter(|block| block.contains("kind: UsageMeter")).collect();
     assert_eq!(found.len(), 1, "a recipe has one UsageMeter");

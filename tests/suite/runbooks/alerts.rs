@@ -1,5 +1,5 @@
-//! The runbooks of alerts about usage that is not charged or not metered, and about credits that are not granted.
-//! Their commands find the cause.
+//! The runbooks of alerts about usage that is not charged or not metered, and about credits that are not
+//! granted. Their commands find the cause.
 
 use flashgate_api::{CreditLedgerSpec, Subscription, UsageReport};
 use flashgate_preview::convert::hash_of;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{OPERATOR_NAMESPACE, Runbook};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::suite::chart::{list, render};
-use crate::suite::meter::{Samples, create_meter, once, spec};
+use crate::suite::meter::{Samples, charged_reports, create_meter, once, spec};
 use crate::suite::prometheus::Prometheus;
 use crate::world::{Namespace, World, wait_until};
 
@@ -109,12 +109,14 @@ async fn install_meter(world: &World) {
     applied.succeeded().expect("applied");
 }
 
-/// Creates a meter from each cause: a rejected report, an unknown account, and a query that Prometheus refuses.
+/// Creates a meter for each cause: a rejected report, an unknown account, a query that Prometheus refuses, and
+/// series with a high first value.
 async fn create_meters(namespace: &Namespace<'_>, start: i64) {
     let causes = [
         ("rejected", json!({"usage": {"nodeType": {"value": "Public"}, "operation": {"value": "Unheard"}}})),
         ("unmatched", json!({"counter": "bytes_total"})),
         ("refused", json!({"selector": "{org=}"})),
+        ("replaced", json!({"counter": "busy_total"})),
     ];
     for (name, change) in causes {
         let spec = spec(|spec| {
@@ -123,6 +125,14 @@ async fn create_meters(namespace: &Namespace<'_>, start: i64) {
             fields.extend(change.as_object().expect("change").clone());
         });
         create_meter(namespace, name, spec).await.expect("created");
+    }
+}
+
+/// Runs the commands of a diagnosis. Asserts that they print these texts.
+async fn diagnose(page: &Runbook, finds: &[&str]) {
+    let printed = page.walk("Diagnosis").await;
+    for text in finds {
+        assert!(printed.contains(text), "{} finds no '{text}':\n{printed}", page.name);
     }
 }
 
@@ -137,6 +147,8 @@ async fn the_runbooks_find_the_cause_of_unmetered_usage() {
     let mut samples = Samples::default();
     samples.add("tokens_total{org=\"acme\"}", 1_200, at(start + 600));
     samples.add("bytes_total{org=\"stranger\"}", 5, at(start + 600));
+    samples.add("busy_total{org=\"acme\"}", 5_000_000, at(start + 600));
+    samples.add("busy_total{org=\"acme\"}", 5_000_100, at(start + 1_200));
     let folder = tempfile::tempdir().expect("folder");
     let prometheus = Prometheus::of_samples(folder.path(), &samples.text, &[]).await;
     create_meters(&namespace, start).await;
@@ -146,7 +158,8 @@ async fn the_runbooks_find_the_cause_of_unmetered_usage() {
         assert_eq!(output.expect("started").status.code(), Some(1), "a query is refused");
     };
     run_meter().await;
-    let name = format!("rejected.acme.{}", at(start).to_string().replace(['-', ':', 'T', 'Z'], ""));
+    let window = at(start).to_string().replace(['-', ':', 'T', 'Z'], "");
+    let name = format!("rejected.acme.{window}");
     namespace.state_is::<UsageReport>(&name, "Rejected").await;
     // The meter shows the rejection in its status when it reads its reports.
     run_meter().await;
@@ -154,22 +167,30 @@ async fn the_runbooks_find_the_cause_of_unmetered_usage() {
         "team/rejected ReportsRejected: The operator rejected 1 of the reports; their usage is \
                             not charged. The last is team/{name}: UnknownRate: "
     );
-    let pages = [
-        ("FlashgateMeterDown.md", vec!["Name:                   flashgate-billing-meter\n"]),
-        ("FlashgateMeterLagging.md", vec!["refused", "QueryFailed", "LAG"]),
-        (
-            "FlashgateMeterStalled.md",
-            vec![&rejected, "team/refused QueryFailed: Prometheus 'default' refuses a query"],
-        ),
-        ("FlashgateMeterReportsRejected.md", vec![&name, "Rejected", "meter.rejected"]),
-        ("FlashgateUsageUnmatched.md", vec!["team/unmatched stranger=5\n"]),
+    let replaced = "team/replaced SeriesReplaced: Account team/acme: ";
+    let variables = [
+        ("NAMESPACE", "team".to_owned()),
+        ("METER", "replaced".to_owned()),
+        ("WINDOW", format!("team/acme/{window}")),
     ];
-    for (page_name, finds) in pages {
-        let page = Runbook::open(page_name, &world, &[]);
-        let printed = page.walk("Diagnosis").await;
-        for text in finds {
-            assert!(printed.contains(text), "{page_name} finds no '{text}':\n{printed}");
-        }
+    let stalled = Runbook::open("FlashgateMeterStalled.md", &world, &variables);
+    let refused = "team/refused QueryFailed: Prometheus 'default' refuses a query";
+    diagnose(&stalled, &[&rejected, refused, replaced]).await;
+    stalled.walk("Decide about new series").await;
+    stalled.assert_complete();
+    run_meter().await;
+    let reports = charged_reports(&namespace, "replaced").await;
+    let quantities = reports.iter().flat_map(|report| &report.spec.usage).map(|line| line.quantity.as_str());
+    assert_eq!(quantities.collect::<Vec<_>>(), ["100"]);
+    let pages = [
+        ("FlashgateMeterDown.md", ["Replicas:", METER, "app.kubernetes.io/component=meter"]),
+        ("FlashgateMeterLagging.md", ["LAG", "refused", "QueryFailed"]),
+        ("FlashgateMeterReportsRejected.md", [&name, "meter.rejected", "Rejected"]),
+        ("FlashgateUsageUnmatched.md", ["team/unmatched stranger=5\n", "team/refused\n", "team/rejected\n"]),
+    ];
+    for (name, finds) in pages {
+        let page = Runbook::open(name, &world, &[]);
+        diagnose(&page, &finds).await;
         page.assert_complete();
     }
 }
