@@ -43,8 +43,8 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// Time for which requests are measured.
 const MEASURED: Duration = Duration::from_mins(2);
 
-/// Rounds of charging, with and without requests by turns. The first two are not counted.
-const ROUNDS: i64 = 12;
+/// Rounds of charging with each load by turns. The first one is not counted.
+const ROUNDS: i64 = 6;
 
 /// Objects that are created at the same time.
 const AT_ONCE: usize = 16;
@@ -186,6 +186,12 @@ async fn read_both(namespace: &Namespace<'_>, number: usize, scheduled: Instant)
     namespace.api::<Subscription>().get(&name).await.expect("Subscription");
     namespace.api::<CreditLedger>().get(&name).await.expect("ledger");
     Measured { path: "both objects".to_owned(), time: scheduled.elapsed() }
+}
+
+/// Reads a Subscription by a bare client.
+async fn read_one(namespace: &Namespace<'_>, number: usize, scheduled: Instant) -> Measured {
+    namespace.api::<Subscription>().get(&account_of(number)).await.expect("Subscription");
+    Measured { path: "one object".to_owned(), time: scheduled.elapsed() }
 }
 
 /// Returns the account of a request: another one each time.
@@ -371,32 +377,64 @@ async fn the_portal_answers_quickly_and_does_not_slow_charging() {
     print(&at_the_rate(after(MEASURED), |number, due| read_both(&large, number, due)).await);
     println!("CPU time of both reads: {}", processors.spent(&world, &server).await);
 
-    let (mut alone, mut beside, mut read) = (Vec::new(), Vec::new(), Vec::new());
+    measure_charging(&portal, &large, &charged).await;
+}
+
+/// The load beside which reports are charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    Nothing,
+    /// Requests to the portal.
+    Portal,
+    /// One read of a Subscription for each request, by a bare client: the least that a check of rights costs.
+    OneRead,
+}
+
+impl Load {
+    const ALL: [Self; 3] = [Self::Nothing, Self::Portal, Self::OneRead];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "alone",
+            Self::Portal => "beside requests to the portal",
+            Self::OneRead => "beside bare reads of one Subscription",
+        }
+    }
+}
+
+/// Prints how long charging takes with each load.
+async fn measure_charging(portal: &Portal, large: &Namespace<'_>, charged: &Namespace<'_>) {
+    let mut times: Vec<(Load, Duration)> = Vec::new();
     for round in 0..ROUNDS {
-        let time = if round % 2 == 0 {
-            charge(&charged, round).await
-        } else {
+        for (number, load) in (0_i64..).zip(Load::ALL) {
             let over = AtomicBool::new(false);
             let charging = async {
-                let time = charge(&charged, round).await;
+                let time = charge(charged, 3 * round + number).await;
                 over.store(true, Ordering::Relaxed);
                 time
             };
-            let requests = at_the_rate(|| over.load(Ordering::Relaxed), request);
-            let (time, measured) = tokio::join!(charging, requests);
-            read.extend(measured);
-            time
-        };
-        match round {
-            0 | 1 => {}
-            _ if round % 2 == 0 => alone.push(time),
-            _ => beside.push(time),
+            let is_over = || over.load(Ordering::Relaxed);
+            let time = match load {
+                Load::Nothing => charging.await,
+                Load::Portal => {
+                    tokio::join!(charging, at_the_rate(is_over, |number, due| portal.request(number, due))).0
+                }
+                Load::OneRead => {
+                    tokio::join!(charging, at_the_rate(is_over, |number, due| read_one(large, number, due))).0
+                }
+            };
+            // The first round warms up.
+            if round > 0 {
+                times.push((load, time));
+            }
         }
     }
-    println!("\nwhile {CHARGED} reports are created and charged:");
-    print(&read);
-    let [without, with] = [&mut alone, &mut beside].map(|times| summary(times));
     println!(
-        "seconds to create and charge {CHARGED} reports: {without} alone, {with} beside {RATE} requests a second"
+        "\n| seconds to create and charge {CHARGED} reports | median (shortest to longest) |\n|---|---|"
     );
+    for load in Load::ALL {
+        let mut of_load: Vec<Duration> =
+            times.iter().filter(|(one, _)| *one == load).map(|(_, time)| *time).collect();
+        println!("| {}, {RATE} a second | {} |", load.name(), summary(&mut of_load));
+    }
 }
