@@ -67,6 +67,14 @@ pub fn shipped() -> Catalog {
     parse(SHIPPED, "shipped.yaml").expect("the shipped catalog is valid")
 }
 
+/// Returns the catalog in the file at `path`, or the built-in one without a path.
+///
+/// # Errors
+/// When the file cannot be read or is not a valid catalog.
+pub fn load_or_shipped(path: Option<&Path>) -> Result<Catalog, CatalogError> {
+    path.map_or_else(|| Ok(shipped()), load)
+}
+
 /// Returns the catalog in the file at `path`.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod catalog;
 pub mod history;
+mod log;
 pub mod meter;
 pub mod run;
 pub mod serve;

@@ -14,13 +14,13 @@ use jiff::SignedDuration;
 use kube::Client;
 
 use crate::catalog;
+use crate::cli::log::LogArgs;
 use crate::cli::run::servers::{ServerLimits, listen};
 use crate::cli::stop_signal::stop_signal;
 use crate::metrics::Metrics;
 use crate::metrics::meters::MeterMetrics;
 use crate::operator::health::{self, Health};
 use crate::server::Server;
-use crate::telemetry::{self, LogFilter, LogFormat};
 
 /// Options of `meter`.
 #[derive(Debug, clap::Args)]
@@ -45,12 +45,8 @@ pub struct Args {
     metrics_addr: Option<SocketAddr>,
     #[command(flatten)]
     server_limits: ServerLimits,
-    /// Format of the log lines
-    #[arg(long, value_enum, default_value_t)]
-    log_format: LogFormat,
-    /// Log filter, such as info,kube=debug
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
-    log_filter: String,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Runs the meters until the process receives SIGTERM or SIGINT, or once.
@@ -60,11 +56,8 @@ pub struct Args {
 /// is no cluster to connect to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    telemetry::start(args.log_format, &LogFilter::Fixed(args.log_filter.clone()), None)?;
-    let catalog = match &args.catalog {
-        Some(file) => catalog::load(file)?,
-        None => catalog::shipped(),
-    };
+    args.log.start()?;
+    let catalog = catalog::load_or_shipped(args.catalog.as_deref())?;
     let mut servers = match &args.prometheus_config {
         Some(file) => Servers::read(file).context("`--prometheus-config` cannot be used")?,
         None => Servers::default(),

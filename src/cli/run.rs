@@ -25,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::catalog;
+use crate::cli::log::LogArgs;
 use crate::cli::run::backups::Backups;
 use crate::cli::run::history::HistoryArgs;
 use crate::cli::run::leader_election::LeaderElection;
@@ -43,7 +44,7 @@ use crate::payments::secrets::Secrets;
 use crate::server::Server;
 #[cfg(feature = "otlp")]
 use crate::telemetry::traces::Traces;
-use crate::telemetry::{self, FurtherLayer, LogFilter, LogFormat};
+use crate::telemetry::{self, FurtherLayer, LogFilter};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -65,12 +66,8 @@ pub struct Args {
     payments: PaymentArgs,
     #[command(flatten)]
     server_limits: ServerLimits,
-    /// Format of the log lines
-    #[arg(long, value_enum, default_value_t)]
-    log_format: LogFormat,
-    /// Log filter, such as info,kube=debug
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
-    log_filter: String,
+    #[command(flatten)]
+    log: LogArgs,
     /// File with the log filter, instead of --log-filter; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     log_filter_file: Option<PathBuf>,
@@ -126,10 +123,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging(&args, traces.as_ref().map(Traces::layer))?;
     #[cfg(not(feature = "otlp"))]
     start_logging(&args, None)?;
-    let mut catalog = match &args.catalog {
-        Some(file) => catalog::load(file)?,
-        None => catalog::shipped(),
-    };
+    let mut catalog = catalog::load_or_shipped(args.catalog.as_deref())?;
     if let Some(seconds) = args.reports_keep_for_seconds {
         catalog.policies.reports.keep_for_seconds = seconds;
     }
@@ -147,9 +141,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn start_logging(args: &Args, further: Option<FurtherLayer>) -> anyhow::Result<()> {
     let filter = match &args.log_filter_file {
         Some(file) => LogFilter::File(file.clone()),
-        None => LogFilter::Fixed(args.log_filter.clone()),
+        None => LogFilter::Fixed(args.log.filter.clone()),
     };
-    let logged = telemetry::start(args.log_format, &filter, further)?;
+    let logged = telemetry::start(args.log.format, &filter, further)?;
     if let LogFilter::File(file) = filter {
         tokio::spawn(telemetry::follow(file, logged));
     }

@@ -15,12 +15,12 @@ use flashgate_portal::history::store::StoreHistory;
 use flashgate_portal::{Portal, REQUESTS_PER_SECOND, Settings, Writes, connect, router};
 
 use crate::catalog;
+use crate::cli::log::LogArgs;
 use crate::cli::run::servers::{ServerLimits, listen};
 use crate::cli::stop_signal::stop_signal;
 use crate::metrics::Metrics;
 use crate::server::tls::Tls;
 use crate::server::{Limits, Server};
-use crate::telemetry::{self, LogFilter, LogFormat};
 
 /// Time limit to handle a request: a second more than the limit of the API itself, which answers with an error.
 const HANDLING: Duration = Duration::from_secs(31);
@@ -64,12 +64,8 @@ pub struct Args {
     tls_key: Option<PathBuf>,
     #[command(flatten)]
     server_limits: ServerLimits,
-    /// Format of the log lines
-    #[arg(long, value_enum, default_value_t)]
-    log_format: LogFormat,
-    /// Log filter, such as info,kube=debug
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
-    log_filter: String,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// The way in which changes are made.
@@ -98,11 +94,8 @@ impl From<WriteMode> for Writes {
 /// connect to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    telemetry::start(args.log_format, &LogFilter::Fixed(args.log_filter.clone()), None)?;
-    let catalog = match &args.catalog {
-        Some(file) => catalog::load(file)?,
-        None => catalog::shipped(),
-    };
+    args.log.start()?;
+    let catalog = catalog::load_or_shipped(args.catalog.as_deref())?;
     let tls = match args.tls_cert.clone().zip(args.tls_key.clone()) {
         Some((certificate, key)) => Some(Tls::open(certificate, key).context("`--tls-cert` cannot be used")?),
         None => None,

@@ -109,10 +109,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn play_and_print(args: &Args) -> Result<(), RunError> {
-    let catalog = match &args.catalog {
-        Some(path) => catalog::load(path)?,
-        None => catalog::shipped(),
-    };
+    let catalog = catalog::load_or_shipped(args.catalog.as_deref())?;
     let outcome = play_files(args, &catalog)?;
     let mut stderr = anstream::stderr();
     for note in &outcome.notes {

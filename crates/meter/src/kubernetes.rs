@@ -46,7 +46,9 @@ impl Kubernetes {
         }
     }
 
-    fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    /// Returns the objects of a kind in a namespace or in all.
+    #[must_use]
+    pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {

@@ -9,8 +9,8 @@ use flashgate_api::reason::Reason;
 use flashgate_api::{AccountKey, READY, Subscription, UsageMeter, UsageMeterStatus, condition};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use kube::Client;
 use kube::api::ListParams;
-use kube::{Api, Client};
 use tokio::task::JoinSet;
 
 use crate::account::Account;
@@ -104,9 +104,10 @@ impl Meters {
                 detail: detail(&error),
             };
             let all = ListParams::default();
-            let subscriptions = self.api::<Subscription>(namespace).list(&all).await.map_err(failed)?;
+            let subscriptions =
+                self.kubernetes().api::<Subscription>(namespace).list(&all).await.map_err(failed)?;
             accounts.extend(subscriptions.iter().map(|object| (key_of(object), Account::of(object))));
-            meters.extend(self.api::<UsageMeter>(namespace).list(&all).await.map_err(failed)?);
+            meters.extend(self.kubernetes().api::<UsageMeter>(namespace).list(&all).await.map_err(failed)?);
         }
         let accounts = &accounts;
         let looks = meters.into_iter().map(|object| async move {
@@ -121,7 +122,7 @@ impl Meters {
         let watched = Arc::new(Watched::new(2 * self.lists().len()));
         let mut tasks = JoinSet::new();
         for namespace in self.lists() {
-            let (accounts, meters) = (self.api(namespace), self.api(namespace));
+            let (accounts, meters) = (self.kubernetes().api(namespace), self.kubernetes().api(namespace));
             let namespace = namespace.map(str::to_owned);
             let (watched, other, others) = (Arc::clone(&watched), Arc::clone(&watched), namespace.clone());
             tasks.spawn(async move { watched.follow_accounts(accounts, namespace.as_deref()).await });
@@ -292,16 +293,6 @@ impl Meters {
 
     fn kubernetes(&self) -> Kubernetes {
         Kubernetes::new(self.client.clone(), self.namespaces.clone())
-    }
-
-    fn api<K>(&self, namespace: Option<&str>) -> Api<K>
-    where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-    {
-        match namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        }
     }
 }
 
