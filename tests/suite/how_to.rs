@@ -273,7 +273,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled_as_the_pages_say() {
     assert!(printed.ends_with("deployment \"flashgate-billing\" successfully rolled out\n"), "{printed}");
     let printed = upgrade.walk("Verify").await;
     let version = format!("flashgate-billing-{}", env!("CARGO_PKG_VERSION"));
-    assert_eq!(printed.matches(&version).count(), 6, "{printed}");
+    assert_eq!(printed.matches(&version).count(), 7, "{printed}");
     assert_eq!(ledger(&account).await, before);
     upgrade.walk("Roll back").await;
     assert_eq!(ledger(&account).await, before);

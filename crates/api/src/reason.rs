@@ -56,6 +56,7 @@ reasons! {
     ClockDiffers: "The clocks of the meter and of Prometheus differ by more than 60 seconds. Windows are closed by the earlier of the two, so nothing is lost: correct the clock that is wrong.",
     CommitRefused: "The API server rejected the write of the CreditLedger, so nothing is granted or charged: an administrator must remove the policy that rejects it, or apply the CRDs of the operator's version.",
     CounterInexact: "A counter exceeds 2^53, so its floating-point samples no longer hold every whole number: restart the program that exposes it, or divide its usage between more series.",
+    CounterMissing: "The counter had series, and none has a sample in the last 24 hours: probably it was renamed, or its programs are no longer scraped. Correct `spec.counter` and `spec.selector`.",
     CreditsExhausted: "The balance is zero or below: further usage becomes debt until credits arrive. Buy a pack or upgrade.",
     CreditsLeft: "The balance is above zero.",
     Deleting: "The Subscription is being deleted: no renewal and no new invoice follow.",

@@ -30,6 +30,9 @@ const SEARCH_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 /// Time of late samples that a search for accounts covers.
 const LATENESS: SignedDuration = SignedDuration::from_hours(24);
 
+/// Time within which a counter that is scraped has a sample.
+const RECENT: SignedDuration = SignedDuration::from_hours(1);
+
 /// Time over which usage without an account is summed up.
 const UNMATCHED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
@@ -64,6 +67,8 @@ pub struct Meter<C, S> {
     searched: Option<Timestamp>,
     /// Accounts of which the last search found series.
     seen: BTreeSet<AccountKey>,
+    /// Whether the last search found series at all.
+    presence: Presence,
     unmatched: BTreeMap<String, Labels>,
     sums: BTreeMap<String, Decimal>,
     summed: Option<Timestamp>,
@@ -74,6 +79,19 @@ pub struct Meter<C, S> {
     retry_at: Option<Timestamp>,
     /// Time at which verdicts were read last.
     verdicts_read: Option<Timestamp>,
+}
+
+/// The series that a meter found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// No search succeeded yet.
+    Unknown,
+    /// A series may have a sample in the last hour.
+    Live,
+    /// A series may have a sample in the last 24 hours, and none in the last hour.
+    Quiet,
+    /// No series has a sample in the last 24 hours.
+    Missing,
 }
 
 /// The failure that concerns all accounts.
@@ -120,6 +138,7 @@ impl<C: Cluster, S: Server> Meter<C, S> {
             listed: None,
             searched: None,
             seen: BTreeSet::new(),
+            presence: Presence::Unknown,
             unmatched: BTreeMap::new(),
             sums: BTreeMap::new(),
             summed: None,
@@ -220,7 +239,14 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         let starts =
             silent.iter().map(|key| states[*key].start(terms, &accounts[*key]).max(states[*key].read_until));
         let from = before(starts.min().unwrap_or(now).min(now), LATENESS);
-        let found = server.series(std::slice::from_ref(&terms.selector), from, now).await?;
+        let selectors = std::slice::from_ref(&terms.selector);
+        let found = server.series(selectors, from, now).await?;
+        self.presence = Presence::Missing;
+        for (presence, time) in [(Presence::Quiet, LATENESS), (Presence::Live, RECENT)] {
+            if !found.is_empty() && !server.series(selectors, before(now, time), now).await?.is_empty() {
+                self.presence = presence;
+            }
+        }
         self.seen.clear();
         self.unmatched.clear();
         for labels in found {
@@ -334,6 +360,9 @@ impl<C: Cluster, S: Server> Meter<C, S> {
                 .iter()
                 .filter_map(|(key, state)| Some((key, state.trouble.as_ref()?)))
                 .collect(),
+            presence: self.presence,
+            counter: terms.selector.to_string(),
+            had_series: self.states.values().any(|state| state.has_series() || state.has_report()),
             inexact: self.states.iter().find_map(|(key, state)| Some((key, state.inexact.as_ref()?))),
             too_short: self
                 .states

@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 
 use crate::answer::Labels;
 use crate::close::Problem;
-use crate::meter::{Failure, window_of};
+use crate::meter::{Failure, Presence, window_of};
 use crate::terms::Terms;
 use crate::windows::Trouble;
 
@@ -21,6 +21,9 @@ const RECONCILING: &str = "Reconciling";
 
 /// Type of the condition that is true when somebody must act.
 const STALLED: &str = "Stalled";
+
+/// The message of a meter that has nothing to do.
+const REPORTED: &str = "Every window that is due is reported";
 
 /// Most accounts and values that a message names.
 const NAMED: usize = 3;
@@ -42,6 +45,12 @@ pub struct Findings<'a> {
     pub too_short: Vec<&'a AccountKey>,
     /// An account with a series whose value exceeds 2^53.
     pub inexact: Option<(&'a AccountKey, &'a Labels)>,
+    /// The series that the meter found.
+    pub presence: Presence,
+    /// The series of the meter, as a selector.
+    pub counter: String,
+    /// True if an account had series.
+    pub had_series: bool,
     /// Seconds by which the clock of the server is ahead, if that is too much.
     pub seconds_ahead: Option<i64>,
     /// The last rejected report.
@@ -84,7 +93,7 @@ pub fn status(
 /// Returns the status of a meter that cannot be used.
 #[must_use]
 pub fn unusable(meter: &UsageMeter, reason: Reason, message: String, now: Timestamp) -> UsageMeterStatus {
-    let conditions = three(meter, Some((reason, message)), None, now);
+    let conditions = three(meter, Some((reason, message)), None, REPORTED.to_owned(), now);
     let before = meter.status.clone().unwrap_or_default();
     let creation = meter.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let since = before.last_window_end_time.or(creation).unwrap_or(now);
@@ -121,7 +130,15 @@ fn conditions(
     let waiting = findings
         .lag_seconds
         .map(|lag| format!("Windows are due and are being reported; the oldest ended {} ago", length(lag)));
-    three(meter, stalled, waiting, now)
+    let reported = match findings.presence {
+        Presence::Unknown | Presence::Live => REPORTED.to_owned(),
+        Presence::Quiet | Presence::Missing => format!(
+            "{REPORTED}. No series of {} has a sample in the last hour: if the counter has another name, correct \
+             `spec.counter` and `spec.selector`",
+            findings.counter
+        ),
+    };
+    three(meter, stalled, waiting, reported, now)
 }
 
 /// Returns the conditions `Ready`, `Reconciling` and `Stalled`.
@@ -129,9 +146,10 @@ fn three(
     meter: &UsageMeter,
     stalled: Option<(Reason, String)>,
     waiting: Option<String>,
+    reported: String,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let reported = || (Reason::WindowsReported, "Every window that is due is reported".to_owned());
+    let reported = || (Reason::WindowsReported, reported);
     let is_stalled = stalled.is_some();
     let is_waiting = !is_stalled && waiting.is_some();
     let (reason, message) =
@@ -165,6 +183,7 @@ fn stalled(
         .or_else(|| troubled(meter, terms, &findings.troubles))
         .or_else(|| rejected(findings, now))
         .or_else(|| too_short(&findings.too_short))
+        .or_else(|| missing(findings))
         .or_else(|| findings.seconds_ahead.map(|ahead| clock(terms, ahead)))
         .or_else(|| findings.inexact.map(inexact))
         .or_else(|| unmatched(terms, &findings.unmatched))
@@ -271,6 +290,16 @@ fn rejected(findings: &Findings<'_>, now: Timestamp) -> Option<(Reason, String)>
         findings.rejected, verdict.reason, verdict.message
     );
     Some((Reason::ReportsRejected, message))
+}
+
+fn missing(findings: &Findings<'_>) -> Option<(Reason, String)> {
+    let is_missing = findings.presence == Presence::Missing && findings.had_series;
+    let message = format!(
+        "The series of {} are gone: none has a sample in the last 24 hours. Probably the counter was renamed, or its \
+         programs are no longer scraped: correct `spec.counter` and `spec.selector`",
+        findings.counter
+    );
+    is_missing.then_some((Reason::CounterMissing, message))
 }
 
 fn too_short(accounts: &[&AccountKey]) -> Option<(Reason, String)> {

@@ -171,6 +171,15 @@ impl AccountState {
         }
     }
 
+    /// Returns whether the meter ever reported the account.
+    #[must_use]
+    pub fn has_report(&self) -> bool {
+        match &self.position {
+            Position::At(cursor) => cursor.report.is_some(),
+            Position::After(reports) => !reports.is_empty(),
+        }
+    }
+
     /// Returns the end of the next window.
     #[must_use]
     pub fn next_end(&self, terms: &Terms, account: &Account, now: Timestamp) -> Timestamp {

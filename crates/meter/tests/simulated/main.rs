@@ -337,6 +337,26 @@ fn clocks_that_differ_are_reported_and_windows_wait_for_the_earlier_one() {
 }
 
 #[test]
+fn a_counter_that_disappears_is_reported_first_as_a_hint_and_after_a_day_as_a_reason_to_act() {
+    let series = vec![steady(&[("org", "acme")], 0, 5 * HOUR, 10)];
+    let world = World::new(meter(|_| ()), &["acme"], series);
+    let mut process = world.process();
+    let message = |looked: &Looked| looked.status.conditions[0].message.clone();
+    let looked = world.look_hourly(&mut process, 300, 5 * HOUR);
+    assert_eq!(
+        (stalled(&looked.status).0, message(&looked).as_str()),
+        ("", "Every window that is due is reported")
+    );
+    let looked = world.look_hourly(&mut process, 6 * HOUR, 8 * HOUR);
+    assert_eq!(stalled(&looked.status).0, "");
+    assert!(message(&looked).contains("No series of tokens_total{} has a sample in the last hour"));
+    let looked = world.look_hourly(&mut process, 9 * HOUR, 60 * HOUR);
+    let (reason, message) = stalled(&looked.status);
+    assert_eq!(reason, "CounterMissing", "{message}");
+    assert!(message.contains("correct `spec.counter`"), "{message}");
+}
+
+#[test]
 fn an_account_without_usage_gets_no_report_for_a_month_and_then_one_of_quantity_0() {
     let world = World::new(meter(|_| ()), &["acme"], vec![]);
     let mut process = world.process();
