@@ -31,7 +31,7 @@ const SEARCH_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 const LATENESS: SignedDuration = SignedDuration::from_hours(24);
 
 /// Time within which a counter that is scraped has a sample.
-const RECENT: SignedDuration = SignedDuration::from_hours(1);
+const RECENT: SignedDuration = SignedDuration::from_hours(6);
 
 /// Time over which usage without an account is summed up.
 const UNMATCHED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -86,9 +86,9 @@ pub struct Meter<C, S> {
 pub enum Presence {
     /// No search succeeded yet.
     Unknown,
-    /// A series may have a sample in the last hour.
+    /// A series may have a sample in the last 6 hours.
     Live,
-    /// A series may have a sample in the last 24 hours, and none in the last hour.
+    /// A series may have a sample in the last 24 hours, and none in the last 6 hours.
     Quiet,
     /// No series has a sample in the last 24 hours.
     Missing,

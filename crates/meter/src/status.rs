@@ -133,7 +133,7 @@ fn conditions(
     let reported = match findings.presence {
         Presence::Unknown | Presence::Live => REPORTED.to_owned(),
         Presence::Quiet | Presence::Missing => format!(
-            "{REPORTED}. No series of {} has a sample in the last hour: if the counter has another name, correct \
+            "{REPORTED}. No series of {} has a sample in the last 6 hours: if the counter has another name, correct \
              `spec.counter` and `spec.selector`",
             findings.counter
         ),

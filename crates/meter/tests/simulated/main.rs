@@ -347,10 +347,10 @@ fn a_counter_that_disappears_is_reported_first_as_a_hint_and_after_a_day_as_a_re
         (stalled(&looked.status).0, message(&looked).as_str()),
         ("", "Every window that is due is reported")
     );
-    let looked = world.look_hourly(&mut process, 6 * HOUR, 8 * HOUR);
+    let looked = world.look_hourly(&mut process, 6 * HOUR, 13 * HOUR);
     assert_eq!(stalled(&looked.status).0, "");
-    assert!(message(&looked).contains("No series of tokens_total{} has a sample in the last hour"));
-    let looked = world.look_hourly(&mut process, 9 * HOUR, 60 * HOUR);
+    assert!(message(&looked).contains("No series of tokens_total{} has a sample in the last 6 hours"));
+    let looked = world.look_hourly(&mut process, 14 * HOUR, 60 * HOUR);
     let (reason, message) = stalled(&looked.status);
     assert_eq!(reason, "CounterMissing", "{message}");
     assert!(message.contains("correct `spec.counter`"), "{message}");
