@@ -6,7 +6,6 @@ use std::sync::Arc;
 use flashgate_api::usage_meter::{MeterReport, NEW_SERIES, UnmatchedUsage};
 use flashgate_api::{AccountKey, UsageMeter, UsageMeterStatus, UsageReport};
 use futures::{StreamExt as _, stream};
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use rust_decimal::Decimal;
@@ -16,10 +15,11 @@ use crate::answer::{AnswerError, Labels};
 use crate::close::{NewSeries, read_total};
 use crate::cluster::{CallError, Cluster};
 use crate::cursor::{after, before};
+use crate::name::window_of;
 use crate::server::Server;
-use crate::status::{Findings, bounded, status};
+use crate::status::{Failure, Findings, Presence, bounded, status};
 use crate::terms::Terms;
-use crate::windows::{AccountState, Closer, Times};
+use crate::windows::{AGAIN, AccountState, Closer, Times};
 
 /// Accounts whose windows are closed at the same time.
 const AT_ONCE: usize = 8;
@@ -38,12 +38,6 @@ const UNMATCHED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Shortest time between two sums of usage without an account.
 const UNMATCHED_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
-
-/// Time after which something that failed is tried again.
-pub const AGAIN: SignedDuration = SignedDuration::from_secs(15);
-
-/// Time after which an account is tried again that waits for a decision.
-pub const LATER: SignedDuration = SignedDuration::from_mins(5);
 
 /// Time after which verdicts are read.
 const VERDICT: SignedDuration = SignedDuration::from_secs(5);
@@ -79,30 +73,6 @@ pub struct Meter<C, S> {
     retry_at: Option<Timestamp>,
     /// Time at which verdicts were read last.
     verdicts_read: Option<Timestamp>,
-}
-
-/// The series that a meter found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// No search succeeded yet.
-    Unknown,
-    /// A series may have a sample in the last 6 hours.
-    Live,
-    /// A series may have a sample in the last 24 hours, and none in the last 6 hours.
-    Quiet,
-    /// No series has a sample in the last 24 hours.
-    Missing,
-}
-
-/// The failure that concerns all accounts.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// A query.
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-    /// A call to the API server.
-    #[error(transparent)]
-    Call(#[from] CallError),
 }
 
 /// The outcome of a look at a meter.
@@ -435,10 +405,4 @@ fn decision(meter: &UsageMeter, account: &AccountKey, start: Timestamp) -> NewSe
         Some("from-first-sample") => NewSeries::FromFirstSample,
         _ => NewSeries::Undecided,
     }
-}
-
-/// Returns the window of an account as the annotation names it.
-#[must_use]
-pub fn window_of(account: &AccountKey, start: Timestamp) -> String {
-    format!("{account}/{}", start.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H%M%S"))
 }

@@ -2,6 +2,7 @@
 //!
 //! A repeated tick, a restart and a second meter give the report of a window the same name, so it is created once.
 
+use flashgate_api::AccountKey;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
@@ -40,13 +41,23 @@ impl Meter<'_> {
     /// Returns the name of the report of an account's window: meter, account, and start of the window.
     #[must_use]
     pub fn report(&self, account: &str, window_start: Timestamp) -> String {
-        let start = window_start.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H%M%S").to_string();
-        shortened(&format!("{}.{account}", self.prefix()), &start)
+        shortened(&format!("{}.{account}", self.prefix()), &start_of(window_start))
     }
 
     fn prefix(&self) -> String {
         self.namespace.map_or_else(|| self.name.to_owned(), |namespace| format!("{namespace}.{}", self.name))
     }
+}
+
+/// Returns the window of an account as the annotation names it.
+#[must_use]
+pub fn window_of(account: &AccountKey, start: Timestamp) -> String {
+    format!("{account}/{}", start_of(start))
+}
+
+/// Returns the start of a window as names have it.
+fn start_of(window: Timestamp) -> String {
+    window.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H%M%S").to_string()
 }
 
 /// Joins the parts. If that is too long for a name, the first part is cut and followed by its hash.

@@ -10,9 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use rust_decimal::Decimal;
 
-use crate::answer::Labels;
+use crate::answer::{AnswerError, Labels};
 use crate::close::Problem;
-use crate::meter::{Failure, Presence, window_of};
+use crate::cluster::CallError;
+use crate::name::window_of;
 use crate::terms::Terms;
 use crate::windows::Trouble;
 
@@ -33,6 +34,30 @@ const REJECTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Most characters of a message.
 const MESSAGE: usize = 4_096;
+
+/// The series that a meter found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// No search succeeded yet.
+    Unknown,
+    /// A series may have a sample in the last 6 hours.
+    Live,
+    /// A series may have a sample in the last 24 hours, and none in the last 6 hours.
+    Quiet,
+    /// No series has a sample in the last 24 hours.
+    Missing,
+}
+
+/// The failure that concerns all accounts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A query.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// A call to the API server.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
 
 /// The findings of a look at a meter.
 #[derive(Debug)]

@@ -12,13 +12,18 @@ use crate::answer::Labels;
 use crate::close::{NewSeries, Problem, read_usage};
 use crate::cluster::{CallError, Cluster, Creation};
 use crate::cursor::{Cursor, after, before, is_of};
-use crate::meter::{AGAIN, LATER};
 use crate::name::hash_of;
 use crate::readings::{ParseReadingError, SILENCE};
 use crate::report::report;
 use crate::server::Server;
 use crate::terms::Terms;
 use crate::window::{Outlook, end};
+
+/// Time after which something that failed is tried again.
+pub const AGAIN: SignedDuration = SignedDuration::from_secs(15);
+
+/// Time after which an account is tried again that waits for a decision.
+pub const LATER: SignedDuration = SignedDuration::from_mins(5);
 
 /// Longest window without usage and without readings.
 const LONGEST_SILENCE: SignedDuration = SignedDuration::from_hours(30 * 24);
