@@ -31,14 +31,23 @@ pub fn apply(store: &mut Store, item: &Item) -> Option<String> {
             }
         }),
         Item::Wipe { kind, name } => wipe(store, *kind, name.as_deref()),
+        // Within a second the new account would get the id of the old one, and its history would conflict with it
+        // (`HistoryConflict`). No user deletes a ledger that fast.
         Item::Reset { account } => {
-            if store.delete(&key(ObjectKind::CreditLedger, account)).is_ok() {
+            if !is_new(store, account) && store.delete(&key(ObjectKind::CreditLedger, account)).is_ok() {
                 forget_ledger(store, account);
                 return Some(account.clone());
             }
         }
     }
     None
+}
+
+/// Returns whether the ledger of an account was created in this second.
+fn is_new(store: &Store, account: &str) -> bool {
+    let found = store.get(&key(ObjectKind::CreditLedger, account));
+    let created = found.and_then(|ledger| ledger.metadata().creation_timestamp.clone());
+    created.is_some_and(|created| created.0.as_second() == store.now().as_second())
 }
 
 fn act(store: &mut Store, account: &str, action: Action) {
