@@ -174,7 +174,6 @@ fn usage(
         }
     }
     readings.drop_silent(end);
-    readings.to_text(end)?;
     let total = used.iter().try_fold(Decimal::ZERO, |sum: Decimal, (_, quantity)| sum.checked_add(*quantity));
     let with_reading = counted.values().filter(|series| matches!(series.baseline, Baseline::Reading(_)));
     let seen = with_reading.filter(|series| series.has_reading).count();

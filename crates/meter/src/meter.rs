@@ -196,25 +196,26 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         accounts: &BTreeMap<AccountKey, Account>,
         now: Timestamp,
     ) -> Result<(), AnswerError> {
+        let is_recent = |searched: Timestamp| now.duration_since(searched) < SEARCH_INTERVAL;
+        if self.searched.is_some_and(is_recent) {
+            return Ok(());
+        }
         let Self { closer: Closer { terms, server, .. }, states, .. } = self;
         let silent: Vec<&AccountKey> = states
             .iter()
             .filter(|(key, state)| !state.has_series() && state.is_due(terms, &accounts[*key], now))
             .map(|(key, _)| key)
             .collect();
-        let is_recent = |searched: Timestamp| now.duration_since(searched) < SEARCH_INTERVAL;
-        if self.searched.is_some_and(is_recent) {
-            return Ok(());
-        }
         let starts =
             silent.iter().map(|key| states[*key].start(terms, &accounts[*key]).max(states[*key].read_until));
         let from = before(starts.min().unwrap_or(now).min(now), LATENESS);
         let selectors = std::slice::from_ref(&terms.selector);
         let found = server.series(selectors, from, now).await?;
         self.presence = Presence::Missing;
-        for (presence, time) in [(Presence::Quiet, LATENESS), (Presence::Live, RECENT)] {
+        for (presence, time) in [(Presence::Live, RECENT), (Presence::Quiet, LATENESS)] {
             if !found.is_empty() && !server.series(selectors, before(now, time), now).await?.is_empty() {
                 self.presence = presence;
+                break;
             }
         }
         self.seen.clear();

@@ -272,7 +272,7 @@ impl<C: Cluster, S: Server> Closer<C, S> {
         }
         let report = report(&self.terms, key, &cursor, end, usage).map_err(|error| trouble(error.into()))?;
         state.read_until = Timestamp::MIN;
-        self.deliver(key, state, &cursor, report).await
+        self.deliver(key, account, state, &cursor, report).await
     }
 
     /// Returns the cursor of an account. Reads its last report, or its ledger if there is none.
@@ -320,6 +320,7 @@ impl<C: Cluster, S: Server> Closer<C, S> {
     async fn deliver(
         &self,
         key: &AccountKey,
+        account: &Account,
         state: &mut AccountState,
         cursor: &Cursor,
         mut report: UsageReport,
@@ -341,8 +342,7 @@ impl<C: Cluster, S: Server> Closer<C, S> {
                 }
             };
             if is_duplicate(&last) {
-                state.position = Position::After(self.reports_of(key).await?);
-                return Ok(());
+                return self.go_on_from_another(key, account, state, cursor).await;
             }
             let end = last.spec.window.end_time;
             tracing::info!(account = %key, report = name, window_end = %end, series = state.series, "window reported");
@@ -353,6 +353,31 @@ impl<C: Cluster, S: Server> Closer<C, S> {
         }
         let call = format!("create UsageReport {}/{}", key.namespace, report.name_any());
         Err(CallError { call, detail: "objects of others have its names".to_owned() }.into())
+    }
+
+    /// Goes on from the report that charged the window, or from the ledger if somebody deleted that report.
+    async fn go_on_from_another(
+        &self,
+        key: &AccountKey,
+        account: &Account,
+        state: &mut AccountState,
+        cursor: &Cursor,
+    ) -> Result<(), Trouble> {
+        state.position = Position::After(self.reports_of(key).await?);
+        let mut found = self.cursor(key, account, state).await?;
+        if found.start <= cursor.start {
+            let covered = self.covered_until(key).await?.filter(|covered| *covered > cursor.start);
+            found =
+                Cursor::begin(
+                    covered.ok_or_else(|| CallError {
+                        call: format!("go on after {}", cursor.start),
+                        detail: "its window was refused as charged before, and the ledger has no later one"
+                            .to_owned(),
+                    })?,
+                );
+        }
+        state.position = Position::At(found);
+        Ok(())
     }
 
     /// Returns whether no other process reported the window before. The sweep keeps the last report of an account, so the
@@ -403,9 +428,8 @@ impl<C: Cluster, S: Server> Closer<C, S> {
         let mut rejected = Vec::new();
         while let Some(name) = state.awaited.last() {
             let found = self.cluster.report(&key.namespace, name).await?;
-            let verdict =
-                found.as_ref().and_then(|report| report.status.as_ref()).and_then(|status| status.state);
-            match (found, verdict) {
+            let judged = found.as_ref().and_then(verdict);
+            match (found, judged) {
                 (Some(_), None) => break,
                 (Some(report), Some(UsageReportState::Rejected)) => {
                     if is_duplicate(&report) {

@@ -141,6 +141,11 @@ impl SimulatedCluster {
         });
     }
 
+    /// Deletes a report, as an administrator can.
+    pub fn delete(&self, name: &str) {
+        self.state.lock().expect("state").reports.retain(|(_, known), _| known != name);
+    }
+
     /// Returns the quantity that an account was charged.
     pub fn charged(&self, account: &AccountKey) -> Decimal {
         self.state.lock().expect("state").sums.get(account).copied().unwrap_or_default()

@@ -367,6 +367,19 @@ fn an_account_without_usage_gets_no_report_for_a_month_and_then_one_of_quantity_
 }
 
 #[test]
+fn a_deleted_last_report_is_not_charged_again_and_the_meter_goes_on_from_the_ledger() {
+    let series = vec![steady(&[("org", "acme")], -HOUR, 9 * HOUR, 10)];
+    let expected = truth(&series, "acme");
+    let world = World::new(meter(|_| ()), &["acme"], series);
+    world.look_hourly(&mut world.process(), 300, 4 * HOUR);
+    let last = world.cluster.names().pop().expect("a report");
+    world.cluster.delete(&last);
+    let looked = world.look_hourly(&mut world.process(), 5 * HOUR, 11 * HOUR);
+    assert_eq!(world.charged("acme"), expected, "{:?}", looked.status);
+    assert!(looked.is_complete, "{:?}", looked.status);
+}
+
+#[test]
 fn a_changed_selection_counts_from_the_change() {
     let series = vec![
         steady(&[("org", "acme"), ("type", "in")], -HOUR, 9 * HOUR, 10),
