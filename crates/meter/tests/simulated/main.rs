@@ -371,10 +371,15 @@ fn a_deleted_last_report_is_not_charged_again_and_the_meter_goes_on_from_the_led
     let series = vec![steady(&[("org", "acme")], -HOUR, 9 * HOUR, 10)];
     let expected = truth(&series, "acme");
     let world = World::new(meter(|_| ()), &["acme"], series);
-    world.look_hourly(&mut world.process(), 300, 4 * HOUR);
+    world.look_hourly(&mut world.process(), 300, 3 * HOUR + 300);
     let last = world.cluster.names().pop().expect("a report");
     world.cluster.delete(&last);
-    let looked = world.look_hourly(&mut world.process(), 5 * HOUR, 11 * HOUR);
+    let mut process = world.process();
+    // Its window is reported again and refused, the verdict is read, and the next window is not due yet.
+    for second in [320, 330, 340] {
+        world.look(&mut process, at(3 * HOUR + second));
+    }
+    let looked = world.look_hourly(&mut process, 5 * HOUR, 11 * HOUR);
     assert_eq!(world.charged("acme"), expected, "{:?}", looked.status);
     assert!(looked.is_complete, "{:?}", looked.status);
 }
