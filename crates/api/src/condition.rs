@@ -9,6 +9,12 @@ use super::schema::MAX_INTEGER;
 /// Type of the condition that is true when the operator has done everything that the spec requests.
 pub const READY: &str = "Ready";
 
+/// Type of the condition that is true while work is in progress.
+pub const RECONCILING: &str = "Reconciling";
+
+/// Type of the condition that is true when somebody must act.
+pub const STALLED: &str = "Stalled";
+
 /// Returns the condition of type `kind`.
 #[must_use]
 pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {

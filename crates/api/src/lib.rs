@@ -25,7 +25,7 @@ pub mod usage_report;
 
 pub use account_key::AccountKey;
 pub use amount::Amount;
-pub use condition::{Condition, READY, condition};
+pub use condition::{Condition, READY, RECONCILING, STALLED, condition};
 pub use credit_adjustment::{
     CreditAdjustment, CreditAdjustmentSpec, CreditAdjustmentState, CreditAdjustmentStatus,
 };

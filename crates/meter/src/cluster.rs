@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use flashgate_api::usage_meter::MeterReport;
-use flashgate_api::{AccountKey, UsageMeter, UsageMeterStatus, UsageReport};
+use flashgate_api::{AccountKey, UsageReport};
 use jiff::Timestamp;
 
 /// A call that failed. A later one may succeed.
@@ -72,14 +72,4 @@ pub trait Cluster: Send + Sync {
         account: &AccountKey,
         source: &str,
     ) -> impl Future<Output = Result<Option<Timestamp>, CallError>> + Send;
-
-    /// Writes the status of a meter.
-    ///
-    /// # Errors
-    /// When the call fails.
-    fn write_status(
-        &self,
-        meter: &UsageMeter,
-        status: &UsageMeterStatus,
-    ) -> impl Future<Output = Result<(), CallError>> + Send;
 }

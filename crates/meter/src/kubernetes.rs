@@ -38,7 +38,8 @@ impl Kubernetes {
     }
 
     /// Returns the namespaces of a list of one namespace or of all, each of which is a list of its own.
-    fn lists<'a>(&'a self, namespace: Option<&'a str>) -> Vec<Option<&'a str>> {
+    #[must_use]
+    pub fn lists<'a>(&'a self, namespace: Option<&'a str>) -> Vec<Option<&'a str>> {
         match namespace {
             Some(namespace) => vec![Some(namespace)],
             None if self.namespaces.is_empty() => vec![None],
@@ -56,6 +57,27 @@ impl Kubernetes {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         }
+    }
+
+    /// Writes the status of a meter.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn write_status(&self, meter: &UsageMeter, status: &UsageMeterStatus) -> Result<(), CallError> {
+        let (namespace, name) = (meter.namespace().unwrap_or_default(), meter.name_any());
+        let api = self.api::<UsageMeter>(Some(&namespace));
+        let object = json!({
+            "apiVersion": flashgate_api::API_VERSION, "kind": "UsageMeter",
+            "metadata": {"uid": meter.uid()}, "status": status,
+        });
+        let patch = Patch::Apply(object);
+        let writes = PatchParams::apply(FIELD_MANAGER).force();
+        limited(
+            &format!("write the status of UsageMeter {namespace}/{name}"),
+            api.patch_status(&name, &writes, &patch),
+        )
+        .await
+        .map(|_| ())
     }
 }
 
@@ -112,23 +134,6 @@ impl Cluster for Kubernetes {
         let api = self.api::<CreditLedger>(Some(&account.namespace));
         let ledger = limited(&format!("get CreditLedger {account}"), api.get_opt(&account.name)).await?;
         Ok(ledger.and_then(|ledger| ledger.spec.covered_until(source)))
-    }
-
-    async fn write_status(&self, meter: &UsageMeter, status: &UsageMeterStatus) -> Result<(), CallError> {
-        let (namespace, name) = (meter.namespace().unwrap_or_default(), meter.name_any());
-        let api = self.api::<UsageMeter>(Some(&namespace));
-        let object = json!({
-            "apiVersion": flashgate_api::API_VERSION, "kind": "UsageMeter",
-            "metadata": {"uid": meter.uid()}, "status": status,
-        });
-        let patch = Patch::Apply(object);
-        let writes = PatchParams::apply(FIELD_MANAGER).force();
-        limited(
-            &format!("write the status of UsageMeter {namespace}/{name}"),
-            api.patch_status(&name, &writes, &patch),
-        )
-        .await
-        .map(|_| ())
     }
 }
 

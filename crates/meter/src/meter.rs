@@ -371,12 +371,6 @@ impl<C: Cluster, S: Server> Meter<C, S> {
         bounded(&values)
     }
 
-    /// Returns the meter that this is about.
-    #[must_use]
-    pub const fn meter(&self) -> &UsageMeter {
-        &self.object
-    }
-
     /// Takes a changed object of the same meter, with its terms.
     pub fn change(&mut self, meter: UsageMeter, terms: Terms, server: Arc<S>) {
         if terms != self.closer.terms {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flashgate_api::reason::Reason;
-use flashgate_api::{AccountKey, READY, Subscription, UsageMeter, UsageMeterStatus, condition};
+use flashgate_api::{AccountKey, READY, STALLED, Subscription, UsageMeter, UsageMeterStatus, condition};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -14,7 +14,7 @@ use kube::api::ListParams;
 use tokio::task::JoinSet;
 
 use crate::account::Account;
-use crate::cluster::{CallError, Cluster as _};
+use crate::cluster::CallError;
 use crate::cursor::before;
 use crate::figures::{Figures, MeterFigures};
 use crate::http::HttpServer;
@@ -39,9 +39,8 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The common part of all meters of a process.
 #[derive(Clone)]
 pub struct Meters {
-    client: Client,
+    cluster: Arc<Kubernetes>,
     servers: Arc<BTreeMap<String, HttpServer>>,
-    namespaces: Vec<String>,
     accepted_for: SignedDuration,
     now: Now,
     figures: Arc<Figures>,
@@ -69,9 +68,8 @@ impl Meters {
         now: Now,
     ) -> Self {
         Self {
-            client,
+            cluster: Arc::new(Kubernetes::new(client, namespaces)),
             servers: Arc::new(servers),
-            namespaces,
             accepted_for,
             now,
             figures: Arc::default(),
@@ -98,16 +96,16 @@ impl Meters {
     /// When the objects cannot be listed.
     pub async fn once(&self) -> Result<bool, CallError> {
         let (mut meters, mut accounts) = (Vec::new(), BTreeMap::new());
-        for namespace in self.lists() {
+        for namespace in self.cluster.lists(None) {
             let failed = |error: kube::Error| CallError {
                 call: "list UsageMeters and Subscriptions".to_owned(),
                 detail: detail(&error),
             };
             let all = ListParams::default();
             let subscriptions =
-                self.kubernetes().api::<Subscription>(namespace).list(&all).await.map_err(failed)?;
+                self.cluster.api::<Subscription>(namespace).list(&all).await.map_err(failed)?;
             accounts.extend(subscriptions.iter().map(|object| (key_of(object), Account::of(object))));
-            meters.extend(self.kubernetes().api::<UsageMeter>(namespace).list(&all).await.map_err(failed)?);
+            meters.extend(self.cluster.api::<UsageMeter>(namespace).list(&all).await.map_err(failed)?);
         }
         let accounts = &accounts;
         let looks = meters.into_iter().map(|object| async move {
@@ -119,10 +117,10 @@ impl Meters {
 
     /// Runs until the future is dropped: follows the objects, and closes each window when it is due.
     pub async fn run(&self) {
-        let watched = Arc::new(Watched::new(2 * self.lists().len()));
+        let watched = Arc::new(Watched::new(2 * self.cluster.lists(None).len()));
         let mut tasks = JoinSet::new();
-        for namespace in self.lists() {
-            let (accounts, meters) = (self.kubernetes().api(namespace), self.kubernetes().api(namespace));
+        for namespace in self.cluster.lists(None) {
+            let (accounts, meters) = (self.cluster.api(namespace), self.cluster.api(namespace));
             let namespace = namespace.map(str::to_owned);
             let (watched, other, others) = (Arc::clone(&watched), Arc::clone(&watched), namespace.clone());
             tasks.spawn(async move { watched.follow_accounts(accounts, namespace.as_deref()).await });
@@ -209,7 +207,7 @@ impl Meters {
                 meter
             }
             none => {
-                let cluster = Arc::new(self.kubernetes());
+                let cluster = Arc::clone(&self.cluster);
                 none.insert(Meter::new(object.clone(), terms, cluster, server, self.accepted_for))
             }
         };
@@ -277,22 +275,10 @@ impl Meters {
         if !is_due {
             return;
         }
-        match self.kubernetes().write_status(object, status).await {
+        match self.cluster.write_status(object, status).await {
             Ok(()) => running.written = Some((status.clone(), now)),
             Err(error) => tracing::warn!(meter = %running.key, %error, "status not written; trying again"),
         }
-    }
-
-    /// Returns the namespaces that are listed, each by a list of its own, or nothing for all of them.
-    fn lists(&self) -> Vec<Option<&str>> {
-        if self.namespaces.is_empty() {
-            return vec![None];
-        }
-        self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
-    }
-
-    fn kubernetes(&self) -> Kubernetes {
-        Kubernetes::new(self.client.clone(), self.namespaces.clone())
     }
 }
 
@@ -303,7 +289,7 @@ fn days(time: SignedDuration) -> String {
 }
 
 fn figures(status: &UsageMeterStatus, looked: Option<&Looked>) -> MeterFigures {
-    let stalled = status.conditions.iter().find(|condition| condition.type_ == "Stalled");
+    let stalled = condition(&status.conditions, STALLED);
     MeterFigures {
         accounts: status.accounts.unwrap_or_default(),
         series: status.series.unwrap_or_default(),

@@ -4,7 +4,7 @@ use flashgate_api::condition::{Condition, condition};
 use flashgate_api::reason::Reason;
 use flashgate_api::schema::NAME_LENGTH;
 use flashgate_api::usage_meter::{NEW_SERIES, UNMATCHED, UnmatchedUsage};
-use flashgate_api::{AccountKey, READY, UsageMeter, UsageMeterStatus, UsageReport};
+use flashgate_api::{AccountKey, READY, RECONCILING, STALLED, UsageMeter, UsageMeterStatus, UsageReport};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
@@ -16,12 +16,6 @@ use crate::cluster::CallError;
 use crate::name::window_of;
 use crate::terms::Terms;
 use crate::windows::Trouble;
-
-/// Type of the condition that is true while windows are being reported.
-const RECONCILING: &str = "Reconciling";
-
-/// Type of the condition that is true when somebody must act.
-const STALLED: &str = "Stalled";
 
 /// The message of a meter that has nothing to do.
 const REPORTED: &str = "Every window that is due is reported";

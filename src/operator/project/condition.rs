@@ -1,14 +1,10 @@
 //! Conditions, in the form that kstatus and Argo CD expect.
 
-use flashgate_api::READY;
 use flashgate_api::reason::Reason;
+use flashgate_api::{READY, RECONCILING, STALLED};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// Present while the operator works on or waits for something that needs no action.
-const RECONCILING: &str = "Reconciling";
-/// Present while a user or administrator must act.
-pub(super) const STALLED: &str = "Stalled";
 /// Characters that the schema allows for a message.
 const MESSAGE_LENGTH: usize = 32_768;
 

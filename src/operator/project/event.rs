@@ -5,7 +5,7 @@ mod tests;
 
 use flashgate_api::event::Event;
 use flashgate_api::reason::Reason;
-use flashgate_api::{READY, SubscriptionStatus, condition};
+use flashgate_api::{READY, STALLED, SubscriptionStatus, condition};
 use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
 use flashgate_ledger::invoice::{InvoiceState, VoidCause};
@@ -13,7 +13,6 @@ use flashgate_ledger::ledger::Ledger;
 use flashgate_ledger::period::Window;
 use flashgate_ledger::refusal::Refusal;
 
-use super::condition::STALLED;
 use super::ready_condition::describe_plan;
 
 /// An Event before it is published. Without an object it is about the Subscription.

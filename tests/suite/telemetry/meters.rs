@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 
-use flashgate_api::UsageMeter;
 use flashgate_testing::catalog::monthly;
 use flashgate_testing::values::{HOUR, at};
-use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::causes::Scene;
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now};
+use crate::suite::meter::{create_meter, spec};
 use crate::world::{Namespace, Operator, World};
 
 /// Starts a meter that reads from the Prometheus that scrapes it, and can name a server that does not exist.
@@ -38,14 +37,9 @@ pub async fn cause_alerts(scene: &Scene<'_>) {
 }
 
 async fn create(namespace: &Namespace<'_>, name: &str, change: Value) {
-    let mut spec = json!({
-        "counter": "flashgate_billing_commits_total", "account": {"label": "org"}, "delaySeconds": 0,
-        "usage": {"nodeType": {"value": "Public"}, "operation": {"value": "TokensOut"}},
+    let changed = spec(|spec| {
+        spec["counter"] = "flashgate_billing_commits_total".into();
+        spec.as_object_mut().expect("spec").extend(change.as_object().expect("change").clone());
     });
-    spec.as_object_mut().expect("spec").extend(change.as_object().expect("change").clone());
-    let object = json!({
-        "apiVersion": "billing.flashgate.dev/v1alpha1", "kind": "UsageMeter", "metadata": {"name": name}, "spec": spec,
-    });
-    let meter: UsageMeter = serde_json::from_value(object).expect("a meter");
-    namespace.api().create(&PostParams::default(), &meter).await.expect("created");
+    create_meter(namespace, name, changed).await.expect("created");
 }

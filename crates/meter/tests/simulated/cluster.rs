@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use flashgate_api::usage_meter::MeterReport;
 use flashgate_api::usage_report::{UsageReportState, UsageReportStatus};
-use flashgate_api::{AccountKey, Condition, UsageMeter, UsageMeterStatus, UsageReport};
+use flashgate_api::{AccountKey, Condition, UsageReport};
 use flashgate_meter::cluster::{CallError, Cluster, Creation};
 use flashgate_testing::random::Random;
 use jiff::Timestamp;
@@ -203,9 +203,5 @@ impl Cluster for SimulatedCluster {
         state.fault("get a ledger")?;
         let windows = state.charged.get(&(account.clone(), source.to_owned()));
         Ok(windows.and_then(|windows| windows.iter().map(|(_, end)| *end).max()))
-    }
-
-    async fn write_status(&self, _meter: &UsageMeter, _status: &UsageMeterStatus) -> Result<(), CallError> {
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The facts about an account that need the attention of its owner.
 
-use flashgate_api::{READY, Renewal, Subscription, SubscriptionStatus, condition};
+use flashgate_api::{READY, Renewal, STALLED, Subscription, SubscriptionStatus, condition};
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::invoice::InvoiceState;
@@ -82,7 +82,7 @@ fn readiness(status: &SubscriptionStatus) -> Option<Attention> {
         return None;
     }
     let has_open_invoice = status.invoices.iter().any(|invoice| invoice.state == InvoiceState::Open);
-    let is_stalled = condition(&status.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
+    let is_stalled = condition(&status.conditions, STALLED).is_some_and(|stalled| stalled.status == "True");
     if has_open_invoice && !is_stalled {
         // The account awaits the payment, which has its own row.
         return None;
