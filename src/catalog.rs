@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::{
-    Catalog, Offer, Pack, PackLimit, PackLimitScope, PackPurchases, PaymentMode, PaymentPolicy, Plan,
-    Policies, Rate, ReportPolicy,
+    Catalog, GatePolicy, Offer, Pack, PackLimit, PackLimitScope, PackPurchases, PaymentMode, PaymentPolicy,
+    Plan, Policies, Rate, ReportPolicy,
 };
 use node::{Node, Position};
 use reader::{Entry, Fields, Reader};
@@ -166,8 +166,9 @@ fn plan<'file>(reader: &mut Reader, entry: &Entry<'file>) -> (Plan, Option<Entry
         let pack_purchases = fields.choice("packPurchases", &purchases, PackPurchases::Refused);
         let (lapses_to, lapses_to_entry) =
             fields.optional("lapsesTo", |reader, entry| (reader.name(entry), entry.clone())).unzip();
+        let overdraft = fields.optional("overdraft", Reader::amount).unwrap_or(Credits::ZERO);
         let (monthly, yearly) = (fields.optional("monthly", offer), fields.optional("yearly", offer));
-        (Plan { name, display_name, pack_purchases, lapses_to, monthly, yearly }, lapses_to_entry)
+        (Plan { name, display_name, pack_purchases, lapses_to, overdraft, monthly, yearly }, lapses_to_entry)
     });
     if plan.monthly.is_none() && plan.yearly.is_none() && reader.problems.len() == known {
         reader.refuse(entry, "neither monthly nor yearly is given; must be offered for at least one of them");
@@ -268,6 +269,7 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
         checkout_url,
         reports,
         alert_thresholds_percent,
+        gate,
     } = Policies::default();
     let scopes = [("AllPacks", PackLimitScope::AllPacks), ("PerPack", PackLimitScope::PerPack)];
     let modes = [("Internal", PaymentMode::Internal), ("External", PaymentMode::External)];
@@ -302,6 +304,10 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
                     fields.optional("maxCredits", Reader::amount_above_zero).unwrap_or(max_credits);
                 (ReportPolicy { keep_for_seconds, max_credits }, accept_ahead_seconds)
             });
+        let gate = fields.mapping("gate", gate, |fields| GatePolicy {
+            grace_seconds: fields.whole("graceSeconds", &bounds::GRACE_SECONDS, gate.grace_seconds),
+            cache_seconds: fields.whole("cacheSeconds", &bounds::CACHE_SECONDS, gate.cache_seconds),
+        });
         Policies {
             pack_limit,
             settlement_grace_seconds,
@@ -313,6 +319,7 @@ fn policies(reader: &mut Reader, entry: &Entry) -> Policies {
             alert_thresholds_percent: fields
                 .optional("alertThresholdsPercent", thresholds)
                 .unwrap_or(alert_thresholds_percent),
+            gate,
         }
     })
 }

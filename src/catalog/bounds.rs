@@ -21,6 +21,10 @@ pub(super) const DUE_WITHIN_SECONDS: RangeInclusive<u32> = 60..=2_419_199;
 pub(super) const ACCEPT_AHEAD_SECONDS: RangeInclusive<u32> = 0..=100_000_000;
 /// From 0 seconds to about 30 years.
 pub(super) const KEEP_FOR_SECONDS: RangeInclusive<u32> = 0..=1_000_000_000;
+/// From 0 seconds to about four months.
+pub(super) const GRACE_SECONDS: RangeInclusive<u32> = 0..=10_000_000;
+/// Up to a day. A gate whose answers are kept for longer stops too late.
+pub(super) const CACHE_SECONDS: RangeInclusive<u32> = 0..=86_400;
 /// Debt makes more than 100 % possible.
 pub(super) const ALERT_THRESHOLD_PERCENT: RangeInclusive<u32> = 1..=1_000;
 /// Most thresholds. Each publishes an Event.

@@ -80,6 +80,10 @@ struct Plan {
     /// The chain of `lapsesTo` must end at a plan that is free monthly, or at one without `lapsesTo`.
     #[schemars(regex(pattern = NAME))]
     lapses_to: Option<String>,
+    /// Credits by which the balance can fall below zero until the credits count as exhausted: a quoted decimal. It changes
+    /// no charge. Gates let an account through until its balance is at most zero minus the overdraft.
+    #[schemars(regex(pattern = AMOUNT), extend("default" = "0"))]
+    overdraft: Option<String>,
     /// Credits and price of a month. When absent, the plan is not offered monthly.
     monthly: Option<Offer>,
     /// Credits and price of a year. When absent, the plan is not offered yearly.
@@ -153,6 +157,26 @@ struct Policies {
         extend("uniqueItems" = true, "default" = Defaults::default().alert_thresholds_percent)
     )]
     alert_thresholds_percent: Option<Vec<u32>>,
+    /// When gates stop an account.
+    gate: Option<Gate>,
+}
+
+/// When gates stop an account.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Gate {
+    /// Seconds after the exhaustion of the credits until gates close.
+    #[schemars(
+        range(min = *bounds::GRACE_SECONDS.start(), max = *bounds::GRACE_SECONDS.end()),
+        extend("default" = Defaults::default().gate.grace_seconds)
+    )]
+    grace_seconds: Option<u32>,
+    /// Seconds for which your proxies keep an answer of the gate. They count towards `status.gate.worstOvershoot`.
+    #[schemars(
+        range(min = *bounds::CACHE_SECONDS.start(), max = *bounds::CACHE_SECONDS.end()),
+        extend("default" = Defaults::default().gate.cache_seconds)
+    )]
+    cache_seconds: Option<u32>,
 }
 
 /// Limit of the packs that an account may buy a month.

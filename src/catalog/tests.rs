@@ -15,6 +15,7 @@ plans:
   displayName: Team
   packPurchases: Allowed
   lapsesTo: free
+  overdraft: "25.5"
   monthly: {credits: "1100", price: "100"}
   yearly: {credits: "15000", price: "1000"}
 packs:
@@ -26,6 +27,7 @@ policies:
   payments: {mode: External, dueWithinSeconds: 6000}
   reports: {keepForSeconds: 60, acceptAheadSeconds: 3600, maxCredits: "5000"}
   alertThresholdsPercent: [50, 90]
+  gate: {graceSeconds: 900, cacheSeconds: 5}
 "#;
 
 /// The checks that can find a mistake in a catalog.
@@ -41,21 +43,39 @@ use FoundBy::{ByReader, BySchema};
 /// A text of [`GOOD`], its replacement, the message, and the checks that find it.
 const BAD: &[(&str, &str, &str, FoundBy)] = &[
     (
+        "overdraft: \"25.5\"",
+        "overdraft: \"-1\"",
+        "12:14: plans[1].overdraft: '-1' is negative; must be a quoted decimal from \"0\" to \"1000000000000\" with at most 9 fractional digits, such as \"0.001\"",
+        BySchema,
+    ),
+    (
+        "graceSeconds: 900",
+        "graceSeconds: 10000001",
+        "24:24: policies.gate.graceSeconds: 10000001 is refused; must be a whole number from 0 to 10000000",
+        BySchema,
+    ),
+    (
+        "cacheSeconds: 5",
+        "cacheSeconds: 86401",
+        "24:43: policies.gate.cacheSeconds: 86401 is refused; must be a whole number from 0 to 86400",
+        BySchema,
+    ),
+    (
         "maxCredits: \"5000\"",
         "maxCredits: \"0\"",
-        "21:71: policies.reports.maxCredits: '0' is zero; must be above zero",
+        "22:71: policies.reports.maxCredits: '0' is zero; must be above zero",
         ByReader,
     ),
     (
         "maxCredits: \"5000\"",
         "maxCredits: 5000",
-        "21:71: policies.reports.maxCredits: 5000 is not text to YAML; must be quoted: \"5000\"",
+        "22:71: policies.reports.maxCredits: 5000 is not text to YAML; must be quoted: \"5000\"",
         BySchema,
     ),
     (
         "acceptForSeconds: 600",
         "acceptForSeconds: 0600",
-        "19:33: policies.lateUsage.acceptForSeconds: 0600 begins with 0, which many tools read as octal; must be 600",
+        "20:33: policies.lateUsage.acceptForSeconds: 0600 begins with 0, which many tools read as octal; must be 600",
         BySchema,
     ),
     ("USD", "usd", "1:11: currency: 'usd' is refused; must be three capital letters, such as USD", BySchema),
@@ -202,7 +222,7 @@ const BAD: &[(&str, &str, &str, FoundBy)] = &[
     (
         "lapsesTo: free",
         "lapseTo: free",
-        "11:3: plans[1]: unknown field 'lapseTo'; must be one of name, displayName, packPurchases, lapsesTo, monthly, yearly",
+        "11:3: plans[1]: unknown field 'lapseTo'; must be one of name, displayName, packPurchases, lapsesTo, overdraft, monthly, yearly",
         BySchema,
     ),
     (
@@ -232,88 +252,88 @@ const BAD: &[(&str, &str, &str, FoundBy)] = &[
     (
         r#"{credits: "1100", price: "100"}"#,
         r#"{price: "100"}"#,
-        "12:12: plans[1].monthly: 'credits' is missing; must be given",
+        "13:12: plans[1].monthly: 'credits' is missing; must be given",
         BySchema,
     ),
     (
         r#"{credits: "1100", price: "100"}"#,
         r#""1100""#,
-        "12:12: plans[1].monthly: '1100' is refused; must be a mapping of credits, price",
+        "13:12: plans[1].monthly: '1100' is refused; must be a mapping of credits, price",
         BySchema,
     ),
     (
         r#"{name: plus, displayName: Plus, credits: "100""#,
         r#"{name: plus, credits: "0.0""#,
-        "15:25: packs[0].credits: '0.0' is zero; must be above zero",
+        "16:25: packs[0].credits: '0.0' is zero; must be above zero",
         ByReader,
     ),
     (
         "expiresAfterDays: 90",
         "expiresAfterDays: 0",
-        "15:82: packs[0].expiresAfterDays: 0 is refused; must be a whole number from 1 to 36500",
+        "16:82: packs[0].expiresAfterDays: 0 is refused; must be a whole number from 1 to 36500",
         BySchema,
     ),
     (
         "expiresAfterDays: 90",
         "expiresAfterDays: \"90\"",
-        "15:82: packs[0].expiresAfterDays: '90' is text to YAML; must be a number without quotes: 90",
+        "16:82: packs[0].expiresAfterDays: '90' is text to YAML; must be a number without quotes: 90",
         BySchema,
     ),
     (
         "max: 3",
         "max: 3.5",
-        "17:20: policies.packLimit.max: 3.5 is refused; must be a whole number from 0 to 1000",
+        "18:20: policies.packLimit.max: 3.5 is refused; must be a whole number from 0 to 1000",
         BySchema,
     ),
     (
         "PerPack",
         "perPack",
-        "17:30: policies.packLimit.scope: 'perPack' is refused; must be AllPacks or PerPack",
+        "18:30: policies.packLimit.scope: 'perPack' is refused; must be AllPacks or PerPack",
         BySchema,
     ),
     (
         "acceptForSeconds: 600",
         "acceptForSeconds: 35d",
-        "19:33: policies.lateUsage.acceptForSeconds: '35d' is refused; must be a whole number from 60 to 100000000",
+        "20:33: policies.lateUsage.acceptForSeconds: '35d' is refused; must be a whole number from 60 to 100000000",
         BySchema,
     ),
     (
         "{mode: External, dueWithinSeconds: 6000}",
         "[External]",
-        "20:13: policies.payments: a list is refused; must be a mapping of mode, dueWithinSeconds, checkoutURL",
+        "21:13: policies.payments: a list is refused; must be a mapping of mode, dueWithinSeconds, checkoutURL",
         BySchema,
     ),
     (
         "External",
         "Stripe",
-        "20:20: policies.payments.mode: 'Stripe' is refused; must be Internal or External",
+        "21:20: policies.payments.mode: 'Stripe' is refused; must be Internal or External",
         BySchema,
     ),
     (
         "dueWithinSeconds: 6000",
         "dueWithinSeconds: 2419200",
-        "20:48: policies.payments.dueWithinSeconds: 2419200 is refused; must be a whole number from 60 to 2419199",
+        "21:48: policies.payments.dueWithinSeconds: 2419200 is refused; must be a whole number from 60 to 2419199",
         BySchema,
     ),
     (
         "[50, 90]",
         "[90, 50]",
-        "22:32: policies.alertThresholdsPercent[1]: 50 follows 90; must be ascending, each given once",
+        "23:32: policies.alertThresholdsPercent[1]: 50 follows 90; must be ascending, each given once",
         ByReader,
     ),
     (
         "[50, 90]",
         "[90, 90]",
-        "22:32: policies.alertThresholdsPercent[1]: 90 follows 90; must be ascending, each given once",
+        "23:32: policies.alertThresholdsPercent[1]: 90 follows 90; must be ascending, each given once",
         BySchema,
     ),
     (
         "[50, 90]",
         "[1,2,3,4,5,6,7,8,9,10,11]",
-        "22:27: policies.alertThresholdsPercent: 11 thresholds are given; must be at most 10",
+        "23:27: policies.alertThresholdsPercent: 11 thresholds are given; must be at most 10",
         BySchema,
     ),
-    ("[50, 90]", "50", "22:27: policies.alertThresholdsPercent: 50 is refused; must be a list", BySchema),
+    ("[50, 90]", "50", "23:27: policies.alertThresholdsPercent: 50 is refused; must be a list", BySchema),
 ];
 
 fn parsed(text: &str) -> Catalog {
@@ -358,7 +378,8 @@ fn the_shipped_catalog_states_the_published_numbers() {
     };
     let plans: Vec<_> = (catalog.plans.iter())
         .map(|plan| {
-            let Plan { name, display_name, pack_purchases, lapses_to, monthly, yearly } = plan;
+            let Plan { name, display_name, pack_purchases, lapses_to, overdraft, monthly, yearly } = plan;
+            assert_eq!(*overdraft, Credits::ZERO, "{name}");
             let (monthly, yearly) = (offer(*monthly), offer(*yearly));
             format!("{name} ({display_name}) {monthly} {yearly} {pack_purchases:?} {lapses_to:?}")
         })
@@ -399,6 +420,7 @@ fn every_field_is_read() {
     assert_eq!(catalog.plans[0].display_name, "free");
     assert_eq!(catalog.plans[1].display_name, "Team");
     assert_eq!(catalog.plans[1].lapses_to.as_deref(), Some("free"));
+    assert_eq!(catalog.plans[1].overdraft, "25.5".parse().expect("credits"));
     assert_eq!(catalog.packs[0].expires_after_days, Some(90));
     assert_eq!(
         catalog.policies,
@@ -411,6 +433,7 @@ fn every_field_is_read() {
             checkout_url: None,
             reports: ReportPolicy { keep_for_seconds: 60, max_credits: "5000".parse().expect("credits") },
             alert_thresholds_percent: vec![50, 90],
+            gate: GatePolicy { grace_seconds: 900, cache_seconds: 5 },
         }
     );
     assert!(fits_the_schema(GOOD));
@@ -470,7 +493,7 @@ fn all_mistakes_are_reported_in_the_order_of_the_file() {
         refused(&text),
         "catalog.yaml:1:11: currency: 'Dollar' is refused; must be three capital letters, such as USD\n\
          catalog.yaml:11:13: plans[1].lapsesTo: 'none' is not a plan of this catalog; must be one of free\n\
-         catalog.yaml:13:21: plans[1].yearly.credits: 15000 is not text to YAML; must be quoted: \"15000\""
+         catalog.yaml:14:21: plans[1].yearly.credits: 15000 is not text to YAML; must be quoted: \"15000\""
     );
 }
 

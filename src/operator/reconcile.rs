@@ -284,7 +284,8 @@ impl<C: Cluster> Operator<C> {
         if is_committed {
             let resumed =
                 before.zip(ledger).and_then(|(before, ledger)| project::resumption_event(before, ledger));
-            let events = resumed.into_iter().chain(project::events(&decision)).collect();
+            let limit = ledger.map(Ledger::exhaustion_limit).unwrap_or_default();
+            let events = resumed.into_iter().chain(project::events(&decision, limit)).collect();
             publish_events(&self.publisher(), &view, events).await;
         }
         publish_events(&self.publisher(), &view, arrival_events(&view, &decision)).await;
@@ -295,7 +296,8 @@ impl<C: Cluster> Operator<C> {
         self.cache.reports.record_shown(&view.key, &view.reports, shown);
         let has_more = decision.has_more || has_room_again(ledger, &decision, memory);
         let after = if has_more { Some(Duration::ZERO) } else { delay };
-        let shown_until = ledger.map(|ledger| project::shown_until(ledger, clock.now));
+        let shown_until =
+            ledger.map(|ledger| project::shown_until(ledger, self.catalog.policies.gate, clock.now));
         let wake_time = decision.wake_time.into_iter().chain(shown_until).min();
         Ok(Next { wake_time: wake_time.filter(|_| !clock.is_test), after })
     }
@@ -541,6 +543,9 @@ impl<C: Cluster> Operator<C> {
     }
 
     fn keep_subscription(&self, subscription: &Subscription) {
+        self.cache
+            .revisions
+            .note_latest(subscription.metadata.resource_version.as_deref().unwrap_or_default());
         if let Err(error) = self.cache.subscriptions.renew(subscription.clone()) {
             tracing::error!(%error, "a Subscription that was just written cannot be kept");
         }

@@ -52,6 +52,7 @@ pub fn catalog(random: &mut Random) -> Catalog {
                 name: long_name("p", index, 63),
                 display_name: "plan".to_owned(),
                 pack_purchases: PackPurchases::Allowed,
+                overdraft: Credits::ZERO,
                 lapses_to: (index > 0).then(|| long_name("p", 0, 63)),
                 monthly: Some(offer(amount, index)),
                 yearly: Some(offer(amount, index * 10)),

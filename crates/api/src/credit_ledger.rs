@@ -181,10 +181,18 @@ pub struct CreditLedgerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<1024, 512>")]
     pub usage: Vec<String>,
+    /// Time since which the credits are exhausted: the balance is at most zero minus the overdraft of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exhausted_since_time: Option<Timestamp>,
     /// Credits consumed on each of the last days (UTC), one record each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "records::<64, 128>")]
     pub daily_consumption: Vec<String>,
+    /// The highest rate of consumption, the longest window and the longest delay of the charges of each of the last days
+    /// (UTC), one record each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "records::<64, 512>")]
+    pub daily_peaks: Vec<String>,
     /// Alert thresholds that the current period has reached, in percent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "percents")]
@@ -309,6 +317,9 @@ pub struct LedgerTerms {
     pub lapses_to: Option<String>,
     /// `Allowed` if packs can be bought, else `Refused`.
     pub pack_purchases: PackPurchases,
+    /// Credits by which the balance can fall below zero until the credits count as exhausted. Absent if it is zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdraft: Option<Amount>,
     /// Fields that a later version of the operator added.
     #[serde(flatten)]
     #[schemars(skip)]

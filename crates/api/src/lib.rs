@@ -33,13 +33,17 @@ pub use credit_ledger::{CreditLedger, CreditLedgerSpec};
 pub use credit_pack::{CreditPack, CreditPackSpec, CreditPackState, CreditPackStatus};
 pub use payment::{Payment, PaymentSpec, PaymentStatus, PaymentVerdict};
 pub use quantity::Quantity;
-pub use subscription::{LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus, TEST_CLOCK};
+pub use subscription::{
+    API_KEY_PREFIX, GATES_NAMESPACE, LedgerReference, Subscription, SubscriptionSpec, SubscriptionStatus,
+    TEST_CLOCK,
+};
 pub use usage_meter::{UsageMeter, UsageMeterSpec, UsageMeterStatus};
 pub use usage_report::{UsageReport, UsageReportSpec, UsageReportState, UsageReportStatus};
 
 // Users choose from these enums, and the laws use them too: one type serves both.
 pub use flashgate_ledger::catalog::{BillingPeriod, PackPurchases};
 pub use flashgate_ledger::facts::{PaymentState, Renewal};
+pub use flashgate_ledger::gate::GateReason;
 pub use flashgate_ledger::invoice::InvoiceState;
 pub use flashgate_ledger::ledger::RequestState;
 

@@ -2,6 +2,7 @@
 
 use flashgate_ledger::catalog::BillingPeriod;
 use flashgate_ledger::facts::Renewal;
+use flashgate_ledger::gate::GateReason;
 use flashgate_ledger::invoice::InvoiceState;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -18,6 +19,14 @@ use super::{Amount, condition};
 /// Annotation of a Subscription with the time of its account, such as `2026-01-31T10:00:00Z`. The account then has a
 /// test clock, which moves only when the annotation changes.
 pub const TEST_CLOCK: &str = "billing.flashgate.dev/test-clock";
+
+/// Label of a Subscription whose namespace is guarded: while its gate is closed, the admission policy of the chart refuses
+/// new workloads in the namespace. The value is `true`.
+pub const GATES_NAMESPACE: &str = "billing.flashgate.dev/gates-namespace";
+
+/// Prefix of labels of a Subscription with the hash of an API key of the account, such as
+/// `api-key.billing.flashgate.dev/production`. The value is the first 40 hexadecimal digits of the SHA-256 of the key.
+pub const API_KEY_PREFIX: &str = "api-key.billing.flashgate.dev/";
 
 /// The plan that the tenant requests.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -228,6 +237,9 @@ pub struct SubscriptionStatus {
     /// Forecast of the time at which the credits are used up, computed at the last charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
+    /// Whether gates let the account through. The HTTP gate and the admission policy read only this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// All open invoices and the last 12, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "atomic"))]
@@ -373,6 +385,28 @@ pub struct Forecast {
     /// True if that time is before the next renewal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exhausts_before_renewal: Option<bool>,
+}
+
+/// Whether gates let an account through.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// True if the account is let through.
+    pub open: bool,
+    /// Time since which the credits are exhausted, or since which there is no plan. The grace of the catalog counts from
+    /// it. Absent while credits are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Open: `CreditsLeft`; `InGrace`: the credits are exhausted, and the grace of the catalog lasts. Closed:
+    /// `CreditsExhausted`: the balance is at most zero minus the overdraft of the plan; `NoPlan`: no plan is in force;
+    /// `NotStarted`: the account has not started; `Deleting`: the Subscription is being deleted.
+    pub reason: GateReason,
+    /// Most credits that one source of usage can consume after the credits are exhausted, before a gate stops it: the
+    /// highest credits per second of a charge of the last 7 days, times the seconds until a gate knows of usage. These
+    /// are the longest window of a report, the longest time from its end to its charge, and the time for which proxies
+    /// keep an answer. Absent before the first charge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst_overshoot: Option<Amount>,
 }
 
 /// The money owed for a period or a pack.

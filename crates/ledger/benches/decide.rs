@@ -55,6 +55,7 @@ fn catalog() -> Catalog {
             name: "scale".to_owned(),
             display_name: "Scale".to_owned(),
             pack_purchases: PackPurchases::Allowed,
+            overdraft: flashgate_ledger::Credits::ZERO,
             lapses_to: None,
             monthly: Some(offer),
             yearly: None,

@@ -44,6 +44,8 @@ pub struct Plan {
     pub pack_purchases: PackPurchases,
     /// Plan that follows when it lapses. It is offered monthly.
     pub lapses_to: Option<String>,
+    /// Credits by which the balance can fall below zero until the credits count as exhausted (Law 29).
+    pub overdraft: Credits,
     /// Credits and price of a month, if it is offered monthly.
     pub monthly: Option<Offer>,
     /// Credits and price of a year, if it is offered yearly.
@@ -110,6 +112,17 @@ pub struct Policies {
     pub reports: ReportPolicy,
     /// Shares of a period's credits in percent that cause an Event. They are ascending, without repeats.
     pub alert_thresholds_percent: Vec<u32>,
+    /// When gates stop an account.
+    pub gate: GatePolicy,
+}
+
+/// When gates stop an account (Law 29).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GatePolicy {
+    /// Seconds after the exhaustion of the credits until a gate closes.
+    pub grace_seconds: u32,
+    /// Seconds for which proxies keep the answer of a gate. They count towards the worst overshoot only.
+    pub cache_seconds: u32,
 }
 
 /// Limits of usage reports.
@@ -204,6 +217,7 @@ impl Default for Policies {
             checkout_url: None,
             reports: ReportPolicy { max_credits: MAX_REPORT_CREDITS, keep_for_seconds: 604_800 },
             alert_thresholds_percent: vec![80, 100],
+            gate: GatePolicy::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::rating;
 use crate::refusal::Refusal;
 use crate::statement::BookLine;
 
-/// Days with a charge that are kept for the forecast (Law 24).
+/// Days with a charge that are kept for the forecast (Law 24) and the gate (Law 29).
 pub const DAYS_KEPT: usize = 8;
 
 /// Returns the last instant at which usage from `window_start` is accepted (Law 8).
@@ -152,6 +152,7 @@ impl Account<'_> {
         }
         self.add_to_day(credits)?;
         if !credits.is_zero() {
+            self.add_to_peak(report, credits);
             self.cover(report, is_awaited);
         }
         let charge = Charge {

@@ -54,6 +54,9 @@ impl Credits {
     /// No credits.
     pub const ZERO: Self = Self(0);
 
+    /// The largest amount: 10^18 credits.
+    pub const MAX: Self = Self::whole(MOST_WHOLE);
+
     /// Returns an amount of whole credits, at most 10^18.
     #[must_use]
     pub const fn whole(credits: u64) -> Self {

@@ -31,7 +31,7 @@ impl Ledger {
     pub fn forecast(&self) -> Result<Option<Forecast>, Violation> {
         let Some(as_of_time) = self.last_charge_time else { return Ok(None) };
         let today = utc_date(as_of_time);
-        let recent = self.daily_consumption.iter().filter(|(day, _)| days_before(*day, today) < DAYS);
+        let recent = self.daily_consumption.iter().filter(|(day, _)| is_recent(*day, today));
         let consumed = Credits::sum(recent.map(|(_, credits)| *credits))?;
         let elapsed =
             seconds_between(self.start_time, as_of_time).clamp(DAY_SECONDS, DAY_SECONDS.saturating_mul(DAYS));
@@ -51,6 +51,7 @@ impl Ledger {
     }
 }
 
-fn days_before(day: Date, today: Date) -> i64 {
-    day.until(today).map_or(i64::MAX, |span| i64::from(span.get_days()))
+/// Returns true if `day` is one of the last seven days, of which `today` is one.
+pub(crate) fn is_recent(day: Date, today: Date) -> bool {
+    day.until(today).is_ok_and(|span| i64::from(span.get_days()) < DAYS)
 }

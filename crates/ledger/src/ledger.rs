@@ -13,6 +13,7 @@ use crate::facts::{FactKind, Request};
 use crate::grant::{Grant, GrantSource};
 use crate::invoice::{Invoice, InvoiceState, Purpose};
 use crate::month::Months;
+use crate::peak::DailyPeak;
 use crate::period::{Anchor, Window};
 use crate::purchase::{OrderName, Purchase, PurchaseState, Purchases};
 use crate::quantity::Quantity;
@@ -80,8 +81,12 @@ pub struct Ledger {
     pub next_invoice: u32,
     /// Usage booked in the current period, by rate.
     pub usage: Vec<RatedUsage>,
+    /// Time since which the balance is at most -overdraft (Law 29). Absent while it is above.
+    pub exhausted_since: Option<Timestamp>,
     /// Credits charged on each of the last days with a charge, oldest first (Law 24).
     pub daily_consumption: Vec<(Date, Credits)>,
+    /// The most extreme charges of each of the last days with a charge that cost something, oldest first (Law 29).
+    pub daily_peaks: Vec<DailyPeak>,
     /// Time of the last charge.
     pub last_charge_time: Option<Timestamp>,
     /// Time of the last change of the balance (Law 24).
@@ -372,7 +377,9 @@ impl Ledger {
             invoices: Shared::default(),
             next_invoice: 1,
             usage: Vec::new(),
+            exhausted_since: None,
             daily_consumption: Vec::new(),
+            daily_peaks: Vec::new(),
             last_charge_time: None,
             last_balance_change_time: None,
             crossed_thresholds_percent: Vec::new(),

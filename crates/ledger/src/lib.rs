@@ -21,7 +21,7 @@
 //! | 22 statement, 23 thresholds, 24 forecast | [`statement`], [`threshold`], [`forecast`] |
 //! | 25 adjustments | [`adjustment`] |
 //! | 26 bounds | [`bounds`], `room` |
-//! | 27 split over labels, 28 months | [`split`], [`month`] |
+//! | 27 split over labels, 28 months, 29 overdraft | [`split`], [`month`], [`gate`], [`peak`] |
 //!
 //! Records of a ledger and details of entries implement serde. Their serialized form is stored, and the hash of
 //! the ledger covers it, so the names and the order of their fields are part of the format. The feature
@@ -41,6 +41,7 @@ pub mod decision;
 pub mod entry;
 pub mod facts;
 pub mod forecast;
+pub mod gate;
 pub mod grant;
 mod idle;
 pub mod invoice;
@@ -48,6 +49,7 @@ mod lapse;
 pub mod ledger;
 pub mod month;
 pub mod payment;
+pub mod peak;
 pub mod period;
 pub mod plan_change;
 pub mod purchase;

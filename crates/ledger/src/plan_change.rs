@@ -24,6 +24,7 @@ pub(crate) fn terms_of(
         rank,
         lapses_to: plan.lapses_to.clone(),
         pack_purchases: plan.pack_purchases,
+        overdraft: plan.overdraft,
     })
 }
 

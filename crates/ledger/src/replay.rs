@@ -208,6 +208,7 @@ impl<'a> Replay<'a> {
         self.account.time = self.account.time.max(self.now);
         if let (Some(subscription), None) = (self.facts.subscription.as_ref(), self.arrival) {
             self.account.follow_request(&subscription.request)?;
+            self.account.note_exhaustion();
             self.requeue_waiting_packs();
             self.run_to_now()?;
         }
@@ -230,6 +231,7 @@ impl<'a> Replay<'a> {
                 }
                 (_, None) => break,
             }
+            self.account.note_exhaustion();
         }
         Ok(())
     }

@@ -26,6 +26,9 @@ pub struct Terms {
     pub lapses_to: Option<String>,
     /// States if packs can be bought.
     pub pack_purchases: PackPurchases,
+    /// Credits by which the balance can fall below zero until the credits count as exhausted (Law 29).
+    #[serde(default, skip_serializing_if = "crate::credits::is_zero")]
+    pub overdraft: Credits,
 }
 
 impl Terms {

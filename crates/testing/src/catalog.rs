@@ -1,7 +1,7 @@
 //! The shipped catalog as values, without the parser; a test of the operator compares it with `shipped.yaml`.
 
 use flashgate_ledger::catalog::{
-    BillingPeriod, Catalog, Offer, Pack, PackPurchases, PaymentMode, Plan, Policies, Rate,
+    BillingPeriod, Catalog, GatePolicy, Offer, Pack, PackPurchases, PaymentMode, Plan, Policies, Rate,
 };
 use flashgate_ledger::facts::{Renewal, Request};
 
@@ -18,6 +18,7 @@ fn plan(name: &str, display_name: &str, monthly: Offer, yearly: Option<Offer>) -
         display_name: display_name.to_owned(),
         pack_purchases: if is_paid { PackPurchases::Allowed } else { PackPurchases::Refused },
         lapses_to: is_paid.then(|| "organization-free".to_owned()),
+        overdraft: flashgate_ledger::Credits::ZERO,
         monthly: Some(monthly),
         yearly,
     }
@@ -109,6 +110,8 @@ pub fn editions(mode: PaymentMode) -> [Catalog; EDITIONS] {
                 pack.expires_after_days = Some(40);
             }
             dearer.policies.pack_limit.max = 5;
+            dearer.plans[2].overdraft = credits("30");
+            dearer.policies.gate = GatePolicy { grace_seconds: 1_800, cache_seconds: 30 };
         }),
         edited(|fewer| {
             fewer.plans.retain(|plan| plan.name != "starter");

@@ -288,6 +288,7 @@ impl TestAccount {
         if let Some(ledger) = &decision.commit {
             self.commits += 1;
             ledger.check().expect("every invariant holds");
+            self.check_exhaustion(ledger);
             assert!(ledger.unacknowledged.len() <= UNACKNOWLEDGED_LIMIT);
             assert_eq!(ledger.sequence, self.ledger.as_ref().map_or(0, |before| before.sequence) + 1);
             self.ledger = Some((**ledger).clone());
@@ -307,6 +308,18 @@ impl TestAccount {
         remove_judged(&mut self.facts, &decision);
         self.keep_verdicts(&decision);
         self.add_to_action(decision);
+    }
+
+    /// Checks that the ledger says since when its credits are exhausted, and keeps the time while they are (Law 29).
+    fn check_exhaustion(&self, ledger: &Ledger) {
+        let is_exhausted = ledger.is_exhausted().expect("balance");
+        assert_eq!(ledger.exhausted_since.is_some(), is_exhausted, "{ledger:?}");
+        let before = self.ledger.as_ref();
+        if let Some(since) = ledger.exhausted_since {
+            let is_kept = before.and_then(|before| before.exhausted_since) == Some(since);
+            let began = before.map_or(ledger.start_time, |before| before.clock_time);
+            assert!(is_kept || (began <= since && since <= ledger.clock_time), "{since}: {ledger:?}");
+        }
     }
 
     /// Adds `entries` to the sums, and checks that the ledger has the same sums and months (Laws 21 and 28).

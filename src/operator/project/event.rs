@@ -6,6 +6,7 @@ mod tests;
 use flashgate_api::event::Event;
 use flashgate_api::reason::Reason;
 use flashgate_api::{READY, STALLED, SubscriptionStatus, condition};
+use flashgate_ledger::Credits;
 use flashgate_ledger::decide::Decision;
 use flashgate_ledger::entry::{Detail, Entry, FactKind, LapseCause, ObjectName};
 use flashgate_ledger::invoice::{InvoiceState, VoidCause};
@@ -18,11 +19,13 @@ use super::ready_condition::describe_plan;
 /// An Event before it is published. Without an object it is about the Subscription.
 pub type AccountEvent = Event<Option<ObjectName>>;
 
-/// Returns the Events of a decision, in order. An ordinary charge has no Event.
+/// Returns the Events of a decision, in order. An ordinary charge has no Event. Credits are exhausted at
+/// `exhaustion_limit` (Law 29).
 #[must_use]
-pub fn events(decision: &Decision) -> Vec<AccountEvent> {
+pub fn events(decision: &Decision, exhaustion_limit: Credits) -> Vec<AccountEvent> {
     let gaps = decision.closed_gaps.iter().map(|(source, gap)| gap_closed(source, *gap));
-    decision.entries.iter().filter_map(entry_event).chain(gaps).chain(exhausted(&decision.entries)).collect()
+    let exhausted = exhausted(&decision.entries, exhaustion_limit);
+    decision.entries.iter().filter_map(entry_event).chain(gaps).chain(exhausted).collect()
 }
 
 /// Returns the Event about the UsageReport called `report`, which was refused.
@@ -178,12 +181,12 @@ fn gap_closed(source: &str, gap: Window) -> AccountEvent {
     Event::warning(None, Reason::GapClosed, message)
 }
 
-/// Reports that credits ran out. It compares the balance before and after the whole decision: credits that expire when
-/// the next grant arrives did not run out.
-fn exhausted(entries: &[Entry]) -> Option<AccountEvent> {
+/// Reports that the credits are exhausted: the balance fell to `limit` (Law 29). It compares the balance before and after
+/// the whole decision: credits that expire when the next grant arrives did not run out.
+fn exhausted(entries: &[Entry], limit: Credits) -> Option<AccountEvent> {
     let (first, last) = (entries.first()?, entries.last()?);
-    let had_credits = first.balance > first.credits;
-    (had_credits && !last.balance.is_positive()).then(|| {
+    let had_credits = first.balance.checked_sub(first.credits).is_ok_and(|before| before > limit);
+    (had_credits && last.balance <= limit).then(|| {
         let message = format!("the balance is {}: usage becomes debt until credits arrive", last.balance);
         Event::warning(None, Reason::CreditsExhausted, message)
     })

@@ -4,11 +4,12 @@ use flashgate_api as api;
 use flashgate_api::SubscriptionStatus;
 use flashgate_api::reason::Reason;
 use flashgate_api::subscription::{
-    CreditsLeft, Forecast, LedgerReference, PackAllowance, PendingChange, Period, Statement, StatementState,
-    ThisPeriod,
+    CreditsLeft, Forecast, Gate, LedgerReference, PackAllowance, PendingChange, Period, Statement,
+    StatementState, ThisPeriod,
 };
 use flashgate_ledger::Credits;
-use flashgate_ledger::catalog::Catalog;
+use flashgate_ledger::catalog::{Catalog, GatePolicy};
+use flashgate_ledger::gate::{self, GateReason};
 use flashgate_ledger::grant::GrantSource;
 use flashgate_ledger::ledger::{Ledger, Violation};
 use flashgate_ledger::statement;
@@ -28,7 +29,7 @@ const RATES_SHOWN: usize = 1_024;
 /// Returns the status of a Subscription.
 ///
 /// # Guarantees
-/// With the same ledger and generation, `now` changes only the pack allowance of the month.
+/// With the same ledger and generation, `now` changes only the pack allowance of the month and the end of the grace.
 #[must_use]
 pub fn subscription_status(
     before: Option<&SubscriptionStatus>,
@@ -68,6 +69,7 @@ impl View<'_> {
         let findings = before_opening(self.subscription, self.now).findings();
         SubscriptionStatus {
             observed_generation: Some(self.generation),
+            gate: Some(closed_gate(self.absent_reason())),
             conditions: conditions(self.conditions_before(), findings, self.generation, self.now),
             ..SubscriptionStatus::default()
         }
@@ -104,11 +106,29 @@ impl View<'_> {
             this_period: this_period(ledger)?,
             packs: Some(self.packs(ledger)),
             forecast: forecast(ledger, renewal_time)?,
+            gate: Some(self.gate(ledger)?),
             invoices: invoice::invoices(ledger),
             statements: statements(ledger)?,
             ledger: Some(reference),
             conditions: conditions(self.conditions_before(), findings, self.generation, self.now),
         })
+    }
+
+    /// Returns the gate of the account (Law 29). It is closed while the Subscription counts as absent.
+    fn gate(self, ledger: &Ledger) -> Result<Gate, Violation> {
+        let policy = self.catalog.policies.gate;
+        let worst_overshoot = ledger.worst_overshoot(policy).map(amount);
+        if self.absent(ledger).is_some() {
+            return Ok(Gate { worst_overshoot, ..closed_gate(self.absent_reason()) });
+        }
+        let gate::Gate { reason, since, closes_at: _ } = ledger.gate(policy, self.now)?;
+        Ok(Gate { open: reason.is_open(), since, reason, worst_overshoot })
+    }
+
+    /// Returns why the gate is closed while there is no ledger, or while the Subscription counts as absent.
+    fn absent_reason(self) -> GateReason {
+        let is_deleted = self.subscription.metadata.deletion_timestamp.is_some();
+        if is_deleted { GateReason::Deleting } else { GateReason::NotStarted }
     }
 
     /// Returns the readiness of the account while its Subscription counts as absent. No period follows the
@@ -142,7 +162,7 @@ impl View<'_> {
         }
         findings.push(self.credits_low(ledger)?);
         let balance = ledger.balance()?;
-        let is_exhausted = !balance.is_positive();
+        let is_exhausted = balance <= ledger.exhaustion_limit();
         findings.push(Finding {
             kind: "CreditsExhausted",
             holds: is_exhausted,
@@ -191,10 +211,18 @@ impl View<'_> {
     }
 }
 
-/// Returns when the status at `now` changes without a commit: when the next month of the pack limit begins.
+/// Returns when the status at `now` changes without a commit: when the next month of the pack limit begins, or when the
+/// grace of the gate ends.
 #[must_use]
-pub fn shown_until(ledger: &Ledger, now: Timestamp) -> Timestamp {
-    ledger.pack_month(now).end_time
+pub fn shown_until(ledger: &Ledger, policy: GatePolicy, now: Timestamp) -> Timestamp {
+    let month_end = ledger.pack_month(now).end_time;
+    let closes_at = ledger.gate(policy, now).ok().and_then(|gate| gate.closes_at);
+    closes_at.map_or(month_end, |closes_at| closes_at.min(month_end))
+}
+
+/// Returns the closed gate of an account.
+fn closed_gate(reason: GateReason) -> Gate {
+    Gate { open: false, since: None, reason, worst_overshoot: None }
 }
 
 /// Returns a count as `i32`. The bounds of the schema are far below its maximum.

@@ -7,6 +7,7 @@ use flashgate_ledger::decide::{
     AdjustmentVerdict, Decision, PackVerdict, PaymentVerdict, ReportVerdict, Verdict, Wait,
 };
 use flashgate_ledger::facts::{PaymentState, Renewal};
+use flashgate_ledger::gate::GateReason;
 use flashgate_ledger::invoice::Invoice;
 use flashgate_ledger::period::{Window, seconds_after};
 use flashgate_ledger::purchase::{OrderState, PurchaseState};
@@ -77,6 +78,11 @@ fn condition_summaries(conditions: &[Condition]) -> Vec<String> {
         .collect()
 }
 
+/// Returns the summaries of `CreditsLow` and `CreditsExhausted`.
+fn warnings(account: &TestAccount) -> Vec<String> {
+    condition_summaries(&shown(account).conditions).split_off(2)
+}
+
 fn message(conditions: &[Condition]) -> &str {
     of(conditions, "Ready").map(|condition| condition.message.as_str()).expect("Ready")
 }
@@ -123,6 +129,7 @@ fn a_subscription_shows_what_is_in_force_and_what_is_left() {
                 "asOfTime": "2026-02-10T10:00:00Z", "creditsPerDay": "17.142857143",
                 "exhaustionTime": "2026-05-22T07:59:59Z", "exhaustsBeforeRenewal": false,
             },
+            "gate": {"open": true, "reason": "CreditsLeft", "worstOvershoot": "120"},
             "invoices": [
                 {
                     "number": number(1), "time": START, "reason": "Start of starter Monthly", "amount": "100",
@@ -348,7 +355,6 @@ fn a_renewal_is_shown_as_long_as_the_catalog_can_serve_it() {
 #[test]
 fn credits_are_low_from_the_first_threshold_and_exhausted_at_zero() {
     let mut account = TestAccount::on_plan("organization-free", START);
-    let warnings = |account: &TestAccount| condition_summaries(&shown(account).conditions).split_off(2);
     account.until("2026-02-01T00:00:00Z");
     account.report_hour("now", "gw", "TokensOut", "31999");
     assert_eq!(warnings(&account), ["CreditsLow=False/BelowThreshold", "CreditsExhausted=False/CreditsLeft"]);
@@ -772,7 +778,7 @@ fn noted(decision: &Decision) -> Vec<String> {
         );
         format!("{object} {}/{}", event.kind.as_str(), event.reason)
     };
-    events(decision).iter().map(shown).collect()
+    events(decision, Credits::ZERO).iter().map(shown).collect()
 }
 
 #[test]
@@ -817,9 +823,74 @@ fn a_closed_gap_has_an_event_with_its_consequence() {
     let mut decision = account.decide();
     decision.closed_gaps.push(("gw".to_owned(), gap));
     assert_eq!(noted(&decision), ["Subscription Warning/GapClosed"]);
-    let message = &events(&decision)[0].message;
+    let message = &events(&decision, Credits::ZERO)[0].message;
     assert!(message.contains("from 2026-02-01T00:00:00Z to 2026-02-02T00:00:00Z"), "{message}");
     assert!(message.contains("refused as GapClosed"), "{message}");
+}
+
+/// Returns the gate of a status as JSON.
+fn shown_gate(status: &SubscriptionStatus) -> Value {
+    json_of(&status.gate)
+}
+
+#[test]
+fn the_gate_is_shown_with_its_grace_and_the_status_changes_when_the_grace_ends() {
+    let mut account = TestAccount::on_plan("starter", START);
+    account.catalog.policies.gate.grace_seconds = 600;
+    account.until("2026-02-10T10:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "1100000");
+    let policy = account.catalog.policies.gate;
+    let since = "2026-02-10T10:00:00Z";
+    assert_eq!(
+        shown_gate(&shown(&account)),
+        json!({"open": true, "since": since, "reason": "InGrace", "worstOvershoot": "1100"})
+    );
+    assert_eq!(shown_until(account.ledger(), policy, account.now), time("2026-02-10T10:10:00Z"));
+    account.until("2026-02-10T10:10:00Z");
+    assert_eq!(
+        shown_gate(&shown(&account)),
+        json!({"open": false, "since": since, "reason": "CreditsExhausted", "worstOvershoot": "1100"})
+    );
+    assert_eq!(shown_until(account.ledger(), policy, account.now), time("2026-02-28T10:00:00Z"));
+}
+
+#[test]
+fn the_gate_is_closed_before_the_start_without_a_plan_and_while_the_subscription_is_deleted() {
+    let mut account = TestAccount::new(shipped());
+    let waiting = |subscription: &mut flashgate_ledger::facts::Subscription| {
+        subscription.start_time = Some(time("2026-03-01T00:00:00Z"));
+    };
+    account.subscribe_with(START, "starter", waiting);
+    assert_eq!(shown_gate(&shown(&account)), json!({"open": false, "reason": "NotStarted"}));
+    let account = TestAccount::on_plan("no-such-plan", START);
+    assert_eq!(shown_gate(&shown(&account)), json!({"open": false, "since": START, "reason": "NoPlan"}));
+    let account = TestAccount::on_plan("starter", START);
+    let mut deleted = subscription(&account);
+    deleted.metadata.deletion_timestamp = Some(Time(account.now));
+    let status = subscription_status(None, &deleted, ledger_state(&account), &account.catalog, account.now);
+    assert_eq!(shown_gate(&status), json!({"open": false, "reason": "Deleting"}));
+}
+
+#[test]
+fn credits_are_exhausted_at_the_overdraft_of_the_plan() {
+    let mut catalog = shipped();
+    catalog.plans[2].overdraft = "50".parse().expect("credits");
+    let mut account = TestAccount::new(catalog);
+    account.subscribe(START, "starter");
+    account.until("2026-02-10T10:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "1149000");
+    assert_eq!(
+        warnings(&account),
+        ["CreditsLow=True/ThresholdReached", "CreditsExhausted=False/CreditsLeft"]
+    );
+    account.until("2026-02-10T12:00:00Z");
+    account.report_hour("now", "gw", "TokensOut", "1000");
+    assert_eq!(
+        warnings(&account),
+        ["CreditsLow=True/ThresholdReached", "CreditsExhausted=True/CreditsExhausted"]
+    );
+    let events = events(&account.decision, account.ledger().exhaustion_limit());
+    assert_eq!(events.last().map(|event| event.reason), Some(Reason::CreditsExhausted));
 }
 
 #[test]
@@ -850,7 +921,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn projecting_again_changes_nothing_and_time_alone_only_the_month_of_the_packs(
+    fn projecting_again_changes_nothing_and_time_alone_only_the_month_of_the_packs_and_the_grace(
         (mut account, script) in any_account(), hours in 0..2_000_i64,
     ) {
         for (time, action) in &script.actions {
@@ -864,7 +935,12 @@ proptest! {
             let mut later = account.clone();
             later.now = seconds_after(account.now, hours * 3_600);
             let then = shown_after(Some(&status), &later);
-            prop_assert_eq!(SubscriptionStatus { packs: status.packs.clone(), ..then }, status);
+            let SubscriptionStatus { packs, gate, .. } = status.clone();
+            let later_reason = then.gate.as_ref().map(|gate| gate.reason);
+            let has_closed = gate.as_ref().is_some_and(|gate| gate.reason == GateReason::InGrace)
+                && later_reason == Some(GateReason::CreditsExhausted);
+            prop_assert!(has_closed || then.gate == gate, "{:?} {:?}", then.gate, gate);
+            prop_assert_eq!(SubscriptionStatus { packs, gate, ..then }, status);
         }
     }
 

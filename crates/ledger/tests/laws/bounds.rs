@@ -140,6 +140,7 @@ fn ladder(count: usize) -> TestAccount {
             name: format!("plan-{index}"),
             display_name: format!("plan-{index}"),
             pack_purchases: PackPurchases::Allowed,
+            overdraft: flashgate_ledger::Credits::ZERO,
             lapses_to: None,
             monthly: Some(offer(index + 1)),
             yearly: None,

@@ -3,6 +3,7 @@
 mod arrival;
 mod bounds;
 mod cases;
+mod gate;
 mod lapse;
 mod messages;
 mod months;

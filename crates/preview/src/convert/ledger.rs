@@ -85,7 +85,9 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         invoices,
         next_invoice,
         usage,
+        exhausted_since_time,
         daily_consumption,
+        daily_peaks,
         crossed_thresholds_percent,
         forecast_time,
         last_balance_change_time,
@@ -138,7 +140,9 @@ pub fn accepted_ledger_from_wire(name: &str, spec: &CreditLedgerSpec) -> Result<
         invoices: read_records("invoices", invoices)?.into(),
         next_invoice: read_number("nextInvoice", *next_invoice)?,
         usage: read_records("usage", usage)?,
+        exhausted_since: *exhausted_since_time,
         daily_consumption: read_records("dailyConsumption", daily_consumption)?,
+        daily_peaks: read_records("dailyPeaks", daily_peaks)?,
         last_charge_time: *forecast_time,
         last_balance_change_time: *last_balance_change_time,
         crossed_thresholds_percent: crossed_thresholds_percent
@@ -222,7 +226,9 @@ fn stored_form(
         invoices,
         next_invoice,
         usage,
+        exhausted_since,
         daily_consumption,
+        daily_peaks,
         last_charge_time,
         last_balance_change_time,
         crossed_thresholds_percent,
@@ -275,7 +281,9 @@ fn stored_form(
         invoices: write_records(invoices),
         next_invoice: (*next_invoice).into(),
         usage: write_records(usage),
+        exhausted_since_time: *exhausted_since,
         daily_consumption: write_records(daily_consumption),
+        daily_peaks: write_records(daily_peaks),
         crossed_thresholds_percent: crossed_thresholds_percent.iter().copied().map(i64::from).collect(),
         forecast_time: *last_charge_time,
         last_balance_change_time: *last_balance_change_time,
@@ -383,8 +391,17 @@ fn at(field: &str, problem: Problem) -> ConvertError {
 }
 
 fn read_terms(terms: &LedgerTerms) -> Result<Terms, ConvertError> {
-    let LedgerTerms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases, other: _ } =
-        terms;
+    let LedgerTerms {
+        plan,
+        billing_period,
+        credits,
+        price,
+        rank,
+        lapses_to,
+        pack_purchases,
+        overdraft,
+        other: _,
+    } = terms;
     Ok(Terms {
         plan: plan.clone(),
         billing_period: *billing_period,
@@ -393,11 +410,14 @@ fn read_terms(terms: &LedgerTerms) -> Result<Terms, ConvertError> {
         rank: read_number("terms.rank", *rank)?,
         lapses_to: lapses_to.clone(),
         pack_purchases: *pack_purchases,
+        overdraft: overdraft
+            .as_ref()
+            .map_or(Ok(Credits::ZERO), |overdraft| read_amount("terms.overdraft", overdraft))?,
     })
 }
 
 fn write_terms(terms: &Terms) -> LedgerTerms {
-    let Terms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases } = terms;
+    let Terms { plan, billing_period, credits, price, rank, lapses_to, pack_purchases, overdraft } = terms;
     LedgerTerms {
         plan: plan.clone(),
         billing_period: *billing_period,
@@ -406,6 +426,7 @@ fn write_terms(terms: &Terms) -> LedgerTerms {
         rank: (*rank).into(),
         lapses_to: lapses_to.clone(),
         pack_purchases: *pack_purchases,
+        overdraft: (!overdraft.is_zero()).then(|| amount(*overdraft)),
         other: Unknown::default(),
     }
 }

@@ -196,11 +196,11 @@ fn a_field_of_a_later_version_is_hashed_and_preserved() {
 fn a_ledger_with_a_newer_field_that_cannot_be_preserved_is_refused() {
     let spec = stored(&rich_account(), None);
     let mut in_terms = serde_json::to_value(&spec).expect("JSON");
-    in_terms["terms"]["overdraft"] = json!("5");
+    in_terms["terms"]["discount"] = json!("5");
     let mut in_a_record = serde_json::to_value(&spec).expect("JSON");
     let grant = in_a_record["grants"][0].as_str().expect("a grant").replacen('{', r#"{"label":"x","#, 1);
     in_a_record["grants"][0] = grant.into();
-    for (content, path) in [(in_terms, "spec.terms.overdraft"), (in_a_record, "spec.grants[0]")] {
+    for (content, path) in [(in_terms, "spec.terms.discount"), (in_a_record, "spec.grants[0]")] {
         let error = ledger_from_wire("acme", &hashed(content)).expect_err("it would lose a field");
         assert_eq!(error, ConvertError::NewerField { path: path.to_owned() });
     }

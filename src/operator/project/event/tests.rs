@@ -98,7 +98,7 @@ fn a_refused_report_has_one_event_with_its_receipt() {
     account.until("2026-02-10T00:00:00Z");
     account.report_hour("now", "gw", "Unheard", "1");
     let decision = account.decision;
-    assert_eq!(events(&decision), []);
+    assert_eq!(events(&decision, Credits::ZERO), []);
     let Some(Detail::Refused { object, refusal }) = decision.entries.last().map(|entry| &entry.detail) else {
         unreachable!("no refusal in {:?}", decision.entries);
     };

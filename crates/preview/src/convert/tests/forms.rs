@@ -8,6 +8,7 @@ use flashgate_ledger::invoice::{
     Attempts, ChangeReason, Invoice, InvoiceReason, InvoiceState, Purpose, VoidCause,
 };
 use flashgate_ledger::ledger::{AdjustmentRecord, Charge, RatedUsage, RefusalRecord, Terms};
+use flashgate_ledger::peak::DailyPeak;
 use flashgate_ledger::purchase::{Purchase, PurchaseState};
 use flashgate_ledger::refusal::{Refusal, RefusalReason};
 use flashgate_ledger::statement::{Book, Statement};
@@ -141,6 +142,7 @@ fn invoices() -> Vec<(Invoice, &'static str)> {
             rank: 2,
             lapses_to: lapses_to.map(str::to_owned),
             pack_purchases,
+            overdraft: credits(if lapses_to.is_some() { "25.5" } else { "0" }),
         },
     };
     let start_yearly = change(ChangeReason::Start, BillingPeriod::Yearly, None, PackPurchases::Refused);
@@ -165,7 +167,7 @@ fn invoices() -> Vec<(Invoice, &'static str)> {
         ),
         (
             invoice(upgrade, InvoiceState::Settled),
-            r#"{"number":7,"time":"2026-01-31T10:00:00Z","for":{"change":{"reason":"Upgrade","terms":{"plan":"growth","billingPeriod":"Monthly","credits":"9000","price":"49","rank":2,"lapsesTo":"free","packPurchases":"Allowed"}}},"amount":"19.99","currency":"USD","state":"Settled"}"#,
+            r#"{"number":7,"time":"2026-01-31T10:00:00Z","for":{"change":{"reason":"Upgrade","terms":{"plan":"growth","billingPeriod":"Monthly","credits":"9000","price":"49","rank":2,"lapsesTo":"free","packPurchases":"Allowed","overdraft":"25.5"}}},"amount":"19.99","currency":"USD","state":"Settled"}"#,
         ),
         (
             invoice(reactivation, InvoiceState::Void),
@@ -262,6 +264,13 @@ fn ledger_of_records() -> Ledger {
     *ledger.invoices = split(invoices()).0;
     ledger.usage = split(usage()).0;
     ledger.daily_consumption = vec![("2026-02-10".parse().expect("day"), credits("120.25"))];
+    ledger.daily_peaks = vec![DailyPeak {
+        day: "2026-02-10".parse().expect("day"),
+        credits: credits("120.25"),
+        seconds: 3_600,
+        longest_window_seconds: 86_400,
+        longest_delay_seconds: 20,
+    }];
     ledger.statements.kept = split(statements()).0;
     ledger.statements.next = full_sums().0;
     ledger.unacknowledged = split(charges()).0;
@@ -282,6 +291,8 @@ fn each_record_has_exactly_this_text() {
     assert_eq!(spec.invoices, split(invoices()).1);
     assert_eq!(spec.usage, split(usage()).1);
     assert_eq!(spec.daily_consumption, [r#"["2026-02-10","120.25"]"#]);
+    let peak = r#"{"day":"2026-02-10","credits":"120.25","seconds":3600,"longestWindowSeconds":86400,"longestDelaySeconds":20}"#;
+    assert_eq!(spec.daily_peaks, [peak]);
     assert_eq!(spec.statements, split(statements()).1);
     assert_eq!(spec.carried.as_deref(), Some(full_sums().1));
     assert_eq!(spec.unacknowledged, split(charges()).1);
