@@ -3,6 +3,8 @@
 //! The oracle sees only the writes, and keeps its own record of charges and grants. It shares one part of the
 //! operator's code: the ledger's decoder.
 
+mod gate;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use flashgate_api::{CreditLedger, PaymentSpec, Subscription, UsageReport};
@@ -323,13 +325,16 @@ impl Oracle {
         let balance = |ledger: &Ledger| ledger.balance().map_err(|error| Violation(error.to_string()));
         let mut sum = balance(&history.ledger)?;
         let mut granted = history.ledger.totals;
+        let mut new = Vec::new();
         for text in &entries[kept..] {
             let entry: Value = serde_json::from_str(text).map_err(|error| Violation(error.to_string()))?;
             let credits = amount(&entry, "/credits")?;
             sum = add(sum, credits)?;
             Self::check_entry(name, history, &entry, &mut granted)?;
+            new.push(entry);
         }
         if is_whole {
+            gate::check_since(name, &history.ledger, ledger, &new)?;
             ensure(sum == balance(ledger)?, || format!("I1: entries of {name} end at {sum}"))?;
             let (said, held) = (granted, ledger.totals);
             let same = (said.granted, said.purchased, said.adjusted)
@@ -495,7 +500,7 @@ impl Oracle {
     pub fn check_final_state(&self, store: &Store) -> Result<(), Violation> {
         for object in store.objects() {
             match object {
-                Object::Subscription(subscription) => check_final_subscription(subscription, store)?,
+                Object::Subscription(subscription) => self.check_final_subscription(subscription, store)?,
                 Object::UsageReport(_) => self.check_final_report(object)?,
                 Object::CreditPack(_) | Object::Payment(_) | Object::CreditAdjustment(_) => {
                     self.check_final_order(object)?;
@@ -510,6 +515,28 @@ impl Oracle {
             ensure(said <= issued, || format!("{name} issued {issued} invoices, but {said} were published"))?;
         }
         Ok(())
+    }
+
+    fn check_final_subscription(&self, subscription: &Subscription, store: &Store) -> Result<(), Violation> {
+        let name = subscription.metadata.name.clone().unwrap_or_default();
+        let shown = subscription.status.as_ref().and_then(|status| status.ledger.clone());
+        let held = match store.get(&key(ObjectKind::CreditLedger, &name)) {
+            Some(Object::CreditLedger(ledger)) => Some(ledger),
+            _ => None,
+        };
+        let is_same = match (&shown, held) {
+            (Some(shown), Some(held)) => shown.hash == held.spec.hash && shown.sequence == held.spec.sequence,
+            (None, None) => true,
+            _ => false,
+        };
+        ensure(is_same, || format!("{name} shows {shown:?}"))?;
+        match shown.and_then(|shown| self.histories.get(&shown.uid)) {
+            Some(history) => {
+                let policy = self.catalog.policies.gate;
+                gate::check_shown(subscription, &history.ledger, policy, store.now())
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_final_report(&self, report: &Object) -> Result<(), Violation> {
@@ -653,21 +680,6 @@ fn check_chain(
     ensure(before.uid != after.uid || before.generation <= after.generation, || {
         format!("{name} used generation {} after generation {}", after.generation, before.generation)
     })
-}
-
-fn check_final_subscription(subscription: &Subscription, store: &Store) -> Result<(), Violation> {
-    let name = subscription.metadata.name.clone().unwrap_or_default();
-    let shown = subscription.status.as_ref().and_then(|status| status.ledger.clone());
-    let held = match store.get(&key(ObjectKind::CreditLedger, &name)) {
-        Some(Object::CreditLedger(ledger)) => Some(ledger),
-        _ => None,
-    };
-    let is_same = match (&shown, held) {
-        (Some(shown), Some(held)) => shown.hash == held.spec.hash && shown.sequence == held.spec.sequence,
-        (None, None) => true,
-        _ => false,
-    };
-    ensure(is_same, || format!("{name} shows {shown:?}"))
 }
 
 fn ready_reason(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> &str {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flashgate_billing::catalog;
 use flashgate_cluster::{AccountKey, CallError};
+use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::{Catalog, PaymentMode};
 use flashgate_ledger::period::seconds_after;
 use flashgate_testing::Random;
@@ -97,6 +98,10 @@ impl World {
         if workload.is_external {
             catalog.policies.payments.mode = PaymentMode::External;
         }
+        if let Some(starter) = catalog.plans.iter_mut().find(|plan| plan.name == "starter") {
+            starter.overdraft = Credits::whole(30);
+        }
+        catalog.policies.gate.grace_seconds = 1_800;
         let wire = Wire::to(Store::new(workload.begin));
         let mut world = Self {
             oracle: Oracle::new(catalog.clone()),
