@@ -3,8 +3,10 @@
 //! There is no kubelet. The tests run the operator of the rendered manifest as a process, with a token of the
 //! manifest's `ServiceAccount`.
 
+mod admission_gate;
 mod admitted;
 mod definitions;
+mod gate;
 mod meter;
 pub mod pod;
 mod portal;

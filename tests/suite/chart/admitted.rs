@@ -10,7 +10,7 @@ use crate::suite::gitops::TOOLS;
 use crate::world::{Namespace, bare, root};
 
 /// Creates a namespace in which Pod Security enforces the restricted profile.
-async fn restricted(name: &str) -> Namespace<'static> {
+pub async fn restricted(name: &str) -> Namespace<'static> {
     let namespace = bare().await.namespace(name).await;
     let label = ["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"];
     namespace.kubectl(&label, None).await.succeeded().expect("labelled");

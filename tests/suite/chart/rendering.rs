@@ -127,7 +127,7 @@ fn an_invalid_catalog_is_rejected_before_the_installation() {
 }
 
 /// Asserts that the chart rejects values with a message that contains `named`.
-fn refused_naming(values: &Value, named: &str) {
+pub fn refused_naming(values: &Value, named: &str) {
     let said = helm(&["template", &chart().display().to_string(), "--values", "-"], values);
     assert!(!said.success, "{values} is taken");
     assert!(said.stderr.contains(named), "{values}: {}", said.stderr);

@@ -11,13 +11,14 @@ use super::{installed, list, render};
 use crate::world::{World, root};
 
 /// The roles. Each has a user with the same name.
-const ROLES: [&str; 6] = [
+const ROLES: [&str; 7] = [
     "flashgate-viewer",
     "flashgate-tenant",
     "flashgate-reporter",
     "flashgate-payments",
     "flashgate-admin",
     "flashgate-meter-admin",
+    "flashgate-gate-admin",
 ];
 
 /// A user without any role. Everybody has the rights of this user.
