@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("catalog", &["catalog", "text_file"]),
     ("text_file", &[]),
     // `catalog` only in its tests.
-    ("metrics", &["catalog", "flashgate_meter"]),
+    ("metrics", &["catalog", "flashgate_gate", "flashgate_meter"]),
     ("telemetry", &[]),
     ("throttle", &[]),
     ("server", &["metrics", "server", "throttle"]),
@@ -127,6 +127,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cli",
             "flashgate_api",
             "flashgate_cluster",
+            "flashgate_gate",
             "flashgate_history",
             "flashgate_meter",
             "flashgate_portal",
@@ -230,6 +231,28 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tokio",
         ],
     ),
+    // The gate: its own watch, and nothing of billing.
+    (
+        "gate",
+        &[
+            "axum",
+            "envoy-types",
+            "flashgate-api",
+            "futures",
+            "hashbrown",
+            "http",
+            "jiff",
+            "kube",
+            "percent-encoding",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tonic",
+            "tracing",
+        ],
+    ),
     // The API for customers. It makes its own calls, with the tokens of its callers.
     (
         "portal",
@@ -312,9 +335,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Crates of this workspace that not every module may name. Only tests and the feature `failpoints` reach flashgate-testing.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "flashgate_api",
     "flashgate_cluster",
+    "flashgate_gate",
     "flashgate_history",
     "flashgate_meter",
     "flashgate_portal",

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod catalog;
+pub mod gate;
 pub mod history;
 mod log;
 pub mod meter;
@@ -33,6 +34,8 @@ pub enum Command {
     Serve(Box<serve::Args>),
     /// Turns counters of Prometheus into UsageReports, as UsageMeters specify
     Meter(Box<meter::Args>),
+    /// Tells proxies whether an account may spend
+    Gate(Box<gate::Args>),
     /// Backs up ledgers, Subscriptions and orders with their statuses to a file
     Backup(backup::BackupArgs),
     /// Restores the objects of a backup in a cluster, ledgers first
@@ -70,6 +73,7 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(*args),
         Command::Serve(args) => serve::run(*args),
         Command::Meter(args) => meter::run(*args),
+        Command::Gate(args) => gate::run(*args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::History(command) => history::run(&command),

@@ -1,6 +1,7 @@
 //! The metrics of the operator. Labels have values from closed sets only.
 
 pub mod description;
+pub mod gate;
 pub mod meters;
 
 use std::fmt;

@@ -124,6 +124,7 @@ fn exactly(object: &Object) -> String {
                     sequence: 0,
                     clock_time,
                     coverage,
+                    daily_peaks: Vec::new(),
                     last_charge_time: None,
                     last_balance_change_time: None,
                     refusals,
@@ -145,8 +146,8 @@ fn exactly(object: &Object) -> String {
 }
 
 /// Fields that depend on the number or time of writes.
-const MASKED: [&str; 6] =
-    ["resourceVersion", "lastTransitionTime", "sequence", "hash", "chargeTime", "asOfTime"];
+const MASKED: [&str; 7] =
+    ["resourceVersion", "lastTransitionTime", "sequence", "hash", "chargeTime", "asOfTime", "worstOvershoot"];
 
 /// Removes the fields that depend on the number or time of writes.
 fn mask(value: &mut Value) {

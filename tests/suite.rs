@@ -24,6 +24,7 @@ mod suite {
     mod examples;
     mod failover;
     mod faults;
+    mod gate;
     mod gitops;
     mod history;
     mod how_to;

@@ -35,6 +35,8 @@ pub enum Shown {
     ByAccount,
     /// By the meter, for each UsageMeter.
     ByMeter,
+    /// By the gate.
+    ByGate,
 }
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Description {
@@ -339,8 +341,45 @@ pub const METER_STALLED: Description = gauge(
     "1 while somebody must act, by the reason of the UsageMeter's condition `Stalled`; absent otherwise",
 );
 
+/// Decisions of a gate.
+pub const GATE_DECISIONS: Description = Description {
+    name: "gate_decisions",
+    kind: MetricType::Counter,
+    labels: &["result"],
+    help: "Checks by result: `allowed`, `spent`, and for requests without a known account, or while the state is stale, \
+           `unknown_allowed`, `unknown_denied`, `stale_allowed`, `stale_denied`",
+    shown: Shown::ByGate,
+};
+/// Accounts of a gate.
+pub const GATE_ACCOUNTS: Description =
+    gauge(Shown::ByGate, "gate_accounts", &[], "Accounts that the gate has in memory");
+/// Closed accounts of a gate.
+pub const GATE_ACCOUNTS_CLOSED: Description =
+    gauge(Shown::ByGate, "gate_accounts_closed", &[], "Accounts that the gate stops");
+/// Whether the state of a gate is stale.
+pub const GATE_STALE: Description = gauge(
+    Shown::ByGate,
+    "gate_stale",
+    &[],
+    "1 while the gate has no contact with the API server, or no complete list; requests are then answered by `--stale`",
+);
+/// Time since the last contact of a gate.
+pub const GATE_CONTACT_AGE_SECONDS: Description = gauge(
+    Shown::ByGate,
+    "gate_contact_age_seconds",
+    &[],
+    "Seconds since the last contact of the gate with the API server",
+);
+/// The owner's choice for failures.
+pub const GATE_FAILS_OPEN: Description = gauge(
+    Shown::ByGate,
+    "gate_fails_open",
+    &["failure"],
+    "1 if requests are let through on the failure `stale` or `unknown`, else 0: the choice of `--stale` and `--unknown`",
+);
+
 /// Every metric, in the order of the reference.
-pub const ALL: [&Description; 51] = [
+pub const ALL: [&Description; 57] = [
     &RECONCILES,
     &RECONCILE_SECONDS,
     &COMMITS,
@@ -392,6 +431,12 @@ pub const ALL: [&Description; 51] = [
     &METER_REJECTED,
     &METER_CREATED,
     &METER_STALLED,
+    &GATE_DECISIONS,
+    &GATE_ACCOUNTS,
+    &GATE_ACCOUNTS_CLOSED,
+    &GATE_STALE,
+    &GATE_CONTACT_AGE_SECONDS,
+    &GATE_FAILS_OPEN,
 ];
 
 impl Description {

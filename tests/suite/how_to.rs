@@ -1,5 +1,6 @@
 //! Runs each command of the tutorial and of the pages in `docs/how-to` as the page shows it.
 
+mod gates;
 mod histories;
 mod meters;
 mod portal;
@@ -448,6 +449,7 @@ fn every_link_on_a_page_leads_to_a_file() {
 fn each_page_with_commands_has_a_test_that_runs_them() {
     let sources = [
         "how_to.rs",
+        "how_to/gates.rs",
         "how_to/histories.rs",
         "how_to/meters.rs",
         "how_to/portal.rs",

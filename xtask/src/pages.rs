@@ -41,6 +41,7 @@ pub fn metrics_markdown() -> String {
             "By `flashgate-billing meter` (`meter.enabled` of the chart), for each UsageMeter. `namespace` is that of the \
              UsageMeter.",
         ),
+        (Shown::ByGate, "Gate", "By `flashgate-billing gate` (`gate.enabled` of the chart), for each pod."),
     ];
     for (shown, heading, text) in sections {
         // Writing to a String cannot fail.

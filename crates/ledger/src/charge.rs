@@ -133,11 +133,13 @@ impl Account<'_> {
     }
 
     /// Charges a report in full (Law 6) and books it in the period in which its window ended (Law 22).
-    /// `is_awaited` is true for the gaps of a source that other reports are about to fill (Law 9).
+    /// `now` is the time of the decision: gates know of the charge from then on. `is_awaited` is true for the gaps of a
+    /// source that other reports are about to fill (Law 9).
     pub(crate) fn charge(
         &mut self,
         report: &Report,
         rated: RatedReport,
+        now: Timestamp,
         is_awaited: impl Fn(&str, Window) -> bool,
     ) -> Result<Charge, Violation> {
         let RatedReport { credits, lines } = rated;
@@ -152,7 +154,7 @@ impl Account<'_> {
         }
         self.add_to_day(credits)?;
         if !credits.is_zero() {
-            self.add_to_peak(report, credits);
+            self.add_to_peak(report, credits, now);
             self.cover(report, is_awaited);
         }
         let charge = Charge {

@@ -11,7 +11,7 @@ use crate::facts::Report;
 use crate::forecast::is_recent;
 use crate::ledger::{Ledger, Violation};
 use crate::peak::DailyPeak;
-use crate::period::{seconds_after, utc_date};
+use crate::period::{seconds_after, seconds_between, utc_date};
 use crate::rating::ratio;
 
 /// Why a gate lets an account through, or stops it.
@@ -148,9 +148,10 @@ impl Account<'_> {
         self.ledger.exhausted_since = is_exhausted.then(|| self.ledger.exhausted_since.unwrap_or(self.time));
     }
 
-    /// Adds a charge of `credits` to the peak of its day.
-    pub(crate) fn add_to_peak(&mut self, report: &Report, credits: Credits) {
-        let charge = DailyPeak::of_charge(report.window, self.time, credits);
+    /// Adds a charge of `credits`, which was decided at `now`, to the peak of its day.
+    pub(crate) fn add_to_peak(&mut self, report: &Report, credits: Credits, now: Timestamp) {
+        let delay_seconds = seconds_between(report.window.end_time, now.max(self.time));
+        let charge = DailyPeak::of_charge(report.window, self.time, credits, delay_seconds);
         let peaks = &mut self.ledger.daily_peaks;
         match peaks.last_mut().filter(|last| last.day == charge.day) {
             Some(peak) => *peak = peak.with(charge),

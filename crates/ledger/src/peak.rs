@@ -19,22 +19,23 @@ pub struct DailyPeak {
     pub seconds: u64,
     /// Seconds of the longest window.
     pub longest_window_seconds: u64,
-    /// Most seconds from the end of a window to its charge.
+    /// Most seconds from the end of a window to the decision that charged it. Unlike amounts, they grow with downtime:
+    /// until the decision, no gate knows of the usage.
     pub longest_delay_seconds: u64,
 }
 
 impl DailyPeak {
-    /// Returns the peak of a single charge at `time`.
+    /// Returns the peak of a single charge at `time`, which was decided `delay_seconds` after the end of its window.
     #[must_use]
-    pub fn of_charge(window: Window, time: Timestamp, credits: Credits) -> Self {
-        let seconds = |from, to| seconds_between(from, to).max(0).unsigned_abs();
-        let window_seconds = seconds(window.start_time, window.end_time);
+    pub fn of_charge(window: Window, time: Timestamp, credits: Credits, delay_seconds: i64) -> Self {
+        let seconds = |count: i64| count.max(0).unsigned_abs();
+        let window_seconds = seconds(seconds_between(window.start_time, window.end_time));
         Self {
             day: utc_date(time),
             credits,
             seconds: window_seconds,
             longest_window_seconds: window_seconds,
-            longest_delay_seconds: seconds(window.end_time, time),
+            longest_delay_seconds: seconds(delay_seconds),
         }
     }
 

@@ -282,9 +282,9 @@ impl<'a> Replay<'a> {
             Ok(rated) => {
                 self.queue.remove_first(key);
                 self.decided.insert(&report.uid);
-                let Self { account, decided, facts, .. } = self;
+                let Self { account, decided, facts, now, .. } = self;
                 let is_awaited = |source: &str, gap| awaits_gap(facts, decided, source, gap);
-                let charge = account.charge(report, rated, is_awaited)?;
+                let charge = account.charge(report, rated, *now, is_awaited)?;
                 self.give_report(report, ReportVerdict::Charged(charge));
             }
         }

@@ -169,6 +169,16 @@ fn the_worst_overshoot_is_the_highest_rate_times_the_longest_time_until_a_gate_k
 }
 
 #[test]
+fn downtime_counts_as_time_until_a_gate_knows() {
+    let mut account = on_starter(shipped());
+    account.operator_stops("2026-01-02T00:00");
+    account.report("2026-01-02T01:00", "a", window("2026-01-02T00:00", "2026-01-02T01:00"), "360");
+    account.operator_starts("2026-01-02T03:30");
+    assert_eq!(account.ledger().last_charge_time, Some(time("2026-01-02T01:00")));
+    assert_eq!(overshoot(&account).as_deref(), Some("1260"), "0.1 x (3,600 + 9,000)");
+}
+
+#[test]
 fn an_overshoot_beyond_every_amount_is_shown_as_the_largest_and_stops_no_account() {
     let mut account = on_starter(shipped());
     let last_month = window("2026-01-01T00:00:00", "2026-01-01T00:00:01");
@@ -200,8 +210,11 @@ proptest! {
             }
             _ => None,
         }).collect();
-        let unseen = charges.iter().map(|charge| charge.1).max().unwrap_or(0)
-            + charges.iter().map(|charge| charge.2).max().unwrap_or(0) + 30;
+        // The operator may have been down: then a charge is decided later than it takes effect.
+        let recent = ledger.daily_peaks.iter().filter(|peak| peak.day.until(today).expect("days").get_days() < 7);
+        let delay = i128::from(recent.map(|peak| peak.longest_delay_seconds).max().unwrap_or(0));
+        prop_assert!(delay >= charges.iter().map(|charge| charge.2).max().unwrap_or(0));
+        let unseen = charges.iter().map(|charge| charge.1).max().unwrap_or(0) + delay + 30;
         // Rounding keeps the order, so the highest rate has the highest rounded overshoot.
         let expected = charges.iter().map(|(nanos, seconds, _)| rounded_half_even(nanos * unseen, *seconds)).max();
         let policy = GatePolicy { grace_seconds: 0, cache_seconds: 30 };

@@ -99,6 +99,8 @@ fn masked(ledger: &Ledger) -> Ledger {
     ledger.sequence = 0;
     ledger.clock_time = at(0);
     ledger.unacknowledged.clear();
+    // They say how long usage waited for the operator.
+    ledger.daily_peaks.clear();
     ledger
 }
 

@@ -1,0 +1,94 @@
+//! The balance of an account, as compact as it is exact.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Decimals of a credit.
+const DECIMALS: usize = 9;
+
+/// Billionths in one credit.
+const ONE: i128 = 1_000_000_000;
+
+/// Billionths in one credit, without a sign.
+const ONE_UNSIGNED: u64 = 1_000_000_000;
+
+/// Most digits before the decimal point. The product with [`ONE`] then fits.
+const WHOLE_DIGITS: usize = 24;
+
+/// Credits, in billionths of a credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance(pub i128);
+
+/// A text that is no decimal number with at most 9 decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a decimal number with at most 9 decimals, such as '-3.5'")]
+pub struct NotADecimal;
+
+impl FromStr for Balance {
+    type Err = NotADecimal;
+
+    fn from_str(text: &str) -> Result<Self, NotADecimal> {
+        let (is_negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
+        let is_number = |text: &str, most: usize| {
+            (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if !is_number(whole, WHOLE_DIGITS) || !is_number(decimals, DECIMALS) {
+            return Err(NotADecimal);
+        }
+        let number = |text: &str| text.parse::<i128>().map_err(|_| NotADecimal);
+        let amount = number(whole)? * ONE + number(&format!("{decimals:0<DECIMALS$}"))?;
+        Ok(Self(if is_negative { -amount } else { amount }))
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let amount = self.0.unsigned_abs();
+        // Divisions of 128 bits are slow, and a balance is part of each answer.
+        let (whole, decimals) = match u64::try_from(amount) {
+            Ok(amount) => ((amount / ONE_UNSIGNED).into(), amount % ONE_UNSIGNED),
+            Err(_) => {
+                let one = u128::from(ONE_UNSIGNED);
+                (amount / one, u64::try_from(amount % one).unwrap_or_default())
+            }
+        };
+        let (mut decimals, mut digits) = (decimals, DECIMALS);
+        if decimals == 0 {
+            return write!(formatter, "{sign}{whole}");
+        }
+        while decimals % 10 == 0 {
+            decimals /= 10;
+            digits -= 1;
+        }
+        write!(formatter, "{sign}{whole}.{decimals:0digits$}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balance_is_read_and_written_exactly() {
+        for text in
+            ["0", "12.5", "-3.5", "-0.000000001", "1000000000000.123456789", "-999999999999999999999999"]
+        {
+            assert_eq!(text.parse::<Balance>().expect(text).to_string(), text);
+        }
+        for (text, canonical) in [("-0", "0"), ("5.0", "5"), ("007.250", "7.25"), ("0.10", "0.1")] {
+            assert_eq!(text.parse::<Balance>().expect(text).to_string(), canonical);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_balance() {
+        for text in
+            ["", "-", ".5", "5.", "1e3", "+1", "1,5", "--1", "0.1234567890", "NaN", " 1", "1 ", "1.-5"]
+        {
+            assert_eq!(text.parse::<Balance>(), Err(NotADecimal), "{text:?}");
+        }
+        assert_eq!("9".repeat(25).parse::<Balance>(), Err(NotADecimal));
+    }
+}
