@@ -103,6 +103,11 @@ portal-speed: control-plane ## measures the portal with 10,000 accounts and 10 m
 	$(say) 'measuring the portal'
 	@cargo test --profile simulate --test suite -- --ignored --nocapture portal_speed::
 
+.PHONY: gate-speed
+gate-speed: ## measures a gate with 100,000 accounts beside a bare server, for docs/speed.md
+	$(say) 'measuring the gate'
+	@cargo test --profile simulate --test suite -- --ignored --nocapture gate_speed::
+
 .PHONY: meter-speed
 meter-speed: control-plane ## measures a meter with 1,000 accounts of 20 series each, for docs/speed.md
 	$(say) 'measuring the meter'
@@ -170,11 +175,13 @@ control-plane: ## builds etcd, kube-apiserver and kubectl if they are missing
 	@control-plane/build.sh
 
 .PHONY: chart-tools
-chart-tools: ## builds helm, helm-unittest and helm-docs, and fetches prometheus, if they are missing
+chart-tools: ## builds helm, helm-unittest and helm-docs, and fetches prometheus, nginx and caddy, if they are missing
 	$(say) 'finding helm, helm-unittest and helm-docs'
 	@control-plane/tools.sh
 	$(say) 'finding prometheus and promtool'
 	@control-plane/prometheus.sh
+	$(say) 'finding nginx and caddy'
+	@control-plane/proxies.sh
 
 .PHONY: gitops-tools
 gitops-tools: ## builds the health checks of Helm, Flux and Argo CD, if they are missing

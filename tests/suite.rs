@@ -25,6 +25,7 @@ mod suite {
     mod failover;
     mod faults;
     mod gate;
+    mod gate_speed;
     mod gitops;
     mod history;
     mod how_to;

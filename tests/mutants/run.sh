@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs mutation tests. Applies each named patch of this folder, or all, to a copy of the files that Git tracks. Runs the
 # tests that the line `Killer:` of the patch names, and fails if they pass. Prints a table row for each patch. `--by
-# KILLER` replaces the line `Killer:`: ledger, meter, simulator, campaign, 'unit FILTER', or 'suite FILTER'.
+# KILLER` replaces the line `Killer:`: gate, ledger, meter, simulator, campaign, 'unit FILTER', or 'suite FILTER'.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -28,13 +28,14 @@ kill_by() {
   local killer=$1
   shift
   case $killer in
+    gate) cargo test --package flashgate-gate "$@" ;;
     ledger) cargo test --package flashgate-ledger "$@" ;;
     meter) cargo test --package flashgate-meter "$@" ;;
     'unit '*) cargo test --workspace --exclude flashgate-ledger --lib "$@" -- "${killer#unit }" ;;
     simulator) cargo test --test simulator "$@" -- --seeds 5000 --failures stop ;;
     campaign) cargo test --test campaign "$@" -- --stop ;;
     'suite '*) cargo test --test suite "$@" -- "${killer#suite }" ;;
-    *) echo "'$killer' is no killer: must be ledger, meter, simulator, campaign, or unit or suite with a filter" >&2; return 2 ;;
+    *) echo "'$killer' is no killer: must be gate, ledger, meter, simulator, campaign, or unit or suite with a filter" >&2; return 2 ;;
   esac
 }
 

@@ -132,6 +132,11 @@ impl Gate {
         send(self.address, "GET", path, headers).await
     }
 
+    /// Returns the memory of the gate in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        self.process.memory_kib()
+    }
+
     /// Stops the gate.
     pub async fn stop(self) {
         self.process.terminate().await;

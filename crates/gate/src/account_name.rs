@@ -9,31 +9,44 @@ const OBJECT_BYTES: usize = 253;
 /// Longest name of an account, in bytes.
 pub const MOST_BYTES: usize = NAMESPACE_BYTES + 1 + OBJECT_BYTES;
 
-/// Returns whether the text is `namespace/name` with names that the API server accepts.
+/// Returns whether the text is `namespace/name` with names that the API server accepts. This is a part of each answer, so it
+/// reads each byte once.
 #[must_use]
 pub fn is_account(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(namespace, name)| is_namespace(namespace) && is_object(name))
+    let Some(slash) = text.bytes().position(|byte| byte == b'/') else { return false };
+    let (namespace, name) = text.split_at(slash);
+    is_namespace(namespace) && is_object(&name[1..])
 }
 
 /// Returns whether the text can be the name of a namespace.
 #[must_use]
 pub fn is_namespace(text: &str) -> bool {
-    text.len() <= NAMESPACE_BYTES && is_label(text)
+    text.len() <= NAMESPACE_BYTES && has_labels(text, false)
 }
 
 /// Returns whether the text can be the name of a Subscription.
 #[must_use]
 pub fn is_object(text: &str) -> bool {
-    text.len() <= OBJECT_BYTES && text.split('.').all(is_label)
+    text.len() <= OBJECT_BYTES && has_labels(text, true)
 }
 
-/// Returns whether the text has only lower-case letters, digits and '-', and starts and ends with a letter or digit.
-fn is_label(text: &str) -> bool {
-    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(is_alphanumeric)
-        && bytes.last().is_some_and(is_alphanumeric)
-        && bytes.iter().all(|byte| is_alphanumeric(byte) || *byte == b'-')
+/// Returns whether the text has only lower-case letters, digits and '-', and starts and ends with a letter or digit. With
+/// dots, this holds for each part between them.
+fn has_labels(text: &str, with_dots: bool) -> bool {
+    let mut before = b'.';
+    for byte in text.bytes() {
+        let is_allowed = match byte {
+            b'a'..=b'z' | b'0'..=b'9' => true,
+            b'-' => before != b'.',
+            b'.' => with_dots && !matches!(before, b'.' | b'-'),
+            _ => false,
+        };
+        if !is_allowed {
+            return false;
+        }
+        before = byte;
+    }
+    !matches!(before, b'.' | b'-')
 }
 
 #[cfg(test)]

@@ -80,3 +80,23 @@ impl Accounts {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::account;
+
+    #[test]
+    fn a_list_covers_all_parts_of_the_table() {
+        let accounts = Accounts::default();
+        let most = 2 * SLOTS_PER_LOCK + 1;
+        (0..most).for_each(|number| accounts.put(account(&format!("a/{number}"), number % 2 == 0, &[])));
+        assert_eq!(accounts.counts(), (most, most / 2));
+        accounts.begin_list(None);
+        for number in [0, SLOTS_PER_LOCK] {
+            accounts.put(account(&format!("a/{number}"), true, &[]));
+        }
+        assert_eq!(accounts.end_list(None), most - 2);
+        assert_eq!(accounts.counts(), (2, 0));
+    }
+}

@@ -42,27 +42,58 @@ impl FromStr for Balance {
     }
 }
 
-impl fmt::Display for Balance {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
+impl Balance {
+    /// Returns the balance as a decimal number without zeros at its end. A balance is part of each answer, so this avoids
+    /// divisions of 128 bits and the general formatting of numbers.
+    #[must_use]
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(24);
+        if self.0 < 0 {
+            text.push('-');
+        }
         let amount = self.0.unsigned_abs();
-        // Divisions of 128 bits are slow, and a balance is part of each answer.
-        let (whole, decimals) = match u64::try_from(amount) {
-            Ok(amount) => ((amount / ONE_UNSIGNED).into(), amount % ONE_UNSIGNED),
+        let (whole, mut decimals) = match u64::try_from(amount) {
+            Ok(amount) => (u128::from(amount / ONE_UNSIGNED), amount % ONE_UNSIGNED),
             Err(_) => {
                 let one = u128::from(ONE_UNSIGNED);
                 (amount / one, u64::try_from(amount % one).unwrap_or_default())
             }
         };
-        let (mut decimals, mut digits) = (decimals, DECIMALS);
-        if decimals == 0 {
-            return write!(formatter, "{sign}{whole}");
+        match u64::try_from(whole) {
+            Ok(whole) => push_digits(&mut text, whole),
+            Err(_) => text.push_str(&whole.to_string()),
         }
-        while decimals % 10 == 0 {
-            decimals /= 10;
-            digits -= 1;
+        if decimals != 0 {
+            text.push('.');
         }
-        write!(formatter, "{sign}{whole}.{decimals:0digits$}")
+        let mut unit = ONE_UNSIGNED;
+        while decimals != 0 {
+            unit /= 10;
+            text.push(digit(decimals / unit));
+            decimals %= unit;
+        }
+        text
+    }
+}
+
+fn push_digits(text: &mut String, number: u64) {
+    let mut unit = 1;
+    while number / unit >= 10 {
+        unit *= 10;
+    }
+    while unit > 0 {
+        text.push(digit(number / unit % 10));
+        unit /= 10;
+    }
+}
+
+fn digit(digit: u64) -> char {
+    u8::try_from(digit).map_or('0', |digit| char::from(b'0' + digit))
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text())
     }
 }
 
@@ -72,9 +103,19 @@ mod tests {
 
     #[test]
     fn a_balance_is_read_and_written_exactly() {
-        for text in
-            ["0", "12.5", "-3.5", "-0.000000001", "1000000000000.123456789", "-999999999999999999999999"]
-        {
+        for text in [
+            "0",
+            "12.5",
+            "-3.5",
+            "-0.000000001",
+            "9",
+            "10",
+            "100000000.00000001",
+            "18446744073709551615",
+            "18446744073.709551616",
+            "1000000000000.123456789",
+            "-999999999999999999999999",
+        ] {
             assert_eq!(text.parse::<Balance>().expect(text).to_string(), text);
         }
         for (text, canonical) in [("-0", "0"), ("5.0", "5"), ("007.250", "7.25"), ("0.10", "0.1")] {

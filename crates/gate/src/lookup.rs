@@ -116,8 +116,9 @@ impl Lookup {
     #[must_use]
     pub fn named<'a>(&self, headers: &'a impl RequestHeaders, path: Option<&str>) -> Option<Named<'a>> {
         match self {
+            // A name has no comma and is not empty.
             Self::Header(name) => {
-                value(headers, name).filter(|name| is_account(name)).map(|name| Named::Name(name.into()))
+                headers.only_value(name).filter(|name| is_account(name)).map(|name| Named::Name(name.into()))
             }
             Self::Template(template) => template
                 .expand(headers, path)

@@ -103,7 +103,7 @@ impl Table {
     /// Returns the account with this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Found> {
-        self.id_of(name).map(|id| self.found(id))
+        self.id_of(name).map(|id| self.found(id, name))
     }
 
     /// Returns the account with this API key, unless several have it.
@@ -111,7 +111,7 @@ impl Table {
     pub fn find_by_key(&self, hash: KeyHash) -> Option<Found> {
         let mut accounts = self.keys.accounts(hash);
         let account = accounts.next()?;
-        accounts.next().is_none().then(|| self.found(account))
+        accounts.next().is_none().then(|| self.found(account, self.slots[index(account)].name.as_str()))
     }
 
     /// Stores an account. Returns the accounts with which it now shares an API key and did not before.
@@ -169,10 +169,10 @@ impl Table {
         self.by_name.find(self.hasher.hash_one(name.as_bytes()), has_name).copied()
     }
 
-    fn found(&self, id: u32) -> Found {
+    fn found(&self, id: u32, name: &str) -> Found {
         let slot = &self.slots[index(id)];
         Found {
-            name: slot.name.as_str().to_owned(),
+            name: name.to_owned(),
             is_open: slot.is_open,
             reason: self.names.get(slot.reason),
             is_low: slot.is_low,
