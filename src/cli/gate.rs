@@ -34,7 +34,7 @@ pub struct Args {
     /// Address of the checks over HTTP, such as 127.0.0.1:8090
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Address of Envoy's ext_authz over gRPC, such as 127.0.0.1:8091; not served when absent
+    /// Address of Envoy's external authorization over gRPC, such as 127.0.0.1:8091; not served when absent
     #[arg(long, value_name = "ADDRESS")]
     grpc_listen: Option<SocketAddr>,
     /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8083; not served when absent

@@ -36,12 +36,11 @@ impl Accounts {
     }
 
     /// Stores an account.
-    pub fn put(&self, account: Account) {
-        let name = if account.key_hashes.is_empty() { String::new() } else { account.name.clone() };
+    pub fn put(&self, account: &Account) {
         let sharing = self.write().put(account);
         if !sharing.is_empty() {
             tracing::warn!(
-                account = name,
+                account = account.name,
                 others = sharing.join(", "),
                 "several accounts have the same API key: requests with it count as unknown until one label remains"
             );
@@ -90,11 +89,11 @@ mod tests {
     fn a_list_covers_all_parts_of_the_table() {
         let accounts = Accounts::default();
         let most = 2 * SLOTS_PER_LOCK + 1;
-        (0..most).for_each(|number| accounts.put(account(&format!("a/{number}"), number % 2 == 0, &[])));
+        (0..most).for_each(|number| accounts.put(&account(&format!("a/{number}"), number % 2 == 0, &[])));
         assert_eq!(accounts.counts(), (most, most / 2));
         accounts.begin_list(None);
         for number in [0, SLOTS_PER_LOCK] {
-            accounts.put(account(&format!("a/{number}"), true, &[]));
+            accounts.put(&account(&format!("a/{number}"), true, &[]));
         }
         assert_eq!(accounts.end_list(None), most - 2);
         assert_eq!(accounts.counts(), (2, 0));

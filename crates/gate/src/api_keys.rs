@@ -59,9 +59,9 @@ impl ApiKeys {
                 self.keys.push(key);
                 id
             };
-            let (keys, hasher) = (&self.keys, &self.hasher);
-            let hash_again = |id: &u32| hasher.hash_one(keys[*id as usize].hash);
-            self.by_hash.insert_unique(hasher.hash_one(hash), id, hash_again);
+            let (keys, random) = (&self.keys, &self.hasher);
+            let hash_again = |id: &u32| random.hash_one(keys[*id as usize].hash);
+            self.by_hash.insert_unique(random.hash_one(hash), id, hash_again);
             KeyList(id)
         })
     }
@@ -79,13 +79,15 @@ impl ApiKeys {
 
     /// Returns the bytes in memory.
     #[cfg(test)]
+    #[must_use]
     pub fn bytes(&self) -> usize {
         self.keys.len() * size_of::<ApiKey>() + self.by_hash.allocation_size()
     }
 
     /// Returns the number of keys.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.by_hash.len()
     }
 }
@@ -119,6 +121,6 @@ mod tests {
         let third = keys.add(9, &hashes(&["c", "d"]));
         assert_eq!(keys.hashes(third).collect::<Vec<_>>(), hashes(&["c", "d"]));
         assert_eq!(keys.hashes(second).collect::<Vec<_>>(), hashes(&["b"]));
-        assert_eq!((keys.keys.len(), keys.len()), (4, 3));
+        assert_eq!((keys.keys.len(), keys.count()), (4, 3));
     }
 }

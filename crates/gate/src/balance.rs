@@ -52,12 +52,11 @@ impl Balance {
             text.push('-');
         }
         let amount = self.0.unsigned_abs();
-        let (whole, mut decimals) = match u64::try_from(amount) {
-            Ok(amount) => (u128::from(amount / ONE_UNSIGNED), amount % ONE_UNSIGNED),
-            Err(_) => {
-                let one = u128::from(ONE_UNSIGNED);
-                (amount / one, u64::try_from(amount % one).unwrap_or_default())
-            }
+        let (whole, mut decimals) = if let Ok(amount) = u64::try_from(amount) {
+            (u128::from(amount / ONE_UNSIGNED), amount % ONE_UNSIGNED)
+        } else {
+            let one = u128::from(ONE_UNSIGNED);
+            (amount / one, u64::try_from(amount % one).unwrap_or_default())
         };
         match u64::try_from(whole) {
             Ok(whole) => push_digits(&mut text, whole),

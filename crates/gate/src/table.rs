@@ -115,7 +115,7 @@ impl Table {
     }
 
     /// Stores an account. Returns the accounts with which it now shares an API key and did not before.
-    pub fn put(&mut self, account: Account) -> Sharing {
+    pub fn put(&mut self, account: &Account) -> Sharing {
         let Some(id) = self.id_of(&account.name).or_else(|| self.add(&account.name)) else {
             return Sharing::new();
         };

@@ -72,8 +72,8 @@ pub fn listed_gate(configuration: Configuration) -> Gate {
     let (client, _) = api_server();
     let gate = Gate::new(client, configuration).expect("gate");
     let (accounts, freshness) = gate.inner();
-    accounts.put(account("team/acme", true, &["sk-acme", "sk-both"]));
-    accounts.put(account("team/spent", false, &["sk-spent", "sk-both"]));
+    accounts.put(&account("team/acme", true, &["sk-acme", "sk-both"]));
+    accounts.put(&account("team/spent", false, &["sk-spent", "sk-both"]));
     freshness.listed(0);
     gate
 }

@@ -314,7 +314,7 @@ impl<'a> Feed<'a> {
             tracing::warn!("a Subscription without a readable name or namespace is left out");
             return;
         };
-        self.accounts.put(account);
+        self.accounts.put(&account);
     }
 }
 

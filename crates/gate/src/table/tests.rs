@@ -14,7 +14,7 @@ fn name_by_key(table: &Table, key: &str) -> Option<String> {
 }
 
 /// Lists the accounts of a namespace, or of all.
-fn list(table: &mut Table, namespace: Option<&str>, accounts: Vec<Account>) -> usize {
+fn list(table: &mut Table, namespace: Option<&str>, accounts: &[Account]) -> usize {
     table.begin_list(0..table.slots(), namespace);
     for account in accounts {
         table.put(account);
@@ -25,8 +25,8 @@ fn list(table: &mut Table, namespace: Option<&str>, accounts: Vec<Account>) -> u
 #[test]
 fn an_account_is_found_as_it_was_stored() {
     let mut table = Table::default();
-    table.put(account("team/acme", true, &[]));
-    table.put(Account {
+    table.put(&account("team/acme", true, &[]));
+    table.put(&Account {
         is_low: true,
         balance: None,
         plan: None,
@@ -52,13 +52,13 @@ fn an_account_is_found_as_it_was_stored() {
 fn accounts_are_counted() {
     let mut table = Table::default();
     assert!(table.is_empty());
-    table.put(account("a/1", true, &[]));
-    table.put(account("a/2", false, &[]));
-    table.put(account("a/2", false, &[]));
+    table.put(&account("a/1", true, &[]));
+    table.put(&account("a/2", false, &[]));
+    table.put(&account("a/2", false, &[]));
     assert_eq!((table.len(), table.closed()), (2, 1));
-    table.put(account("a/1", false, &[]));
+    table.put(&account("a/1", false, &[]));
     assert_eq!((table.len(), table.closed()), (2, 2));
-    table.put(account("a/2", true, &[]));
+    table.put(&account("a/2", true, &[]));
     table.remove("a/1");
     table.remove("a/1");
     table.remove("a/3");
@@ -69,9 +69,9 @@ fn accounts_are_counted() {
 fn a_list_removes_the_accounts_of_its_namespace_that_are_gone() {
     let mut table = Table::default();
     for name in ["a/1", "a/2", "ab/1", "b/1"] {
-        table.put(account(name, true, &[]));
+        table.put(&account(name, true, &[]));
     }
-    assert_eq!(list(&mut table, Some("a"), vec![account("a/2", false, &[])]), 1);
+    assert_eq!(list(&mut table, Some("a"), &[account("a/2", false, &[])]), 1);
     let names = |table: &Table| {
         ["a/1", "a/2", "ab/1", "b/1", "c/1"]
             .into_iter()
@@ -80,28 +80,28 @@ fn a_list_removes_the_accounts_of_its_namespace_that_are_gone() {
     };
     assert_eq!(names(&table), ["a/2", "ab/1", "b/1"]);
     assert!(!table.find("a/2").expect("found").is_open);
-    assert_eq!(list(&mut table, None, vec![account("c/1", true, &[])]), 3);
+    assert_eq!(list(&mut table, None, &[account("c/1", true, &[])]), 3);
     assert_eq!(names(&table), ["c/1"]);
-    assert_eq!(list(&mut table, None, Vec::new()), 1);
+    assert_eq!(list(&mut table, None, &[]), 1);
     assert!(table.is_empty());
 }
 
 #[test]
 fn a_list_that_was_interrupted_does_not_keep_accounts_that_are_gone() {
     let mut table = Table::default();
-    table.put(account("a/1", true, &[]));
+    table.put(&account("a/1", true, &[]));
     table.begin_list(0..table.slots(), None);
-    table.put(account("a/1", true, &[]));
-    table.put(account("a/2", true, &[]));
+    table.put(&account("a/1", true, &[]));
+    table.put(&account("a/2", true, &[]));
     // The list was interrupted here, and a/1 was deleted.
-    assert_eq!(list(&mut table, None, vec![account("a/2", true, &[])]), 1);
+    assert_eq!(list(&mut table, None, &[account("a/2", true, &[])]), 1);
     assert_eq!(table.find("a/1"), None);
 }
 
 #[test]
 fn accounts_stay_in_use_while_a_list_is_made() {
     let mut table = Table::default();
-    table.put(account("a/1", true, &["key-0"]));
+    table.put(&account("a/1", true, &["key-0"]));
     table.begin_list(0..table.slots(), None);
     assert!(table.find("a/1").is_some());
     assert_eq!(name_by_key(&table, "key-0").as_deref(), Some("a/1"));
@@ -110,32 +110,32 @@ fn accounts_stay_in_use_while_a_list_is_made() {
 #[test]
 fn an_api_key_leads_to_its_account_while_the_label_exists() {
     let mut table = Table::default();
-    table.put(account("a/1", true, &["key-0", "key-1"]));
+    table.put(&account("a/1", true, &["key-0", "key-1"]));
     assert_eq!(name_by_key(&table, "key-0").as_deref(), Some("a/1"));
     assert_eq!(name_by_key(&table, "key-1").as_deref(), Some("a/1"));
     assert_eq!(name_by_key(&table, "key-2"), None);
-    table.put(account("a/1", true, &["key-1", "key-2"]));
+    table.put(&account("a/1", true, &["key-1", "key-2"]));
     assert_eq!(name_by_key(&table, "key-0"), None);
     assert_eq!(name_by_key(&table, "key-1").as_deref(), Some("a/1"));
     assert_eq!(name_by_key(&table, "key-2").as_deref(), Some("a/1"));
     table.remove("a/1");
     assert_eq!(KEYS.map(|key| name_by_key(&table, key)), [None, None, None]);
-    assert_eq!(table.keys.len(), 0);
+    assert_eq!(table.keys.count(), 0);
 }
 
 #[test]
 fn an_api_key_of_several_accounts_leads_to_none() {
     let mut table = Table::default();
     let nothing = Sharing::new();
-    assert_eq!(table.put(account("a/1", true, &["key-0"])), nothing);
-    assert_eq!(table.put(account("a/2", true, &["key-0", "key-1"])), ["a/1"]);
+    assert_eq!(table.put(&account("a/1", true, &["key-0"])), nothing);
+    assert_eq!(table.put(&account("a/2", true, &["key-0", "key-1"])), ["a/1"]);
     assert_eq!(name_by_key(&table, "key-0"), None);
     assert_eq!(name_by_key(&table, "key-1").as_deref(), Some("a/2"));
     // The same state again is not reported again.
-    assert_eq!(table.put(account("a/2", false, &["key-0", "key-1"])), nothing);
-    assert_eq!(table.put(account("a/3", true, &["key-0", "key-1"])), ["a/1", "a/2"]);
+    assert_eq!(table.put(&account("a/2", false, &["key-0", "key-1"])), nothing);
+    assert_eq!(table.put(&account("a/3", true, &["key-0", "key-1"])), ["a/1", "a/2"]);
     table.remove("a/3");
-    table.put(account("a/1", true, &[]));
+    table.put(&account("a/1", true, &[]));
     assert_eq!(name_by_key(&table, "key-0").as_deref(), Some("a/2"));
 }
 
@@ -144,7 +144,7 @@ fn the_slot_of_a_removed_account_is_used_again() {
     let mut table = Table::default();
     for round in 0..1_000 {
         let name = format!("a/{round}");
-        table.put(account(&name, round % 2 == 0, &["key-0"]));
+        table.put(&account(&name, round % 2 == 0, &["key-0"]));
         assert_eq!(name_by_key(&table, "key-0"), Some(name.clone()));
         table.remove(&name);
     }
@@ -160,7 +160,7 @@ fn an_account_takes_less_than_200_bytes() {
         for number in 0..ACCOUNTS {
             let keys = [format!("key-{number}")];
             let keys: Vec<&str> = keys.iter().take(keys_each).map(String::as_str).collect();
-            table.put(account(&format!("customers-{}/account-{number}", number % 10), true, &keys));
+            table.put(&account(&format!("customers-{}/account-{number}", number % 10), true, &keys));
         }
         // Pages that were never written take no memory.
         let bytes = size_of_val(&*table.slots) + table.by_name.allocation_size() + table.keys.bytes();
@@ -225,7 +225,7 @@ proptest! {
                 Change::Put(account) => {
                     cluster.insert(account.name.clone(), account.clone());
                     if !is_missed {
-                        table.put(account);
+                        table.put(&account);
                     }
                 }
                 Change::Removed(name) => {
@@ -235,19 +235,19 @@ proptest! {
                     }
                 }
                 Change::Listed(namespace) => {
-                    list(&mut table, Some(namespace), all_of(&cluster, namespace));
+                    list(&mut table, Some(namespace), &all_of(&cluster, namespace));
                 }
                 Change::Interrupted(namespace, count) => {
                     table.begin_list(0..table.slots(), Some(namespace));
-                    all_of(&cluster, namespace).into_iter().take(count).for_each(|account| drop(table.put(account)));
+                    all_of(&cluster, namespace).into_iter().take(count).for_each(|account| drop(table.put(&account)));
                 }
             }
         }
         let mut fresh = Table::default();
         for namespace in ["a", "b"] {
             let all = cluster.values().filter(|account| is_in(&account.name, Some(namespace)));
-            list(&mut table, Some(namespace), all.clone().cloned().collect());
-            all.cloned().for_each(|account| drop(fresh.put(account)));
+            list(&mut table, Some(namespace), &all.clone().cloned().collect::<Vec<_>>());
+            all.for_each(|account| drop(fresh.put(account)));
         }
         prop_assert_eq!(content(&table), content(&fresh));
     }
@@ -259,7 +259,7 @@ proptest! {
             match change {
                 Change::Put(account) => {
                     cluster.insert(account.name.clone(), account.clone());
-                    table.put(account);
+                    table.put(&account);
                 }
                 Change::Removed(name) => {
                     cluster.remove(&name);
@@ -269,7 +269,7 @@ proptest! {
             }
         }
         let mut fresh = Table::default();
-        for account in cluster.into_values() {
+        for account in cluster.values() {
             fresh.put(account);
         }
         prop_assert_eq!(content(&table), content(&fresh));

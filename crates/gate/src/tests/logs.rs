@@ -62,13 +62,13 @@ impl Write for Log {
 fn an_ambiguous_api_key_is_logged_once_by_the_names_of_its_accounts() {
     let (log, _guard) = Log::start();
     let accounts = Accounts::default();
-    accounts.put(account("a/1", true, &["key"]));
+    accounts.put(&account("a/1", true, &["key"]));
     assert_eq!(log.text(), "");
     for is_open in [true, false, true] {
-        accounts.put(account("a/2", is_open, &["key"]));
+        accounts.put(&account("a/2", is_open, &["key"]));
         accounts.begin_list(None);
-        accounts.put(account("a/1", true, &["key"]));
-        accounts.put(account("a/2", is_open, &["key"]));
+        accounts.put(&account("a/1", true, &["key"]));
+        accounts.put(&account("a/2", is_open, &["key"]));
         accounts.end_list(None);
     }
     assert_eq!((log.count("same API key"), log.text().lines().count()), (1, 1), "{}", log.text());
