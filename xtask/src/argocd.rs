@@ -16,6 +16,7 @@ const CHURN: [(&str, &str); 2] = [
         r#"jsonPointers:
 - /status/credits
 - /status/forecast
+- /status/gate/worstOvershoot
 - /status/ledger
 - /status/thisPeriod
 jqPathExpressions:
