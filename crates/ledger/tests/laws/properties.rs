@@ -99,7 +99,7 @@ fn masked(ledger: &Ledger) -> Ledger {
     ledger.sequence = 0;
     ledger.clock_time = at(0);
     ledger.unacknowledged.clear();
-    // They say how long usage waited for the operator.
+    // They depend on the times at which the operator ran.
     ledger.daily_peaks.clear();
     ledger
 }
