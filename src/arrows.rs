@@ -231,13 +231,14 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "tokio",
         ],
     ),
-    // The gate: its own watch, and nothing of billing.
+    // The gate: its own watch. Of billing it uses exact amounts only.
     (
         "gate",
         &[
             "axum",
             "envoy-types",
             "flashgate-api",
+            "flashgate-ledger",
             "futures",
             "hashbrown",
             "http",

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod catalog;
+mod cluster;
 pub mod gate;
 pub mod history;
 mod log;

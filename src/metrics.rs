@@ -329,10 +329,25 @@ impl Metrics {
             register(&mut registry, &description::BACKUP_MAX_AGE, max_age);
         }
         registry.register_collector(Box::new(others));
-        let mut text = String::new();
-        encode(&mut text, &registry)?;
-        Ok(text)
+        text_of_all(&registry)
     }
+}
+
+/// Returns the metrics of a collector in the `OpenMetrics` text format.
+///
+/// # Errors
+/// When formatting fails.
+pub fn text_of(collector: impl Collector) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix(description::PREFIX);
+    registry.register_collector(Box::new(collector));
+    text_of_all(&registry)
+}
+
+/// Returns all metrics of a registry in the `OpenMetrics` text format.
+fn text_of_all(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    encode(&mut text, registry)?;
+    Ok(text)
 }
 
 /// A series: the values of its labels, and its value.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use flashgate_cluster::clock::Clock;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 
 use crate::backup::archive::{Archive, Writer, prune};
 use crate::backup::export::export;
 use crate::backup::restore::Restore;
 use crate::backup::{LEDGER, beat};
+use crate::cli::cluster::connect;
 
 /// Time limit of one call. Without it a backup could hang unnoticed.
 const CALL_LIMIT: Duration = Duration::from_mins(1);
@@ -63,7 +64,7 @@ pub fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn take(args: &BackupArgs) -> anyhow::Result<ExitCode> {
-    let (client, clock) = (connect().await?, Clock::system());
+    let (client, clock) = (connect_for_backups().await?, Clock::system());
     let mut writer = Writer::create(&args.output, clock.now())?;
     export(&client, &args.namespaces, &mut writer).await?;
     let (path, seal) = writer.finish(clock.now())?;
@@ -103,7 +104,7 @@ async fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         args.input.display()
     );
     anstream::println!("backup of {}, CreditLedgers: {ledgers}", archive.seal.end_time);
-    let restore = Restore::new(connect().await?, &archive, &args.namespaces);
+    let restore = Restore::new(connect_for_backups().await?, &archive, &args.namespaces);
     let obstacles = restore.obstacles().await?;
     if !obstacles.is_empty() {
         for obstacle in &obstacles {
@@ -122,10 +123,7 @@ async fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn connect() -> anyhow::Result<Client> {
-    let mut config = Config::infer()
-        .await
-        .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
-    config.read_timeout = Some(CALL_LIMIT);
-    Client::try_from(config).context("the cluster's configuration cannot be used")
+/// Connects to the cluster, with a time limit for each read.
+async fn connect_for_backups() -> anyhow::Result<Client> {
+    connect(|config| config.read_timeout = Some(CALL_LIMIT)).await
 }

@@ -9,16 +9,17 @@ use anyhow::Context as _;
 use flashgate_gate::configuration::{Configuration, Policies, Policy};
 use flashgate_gate::gate::Gate;
 use flashgate_gate::lookup::Lookup;
+use futures::FutureExt as _;
 use jiff::SignedDuration;
-use kube::Client;
 use tokio::net::TcpListener;
 
+use crate::cli::cluster::connect;
 use crate::cli::log::LogArgs;
-use crate::cli::run::servers::listen;
+use crate::cli::run::servers::{listen, start_health};
 use crate::cli::stop_signal::stop_signal;
-use crate::metrics::Metrics;
 use crate::metrics::gate::GateMetrics;
-use crate::operator::health::{self, Health};
+use crate::metrics::{Metrics, text_of};
+use crate::operator::health::Health;
 use crate::server::{Limits, Server};
 
 /// Default for the largest number of connections. A proxy opens one for each request that is being checked.
@@ -110,12 +111,8 @@ async fn answer(args: Args) -> anyhow::Result<ExitCode> {
         billing_page: args.billing_page,
         namespaces: args.namespaces,
     };
-    let mut config = kube::Config::infer()
-        .await
-        .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
     // A watch that fails is begun again by the gate, with its own pauses.
-    config.default_retry = false;
-    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let client = connect(|config| config.default_retry = false).await?;
     let gate = Gate::new(client, configuration)?;
     let limits = Limits {
         connections: args.max_connections.into(),
@@ -130,7 +127,7 @@ async fn answer(args: Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     if let Some(address) = args.metrics_addr {
-        serve_health(listen("--metrics-addr", address).await?, limits, &gate);
+        start_health(address, limits, Metrics::default(), health_of(&gate)).await?;
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -140,11 +137,12 @@ async fn answer(args: Args) -> anyhow::Result<ExitCode> {
         stale = %args.stale,
         "starting the gate"
     );
-    let (stop, grpc_stop) = (stop_signal("the running checks")?, stop_signal("the running checks")?);
-    let over_http = Server::new("gate", limits, Metrics::default()).serve(checks, gate.router(), stop);
+    let stop = stop_signal("the running checks")?.shared();
+    let over_http =
+        Server::new("gate", limits, Metrics::default()).serve(checks, gate.router(), stop.clone());
     let over_grpc = async {
         match grpc {
-            Some(listener) => gate.serve_grpc(listener, grpc_stop).await,
+            Some(listener) => gate.serve_grpc(listener, stop).await,
             None => Ok(()),
         }
     };
@@ -156,22 +154,16 @@ async fn answer(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves health and metrics until the process ends.
-fn serve_health(listener: TcpListener, limits: Limits, gate: &Gate) {
+/// Returns the health and the metrics of a gate.
+fn health_of(gate: &Gate) -> Health {
     let (metrics, unready) = (GateMetrics::new(gate.clone()), gate.clone());
-    let health = Health {
-        metrics: Arc::new(move || metrics.text()),
+    Health {
+        metrics: Arc::new(move || text_of(metrics.clone())),
         stuck: Arc::new(|| None),
         unready: Arc::new(move || {
             (!unready.is_listed()).then(|| "the first list of Subscriptions is not complete".to_owned())
         }),
-    };
-    let server = Server::new("health", limits, Metrics::default());
-    tokio::spawn(async move {
-        if let Err(error) = health::serve(listener, server, health).await {
-            tracing::error!(%error, "health and metrics are no longer served");
-        }
-    });
+    }
 }
 
 /// Parses a time such as `60s` or `2m`.

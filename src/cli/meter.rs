@@ -11,16 +11,15 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_meter::configuration::Servers;
 use flashgate_meter::run::{Meters, Now};
 use jiff::SignedDuration;
-use kube::Client;
 
 use crate::catalog;
+use crate::cli::cluster::connect;
 use crate::cli::log::LogArgs;
-use crate::cli::run::servers::{ServerLimits, listen};
+use crate::cli::run::servers::{ServerLimits, start_health};
 use crate::cli::stop_signal::stop_signal;
-use crate::metrics::Metrics;
 use crate::metrics::meters::MeterMetrics;
-use crate::operator::health::{self, Health};
-use crate::server::Server;
+use crate::metrics::{Metrics, text_of};
+use crate::operator::health::Health;
 
 /// Options of `meter`.
 #[derive(Debug, clap::Args)]
@@ -72,12 +71,8 @@ async fn measure(args: Args, catalog: &Catalog, servers: &Servers) -> anyhow::Re
     let clock = Clock::system();
     let now: Now = Arc::new(move || clock.now());
     let servers = servers.connect(&now).context("a server of Prometheus cannot be used")?;
-    let mut config = kube::Config::infer()
-        .await
-        .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
     // A call that fails is made again by the next look at the meter, and its outcome is read before.
-    config.default_retry = false;
-    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let client = connect(|config| config.default_retry = false).await?;
     let accepted_for = SignedDuration::from_secs(catalog.policies.accept_usage_for_seconds.into());
     let named: Vec<&str> = servers.keys().map(String::as_str).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), servers = %named.join(", "), once = args.once, "starting the meter");
@@ -87,20 +82,14 @@ async fn measure(args: Args, catalog: &Catalog, servers: &Servers) -> anyhow::Re
         return Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if let Some(address) = args.metrics_addr {
-        let listener = listen("--metrics-addr", address).await?;
         let metrics = MeterMetrics::new(meters.figures());
         let unready = meters.clone();
         let health = Health {
-            metrics: Arc::new(move || metrics.text()),
+            metrics: Arc::new(move || text_of(metrics.clone())),
             stuck: Arc::new(|| None),
             unready: Arc::new(move || unready.unready()),
         };
-        let server = Server::new("health", args.server_limits.limits(), Metrics::default());
-        tokio::spawn(async move {
-            if let Err(error) = health::serve(listener, server, health).await {
-                tracing::error!(%address, %error, "health and metrics are no longer served");
-            }
-        });
+        start_health(address, args.server_limits.limits(), Metrics::default(), health).await?;
     }
     let stop = stop_signal("the running calls")?;
     tokio::select! {

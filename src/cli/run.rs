@@ -25,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::catalog;
+use crate::cli::cluster::connect;
 use crate::cli::log::LogArgs;
 use crate::cli::run::backups::Backups;
 use crate::cli::run::history::HistoryArgs;
@@ -34,14 +35,13 @@ use crate::cli::run::servers::{PaymentArgs, ServerLimits};
 use crate::operator::account_metrics::AccountMetrics;
 use crate::operator::election::leadership::Leadership;
 use crate::operator::election::{Election, Settings, report_leadership};
-use crate::operator::health::{self, Health};
+use crate::operator::health::Health;
 use crate::operator::reconcile::{CLOCK_TOLERANCE_SECONDS, Operator};
 use crate::operator::watch::synced::Synced;
 use crate::operator::work_queue::HEARTBEAT;
 use crate::payments::Webhook;
 use crate::payments::record::Recorder;
 use crate::payments::secrets::Secrets;
-use crate::server::Server;
 #[cfg(feature = "otlp")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, FurtherLayer, LogFilter};
@@ -151,13 +151,9 @@ fn start_logging(args: &Args, further: Option<FurtherLayer>) -> anyhow::Result<(
 }
 
 async fn operate(args: Args, given: Given, clock: Clock) -> anyhow::Result<ExitCode> {
-    let mut config = kube::Config::infer()
-        .await
-        .context("no cluster to connect to: set KUBECONFIG, or run in a pod with a service account")?;
     // If the client repeated a write, it could conflict with its own first attempt. The reconcile repeats
     // instead.
-    config.default_retry = false;
-    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let client = connect(|config| config.default_retry = false).await?;
     let client = args.limits.hold(client);
     let writer = writer();
     let cluster = Kubernetes::new(client.clone(), clock.clone(), args.namespaces.clone(), writer.clone());
@@ -198,7 +194,6 @@ async fn serve<C: Cluster>(
     let synced = Synced::default();
     let candidacy = Candidacy::start(election, client.clone(), &operator.clock);
     if let Some(address) = args.metrics_addr {
-        let listener = servers::listen("--metrics-addr", address).await?;
         let gauges = AccountMetrics {
             cache: Arc::clone(&operator.cache),
             leadership: candidacy.leadership.clone(),
@@ -206,12 +201,7 @@ async fn serve<C: Cluster>(
             shows_each_account: args.account_metrics,
         };
         let health = health_of(&operator, &synced, gauges);
-        let server = Server::new("health", args.server_limits.limits(), operator.metrics.clone());
-        tokio::spawn(async move {
-            if let Err(error) = health::serve(listener, server, health).await {
-                tracing::error!(%address, %error, "health and metrics are no longer served");
-            }
-        });
+        servers::start_health(address, args.server_limits.limits(), operator.metrics.clone(), health).await?;
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hold = args.hold, "starting");
     tokio::spawn(definitions::log_missing_fields(client.clone()));

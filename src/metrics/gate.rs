@@ -5,11 +5,10 @@ use std::fmt;
 use flashgate_gate::figures::{DecisionResult, Figures};
 use flashgate_gate::gate::Gate;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::registry::Registry;
 
-use super::description::{self, Description, PREFIX};
+use super::description::{self, Description};
 use super::show;
 
 /// The metrics of the gate of a process.
@@ -29,18 +28,6 @@ impl GateMetrics {
     #[must_use]
     pub const fn new(gate: Gate) -> Self {
         Self { gate }
-    }
-
-    /// Returns the metrics in the text format of OpenMetrics.
-    ///
-    /// # Errors
-    /// Never; writing to a text cannot fail.
-    pub fn text(&self) -> Result<String, fmt::Error> {
-        let mut registry = Registry::with_prefix(PREFIX);
-        registry.register_collector(Box::new(self.clone()));
-        let mut output = String::new();
-        text::encode(&mut output, &registry)?;
-        Ok(output)
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use flashgate_meter::figures::{Figures, MeterFigures};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::DescriptorEncoder;
 
 use super::description::{self, Description};
 use super::show;
@@ -22,18 +21,6 @@ impl MeterMetrics {
     #[must_use]
     pub const fn new(figures: Arc<Figures>) -> Self {
         Self { figures }
-    }
-
-    /// Returns the metrics in the text format of OpenMetrics.
-    ///
-    /// # Errors
-    /// Never; writing to a text cannot fail.
-    pub fn text(&self) -> Result<String, fmt::Error> {
-        let mut registry = Registry::with_prefix(description::PREFIX);
-        registry.register_collector(Box::new(self.clone()));
-        let mut output = String::new();
-        text::encode(&mut output, &registry)?;
-        Ok(output)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The state of one account, as its Subscription shows it.
 
 use flashgate_api::GateReason;
+use flashgate_ledger::Credits;
 use jiff::Timestamp;
 
 use crate::account_name::is_account;
-use crate::balance::Balance;
 use crate::decode::{Seen, Status};
 use crate::key_hash::KeyHash;
 
@@ -29,7 +29,7 @@ pub struct Account {
     /// True if few credits are left.
     pub is_low: bool,
     /// Credits that can be used.
-    pub balance: Option<Balance>,
+    pub balance: Option<Credits>,
     /// Plan in force.
     pub plan: Option<String>,
     /// Second at which the next period begins, since 1970.
@@ -132,7 +132,7 @@ mod tests {
                 is_open: true,
                 reason: "CreditsLeft".to_owned(),
                 is_low: true,
-                balance: Some(Balance(12_500_000_000)),
+                balance: "12.5".parse().ok(),
                 plan: Some("starter".to_owned()),
                 renewal: Some(1_796_083_200),
                 key_hashes: vec![KeyHash::of_key("key")],

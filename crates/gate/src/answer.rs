@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::balance::Balance;
 use crate::configuration::{Configuration, Policy};
 use crate::decision::Decision;
 use crate::lookup::Lookup;
@@ -145,7 +144,7 @@ impl Answers {
     }
 
     fn refusal(&self, found: &Found) -> Bytes {
-        let balance = found.balance.map(Balance::text);
+        let balance = found.balance.map(|balance| balance.to_string());
         let renewal = found.renewal.and_then(|second| Timestamp::from_second(second).ok());
         let renewal = renewal.map(|time| time.to_string());
         let reason = found.reason.as_ref().map_or(GateReason::NotStarted.as_str(), |reason| &reason.text);
@@ -191,7 +190,7 @@ fn describe(headers: &mut HeaderMap, found: Found) {
     if let Ok(name) = HeaderValue::try_from(found.name) {
         headers.insert(ACCOUNT, name);
     }
-    if let Some(balance) = found.balance.and_then(|balance| HeaderValue::try_from(balance.text()).ok()) {
+    if let Some(balance) = found.balance.and_then(|balance| HeaderValue::try_from(balance.to_string()).ok()) {
         headers.insert(BALANCE, balance);
     }
     if let Some(reason) = found.reason.as_ref().and_then(|reason| reason.header.clone()) {

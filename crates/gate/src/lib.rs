@@ -5,7 +5,7 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | Which part of a Subscription is read? | [`decode`], [`account`], [`balance`] |
+//! | Which part of a Subscription is read? | [`decode`], [`account`] |
 //! | Which accounts are known, and which API keys do they have? | [`accounts`], [`table`], [`compact_name`], [`names`], [`api_keys`], [`key_hash`] |
 //! | Which account does a request name? | [`lookup`], [`template`], [`account_name`] |
 //! | May it spend, and how is that answered? | [`decision`], [`answer`] |
@@ -18,7 +18,6 @@ pub mod account_name;
 pub mod accounts;
 pub mod answer;
 pub mod api_keys;
-pub mod balance;
 pub mod compact_name;
 pub mod configuration;
 pub mod decision;

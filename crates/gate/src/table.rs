@@ -6,11 +6,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 
+use flashgate_ledger::Credits;
 use hashbrown::HashTable;
 
 use crate::account::Account;
 use crate::api_keys::{ApiKeys, KeyList};
-use crate::balance::Balance;
 use crate::compact_name::CompactName;
 use crate::key_hash::KeyHash;
 use crate::names::{Name, NameId, Names};
@@ -18,7 +18,7 @@ use crate::names::{Name, NameId, Names};
 #[cfg(test)]
 mod tests;
 
-/// Value of a slot without a balance. No text of a balance has it.
+/// Value of a slot without a balance. It is beyond every amount.
 const NO_BALANCE: i128 = i128::MIN;
 
 /// Value of a slot without a time of renewal. Times are from 1970 to 2106.
@@ -36,7 +36,7 @@ pub struct Found {
     /// True if few credits are left.
     pub is_low: bool,
     /// Credits that can be used.
-    pub balance: Option<Balance>,
+    pub balance: Option<Credits>,
     /// Plan in force.
     pub plan: Option<Arc<Name>>,
     /// Second at which the next period begins, since 1970.
@@ -48,6 +48,7 @@ pub struct Found {
 #[derive(Debug)]
 #[repr(align(64))]
 struct Slot {
+    /// Balance in units of 10^-9, without the option's flag, which would need another line.
     balance: i128,
     name: CompactName,
     renewal: u32,
@@ -124,7 +125,7 @@ impl Table {
         let slot = &mut self.slots[index(id)];
         self.closed -= usize::from(!slot.is_open);
         self.closed += usize::from(!account.is_open);
-        slot.balance = account.balance.map_or(NO_BALANCE, |balance| balance.0);
+        slot.balance = account.balance.map_or(NO_BALANCE, Credits::nanos);
         slot.renewal = account.renewal.and_then(|second| u32::try_from(second).ok()).unwrap_or(NO_RENEWAL);
         slot.plan = plan;
         slot.reason = reason;
@@ -176,7 +177,7 @@ impl Table {
             is_open: slot.is_open,
             reason: self.names.get(slot.reason),
             is_low: slot.is_low,
-            balance: (slot.balance != NO_BALANCE).then_some(Balance(slot.balance)),
+            balance: Credits::from_nanos(slot.balance).ok(),
             plan: self.names.get(slot.plan),
             renewal: (slot.renewal != NO_RENEWAL).then(|| slot.renewal.into()),
         }

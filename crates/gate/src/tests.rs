@@ -6,8 +6,9 @@ mod logs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flashgate_ledger::Credits;
+
 use crate::account::Account;
-use crate::balance::Balance;
 use crate::configuration::{Configuration, Policies, Policy};
 use crate::gate::Gate;
 use crate::key_hash::KeyHash;
@@ -25,8 +26,7 @@ pub fn name(text: &str) -> Arc<Name> {
 
 /// Returns an account with credits, or one whose credits are exhausted.
 pub fn account(name: &str, is_open: bool, keys: &[&str]) -> Account {
-    let (balance, reason) =
-        if is_open { (12_500_000_000, "CreditsLeft") } else { (-3_500_000_000, "CreditsExhausted") };
+    let (balance, reason) = if is_open { ("12.5", "CreditsLeft") } else { ("-3.5", "CreditsExhausted") };
     let mut key_hashes: Vec<_> = keys.iter().map(|key| KeyHash::of_key(key)).collect();
     key_hashes.sort_unstable();
     Account {
@@ -34,7 +34,7 @@ pub fn account(name: &str, is_open: bool, keys: &[&str]) -> Account {
         is_open,
         reason: reason.to_owned(),
         is_low: false,
-        balance: Some(Balance(balance)),
+        balance: Some(balance.parse::<Credits>().expect("credits")),
         plan: Some("starter".to_owned()),
         renewal: Some(1_796_083_200),
         key_hashes,

@@ -18,7 +18,7 @@ const MOST_WHOLE: u64 = 1_000_000_000_000_000_000;
 const WHOLE: i128 = 1_000_000_000;
 
 /// The largest absolute amount in units of 10^-9: 10^27, so the sum of two amounts never overflows.
-const LIMIT: i128 = Credits::whole(MOST_WHOLE).0;
+const LIMIT: i128 = Credits::MAX.0;
 
 /// An exact amount of credits: at most nine fractional digits, at most 10^18 in absolute value.
 ///

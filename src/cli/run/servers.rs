@@ -9,9 +9,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::metrics::Metrics;
+use crate::operator::health::{self, Health};
 use crate::payments::Webhook;
 use crate::payments::secrets::{SecretFiles, Secrets};
-use crate::server::Limits;
+use crate::server::{Limits, Server};
 
 /// Options of the payment webhook.
 #[derive(Debug, clap::Args)]
@@ -94,6 +96,26 @@ impl ServerLimits {
 pub async fn listen(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("`{option} {address}` cannot be listened on: choose a free address"))
+}
+
+/// Starts to serve health and metrics until the process ends.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn start_health(
+    address: SocketAddr,
+    limits: Limits,
+    metrics: Metrics,
+    health: Health,
+) -> anyhow::Result<()> {
+    let listener = listen("--metrics-addr", address).await?;
+    let server = Server::new("health", limits, metrics);
+    tokio::spawn(async move {
+        if let Err(error) = health::serve(listener, server, health).await {
+            tracing::error!(%address, %error, "health and metrics are no longer served");
+        }
+    });
+    Ok(())
 }
 
 /// Starts the payment webhook.

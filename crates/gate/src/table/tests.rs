@@ -35,7 +35,7 @@ fn an_account_is_found_as_it_was_stored() {
         ..account("team/other", false, &[])
     });
     let found = table.find("team/acme").expect("found");
-    assert_eq!((found.is_open, found.is_low, found.balance), (true, false, Some(Balance(12_500_000_000))));
+    assert_eq!((found.is_open, found.is_low, found.balance), (true, false, "12.5".parse().ok()));
     assert_eq!(found.plan.expect("plan").text, "starter");
     assert_eq!(found.reason.expect("reason").text, "CreditsLeft");
     assert_eq!(found.renewal, Some(1_796_083_200));
@@ -187,7 +187,7 @@ fn any_change() -> impl Strategy<Value = Change> {
     let put = put.prop_map(|(name, is_open, is_low, number, keys)| {
         Change::Put(Account {
             is_low,
-            balance: number.map(|number| Balance(number.into())),
+            balance: number.map(|number| Credits::from_nanos(number.into()).expect("credits")),
             plan: number.map(|number| format!("plan-{}", number % 3)),
             renewal: number.map(i64::from),
             ..account(&name, is_open, &keys)
