@@ -15,6 +15,7 @@ mod suite {
     mod admission;
     mod attackers;
     mod backup;
+    mod billed;
     mod bounds;
     mod capacity;
     mod chart;

@@ -146,6 +146,24 @@ fn object<'a>(rendered: &'a [Value], kind: &str, name: &str) -> &'a Value {
     found.unwrap_or_else(|| unreachable!("no {kind} {name} is rendered"))
 }
 
+/// Returns the selector of pods of an object, if its kind has one.
+fn selector_of(object: &Value) -> Option<&Value> {
+    let spec = &object["spec"];
+    match object["kind"].as_str() {
+        Some("Service") => Some(&spec["selector"]),
+        Some("NetworkPolicy") => Some(&spec["podSelector"]["matchLabels"]),
+        Some("Deployment" | "PodDisruptionBudget") => Some(&spec["selector"]["matchLabels"]),
+        _ => None,
+    }
+}
+
+/// Returns whether a selector selects the pods of a Deployment.
+fn selects(selector: &Value, rendered: &[Value], deployment: &str) -> bool {
+    let labels = &object(rendered, "Deployment", deployment)["spec"]["template"]["metadata"]["labels"];
+    let selector = selector.as_object().expect("selector");
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
 /// Returns the objects as one list, for `kubectl apply`.
 pub fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()

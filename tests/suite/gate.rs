@@ -4,6 +4,7 @@ mod attacks;
 mod bound;
 mod caddy;
 mod calls;
+pub mod connection;
 pub mod envoy;
 mod nginx;
 pub mod proxies;
@@ -21,33 +22,14 @@ use flashgate_testing::catalog::monthly;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
 
 use crate::cluster_account::{ClusterAccount, LONG_AGO, egress};
 use crate::free_address::free_address;
 use crate::suite::portal::client::read_answer;
-use crate::world::{Namespace, Operator, World, wait_until};
+use crate::world::{Namespace, Operator, wait_until};
 
 /// Egress that costs all credits of a month of the plan `starter`.
 const ALL_CREDITS: &str = "110G";
-
-/// A world with an operator.
-pub struct Billed {
-    /// The world.
-    pub world: World,
-    _operator: Operator,
-}
-
-/// Returns the world that the tests of proxies share.
-pub async fn billed() -> &'static Billed {
-    static BILLED: OnceCell<Billed> = OnceCell::const_new();
-    let start = async || {
-        let world = World::start().await;
-        let operator = world.operator(&[]);
-        Billed { world, _operator: operator }
-    };
-    BILLED.get_or_init(start).await
-}
 
 /// An answer to a request.
 #[derive(Clone, Debug)]

@@ -17,11 +17,10 @@ use axum::routing::get;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::gate::Gate;
+use super::gate::connection::Connection;
 
 /// Accounts.
 const ACCOUNTS: usize = 100_000;
@@ -121,44 +120,22 @@ async fn serve(routes: Router) -> SocketAddr {
     address
 }
 
-/// A connection that sends checks, each after the answer to the one before.
+/// A client that asks about another account each time.
 struct Client {
-    stream: BufReader<TcpStream>,
+    connection: Connection,
     number: usize,
-    line: String,
 }
 
 impl Client {
     async fn connect(address: SocketAddr, number: usize) -> Self {
-        let stream = TcpStream::connect(address).await.expect("connected");
-        stream.set_nodelay(true).expect("no delay");
-        Self { stream: BufReader::new(stream), number, line: String::new() }
+        Self { connection: Connection::to(address).await, number }
     }
 
-    /// Asks about another account each time.
     async fn check(&mut self) {
         self.number =
             self.number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let number = (self.number >> 33) % ACCOUNTS;
-        let request = format!(
-            "GET /check HTTP/1.1\r\nHost: gate\r\nx-flashgate-account: team-{}/account-{number}\r\n\r\n",
-            number % 500
-        );
-        self.stream.get_mut().write_all(request.as_bytes()).await.expect("sent");
-        self.read_line().await;
-        assert!(self.line.starts_with("HTTP/1.1 200"), "{}", self.line);
-        let mut length = 0;
-        while self.read_line().await > 2 {
-            if let Some(value) = self.line.strip_prefix("content-length: ") {
-                length = value.trim().parse().expect("a length");
-            }
-        }
-        self.stream.read_exact(&mut vec![0; length]).await.expect("a body");
-    }
-
-    async fn read_line(&mut self) -> usize {
-        self.line.clear();
-        self.stream.read_line(&mut self.line).await.expect("a line")
+        self.connection.check(&format!("team-{}/account-{number}", number % 500)).await;
     }
 }
 

@@ -17,27 +17,8 @@ use jiff::Timestamp;
 use kube::api::{ListParams, PostParams};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
-use crate::world::{Namespace, Operator, World, wait_for};
-
-/// A world with an operator.
-pub struct Billed {
-    /// The world.
-    pub world: World,
-    _operator: Operator,
-}
-
-/// Returns the world that the tests of meters share.
-async fn billed() -> &'static Billed {
-    static BILLED: OnceCell<Billed> = OnceCell::const_new();
-    let start = async || {
-        let world = World::start().await;
-        let operator = world.operator(&[]);
-        Billed { world, _operator: operator }
-    };
-    BILLED.get_or_init(start).await
-}
+use crate::world::{Namespace, World, wait_for};
 
 /// Samples in the format of `OpenMetrics`.
 #[derive(Default)]

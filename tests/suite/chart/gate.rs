@@ -8,7 +8,7 @@ use super::admitted::{pod_of, restricted};
 use super::pod::{containers, kubeconfig_of};
 use super::rendering::refused_naming;
 use super::roles::rights;
-use super::{RELEASE, installed, list, object, render};
+use super::{RELEASE, installed, list, object, render, selector_of, selects};
 use crate::world::{World, bare};
 
 /// Name of the gate's objects.
@@ -92,28 +92,15 @@ fn the_services_and_policies_of_the_gate_select_only_its_pods() {
         "meter": {"enabled": true, "servers": {"default": {"url": "http://prometheus"}}},
     });
     let rendered = rendered("billing", &json!({"replicas": 3}), &other);
-    let labels = |deployment: &str| {
-        object(&rendered, "Deployment", deployment)["spec"]["template"]["metadata"]["labels"].clone()
-    };
-    let selects = |selector: &Value, labels: &Value| {
-        let selector = selector.as_object().expect("selector");
-        selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-    };
     let others = [RELEASE, "flashgate-billing-portal", "flashgate-billing-meter"];
     let mut selectors = 0;
     for object in &rendered {
-        let spec = &object["spec"];
-        let selector = match object["kind"].as_str() {
-            Some("Service") => &spec["selector"],
-            Some("NetworkPolicy") => &spec["podSelector"]["matchLabels"],
-            Some("Deployment" | "PodDisruptionBudget") => &spec["selector"]["matchLabels"],
-            _ => continue,
-        };
+        let Some(selector) = selector_of(object) else { continue };
         let of_gate = object["metadata"]["name"] == GATE;
         selectors += usize::from(of_gate);
-        assert_eq!(selects(selector, &labels(GATE)), of_gate, "{object}");
+        assert_eq!(selects(selector, &rendered, GATE), of_gate, "{object}");
         for other in others {
-            assert!(!of_gate || !selects(selector, &labels(other)), "{object} selects {other}");
+            assert!(!of_gate || !selects(selector, &rendered, other), "{object} selects {other}");
         }
     }
     assert_eq!(selectors, 4);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::admitted::pod_of;
 use super::pod::{Container, containers, kubeconfig_of, start_portal};
 use super::roles::rights;
-use super::{RELEASE, installed, list, object, render};
+use super::{RELEASE, installed, list, object, render, selector_of, selects};
 use crate::free_address::free_address;
 use crate::suite::portal::client::Client;
 use crate::suite::portal::token_of;
@@ -129,27 +129,13 @@ async fn the_admitted_pods_have_a_token_for_the_operator_only() {
 #[test]
 fn the_services_and_policies_of_one_pod_never_select_the_other() {
     let rendered = rendered("billing", "none", json!({}));
-    let labels = |deployment: &str| {
-        object(&rendered, "Deployment", deployment)["spec"]["template"]["metadata"]["labels"].clone()
-    };
-    let (operator, portal) = (labels(RELEASE), labels(PORTAL));
-    let selects = |selector: &Value, labels: &Value| {
-        let selector = selector.as_object().expect("selector");
-        selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-    };
     let mut selectors = 0;
     for object in &rendered {
-        let spec = &object["spec"];
-        let selector = match object["kind"].as_str() {
-            Some("Service") => &spec["selector"],
-            Some("NetworkPolicy") => &spec["podSelector"]["matchLabels"],
-            Some("Deployment") => &spec["selector"]["matchLabels"],
-            _ => continue,
-        };
+        let Some(selector) = selector_of(object) else { continue };
         selectors += 1;
         let of_portal = object["metadata"]["name"] == PORTAL;
-        assert_eq!(selects(selector, &portal), of_portal, "{object}");
-        assert_eq!(selects(selector, &operator), !of_portal, "{object}");
+        assert_eq!(selects(selector, &rendered, PORTAL), of_portal, "{object}");
+        assert_eq!(selects(selector, &rendered, RELEASE), !of_portal, "{object}");
     }
     assert_eq!(selectors, 6);
 }

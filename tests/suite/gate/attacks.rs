@@ -5,7 +5,8 @@
 use std::fs::{self, File};
 use std::process::Stdio;
 
-use super::{Answer, Gate, account, bearer, billed, give_key, hash_of, spend};
+use super::{Answer, Gate, account, bearer, give_key, hash_of, spend};
+use crate::suite::billed::billed;
 use crate::world::wait_until;
 
 /// Returns the answer without what differs by time.

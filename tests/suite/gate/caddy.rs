@@ -1,9 +1,9 @@
 //! The example of Caddy with a real Caddy.
 
-use super::billed;
 use super::proxies::{Proxy, Setting, block_with, blocks, changed, example, placed};
 use super::thaw::{Scene, keys};
 use crate::free_address::free_address;
+use crate::suite::billed::billed;
 
 /// Returns the example with the addresses of a setting.
 pub fn configuration(setting: &Setting) -> String {

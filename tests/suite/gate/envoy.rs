@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::proxies::{Proxy, Setting, block_with, blocks, example, place};
+use super::spend;
 use super::thaw::{Clients, Scene};
-use super::{billed, spend};
 use crate::free_address::free_address;
+use crate::suite::billed::billed;
 use crate::world::root;
 
 /// The lookup of the example.

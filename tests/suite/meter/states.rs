@@ -5,8 +5,9 @@ use flashgate_testing::values::HOUR;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Samples, billed, close_windows, condition_of, create_meter, log_of, once, spec};
+use super::{Samples, close_windows, condition_of, create_meter, log_of, once, spec};
 use crate::cluster_account::{LONG_AGO, now};
+use crate::suite::billed::billed;
 use crate::suite::prometheus::Prometheus;
 use crate::world::bare;
 
