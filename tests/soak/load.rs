@@ -204,7 +204,7 @@ impl<'a> Load<'a> {
             self.has_none::<CreditPack>(undecided).await && self.has_none::<CreditAdjustment>(undecided).await
         })
         .await;
-        let ledgers: BTreeMap<(String, String), CreditLedger> = self.all().await;
+        let ledgers = self.ledgers_that_are_shown().await;
         for account in &self.accounts {
             let account = account.lock().await;
             let key = (account.cluster.name.clone(), account.name.clone());
@@ -225,16 +225,37 @@ impl<'a> Load<'a> {
             let balance = credits(granted + purchased + adjusted - consumed);
             assert_eq!(ledger.balance().expect("balance"), balance, "of {key:?}");
         }
-        self.until("the current ledger in every Subscription", async || {
+    }
+
+    /// Waits until every Subscription shows its ledger. Returns the ledgers.
+    ///
+    /// A ledger can still advance, for example by the refusal of a window that was reported, so each attempt reads them
+    /// again.
+    async fn ledgers_that_are_shown(&self) -> BTreeMap<(String, String), CreditLedger> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
             let subscriptions: BTreeMap<_, Subscription> = self.all().await;
-            let shown = subscriptions.iter().filter(|(key, subscription)| {
-                let shown = subscription.status.as_ref().and_then(|status| status.ledger.as_ref());
-                let held = ledgers.get(key).map(|ledger| (ledger.spec.sequence, &ledger.spec.hash));
-                shown.map(|shown| (shown.sequence, &shown.hash)) == held
-            });
-            shown.count() == self.accounts.len()
-        })
-        .await;
+            let ledgers: BTreeMap<_, CreditLedger> = self.all().await;
+            let shown = |key| {
+                let status = subscriptions.get(key).and_then(|subscription| subscription.status.as_ref());
+                status.and_then(|status| status.ledger.as_ref())
+            };
+            let differ = |(key, ledger): (_, &CreditLedger)| {
+                let (shown, held) = (shown(key), (ledger.spec.sequence, &ledger.spec.hash));
+                let is_shown = shown.is_some_and(|shown| (shown.sequence, &shown.hash) == held);
+                (!is_shown).then(|| format!("{key:?} is at {held:?} and shows {shown:?}"))
+            };
+            let differences: Vec<_> = ledgers.iter().filter_map(differ).collect();
+            if differences.is_empty() && ledgers.len() == self.accounts.len() {
+                return ledgers;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "timeout after {TIMEOUT:?}: {} ledgers, {differences:#?}",
+                ledgers.len()
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Waits until nothing is pending. Asserts that the operators then write nothing.
