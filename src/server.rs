@@ -6,6 +6,7 @@
 //! for another one.
 
 mod connections;
+mod phase;
 pub mod tls;
 mod watched;
 
@@ -31,7 +32,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt as _;
 
-use self::connections::{Admission, Connection, Connections, Phase};
+use self::connections::{Admission, Connection, Connections};
+use self::phase::Phase;
 use self::tls::Tls;
 use self::watched::{Answer, Arriving, Watched};
 use crate::metrics::Metrics;

@@ -3,52 +3,17 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::phase::{CurrentPhase, Phase};
 use super::{Cut, Limits};
-
-/// The state of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Waiting for the head of a request.
-    Head,
-    /// Waiting for the body of a request.
-    Body,
-    /// Handling the request.
-    Handling,
-    /// Producing and sending the answer.
-    Sending,
-    /// The answer is complete, and the rest of it is being sent.
-    Flushing,
-    /// The answer was sent, and the client may send another request.
-    Idle,
-}
-
-impl Phase {
-    /// Returns whether a connection in this phase may be closed for a new one: its request is incomplete or
-    /// answered.
-    const fn can_be_replaced(self) -> bool {
-        !matches!(self, Self::Handling)
-    }
-
-    /// Returns the time limit of the phase, and the reason when it is exceeded.
-    const fn limit(self, limits: &Limits) -> (Duration, Cut) {
-        match self {
-            Self::Head => (limits.head, Cut::HeadTimeout),
-            Self::Body => (limits.body, Cut::BodyTimeout),
-            Self::Handling => (limits.handling, Cut::HandlingTimeout),
-            Self::Sending | Self::Flushing => (limits.sending, Cut::SendingTimeout),
-            Self::Idle => (limits.idle, Cut::IdleTimeout),
-        }
-    }
-}
 
 /// The open connections.
 pub struct Connections {
     limits: Limits,
+    started: Instant,
     open: Mutex<Open>,
 }
 
@@ -60,8 +25,8 @@ struct Open {
 
 struct Row {
     address: IpAddr,
-    phase: Phase,
-    since: Instant,
+    /// A request changes it without the lock of the table.
+    phase: Arc<CurrentPhase>,
     /// Closes the connection when it is dropped.
     _close: oneshot::Sender<()>,
 }
@@ -80,7 +45,7 @@ pub struct Admission {
 impl Connections {
     /// Returns a table without connections.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, open: Mutex::default() }
+        Self { limits, started: Instant::now(), open: Mutex::default() }
     }
 
     /// Adds a connection from `address`. If there is no room, closes the one that has been idle the longest.
@@ -90,40 +55,43 @@ impl Connections {
         let is_address_full = of_address >= self.limits.connections_per_address;
         let mut closed = None;
         if is_address_full || open.rows.len() >= self.limits.connections {
-            let candidates = open.rows.iter().filter(|(_, row)| !is_address_full || row.address == address);
-            let oldest = candidates
-                .filter(|(_, row)| row.phase.can_be_replaced())
-                .min_by_key(|(id, row)| (row.since, **id));
-            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+            let is_candidate = |row: &Row| !is_address_full || row.address == address;
+            let Some(oldest) = open.close_oldest(is_candidate) else {
                 return Admission { admitted: None, closed: Some((Cut::Refused, address)) };
             };
-            closed = open.rows.remove(&oldest).map(|row| (Cut::Replaced, row.address));
+            closed = Some((Cut::Replaced, oldest.address));
         }
         let id = open.next_id;
         open.next_id = id.wrapping_add(1);
+        let phase = Arc::new(CurrentPhase::new(now.duration_since(self.started)));
         let (close, closing) = oneshot::channel();
-        open.rows.insert(id, Row { address, phase: Phase::Head, since: now, _close: close });
-        let connection = Connection { id, table: Arc::clone(self) };
+        open.rows.insert(id, Row { address, phase: Arc::clone(&phase), _close: close });
+        let connection = Connection { id, phase, table: Arc::clone(self) };
         Admission { admitted: Some((connection, closing)), closed }
     }
 
     /// Closes the connections whose phase exceeds its time limit.
     pub fn close_overdue(&self, now: Instant) -> Vec<(Cut, IpAddr)> {
+        let now = now.duration_since(self.started);
         let mut cuts = Vec::new();
         self.lock().rows.retain(|_, row| {
-            let (limit, cut) = row.phase.limit(&self.limits);
-            let is_overdue = now.duration_since(row.since) >= limit;
-            if is_overdue {
+            let Some(seen) = row.phase.read() else { return false };
+            let (limit, cut) = seen.phase.limit(&self.limits);
+            let is_closed = now.saturating_sub(seen.since) >= limit && row.phase.close(seen);
+            if is_closed {
                 cuts.push((cut, row.address));
             }
-            !is_overdue
+            !is_closed
         });
         cuts
     }
 
     /// Closes the connections without a running request.
     pub fn close_unused(&self) {
-        self.lock().rows.retain(|_, row| !matches!(row.phase, Phase::Head | Phase::Idle));
+        self.lock().rows.retain(|_, row| {
+            let Some(seen) = row.phase.read() else { return false };
+            !(matches!(seen.phase, Phase::Head | Phase::Idle) && row.phase.close(seen))
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -131,31 +99,41 @@ impl Connections {
     }
 }
 
+impl Open {
+    /// Closes the candidate that has been in its phase the longest, and returns it. Returns `None` if each of them has a
+    /// request that is being handled.
+    fn close_oldest(&mut self, is_candidate: impl Fn(&Row) -> bool) -> Option<Row> {
+        loop {
+            let candidates = self.rows.iter().filter(|(_, row)| is_candidate(row));
+            let seen = candidates.filter_map(|(id, row)| Some((*id, row.phase.read()?)));
+            let (id, seen) = seen
+                .filter(|(_, seen)| seen.phase.can_be_replaced())
+                .min_by_key(|(id, seen)| (seen.since, *id))?;
+            // It may have begun to handle a request since it was read.
+            if self.rows.get(&id).is_some_and(|row| row.phase.close(seen)) {
+                return self.rows.remove(&id);
+            }
+        }
+    }
+}
+
 /// A connection of the table. Dropping it removes it from the table.
 pub struct Connection {
     id: u64,
+    phase: Arc<CurrentPhase>,
     table: Arc<Connections>,
 }
 
 impl Connection {
     /// Begins a phase.
     pub fn enter(&self, phase: Phase) {
-        if let Some(row) = self.table.lock().rows.get_mut(&self.id) {
-            (row.phase, row.since) = (phase, Instant::now());
-        }
+        self.phase.enter(phase, self.table.started.elapsed());
     }
 
-    /// Begins the phase `to` if the connection is in `from`. The change from `Sending` to `Flushing` does not
-    /// restart the time limit.
+    /// Begins the phase `to` if the connection is in `from`. The change from `Sending` to `Flushing` does not restart the
+    /// time limit.
     pub fn advance(&self, from: Phase, to: Phase) {
-        if let Some(row) = self.table.lock().rows.get_mut(&self.id)
-            && row.phase == from
-        {
-            row.phase = to;
-            if to != Phase::Flushing {
-                row.since = Instant::now();
-            }
-        }
+        self.phase.advance(from, to, || self.table.started.elapsed());
     }
 }
 

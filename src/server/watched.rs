@@ -9,7 +9,8 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::{Connection, Phase};
+use super::connections::Connection;
+use super::phase::Phase;
 
 /// A stream.
 pub struct Watched<S> {

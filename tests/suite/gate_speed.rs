@@ -110,14 +110,22 @@ fn answer(list: &List, accounts: usize) -> Response {
     ([("content-type", "application/json")], page.to_string()).into_response()
 }
 
+/// Serves on threads of their own, as another process would: tasks on the threads of the load would be woken without a
+/// switch between threads.
 async fn serve(routes: Router) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
-    let address = listener.local_addr().expect("address");
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        stream.set_nodelay(true).expect("no delay");
+    let (send, address) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+            send.send(listener.local_addr().expect("address")).expect("the test waits for it");
+            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                stream.set_nodelay(true).expect("no delay");
+            });
+            axum::serve(listener, routes).await.expect("served");
+        });
     });
-    tokio::spawn(async move { axum::serve(listener, routes).await.expect("served") });
-    address
+    address.await.expect("address")
 }
 
 /// A client that asks about another account each time.
