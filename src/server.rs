@@ -250,6 +250,8 @@ impl Server {
         };
         tokio::spawn(async move {
             tokio::select! {
+                // Most wakeups are about a request.
+                biased;
                 served = served => if let Err(error) = served {
                     tracing::debug!(%error, "connection ended");
                 },
@@ -306,8 +308,10 @@ fn http_connection<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         async move {
             let has_body = !request.body().is_end_stream();
             connection.enter(if has_body { Phase::Body } else { Phase::Handling });
-            let arriving = |body| Body::new(Arriving::new(body, Arc::clone(&connection)));
-            let response = match routes.oneshot(request.map(arriving)).await {
+            let body = |body| {
+                if has_body { Body::new(Arriving::new(body, Arc::clone(&connection))) } else { Body::empty() }
+            };
+            let response = match routes.oneshot(request.map(body)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
