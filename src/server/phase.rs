@@ -61,11 +61,11 @@ impl Seen {
     /// Returns the start in microseconds, and in the lowest bits the number of the phase, from 1.
     fn word(self) -> u64 {
         let micros = u64::try_from(self.since.as_micros()).unwrap_or(u64::MAX >> PHASE_BITS);
-        micros << PHASE_BITS | (self.phase as u64).saturating_add(1)
+        (micros << PHASE_BITS) | (self.phase as u64).saturating_add(1)
     }
 
     fn of(word: u64) -> Option<Self> {
-        let number = word & (1 << PHASE_BITS) - 1;
+        let number = word & ((1 << PHASE_BITS) - 1);
         let phase = Phase::ALL.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
         Some(Self { phase: *phase, since: Duration::from_micros(word >> PHASE_BITS) })
     }
