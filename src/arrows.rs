@@ -131,11 +131,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "flashgate_history",
             "flashgate_meter",
             "flashgate_portal",
+            "grid",
             "metrics",
             "operator",
             "payments",
             "server",
             "simulate",
+            "statement",
             "telemetry",
             "text_file",
         ],
@@ -155,11 +157,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "catalog",
             "flashgate_api",
             "flashgate_preview",
+            "grid",
             "operator::judged_kind",
             "operator::project",
             "simulate",
+            "statement",
         ],
     ),
+    // Text for terminals, which several commands share.
+    ("grid", &[]),
+    ("statement", &["grid"]),
 ];
 
 /// Each crate below `crates`, with its allowed dependencies outside tests. A crate without a row may have none.

@@ -8,6 +8,7 @@ pub mod catalog;
 #[cfg(test)]
 mod cited_laws;
 pub mod cli;
+mod grid;
 pub mod metrics;
 pub mod operator;
 pub mod payments;
@@ -17,6 +18,7 @@ pub mod server;
 pub mod simulate;
 #[cfg(test)]
 mod source_tree;
+mod statement;
 pub mod telemetry;
 pub mod text_file;
 pub mod throttle;

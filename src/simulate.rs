@@ -20,11 +20,9 @@ use store::{Applied, Store};
 use crate::admission::{Admission, AdmissionBuildError};
 
 mod account;
-pub mod grid;
 pub mod manifest;
 pub mod output;
 mod receipts;
-mod statement;
 pub mod step;
 mod store;
 pub mod table;

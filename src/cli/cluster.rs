@@ -63,7 +63,9 @@ impl ClusterArgs {
         let Self { context, kubeconfig, impersonated, namespace: _ } = self;
         let mut config = if context.is_none() && kubeconfig.is_none() {
             // Also finds the service account of a pod.
-            Config::infer().await.context("no cluster to connect to: set KUBECONFIG, or use `--kubeconfig`")?
+            Config::infer()
+                .await
+                .context("no cluster to connect to: set KUBECONFIG, or use `--kubeconfig`")?
         } else {
             let file = match kubeconfig {
                 Some(file) => Kubeconfig::read_from(file),

@@ -10,7 +10,7 @@ use flashgate_ledger::catalog::Catalog;
 use jiff::Timestamp;
 
 use crate::catalog::{self, CatalogError};
-use crate::simulate::grid::Layout;
+use crate::grid::Layout;
 use crate::simulate::manifest::manifests;
 use crate::simulate::step::parse_time;
 use crate::simulate::table;

@@ -8,11 +8,12 @@ use flashgate_ledger::entry::Entry;
 use serde_json::Value;
 
 use super::Outcome;
-use super::grid::{Column, Grid, Layout, Tone, grouped};
-use super::statement::{periods, statement};
+use crate::grid::{Column, Grid, Layout, Tone, grouped};
+use crate::statement::{periods, statement};
 
 /// Number of reports that a table shows. The number of the others is printed.
 const REPORTS_SHOWN: usize = 20;
+
 /// Returns the outcome as text. With `events`, the statement of each account comes first.
 #[must_use]
 pub fn render(outcome: &Outcome, events: bool, layout: Layout) -> String {

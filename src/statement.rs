@@ -9,10 +9,10 @@ use flashgate_ledger::period::Window;
 use flashgate_ledger::statement::{Book, Statement};
 use jiff::Timestamp;
 
-use super::grid::{Column, Grid, Layout, NO_BREAK, Tone, grouped};
+use crate::grid::{Column, Grid, Layout, NO_BREAK, Tone, grouped};
 
 /// Returns the statement of one account.
-pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: Layout) -> String {
+pub fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: Layout) -> String {
     let columns = [
         Column::text("TIME"),
         Column::text("EVENT"),
@@ -46,7 +46,7 @@ pub(super) fn statement<'e>(entries: impl Iterator<Item = &'e Entry>, layout: La
 
 /// Returns the sums of an account's periods. In each line the amounts add up from the opening to the closing
 /// balance (Law 22).
-pub(super) fn periods(statements: &[Statement], layout: Layout) -> String {
+pub fn periods(statements: &[Statement], layout: Layout) -> String {
     let amounts = ["OPENING", "GRANTED", "PURCHASED", "ADJUSTED", "REFUNDED", "CONSUMED", "EXPIRED"]
         .map(Column::amount);
     let columns = [Column::prose("PERIOD")].into_iter().chain(amounts);

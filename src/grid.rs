@@ -6,7 +6,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 const GAP: u16 = 2;
 
 /// A blank without a line break. It is printed as a normal blank.
-pub(super) const NO_BREAK: char = '\u{a0}';
+pub const NO_BREAK: char = '\u{a0}';
 
 /// The layout of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Layout {
 }
 
 /// Returns a decimal with its thousands set apart, such as `1,125,000.5`.
-pub(super) fn grouped(decimal: &str) -> String {
+pub fn grouped(decimal: &str) -> String {
     let (sign, digits) = decimal.strip_prefix('-').map_or(("", decimal), |digits| ("-", digits));
     let (whole, fraction) = digits.find('.').map_or((digits, ""), |point| digits.split_at(point));
     let mut groups = String::with_capacity(decimal.len());
@@ -33,7 +33,7 @@ pub(super) fn grouped(decimal: &str) -> String {
 
 /// The highlighting of a cell if colours are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub enum Tone {
     Plain,
     Warning,
     Alarm,
@@ -41,45 +41,45 @@ pub(super) enum Tone {
 
 /// A column: its heading and the kind of its content.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub struct Column {
     title: &'static str,
-    pub(super) is_amount: bool,
+    pub is_amount: bool,
     is_prose: bool,
 }
 
 impl Column {
     /// Returns a column of words, which are not broken into lines.
-    pub(super) const fn text(title: &'static str) -> Self {
+    pub const fn text(title: &'static str) -> Self {
         Self { title, is_amount: false, is_prose: false }
     }
 
     /// Returns a column of amounts, aligned by their decimal points.
-    pub(super) const fn amount(title: &'static str) -> Self {
+    pub const fn amount(title: &'static str) -> Self {
         Self { title, is_amount: true, is_prose: false }
     }
 
     /// Returns a column of sentences, which are wrapped if the table would be too wide.
-    pub(super) const fn prose(title: &'static str) -> Self {
+    pub const fn prose(title: &'static str) -> Self {
         Self { title, is_amount: false, is_prose: true }
     }
 }
 
 /// A table without borders. Empty columns are left out.
-pub(super) struct Grid {
+pub struct Grid {
     columns: Vec<Column>,
     rows: Vec<Vec<(String, Tone)>>,
 }
 
 impl Grid {
-    pub(super) fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
         Self { columns: columns.into_iter().collect(), rows: Vec::new() }
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = (String, Tone)>) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = (String, Tone)>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    pub(super) fn render(mut self, layout: Layout) -> String {
+    pub fn render(mut self, layout: Layout) -> String {
         self.align_points();
         let is_used: Vec<bool> = (0..self.columns.len())
             .map(|index| {
