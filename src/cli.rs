@@ -7,10 +7,12 @@ pub mod gate;
 pub mod history;
 mod log;
 pub mod meter;
+pub mod preview;
 pub mod run;
 pub mod serve;
 pub mod simulate;
 mod stop_signal;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +48,8 @@ pub enum Command {
     History(history::HistoryCommand),
     /// Simulates manifests on a virtual clock, without a cluster
     Simulate(simulate::Args),
+    /// Shows the consequences of manifests for the accounts of a cluster, before they are applied
+    Preview(preview::Args),
     /// Prints the custom resource definitions
     Crds,
     /// Checks a catalog, or prints its JSON Schema
@@ -79,6 +83,7 @@ pub fn execute(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => backup::restore(&args),
         Command::History(command) => history::run(&command),
         Command::Simulate(args) => Ok(simulate::run(&args)),
+        Command::Preview(args) => preview::run(&args),
         Command::Crds => {
             anstream::print!("{}", flashgate_api::definitions::all_yaml()?);
             Ok(ExitCode::SUCCESS)

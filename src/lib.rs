@@ -14,6 +14,7 @@ pub mod operator;
 pub mod payments;
 #[cfg(test)]
 mod plain_words;
+pub mod preview;
 pub mod server;
 pub mod simulate;
 #[cfg(test)]

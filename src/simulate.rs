@@ -21,8 +21,10 @@ use crate::admission::{Admission, AdmissionBuildError};
 
 mod account;
 pub mod manifest;
+mod merge;
 pub mod output;
 mod receipts;
+pub mod resumed;
 pub mod step;
 mod store;
 pub mod table;

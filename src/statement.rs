@@ -69,7 +69,7 @@ pub fn periods(statements: &[Statement], layout: Layout) -> String {
 }
 
 /// Returns the description of an entry.
-fn describe(entry: &Entry) -> String {
+pub fn describe(entry: &Entry) -> String {
     match &entry.detail {
         Detail::Granted { plan, period_number, expiration_time, debt_repaid, .. } => {
             let (plan, expires) = (plan_name(plan), expires(Some(*expiration_time)));

@@ -11,6 +11,7 @@ mod simulator {
     pub mod faults;
     pub mod history;
     pub mod portal;
+    pub mod preview;
     pub mod reads;
     pub mod runner;
     pub mod users;

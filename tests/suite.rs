@@ -40,6 +40,7 @@ mod suite {
     mod payments;
     mod portal;
     mod portal_speed;
+    mod preview;
     mod prometheus;
     mod protocol;
     mod replay;

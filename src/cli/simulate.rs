@@ -10,6 +10,7 @@ use flashgate_ledger::catalog::Catalog;
 use jiff::Timestamp;
 
 use crate::catalog::{self, CatalogError};
+use crate::cli::terminal;
 use crate::grid::Layout;
 use crate::simulate::manifest::manifests;
 use crate::simulate::step::parse_time;
@@ -19,10 +20,6 @@ use crate::text_file::{self, TextFileError};
 
 /// Exit code when the manifests cannot be simulated.
 const EXIT_REFUSED: u8 = 2;
-/// Width of a table that is written to a file or pipe, in characters.
-const PLAIN_WIDTH: u16 = 100;
-/// Narrowest and widest table on a terminal, in characters.
-const TERMINAL_WIDTHS: (u16, u16) = (80, 140);
 
 /// Options of `simulate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -143,10 +140,8 @@ fn print(args: &Args, outcome: &Outcome) -> Result<(), RunError> {
         }
         Form::Yaml => serde_yaml::to_writer(&mut stdout, outcome)?,
         Form::Table => {
-            let (narrowest, widest) = TERMINAL_WIDTHS;
-            let terminal = comfy_table::Table::new().width();
-            let width = terminal.map_or(PLAIN_WIDTH, |width| width.clamp(narrowest, widest));
-            stdout.write_all(table::render(outcome, args.events, Layout { width, is_styled }).as_bytes())?;
+            let layout = Layout { width: terminal::width(), is_styled };
+            stdout.write_all(table::render(outcome, args.events, layout).as_bytes())?;
         }
     }
     Ok(stdout.flush()?)

@@ -10,7 +10,9 @@ use flashgate_ledger::catalog::Catalog;
 use flashgate_ledger::decide::{Decision, decide};
 use flashgate_ledger::facts::Facts;
 use flashgate_ledger::ledger::{Ledger, Violation};
+use flashgate_preview::account_clock::AccountClock;
 use flashgate_preview::convert::{self, ConvertError};
+use flashgate_preview::facts::not_before_arrivals;
 use flashgate_preview::stated_kind::StatedKind;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -53,11 +55,11 @@ pub(super) struct SimulatedAccount {
 
 /// A ledger, in the form of the laws and in its stored form.
 #[derive(Debug)]
-struct CommittedLedger {
-    ledger: Ledger,
-    stored: CreditLedgerSpec,
-    uid: String,
-    creation_time: Timestamp,
+pub(super) struct CommittedLedger {
+    pub(super) ledger: Ledger,
+    pub(super) stored: CreditLedgerSpec,
+    pub(super) uid: String,
+    pub(super) creation_time: Timestamp,
 }
 
 impl SimulatedAccount {
@@ -66,6 +68,33 @@ impl SimulatedAccount {
         let label = format!("{}/{}", key.namespace, key.name).into();
         let facts = Facts { name: key.name.to_string(), ..Facts::default() };
         Self { key, label, facts, subscription: None, committed: None, wake_time: None, violation: None }
+    }
+
+    /// Returns an account of a cluster, without its facts.
+    pub(super) fn continued(
+        key: AccountKey,
+        committed: Option<CommittedLedger>,
+        clock: AccountClock,
+    ) -> Self {
+        let mut account = Self { committed: committed.map(Box::new), ..Self::new(key) };
+        account.set_clock(clock);
+        account
+    }
+
+    /// Sets whether the account has a test clock. By the wall clock, more facts can arrive at the present instant.
+    pub(super) fn set_clock(&mut self, clock: AccountClock) {
+        self.facts.has_test_clock = clock.is_test;
+        self.facts.instant_is_open = !clock.is_test;
+    }
+
+    /// Returns the current time, which is at least that of every arrival within the tolerance.
+    pub(super) fn latest(&self, now: Timestamp) -> Timestamp {
+        not_before_arrivals(&self.facts, now)
+    }
+
+    /// Returns the invariant that does not hold, if there is one.
+    pub(super) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
     }
 
     /// Adds an object that is new or whose spec has changed.

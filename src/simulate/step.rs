@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
@@ -114,29 +114,25 @@ impl Step {
     /// # Errors
     /// When it is not an object of this API group, has no name, or has an invalid annotation.
     pub fn new(manifest: Manifest) -> Result<Self, SimulateError> {
-        let Manifest { place, object, .. } = manifest;
-        let Value::Object(mut object) = object else {
-            return Err(SimulateError::of_document(place, "must be an object with `apiVersion` and `kind`"));
-        };
-        let kind = match kind_of(&object) {
-            Ok(kind) => kind,
-            Err(message) => return Err(SimulateError::of_document(place, message)),
-        };
-        object.remove("status");
-        let (metadata, key) = match identity(kind, &mut object) {
-            Ok(identity) => identity,
-            Err(message) => {
-                return Err(SimulateError::of_document(place, format!("{}: {message}", kind.as_str())));
-            }
-        };
-        metadata.retain(|field, _| !SERVER_METADATA.contains(&field.as_str()));
-        match Annotations::read(metadata) {
+        let Stated { place, key, object } = Stated::of(manifest, DEFAULT_NAMESPACE)?;
+        match Annotations::read(&object) {
             Ok(Annotations { at, has_test_clock, deletes }) => {
-                let action = if deletes { Action::Delete } else { Action::Apply(Value::Object(object)) };
+                let action = if deletes { Action::Delete } else { Action::Apply(object) };
                 Ok(Self { place, key, at, has_test_clock, action })
             }
             Err(message) => Err(SimulateError::of_object(place, &key, message)),
         }
+    }
+
+    /// Returns the step that applies `manifest`, without the annotations of simulations. An object without a namespace gets
+    /// `namespace`.
+    ///
+    /// # Errors
+    /// When it is not an object of this API group, or has no name.
+    pub fn applied(manifest: Manifest, namespace: &str) -> Result<Self, SimulateError> {
+        let Stated { place, key, object } = Stated::of(manifest, namespace)?;
+        let has_test_clock = annotation(&object, TEST_CLOCK).is_some();
+        Ok(Self { place, key, at: None, has_test_clock, action: Action::Apply(object) })
     }
 
     /// Returns the start time of a Subscription. It is the time of the first document if that has no other.
@@ -150,6 +146,36 @@ impl Step {
         let Some(start) = object.pointer("/spec/startTime") else { return Ok(None) };
         let time = parse_time("spec.startTime", start);
         time.map(Some).map_err(|message| SimulateError::of_object(self.place.clone(), &self.key, message))
+    }
+}
+
+/// A manifest whose object can be identified.
+struct Stated {
+    place: Place,
+    key: ObjectKey,
+    /// The object, without its status and the fields that only the server writes.
+    object: Value,
+}
+
+impl Stated {
+    fn of(manifest: Manifest, namespace: &str) -> Result<Self, SimulateError> {
+        let Manifest { place, object, .. } = manifest;
+        let Value::Object(mut object) = object else {
+            return Err(SimulateError::of_document(place, "must be an object with `apiVersion` and `kind`"));
+        };
+        let kind = match kind_of(&object) {
+            Ok(kind) => kind,
+            Err(message) => return Err(SimulateError::of_document(place, message)),
+        };
+        object.remove("status");
+        let (metadata, key) = match identity(kind, &mut object, namespace) {
+            Ok(identity) => identity,
+            Err(message) => {
+                return Err(SimulateError::of_document(place, format!("{}: {message}", kind.as_str())));
+            }
+        };
+        metadata.retain(|field, _| !SERVER_METADATA.contains(&field.as_str()));
+        Ok(Self { place, key, object: Value::Object(object) })
     }
 }
 
@@ -172,11 +198,12 @@ fn kind_of(object: &Map<String, Value>) -> Result<Kind, String> {
     })
 }
 
-/// Returns the metadata of an object, with its namespace set, and its key.
-fn identity(
+/// Returns the metadata of an object, with its namespace set, and its key. An object without a namespace gets `default`.
+fn identity<'o>(
     kind: Kind,
-    object: &mut Map<String, Value>,
-) -> Result<(&mut Map<String, Value>, ObjectKey), String> {
+    object: &'o mut Map<String, Value>,
+    default: &str,
+) -> Result<(&'o mut Map<String, Value>, ObjectKey), String> {
     let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
     let metadata = metadata.ok_or("`metadata` is missing; must be an object with a `name`")?;
     let text = |field: &str| match metadata.get(field) {
@@ -186,7 +213,7 @@ fn identity(
         Some(other) => Err(format!("`metadata.{field}` is {other}; must be a text")),
     };
     let name = text("name")?.ok_or("`metadata.name` is missing; must be the name of the object")?;
-    let namespace = text("namespace")?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    let namespace = text("namespace")?.unwrap_or_else(|| default.to_owned());
     metadata.insert("namespace".to_owned(), namespace.clone().into());
     Ok((metadata, ObjectKey { kind, namespace, name }))
 }
@@ -199,10 +226,8 @@ struct Annotations {
 }
 
 impl Annotations {
-    fn read(metadata: &Map<String, Value>) -> Result<Self, String> {
-        let annotation =
-            |name: &str| metadata.get("annotations").and_then(|annotations| annotations.get(name));
-        let deletes = match annotation(DELETE) {
+    fn read(object: &Value) -> Result<Self, String> {
+        let deletes = match annotation(object, DELETE) {
             None => false,
             Some(Value::String(text)) if text == "true" => true,
             Some(Value::String(text)) if text == "false" => false,
@@ -210,9 +235,14 @@ impl Annotations {
                 return Err(format!("annotation `{DELETE}` is {other}; must be \"true\", in quotes"));
             }
         };
-        let at = annotation(AT).map(|at| parse_time(&format!("annotation `{AT}`"), at)).transpose()?;
-        Ok(Self { at, has_test_clock: annotation(TEST_CLOCK).is_some(), deletes })
+        let at =
+            annotation(object, AT).map(|at| parse_time(&format!("annotation `{AT}`"), at)).transpose()?;
+        Ok(Self { at, has_test_clock: annotation(object, TEST_CLOCK).is_some(), deletes })
     }
+}
+
+fn annotation<'o>(object: &'o Value, name: &str) -> Option<&'o Value> {
+    object.get("metadata")?.get("annotations")?.get(name)
 }
 
 /// Parses a time as the CRDs do: whole seconds, from 2000 to 2100.

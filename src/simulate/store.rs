@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::SimulateError;
 use super::manifest::Place;
-use super::step::ObjectKey;
+use super::step::{Kind, ObjectKey};
 use crate::admission::Admission;
 
 /// Every object that exists.
@@ -140,6 +140,11 @@ impl Store {
         Object { content, uid, generation: 1, creation_time: now, status: None }
     }
 
+    /// Adds an object of a cluster.
+    pub(super) fn insert(&mut self, key: ObjectKey, object: Object) {
+        self.objects.insert(key, object);
+    }
+
     /// Deletes the object `key`. Returns whether it existed.
     pub(super) fn delete(&mut self, key: &ObjectKey) -> bool {
         self.objects.remove(key).is_some()
@@ -159,16 +164,20 @@ impl Store {
     pub(super) fn into_objects(self) -> impl Iterator<Item = Value> {
         let mut objects: Vec<_> = self.objects.into_iter().collect();
         objects.sort_by(|(key, _), (other, _)| key.cmp(other));
-        objects.into_iter().map(|(_, Object { mut content, status, .. })| {
-            if let (Some(status), Some(fields)) = (status, content.as_object_mut()) {
-                fields.insert("status".to_owned(), status.to_json());
-            }
-            content
-        })
+        objects.into_iter().map(|(_, object)| object.with_status())
     }
 }
 
 impl Object {
+    /// Returns the object with its status.
+    pub(super) fn with_status(&self) -> Value {
+        let mut content = self.content.clone();
+        if let (Some(status), Some(fields)) = (&self.status, content.as_object_mut()) {
+            fields.insert("status".to_owned(), status.to_json());
+        }
+        content
+    }
+
     /// Sets the fields of the metadata that the server writes.
     fn fill_metadata(&mut self) {
         if let Some(metadata) = self.content.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -180,7 +189,18 @@ impl Object {
 }
 
 impl Status {
-    fn to_json(&self) -> Value {
+    /// Returns the status of an object of a cluster.
+    pub(super) fn of(kind: Kind, status: Value) -> Result<Self, serde_json::Error> {
+        Ok(match kind {
+            Kind::Subscription => Self::Subscription(serde_json::from_value(status)?),
+            Kind::CreditPack => Self::Pack(serde_json::from_value(status)?),
+            Kind::UsageReport => Self::Report(serde_json::from_value(status)?),
+            Kind::Payment => Self::Payment(serde_json::from_value(status)?),
+            Kind::CreditAdjustment => Self::Adjustment(serde_json::from_value(status)?),
+        })
+    }
+
+    pub(super) fn to_json(&self) -> Value {
         let json = match self {
             Self::Subscription(status) => serde_json::to_value(status),
             Self::Pack(status) => serde_json::to_value(status),

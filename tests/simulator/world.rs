@@ -20,6 +20,7 @@ use crate::outcome::Disorder;
 use crate::simulator::faults::{Fault, Faults};
 use crate::simulator::history::{Rows, SharedHistory};
 use crate::simulator::portal;
+use crate::simulator::preview::Foreseen;
 use crate::simulator::reads::Reads;
 use crate::simulator::runner::Runner;
 use crate::simulator::users;
@@ -59,6 +60,8 @@ pub struct World {
     history: Option<SharedHistory>,
     reads: Reads,
     snapshot: Option<Snapshot>,
+    /// The preview of the last batch, in a run without faults.
+    foreseen: Option<Foreseen>,
     pub faults: Faults,
     pub steps: usize,
     pub trace: Option<String>,
@@ -108,6 +111,7 @@ impl World {
             history: (seed % 2 == 1).then(|| SharedHistory::of(seed, is_faulty)),
             reads: Reads::default(),
             snapshot: None,
+            foreseen: None,
             faults: Faults::of(seed, workload.disorder, omissions.faults.clone()),
             steps: 0,
             trace: None,
@@ -138,6 +142,7 @@ impl World {
             if !batch.is_hurried || !self.is_faulty {
                 self.run_until_quiet()?;
             }
+            self.check_foreseen()?;
             if self.disorder == Disorder::Lagging {
                 // Caches are at most as old as the batch. Otherwise a report that is seen a day late may have
                 // no account.
@@ -150,9 +155,26 @@ impl World {
                 let history = self.history.as_ref().map(SharedHistory::rows);
                 self.snapshot = Some(Snapshot { store, oracle: self.oracle.clone(), history });
             }
+            if !self.is_faulty {
+                self.run_until_quiet()?;
+                self.foresee(batch)?;
+            }
             self.play_batch(batch)?;
         }
         self.end()
+    }
+
+    /// Previews a batch. The accounts are up to date.
+    fn foresee(&mut self, batch: &Batch) -> Result<(), Violation> {
+        let items = batch.items.iter().filter(|(number, _)| !self.left_out.contains(number));
+        let items: Vec<&Item> = items.map(|(_, item)| item).collect();
+        self.foreseen = Foreseen::of(&lock(&self.wire).store, &self.catalog, &items)?;
+        Ok(())
+    }
+
+    /// Compares the preview of the last batch with what happened.
+    fn check_foreseen(&mut self) -> Result<(), Violation> {
+        self.foreseen.take().map_or(Ok(()), |foreseen| foreseen.check(&lock(&self.wire).store))
     }
 
     fn play_batch(&mut self, batch: &Batch) -> Result<(), Violation> {
@@ -260,6 +282,7 @@ impl World {
             runner.skew_seconds.store(0, Ordering::Relaxed);
         }
         self.run_until_quiet()?;
+        self.check_foreseen()?;
         // Later than any operator's clock.
         let last_shown = seconds_after(lock(&self.wire).store.now(), 120);
         self.advance_to(last_shown);

@@ -7,7 +7,7 @@ use crate::suite::chart;
 use crate::world::{Operator, World};
 
 /// Namespaces of the shared world in which Subscriptions may use a test clock.
-pub const TEST_CLOCK_NAMESPACES: [&str; 32] = [
+pub const TEST_CLOCK_NAMESPACES: [&str; 33] = [
     "clock-renewal",
     "clock-packs",
     "clock-debt",
@@ -30,6 +30,7 @@ pub const TEST_CLOCK_NAMESPACES: [&str; 32] = [
     "clock-plans",
     "clock-free",
     "clock-year",
+    "clock-preview",
     "clock-life-01-individual",
     "clock-life-02-free-to-paid",
     "clock-life-03-a-year-of-starter",

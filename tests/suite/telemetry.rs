@@ -2,6 +2,7 @@
 
 mod causes;
 mod distance;
+mod gates;
 mod history;
 mod meters;
 mod usage;
@@ -141,8 +142,9 @@ async fn each_alert_fires_for_its_cause_and_each_dashboard_query_has_data() {
     scene.write_undecodable_payment().await;
     scene.change_a_history().await;
     meters::cause_alerts(&scene).await;
+    gates::cause_alerts(&scene).await;
     for alert in alerts(&rules) {
-        if !["FlashgateOperatorDown", "FlashgateMeterDown"].contains(&alert.as_str()) {
+        if !["FlashgateOperatorDown", "FlashgateMeterDown", "FlashgateGateDown"].contains(&alert.as_str()) {
             scene.fires(&alert).await;
         }
     }
@@ -156,6 +158,7 @@ async fn each_alert_fires_for_its_cause_and_each_dashboard_query_has_data() {
     scene.operators.clear();
     scene.fires("FlashgateOperatorDown").await;
     scene.fires("FlashgateMeterDown").await;
+    scene.fires("FlashgateGateDown").await;
 }
 
 /// Compares the metrics of the operators with the reference.

@@ -10,7 +10,7 @@ use flashgate_testing::values::{HOUR, at};
 use serde_json::{Value, json};
 
 use super::distance::{self, DistantServer};
-use super::{history, meters};
+use super::{gates, history, meters};
 use crate::cluster_account::{ClusterAccount, LONG_AGO, now, seconds};
 use crate::relay;
 use crate::suite::prometheus::{Prometheus, Target};
@@ -26,12 +26,13 @@ pub const STRANGER: &str = "stranger";
 const WATCHED_BY_THE_STRANGER: [&str; 12] =
     ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11", "n12"];
 
-/// Five operators, a meter and Prometheus. One operator works, one has no rights, and one has a slow and failing API
+/// Five operators, a meter, two gates and Prometheus. One operator works, one has no rights, and one has a slow and failing API
 /// server with a wrong clock. One records a history, and the history store of the last one is not available.
 pub struct Scene<'a> {
     pub prometheus: Prometheus,
-    /// The metrics addresses of the operators.
+    /// The metrics addresses of all processes.
     pub addresses: Vec<SocketAddr>,
+    /// The operators, the meter and the gates.
     pub operators: Vec<Operator>,
     /// The log of the working operator.
     pub log: PathBuf,
@@ -42,6 +43,8 @@ pub struct Scene<'a> {
     /// The control plane.
     pub world: &'a World,
     webhook: SocketAddr,
+    /// The address at which the gate with rights answers.
+    pub gate: SocketAddr,
 }
 
 impl<'a> Scene<'a> {
@@ -69,14 +72,21 @@ impl<'a> Scene<'a> {
             targets.map(|((namespace, pod), address)| Target { namespace, pod, address: *address }).collect();
         let (mut addresses, mut operators, meter) = (addresses.clone(), operators, free_address());
         let metered = Target { namespace: "billing", pod: "meter", address: meter };
-        let targets: Vec<Target> = targets.into_iter().chain([metered]).collect();
+        let (gate, gates) = (free_address(), [free_address(), free_address()]);
+        let gated = [("billing", "gate", gates[0]), ("elsewhere", "blind-gate", gates[1])];
+        let gated = gated.map(|(namespace, pod, address)| Target { namespace, pod, address });
+        let targets: Vec<Target> = targets.into_iter().chain([metered]).chain(gated).collect();
         let prometheus = Prometheus::start(world.plane.folder(), &targets, rules).await;
         addresses.push(meter);
         operators.push(meters::start(world, meter, &prometheus.url()));
-        prometheus.expect("sum(up) == 6").await;
+        let stranger = world.plane.kubeconfig_for(STRANGER).expect("kubeconfig");
+        operators.push(gates::start(world, &world.plane.kubeconfig(), gate, gates[0]));
+        operators.push(gates::start(world, &stranger, free_address(), gates[1]));
+        addresses.extend(gates);
+        prometheus.expect("sum(up) == 8").await;
         let tenants = world.namespace("tenants").await;
         let clocked = world.namespace("clocked").await;
-        Self { prometheus, addresses, operators, log, tenants, clocked, world, webhook }
+        Self { prometheus, addresses, operators, log, tenants, clocked, world, webhook, gate }
     }
 
     /// Waits until an alert fires.
