@@ -4,6 +4,7 @@
 //! operator's decisions at the same time are the answer. Nothing is written, and later usage is unknown, so there is none.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use flashgate_api::fact::{FactState, FactStatus};
 use flashgate_api::{
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::admission::Admission;
 use crate::simulate::SimulateError;
 use crate::simulate::manifest::Manifest;
 use crate::simulate::resumed::{LiveAccount, ResumeError, Resumed};
@@ -96,11 +98,13 @@ pub struct Changes {
     pub steps: Vec<Step>,
 }
 
-/// Catalog and clock of a preview.
-#[derive(Clone, Copy, Debug)]
+/// Rules and clock of a preview.
+#[derive(Clone, Copy)]
 pub struct Conditions<'a> {
     /// The catalog of the operator.
     pub catalog: &'a Catalog,
+    /// The rules of the API server.
+    pub admission: &'a Arc<Admission>,
     /// The present time.
     pub wall_time: Timestamp,
     /// Whether the operator allows test clocks in the account's namespace.
@@ -197,9 +201,10 @@ pub fn preview(
 fn preview_account(
     live: &LiveAccount,
     Changes { namespace, name, steps }: &Changes,
-    Conditions { catalog, wall_time, allows_test_clock }: Conditions<'_>,
+    Conditions { catalog, admission, wall_time, allows_test_clock }: Conditions<'_>,
 ) -> Result<AccountPreview, ResumeError> {
-    let mut account = Resumed::of(catalog, (namespace, name), live, wall_time, allows_test_clock)?;
+    let rules = (catalog, admission);
+    let mut account = Resumed::of(rules, (namespace, name), live, wall_time, allows_test_clock)?;
     let before = account.ledger().cloned();
     account.move_test_clock(steps, wall_time, allows_test_clock)?;
     let (mut touched, mut refused, mut notes, mut created) =

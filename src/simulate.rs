@@ -111,7 +111,7 @@ pub fn play(
     range: TimeRange,
 ) -> Result<Outcome, SimulateError> {
     let TimeRange { from, until } = range;
-    let mut simulation = Simulation::new(catalog)?;
+    let mut simulation = Simulation::new(catalog, Arc::new(Admission::new()?));
     let mut time_of_last = None;
     let mut left_out = 0_usize;
     for manifest in manifests {
@@ -188,19 +188,19 @@ struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    fn new(catalog: &'a Catalog) -> Result<Self, SimulateError> {
-        Ok(Self {
+    fn new(catalog: &'a Catalog, admission: Arc<Admission>) -> Self {
+        Self {
             catalog,
             now: Timestamp::MIN,
             begun: false,
-            store: Store::new(Admission::new()?),
+            store: Store::new(admission),
             accounts: BTreeMap::new(),
             touched: BTreeSet::new(),
             wake_times: BTreeSet::new(),
             deletions: VecDeque::new(),
             entries: Vec::new(),
             notes: Vec::new(),
-        })
+        }
     }
 
     /// Processes all events before `time`, and sets the current time to it.

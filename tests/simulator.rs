@@ -1,6 +1,7 @@
 //! Fault simulator: the operator's code against an in-memory cluster, with faults from a seed.
 //!
-//! `cargo test --test simulator -- --seeds 500` runs seeds 0 to 499, each with faults and once without.
+//! `cargo test --test simulator -- --seeds 500` runs seeds 0 to 499, each with faults, and twice without: once to compare the
+//! results, and once to compare previews with what then happens.
 //! `--seed 42` runs one seed and prints a trace. If the seed fails, it also prints a minimal failing case.
 
 mod entries;
@@ -21,11 +22,12 @@ mod simulator {
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 
 use clap::Parser;
+use flashgate_billing::admission::Admission;
 use flashgate_testing::harness::Harness;
 use flashgate_testing::simulated::{Store, lock};
 use tokio::time::Instant;
@@ -93,6 +95,7 @@ fn play(seed: u64, omissions: &Omissions, is_traced: bool) -> Run {
     let mut world = World::new(seed, &workload, true, omissions);
     world.trace = is_traced.then(String::new);
     let result = world.play(&workload).and_then(|()| {
+        preview(seed, &workload, omissions)?;
         if workload.disorder == Disorder::Wild {
             return Ok(());
         }
@@ -108,6 +111,14 @@ fn play(seed: u64, omissions: &Omissions, is_traced: bool) -> Run {
         injected: world.injected(),
         trace: world.trace.unwrap_or_default(),
     }
+}
+
+/// Runs a seed without faults, and previews each batch.
+fn preview(seed: u64, workload: &Workload, omissions: &Omissions) -> Result<(), Violation> {
+    static ADMISSION: LazyLock<Arc<Admission>> =
+        LazyLock::new(|| Arc::new(Admission::new().expect("the admission of the definitions")));
+    let world = World::new(seed, workload, false, omissions);
+    world.preview_by(&ADMISSION).play(workload)
 }
 
 fn store_of(world: &World) -> Store {

@@ -7,18 +7,19 @@ mod live;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use flashgate_cluster::clock::Clock;
-use kube::Client;
 
+use crate::admission::Admission;
 use crate::cli::cluster::{Cluster, ClusterArgs};
 use crate::cli::terminal;
 use crate::grid::Layout;
 use crate::preview::output::{exit_code, to_json};
-use crate::preview::{AccountPreview, Changes, Conditions, changes, markdown, preview, table};
+use crate::preview::{AccountPreview, Conditions, changes, markdown, preview, table};
 use crate::simulate::SimulateError;
 use crate::simulate::manifest::{Manifest, manifests};
 
@@ -111,26 +112,19 @@ async fn answer(args: &Args) -> anyhow::Result<Answer> {
         notes.push(format!("{others} objects of other kinds are left out"));
     }
     let chosen = catalog::choose(args.catalog.as_deref(), &client).await?;
+    let admission = Arc::new(Admission::new()?);
     let mut accounts = Vec::new();
     for changes in &changes {
-        accounts.push(account(args, &client, &chosen, changes).await?);
+        let live = live::read(&client, changes).await?;
+        let conditions = Conditions {
+            catalog: &chosen.catalog,
+            admission: &admission,
+            wall_time: Clock::system().now(),
+            allows_test_clock: args.allow_test_clocks.contains(&changes.namespace),
+        };
+        accounts.push(preview(&live, changes, conditions)?);
     }
     Ok(Answer { accounts, catalog: chosen.name, notes })
-}
-
-async fn account(
-    args: &Args,
-    client: &Client,
-    chosen: &catalog::Chosen,
-    changes: &Changes,
-) -> anyhow::Result<AccountPreview> {
-    let live = live::read(client, changes).await?;
-    let conditions = Conditions {
-        catalog: &chosen.catalog,
-        wall_time: Clock::system().now(),
-        allows_test_clock: args.allow_test_clocks.contains(&changes.namespace),
-    };
-    Ok(preview(&live, changes, conditions)?)
 }
 
 type Documents = Vec<Result<Manifest, SimulateError>>;
@@ -143,7 +137,7 @@ fn documents(files: &[files::File]) -> Documents {
 fn octal_notes(documents: &mut Documents) -> Vec<String> {
     let read = documents.iter_mut().filter_map(|manifest| manifest.as_mut().ok());
     read.flat_map(|manifest| {
-        let file = std::sync::Arc::clone(&manifest.place.file);
+        let file = Arc::clone(&manifest.place.file);
         std::mem::take(&mut manifest.notes).into_iter().map(move |note| format!("{file}:{note}"))
     })
     .collect()

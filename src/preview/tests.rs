@@ -55,8 +55,9 @@ fn previewed(live: &LiveAccount, before: &str, after: &str) -> AccountPreview {
     let (before, after) = (manifests("before.yaml", before), manifests("after.yaml", after));
     let (changes, _) = changes(before, after, TEAM).expect("readable");
     let [changes] = changes.as_slice() else { unreachable!("one account: {changes:?}") };
-    let catalog = shipped();
-    let conditions = Conditions { catalog: &catalog, wall_time: now(), allows_test_clock: false };
+    let (catalog, admission) = (shipped(), Arc::new(Admission::new().expect("admission")));
+    let conditions =
+        Conditions { catalog: &catalog, admission: &admission, wall_time: now(), allows_test_clock: false };
     preview(live, changes, conditions).expect("previewed")
 }
 

@@ -1,5 +1,7 @@
 //! A simulation that begins with an account of a cluster, for changes that nobody has made yet.
 
+use std::sync::Arc;
+
 use flashgate_api::fact::FactObject;
 use flashgate_api::{
     API_VERSION, CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport,
@@ -20,6 +22,7 @@ use super::merge::merged;
 use super::step::{Action, Kind, ObjectKey, Step};
 use super::store::{Applied, Object, Status};
 use super::{SimulateError, Simulation, account_of};
+use crate::admission::Admission;
 
 /// The objects of an account in a cluster.
 #[derive(Clone, Debug, Default)]
@@ -39,9 +42,6 @@ pub enum ResumeError {
     /// A field of an object of the cluster is invalid.
     #[error("an object of the cluster is invalid: {0}")]
     Field(#[from] ConvertError),
-    /// The admission cannot be built, which is a bug.
-    #[error(transparent)]
-    Simulate(#[from] SimulateError),
     /// An invariant of the account does not hold, so the operator decides nothing about it.
     #[error("the account is frozen: {0}")]
     Frozen(String),
@@ -63,13 +63,13 @@ pub struct Resumed<'a> {
 }
 
 impl<'a> Resumed<'a> {
-    /// Returns the account `name` of `namespace`, brought up to date. `steps` are the changes that will be applied; only
-    /// their test clock is read. `wall_time` is the present time.
+    /// Returns the account `name` of `namespace`, brought up to date. `wall_time` is the present time; an account on a test
+    /// clock has its own.
     ///
     /// # Errors
     /// When an object of the cluster is invalid, or an invariant of the account does not hold.
     pub fn of(
-        catalog: &'a Catalog,
+        (catalog, admission): (&'a Catalog, &Arc<Admission>),
         (namespace, name): (&str, &str),
         live: &LiveAccount,
         wall_time: Timestamp,
@@ -86,7 +86,7 @@ impl<'a> Resumed<'a> {
             allows_test_clock,
             wall_time,
         );
-        let mut simulation = Simulation::new(catalog)?;
+        let mut simulation = Simulation::new(catalog, Arc::clone(admission));
         let account = SimulatedAccount::continued(key.clone(), ledger, clock);
         simulation.accounts.insert(key.clone(), account);
         let mut resumed = Self { simulation, key };

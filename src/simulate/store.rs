@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use flashgate_api::{
     CreditAdjustmentStatus, CreditPackStatus, PaymentStatus, SubscriptionStatus, UsageReportStatus,
@@ -17,7 +18,7 @@ use crate::admission::Admission;
 
 /// Every object that exists.
 pub(super) struct Store {
-    admission: Admission,
+    admission: Arc<Admission>,
     objects: HashMap<ObjectKey, Object>,
     /// Number of times that an object with each key was created.
     creations: HashMap<ObjectKey, u32>,
@@ -101,7 +102,7 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Returns a store without objects.
-    pub(super) fn new(admission: Admission) -> Self {
+    pub(super) fn new(admission: Arc<Admission>) -> Self {
         Self { admission, objects: HashMap::new(), creations: HashMap::new() }
     }
 

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use flashgate_api::CreditLedger;
+use flashgate_billing::admission::Admission;
 use flashgate_billing::preview::{AccountPreview, Changes, Conditions, preview};
 use flashgate_billing::simulate::manifest::{Manifest, Place};
-use flashgate_billing::simulate::resumed::{LiveAccount, Resumed};
+use flashgate_billing::simulate::resumed::LiveAccount;
 use flashgate_billing::simulate::step::{Action, Step};
 use flashgate_ledger::catalog::Catalog;
 use flashgate_preview::convert::{entry_to_json, ledger_from_wire};
 use flashgate_testing::simulated::{Change, Object, ObjectKind, Store};
+use regex::Regex;
 use serde_json::Value;
 
 use crate::oracle::{NAMESPACE, Violation, key};
@@ -25,7 +29,12 @@ pub struct Foreseen {
 
 impl Foreseen {
     /// Returns the previews of `items` on the objects of `store`, or `None` if an account is reset, which no manifest does.
-    pub fn of(store: &Store, catalog: &Catalog, items: &[&Item]) -> Result<Option<Self>, Violation> {
+    pub fn of(
+        store: &Store,
+        catalog: &Catalog,
+        admission: &Arc<Admission>,
+        items: &[&Item],
+    ) -> Result<Option<Self>, Violation> {
         if items.iter().any(|item| matches!(item, Item::Reset { .. })) {
             return Ok(None);
         }
@@ -35,16 +44,15 @@ impl Foreseen {
             users::apply(&mut after, item);
         }
         let mut accounts: Vec<Changes> = Vec::new();
-        for change in &after.changes()[changes..] {
-            let step = step(change)?;
-            let content = change.after.as_ref().or(change.before.as_ref()).map(Object::to_json);
-            let (namespace, name) = Resumed::account_of(&step.key, &content.unwrap_or_default());
+        for change in after.changes()[changes..].iter().filter(changes_a_spec) {
+            let Some(object) = change.after.as_ref().or(change.before.as_ref()) else { continue };
+            let (step, name) = (step(change)?, account_of(object));
             match accounts.iter_mut().find(|account| account.name == name) {
                 Some(account) => account.steps.push(step),
-                None => accounts.push(Changes { namespace, name, steps: vec![step] }),
+                None => accounts.push(Changes { namespace: NAMESPACE.to_owned(), name, steps: vec![step] }),
             }
         }
-        let conditions = Conditions { catalog, wall_time: store.now(), allows_test_clock: false };
+        let conditions = Conditions { catalog, admission, wall_time: store.now(), allows_test_clock: false };
         let foresee = |changes: Changes| {
             let foreseen = preview(&live(store, &changes.name), &changes, conditions);
             let foreseen = foreseen.map_err(|error| Violation(format!("I12: {error}")))?;
@@ -80,7 +88,7 @@ impl Foreseen {
     }
 
     /// Returns the entries that were committed for an account since the preview.
-    fn entries(&self, store: &Store, name: &str) -> Result<Vec<Value>, serde_json::Error> {
+    fn entries(&self, store: &Store, name: &str) -> Result<Vec<String>, serde_json::Error> {
         let mut entries = Vec::new();
         for change in &store.changes()[self.changes..] {
             let Some(object @ Object::CreditLedger(after)) = &change.after else { continue };
@@ -105,24 +113,26 @@ impl Foreseen {
 /// Returns the objects of an account.
 fn live(store: &Store, name: &str) -> LiveAccount {
     let mut live = LiveAccount::default();
-    for object in store.objects() {
+    for object in store.objects().filter(|object| account_of(object) == name) {
         match object {
-            Object::CreditLedger(ledger) if object.key().name == name => {
-                live.ledger = Some(std::sync::Arc::unwrap_or_clone(std::sync::Arc::clone(ledger)));
-            }
-            Object::CreditLedger(_) => {}
-            _ => {
-                let content = object.to_json();
-                let subscription = content.pointer("/spec/subscriptionRef/name");
-                let account =
-                    subscription.and_then(Value::as_str).map_or_else(|| object.key().name, str::to_owned);
-                if account == name {
-                    live.objects.push(content);
-                }
-            }
+            Object::CreditLedger(ledger) => live.ledger = Some(CreditLedger::clone(ledger)),
+            _ => live.objects.push(object.to_json()),
         }
     }
     live
+}
+
+/// Returns the name of the account of an object.
+fn account_of(object: &Object) -> String {
+    let content = object.to_json();
+    let subscription = content.pointer("/spec/subscriptionRef/name").and_then(Value::as_str);
+    subscription.map_or_else(|| object.key().name, str::to_owned)
+}
+
+/// Returns whether a change is one that a preview judges: an object that stays as it is changes nothing.
+fn changes_a_spec(change: &&Change) -> bool {
+    let spec = |object: &Option<Object>| object.as_ref().map(|object| object.to_json()["spec"].clone());
+    spec(&change.before) != spec(&change.after)
 }
 
 /// Returns a change of a user as a step.
@@ -135,39 +145,22 @@ fn step(change: &Change) -> Result<Step, Violation> {
 }
 
 /// Returns the entries of a preview that a ledger keeps: refused reports are only in the log.
-fn foreseen_entries(name: &str, foreseen: &AccountPreview) -> Result<Vec<Value>, serde_json::Error> {
+fn foreseen_entries(name: &str, foreseen: &AccountPreview) -> Result<Vec<String>, serde_json::Error> {
     let entries = foreseen.entries.iter().map(|entry| entry_to_json(name, entry));
-    let is_kept =
-        |entry: &Value| entry["kind"] != "Refused" || entry["detail"]["object"]["kind"] != "UsageReport";
+    let is_kept = |entry: &Value| {
+        let object = entry["detail"]["object"].as_str().unwrap_or_default();
+        entry["kind"] != "Refused" || !object.starts_with("UsageReport/")
+    };
     Ok(entries.filter(is_kept).map(|entry| masked(name, entry)).collect())
 }
 
-/// Returns an entry without what nobody can foresee: UIDs, and the id that a new account gets from one.
-fn masked(name: &str, mut entry: Value) -> Value {
-    fn mask(name: &str, value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                fields.remove("uid");
-                fields.values_mut().for_each(|value| mask(name, value));
-            }
-            Value::Array(items) => items.iter_mut().for_each(|value| mask(name, value)),
-            Value::String(text) => {
-                if let Some((id, number)) =
-                    text.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.split_once('-'))
-                    && id.len() == 8
-                    && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-                {
-                    *text = format!("{name}-{number}");
-                }
-            }
-            _ => {}
-        }
-    }
+/// Returns an entry without its numbers, and without the id of an account: it comes from the UID of the Subscription.
+fn masked(name: &str, mut entry: Value) -> String {
     if let Some(fields) = entry.as_object_mut() {
-        fields.remove("subscription");
+        fields.retain(|field, _| !["subscription", "sequence", "index"].contains(&field.as_str()));
     }
-    mask(name, &mut entry);
-    entry
+    let id = Regex::new(&format!("{name}-[0-9a-f]{{8}}-")).expect("pattern");
+    id.replace_all(&entry.to_string(), format!("{name}-")).into_owned()
 }
 
 /// Returns the refused objects among those that a batch touched, with their reasons.
@@ -180,6 +173,10 @@ fn refused_objects(store: &Store, changes: &Changes) -> BTreeMap<String, String>
             key.name == touched.name && format!("{:?}", object.kind()) == kind
         })?;
         let content = object.to_json();
+        // Another account may have the name now.
+        if account_of(object) != changes.name {
+            return None;
+        }
         let conditions = content["status"]["conditions"].as_array()?;
         let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         let reason = ready["reason"].as_str()?.to_owned();
@@ -201,7 +198,7 @@ fn equal<T: PartialEq + Debug>(
     match (foreseen, found) {
         (Ok(foreseen), Ok(found)) if foreseen == found => Ok(()),
         (foreseen, found) => Err(Violation(format!(
-            "I12: {what} of {name}: foreseen were {foreseen:#?}, and there are {found:#?}"
+            "I12: {what} of {name}: foreseen was {foreseen:?}, and there is {found:?}"
         ))),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use flashgate_billing::admission::Admission;
 use flashgate_billing::catalog;
 use flashgate_cluster::{AccountKey, CallError};
 use flashgate_ledger::Credits;
@@ -60,7 +61,9 @@ pub struct World {
     history: Option<SharedHistory>,
     reads: Reads,
     snapshot: Option<Snapshot>,
-    /// The preview of the last batch, in a run without faults.
+    /// The rules of the API server, in a run whose batches are previewed.
+    admission: Option<Arc<Admission>>,
+    /// The preview of the last batch.
     foreseen: Option<Foreseen>,
     pub faults: Faults,
     pub steps: usize,
@@ -111,6 +114,7 @@ impl World {
             history: (seed % 2 == 1).then(|| SharedHistory::of(seed, is_faulty)),
             reads: Reads::default(),
             snapshot: None,
+            admission: None,
             foreseen: None,
             faults: Faults::of(seed, workload.disorder, omissions.faults.clone()),
             steps: 0,
@@ -136,6 +140,12 @@ impl World {
         world
     }
 
+    /// Previews each batch before it is applied. The run must be one without faults.
+    pub fn preview_by(mut self, admission: &Arc<Admission>) -> Self {
+        self.admission = Some(Arc::clone(admission));
+        self
+    }
+
     /// Runs a workload until everything is quiet.
     pub fn play(&mut self, workload: &Workload) -> Result<(), Violation> {
         for batch in &workload.batches {
@@ -155,7 +165,8 @@ impl World {
                 let history = self.history.as_ref().map(SharedHistory::rows);
                 self.snapshot = Some(Snapshot { store, oracle: self.oracle.clone(), history });
             }
-            if !self.is_faulty {
+            if self.admission.is_some() {
+                // Only the changes of the batch are left to decide.
                 self.run_until_quiet()?;
                 self.foresee(batch)?;
             }
@@ -168,7 +179,9 @@ impl World {
     fn foresee(&mut self, batch: &Batch) -> Result<(), Violation> {
         let items = batch.items.iter().filter(|(number, _)| !self.left_out.contains(number));
         let items: Vec<&Item> = items.map(|(_, item)| item).collect();
-        self.foreseen = Foreseen::of(&lock(&self.wire).store, &self.catalog, &items)?;
+        if let Some(admission) = &self.admission {
+            self.foreseen = Foreseen::of(&lock(&self.wire).store, &self.catalog, admission, &items)?;
+        }
         Ok(())
     }
 
