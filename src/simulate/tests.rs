@@ -12,12 +12,12 @@ use flashgate_preview::convert::{entry_schema, entry_to_json, ledger_from_wire};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::grid::Layout;
 use super::manifest::manifests;
 use super::table::render;
 use super::{Outcome, SimulateError, TimeRange, play};
 use crate::admission::Admission;
 use crate::catalog::{self, SHIPPED};
+use crate::grid::Layout;
 
 /// Cases with a golden statement, and the end of those that continue after their last document.
 const CASES: [(&str, Option<&str>); 24] = [

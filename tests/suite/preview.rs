@@ -11,7 +11,7 @@ use axum::http::{Method, request};
 use axum::response::Response;
 use flashgate_api::{CreditAdjustment, CreditLedger, CreditPack, Payment, Subscription, UsageReport};
 use kube::api::ListParams;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::relay::{self, Interceptor};
