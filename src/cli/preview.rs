@@ -104,7 +104,7 @@ struct Answer {
 async fn answer(args: &Args) -> anyhow::Result<Answer> {
     let after = files::read(&args.files, args.recursive)?;
     let before = files::read(&args.diff, args.recursive)?;
-    let Cluster { client, namespace } = args.cluster.connect().await?;
+    let Cluster { client, namespace } = args.cluster.connect_to_read().await?;
     let (mut after, before) = (documents(&after), documents(&before));
     let mut notes = octal_notes(&mut after);
     let (changes, others) = changes(before, after, &namespace)?;

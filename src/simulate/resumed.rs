@@ -118,8 +118,8 @@ impl<'a> Resumed<'a> {
         };
         let mut stored = stored(kind, object)?;
         if clock.is_test {
-            let arrival = self.arrival_by_test_clock(kind, &stored, clock.now)?;
-            stored.content["metadata"]["creationTimestamp"] = json!(arrival);
+            stored.creation_time = self.arrival_by_test_clock(kind, &stored, clock.now)?;
+            stored.content["metadata"]["creationTimestamp"] = json!(stored.creation_time);
         }
         let text = |field: &str| stored.content["metadata"][field].as_str().unwrap_or_default().to_owned();
         let key = ObjectKey { kind, namespace: text("namespace"), name: text("name") };
