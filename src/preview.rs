@@ -25,6 +25,7 @@ use crate::simulate::SimulateError;
 use crate::simulate::manifest::Manifest;
 use crate::simulate::resumed::{LiveAccount, ResumeError, Resumed};
 use crate::simulate::step::{Action, Kind, ObjectKey, Step};
+use crate::statement::{describe, plan_name};
 
 pub mod markdown;
 pub mod output;
@@ -61,6 +62,8 @@ pub struct AccountPreview {
     pub refused: Vec<RefusedObject>,
     /// Number of orders that are new purchases.
     pub new_purchases: usize,
+    /// The change of the plan, in words: `upgrade now` or `downgrade on DATE`, with both plans. Absent if it stays.
+    pub plan_change: Option<String>,
     /// Names of orders that the account already knows. They buy nothing again.
     pub reused_names: Vec<String>,
     /// Facts that a reviewer must know, such as that a deleted pack refunds nothing.
@@ -234,6 +237,11 @@ fn preview_account(
     let (new_purchases, reused_names) = orders(&account, &created, &entries, &refused);
     let now = account.now();
     let balance_after = balance(account.ledger())?;
+    let upcoming = upcoming(account, now)?;
+    let plan_change = plan_change("upgrade now".to_owned(), &entries).or_else(|| {
+        let change = upcoming.iter().find(|entry| matches!(entry.detail, Detail::PlanChanged { .. }))?;
+        plan_change(format!("downgrade on {}", change.time.strftime("%F")), &upcoming)
+    });
     Ok(AccountPreview {
         subscription: format!("{namespace}/{name}"),
         balance_before: balance(before.as_ref())?,
@@ -242,7 +250,8 @@ fn preview_account(
         new_purchases,
         reused_names,
         notes,
-        later: later(account, now)?,
+        later: upcoming.iter().map(Later::from).collect(),
+        plan_change,
         entries,
     })
 }
@@ -290,21 +299,33 @@ fn is_reused(account: &Resumed<'_>, key: &ObjectKey, entries: &[Entry]) -> bool 
     is_decided && !is_bought
 }
 
-/// Returns the events up to the end of the period, if nothing else changes.
-fn later(mut account: Resumed<'_>, now: Timestamp) -> Result<Vec<Later>, ResumeError> {
+/// Returns the entries up to the end of the period, if nothing else changes.
+fn upcoming(mut account: Resumed<'_>, now: Timestamp) -> Result<Vec<Entry>, ResumeError> {
     let window = account.ledger().and_then(|ledger| ledger.period.window);
     let end = window.map_or_else(|| seconds_after(now, OUTLOOK_SECONDS), |window| window.end_time);
-    let mut later = Vec::new();
-    while let Some(time) = account.wake_time().filter(|time| *time <= end && later.len() < LATER_EVENTS) {
+    let mut entries = Vec::new();
+    while let Some(time) = account.wake_time().filter(|time| *time <= end && entries.len() < LATER_EVENTS) {
         account.pass_to(time)?;
-        let events = account.take_entries();
-        later.extend(events.iter().map(|entry| Later {
-            time: entry.time,
-            what: format!("{}: {}", entry.detail.kind(), crate::statement::describe(entry)),
-        }));
+        entries.append(&mut account.take_entries());
     }
-    later.truncate(LATER_EVENTS);
-    Ok(later)
+    entries.truncate(LATER_EVENTS);
+    Ok(entries)
+}
+
+/// Returns the first change of a plan among `entries`, in words that begin with `when`. The first plan is no change.
+fn plan_change(when: String, entries: &[Entry]) -> Option<String> {
+    entries.iter().find_map(|entry| match &entry.detail {
+        Detail::PlanChanged { from: Some(from), to, .. } => {
+            Some(format!("{when} from {} to {}", plan_name(from), plan_name(to)))
+        }
+        _ => None,
+    })
+}
+
+impl From<&Entry> for Later {
+    fn from(entry: &Entry) -> Self {
+        Self { time: entry.time, what: format!("{}: {}", entry.detail.kind(), describe(entry)) }
+    }
 }
 
 /// Returns a warning about the deletion of an object, if it may be a mistake.
@@ -315,7 +336,7 @@ fn note_on_deletion(key: &ObjectKey) -> Option<String> {
             "{object} is deleted: its purchase stays, nothing is refunded, and its name buys nothing again"
         )),
         Kind::Subscription => Some(format!(
-            "{object} is deleted: its ledger stays, usage is refused from now on, and nothing is refunded"
+            "{object} is deleted: its ledger stays, nothing is refunded, and usage is not charged until it exists again"
         )),
         Kind::CreditAdjustment => Some(format!("{object} is deleted: the credits that it gave stay")),
         Kind::UsageReport => Some(format!("{object} is deleted: a charge that was made stays")),

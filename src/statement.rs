@@ -208,7 +208,8 @@ fn paid(paid_by: &[PaidBy], amount: Credits) -> String {
     }
 }
 
-fn plan_name(plan: &PlanPeriod) -> String {
+/// Returns a plan with its billing period.
+pub fn plan_name(plan: &PlanPeriod) -> String {
     let billing_period = match plan.billing_period {
         BillingPeriod::Monthly => "Monthly",
         BillingPeriod::Yearly => "Yearly",

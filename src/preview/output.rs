@@ -28,6 +28,7 @@ fn account(account: &AccountPreview) -> Value {
         later,
         refused,
         new_purchases,
+        plan_change,
         reused_names,
         notes,
     } = account;
@@ -48,6 +49,7 @@ fn account(account: &AccountPreview) -> Value {
         "later": later,
         "refused": refused,
         "newPurchases": new_purchases,
+        "planChange": plan_change,
         "reusedNames": reused_names,
         "notes": notes,
     })

@@ -21,9 +21,10 @@ pub fn render(accounts: &[AccountPreview], catalog: &str, layout: Layout) -> Str
     text
 }
 
-/// Returns the balance before and after, and the number of new purchases.
+/// Returns the balance before and after, the number of new purchases, and the change of the plan.
 pub(super) fn headline(account: &AccountPreview) -> String {
-    let AccountPreview { balance_before, balance_after, new_purchases, reused_names, .. } = account;
+    let AccountPreview { balance_before, balance_after, new_purchases, plan_change, reused_names, .. } =
+        account;
     let (before, after) = (grouped(&balance_before.to_string()), grouped(&balance_after.to_string()));
     let balance = if balance_before == balance_after {
         format!("balance stays {after} credits")
@@ -39,7 +40,8 @@ pub(super) fn headline(account: &AccountPreview) -> String {
         [] => String::new(),
         names => format!("; bought before, so nothing is bought again: {}", names.join(", ")),
     };
-    format!("{balance}{purchases}{reused}")
+    let change = plan_change.as_ref().map(|change| format!("; {change}")).unwrap_or_default();
+    format!("{balance}{purchases}{change}{reused}")
 }
 
 fn render_account(account: &AccountPreview, layout: Layout) -> String {

@@ -145,7 +145,7 @@ fn a_name_that_was_bought_before_buys_nothing() {
 fn a_deleted_subscription_keeps_its_ledger() {
     let account = previewed(&cluster(CLUSTER), CLUSTER, &pack("january"));
     let note = account.notes.join("\n");
-    assert!(note.contains("Subscription/acme is deleted: its ledger stays"), "{note}");
+    assert!(note.contains("Subscription/acme is deleted: its ledger stays, nothing is refunded"), "{note}");
 }
 
 #[test]

@@ -77,6 +77,12 @@ impl Runbook {
         page
     }
 
+    /// Sets the folders in which programs are found.
+    pub fn set_path(&mut self, path: String) {
+        self.variables.retain(|(name, _)| *name != "PATH");
+        self.variables.push(("PATH", path));
+    }
+
     /// Runs the following commands in another cluster.
     fn moves_to(&mut self, world: &World) {
         let kubectl = world.plane.programs().display().to_string();
