@@ -391,8 +391,7 @@ async fn a_pull_request_is_previewed_as_the_page_says() {
     let program = Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder");
     let path = std::env::var("PATH").expect("PATH");
     let path = format!("{}:{}:{path}", program.display(), world.plane.programs().display());
-    let mut page =
-        Page::how_to("review-pull-requests.md", world, &[("NAMESPACE", namespace.name.clone())]);
+    let mut page = Page::how_to("review-pull-requests.md", world, &[("NAMESPACE", namespace.name.clone())]);
     page.runbook.set_path(path);
     let printed = page.walk("1. Preview a change").await;
     assert!(printed.contains("balance 1,100 -> 1,200 credits; 1 new purchase"), "{printed}");

@@ -85,7 +85,10 @@ async fn the_jobs_comment_a_pull_request() {
     for script in [&step["run"], &gitlab["credits"]["script"][0]] {
         let script = script.as_str().expect("script");
         let (comment, code) = run(script, repository.path(), &base, &namespace);
-        assert!(comment.starts_with("<!-- flashgate-billing preview -->\n### Credits: 1 new purchase"), "{comment}");
+        assert!(
+            comment.starts_with("<!-- flashgate-billing preview -->\n### Credits: 1 new purchase"),
+            "{comment}"
+        );
         assert!(comment.contains("CreditPack/january is deleted: its purchase stays"), "{comment}");
         assert_eq!(code, "0");
     }
@@ -109,7 +112,8 @@ async fn the_hook_of_argo_cd_has_the_rights_that_it_needs() {
     let token = token.succeeded().expect("token");
     let kubeconfig = world.plane.write_kubeconfig("preview-hook", token.trim()).expect("kubeconfig");
     let job = documents(&hook).into_iter().find(|object| object["kind"] == "Job").expect("Job");
-    let arguments = job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("args").clone();
+    let arguments =
+        job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("args").clone();
     let folder = tempfile::tempdir().expect("folder");
     let preview = |pack: &str| {
         std::fs::write(folder.path().join("pack.yaml"), pack).expect("written");
