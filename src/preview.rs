@@ -215,7 +215,7 @@ fn preview_account(
     for step in steps {
         let existed = account.object(&step.key).is_some();
         match account.apply(step) {
-            Ok(true) if step.action == Action::Delete => notes.extend(note_on_deletion(&step.key)),
+            Ok(true) if step.action == Action::Delete => notes.push(note_on_deletion(&step.key)),
             Ok(true) => {
                 touched.push(&step.key);
                 if !existed {
@@ -238,9 +238,9 @@ fn preview_account(
     let now = account.now();
     let balance_after = balance(account.ledger())?;
     let upcoming = upcoming(account, now)?;
-    let plan_change = plan_change("upgrade now".to_owned(), &entries).or_else(|| {
+    let plan_change = plan_change("upgrade now", &entries).or_else(|| {
         let change = upcoming.iter().find(|entry| matches!(entry.detail, Detail::PlanChanged { .. }))?;
-        plan_change(format!("downgrade on {}", change.time.strftime("%F")), &upcoming)
+        plan_change(&format!("downgrade on {}", change.time.strftime("%F")), &upcoming)
     });
     Ok(AccountPreview {
         subscription: format!("{namespace}/{name}"),
@@ -268,19 +268,19 @@ fn orders(
     entries: &[Entry],
     refused: &[RefusedObject],
 ) -> (usize, Vec<String>) {
-    let (mut new, mut reused) = (0_usize, Vec::new());
+    let (mut new, mut known) = (0_usize, Vec::new());
     for key in created.iter().filter(|key| key.kind == Kind::CreditPack) {
         let object = object_name(key);
         if refused.iter().any(|refused| refused.object == object) {
             continue;
         }
         if is_reused(account, key, entries) {
-            reused.push(key.name.clone());
+            known.push(key.name.clone());
         } else {
             new = new.saturating_add(1);
         }
     }
-    (new, reused)
+    (new, known)
 }
 
 /// Returns whether the account knew the name of an order before: the order has a verdict, and no entry says that it was
@@ -313,7 +313,7 @@ fn upcoming(mut account: Resumed<'_>, now: Timestamp) -> Result<Vec<Entry>, Resu
 }
 
 /// Returns the first change of a plan among `entries`, in words that begin with `when`. The first plan is no change.
-fn plan_change(when: String, entries: &[Entry]) -> Option<String> {
+fn plan_change(when: &str, entries: &[Entry]) -> Option<String> {
     entries.iter().find_map(|entry| match &entry.detail {
         Detail::PlanChanged { from: Some(from), to, .. } => {
             Some(format!("{when} from {} to {}", plan_name(from), plan_name(to)))
@@ -328,19 +328,19 @@ impl From<&Entry> for Later {
     }
 }
 
-/// Returns a warning about the deletion of an object, if it may be a mistake.
-fn note_on_deletion(key: &ObjectKey) -> Option<String> {
+/// Returns what the deletion of an object does not do.
+fn note_on_deletion(key: &ObjectKey) -> String {
     let object = object_name(key);
     match key.kind {
-        Kind::CreditPack => Some(format!(
+        Kind::CreditPack => format!(
             "{object} is deleted: its purchase stays, nothing is refunded, and its name buys nothing again"
-        )),
-        Kind::Subscription => Some(format!(
+        ),
+        Kind::Subscription => format!(
             "{object} is deleted: its ledger stays, nothing is refunded, and usage is not charged until it exists again"
-        )),
-        Kind::CreditAdjustment => Some(format!("{object} is deleted: the credits that it gave stay")),
-        Kind::UsageReport => Some(format!("{object} is deleted: a charge that was made stays")),
-        Kind::Payment => Some(format!("{object} is deleted: its invoice stays as it is")),
+        ),
+        Kind::CreditAdjustment => format!("{object} is deleted: the credits that it gave stay"),
+        Kind::UsageReport => format!("{object} is deleted: a charge that was made stays"),
+        Kind::Payment => format!("{object} is deleted: its invoice stays as it is"),
     }
 }
 

@@ -46,25 +46,12 @@ pub struct Cluster {
 }
 
 impl ClusterArgs {
-    /// Connects to the cluster. A lost reply to a write is reported, and the client library does not repeat the write.
-    ///
-    /// # Errors
-    /// When there is no such kubeconfig or context, or it cannot be used.
-    pub async fn connect(&self) -> anyhow::Result<Cluster> {
-        let mut config = self.config().await?;
-        config.default_retry = false;
-        self.cluster(config)
-    }
-
     /// Connects to the cluster for reads. The client library repeats those that the API server is too busy for.
     ///
     /// # Errors
     /// When there is no such kubeconfig or context, or it cannot be used.
     pub async fn connect_to_read(&self) -> anyhow::Result<Cluster> {
-        self.cluster(self.config().await?)
-    }
-
-    fn cluster(&self, config: Config) -> anyhow::Result<Cluster> {
+        let config = self.config().await?;
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
         Ok(Cluster { client, namespace })

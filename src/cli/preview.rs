@@ -47,7 +47,7 @@ pub struct Args {
     /// deleted
     #[arg(long, value_name = "FILE", num_args = 1..)]
     diff: Vec<PathBuf>,
-    /// Catalog file; default: the ConfigMap with the label `billing.flashgate.dev/catalog`, and without one the built-in
+    /// Catalog file; default: the `ConfigMap` with the label `billing.flashgate.dev/catalog`, and without one the built-in
     /// catalog
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,

@@ -61,7 +61,7 @@ fn render_account(account: &AccountPreview) -> String {
     }
     if !entries.is_empty() {
         text.push_str("\n| now | | credits | balance |\n|---|---|--:|--:|\n");
-        entries.iter().for_each(|entry| text.push_str(&row(entry)));
+        text.extend(entries.iter().map(row));
     }
     if !later.is_empty() {
         text.push_str("\n| later, if nothing else changes | |\n|---|---|\n");

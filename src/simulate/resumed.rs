@@ -27,7 +27,7 @@ use crate::admission::Admission;
 /// The objects of an account in a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct LiveAccount {
-    /// The Subscription, CreditPacks, UsageReports, Payments and CreditAdjustments, as the API server shows them.
+    /// The Subscription, and the objects that name it, as the API server shows them.
     pub objects: Vec<Value>,
     /// The CreditLedger.
     pub ledger: Option<CreditLedger>,

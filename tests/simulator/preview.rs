@@ -44,7 +44,7 @@ impl Foreseen {
             users::apply(&mut after, item);
         }
         let mut accounts: Vec<Changes> = Vec::new();
-        for change in after.changes()[changes..].iter().filter(changes_a_spec) {
+        for change in after.changes()[changes..].iter().filter(|change| changes_a_spec(change)) {
             let Some(object) = change.after.as_ref().or(change.before.as_ref()) else { continue };
             let (step, name) = (step(change)?, account_of(object));
             match accounts.iter_mut().find(|account| account.name == name) {
@@ -68,7 +68,11 @@ impl Foreseen {
             let name = &changes.name;
             // Without an account, a refusal is only in the log.
             if let Some(Object::CreditLedger(stored)) = store.get(&key(ObjectKind::CreditLedger, name)) {
-                equal("entries", name, foreseen_entries(name, foreseen), self.entries(store, name))?;
+                let (found, dropped) =
+                    self.entries(store, name).map_err(|error| Violation(error.to_string()))?;
+                let mut kept = foreseen_entries(name, foreseen);
+                kept.drain(..dropped.min(kept.len()));
+                equal("entries", name, Ok::<_, Violation>(kept), Ok::<_, Violation>(found))?;
                 let ledger = ledger_from_wire(name, &stored.spec);
                 let ledger = ledger.map_err(|error| Violation(error.to_string()))?;
                 equal("balance", name, Ok::<_, Violation>(foreseen.balance_after), ledger.balance())?;
@@ -91,9 +95,10 @@ impl Foreseen {
         })
     }
 
-    /// Returns the entries that were committed for an account since the preview.
-    fn entries(&self, store: &Store, name: &str) -> Result<Vec<String>, serde_json::Error> {
-        let mut entries = Vec::new();
+    /// Returns the entries that were committed for an account since the preview, and the number of those at the begin that
+    /// its ledger no longer keeps.
+    fn entries(&self, store: &Store, name: &str) -> Result<(Vec<String>, usize), serde_json::Error> {
+        let (mut entries, mut dropped) = (Vec::new(), 0);
         for change in &store.changes()[self.changes..] {
             let Some(object @ Object::CreditLedger(after)) = &change.after else { continue };
             if object.key().name != name {
@@ -106,11 +111,15 @@ impl Foreseen {
             let new =
                 usize::try_from(after.spec.entry_number.unwrap_or_default() - before).unwrap_or_default();
             let records = &after.spec.entries;
+            if records.len() < new {
+                dropped += entries.len() + new - records.len();
+                entries.clear();
+            }
             for record in &records[records.len().saturating_sub(new)..] {
                 entries.push(masked(name, serde_json::from_str(record)?));
             }
         }
-        Ok(entries)
+        Ok((entries, dropped))
     }
 }
 
@@ -134,7 +143,7 @@ fn account_of(object: &Object) -> String {
 }
 
 /// Returns whether a change is one that a preview judges: an object that stays as it is changes nothing.
-fn changes_a_spec(change: &&Change) -> bool {
+fn changes_a_spec(change: &Change) -> bool {
     let spec = |object: &Option<Object>| object.as_ref().map(|object| object.to_json()["spec"].clone());
     spec(&change.before) != spec(&change.after)
 }
@@ -149,13 +158,13 @@ fn step(change: &Change) -> Result<Step, Violation> {
 }
 
 /// Returns the entries of a preview that a ledger keeps: refused reports are only in the log.
-fn foreseen_entries(name: &str, foreseen: &AccountPreview) -> Result<Vec<String>, serde_json::Error> {
+fn foreseen_entries(name: &str, foreseen: &AccountPreview) -> Vec<String> {
     let entries = foreseen.entries.iter().map(|entry| entry_to_json(name, entry));
     let is_kept = |entry: &Value| {
         let object = entry["detail"]["object"].as_str().unwrap_or_default();
         entry["kind"] != "Refused" || !object.starts_with("UsageReport/")
     };
-    Ok(entries.filter(is_kept).map(|entry| masked(name, entry)).collect())
+    entries.filter(is_kept).map(|entry| masked(name, entry)).collect()
 }
 
 /// Returns an entry without its numbers, and without the id of an account: it comes from the UID of the Subscription.

@@ -389,8 +389,9 @@ async fn a_pull_request_is_previewed_as_the_page_says() {
     let world = shared().await;
     let namespace = world.namespace("review-page").await;
     let program = Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder");
-    let path = std::env::var("PATH").expect("PATH");
-    let path = format!("{}:{}:{path}", program.display(), world.plane.programs().display());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [program.display().to_string(), world.plane.programs().display().to_string()];
+    let path = format!("{}:{}", folders.join(":"), path.to_string_lossy());
     let mut page = Page::how_to("review-pull-requests.md", world, &[("NAMESPACE", namespace.name.clone())]);
     page.runbook.set_path(path);
     let printed = page.walk("1. Preview a change").await;

@@ -50,8 +50,7 @@ impl Preview {
     }
 
     fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).expect(&self.stderr)
     }
 }
 

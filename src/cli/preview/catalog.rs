@@ -10,7 +10,7 @@ use kube::{Api, Client, ResourceExt as _};
 
 use crate::catalog;
 
-/// Label of the ConfigMap with the catalog of an operator.
+/// Label of the `ConfigMap` with the catalog of an operator.
 const LABEL: &str = "billing.flashgate.dev/catalog";
 
 /// Key of the catalog in it.
@@ -20,11 +20,11 @@ const KEY: &str = "catalog.yaml";
 pub struct Chosen {
     /// The catalog.
     pub catalog: Catalog,
-    /// The file, the ConfigMap, or the built-in catalog.
+    /// The file, the `ConfigMap`, or the built-in catalog.
     pub name: String,
 }
 
-/// Returns the catalog in `file`. Without one, returns that of the ConfigMap with the label of catalogs, and without one
+/// Returns the catalog in `file`. Without one, returns that of the `ConfigMap` with the label of catalogs, and without one
 /// the built-in catalog.
 ///
 /// # Errors

@@ -46,11 +46,11 @@ fn commit(folder: &Path) -> String {
 fn run(script: &str, repository: &Path, base: &str, namespace: &Namespace<'_>) -> (String, String) {
     // The namespace of the manifests; in a cluster it is that of the job's kubeconfig.
     let script = script.replace("preview -R", &format!("preview -n {} -R", namespace.name));
-    let path = std::env::var("PATH").expect("PATH");
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let output = Command::new("bash")
         .args(["-e", "-o", "pipefail", "-c", &script])
         .current_dir(repository)
-        .env("PATH", format!("{}:{path}", program_folder().display()))
+        .env("PATH", format!("{}:{}", program_folder().display(), path.to_string_lossy()))
         .env("FOLDER", "billing")
         .env("BASE", base)
         .env("KUBECONFIG", namespace.world.plane.kubeconfig())

@@ -72,17 +72,18 @@ impl<'a> Scene<'a> {
             targets.map(|((namespace, pod), address)| Target { namespace, pod, address: *address }).collect();
         let (mut addresses, mut operators, meter) = (addresses.clone(), operators, free_address());
         let metered = Target { namespace: "billing", pod: "meter", address: meter };
-        let (gate, gates) = (free_address(), [free_address(), free_address()]);
-        let gated = [("billing", "gate", gates[0]), ("elsewhere", "blind-gate", gates[1])];
-        let gated = gated.map(|(namespace, pod, address)| Target { namespace, pod, address });
-        let targets: Vec<Target> = targets.into_iter().chain([metered]).chain(gated).collect();
+        let (gate, metrics_of_gates) = (free_address(), [free_address(), free_address()]);
+        let with_gates =
+            [("billing", "gate", metrics_of_gates[0]), ("elsewhere", "blind-gate", metrics_of_gates[1])];
+        let with_gates = with_gates.map(|(namespace, pod, address)| Target { namespace, pod, address });
+        let targets: Vec<Target> = targets.into_iter().chain([metered]).chain(with_gates).collect();
         let prometheus = Prometheus::start(world.plane.folder(), &targets, rules).await;
         addresses.push(meter);
         operators.push(meters::start(world, meter, &prometheus.url()));
         let stranger = world.plane.kubeconfig_for(STRANGER).expect("kubeconfig");
-        operators.push(gates::start(world, &world.plane.kubeconfig(), gate, gates[0]));
-        operators.push(gates::start(world, &stranger, free_address(), gates[1]));
-        addresses.extend(gates);
+        operators.push(gates::start(world, &world.plane.kubeconfig(), gate, metrics_of_gates[0]));
+        operators.push(gates::start(world, &stranger, free_address(), metrics_of_gates[1]));
+        addresses.extend(metrics_of_gates);
         prometheus.expect("sum(up) == 8").await;
         let tenants = world.namespace("tenants").await;
         let clocked = world.namespace("clocked").await;
