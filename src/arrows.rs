@@ -135,6 +135,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "metrics",
             "operator",
             "payments",
+            "preview",
             "server",
             "simulate",
             "statement",
@@ -167,6 +168,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Text for terminals, which several commands share.
     ("grid", &[]),
     ("statement", &["grid"]),
+    // A preview is a simulation that begins with an account of a cluster. The command reads the cluster.
+    (
+        "preview",
+        &[
+            "admission",
+            "catalog",
+            "flashgate_api",
+            "flashgate_preview",
+            "grid",
+            "preview",
+            "simulate",
+            "statement",
+        ],
+    ),
 ];
 
 /// Each crate below `crates`, with its allowed dependencies outside tests. A crate without a row may have none.

@@ -1,4 +1,4 @@
-//! `preview`: the consequences of manifests for the accounts of a cluster, before anybody applies them.
+//! `preview`: the consequences of manifests for the accounts of a cluster, before they are applied.
 //!
 //! Each account is brought up to date by the operator's own decisions. Then its manifests are applied in memory, and the
 //! operator's decisions at the same time are the answer. Nothing is written, and later usage is unknown, so there is none.

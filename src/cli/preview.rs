@@ -1,4 +1,4 @@
-//! `preview`: the consequences of manifests for the accounts of a cluster, before anybody applies them.
+//! `preview`: the consequences of manifests for the accounts of a cluster, before they are applied.
 
 mod catalog;
 mod files;

@@ -1,4 +1,4 @@
-//! A simulation that begins with an account of a cluster, for changes that nobody has made yet.
+//! A simulation that begins with an account of a cluster, for changes before they are made.
 
 use std::sync::Arc;
 
