@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use flashgate_api::fact::{FactState, FactStatus};
 use flashgate_api::{
-    CreditAdjustmentStatus, CreditPackStatus, PaymentStatus, READY, SubscriptionStatus, UsageReportStatus,
-    condition,
+    Condition, CreditAdjustmentStatus, CreditPackStatus, PaymentStatus, READY, SubscriptionStatus,
+    UsageReportStatus, condition,
 };
 use flashgate_ledger::Credits;
 use flashgate_ledger::catalog::Catalog;
@@ -238,9 +238,10 @@ fn preview_account(
     let now = account.now();
     let balance_after = balance(account.ledger())?;
     let upcoming = upcoming(account, now)?;
-    let plan_change = plan_change("upgrade now", &entries).or_else(|| {
-        let change = upcoming.iter().find(|entry| matches!(entry.detail, Detail::PlanChanged { .. }))?;
-        plan_change(&format!("downgrade on {}", change.time.strftime("%F")), &upcoming)
+    let upgrade = changed_plan(&entries).map(|(_, plans)| format!("upgrade now {plans}"));
+    let plan_change = upgrade.or_else(|| {
+        let (time, plans) = changed_plan(&upcoming)?;
+        Some(format!("downgrade on {} {plans}", time.strftime("%F")))
     });
     Ok(AccountPreview {
         subscription: format!("{namespace}/{name}"),
@@ -312,11 +313,11 @@ fn upcoming(mut account: Resumed<'_>, now: Timestamp) -> Result<Vec<Entry>, Resu
     Ok(entries)
 }
 
-/// Returns the first change of a plan among `entries`, in words that begin with `when`. The first plan is no change.
-fn plan_change(when: &str, entries: &[Entry]) -> Option<String> {
+/// Returns the time of the first change of the plan among `entries`, and both plans. The first plan is no change.
+fn changed_plan(entries: &[Entry]) -> Option<(Timestamp, String)> {
     entries.iter().find_map(|entry| match &entry.detail {
         Detail::PlanChanged { from: Some(from), to, .. } => {
-            Some(format!("{when} from {} to {}", plan_name(from), plan_name(to)))
+            Some((entry.time, format!("from {} to {}", plan_name(from), plan_name(to))))
         }
         _ => None,
     })
@@ -351,19 +352,11 @@ fn object_name(key: &ObjectKey) -> String {
 /// Returns why an object does not have the effect that it asks for, if it does not.
 fn refusal(key: &ObjectKey, object: &Value) -> Option<RefusedObject> {
     let conditions = match key.kind {
-        Kind::Subscription => {
-            let status = status::<SubscriptionStatus>(object)?;
-            let ready = condition(&status.conditions, READY)?;
-            return REFUSED_REQUESTS.contains(&ready.reason.as_str()).then(|| RefusedObject {
-                object: object_name(key),
-                reason: ready.reason.clone(),
-                message: ready.message.clone(),
-            });
-        }
-        Kind::CreditPack => refused_conditions(&status::<CreditPackStatus>(object)?),
-        Kind::UsageReport => refused_conditions(&status::<UsageReportStatus>(object)?),
-        Kind::Payment => refused_conditions(&status::<PaymentStatus>(object)?),
-        Kind::CreditAdjustment => refused_conditions(&status::<CreditAdjustmentStatus>(object)?),
+        Kind::Subscription => refused_request(status(object)?),
+        Kind::CreditPack => refused_fact(&status::<CreditPackStatus>(object)?),
+        Kind::UsageReport => refused_fact(&status::<UsageReportStatus>(object)?),
+        Kind::Payment => refused_fact(&status::<PaymentStatus>(object)?),
+        Kind::CreditAdjustment => refused_fact(&status::<CreditAdjustmentStatus>(object)?),
     }?;
     let ready = condition(&conditions, READY)?;
     Some(RefusedObject {
@@ -373,8 +366,14 @@ fn refusal(key: &ObjectKey, object: &Value) -> Option<RefusedObject> {
     })
 }
 
+/// Returns the conditions of a Subscription whose request has no effect.
+fn refused_request(status: SubscriptionStatus) -> Option<Vec<Condition>> {
+    let ready = condition(&status.conditions, READY)?;
+    REFUSED_REQUESTS.contains(&ready.reason.as_str()).then_some(status.conditions)
+}
+
 /// Returns the conditions of a status that refuses its object.
-fn refused_conditions<S: FactStatus>(status: &S) -> Option<Vec<flashgate_api::Condition>> {
+fn refused_fact<S: FactStatus>(status: &S) -> Option<Vec<Condition>> {
     let state = status.state().map(FactState::as_str);
     state.filter(|state| matches!(*state, "Refused" | "Rejected")).map(|_| status.conditions().to_vec())
 }

@@ -140,11 +140,7 @@ impl<'a> Resumed<'a> {
             object: &Object,
             now: Timestamp,
         ) -> Result<Timestamp, ResumeError> {
-            let mut content = object.content.clone();
-            if let (Some(status), Some(fields)) = (&object.status, content.as_object_mut()) {
-                fields.insert("status".to_owned(), status.to_json());
-            }
-            let typed: K = serde_json::from_value(content)?;
+            let typed: K = serde_json::from_value(object.with_status())?;
             Ok(K::arrival_by_test_clock(typed.status(), now))
         }
         match kind {
@@ -182,10 +178,7 @@ impl<'a> Resumed<'a> {
         if !clock.is_test {
             return Ok(());
         }
-        self.simulation.now = self.simulation.now.max(clock.now);
-        if self.ledger().is_none() {
-            self.simulation.now = clock.now;
-        }
+        self.simulation.now = clock.now;
         if let Some(account) = self.simulation.accounts.get_mut(&self.key) {
             account.set_clock(clock);
         }

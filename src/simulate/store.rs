@@ -201,7 +201,7 @@ impl Status {
         })
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let json = match self {
             Self::Subscription(status) => serde_json::to_value(status),
             Self::Pack(status) => serde_json::to_value(status),

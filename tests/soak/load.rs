@@ -232,8 +232,7 @@ impl<'a> Load<'a> {
     /// A ledger can still advance, for example by the refusal of a window that was reported, so each attempt reads them
     /// again.
     async fn ledgers_that_are_shown(&self) -> BTreeMap<(String, String), CreditLedger> {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
+        let look = async || {
             let subscriptions: BTreeMap<_, Subscription> = self.all().await;
             let ledgers: BTreeMap<_, CreditLedger> = self.all().await;
             let shown = |key| {
@@ -246,16 +245,14 @@ impl<'a> Load<'a> {
                 (!is_shown).then(|| format!("{key:?} is at {held:?} and shows {shown:?}"))
             };
             let differences: Vec<_> = ledgers.iter().filter_map(differ).collect();
-            if differences.is_empty() && ledgers.len() == self.accounts.len() {
-                return ledgers;
+            let is_complete = differences.is_empty() && ledgers.len() == self.accounts.len();
+            if is_complete {
+                Ok(ledgers)
+            } else {
+                Err(format!("{} ledgers, {differences:#?}", ledgers.len()))
             }
-            assert!(
-                Instant::now() < deadline,
-                "timeout after {TIMEOUT:?}: {} ledgers, {differences:#?}",
-                ledgers.len()
-            );
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        };
+        until_found(look).await
     }
 
     /// Waits until nothing is pending. Asserts that the operators then write nothing.
@@ -312,11 +309,19 @@ impl<'a> Load<'a> {
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        let deadline = Instant::now() + TIMEOUT;
-        while !holds().await {
-            assert!(Instant::now() < deadline, "timeout after {TIMEOUT:?}: waiting for {what}");
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        until_found(async || if holds().await { Ok(()) } else { Err(format!("waiting for {what}")) }).await;
+    }
+}
+
+/// Returns what `look` finds, as soon as it does. Its error is what is still missing.
+async fn until_found<T>(look: impl AsyncFn() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(missing) => assert!(Instant::now() < deadline, "timeout after {TIMEOUT:?}: {missing}"),
         }
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 

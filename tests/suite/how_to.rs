@@ -388,12 +388,8 @@ async fn a_test_clock_is_advanced_as_the_page_says() {
 async fn a_pull_request_is_previewed_as_the_page_says() {
     let world = shared().await;
     let namespace = world.namespace("review-page").await;
-    let program = Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [program.display().to_string(), world.plane.programs().display().to_string()];
-    let path = format!("{}:{}", folders.join(":"), path.to_string_lossy());
-    let mut page = Page::how_to("review-pull-requests.md", world, &[("NAMESPACE", namespace.name.clone())]);
-    page.runbook.set_path(path);
+    let variables = [("NAMESPACE", namespace.name.clone())];
+    let page = Page::how_to("review-pull-requests.md", world, &variables);
     let printed = page.walk("1. Preview a change").await;
     assert!(printed.contains("balance 1,100 -> 1,200 credits; 1 new purchase"), "{printed}");
     page.assert_complete();

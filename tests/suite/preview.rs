@@ -152,8 +152,8 @@ fn new_entries(before: &Value, after: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Returns kind and credits of an entry. By the wall clock, some seconds pass between a preview and the change. On a test
-/// clock that stands still, the operator may see the objects of one file one after the other.
+/// Returns kind and credits of an entry. Some seconds pass between a preview and the change by the wall clock. The operator may
+/// see the objects of one file one after the other while a test clock stands still.
 fn short(entry: &Value) -> String {
     format!("{} {}", entry["kind"], entry["credits"])
 }

@@ -77,17 +77,9 @@ impl Runbook {
         page
     }
 
-    /// Sets the folders in which programs are found.
-    pub fn set_path(&mut self, path: String) {
-        self.variables.retain(|(name, _)| *name != "PATH");
-        self.variables.push(("PATH", path));
-    }
-
     /// Runs the following commands in another cluster.
     fn moves_to(&mut self, world: &World) {
-        let kubectl = world.plane.programs().display().to_string();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = format!("{kubectl}:{}", path.to_string_lossy());
+        let path = path_with(&[world.plane.programs(), &program_folder()]);
         self.variables.retain(|(name, _)| !["PATH", "KUBECONFIG", "KUBECACHEDIR"].contains(name));
         self.variables.push(("PATH", path));
         self.variables.push(("KUBECONFIG", world.plane.kubeconfig().display().to_string()));
@@ -120,6 +112,18 @@ impl Runbook {
             assert!(self.run_parts.borrow().contains(heading), "{}: '{heading}' was not run", self.name);
         }
     }
+}
+
+/// Returns the folder of `flashgate-billing`.
+pub fn program_folder() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder").to_owned()
+}
+
+/// Returns the `PATH` of this process with further folders at the begin.
+pub fn path_with(folders: &[&Path]) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = folders.iter().map(|folder| folder.display().to_string());
+    folders.chain([path.to_string_lossy().into_owned()]).collect::<Vec<_>>().join(":")
 }
 
 /// Returns the blocks of kind `sh` of a page, by heading.

@@ -1,6 +1,6 @@
 //! The jobs of `examples/preview`: their scripts on a real repository, and the hook with its own rights.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{apply, settled};
 use crate::suite::chart::documents;
 use crate::suite::installed::shared;
+use crate::suite::runbooks::{path_with, program_folder};
 use crate::world::{Namespace, root};
 
 const SUBSCRIPTION: &str = "apiVersion: billing.flashgate.dev/v1alpha1\nkind: Subscription\nmetadata: {name: acme}\nspec: \
@@ -22,11 +23,6 @@ fn pack(name: &str) -> String {
 
 fn example(name: &str) -> String {
     std::fs::read_to_string(root().join("examples/preview").join(name)).expect("example")
-}
-
-/// Returns the folder of the program.
-fn program_folder() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_flashgate-billing")).parent().expect("folder").to_owned()
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -46,11 +42,10 @@ fn commit(folder: &Path) -> String {
 fn run(script: &str, repository: &Path, base: &str, namespace: &Namespace<'_>) -> (String, String) {
     // The namespace of the manifests; in a cluster it is that of the job's kubeconfig.
     let script = script.replace("preview -R", &format!("preview -n {} -R", namespace.name));
-    let path = std::env::var_os("PATH").unwrap_or_default();
     let output = Command::new("bash")
         .args(["-e", "-o", "pipefail", "-c", &script])
         .current_dir(repository)
-        .env("PATH", format!("{}:{}", program_folder().display(), path.to_string_lossy()))
+        .env("PATH", path_with(&[&program_folder()]))
         .env("FOLDER", "billing")
         .env("BASE", base)
         .env("KUBECONFIG", namespace.world.plane.kubeconfig())
